@@ -1,0 +1,75 @@
+"""Every error reservd raises, and the closed set of reasons a call to the outside can fail for."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+
+class FailureReason(StrEnum):
+    """Why a call to the outside failed: the closed set that logs, metrics and events share."""
+
+    TIMEOUT = "timeout"
+    """No complete answer before the deadline."""
+    UNREACHABLE = "unreachable"
+    """No connection, or it broke: name not resolved, connection refused or reset, TLS failed."""
+    REJECTED = "rejected"
+    """The other side answered that it will not: a 4xx or 5xx status, an error result."""
+    RATE_LIMITED = "rate_limited"
+    """The other side asked to be called less often."""
+    INVALID_DATA = "invalid_data"
+    """The answer came and cannot be believed: wrong type, missing asset, NaN, too large."""
+    INTERNAL = "internal"
+    """A defect of the plugin or of reservd itself."""
+
+
+class ReservdError(Exception):
+    """Base of every error that reservd raises on purpose."""
+
+
+class ConfigError(ReservdError):
+    """A configuration that cannot be used.
+
+    Attributes:
+        problems: One line a problem: where, which key, what must hold, what was got.
+    """
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class PluginError(ReservdError):
+    """A plugin that is not installed, cannot be imported, or does not keep the contract."""
+
+
+class ReserveUnknownError(ReservdError):
+    """A reserve was asked for that no conclusive reading tells."""
+
+
+class CallError(ReservdError):
+    """A call to the outside failed.
+
+    Attributes:
+        reason: Which of the closed set of reasons.
+        detail: One line for people. Never holds a secret.
+    """
+
+    def __init__(self, reason: FailureReason, detail: str = "") -> None:
+        self.reason = FailureReason(reason)
+        self.detail = detail
+        super().__init__(f"{self.reason}: {detail}" if detail else str(self.reason))
+
+
+class SourceError(CallError):
+    """A whole source could not be read."""
+
+
+class DeliveryError(CallError):
+    """A sink or a replenisher did not take what it was given.
+
+    Attributes:
+        retryable: Whether the same thing, sent again later, may be taken.
+    """
+
+    def __init__(self, reason: FailureReason, detail: str = "", *, retryable: bool = True) -> None:
+        super().__init__(reason, detail)
+        self.retryable = retryable

@@ -1,0 +1,35 @@
+"""The message a consumer receives: CloudEvents 1.0 around a reserve event."""
+
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from reservd.reserve.models import ReserveEvent
+
+
+class CloudEvent(BaseModel):
+    """A reserve event in its CloudEvents 1.0 envelope.
+
+    Attributes of the envelope are CloudEvents' own; `sequence` is its sequence extension.
+    """
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str
+    """The same on every delivery of this event: receivers deduplicate by it."""
+    source: str
+    """`/reservd/modes/<mode>`."""
+    type: str
+    """`reservd.reserve_low.v1` and so on."""
+    time: AwareDatetime
+    datacontenttype: Literal["application/json"] = "application/json"
+    subject: str
+    """The mode."""
+    sequence: str
+    """Counts the events of this mode; CloudEvents wants it as a string."""
+    data: ReserveEvent
+
+    def to_json(self) -> bytes:
+        """Return the structured-mode JSON, amounts as decimal strings."""
+        return self.model_dump_json().encode()

@@ -1,0 +1,155 @@
+"""HTTP for plugins: deadlines, size limits, no redirects, and every failure one of the closed reasons."""
+
+import json
+import ssl
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, NamedTuple, NoReturn, Self
+
+import aiohttp
+
+from reservd.errors import CallError, FailureReason
+from reservd.reserve.amounts import MAX_MAGNITUDE
+
+MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+_USER_AGENT = "reservd"
+_HTTP_OK = range(200, 300)
+_TOO_MANY_REQUESTS = 429
+_SERVER_ERRORS = 500
+_REQUEST_TIMEOUT = 408
+
+
+class HttpError(CallError):
+    """A request that failed.
+
+    Attributes:
+        retryable: Whether the same request may succeed later.
+    """
+
+    def __init__(self, reason: FailureReason, detail: str, *, retryable: bool) -> None:
+        super().__init__(reason, detail)
+        self.retryable = retryable
+
+
+class Response(NamedTuple):
+    """A complete answer with a 2xx status."""
+
+    status: int
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the body's JSON; numbers are `int` or `Decimal` from their text, never float.
+
+        Raises:
+            HttpError: If it is not JSON, or holds NaN or an infinity.
+        """
+        try:
+            return json.loads(self.body, parse_float=_decimal, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise HttpError(FailureReason.INVALID_DATA, f"not JSON: {error!s:.80}", retryable=False) from None
+
+
+class HttpClient:
+    """One connection pool of one plugin instance.
+
+    Used as an async context manager. Nothing it raises or logs holds a URL's query or password,
+    a header, or a body.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout_seconds: float,
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._max_bytes = max_response_bytes
+        self._headers = {"User-Agent": _USER_AGENT, **(headers or {})}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        """Make the pool; nothing is connected yet."""
+        self._session = aiohttp.ClientSession(
+            timeout=self._timeout, headers=self._headers, cookie_jar=aiohttp.DummyCookieJar()
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close every connection."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:
+        """GET; raises as `request` does."""
+        return await self.request("GET", url, headers=headers)
+
+    async def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Response:
+        """POST JSON text; raises as `request` does."""
+        return await self.request("POST", url, body=body, headers={"Content-Type": "application/json", **(headers or {})})
+
+    async def request(
+        self, method: str, url: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """Send one request and return its complete 2xx answer. Redirects are not followed.
+
+        Raises:
+            HttpError: Anything else, with its reason.
+        """
+        if self._session is None:
+            raise HttpError(FailureReason.INTERNAL, "the HTTP client is not open", retryable=False)
+        try:
+            async with self._session.request(method, url, data=body, headers=headers, allow_redirects=False) as answer:
+                if answer.status not in _HTTP_OK:
+                    _refused(answer.status)
+                content = await self._bounded(answer)
+        except TimeoutError:
+            detail = f"no answer within {timedelta(seconds=self._timeout_seconds).total_seconds():g} s"
+            raise HttpError(FailureReason.TIMEOUT, detail, retryable=True) from None
+        except (aiohttp.InvalidURL, ValueError):
+            raise HttpError(FailureReason.REJECTED, "the URL is not valid", retryable=False) from None
+        except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
+            raise HttpError(FailureReason.UNREACHABLE, _kind(error), retryable=True) from None
+        return Response(answer.status, content)
+
+    async def _bounded(self, answer: aiohttp.ClientResponse) -> bytes:
+        parts = bytearray()
+        async for part in answer.content.iter_chunked(64 * 1024):
+            parts += part
+            if len(parts) > self._max_bytes:
+                detail = f"the answer is larger than {self._max_bytes} bytes"
+                raise HttpError(FailureReason.INVALID_DATA, detail, retryable=False)
+        return bytes(parts)
+
+
+def _refused(status: int) -> NoReturn:
+    if status == _TOO_MANY_REQUESTS:
+        raise HttpError(FailureReason.RATE_LIMITED, f"HTTP {status}", retryable=True)
+    retryable = status >= _SERVER_ERRORS or status == _REQUEST_TIMEOUT
+    raise HttpError(FailureReason.REJECTED, f"HTTP {status}", retryable=retryable)
+
+
+def _kind(error: Exception) -> str:
+    """Return what went wrong, without the URL that aiohttp puts into its messages."""
+    cause = getattr(error, "os_error", error)
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror.lower()
+    words = type(error).__name__.removeprefix("Client")
+    return "".join(f" {c.lower()}" if c.isupper() else c for c in words).strip()
+
+
+def _decimal(text: str) -> Decimal:
+    number = Decimal(text)
+    if abs(number.adjusted()) > 2 * MAX_MAGNITUDE:
+        raise ValueError(f"number out of range: {text:.40}")
+    return number
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no JSON")

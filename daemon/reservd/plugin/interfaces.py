@@ -1,0 +1,124 @@
+"""What a plugin implements: four small classes, each with one method to write.
+
+The host owns deadlines, retries, counters and logs. A plugin reads or sends, and raises.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, Generic, Self, TypeVar
+
+from reservd.plugin.envelope import CloudEvent
+from reservd.plugin.options import PluginConfig
+from reservd.reserve.readings import Account, Equity, Reading
+from reservd.reserve.replenishment import Acceptance, ReplenishmentRequest
+
+ConfigT = TypeVar("ConfigT", bound=PluginConfig)
+
+
+class Plugin(ABC, Generic[ConfigT]):
+    """What all plugin classes share.
+
+    A class is built without I/O; connections are opened in `__aenter__` and closed in `__aexit__`.
+
+    Attributes:
+        PLUGIN_NAME: One word, the same as the entry point and the extra.
+        Config: The options; the host builds it from the configuration file.
+        name: What the configuration calls this instance.
+        config: Its options.
+    """
+
+    PLUGIN_NAME: ClassVar[str]
+    Config: ClassVar[type[PluginConfig]]
+
+    def __init__(self, name: str, config: ConfigT) -> None:
+        self.name = name
+        self.config = config
+
+    async def __aenter__(self) -> Self:
+        """Open what the plugin needs. May be called again after a failure or a close."""
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Close it. Never raises for what is closed already."""
+
+
+class BalanceSource(Plugin[ConfigT]):
+    """Reads what can be paid out now.
+
+    Attributes:
+        NON_NEGATIVE: Whether its accounts can only hold 0 or more: then one that could not be
+            read still leaves the sum of the others as a certain minimum.
+    """
+
+    NON_NEGATIVE: ClassVar[bool] = False
+
+    @property
+    def accounts(self) -> Mapping[str, Account]:
+        """Return the accounts by name, known without I/O. One called `main` unless overridden."""
+        return {"main": Account("main", self.name, "main")}
+
+    @abstractmethod
+    async def fetch_balances(self) -> Reading:
+        """
+        Return what can be paid out right now, one balance per account and asset.
+
+        Returns:
+            Balances in whole units of each asset, never in wei or cents, all read at the same
+            block or instant; and a failure for each account that could not be read. A missing
+            asset is a failure unless the venue documents that absent means none.
+
+        Raises:
+            SourceError: If nothing could be read.
+        """
+
+
+class EquitySource(Plugin[ConfigT]):
+    """Reads the total equity of a mode."""
+
+    @property
+    def by_share_class(self) -> bool:
+        """Whether all modes of a share class get the same answer, so that one call serves them all."""
+        return False
+
+    @abstractmethod
+    async def fetch_equity(self, mode: str, currency: str) -> Equity:
+        """
+        Return the total equity of a mode.
+
+        Args:
+            mode: The mode. When `by_share_class`, the share class in its place.
+            currency: The share-class currency that equity must be counted in.
+
+        Raises:
+            SourceError: If it could not be read.
+        """
+
+
+class EventSink(Plugin[ConfigT]):
+    """Hands events on to people and programs."""
+
+    @abstractmethod
+    async def deliver(self, event: CloudEvent) -> None:
+        """
+        Hand on one event; return once it was taken.
+
+        The same event may come again under the same `event.id`.
+
+        Raises:
+            DeliveryError: If it was not taken; `retryable` says whether it may be later.
+        """
+
+
+class Replenisher(Plugin[ConfigT]):
+    """Asks a strategy to refill its reserve."""
+
+    @abstractmethod
+    async def request(self, request: ReplenishmentRequest) -> Acceptance:
+        """
+        Ask for a refill and return the strategy's answer.
+
+        The same request may come again under the same `request.id`; it must be acted on once.
+
+        Raises:
+            DeliveryError: If no answer came; `retryable` says whether one may come later.
+        """

@@ -1,0 +1,64 @@
+"""Money: exact decimals, refused at the edge when they are not finite or absurd."""
+
+from decimal import Context, Decimal, DivisionByZero, InvalidOperation, Overflow
+
+ZERO = Decimal(0)
+ONE = Decimal(1)
+
+MAX_MAGNITUDE = 60
+"""Amounts are below 10^60 and have at most 60 decimals: wider than a uint256 of any token."""
+
+EXACT = Context(prec=4 * MAX_MAGNITUDE, traps=[InvalidOperation, DivisionByZero, Overflow])
+"""Sums and products of amounts are exact here: no digit of a balance is ever rounded away."""
+
+_RATIO = Context(prec=28, traps=[InvalidOperation, DivisionByZero, Overflow])
+
+
+def check_amount(value: object, name: str = "amount") -> Decimal:
+    """Return `value` when it is an amount that may be believed.
+
+    Raises:
+        TypeError: If it is not a Decimal. A float has already lost digits.
+        ValueError: If it is NaN, infinite, or beyond `MAX_MAGNITUDE`.
+    """
+    if type(value) is not Decimal:
+        raise TypeError(f"{name} must be a Decimal, got {type(value).__name__} {value!r:.60}")
+    if not value.is_finite():
+        raise ValueError(f"{name} must be a finite number, got {value}")
+    if value and not -MAX_MAGNITUDE <= value.adjusted() < MAX_MAGNITUDE:
+        raise ValueError(f"{name} must be below 1e{MAX_MAGNITUDE} with at most {MAX_MAGNITUDE} decimals, got {value}")
+    if -value.as_tuple().exponent > MAX_MAGNITUDE:  # type: ignore[operator]  # finite: the exponent is a number
+        raise ValueError(f"{name} must have at most {MAX_MAGNITUDE} decimals, got {value:.3e}")
+    return value
+
+
+def parse_amount(value: object, name: str = "amount") -> Decimal:
+    """Return the amount that a text, an integer or a Decimal says.
+
+    Args:
+        value: `"12.5"`, `12`, `Decimal("12.5")`. A float is taken by its shortest text, because
+            the objects of other platforms hand out floats; a bool is refused.
+        name: What the amount is, for the error.
+
+    Raises:
+        TypeError: If it is none of these.
+        ValueError: If the text is no number, or the number is not finite or absurd.
+    """
+    match value:
+        case Decimal():
+            return check_amount(value, name)
+        case bool():
+            raise TypeError(f"{name} must be a number, got {value}")
+        case int() | float() | str():
+            try:
+                number = Decimal(repr(value) if isinstance(value, float) else value)
+            except (InvalidOperation, ValueError):
+                raise ValueError(f"{name} must be a number, got {value!r:.60}") from None
+            return check_amount(number, name)
+        case _:
+            raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+
+
+def ratio(part: Decimal, whole: Decimal) -> Decimal:
+    """Return `part / whole` to 28 digits: for people and gauges, never for a decision."""
+    return _RATIO.divide(part, whole)

@@ -1,0 +1,133 @@
+"""The words of the domain: status, snapshot, event."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, NamedTuple
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+
+from reservd.reserve.amounts import ZERO, check_amount
+
+
+class ReserveStatus(StrEnum):
+    """How a reserve stands against its target."""
+
+    ADEQUATE = "adequate"
+    LOW = "low"
+    CRITICAL = "critical"
+    UNKNOWN = "unknown"
+    """No reading tells. Never a reason to refill, always a reason to pay slowly."""
+
+    @property
+    def severity(self) -> int:
+        """0 for adequate, 1 for low, 2 for critical. UNKNOWN has none: it says nothing."""
+        return _SEVERITY[self]
+
+
+_SEVERITY = {ReserveStatus.ADEQUATE: 0, ReserveStatus.LOW: 1, ReserveStatus.CRITICAL: 2}
+
+
+class EventType(StrEnum):
+    """The kinds of reserve events."""
+
+    LOW = "reserve_low"
+    CRITICAL = "reserve_critical"
+    ADEQUATE = "reserve_adequate"
+    UNKNOWN = "reserve_unknown"
+
+    @classmethod
+    def of(cls, status: ReserveStatus) -> "EventType":
+        """Return the event that announces `status`."""
+        return cls[status.name]
+
+
+class Bounds(NamedTuple):
+    """What is certain of a balance: it lies between the two, both included. None is no bound."""
+
+    lower: Decimal | None
+    upper: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveSnapshot:
+    """What one check found for one mode.
+
+    Attributes:
+        timestamp: When the check was made, aware UTC.
+        strategy_mode: The mode.
+        share_class: The share-class currency; all amounts are whole units of it.
+        total_equity: None when it could not be told, or was negative.
+        reserve_balance: Payable now, holds taken off; None when it could not be told.
+        reserve_ratio: The target as a part of equity, 0 to 1.
+        target_reserve: `total_equity * reserve_ratio`; None without equity.
+        status: Of this reading alone, without memory. The confirmed status is the tracker's.
+        reserve_utilization: Coverage of the target: 1 is at target. None when the target is 0 or unknown.
+        observed_at: The age of the oldest input; None when nothing was read.
+        bounds: What is certain of the balance when not all accounts were read.
+        missing: What could not be read, one line each.
+        held: Promised to accepted withdrawals, already taken off the balance.
+    """
+
+    timestamp: datetime
+    strategy_mode: str
+    share_class: str
+    total_equity: Decimal | None
+    reserve_balance: Decimal | None
+    reserve_ratio: Decimal
+    target_reserve: Decimal | None
+    status: ReserveStatus
+    reserve_utilization: Decimal | None
+    observed_at: datetime | None = None
+    bounds: Bounds | None = None
+    missing: tuple[str, ...] = ()
+    held: Decimal = ZERO
+
+    @property
+    def shortfall(self) -> Decimal | None:
+        """What lacks to the target, never below 0; None when it could not be told."""
+        if self.target_reserve is None or self.reserve_balance is None:
+            return None
+        return max(ZERO, self.target_reserve - self.reserve_balance)
+
+
+Amount = Annotated[Decimal, AfterValidator(check_amount)]
+
+
+class ReserveEvent(BaseModel):
+    """A change of a mode's confirmed status, or a reminder of it.
+
+    Amounts are whole units of `currency` and decimal strings in JSON. `utilization` is coverage:
+    1 is at target, None when the target is 0 or unknown.
+    """
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    event_type: EventType
+    strategy_mode: str
+    timestamp: AwareDatetime
+    """When it was decided."""
+    reserve_balance: Amount | None
+    target_reserve: Amount | None
+    utilization: Decimal | None
+    id: str = ""
+    """The same on every delivery of this event."""
+    sequence: int = Field(default=0, ge=0)
+    """Counts the events of this mode."""
+    incident_id: str | None = None
+    """From the first low to the recovery; None where no incident is open."""
+    status: ReserveStatus | None = None
+    previous_status: ReserveStatus | None = None
+    """The confirmed status before; None before the first."""
+    currency: str = ""
+    total_equity: Amount | None = None
+    shortfall: Amount | None = None
+    observed_at: AwareDatetime | None = None
+    """The age of the oldest input behind the numbers."""
+    reason: str = ""
+    """One line for people."""
+    reminder: bool = False
+    """Said again, not new: nobody acts on it."""
+    superseded: bool = False
+    """A later status is known; computed at each send."""

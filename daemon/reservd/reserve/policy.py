@@ -1,0 +1,188 @@
+"""What is enough: target, utilization and status, from bounds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal, localcontext
+from typing import NamedTuple
+
+from reservd.reserve.amounts import EXACT, ZERO, ratio
+from reservd.reserve.models import Bounds, ReserveSnapshot, ReserveStatus
+from reservd.reserve.readings import Balance, Equity
+
+
+@dataclass(frozen=True, slots=True)
+class ReservePolicy:
+    """What one mode's owner decided is enough, and when to say so.
+
+    Attributes:
+        mode: The mode.
+        share_class: The currency that reserve, equity and target are counted in.
+        ratio: The target as a part of total equity, 0 to 1.
+        low_threshold: Below this part of the target the reserve is LOW.
+        critical_threshold: Below this part of the target it is CRITICAL.
+        recovery_margin: How far above a threshold, as a part of the target, recovery from it needs.
+        confirmations: Checks in a row at least this severe before a worsening counts.
+        max_jump: A reading that moves by more than this part of the last good one needs a second look.
+        max_staleness: Without a conclusive check for so long, the status is UNKNOWN.
+        repeat_interval: A status that lasts is said again so often.
+    """
+
+    mode: str
+    share_class: str
+    ratio: Decimal
+    low_threshold: Decimal = Decimal("1.0")
+    critical_threshold: Decimal = Decimal("0.5")
+    recovery_margin: Decimal = Decimal("0.02")
+    confirmations: int = 1
+    max_jump: Decimal = Decimal("0.5")
+    max_staleness: timedelta = timedelta(seconds=120)
+    repeat_interval: timedelta = timedelta(seconds=300)
+
+
+class Missing(NamedTuple):
+    """Something a check wanted and did not get."""
+
+    what: str
+    """One line for people."""
+    non_negative: bool = False
+    """Whether it is an account that can only hold 0 or more."""
+
+
+def classify(
+    balance: Decimal, target: Decimal, policy: ReservePolicy, previous: ReserveStatus | None = None
+) -> ReserveStatus:
+    """Return the status of a balance.
+
+    Compared by product, not by quotient: a balance exactly on a threshold is above it.
+    A target of 0 is always met. A negative balance is CRITICAL against any other.
+
+    Args:
+        balance: What can be paid out now.
+        target: At least 0.
+        policy: The thresholds.
+        previous: The last confirmed status; a threshold it lies below must be passed by the
+            recovery margin to get back above it. None: no memory.
+    """
+    if not target:
+        return ReserveStatus.ADEQUATE
+    severity = previous.severity if previous and previous is not ReserveStatus.UNKNOWN else 0
+    with localcontext(EXACT):
+        low, critical = policy.low_threshold, policy.critical_threshold
+        if severity >= ReserveStatus.LOW.severity:
+            low += policy.recovery_margin
+        if severity >= ReserveStatus.CRITICAL.severity:
+            critical += policy.recovery_margin
+        if balance >= low * target:
+            return ReserveStatus.ADEQUATE
+        return ReserveStatus.LOW if balance >= critical * target else ReserveStatus.CRITICAL
+
+
+def classify_bounds(
+    bounds: Bounds, target: Decimal, policy: ReservePolicy, previous: ReserveStatus | None = None
+) -> ReserveStatus:
+    """Return the status that holds anywhere between the bounds, UNKNOWN when none does.
+
+    So a partial sum that is already enough is ADEQUATE for certain, and one that is not says nothing.
+    """
+    if not target:
+        return ReserveStatus.ADEQUATE
+    worst = ReserveStatus.CRITICAL if bounds.lower is None else classify(bounds.lower, target, policy, previous)
+    best = ReserveStatus.ADEQUATE if bounds.upper is None else classify(bounds.upper, target, policy, previous)
+    return worst if worst is best else ReserveStatus.UNKNOWN
+
+
+def status_of(
+    snapshot: ReserveSnapshot, policy: ReservePolicy, previous: ReserveStatus | None = None
+) -> ReserveStatus:
+    """Return the status a snapshot speaks for, given the last confirmed one; UNKNOWN when it is inconclusive."""
+    if snapshot.status is ReserveStatus.UNKNOWN or snapshot.target_reserve is None:
+        return ReserveStatus.UNKNOWN
+    if previous is None or previous is ReserveStatus.ADEQUATE:
+        return snapshot.status
+    if snapshot.bounds is not None:
+        return classify_bounds(snapshot.bounds, snapshot.target_reserve, policy, previous)
+    if snapshot.reserve_balance is None:
+        return ReserveStatus.UNKNOWN
+    return classify(snapshot.reserve_balance, snapshot.target_reserve, policy, previous)
+
+
+def is_current(observed_at: datetime, now: datetime, policy: ReservePolicy) -> bool:
+    """Whether something observed then may be believed now: neither too old nor from the future."""
+    return abs(now - observed_at) <= policy.max_staleness
+
+
+def take_snapshot(
+    policy: ReservePolicy,
+    equity: Equity | None,
+    balances: Sequence[Balance],
+    missing: Sequence[Missing],
+    *,
+    now: datetime,
+    held: Decimal = ZERO,
+) -> ReserveSnapshot:
+    """Return what one check found.
+
+    Args:
+        policy: The mode's policy.
+        equity: None when it could not be read. Incomplete, negative or stale equity tells nothing.
+        balances: The mode's accounts that were read and are current, of its currency.
+        missing: The accounts that were not, and anything else that could not be read.
+        now: The instant of the check, aware UTC.
+        held: Promised to accepted withdrawals.
+    """
+    amount, problem = _believed_equity(equity, policy, now)
+    observed_at = equity.observed_at if equity is not None else None
+    total = -held
+    with localcontext(EXACT):
+        for balance in balances:
+            total += balance.amount
+            if observed_at is None or balance.observed_at < observed_at:
+                observed_at = balance.observed_at
+        target = amount * policy.ratio if amount is not None else None
+    bounds = None
+    if missing or not balances:
+        known_at_least = bool(balances) and all(part.non_negative for part in missing)
+        bounds = Bounds(total if known_at_least else None, None)
+    if target is None:
+        status = ReserveStatus.UNKNOWN
+    elif bounds is None:
+        status = classify(total, target, policy)
+    else:
+        status = classify_bounds(bounds, target, policy)
+    whole = bounds is None
+    return ReserveSnapshot(
+        now,
+        policy.mode,
+        policy.share_class,
+        amount,
+        total if whole else None,
+        policy.ratio,
+        target,
+        status,
+        ratio(total, target) if whole and target else None,
+        observed_at,
+        bounds,
+        _lines(missing, problem),
+        held,
+    )
+
+
+def _lines(missing: Sequence[Missing], problem: str | None) -> tuple[str, ...]:
+    lines = tuple(part.what for part in missing) if missing else ()
+    return (*lines, problem) if problem else lines
+
+
+def _believed_equity(equity: Equity | None, policy: ReservePolicy, now: datetime) -> tuple[Decimal | None, str | None]:
+    """Return the equity that may be believed, or why it may not."""
+    if equity is None:
+        return None, None
+    if equity.currency != policy.share_class:
+        return None, f"equity is in {equity.currency}, not in {policy.share_class}"
+    if not equity.complete:
+        return None, "equity is incomplete"
+    if equity.amount < 0:
+        return None, f"equity is negative ({equity.amount})"
+    if not is_current(equity.observed_at, now, policy):
+        return None, f"equity is of {equity.observed_at.isoformat()}, too far from now to be believed"
+    return equity.amount, None

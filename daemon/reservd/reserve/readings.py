@@ -1,0 +1,129 @@
+"""What sources report: balances, equity, and what they could not read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from reservd.errors import FailureReason
+from reservd.reserve.amounts import ZERO, check_amount
+
+
+def check_instant(value: object, name: str) -> datetime:
+    """Return `value` when it is an aware datetime.
+
+    Raises:
+        TypeError: If it is not a datetime.
+        ValueError: If it has no time zone.
+    """
+    if not isinstance(value, datetime):
+        raise TypeError(f"{name} must be a datetime, got {type(value).__name__}")
+    if value.tzinfo is None:
+        raise ValueError(f"{name} must have a time zone, got {value.isoformat()}")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One place where money lies, known before anything is read.
+
+    Two accounts with the same venue and address are the same money, whatever their names.
+
+    Attributes:
+        name: What the configuration calls it.
+        venue: The chain or the exchange.
+        address: The address on it, or the account's own id.
+        assets: The assets it is asked for; None when the source cannot tell beforehand.
+    """
+
+    name: str
+    venue: str
+    address: str
+    assets: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What one account holds of one asset.
+
+    Attributes:
+        account: The account's name, as in `Account.name`.
+        asset: The asset, in the configuration's spelling.
+        amount: Payable right now, in whole units. Negative is debt.
+        observed_at: When this was true at the venue, aware.
+        locked: There but not payable now, in whole units.
+        block: The block it was read at, where there are blocks.
+
+    Raises:
+        TypeError: If an amount is not a Decimal or a time not a datetime.
+        ValueError: If an amount is NaN, infinite or absurd, or a time has no zone.
+    """
+
+    account: str
+    asset: str
+    amount: Decimal
+    observed_at: datetime
+    locked: Decimal = ZERO
+    block: int | None = None
+
+    def __post_init__(self) -> None:
+        check_amount(self.amount)
+        check_amount(self.locked, "locked")
+        check_instant(self.observed_at, "observed_at")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFailure:
+    """One account that could not be read, while the rest of its source could.
+
+    Attributes:
+        account: The account's name.
+        reason: Out of the closed set.
+        detail: One line for people. Never holds a secret.
+        asset: The asset that failed; None when all of the account's did.
+    """
+
+    account: str
+    reason: FailureReason
+    detail: str = ""
+    asset: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One reading of a balance source: balances, and a failure for each account that has none.
+
+    An account and asset that is in neither counts as failed: absent is not zero.
+    """
+
+    balances: Sequence[Balance]
+    failures: Sequence[AccountFailure] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Equity:
+    """The total equity of a mode, or of a share class.
+
+    Attributes:
+        amount: In whole units of `currency`.
+        currency: The share-class currency it is counted in.
+        observed_at: When it was true, aware.
+        complete: False when parts are missing. Incomplete equity is unknown, never a floor.
+        net_of_withdrawals: True when accepted unpaid withdrawals are already taken off.
+        components: What it is made of, for people: name to amount.
+
+    Raises:
+        TypeError: If the amount is not a Decimal or the time not a datetime.
+        ValueError: If the amount is NaN, infinite or absurd, or the time has no zone.
+    """
+
+    amount: Decimal
+    currency: str
+    observed_at: datetime
+    complete: bool = True
+    net_of_withdrawals: bool = False
+    components: Mapping[str, Decimal] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_amount(self.amount)
+        check_instant(self.observed_at, "observed_at")
