@@ -1,9 +1,8 @@
-"""All that a plugin may import."""
+"""All that a plugin may import; HTTP is in `reservd.plugin.http`, tests for authors in `reservd.plugin.testing`."""
 
 from reservd.errors import CallError, DeliveryError, FailureReason, SourceError
 from reservd.plugin.envelope import CloudEvent
 from reservd.plugin.hookspecs import hookimpl
-from reservd.plugin.http import HttpClient, HttpError, Response
 from reservd.plugin.interfaces import BalanceSource, EquitySource, EventSink, Plugin, Replenisher
 from reservd.plugin.options import ConfigPath, PluginConfig, Seconds, Secret, SourceConfig, Url
 from reservd.reserve.amounts import parse_amount
@@ -28,8 +27,6 @@ __all__ = [
     "EventSink",
     "EventType",
     "FailureReason",
-    "HttpClient",
-    "HttpError",
     "Plugin",
     "PluginConfig",
     "Reading",
@@ -37,7 +34,6 @@ __all__ = [
     "ReplenishmentRequest",
     "ReserveEvent",
     "ReserveStatus",
-    "Response",
     "Seconds",
     "Secret",
     "SourceConfig",
