@@ -38,8 +38,8 @@ __all__ = [
     "Secret",
     "SourceConfig",
     "SourceError",
-    "Url",
     "Urgency",
+    "Url",
     "hookimpl",
     "parse_amount",
 ]

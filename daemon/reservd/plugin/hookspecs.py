@@ -1,5 +1,7 @@
 """The hooks. Each is called once at start, takes nothing, does no I/O and returns classes."""
 
+from typing import Any
+
 import pluggy
 
 from reservd.plugin.interfaces import BalanceSource, EquitySource, EventSink, Replenisher
@@ -9,20 +11,20 @@ hookimpl = pluggy.HookimplMarker("reservd")
 
 
 @hookspec
-def reservd_register_balance_sources() -> list[type[BalanceSource]]:  # type: ignore[empty-body]
+def reservd_register_balance_sources() -> list[type[BalanceSource[Any]]]:  # type: ignore[empty-body]
     """Return the classes that read balances."""
 
 
 @hookspec
-def reservd_register_equity_sources() -> list[type[EquitySource]]:  # type: ignore[empty-body]
+def reservd_register_equity_sources() -> list[type[EquitySource[Any]]]:  # type: ignore[empty-body]
     """Return the classes that read total equity."""
 
 
 @hookspec
-def reservd_register_event_sinks() -> list[type[EventSink]]:  # type: ignore[empty-body]
+def reservd_register_event_sinks() -> list[type[EventSink[Any]]]:  # type: ignore[empty-body]
     """Return the classes that hand events on."""
 
 
 @hookspec
-def reservd_register_replenishers() -> list[type[Replenisher]]:  # type: ignore[empty-body]
+def reservd_register_replenishers() -> list[type[Replenisher[Any]]]:  # type: ignore[empty-body]
     """Return the classes that ask a strategy for a refill."""

@@ -92,7 +92,9 @@ class HttpClient:
 
     async def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Response:
         """POST JSON text; raises as `request` does."""
-        return await self.request("POST", url, body=body, headers={"Content-Type": "application/json", **(headers or {})})
+        return await self.request(
+            "POST", url, body=body, headers={"Content-Type": "application/json", **(headers or {})}
+        )
 
     async def request(
         self, method: str, url: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None

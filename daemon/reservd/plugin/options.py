@@ -19,7 +19,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    GetCoreSchemaHandler,
     SecretStr,
     ValidationInfo,
     model_validator,
@@ -129,12 +128,14 @@ def _read_secret(name: str, option: str, context: Mapping[str, Any]) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise PydanticCustomError(
-            "secret_file", "{option} must name a readable file: {path}: {why}",
+            "secret_file",
+            "{option} must name a readable file: {path}: {why}",
             {"option": option, "path": str(path), "why": why},
         ) from None
     if not text or len(content) > _MAX_SECRET_BYTES:
         raise PydanticCustomError(
-            "secret_file", "{option} must name a file with 1 to 65536 bytes: {path}",
+            "secret_file",
+            "{option} must name a file with 1 to 65536 bytes: {path}",
             {"option": option, "path": str(path)},
         )
     return text

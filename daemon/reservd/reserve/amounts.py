@@ -1,17 +1,24 @@
 """Money: exact decimals, refused at the edge when they are not finite or absurd."""
 
-from decimal import Context, Decimal, DivisionByZero, InvalidOperation, Overflow
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
 
 ZERO = Decimal(0)
-ONE = Decimal(1)
 
 MAX_MAGNITUDE = 60
 """Amounts are below 10^60 and have at most 60 decimals: wider than a uint256 of any token."""
 
-EXACT = Context(prec=4 * MAX_MAGNITUDE, traps=[InvalidOperation, DivisionByZero, Overflow])
-"""Sums and products of amounts are exact here: no digit of a balance is ever rounded away."""
+_TRAPS = [InvalidOperation, DivisionByZero, Overflow]
 
-_RATIO = Context(prec=28, traps=[InvalidOperation, DivisionByZero, Overflow])
+# Sums of amounts, and products of an amount, a ratio and a threshold, are exact in so many digits.
+_EXACT = Context(prec=6 * MAX_MAGNITUDE, traps=_TRAPS)
+
+# Operators round to the thread's context, which belongs to whoever embeds this, and to set it for
+# a check costs more than the check. Comparisons are exact everywhere.
+add = _EXACT.add
+subtract = _EXACT.subtract
+multiply = _EXACT.multiply
+
+_RATIO = Context(prec=28, rounding=ROUND_FLOOR, traps=_TRAPS)
 
 
 def check_amount(value: object, name: str = "amount") -> Decimal:
@@ -26,7 +33,9 @@ def check_amount(value: object, name: str = "amount") -> Decimal:
     if not value.is_finite():
         raise ValueError(f"{name} must be a finite number, got {value}")
     if value and not -MAX_MAGNITUDE <= value.adjusted() < MAX_MAGNITUDE:
-        raise ValueError(f"{name} must be below 1e{MAX_MAGNITUDE} with at most {MAX_MAGNITUDE} decimals, got {value}")
+        raise ValueError(
+            f"{name} must be below 1e{MAX_MAGNITUDE} with at most {MAX_MAGNITUDE} decimals, got {value:.3e}"
+        )
     if -value.as_tuple().exponent > MAX_MAGNITUDE:  # type: ignore[operator]  # finite: the exponent is a number
         raise ValueError(f"{name} must have at most {MAX_MAGNITUDE} decimals, got {value:.3e}")
     return value
@@ -51,7 +60,7 @@ def parse_amount(value: object, name: str = "amount") -> Decimal:
             raise TypeError(f"{name} must be a number, got {value}")
         case int() | float() | str():
             try:
-                number = Decimal(repr(value) if isinstance(value, float) else value)
+                number = Decimal(float.__repr__(value) if isinstance(value, float) else value)
             except (InvalidOperation, ValueError):
                 raise ValueError(f"{name} must be a number, got {value!r:.60}") from None
             return check_amount(number, name)
@@ -60,5 +69,20 @@ def parse_amount(value: object, name: str = "amount") -> Decimal:
 
 
 def ratio(part: Decimal, whole: Decimal) -> Decimal:
-    """Return `part / whole` to 28 digits: for people and gauges, never for a decision."""
+    """Return `part / whole` for people and gauges, never for a decision.
+
+    28 digits, rounded down: what is less than the whole never shows as 1.
+    """
     return _RATIO.divide(part, whole)
+
+
+def describe(amount: Decimal, digits: int = 8, *, round_up: bool = False) -> str:
+    """Return an amount for people, `40,000.65`: cut to so many digits, never so that a shortfall looks smaller.
+
+    Args:
+        amount: Finite.
+        digits: How many significant digits stay.
+        round_up: For what is needed or lacks; what is there is rounded down.
+    """
+    context = Context(prec=digits, rounding=ROUND_CEILING if round_up else ROUND_FLOOR)
+    return format(context.normalize(amount or ZERO), ",f")

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from typing import NamedTuple
 
-from reservd.reserve.amounts import EXACT, ZERO, ratio
-from reservd.reserve.models import Bounds, ReserveSnapshot, ReserveStatus
+from reservd.reserve.amounts import ZERO, add, multiply, ratio, subtract
+from reservd.reserve.models import ADEQUATE, CRITICAL, LOW, UNKNOWN, Bounds, ReserveSnapshot, ReserveStatus
 from reservd.reserve.readings import Balance, Equity
 
 
@@ -65,17 +65,15 @@ def classify(
             recovery margin to get back above it. None: no memory.
     """
     if not target:
-        return ReserveStatus.ADEQUATE
-    severity = previous.severity if previous and previous is not ReserveStatus.UNKNOWN else 0
-    with localcontext(EXACT):
-        low, critical = policy.low_threshold, policy.critical_threshold
-        if severity >= ReserveStatus.LOW.severity:
-            low += policy.recovery_margin
-        if severity >= ReserveStatus.CRITICAL.severity:
-            critical += policy.recovery_margin
-        if balance >= low * target:
-            return ReserveStatus.ADEQUATE
-        return ReserveStatus.LOW if balance >= critical * target else ReserveStatus.CRITICAL
+        return ADEQUATE
+    low, critical = policy.low_threshold, policy.critical_threshold
+    if previous is LOW or previous is CRITICAL:
+        low = add(low, policy.recovery_margin)
+    if previous is CRITICAL:
+        critical = add(critical, policy.recovery_margin)
+    if balance >= multiply(low, target):
+        return ADEQUATE
+    return LOW if balance >= multiply(critical, target) else CRITICAL
 
 
 def classify_bounds(
@@ -86,25 +84,24 @@ def classify_bounds(
     So a partial sum that is already enough is ADEQUATE for certain, and one that is not says nothing.
     """
     if not target:
-        return ReserveStatus.ADEQUATE
-    worst = ReserveStatus.CRITICAL if bounds.lower is None else classify(bounds.lower, target, policy, previous)
-    best = ReserveStatus.ADEQUATE if bounds.upper is None else classify(bounds.upper, target, policy, previous)
-    return worst if worst is best else ReserveStatus.UNKNOWN
+        return ADEQUATE
+    worst = CRITICAL if bounds.lower is None else classify(bounds.lower, target, policy, previous)
+    best = ADEQUATE if bounds.upper is None else classify(bounds.upper, target, policy, previous)
+    return worst if worst is best else UNKNOWN
 
 
-def status_of(
-    snapshot: ReserveSnapshot, policy: ReservePolicy, previous: ReserveStatus | None = None
-) -> ReserveStatus:
+def status_of(snapshot: ReserveSnapshot, policy: ReservePolicy, previous: ReserveStatus | None = None) -> ReserveStatus:
     """Return the status a snapshot speaks for, given the last confirmed one; UNKNOWN when it is inconclusive."""
-    if snapshot.status is ReserveStatus.UNKNOWN or snapshot.target_reserve is None:
-        return ReserveStatus.UNKNOWN
-    if previous is None or previous is ReserveStatus.ADEQUATE:
+    target = snapshot.target_reserve
+    if target is None:
+        return UNKNOWN
+    if previous is None or previous is ADEQUATE:
         return snapshot.status
     if snapshot.bounds is not None:
-        return classify_bounds(snapshot.bounds, snapshot.target_reserve, policy, previous)
+        return classify_bounds(snapshot.bounds, target, policy, previous)
     if snapshot.reserve_balance is None:
-        return ReserveStatus.UNKNOWN
-    return classify(snapshot.reserve_balance, snapshot.target_reserve, policy, previous)
+        return UNKNOWN
+    return classify(snapshot.reserve_balance, target, policy, previous)
 
 
 def is_current(observed_at: datetime, now: datetime, policy: ReservePolicy) -> bool:
@@ -114,7 +111,7 @@ def is_current(observed_at: datetime, now: datetime, policy: ReservePolicy) -> b
 
 def take_snapshot(
     policy: ReservePolicy,
-    equity: Equity | None,
+    equity: Equity | Missing | None,
     balances: Sequence[Balance],
     missing: Sequence[Missing],
     *,
@@ -125,27 +122,26 @@ def take_snapshot(
 
     Args:
         policy: The mode's policy.
-        equity: None when it could not be read. Incomplete, negative or stale equity tells nothing.
+        equity: Missing or None when it could not be read. Incomplete, negative or stale equity tells nothing.
         balances: The mode's accounts that were read and are current, of its currency.
         missing: The accounts that were not, and anything else that could not be read.
         now: The instant of the check, aware UTC.
         held: Promised to accepted withdrawals.
     """
     amount, problem = _believed_equity(equity, policy, now)
-    observed_at = equity.observed_at if equity is not None else None
-    total = -held
-    with localcontext(EXACT):
-        for balance in balances:
-            total += balance.amount
-            if observed_at is None or balance.observed_at < observed_at:
-                observed_at = balance.observed_at
-        target = amount * policy.ratio if amount is not None else None
+    observed_at = equity.observed_at if isinstance(equity, Equity) else None
+    total = subtract(ZERO, held)
+    for balance in balances:
+        total = add(total, balance.amount)
+        if observed_at is None or balance.observed_at < observed_at:
+            observed_at = balance.observed_at
+    target = multiply(amount, policy.ratio) if amount is not None else None
     bounds = None
     if missing or not balances:
         known_at_least = bool(balances) and all(part.non_negative for part in missing)
         bounds = Bounds(total if known_at_least else None, None)
     if target is None:
-        status = ReserveStatus.UNKNOWN
+        status = UNKNOWN
     elif bounds is None:
         status = classify(total, target, policy)
     else:
@@ -163,20 +159,28 @@ def take_snapshot(
         ratio(total, target) if whole and target else None,
         observed_at,
         bounds,
-        _lines(missing, problem),
+        _lines(balances, missing, problem),
         held,
     )
 
 
-def _lines(missing: Sequence[Missing], problem: str | None) -> tuple[str, ...]:
-    lines = tuple(part.what for part in missing) if missing else ()
-    return (*lines, problem) if problem else lines
+def _lines(balances: Sequence[Balance], missing: Sequence[Missing], problem: str | None) -> tuple[str, ...]:
+    if balances and not missing and problem is None:
+        return ()
+    lines = [part.what for part in missing]
+    if not balances and not missing:
+        lines.append("no balance was read")
+    if problem is not None:
+        lines.append(problem)
+    return tuple(lines)
 
 
-def _believed_equity(equity: Equity | None, policy: ReservePolicy, now: datetime) -> tuple[Decimal | None, str | None]:
+def _believed_equity(
+    equity: Equity | Missing | None, policy: ReservePolicy, now: datetime
+) -> tuple[Decimal | None, str | None]:
     """Return the equity that may be believed, or why it may not."""
-    if equity is None:
-        return None, None
+    if not isinstance(equity, Equity):
+        return None, equity.what if equity is not None else "equity is unknown"
     if equity.currency != policy.share_class:
         return None, f"equity is in {equity.currency}, not in {policy.share_class}"
     if not equity.complete:

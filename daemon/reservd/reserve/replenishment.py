@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from enum import StrEnum
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from reservd.reserve.amounts import EXACT
-from reservd.reserve.models import Amount, ReserveSnapshot, ReserveStatus
+from reservd.reserve.amounts import describe, multiply, subtract
+from reservd.reserve.models import PlainDecimal, ReserveSnapshot, ReserveStatus
 
 
 class Urgency(StrEnum):
@@ -28,7 +28,7 @@ class ReplenishmentRequest(BaseModel):
     id: str
     """The same on every attempt: a receiver acts once per id."""
     strategy_mode: str
-    amount: Amount
+    amount: PlainDecimal
     currency: str
     urgency: Urgency
     requested_at: AwareDatetime
@@ -74,6 +74,25 @@ class Inaction(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ReplenishmentOutcome:
+    """What came of asking for a refill; true when a request was made and not rejected.
+
+    Attributes:
+        request: What was asked; None when nothing was.
+        acceptance: The strategy's answer; None when there was none.
+        reason: Why nothing was asked or no answer came; empty otherwise.
+    """
+
+    request: ReplenishmentRequest | None
+    acceptance: Acceptance | None
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        """Whether the strategy has the request."""
+        return self.acceptance is not None and self.acceptance.status is not AcceptanceStatus.REJECTED
+
+
+@dataclass(frozen=True, slots=True)
 class RefillPolicy:
     """How a mode is refilled.
 
@@ -96,11 +115,15 @@ class RefillState:
         open: The request that is in flight.
         delivered: Whether its replenisher answered. One that did not is sent again under its id.
         until: When `open` is given up, or when the cooldown ends; aware UTC.
+        earlier: What stands again when `open`, which replaces it, is rejected.
+        hurry_rejected: Whether the strategy refused to replace `open` by something more urgent.
     """
 
     open: ReplenishmentRequest | None = None
     delivered: bool = False
     until: datetime | None = None
+    earlier: "RefillState | None" = None
+    hurry_rejected: bool = False
 
 
 def decide_refill(
@@ -115,7 +138,7 @@ def decide_refill(
     """Return the request to make, or why none is made.
 
     Args:
-        snapshot: A conclusive check.
+        snapshot: A check whose step is `actionable`: conclusive, and its amounts not doubted.
         confirmed: The confirmed status; UNKNOWN never asks.
         policy: How the mode is refilled.
         state: What is in flight; see `settle_refill`.
@@ -128,14 +151,13 @@ def decide_refill(
     if confirmed is ReserveStatus.UNKNOWN or target is None or balance is None:
         return Inaction.NOT_CONCLUSIVE
     urgency = Urgency.EMERGENCY if confirmed is ReserveStatus.CRITICAL else Urgency.FAST
-    escalates = state.open is not None and state.open.urgency is Urgency.FAST and urgency is Urgency.EMERGENCY
-    if not escalates:
+    calm = state.open is not None and state.open.urgency is Urgency.FAST and not state.hurry_rejected
+    if not (calm and urgency is Urgency.EMERGENCY):
         if state.open is not None:
             return Inaction.IN_FLIGHT if state.delivered else state.open
         if state.until is not None and snapshot.timestamp < state.until:
             return Inaction.COOLDOWN
-    with localcontext(EXACT):
-        amount = policy.level * target - balance
+    amount = subtract(multiply(policy.level, target), balance)
     if amount <= 0:
         return Inaction.ADEQUATE
     return ReplenishmentRequest(
@@ -147,13 +169,14 @@ def decide_refill(
         requested_at=snapshot.timestamp,
         incident_id=incident_id,
         replaces=state.open.id if state.open is not None else None,
-        reason=f"the reserve is {confirmed}",
+        reason=(
+            f"{describe(balance)} of {describe(target, round_up=True)} {snapshot.share_class} is {confirmed}; "
+            f"asked for up to {policy.level} of the target"
+        ),
     )
 
 
-def expire_refill(
-    state: RefillState, confirmed: ReserveStatus, policy: RefillPolicy, now: datetime
-) -> RefillState:
+def expire_refill(state: RefillState, confirmed: ReserveStatus, policy: RefillPolicy, now: datetime) -> RefillState:
     """Return the state without what is over: recovered, or waited for in vain."""
     if confirmed is ReserveStatus.ADEQUATE:
         return RefillState()
@@ -163,7 +186,11 @@ def expire_refill(
 
 
 def settle_refill(
-    state: RefillState, request: ReplenishmentRequest, acceptance: Acceptance | None, policy: RefillPolicy, now: datetime
+    state: RefillState,
+    request: ReplenishmentRequest,
+    acceptance: Acceptance | None,
+    policy: RefillPolicy,
+    now: datetime,
 ) -> RefillState:
     """Return the state after a request was answered.
 
@@ -174,9 +201,14 @@ def settle_refill(
         policy: How the mode is refilled.
         now: When the answer came.
     """
+    if state.open is None or state.open.id != request.id:
+        earlier = state if state.open is not None and state.delivered else None
+        state = RefillState(open=request, until=now + policy.patience, earlier=earlier)
     if acceptance is None:
-        until = state.until if state.open is not None and state.open.id == request.id else now + policy.patience
-        return replace(state, open=request, delivered=False, until=until)
+        return state
     if acceptance.status is AcceptanceStatus.REJECTED:
-        return RefillState(until=now + policy.cooldown)
+        # What the strategy took before is still on its way: to ask anew would unwind twice.
+        return (
+            replace(state.earlier, hurry_rejected=True) if state.earlier else RefillState(until=now + policy.cooldown)
+        )
     return RefillState(open=request, delivered=True, until=acceptance.expected_by or now + policy.patience)

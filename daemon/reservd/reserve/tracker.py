@@ -5,14 +5,23 @@ whoever calls it decides where the state is kept.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from typing import NamedTuple
 
-from reservd.reserve.amounts import EXACT
-from reservd.reserve.models import EventType, ReserveEvent, ReserveSnapshot, ReserveStatus
+from reservd.reserve.jumps import agrees, at_least, has_jumped
+from reservd.reserve.models import (
+    ADEQUATE,
+    CRITICAL,
+    LOW,
+    UNKNOWN,
+    EventType,
+    ReserveEvent,
+    ReserveSnapshot,
+    ReserveStatus,
+)
 from reservd.reserve.policy import ReservePolicy, status_of
+from reservd.reserve.reasons import why_doubted, why_status, why_unknown
 
 
 class Instant(NamedTuple):
@@ -40,11 +49,11 @@ class TrackerState(NamedTuple):
     critical_streak: int = 0
     """Conclusive checks in a row that were CRITICAL."""
     good: ReserveSnapshot | None = None
-    """The last conclusive snapshot."""
+    """The last conclusive snapshot that is not doubted: events carry its numbers."""
     believed_balance: Decimal | None = None
-    """The last complete balance that was not a jump, or was seen twice."""
+    """The last complete balance that was not a jump, or was seen twice; before one, what was certain of it."""
     believed_equity: Decimal | None = None
-    """The same of the equity."""
+    """The last equity that was not a jump, or was seen twice."""
     doubted: ReserveSnapshot | None = None
     """A snapshot that jumped and waits for a second one to agree."""
     announced_at: float = 0.0
@@ -56,21 +65,23 @@ class TrackerState(NamedTuple):
         return self.known if self.incident_id is not None else None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What one snapshot led to.
-
-    Attributes:
-        state: To be handed in with the next snapshot.
-        event: What is to be said, if anything.
-        conclusive: Whether the snapshot spoke for a status that may be believed.
-        recheck: Whether a second reading is wanted at once, because this one jumped.
-    """
+class Step(NamedTuple):
+    """What one snapshot led to."""
 
     state: TrackerState
+    """To be handed in with the next snapshot."""
     event: ReserveEvent | None
+    """What is to be said, if anything."""
     conclusive: bool
+    """Whether the snapshot spoke for a status that may be believed."""
     recheck: bool
+    """Whether a second reading is wanted at once, because something that waits for it depends on this one,
+    and it jumped. Once: when the second one asks again, the next regular check will do."""
+
+    @property
+    def actionable(self) -> bool:
+        """Whether a refill may be decided on the snapshot: it is conclusive, and its amounts are not doubted."""
+        return self.conclusive and self.state.doubted is None
 
 
 def advance(
@@ -90,86 +101,97 @@ def advance(
         new_id: Makes an id that nobody else makes, for events and incidents.
     """
     status = status_of(snapshot, policy, state.known)
-    if status is ReserveStatus.UNKNOWN:
-        return _inconclusive(state, snapshot, policy, now, new_id, recheck=False)
-    jumped = _jumped(state.believed_balance, state.believed_equity, snapshot, policy.max_jump)
-    if jumped and not _agrees(state.doubted, snapshot, policy.max_jump):
-        if status is not state.confirmed:
-            recheck = state._replace(doubted=snapshot)
-            return _inconclusive(recheck, snapshot, policy, now, new_id, recheck=True)
-        doubted, balance, equity = snapshot, state.believed_balance, state.believed_equity
-    else:
-        doubted = None
-        balance = snapshot.reserve_balance if snapshot.reserve_balance is not None else state.believed_balance
-        equity = snapshot.total_equity
-    severity = status.severity
-    state = TrackerState(
+    if status is UNKNOWN:
+        return _inconclusive(state, snapshot, policy, now, new_id)
+    if has_jumped(state.believed_balance, state.believed_equity, snapshot, policy.max_jump) and not agrees(
+        state.doubted, snapshot, policy.max_jump
+    ):
+        return _doubt(state, snapshot, status, policy, now, new_id)
+    state = _believe(state, snapshot, status, now)
+    confirmed = _confirm(state, status, policy.confirmations)
+    if confirmed is None or confirmed is state.confirmed:
+        return _remind(state, snapshot, policy, now, new_id, conclusive=True)
+    return _confirmed(state, confirmed, policy, now, new_id)
+
+
+def _inconclusive(
+    state: TrackerState, snapshot: ReserveSnapshot, policy: ReservePolicy, now: Instant, new_id: Callable[[], str]
+) -> Step:
+    """Keep what was confirmed until it is too old."""
+    age = now.monotonic - state.good_at
+    if state.confirmed is UNKNOWN or age <= policy.max_staleness.total_seconds():
+        return _remind(state, snapshot, policy, now, new_id, conclusive=False)
+    reason = _why_unknown(state, snapshot, now)
+    state, event = _announce(state, UNKNOWN, reason, policy, now, new_id)
+    return Step(state._replace(confirmed=UNKNOWN), event, conclusive=False, recheck=False)
+
+
+def _doubt(
+    state: TrackerState,
+    snapshot: ReserveSnapshot,
+    status: ReserveStatus,
+    policy: ReservePolicy,
+    now: Instant,
+    new_id: Callable[[], str],
+) -> Step:
+    """Remember a jump until a second reading agrees.
+
+    One that would change nothing is good enough to say that all is as it was; it is not counted
+    as a check in a row, and its amounts are not believed.
+    """
+    state = state._replace(doubted=snapshot)
+    if status is not state.confirmed:
+        return _inconclusive(state, snapshot, policy, now, new_id)._replace(recheck=True)
+    state = state._replace(good_at=now.monotonic)
+    step = _remind(state, snapshot, policy, now, new_id, conclusive=True)
+    # A refill waits for the amounts of a reserve that is not adequate; nothing waits for those of one that is.
+    return step._replace(recheck=status is not ADEQUATE)
+
+
+def _believe(state: TrackerState, snapshot: ReserveSnapshot, status: ReserveStatus, now: Instant) -> TrackerState:
+    """Take the readings of a conclusive snapshot into the state."""
+    balance = snapshot.reserve_balance
+    if balance is None:
+        balance = state.believed_balance if state.believed_balance is not None else at_least(snapshot)
+    return TrackerState(
         now.monotonic,
         state.confirmed,
         state.known,
         state.incident_id,
         state.sequence,
-        state.low_streak + 1 if severity >= ReserveStatus.LOW.severity else 0,
-        state.critical_streak + 1 if severity >= ReserveStatus.CRITICAL.severity else 0,
+        state.low_streak + 1 if status is not ADEQUATE else 0,
+        state.critical_streak + 1 if status is CRITICAL else 0,
         snapshot,
         balance,
-        equity,
-        doubted,
+        snapshot.total_equity,
+        None,
         state.announced_at,
     )
-    confirmed = _confirm(state, status, policy.confirmations)
-    if confirmed is state.confirmed:
-        return _remind(state, policy, now, new_id, conclusive=True, recheck=False)
-    return _confirmed(state, confirmed, policy, now, new_id)
-
-
-def _inconclusive(
-    state: TrackerState,
-    snapshot: ReserveSnapshot,
-    policy: ReservePolicy,
-    now: Instant,
-    new_id: Callable[[], str],
-    *,
-    recheck: bool,
-) -> Step:
-    """Keep what was confirmed until it is too old."""
-    age = now.monotonic - state.good_at
-    if state.confirmed is ReserveStatus.UNKNOWN or age <= policy.max_staleness.total_seconds():
-        return _remind(state, policy, now, new_id, conclusive=False, recheck=recheck)
-    why = "; ".join(snapshot.missing) or "readings do not agree"
-    reason = f"nothing certain for {age:.0f} s: {why}"
-    state, event = _announce(state, ReserveStatus.UNKNOWN, reason, policy, now, new_id)
-    return Step(state._replace(confirmed=ReserveStatus.UNKNOWN), event, conclusive=False, recheck=recheck)
 
 
 def _confirm(state: TrackerState, status: ReserveStatus, needed: int) -> ReserveStatus | None:
-    """Return the status to confirm: a recovery at once, a worsening after enough checks in a row."""
-    before = state.known.severity if state.known is not None else -1
-    if status.severity <= max(before, 0):
+    """Return the status to confirm: one that is no worse at once, a worse one after enough checks in a row."""
+    known = state.known
+    if status is ADEQUATE or status is known or known is CRITICAL:
         return status
     if state.critical_streak >= needed:
-        return ReserveStatus.CRITICAL
-    if state.low_streak >= needed or before >= ReserveStatus.LOW.severity:
-        return ReserveStatus.LOW
+        return CRITICAL
+    if state.low_streak >= needed or known is LOW:
+        return LOW
     return state.confirmed
 
 
 def _confirmed(
-    state: TrackerState,
-    status: ReserveStatus | None,
-    policy: ReservePolicy,
-    now: Instant,
-    new_id: Callable[[], str],
+    state: TrackerState, status: ReserveStatus, policy: ReservePolicy, now: Instant, new_id: Callable[[], str]
 ) -> Step:
     """Take a newly confirmed status into the state and say so."""
-    assert status is not None  # noqa: S101  # only an unchanged status can be None
-    first = state.confirmed is None
-    recovered = status is ReserveStatus.ADEQUATE
+    recovered = status is ADEQUATE
     if not recovered and state.incident_id is None:
         state = state._replace(incident_id=new_id())
     event = None
-    if not (first and recovered):
-        state, event = _announce(state, status, _explain(state.good, status, policy), policy, now, new_id)
+    if state.confirmed is not None or not recovered:
+        reason = why_status(state.good, status, policy)
+        state, event = _announce(state, status, reason, policy, now, new_id)
     incident = None if recovered else state.incident_id
     state = state._replace(confirmed=status, known=status, incident_id=incident)
     return Step(state, event, conclusive=True, recheck=False)
@@ -177,24 +199,38 @@ def _confirmed(
 
 def _remind(
     state: TrackerState,
+    snapshot: ReserveSnapshot,
     policy: ReservePolicy,
     now: Instant,
     new_id: Callable[[], str],
     *,
     conclusive: bool,
-    recheck: bool,
 ) -> Step:
     """Say again what lasts, when it is due."""
     event = None
     status = state.confirmed
     if (
         status is not None
-        and status is not ReserveStatus.ADEQUATE
+        and status is not ADEQUATE
         and now.monotonic - state.announced_at >= policy.repeat_interval.total_seconds()
     ):
-        reason = "still nothing certain" if status is ReserveStatus.UNKNOWN else _explain(state.good, status, policy)
+        if status is UNKNOWN:
+            reason = _why_unknown(state, snapshot, now)
+        else:
+            reason = why_status(state.good, status, policy)
+            if state.good is not None and state.good is not snapshot:
+                reason = f"{reason}; as of {state.good.timestamp:%Y-%m-%dT%H:%M:%SZ}, nothing newer is certain"
         state, event = _announce(state, status, reason, policy, now, new_id, reminder=True)
-    return Step(state, event, conclusive=conclusive, recheck=recheck)
+    return Step(state, event, conclusive=conclusive, recheck=False)
+
+
+def _why_unknown(state: TrackerState, snapshot: ReserveSnapshot, now: Instant) -> str:
+    if state.good is snapshot:
+        return "a reading tells of a worse status than before, and not yet often enough in a row"
+    seconds = now.monotonic - state.good_at
+    if state.doubted is snapshot:
+        return why_doubted(seconds, state.believed_balance, state.believed_equity, snapshot)
+    return why_unknown(seconds, snapshot)
 
 
 def _announce(
@@ -207,7 +243,7 @@ def _announce(
     *,
     reminder: bool = False,
 ) -> tuple[TrackerState, ReserveEvent]:
-    """Return the event that says `status`, with the numbers of the last conclusive check."""
+    """Return the event that says `status`, with the numbers of the last good snapshot."""
     good = state.good
     event = ReserveEvent(
         event_type=EventType.of(status),
@@ -229,47 +265,3 @@ def _announce(
         reminder=reminder,
     )
     return state._replace(sequence=state.sequence + 1, announced_at=now.monotonic), event
-
-
-def _explain(snapshot: ReserveSnapshot | None, status: ReserveStatus, policy: ReservePolicy) -> str:
-    """Return one line that says why the status is what it is."""
-    if snapshot is None or snapshot.target_reserve is None:
-        return ""
-    if snapshot.reserve_utilization is None:
-        part = "the target is 0" if not snapshot.target_reserve else "the part that was read is enough"
-    else:
-        part = f"the reserve is {snapshot.reserve_utilization:.4f} of its target"
-    match status:
-        case ReserveStatus.LOW:
-            return f"{part}, below {policy.low_threshold}"
-        case ReserveStatus.CRITICAL:
-            return f"{part}, below {policy.critical_threshold}"
-        case _:
-            return part
-
-
-def _agrees(doubted: ReserveSnapshot | None, snapshot: ReserveSnapshot, max_jump: Decimal) -> bool:
-    """Whether a snapshot says what the doubted one said."""
-    if doubted is None:
-        return False
-    return not _jumped(_at_least(doubted), doubted.total_equity, snapshot, max_jump)
-
-
-def _jumped(balance: Decimal | None, equity: Decimal | None, snapshot: ReserveSnapshot, max_jump: Decimal) -> bool:
-    """Whether balance or equity moved by more than may be believed at first sight."""
-    if equity is not None and snapshot.total_equity is not None and _moved(equity, snapshot.total_equity, max_jump):
-        return True
-    amount = _at_least(snapshot)
-    if balance is None or amount is None:
-        return False
-    # A part of the balance is naturally less than the whole; only more than the whole is a jump.
-    return (snapshot.bounds is None or amount > balance) and _moved(balance, amount, max_jump)
-
-
-def _at_least(snapshot: ReserveSnapshot) -> Decimal | None:
-    return snapshot.reserve_balance if snapshot.bounds is None else snapshot.bounds.lower
-
-
-def _moved(before: Decimal, after: Decimal, max_jump: Decimal) -> bool:
-    with localcontext(EXACT):
-        return abs(after - before) > max_jump * abs(before)

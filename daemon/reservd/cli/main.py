@@ -1,0 +1,84 @@
+"""The `reservd` command: one file a subcommand, each importing what it needs only when it runs."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from reservd._version import __version__
+from reservd.cli.check import check
+from reservd.cli.check_config import check_config
+from reservd.cli.plugins import plugins
+from reservd.cli.run import run
+from reservd.cli.schema import schema
+
+# Typer brings its own copy of click, or used to need the real one: its errors are known by this one.
+_ClickException = next(each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException")
+_MISUSED = 2
+
+app = typer.Typer(
+    name="reservd",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(run)
+app.command()(check)
+app.command("check-config")(check_config)
+app.command()(plugins)
+app.command()(schema)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"reservd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _reservd(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Watch how much of each strategy's equity is liquid, and say so before redemptions outrun it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Exit codes: 0 well; 1 something failed; 2 wrong usage. `reservd check` has those of monitoring
+    plugins instead, so that wrong usage of it is 3, unknown, and never 2, critical.
+    """
+    from reservd.errors import ConfigError, ReservdError
+
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    checking = next((word for word in arguments if not word.startswith("-")), None) == "check"
+    failed, misused = (3, 3) if checking else (1, 2)
+    try:
+        code = app(arguments, prog_name="reservd", standalone_mode=False)
+    except ConfigError as error:
+        for line in error.problems:
+            typer.echo(line, err=True)
+        sys.exit(failed)
+    except ReservdError as error:
+        typer.echo(f"reservd: {error}", err=True)
+        sys.exit(failed)
+    except typer.Abort:
+        sys.exit(failed)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(failed)
+    except Exception as error:
+        if isinstance(error, _ClickException):
+            error.show()  # type: ignore[attr-defined]  # every click error has it
+            sys.exit(misused if getattr(error, "exit_code", None) == _MISUSED else failed)
+        if not checking:
+            raise
+        import traceback
+
+        traceback.print_exc()
+        sys.exit(failed)
+    sys.exit(code if isinstance(code, int) else 0)

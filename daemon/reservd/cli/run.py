@@ -1,0 +1,57 @@
+"""`reservd run`."""
+
+from typing import Annotated, Optional
+
+import typer
+
+from reservd.cli.options import DEFAULT_CONFIG, ConfigOption
+
+
+def run(
+    config: ConfigOption = DEFAULT_CONFIG,
+    listen_address: Annotated[
+        Optional[list[str]],  # noqa: UP045  # typer reads the annotation
+        typer.Option(
+            "--web.listen-address",
+            metavar="HOST:PORT",
+            help="Where to serve metrics and health, in place of what the file says; may be repeated. "
+            "Port 0 takes a free one.",
+        ),
+    ] = None,
+) -> None:
+    """Run the daemon until SIGTERM or Ctrl-C.
+
+    Logs go to standard error. Metrics are at /metrics, health at /-/healthy and /-/ready.
+    """
+    import asyncio
+
+    import structlog
+
+    from reservd.app import Daemon
+    from reservd.config.load import load_config
+    from reservd.config.settings import WebSettings
+    from reservd.log import configure_logging
+
+    loaded = load_config(config)
+    configure_logging(loaded.settings.log.level, loaded.settings.log.format)
+    for warning in loaded.warnings:
+        structlog.get_logger("reservd.config").warning("config.warned", warning=warning)
+    addresses = _checked(listen_address, WebSettings) if listen_address else ()
+
+    async def serve() -> None:
+        daemon = Daemon(loaded, addresses)
+        typer.echo(f"reservd watches {len(loaded.modes)} modes; stop it with Ctrl-C.", err=True)
+        for address in daemon.addresses:
+            typer.echo(f"  http://{address}/metrics", err=True)
+        await daemon.run()
+
+    asyncio.run(serve())
+
+
+def _checked(addresses: list[str], model: type) -> tuple[str, ...]:
+    from pydantic import ValidationError
+
+    try:
+        return tuple(model(listen_address=tuple(addresses)).listen_address)
+    except ValidationError:
+        raise typer.BadParameter(f"must be HOST:PORT, got {', '.join(addresses)}") from None

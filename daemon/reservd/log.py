@@ -1,0 +1,60 @@
+"""Structured logs to standard error: dotted past-tense events with key-values."""
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["console", "json"]
+
+# Local variables hold secrets: no traceback shows them.
+_tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
+
+def configure_logging(level: LogLevel = "info", log_format: LogFormat | None = None) -> None:
+    """Send all logs, those of the libraries included, to standard error.
+
+    Args:
+        level: The least level that is shown.
+        log_format: `console` for people, `json` for machines; chosen by whether standard error is
+            a terminal when None.
+    """
+    if log_format is None:
+        log_format = "console" if sys.stderr.isatty() else "json"
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    if log_format == "json":
+        final: list[structlog.typing.Processor] = [
+            _tracebacks,
+            structlog.processors.JSONRenderer(),
+        ]
+    else:
+        final = [
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # Their routine lines repeat every cycle; what matters in them is counted and logged by reservd.
+    for noisy in ("apscheduler", "asyncio", "aiohttp.access", "uvicorn.access"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)

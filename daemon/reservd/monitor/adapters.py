@@ -1,0 +1,101 @@
+"""The platform's own objects as sources: `get_balances()` and `calculate_equity(share_class)`."""
+
+import inspect
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from reservd.errors import FailureReason, SourceError
+from reservd.plugin.interfaces import BalanceSource, EquitySource
+from reservd.plugin.options import SourceConfig
+from reservd.reserve.amounts import parse_amount
+from reservd.reserve.readings import AccountFailure, Balance, Equity, Reading
+
+
+class VenueInterface(BalanceSource[SourceConfig]):
+    """An object with `get_balances()`, a mapping of asset to amount, as a balance source.
+
+    An asset that is not in the mapping is missing, not zero.
+    """
+
+    PLUGIN_NAME = "venue"
+    Config = SourceConfig
+
+    def __init__(self, name: str, venue: Any) -> None:
+        super().__init__(name, SourceConfig())
+        self._venue = venue
+
+    async def fetch_balances(self) -> Reading:
+        """Ask the venue."""
+        answer = await _value(self._venue.get_balances())
+        if not isinstance(answer, Mapping):
+            raise SourceError(FailureReason.INVALID_DATA, f"get_balances() gave {type(answer).__name__}, not a mapping")
+        now = datetime.now(UTC)
+        balances, failures = [], []
+        for asset, amount in answer.items():
+            try:
+                balances.append(Balance("main", str(asset), parse_amount(amount), now))
+            except (TypeError, ValueError) as error:
+                failures.append(AccountFailure("main", FailureReason.INVALID_DATA, str(error), str(asset)))
+        return Reading(balances, failures)
+
+
+class EquityCalculator(EquitySource[SourceConfig]):
+    """An object with `calculate_equity(share_class)`, whose answer has `total_equity`, as an equity source."""
+
+    PLUGIN_NAME = "calculator"
+    Config = SourceConfig
+
+    def __init__(self, name: str, calculator: Any) -> None:
+        super().__init__(name, SourceConfig())
+        self._calculator = calculator
+
+    @property
+    def by_share_class(self) -> bool:
+        """The document's calculator is asked by share class."""
+        return True
+
+    async def fetch_equity(self, mode: str, currency: str) -> Equity:
+        """Ask the calculator."""
+        del mode
+        answer = await _value(self._calculator.calculate_equity(currency))
+        try:
+            return Equity(parse_amount(answer.total_equity, "total_equity"), currency, datetime.now(UTC))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise SourceError(FailureReason.INVALID_DATA, str(error)) from None
+
+
+async def _value(answer: Any) -> Any:
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+def as_balance_source(name: str, venue: object) -> BalanceSource[Any]:
+    """Return `venue` as a balance source.
+
+    Raises:
+        TypeError: If it is none and has no `get_balances()`.
+    """
+    if isinstance(venue, BalanceSource):
+        return venue
+    if callable(getattr(venue, "get_balances", None)):
+        return VenueInterface(name, venue)
+    raise TypeError(f"venue '{name}' must be a BalanceSource or have get_balances(), got {type(venue).__name__}")
+
+
+def as_equity_sources(calculator: object) -> dict[str, EquitySource[Any]]:
+    """Return one calculator, or a mapping of names to calculators, as equity sources by name.
+
+    Raises:
+        TypeError: If one is no equity source and has no `calculate_equity(share_class)`.
+    """
+    named = calculator if isinstance(calculator, Mapping) else {"equity_calculator": calculator}
+    sources: dict[str, EquitySource[Any]] = {}
+    for name, source in named.items():
+        if isinstance(source, EquitySource):
+            sources[name] = source
+        elif callable(getattr(source, "calculate_equity", None)):
+            sources[name] = EquityCalculator(name, source)
+        else:
+            got = type(source).__name__
+            raise TypeError(f"'{name}' must be an EquitySource or have calculate_equity(share_class), got {got}")
+    return sources

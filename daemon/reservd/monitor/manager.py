@@ -1,0 +1,352 @@
+"""The heart that can be embedded: modes in, status and events out, without files, daemon or web."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Protocol
+
+import structlog
+from pydantic import ValidationError
+
+from reservd.config.accounts import AccountKey, find_shared, resolve_holdings
+from reservd.config.mode import ModeConfig, own_keys
+from reservd.config.problems import describe
+from reservd.errors import ConfigError, ReserveUnknownError
+from reservd.monitor.adapters import as_balance_source, as_equity_sources
+from reservd.monitor.callbacks import TIMEOUT_SECONDS, CallbackQueue, ReserveCallback
+from reservd.monitor.clock import Clock, SystemClock
+from reservd.monitor.cycle import CyclePlan
+from reservd.monitor.observer import Checked, Observer
+from reservd.monitor.readers import BalanceReader, EquityReader
+from reservd.monitor.schedule import CycleSchedule
+from reservd.monitor.watch import ModeWatch, Readings
+from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus
+from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome
+from reservd.reserve.tracker import Instant, TrackerState
+
+log = structlog.get_logger(__name__)
+
+_DRAIN_SECONDS = 1.5
+
+
+class ReplenishmentDesk(Protocol):
+    """Where requests for a refill go."""
+
+    async def request(self, mode: str, amount: Decimal) -> ReplenishmentOutcome:
+        """Ask the mode's strategy for so much, and return what came of it."""
+
+
+class ReserveManager:
+    """Watches the reserves of any number of strategy modes.
+
+    Args:
+        equity_calculator: An `EquitySource`, an object with `calculate_equity(share_class)`, or
+            a mapping of names to such.
+        venue_interfaces: By name, each a `BalanceSource` or an object with `get_balances()`.
+        observers: Who hears what the monitor does.
+        clock: Tells the time; the machine's unless given.
+
+    Attributes:
+        reserve_configs: The configuration of each mode.
+        running: Whether `start_monitoring` runs.
+        replenishment: Where requests for a refill go; None when nobody takes them.
+    """
+
+    def __init__(
+        self,
+        equity_calculator: object,
+        venue_interfaces: Mapping[str, Any],
+        *,
+        observers: Iterable[Observer] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        self._observers = list(observers)
+        self._sources = {name: as_balance_source(name, venue) for name, venue in venue_interfaces.items()}
+        self._balance_readers = {name: BalanceReader(source, self._observers) for name, source in self._sources.items()}
+        self._equity_readers = {
+            name: EquityReader(source, self._observers) for name, source in as_equity_sources(equity_calculator).items()
+        }
+        self._clock = clock or SystemClock()
+        self._watches: dict[str, ModeWatch] = {}
+        self._plans: dict[float, CyclePlan] = {}
+        self._owners: dict[AccountKey, tuple[str, str]] = {}
+        self._callbacks: list[CallbackQueue] = []
+        self._doubtful: dict[str, ModeWatch] = {}
+        self._last_changes: dict[str, int] = {}
+        self._schedule = CycleSchedule(self._run_cycle, self._overran)
+        self._first_cycles: set[float] = set()
+        self._stop = asyncio.Event()
+        self.reserve_configs: dict[str, ModeConfig] = {}
+        self.replenishment: ReplenishmentDesk | None = None
+        self.running = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether every mode was checked at least once."""
+        return self.running and not self._first_cycles
+
+    @property
+    def stuck(self) -> bool:
+        """Whether cycles no longer come to their end."""
+        return self._schedule.stuck
+
+    def add_observer(self, observer: Observer) -> None:
+        """Tell one more what the monitor does."""
+        self._observers.append(observer)
+
+    def add_reserve_callback(
+        self,
+        callback: ReserveCallback,
+        modes: Iterable[str] | None = None,
+        timeout_seconds: float | None = TIMEOUT_SECONDS,
+    ) -> None:
+        """Call `callback` with every event.
+
+        Args:
+            callback: A plain function, which may block, or a coroutine function. Each callback has
+                its own queue and deadline: a slow or broken one harms no other.
+            modes: Only events of these modes; all when None.
+            timeout_seconds: How long one event may take; None when the callback has its own deadline.
+        """
+        queue = CallbackQueue(callback, modes, self._observers, self._superseded, timeout_seconds)
+        self._callbacks.append(queue)
+
+    def set_reserve_config(self, strategy_mode: str, config: Mapping[str, Any] | ModeConfig) -> None:
+        """Watch a mode, or change how it is watched.
+
+        Args:
+            strategy_mode: The mode.
+            config: The strategy's own configuration: `share_class` and the `reserve_*` keys are
+                read, all others ignored. Sources may be left out where there is only one.
+
+        Raises:
+            ConfigError: If a key is unknown, missing or wrong, a source is not there, or an
+                account is counted by another mode already.
+        """
+        parsed = self._parsed(strategy_mode, config)
+        others = {key: owner for key, owner in self._owners.items() if owner[0] != strategy_mode}
+        watch = self._watch(parsed)
+        shared = find_shared(watch.holdings, strategy_mode, others)
+        if shared:
+            raise ConfigError([f"{strategy_mode}: reserve_balance_sources: {message}" for message in shared])
+        self._owners = others
+        self._watches[strategy_mode] = watch
+        self.reserve_configs[strategy_mode] = parsed
+        self._plans.clear()
+        if self.running:
+            self._schedule.add(parsed.interval_seconds)
+
+    async def start_monitoring(self) -> None:
+        """Check every mode at once and then each at its interval, until `stop_monitoring`.
+
+        Returns once running checks and queued callbacks have ended, at most a few seconds later.
+        """
+        if self.running:
+            raise RuntimeError("monitoring runs already")
+        self._stop.clear()
+        self.running = True
+        now = self._clock.now().monotonic
+        for mode, watch in self._watches.items():
+            if watch.latest is None:
+                self._watches[mode] = self._watch(watch.config, now)
+        self._plans.clear()
+        intervals = {watch.config.interval_seconds for watch in self._watches.values()}
+        self._first_cycles = set(intervals)
+        self._schedule.start(sorted(intervals))
+        try:
+            await self._stop.wait()
+        finally:
+            self.running = False
+            await self._schedule.stop()
+            await self.close()
+
+    def stop_monitoring(self) -> None:
+        """End `start_monitoring`."""
+        self._stop.set()
+
+    async def close(self) -> None:
+        """Hand on what is queued for callbacks, then close every source. For use without `start_monitoring`."""
+        drains = [asyncio.create_task(callback.drain()) for callback in self._callbacks]
+        if drains:
+            _, late = await asyncio.wait(drains, timeout=_DRAIN_SECONDS)
+            for task in late:
+                task.cancel()
+        await asyncio.gather(*(callback.close() for callback in self._callbacks))
+        readers = [*self._balance_readers.values(), *self._equity_readers.values()]
+        await asyncio.gather(*(reader.close() for reader in readers))
+
+    async def check_all_reserves(self) -> Mapping[str, ReserveSnapshot]:
+        """Check every mode once, now, and return what was found."""
+        await self._check(list(self._watches.values()))
+        return {mode: watch.latest for mode, watch in self._watches.items() if watch.latest is not None}
+
+    async def calculate_reserve_snapshot(
+        self, strategy_mode: str, config: Mapping[str, Any] | ModeConfig | None = None
+    ) -> ReserveSnapshot:
+        """Read a mode's sources now and return what they say. Changes nothing and says nothing.
+
+        Raises:
+            ConfigError: If the mode is not configured and no configuration is given.
+        """
+        known = self.reserve_configs.get(strategy_mode)
+        if config is None and known is None:
+            raise ConfigError(f"mode '{strategy_mode}' is not configured")
+        parsed = known if config is None or config is known else self._parsed(strategy_mode, config)
+        assert parsed is not None  # noqa: S101  # one of the two is there
+        watch = self._watch(parsed)
+        found: list[ReserveSnapshot] = []
+
+        async def take(watches: Sequence[ModeWatch], readings: Readings) -> None:
+            now = self._clock.now()
+            found.extend(snapshot for one in watches if (snapshot := one.observe(readings, now)) is not None)
+
+        await CyclePlan([watch]).run(self._balance_readers, self._equity_readers, take)
+        return found[0]
+
+    async def get_reserve_balance(self, strategy_mode: str) -> Decimal:
+        """Read and return what a mode can pay out now, in whole units of its share class.
+
+        Args:
+            strategy_mode: The mode; or a share class, where only one mode has it.
+
+        Raises:
+            ConfigError: If there is no such mode.
+            ReserveUnknownError: If not all of its accounts could be read.
+        """
+        if strategy_mode not in self.reserve_configs:
+            modes = [mode for mode, config in self.reserve_configs.items() if config.share_class == strategy_mode]
+            strategy_mode = modes[0] if len(modes) == 1 else strategy_mode
+        snapshot = await self.calculate_reserve_snapshot(strategy_mode)
+        if snapshot.reserve_balance is None:
+            raise ReserveUnknownError(f"the reserve of '{strategy_mode}' is unknown: {'; '.join(snapshot.missing)}")
+        return snapshot.reserve_balance
+
+    async def process_reserve_snapshot(self, snapshot: ReserveSnapshot) -> None:
+        """Take a snapshot into the mode's memory and raise the event it leads to, if any."""
+        watch = self._watches[snapshot.strategy_mode]
+        step = watch.advance(snapshot, Instant(snapshot.timestamp, self._clock.now().monotonic), _new_id)
+        if step.recheck:
+            self._doubtful[snapshot.strategy_mode] = watch
+        checked = Checked(snapshot.strategy_mode, snapshot, step.state, step.conclusive)
+        for observer in self._observers:
+            observer.checked(checked)
+        if step.event is not None:
+            await self.trigger_reserve_event(step.event)
+
+    async def trigger_reserve_event(self, event: ReserveEvent) -> None:
+        """Queue an event for every callback that hears of its mode. Waits for none."""
+        log.info(
+            "event.decided",
+            mode=event.strategy_mode,
+            type=str(event.event_type),
+            id=event.id,
+            incident=event.incident_id,
+            reminder=event.reminder,
+            reason=event.reason,
+        )
+        if not event.reminder:
+            self._last_changes[event.strategy_mode] = event.sequence
+        for observer in self._observers:
+            observer.event_decided(event)
+        for callback in self._callbacks:
+            callback.put(event)
+
+    async def request_reserve_replenishment(self, strategy_mode: str, amount: Decimal) -> ReplenishmentOutcome:
+        """Ask a mode's strategy to refill its reserve by an amount.
+
+        Returns:
+            The request and its answer, true when it was made; or the reason why it was not, false.
+        """
+        if strategy_mode not in self.reserve_configs or self.replenishment is None:
+            return ReplenishmentOutcome(None, None, Inaction.NO_REPLENISHER)
+        return await self.replenishment.request(strategy_mode, amount)
+
+    def status(self, strategy_mode: str) -> ReserveStatus:
+        """Return the confirmed status; UNKNOWN before anything was confirmed."""
+        return self._watches[strategy_mode].state.confirmed or ReserveStatus.UNKNOWN
+
+    def latest_snapshot(self, strategy_mode: str) -> ReserveSnapshot | None:
+        """Return what the last check of a mode found; None before the first."""
+        return self._watches[strategy_mode].latest
+
+    def _parsed(self, mode: str, config: Mapping[str, Any] | ModeConfig) -> ModeConfig:
+        if isinstance(config, ModeConfig):
+            return config
+        try:
+            return ModeConfig.model_validate({**own_keys(dict(config)), "mode": mode})
+        except ValidationError as error:
+            raise ConfigError([f"{mode}: {line}" for line in describe(error, ModeConfig)]) from None
+
+    def _watch(self, config: ModeConfig, since: float | None = None) -> ModeWatch:
+        """Return a watch without memory.
+
+        Raises:
+            ConfigError: If a source that the configuration names is not there.
+        """
+        if not config.reserve_balance_sources and len(self._sources) == 1:
+            config = config.model_copy(update={"reserve_balance_sources": tuple(self._sources)})
+        holdings, problems = resolve_holdings(config, self._sources)
+        lines = [f"{config.mode}: reserve_balance_sources.{index}: {message}" for index, message in problems]
+        if not config.reserve_balance_sources:
+            lines.append(f"{config.mode}: reserve_balance_sources: must name one of {sorted(self._sources)}")
+        equity = config.reserve_equity_source
+        if equity is None and len(self._equity_readers) == 1:
+            equity = next(iter(self._equity_readers))
+        if equity not in self._equity_readers:
+            lines.append(f"{config.mode}: reserve_equity_source: must name one of {sorted(self._equity_readers)}")
+        if lines:
+            raise ConfigError(lines)
+        assert equity is not None  # noqa: S101  # it is a key of the readers
+        place = (equity, self._equity_readers[equity].key(config.mode, config.share_class))
+        return ModeWatch(config, holdings, place, TrackerState(self._clock.now().monotonic if since is None else since))
+
+    async def _run_cycle(self, interval: float) -> None:
+        started = time.monotonic()
+        await self._check(
+            [watch for watch in self._watches.values() if watch.config.interval_seconds == interval], interval
+        )
+        self._first_cycles.discard(interval)
+        for observer in self._observers:
+            observer.cycle_finished(interval, time.monotonic() - started)
+
+    def _superseded(self, event: ReserveEvent) -> bool:
+        return self._last_changes.get(event.strategy_mode, 0) > event.sequence
+
+    def _overran(self, interval: float) -> None:
+        log.warning("cycle.overran", interval=interval)
+        for observer in self._observers:
+            observer.cycle_overran(interval)
+
+    async def _check(self, watches: Sequence[ModeWatch], interval: float | None = None) -> None:
+        """Check modes, and look a second time, at once, at those whose reading jumped."""
+        plan = self._plans.get(interval) if interval is not None else None
+        if plan is None:
+            plan = CyclePlan(watches)
+            if interval is not None:
+                self._plans[interval] = plan
+        await plan.run(self._balance_readers, self._equity_readers, self._check_batch)
+        doubtful = [self._doubtful.pop(watch.config.mode) for watch in watches if watch.config.mode in self._doubtful]
+        if doubtful:
+            await CyclePlan(doubtful).run(self._balance_readers, self._equity_readers, self._check_batch)
+            for watch in doubtful:
+                # Still in doubt: the next look is the next cycle's, or a flapping source would be asked without end.
+                self._doubtful.pop(watch.config.mode, None)
+
+    async def _check_batch(self, watches: Sequence[ModeWatch], readings: Readings) -> None:
+        now = self._clock.now()
+        refreshed = []
+        for watch in watches:
+            snapshot = watch.observe(readings, now)
+            if snapshot is None:
+                refreshed.append(watch.config.mode)
+            else:
+                await self.process_reserve_snapshot(snapshot)
+        if refreshed:
+            for observer in self._observers:
+                observer.refreshed(refreshed, now)
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())

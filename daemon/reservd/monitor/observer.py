@@ -1,0 +1,49 @@
+"""What the monitor tells those who watch it: metrics and replenishment."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from reservd.errors import FailureReason
+from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus
+from reservd.reserve.tracker import Instant, TrackerState
+
+
+class Checked(NamedTuple):
+    """One mode was checked and something about it is new."""
+
+    mode: str
+    snapshot: ReserveSnapshot
+    """What this check found, conclusive or not."""
+    state: TrackerState
+    """What is confirmed since."""
+    conclusive: bool
+
+    @property
+    def status(self) -> ReserveStatus:
+        """The confirmed status; UNKNOWN before anything was confirmed."""
+        return self.state.confirmed or ReserveStatus.UNKNOWN
+
+
+class Observer:
+    """Hears what the monitor does. Methods run on the event loop between two checks: they must be quick."""
+
+    def checked(self, checked: Checked) -> None:
+        """A mode was checked, and its numbers, its status or its doubts changed."""
+
+    def refreshed(self, modes: Sequence[str], now: Instant) -> None:
+        """These modes were checked and found as they were."""
+
+    def fetched(self, source: str, seconds: float, failure: FailureReason | None) -> None:
+        """A source was read in so many seconds, or failed to be."""
+
+    def cycle_finished(self, interval: float, seconds: float) -> None:
+        """All modes of an interval were checked."""
+
+    def cycle_overran(self, interval: float) -> None:
+        """A cycle was due while the one before was still running."""
+
+    def event_decided(self, event: ReserveEvent) -> None:
+        """An event was decided; it is on its way to the callbacks."""
+
+    def callback_dropped(self, callback: str) -> None:
+        """A callback was too slow for too long: an event will not reach it."""

@@ -1,0 +1,148 @@
+"""Sources, read under guard: what comes back is a believable reading or a closed reason."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol, TypeVar
+
+import structlog
+
+from reservd.errors import CallError, FailureReason
+from reservd.monitor.observer import Observer
+from reservd.plugin.guard import GuardedPlugin
+from reservd.plugin.interfaces import BalanceSource, EquitySource
+from reservd.reserve.readings import AccountFailure, Balance, Equity, Reading
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+Place = tuple[str, str]
+"""An account's name and an asset."""
+Found = Balance | AccountFailure | CallError
+
+
+class Table(Protocol):
+    """One reading of a balance source, by account and asset."""
+
+    def get(self, place: Place, /) -> Found | None:
+        """Return what was read there, why it was not, or None when the source said nothing of it."""
+
+
+class FailedTable:
+    """The reading of a source that could not be read."""
+
+    def __init__(self, error: CallError) -> None:
+        self._error = error
+
+    def get(self, place: Place, /) -> Found | None:
+        """Return the failure, whatever the place."""
+        del place
+        return self._error
+
+
+class _Reader:
+    """Reads one source. Whoever asks while it is being read gets the answer that is on its way."""
+
+    def __init__(self, guarded: GuardedPlugin, observers: list[Observer]) -> None:
+        self.guarded = guarded
+        self._observers = observers
+        self._on_the_way: dict[str, asyncio.Task[Any]] = {}
+        self._failing: dict[str, FailureReason] = {}
+
+    async def close(self) -> None:
+        """Close the source."""
+        await self.guarded.close()
+
+    async def _shared(self, key: str, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        task = self._on_the_way.get(key)
+        if task is None:
+            task = asyncio.create_task(self._counted(key, read))
+            self._on_the_way[key] = task
+            task.add_done_callback(lambda _: self._on_the_way.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _counted(self, key: str, read: Callable[[], Coroutine[Any, Any, T]]) -> T | CallError:
+        started = time.monotonic()
+        failure: CallError | None = None
+        try:
+            return await self.guarded.call(read, key)
+        except CallError as error:
+            failure = error
+            return error
+        finally:
+            self._note(key, time.monotonic() - started, failure)
+
+    def _note(self, key: str, seconds: float, failure: CallError | None) -> None:
+        reason = failure.reason if failure is not None else None
+        for observer in self._observers:
+            observer.fetched(self.guarded.name, seconds, reason)
+        if reason is not self._failing.get(key):
+            # Logged at the change only: an outage would repeat the line every cycle.
+            bound = log.bind(source=self.guarded.name, **({"of": key} if key else {}))
+            if failure is not None:
+                self._failing[key] = failure.reason
+                bound.warning("source.failed", reason=str(failure.reason), detail=failure.detail)
+            else:
+                del self._failing[key]
+                bound.info("source.recovered")
+
+
+class BalanceReader(_Reader):
+    """Reads one balance source."""
+
+    def __init__(self, source: BalanceSource[Any], observers: list[Observer]) -> None:
+        super().__init__(GuardedPlugin(source), observers)
+        self._source = source
+
+    async def read(self) -> Table:
+        """Return one reading. Never raises."""
+        answer = await self._shared("", self._fetch)
+        return FailedTable(answer) if isinstance(answer, CallError) else answer
+
+    async def _fetch(self) -> Any:
+        return tabulate(await self._source.fetch_balances())
+
+
+class EquityReader(_Reader):
+    """Reads one equity source."""
+
+    def __init__(self, source: EquitySource[Any], observers: list[Observer]) -> None:
+        super().__init__(GuardedPlugin(source), observers)
+        self._source = source
+
+    def key(self, mode: str, share_class: str) -> str:
+        """Return what is asked: two modes with the same key share one call."""
+        return share_class if self._source.by_share_class else mode
+
+    async def read(self, key: str, share_class: str) -> Equity | CallError:
+        """Return the equity asked for. Never raises."""
+
+        async def fetch() -> Any:
+            return await self._source.fetch_equity(key, share_class)
+
+        answer = await self._shared(key, fetch)
+        if isinstance(answer, Equity | CallError):
+            return answer
+        return CallError(FailureReason.INVALID_DATA, f"fetch_equity() gave {type(answer).__name__}, not Equity")
+
+
+def tabulate(reading: object) -> Mapping[Place, Found]:
+    """Return a reading by account and asset.
+
+    Raises:
+        CallError: If it is no reading, or says two things of one account and asset.
+    """
+    if not isinstance(reading, Reading):
+        raise CallError(FailureReason.INVALID_DATA, f"fetch_balances() gave {type(reading).__name__}, not a Reading")
+    table: dict[Place, Found] = {}
+    for balance in reading.balances:
+        if type(balance) is not Balance:
+            raise CallError(FailureReason.INVALID_DATA, f"a balance is {type(balance).__name__}, not a Balance")
+        table[balance.account, balance.asset] = balance
+    if len(table) != len(reading.balances):
+        raise CallError(FailureReason.INVALID_DATA, "an account and asset is there twice")
+    for failure in reading.failures:
+        if type(failure) is not AccountFailure:
+            raise CallError(FailureReason.INVALID_DATA, f"a failure is {type(failure).__name__}, not an AccountFailure")
+        table[failure.account, failure.asset or ""] = failure
+    return table

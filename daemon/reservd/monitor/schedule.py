@@ -1,0 +1,97 @@
+"""When cycles run: one APScheduler job for each distinct interval, whatever the number of modes."""
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+
+import structlog
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+log = structlog.get_logger(__name__)
+
+_STUCK_AFTER_SECONDS = 60.0
+_DRAIN_SECONDS = 2.0
+
+
+class CycleSchedule:
+    """Runs a cycle at once and then every interval, without drift, never two of one interval at a time."""
+
+    def __init__(self, run: Callable[[float], Awaitable[None]], overran: Callable[[float], None]) -> None:
+        self._run = run
+        self._overran = overran
+        self._scheduler: AsyncIOScheduler | None = None
+        self._running: set[asyncio.Task[None]] = set()
+        self._finished_at: dict[float, float] = {}
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a cycle is overdue by so much that the schedule itself must be broken."""
+        now = time.monotonic()
+        return any(now - at > 2 * interval + _STUCK_AFTER_SECONDS for interval, at in self._finished_at.items())
+
+    def start(self, intervals: Iterable[float]) -> None:
+        """Start a job for each interval, the first cycle at once."""
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._scheduler.add_listener(self._skipped, EVENT_JOB_MAX_INSTANCES | EVENT_JOB_MISSED)
+        for interval in intervals:
+            self.add(interval)
+        self._scheduler.start()
+
+    def add(self, interval: float) -> None:
+        """Start a job for an interval, unless there is one."""
+        if self._scheduler is None or interval in self._finished_at:
+            return
+        now = datetime.now(UTC)
+        self._finished_at[interval] = time.monotonic()
+        self._scheduler.add_job(
+            self._cycle,
+            IntervalTrigger(seconds=interval, start_date=now, timezone=UTC),
+            args=[interval],
+            id=_job_id(interval),
+            next_run_time=now,
+            coalesce=True,
+            max_instances=1,
+            # The default of 1 s would skip a late cycle without a word.
+            misfire_grace_time=max(1, math.ceil(interval)),
+        )
+
+    async def stop(self) -> None:
+        """Start nothing more, let what runs come to its end for a short while, then cut it off."""
+        if self._scheduler is None:
+            return
+        self._scheduler.remove_all_jobs()
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=_DRAIN_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        # Its own wait would cancel coroutines: all of ours have ended by now.
+        self._scheduler.shutdown(wait=False)
+        self._scheduler = None
+        self._finished_at.clear()
+
+    async def _cycle(self, interval: float) -> None:
+        task = asyncio.create_task(self._guarded(interval))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        await asyncio.wait({task})
+
+    async def _guarded(self, interval: float) -> None:
+        try:
+            await self._run(interval)
+        except Exception:  # a defect in one cycle must not end the next
+            log.exception("cycle.failed", interval=interval)
+        self._finished_at[interval] = time.monotonic()
+
+    def _skipped(self, event: JobEvent) -> None:
+        interval = next((known for known in self._finished_at if _job_id(known) == event.job_id), None)
+        if interval is not None:
+            self._overran(interval)
+
+
+def _job_id(interval: float) -> str:
+    return f"every {interval:g} s"

@@ -1,0 +1,165 @@
+"""Finds installed plugins, imports those that are asked for, and checks what they register."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.metadata import Distribution, EntryPoint, entry_points
+from typing import Any
+
+import pluggy
+from pydantic import BaseModel
+
+from reservd.errors import PluginError
+from reservd.plugin import hookspecs
+from reservd.plugin.interfaces import BalanceSource, EquitySource, EventSink, Plugin, Replenisher
+
+KINDS: Mapping[str, type[Plugin[Any]]] = {
+    "balance_sources": BalanceSource,
+    "equity_sources": EquitySource,
+    "event_sinks": EventSink,
+    "replenishers": Replenisher,
+}
+"""The kinds of plugin by their key in the configuration, each with its interface."""
+
+_GROUP = "reservd"
+_DISTRIBUTION_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledPlugin:
+    """What `reservd plugins` lists.
+
+    Attributes:
+        name: The entry point.
+        distribution: The distribution that brings it, with its version.
+        kinds: What it registers, by kind; empty when it broke.
+        error: Why it cannot be used; empty when it can.
+    """
+
+    name: str
+    distribution: str
+    kinds: tuple[str, ...]
+    error: str = ""
+
+
+class PluginHost:
+    """The plugins of this environment. Nothing is imported before it is asked for."""
+
+    def __init__(self, found: Iterable[EntryPoint] | None = None) -> None:
+        self._found: dict[str, list[EntryPoint]] = {}
+        for entry in entry_points(group=_GROUP) if found is None else found:
+            self._found.setdefault(entry.name, []).append(entry)
+        self._loaded: dict[str, dict[str, type[Plugin[Any]]]] = {}
+        self._pluggy = pluggy.PluginManager("reservd")
+        self._pluggy.add_hookspecs(hookspecs)
+
+    def plugin_class(self, kind: str, name: str) -> type[Plugin[Any]]:
+        """Return the class that plugin `name` registers for `kind`.
+
+        Raises:
+            PluginError: If there is none, or it cannot be imported or does not keep the contract.
+        """
+        classes = self.load(name)
+        if kind not in classes:
+            has = ", ".join(sorted(classes)) or "nothing"
+            raise PluginError(f"plugin '{name}' has no {kind} (it has {has})")
+        return classes[kind]
+
+    def load(self, name: str) -> Mapping[str, type[Plugin[Any]]]:
+        """Import plugin `name` and return its classes by kind.
+
+        Raises:
+            PluginError: If it cannot be imported or does not keep the contract.
+        """
+        if name not in self._loaded:
+            self._loaded[name] = self._load(self._entry(name))
+        return self._loaded[name]
+
+    def installed(self) -> Iterator[InstalledPlugin]:
+        """Import every plugin and yield what it is, broken ones included, by name."""
+        for name in sorted(self._found):
+            distribution = ", ".join(_describe(entry.dist) for entry in self._found[name])
+            try:
+                kinds = tuple(kind for kind in KINDS if kind in self.load(name))
+            except PluginError as error:
+                yield InstalledPlugin(name, distribution, (), str(error))
+            else:
+                yield InstalledPlugin(name, distribution, kinds)
+
+    def _entry(self, name: str) -> EntryPoint:
+        entries = self._found.get(name, [])
+        if not entries:
+            near = get_close_matches(name, self._found, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f" (installed: {', '.join(sorted(self._found))})"
+            raise PluginError(f"no plugin '{name}' is installed{hint}")
+        if len(entries) > 1:
+            owners = " and ".join(_describe(entry.dist) for entry in entries)
+            raise PluginError(f"plugin '{name}' is installed twice, by {owners}: remove one")
+        return entries[0]
+
+    def _load(self, entry: EntryPoint) -> dict[str, type[Plugin[Any]]]:
+        name = entry.name
+        try:
+            module = entry.load()
+        except ModuleNotFoundError as error:
+            raise PluginError(_missing_package(entry, error)) from error
+        except Exception as error:
+            raise PluginError(f"plugin '{name}' cannot be imported: {type(error).__name__}: {error}") from error
+        try:
+            self._pluggy.register(module, name)
+            self._pluggy.check_pending()
+            return {kind: cls for kind in KINDS for cls in self._registered(name, kind)}
+        except PluginError:
+            self._pluggy.unregister(name=name)
+            raise
+        except Exception as error:
+            if self._pluggy.has_plugin(name):
+                self._pluggy.unregister(name=name)
+            raise PluginError(f"plugin '{name}' cannot be registered: {type(error).__name__}: {error}") from error
+
+    def _registered(self, name: str, kind: str) -> list[type[Plugin[Any]]]:
+        others = [plugin for known, plugin in self._pluggy.list_name_plugin() if known != name]
+        answers = self._pluggy.subset_hook_caller(f"reservd_register_{kind}", others)()
+        classes = [cls for answer in answers for cls in answer]
+        for cls in classes:
+            _check_class(name, kind, cls)
+        if len(classes) > 1:
+            raise PluginError(f"plugin '{name}' registers {len(classes)} {kind}, all named '{name}': names are unique")
+        return classes
+
+
+def _check_class(name: str, kind: str, cls: object) -> None:
+    base = KINDS[kind]
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise PluginError(f"plugin '{name}': {kind} must be subclasses of {base.__name__}, got {cls!r:.80}")
+    if getattr(cls, "PLUGIN_NAME", None) != name:
+        got = getattr(cls, "PLUGIN_NAME", None)
+        raise PluginError(f"plugin '{name}': {cls.__name__}.PLUGIN_NAME must be '{name}', got {got!r}")
+    config = getattr(cls, "Config", None)
+    if not (
+        isinstance(config, type) and issubclass(config, BaseModel) and config.model_config.get("extra") == "forbid"
+    ):
+        raise PluginError(f"plugin '{name}': {cls.__name__}.Config must be a pydantic model with extra='forbid'")
+    if cls.__abstractmethods__:
+        lacking = ", ".join(sorted(cls.__abstractmethods__))
+        raise PluginError(f"plugin '{name}': {cls.__name__} must implement {lacking}")
+
+
+def _describe(distribution: Distribution | None) -> str:
+    return f"{distribution.name} {distribution.version}" if distribution is not None else "unknown"
+
+
+def _missing_package(entry: EntryPoint, error: ModuleNotFoundError) -> str:
+    """Return the line that says what to install, from the extra that bears the plugin's name."""
+    marker = re.compile(rf"extra == ['\"]{re.escape(entry.name)}['\"]")
+    needed = [
+        match[0]
+        for requirement in (entry.dist.requires or [] if entry.dist is not None else [])
+        if marker.search(requirement) and (match := _DISTRIBUTION_NAME.match(requirement))
+    ]
+    if entry.dist is None or not needed:
+        return f"plugin '{entry.name}' cannot be imported: no module named '{error.name}'"
+    packages = ", ".join(f"'{package}'" for package in needed)
+    word = "package" if len(needed) == 1 else "packages"
+    return f"plugin '{entry.name}' needs the Python {word} {packages}: pip install '{entry.dist.name}[{entry.name}]'"

@@ -1,0 +1,71 @@
+"""The one line of an event that says why: written for whoever is woken by it."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from reservd.reserve.amounts import add, describe, multiply, ratio, subtract
+from reservd.reserve.jumps import at_least
+from reservd.reserve.models import ADEQUATE, CRITICAL, ReserveSnapshot, ReserveStatus
+from reservd.reserve.policy import ReservePolicy
+
+_MAX_MISSING = 3
+
+
+def why_status(good: ReserveSnapshot | None, status: ReserveStatus, policy: ReservePolicy) -> str:
+    """Return why a status other than UNKNOWN is what it is.
+
+    Args:
+        good: The snapshot that tells; None when it is no longer known.
+        status: LOW, CRITICAL or ADEQUATE.
+        policy: The thresholds.
+    """
+    if good is None or good.target_reserve is None:
+        return f"the reserve is {status}"
+    if not good.target_reserve:
+        return "the target is 0, because the equity is 0" if good.reserve_ratio else "the target is 0, as its ratio is"
+    target = f"{describe(good.target_reserve, round_up=True)} {good.share_class}"
+    if good.reserve_balance is None:
+        lower = good.bounds.lower if good.bounds is not None else None
+        known = f"at least {describe(lower)} of {target}" if lower is not None else "certain without what is missing"
+        return f"{known}; not read: {_some(good.missing)}"
+    part = describe(ratio(good.reserve_balance, good.target_reserve), 4)
+    reserve = f"{describe(good.reserve_balance)} of {target} is {part} of the target"
+    if status is ADEQUATE:
+        return reserve
+    threshold = policy.critical_threshold if status is CRITICAL else policy.low_threshold
+    if good.reserve_balance >= multiply(threshold, good.target_reserve):
+        return f"{reserve}, not yet the {add(threshold, policy.recovery_margin)} that ends {status}"
+    lacks = subtract(good.target_reserve, good.reserve_balance)
+    short = f"; {describe(lacks, round_up=True)} {good.share_class} short" if lacks > 0 else ""
+    return f"{reserve}, below {threshold} ({status}){short}"
+
+
+def why_unknown(seconds: float, snapshot: ReserveSnapshot) -> str:
+    """Return why nothing is certain, for so many seconds, when a snapshot could not tell."""
+    return f"nothing certain for {seconds:.0f} s: {_some(snapshot.missing) or 'the reading does not tell'}"
+
+
+def why_doubted(seconds: float, balance: Decimal | None, equity: Decimal | None, snapshot: ReserveSnapshot) -> str:
+    """Return why nothing is certain when readings jump and no second one agrees.
+
+    Args:
+        seconds: For how long.
+        balance: The last that was believed.
+        equity: The same of the equity.
+        snapshot: The one that jumped.
+    """
+    moves = [
+        f"{name} went from {describe(before)} to {describe(after)} {snapshot.share_class}"
+        for name, before, after in (
+            ("balance", balance, at_least(snapshot)),
+            ("equity", equity, snapshot.total_equity),
+        )
+        if before is not None and after is not None and before != after
+    ]
+    return f"nothing certain for {seconds:.0f} s: {', '.join(moves)}, and no second reading agrees"
+
+
+def _some(lines: Sequence[str]) -> str:
+    """Return the first few of many lines as one."""
+    more = len(lines) - _MAX_MISSING
+    return "; ".join(lines[:_MAX_MISSING]) + (f"; and {more} more" if more > 0 else "")

@@ -1,0 +1,25 @@
+"""What systemd wants to hear of a service of `Type=notify`."""
+
+import os
+import socket
+
+
+def notify(state: str) -> None:
+    """Send `READY=1`, `STOPPING=1` or `WATCHDOG=1`; does nothing where systemd does not listen."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            channel.connect(address)
+            channel.sendall(state.encode())
+    except OSError:
+        return  # a service that runs matters more than one that is seen to run
+
+
+def watchdog_seconds() -> float | None:
+    """Return how often systemd wants to hear `WATCHDOG=1`, halved for safety; None when it does not."""
+    limit = os.environ.get("WATCHDOG_USEC", "")
+    return int(limit) / 2e6 if limit.isdigit() and int(limit) > 0 else None

@@ -1,0 +1,193 @@
+"""All that is counted and measured, and the page that tells it."""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.metrics import MetricWrapperBase
+
+from reservd._version import __version__
+from reservd.delivery.sinks import DeliveryObserver
+from reservd.errors import FailureReason
+from reservd.monitor.observer import Checked, Observer
+from reservd.reserve.models import EventType, ReserveEvent
+from reservd.reserve.replenishment import AcceptanceStatus
+from reservd.reserve.tracker import Instant
+from reservd.service.replenishment import ReplenishmentObserver
+from reservd.web.mode_gauges import Changes, ModeGauges
+
+_FETCH_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_CYCLE_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
+    """Counts what the daemon does. Every series that can be is there from the start, at 0.
+
+    Args:
+        modes: Share class by mode.
+        intervals: The distinct monitoring intervals, in seconds.
+        sources: The names of balance and equity sources.
+        sinks: The names of event sinks.
+        replenishers: The names of replenishers.
+    """
+
+    def __init__(
+        self,
+        modes: Mapping[str, str],
+        intervals: Iterable[float] = (),
+        sources: Iterable[str] = (),
+        sinks: Iterable[str] = (),
+        replenishers: Iterable[str] = (),
+    ) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # theirs
+        self._gauges = ModeGauges(modes)
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self._build = Gauge("reservd_build_info", "The running version; always 1.", ["version"], registry=registry)
+        self._checks = Counter(
+            "reservd_checks", "Checks of a mode, by whether they told its status.", ["outcome"], registry=registry
+        )
+        self._cycles = Histogram(
+            "reservd_cycle_duration_seconds", "Time to check all modes of an interval.", ["interval"],
+            registry=registry, buckets=_CYCLE_BUCKETS,
+        )  # fmt: skip
+        self._overruns = Counter(
+            "reservd_cycle_overruns",
+            "Cycles skipped because the one before still ran.",
+            ["interval"],
+            registry=registry,
+        )
+        self._fetches = Counter(
+            "reservd_fetches", "Readings of a source, failed ones included.", ["source"], registry=registry
+        )
+        self._fetch_failures = Counter(
+            "reservd_fetch_failures",
+            "Readings of a source that failed, by reason.",
+            ["source", "reason"],
+            registry=registry,
+        )
+        self._fetch_seconds = Histogram(
+            "reservd_fetch_duration_seconds", "Time to read a source, failed readings included.", ["source"],
+            registry=registry, buckets=_FETCH_BUCKETS,
+        )  # fmt: skip
+        self._source_up = Gauge(
+            "reservd_source_up", "Whether the last reading of the source succeeded.", ["source"], registry=registry
+        )
+        self._source_success = Gauge(
+            "reservd_source_last_success_timestamp_seconds", "When the source was last read, in Unix time; 0: never.",
+            ["source"], registry=registry,
+        )  # fmt: skip
+        self._events = Counter("reservd_events", "Events decided, reminders included.", ["type"], registry=registry)
+        self._deliveries = Counter("reservd_deliveries", "Events handed on by a sink.", ["sink"], registry=registry)
+        self._delivery_failures = Counter(
+            "reservd_delivery_failures",
+            "Events a sink did not hand on, by reason.",
+            ["sink", "reason"],
+            registry=registry,
+        )
+        self._delivery_seconds = Histogram(
+            "reservd_delivery_duration_seconds", "Time a sink took for an event, failures included.", ["sink"],
+            registry=registry, buckets=_FETCH_BUCKETS,
+        )  # fmt: skip
+        self._requests = Counter(
+            "reservd_replenishment_requests", "Requests for a refill that were answered.", ["replenisher", "outcome"],
+            registry=registry,
+        )  # fmt: skip
+        self._request_failures = Counter(
+            "reservd_replenishment_failures", "Requests for a refill that were not answered, by reason.",
+            ["replenisher", "reason"], registry=registry,
+        )  # fmt: skip
+        self._dropped = Counter(
+            "reservd_callbacks_dropped", "Events a callback was too slow for.", ["callback"], registry=registry
+        )
+        self._preset(intervals, sources, sinks, replenishers)
+
+    def _preset(
+        self, intervals: Iterable[float], sources: Iterable[str], sinks: Iterable[str], replenishers: Iterable[str]
+    ) -> None:
+        def each(metric: MetricWrapperBase, *labels: Iterable[object]) -> None:
+            for values in itertools.product(*labels):
+                metric.labels(*values)
+
+        sources, sinks, replenishers = tuple(sources), tuple(sinks), tuple(replenishers)
+        every = [f"{interval:g}" for interval in intervals]
+        self._build.labels(__version__).set(1)
+        each(self._checks, ("conclusive", "inconclusive"))
+        each(self._events, EventType)
+        each(self._cycles, every)
+        each(self._overruns, every)
+        for of_source in (self._fetches, self._fetch_seconds, self._source_up, self._source_success):
+            each(of_source, sources)
+        each(self._fetch_failures, sources, FailureReason)
+        for of_sink in (self._deliveries, self._delivery_seconds, self._dropped):
+            each(of_sink, sinks)
+        each(self._delivery_failures, sinks, FailureReason)
+        each(self._requests, replenishers, AcceptanceStatus)
+        each(self._request_failures, replenishers, FailureReason)
+
+    def take(self) -> Changes:
+        """Return what is new of the modes. On the event loop."""
+        return self._gauges.take()
+
+    def render(self, changes: Changes) -> bytes:
+        """Return the whole page. On one other thread."""
+        return self._gauges.render(changes).encode() + generate_latest(self.registry)
+
+    def checked(self, checked: Checked) -> None:
+        """Count a check and note the mode's new numbers."""
+        self._checks.labels("conclusive" if checked.conclusive else "inconclusive").inc()
+        self._gauges.note(checked)
+
+    def refreshed(self, modes: Sequence[str], now: Instant) -> None:
+        """Count checks that found nothing new."""
+        self._checks.labels("conclusive").inc(len(modes))
+        self._gauges.note_stamp(modes, now.wall.timestamp())
+
+    def fetched(self, source: str, seconds: float, failure: FailureReason | None) -> None:
+        """Count a reading."""
+        self._fetches.labels(source).inc()
+        self._fetch_seconds.labels(source).observe(seconds)
+        self._source_up.labels(source).set(failure is None)
+        if failure is None:
+            self._source_success.labels(source).set_to_current_time()
+        else:
+            self._fetch_failures.labels(source, failure).inc()
+
+    def cycle_finished(self, interval: float, seconds: float) -> None:
+        """Measure a cycle."""
+        self._cycles.labels(f"{interval:g}").observe(seconds)
+
+    def cycle_overran(self, interval: float) -> None:
+        """Count a cycle that was skipped."""
+        self._overruns.labels(f"{interval:g}").inc()
+
+    def event_decided(self, event: ReserveEvent) -> None:
+        """Count an event."""
+        self._events.labels(event.event_type).inc()
+
+    def callback_dropped(self, callback: str) -> None:
+        """Count an event that did not fit a queue."""
+        self._dropped.labels(callback).inc()
+
+    def delivered(self, sink: str, seconds: float, failure: FailureReason | None) -> None:
+        """Count an attempt to hand on an event."""
+        self._delivery_seconds.labels(sink).observe(seconds)
+        if failure is None:
+            self._deliveries.labels(sink).inc()
+        else:
+            self._delivery_failures.labels(sink, failure).inc()
+
+    def requested(self, replenisher: str, status: AcceptanceStatus | None, failure: FailureReason | None) -> None:
+        """Count a request for a refill."""
+        if failure is not None:
+            self._request_failures.labels(replenisher, failure).inc()
+        elif status is not None:
+            self._requests.labels(replenisher, status).inc()

@@ -1,0 +1,99 @@
+"""The metrics page, kept ready in memory: rendered off the event loop, plain and compressed."""
+
+import asyncio
+import contextlib
+import time
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import structlog
+
+from reservd.monitor.observer import Observer
+from reservd.web.mode_gauges import Changes
+
+log = structlog.get_logger(__name__)
+
+_MIN_SECONDS_BETWEEN = 1.0
+_STALE_AFTER_SECONDS = 5.0
+_GZIP_WINDOW = 31
+_FASTEST = 1
+
+
+class Page(NamedTuple):
+    """What a scraper gets."""
+
+    plain: bytes
+    gzipped: bytes
+
+
+class MetricsPage(Observer):
+    """Renders after each cycle, and at most once a second when something else changed.
+
+    Args:
+        take: Returns what is new; runs on the event loop.
+        render: Returns the page; runs on a thread of its own.
+    """
+
+    def __init__(self, take: Callable[[], Changes], render: Callable[[Changes], bytes]) -> None:
+        self._take = take
+        self._render = render
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="metrics")
+        self._changed = asyncio.Event()
+        self._cycled = asyncio.Event()
+        self._rendered_at = 0.0
+        self._task: asyncio.Task[None] | None = None
+        self.current = Page(b"", b"")
+
+    async def start(self) -> None:
+        """Render once, then whenever something is new."""
+        await self._renew()
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Stop rendering."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def serve(self) -> Page:
+        """Return the page as it is. One that is some seconds old is renewed for the next scrape."""
+        if time.monotonic() - self._rendered_at > _STALE_AFTER_SECONDS:
+            self._changed.set()
+        return self.current
+
+    def cycle_finished(self, interval: float, seconds: float) -> None:
+        """Render at once."""
+        del interval, seconds
+        self._cycled.set()
+        self._changed.set()
+
+    def changed(self) -> None:
+        """Render soon."""
+        self._changed.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._changed.wait()
+            wait = self._rendered_at + _MIN_SECONDS_BETWEEN - time.monotonic()
+            if wait > 0 and not self._cycled.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._cycled.wait(), wait)
+            self._changed.clear()
+            self._cycled.clear()
+            try:
+                await self._renew()
+            except Exception:  # the old page stays, and the next change tries again
+                log.exception("metrics.render_failed")
+
+    async def _renew(self) -> None:
+        changes = self._take()
+        self.current = await asyncio.get_running_loop().run_in_executor(self._thread, self._make, changes)
+        self._rendered_at = time.monotonic()
+
+    def _make(self, changes: Changes) -> Page:
+        plain = self._render(changes)
+        return Page(plain, zlib.compress(plain, _FASTEST, _GZIP_WINDOW))
