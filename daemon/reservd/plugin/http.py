@@ -1,6 +1,7 @@
 """HTTP for plugins: deadlines, size limits, no redirects, and every failure one of the closed reasons."""
 
 import json
+import os
 import ssl
 from collections.abc import Mapping
 from datetime import timedelta
@@ -140,7 +141,9 @@ def _refused(status: int) -> NoReturn:
 def _kind(error: Exception) -> str:
     """Return what went wrong, without the URL that aiohttp puts into its messages."""
     cause = getattr(error, "os_error", error)
-    if isinstance(cause, OSError) and cause.strerror:
+    if isinstance(cause, aiohttp.ClientOSError) and cause.errno:
+        return os.strerror(cause.errno).lower()  # its own strerror holds the URL
+    if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, aiohttp.ClientError):
         return cause.strerror.lower()
     words = type(error).__name__.removeprefix("Client")
     return "".join(f" {c.lower()}" if c.isupper() else c for c in words).strip()

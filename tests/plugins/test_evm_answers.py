@@ -1,0 +1,103 @@
+"""What a hostile answer may do: nothing but fail, and what an honest one means: exactly what it says."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from eth_abi import encode
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reservd.plugin import Balance, FailureReason, SourceError
+from reservd_evm.answers import Block, parse_data, parse_quantity, parse_word
+from reservd_evm.multicall import Chunk, ChunkAnswer
+from reservd_evm.queries import Query
+from reservd_evm.units import to_balance
+
+BLOCK = Block(19_000_000, 1_700_000_000)
+QUERIES = [Query("a", "ETH", "0x" + "11" * 20, None), Query("a", "USDT", "0x" + "11" * 20, "0x" + "22" * 20)]
+UINT256 = st.integers(0, 2**256 - 1)
+JSON = st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.integers()) | st.just({"a": 1})
+
+
+def word(number: int) -> bytes:
+    return number.to_bytes(32, "big")
+
+
+def aggregate(results: list[tuple[bool, bytes]]) -> str:
+    return "0x" + encode(["(bool,bytes)[]"], [results]).hex()
+
+
+@given(JSON)
+def test_answer_is_a_failure_when_it_is_no_number(answer: object) -> None:
+    for parsed in (parse_quantity(answer), parse_word(parse_data(answer)), Chunk(QUERIES).parse(answer)):
+        assert isinstance(parsed, SourceError)
+        assert parsed.reason is FailureReason.INVALID_DATA
+
+
+@given(UINT256)
+def test_quantity_and_word_are_read_back(number: int) -> None:
+    assert parse_quantity(hex(number)) == number
+    assert parse_word(parse_data("0x" + word(number).hex())) == number
+
+
+@given(UINT256, UINT256)
+def test_chunk_says_its_block_and_units(ether: int, token: int) -> None:
+    answer = aggregate(
+        [(True, word(BLOCK.number)), (True, word(BLOCK.timestamp)), (True, word(ether)), (True, word(token))]
+    )
+    parsed = Chunk(QUERIES).parse(answer)
+    assert parsed == ChunkAnswer(*BLOCK, {QUERIES[0]: ether, QUERIES[1]: token})
+
+
+def test_chunk_leaves_out_what_failed_and_refuses_what_is_no_word() -> None:
+    results = [(True, word(BLOCK.number)), (True, word(BLOCK.timestamp)), (False, b""), (True, b"")]
+    parsed = Chunk(QUERIES).parse(aggregate(results))
+    assert isinstance(parsed, ChunkAnswer)
+    assert parsed.outcomes.keys() == {QUERIES[1]}
+    assert isinstance(parsed.outcomes[QUERIES[1]], SourceError)
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        [],
+        [(True, word(1))] * 3,
+        [(True, word(1))] * 5,
+        [(False, word(1)), *[(True, word(1))] * 3],
+        [(True, word(1)), (True, b""), *[(True, word(1))] * 2],
+    ],
+)
+def test_chunk_fails_when_its_answer_is_of_other_calls_or_of_no_block(results: list[tuple[bool, bytes]]) -> None:
+    parsed = Chunk(QUERIES).parse(aggregate(results))
+    assert isinstance(parsed, SourceError)
+    assert parsed.reason is FailureReason.INVALID_DATA
+
+
+@given(st.lists(st.tuples(st.booleans(), st.binary(max_size=40)), max_size=6), st.data())
+def test_chunk_never_raises_when_the_answer_is_damaged(results: list[tuple[bool, bytes]], data: st.DataObject) -> None:
+    raw = bytearray.fromhex(aggregate(results)[2:])
+    for _ in range(data.draw(st.integers(0, 4))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    parsed = Chunk(QUERIES).parse("0x" + raw[: data.draw(st.integers(0, len(raw)))].hex())
+    assert isinstance(parsed, SourceError | ChunkAnswer)
+
+
+@given(UINT256, st.integers(0, 60), st.decimals(0, 10**40, allow_nan=False, allow_infinity=False, places=20))
+def test_balance_is_exact_and_split_by_keep(units: int, decimals: int, keep: Decimal) -> None:
+    found = to_balance(QUERIES[1], units, decimals, keep, BLOCK)
+    held = Fraction(units, 10**decimals)
+    if not isinstance(found, Balance):
+        assert found.reason is FailureReason.INVALID_DATA
+        assert held >= 10**50
+        return
+    assert Fraction(found.amount) + Fraction(found.locked) == held
+    assert Fraction(found.locked) == min(Fraction(keep), held)
+    assert found.observed_at == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+    assert found.block == BLOCK.number
+
+
+def test_amount_keeps_every_digit_of_the_chain() -> None:
+    found = to_balance(QUERIES[1], 123456789, 6, Decimal(0), BLOCK)
+    assert str(found.amount) == "123.456789"

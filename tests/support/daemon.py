@@ -1,0 +1,98 @@
+"""The daemon as a process of its own, as an operator runs it.
+
+with ReservdProcess(Path("configs/demo.yaml")) as daemon:
+    daemon.get("/metrics")
+"""
+
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from support.polling import wait_until
+
+_TIMEOUT_SECONDS = 30.0
+_ADDRESS = re.compile(r"^ +http://(\S+)/metrics$", re.MULTILINE)
+
+
+class ReservdProcess:
+    """`reservd run` on a free port of 127.0.0.1; a context manager that starts it, until it is ready, and stops it.
+
+    Attributes:
+        address: `host:port`, once it is started.
+    """
+
+    address: str
+
+    def __init__(self, config: Path, *options: str) -> None:
+        """Prepare one.
+
+        Args:
+            config: Its `reservd.yaml`.
+            options: More options of `reservd run`.
+        """
+        program = Path(sys.executable).with_name("reservd")
+        self._command = [program, "run", "--config", config, "--web.listen-address", "127.0.0.1:0", *options]
+        self._process: subprocess.Popen[bytes]
+        self._log: Path
+        self._resources = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as starting:
+            self._log = Path(starting.enter_context(tempfile.TemporaryDirectory(prefix="reservd-"))) / "log"
+            with self._log.open("wb") as output:
+                self._process = subprocess.Popen(self._command, stdout=output, stderr=output)
+            starting.callback(self.stop)
+            wait_until(self._is_ready_or_gone, "reservd to be ready", timeout_seconds=_TIMEOUT_SECONDS)
+            if self._process.poll() is not None:
+                raise RuntimeError(f"reservd did not start: {self.log()}")
+            self._resources = starting.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._resources.close()
+
+    def log(self) -> str:
+        """Return all that it has printed."""
+        return self._log.read_text()
+
+    def get(self, path: str) -> str:
+        """Return a page that it serves.
+
+        Raises:
+            OSError: If it does not answer, or not with success.
+        """
+        with urllib.request.urlopen(f"http://{self.address}{path}", timeout=_TIMEOUT_SECONDS) as answer:
+            page: bytes = answer.read()
+        return page.decode()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Stop it, if it still runs, and return its exit code."""
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        try:
+            return self._process.wait(_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def _is_ready_or_gone(self) -> bool:
+        if self._process.poll() is not None:
+            return True
+        found = _ADDRESS.search(self.log())
+        if found is None:
+            return False
+        self.address = found[1]
+        try:
+            self.get("/-/ready")
+        except OSError:
+            return False
+        return True

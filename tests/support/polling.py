@@ -1,0 +1,17 @@
+"""Waiting for something to become true, by asking."""
+
+import time
+from collections.abc import Callable
+
+
+def wait_until(is_true: Callable[[], bool], what: str, *, timeout_seconds: float = 30.0) -> None:
+    """Ask until the answer is yes.
+
+    Raises:
+        TimeoutError: If it is not in time; names `what` was waited for.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while not is_true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {timeout_seconds:g} s for {what}")
+        time.sleep(0.01)

@@ -1,0 +1,85 @@
+"""A proxy between a JSON-RPC client and its node: counts, delays and breaks what passes."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import ClientSession, web
+
+Alteration = Callable[[Any], Any]
+
+
+class RpcProxy:
+    """Passes JSON-RPC on to a node; an async context manager.
+
+        async with RpcProxy(chain.url, delay_seconds=0.02) as proxy:
+            ...  # use proxy.url
+            assert len(proxy.requests) == 1
+
+    Attributes:
+        url: Where it listens.
+        requests: The parsed body of each HTTP request that came, in order.
+        delay_seconds: How long each request waits before it is passed on.
+    """
+
+    def __init__(self, node_url: str, *, delay_seconds: float = 0.0) -> None:
+        self.url = ""
+        self.requests: list[Any] = []
+        self.delay_seconds = delay_seconds
+        self._node_url = node_url
+        self._alter: Alteration | None = None
+        self._fixed: tuple[int, bytes] | None = None
+        self._open = asyncio.Event()
+        self._open.set()
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app.router.add_post("/{path:.*}", self._handle)
+        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        host, port = self._runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}/"
+        self._session = ClientSession()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.heal()
+        await self._runner.cleanup()
+        await self._session.close()
+
+    def answer(self, status: int, body: bytes = b"") -> None:
+        """Answer this from now on, without asking the node."""
+        self._fixed = (status, body)
+
+    def alter(self, alteration: Alteration) -> None:
+        """Change the node's parsed answers by this from now on."""
+        self._alter = alteration
+
+    def hang(self) -> None:
+        """Take requests and answer nothing from now on."""
+        self._open.clear()
+
+    def heal(self) -> None:
+        """Pass on everything unchanged again, what hangs included."""
+        self._alter = self._fixed = None
+        self._open.set()
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        self.requests.append(json.loads(body))
+        await asyncio.sleep(self.delay_seconds)
+        await self._open.wait()
+        if self._fixed is not None:
+            status, content = self._fixed
+            return web.Response(status=status, body=content)
+        headers = {"Content-Type": "application/json"}
+        async with self._session.post(self._node_url, data=body, headers=headers) as answer:
+            content = await answer.read()
+            if self._alter is not None:
+                content = json.dumps(self._alter(json.loads(content))).encode()
+            return web.Response(status=answer.status, body=content, headers=headers)

@@ -1,0 +1,115 @@
+"""A mode under watch, without sources or clocks: what the tests of the domain are written in."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import count
+
+from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus
+from reservd.reserve.policy import Missing, ReservePolicy, is_current, take_snapshot
+from reservd.reserve.readings import Balance, Equity
+from reservd.reserve.tracker import Instant, Step, TrackerState, advance
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+NOT_READ = Missing("bank/spot: timeout", non_negative=True)
+DEBT_NOT_READ = Missing("margin/main: timeout", non_negative=False)
+
+
+def make_policy(**changes: object) -> ReservePolicy:
+    """Return a policy whose target is a tenth of the equity: 100 USDT of the 1,000 that tests use."""
+    settings: dict[str, object] = {"mode": "lending", "share_class": "USDT", "ratio": Decimal("0.1"), **changes}
+    return ReservePolicy(**settings)  # type: ignore[arg-type]
+
+
+def make_balance(amount: object, *, at: datetime = NOON, account: str = "main") -> Balance:
+    return Balance(account, "USDT", Decimal(str(amount)), at)
+
+
+def make_equity(amount: object, *, at: datetime = NOON, **changes: object) -> Equity:
+    return Equity(Decimal(str(amount)), "USDT", at, **changes)  # type: ignore[arg-type]
+
+
+def make_snapshot(
+    policy: ReservePolicy, *amounts: object, equity: object = 1000, missing: Sequence[Missing] = (), held: object = 0
+) -> ReserveSnapshot:
+    """Return what a check at noon finds; equity None is one that could not be read."""
+    return take_snapshot(
+        policy,
+        make_equity(equity) if equity is not None else Missing("nav: timeout"),
+        [make_balance(amount) for amount in amounts],
+        missing,
+        now=NOON,
+        held=Decimal(str(held)),
+    )
+
+
+class Watched:
+    """A mode that is looked at again and again, 30 seconds apart unless told otherwise.
+
+    Attributes:
+        events: All that was said.
+        step: What the last look led to.
+        seconds: What the monotonic clock showed then.
+    """
+
+    def __init__(self, **policy: object) -> None:
+        self.policy = make_policy(**policy)
+        self.state = TrackerState(good_at=0.0)
+        self.events: list[ReserveEvent] = []
+        self.step: Step | None = None
+        self.seconds = 0.0
+        self._ids = count(1)
+
+    def look(
+        self,
+        *amounts: object,
+        equity: object = 1000,
+        missing: Sequence[Missing] = (),
+        after: float = 30,
+        age: float = 0,
+        equity_age: float = 0,
+        **changes: object,
+    ) -> ReserveEvent | None:
+        """Look once and return what is said.
+
+        Args:
+            amounts: The accounts' balances.
+            equity: None when it could not be read.
+            missing: What else could not be read.
+            after: Seconds since the look before.
+            age: How old the balances are, in seconds. One that is too old to be believed is missing.
+            equity_age: How old the equity is.
+            changes: Other fields of the equity.
+        """
+        self.seconds += after
+        now = NOON + timedelta(seconds=self.seconds)
+        observed_at = now - timedelta(seconds=age)
+        balances = [make_balance(amount, at=observed_at, account=f"a{i}") for i, amount in enumerate(amounts)]
+        if not is_current(observed_at, now, self.policy):
+            missing = [*missing, *(Missing(f"bank/{balance.account}: too old", True) for balance in balances)]
+            balances = []
+        read = None if equity is None else make_equity(equity, at=now - timedelta(seconds=equity_age), **changes)
+        snapshot = take_snapshot(self.policy, read or Missing("nav: timeout"), balances, missing, now=now)
+        self.step = advance(self.state, snapshot, self.policy, Instant(now, self.seconds), self._new_id)
+        self.state = self.step.state
+        if self.step.event is not None:
+            self.events.append(self.step.event)
+        return self.step.event
+
+    def fail(self, *, after: float = 30) -> ReserveEvent | None:
+        """Look and see nothing: neither a balance nor the equity can be read."""
+        return self.look(equity=None, missing=[NOT_READ], after=after)
+
+    @property
+    def status(self) -> ReserveStatus | None:
+        """The confirmed status."""
+        return self.state.confirmed
+
+    @property
+    def said(self) -> list[str]:
+        """The kinds of all events, without `reserve_`; reminders in brackets."""
+        names = [event.event_type.removeprefix("reserve_") for event in self.events]
+        return [f"({name})" if event.reminder else name for name, event in zip(names, self.events, strict=True)]
+
+    def _new_id(self) -> str:
+        return f"id-{next(self._ids)}"
