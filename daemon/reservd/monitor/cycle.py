@@ -3,33 +3,39 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
 
-from reservd.monitor.readers import BalanceReader, EquityReader
+from reservd.errors import CallError
+from reservd.monitor.clock import Clock
+from reservd.monitor.readers import BalanceReader, EquityReader, Table
 from reservd.monitor.watch import EquityPlace, ModeWatch, Readings
+from reservd.reserve.readings import Equity
 
-_BATCH = 50
+_BATCH = 250
 """Modes checked between two looks at the rest of the event loop."""
+
+Check = Callable[[Sequence[ModeWatch], Readings], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Modes that wait for the same sources."""
+    """Modes that wait for the same sources and believe readings of the same age."""
 
     sources: frozenset[str]
-    equities: frozenset[EquityPlace]
-    watches: Sequence[ModeWatch]
+    equity: EquityPlace
+    max_staleness: timedelta
+    watches: list[ModeWatch]
 
 
 class CyclePlan:
     """Which modes wait for which sources. Made once for a set of modes, used every cycle."""
 
     def __init__(self, watches: Iterable[ModeWatch]) -> None:
-        grouped: dict[tuple[frozenset[str], frozenset[EquityPlace]], list[ModeWatch]] = {}
+        grouped: dict[tuple[frozenset[str], EquityPlace, timedelta], list[ModeWatch]] = {}
         self._share_classes: dict[EquityPlace, str] = {}
         for watch in watches:
-            key = (frozenset(holding.source for holding in watch.holdings), frozenset({watch.equity}))
-            grouped.setdefault(key, []).append(watch)
+            sources = frozenset(holding.source for holding in watch.holdings)
+            grouped.setdefault((sources, watch.equity, watch.config.policy.max_staleness), []).append(watch)
             self._share_classes[watch.equity] = watch.config.share_class
         self._groups = [_Group(*key, members) for key, members in grouped.items()]
 
@@ -37,38 +43,42 @@ class CyclePlan:
         self,
         balance_readers: Mapping[str, BalanceReader],
         equity_readers: Mapping[str, EquityReader],
-        check: Callable[[Sequence[ModeWatch], Readings], Awaitable[None]],
+        clock: Clock,
+        check: Check,
     ) -> None:
         """Read every source once and hand each batch of modes to `check` once its sources are there.
 
         Args:
             balance_readers: By source.
             equity_readers: By source.
+            clock: Tells when a batch is checked.
             check: Checks some modes; runs between two batches of other work on the loop.
         """
-        balances: dict[str, asyncio.Task[Any]] = {}
-        equities: dict[EquityPlace, asyncio.Task[Any]] = {}
+        balances: dict[str, asyncio.Future[Table]] = {}
+        equities: dict[EquityPlace, asyncio.Future[Equity | CallError]] = {}
+        for group in self._groups:
+            for source in group.sources - balances.keys():
+                balances[source] = balance_readers[source].read()
+            if group.equity not in equities:
+                name, key = group.equity
+                equities[group.equity] = equity_readers[name].read(key, self._share_classes[group.equity])
         async with asyncio.TaskGroup() as tasks:
             for group in self._groups:
-                for source in group.sources - balances.keys():
-                    balances[source] = tasks.create_task(balance_readers[source].read())
-                for place in group.equities - equities.keys():
-                    reading = equity_readers[place[0]].read(place[1], self._share_classes[place])
-                    equities[place] = tasks.create_task(reading)
-            for group in self._groups:
-                tasks.create_task(_check_group(group, balances, equities, check))
+                mine = {source: balances[source] for source in group.sources}
+                tasks.create_task(_check_group(group, mine, equities[group.equity], clock, check))
 
 
 async def _check_group(
     group: _Group,
-    balances: Mapping[str, asyncio.Task[Any]],
-    equities: Mapping[EquityPlace, asyncio.Task[Any]],
-    check: Callable[[Sequence[ModeWatch], Readings], Awaitable[None]],
+    balances: Mapping[str, asyncio.Future[Table]],
+    equity: asyncio.Future[Equity | CallError],
+    clock: Clock,
+    check: Check,
 ) -> None:
-    readings = Readings(
-        {source: await balances[source] for source in group.sources},
-        {place: await equities[place] for place in group.equities},
-    )
+    await asyncio.wait([*balances.values(), equity])
+    tables = {source: reading.result() for source, reading in balances.items()}
     for start in range(0, len(group.watches), _BATCH):
-        await check(group.watches[start : start + _BATCH], readings)
+        now = clock.now()
+        horizon = now.wall - group.max_staleness, now.wall + group.max_staleness
+        await check(group.watches[start : start + _BATCH], Readings(tables, equity.result(), now, *horizon))
         await asyncio.sleep(0)

@@ -24,7 +24,7 @@ from reservd.monitor.schedule import CycleSchedule
 from reservd.monitor.watch import ModeWatch, Readings
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus
 from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome
-from reservd.reserve.tracker import Instant, TrackerState
+from reservd.reserve.tracker import Instant, Step, TrackerState
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +73,6 @@ class ReserveManager:
         self._plans: dict[float, CyclePlan] = {}
         self._owners: dict[AccountKey, tuple[str, str]] = {}
         self._callbacks: list[CallbackQueue] = []
-        self._doubtful: dict[str, ModeWatch] = {}
         self._last_changes: dict[str, int] = {}
         self._schedule = CycleSchedule(self._run_cycle, self._overran)
         self._first_cycles: set[float] = set()
@@ -179,7 +178,7 @@ class ReserveManager:
 
     async def check_all_reserves(self) -> Mapping[str, ReserveSnapshot]:
         """Check every mode once, now, and return what was found."""
-        await self._check(list(self._watches.values()))
+        await self._check(CyclePlan(self._watches.values()))
         return {mode: watch.latest for mode, watch in self._watches.items() if watch.latest is not None}
 
     async def calculate_reserve_snapshot(
@@ -199,10 +198,9 @@ class ReserveManager:
         found: list[ReserveSnapshot] = []
 
         async def take(watches: Sequence[ModeWatch], readings: Readings) -> None:
-            now = self._clock.now()
-            found.extend(snapshot for one in watches if (snapshot := one.observe(readings, now)) is not None)
+            found.extend(one.observe(readings) for one in watches)
 
-        await CyclePlan([watch]).run(self._balance_readers, self._equity_readers, take)
+        await CyclePlan([watch]).run(self._balance_readers, self._equity_readers, self._clock, take)
         return found[0]
 
     async def get_reserve_balance(self, strategy_mode: str) -> Decimal:
@@ -225,13 +223,8 @@ class ReserveManager:
 
     async def process_reserve_snapshot(self, snapshot: ReserveSnapshot) -> None:
         """Take a snapshot into the mode's memory and raise the event it leads to, if any."""
-        watch = self._watches[snapshot.strategy_mode]
-        step = watch.advance(snapshot, Instant(snapshot.timestamp, self._clock.now().monotonic), _new_id)
-        if step.recheck:
-            self._doubtful[snapshot.strategy_mode] = watch
-        checked = Checked(snapshot.strategy_mode, snapshot, step.state, step.conclusive)
-        for observer in self._observers:
-            observer.checked(checked)
+        now = Instant(snapshot.timestamp, self._clock.now().monotonic)
+        step = self._advance(self._watches[snapshot.strategy_mode], snapshot, now)
         if step.event is not None:
             await self.trigger_reserve_event(step.event)
 
@@ -304,9 +297,11 @@ class ReserveManager:
 
     async def _run_cycle(self, interval: float) -> None:
         started = time.monotonic()
-        await self._check(
-            [watch for watch in self._watches.values() if watch.config.interval_seconds == interval], interval
-        )
+        plan = self._plans.get(interval)
+        if plan is None:
+            members = [watch for watch in self._watches.values() if watch.config.interval_seconds == interval]
+            plan = self._plans[interval] = CyclePlan(members)
+        await self._check(plan)
         self._first_cycles.discard(interval)
         for observer in self._observers:
             observer.cycle_finished(interval, time.monotonic() - started)
@@ -319,33 +314,44 @@ class ReserveManager:
         for observer in self._observers:
             observer.cycle_overran(interval)
 
-    async def _check(self, watches: Sequence[ModeWatch], interval: float | None = None) -> None:
+    async def _check(self, plan: CyclePlan) -> None:
         """Check modes, and look a second time, at once, at those whose reading jumped."""
-        plan = self._plans.get(interval) if interval is not None else None
-        if plan is None:
-            plan = CyclePlan(watches)
-            if interval is not None:
-                self._plans[interval] = plan
-        await plan.run(self._balance_readers, self._equity_readers, self._check_batch)
-        doubtful = [self._doubtful.pop(watch.config.mode) for watch in watches if watch.config.mode in self._doubtful]
-        if doubtful:
-            await CyclePlan(doubtful).run(self._balance_readers, self._equity_readers, self._check_batch)
-            for watch in doubtful:
-                # Still in doubt: the next look is the next cycle's, or a flapping source would be asked without end.
-                self._doubtful.pop(watch.config.mode, None)
+        doubtful: list[ModeWatch] = []
 
-    async def _check_batch(self, watches: Sequence[ModeWatch], readings: Readings) -> None:
-        now = self._clock.now()
-        refreshed = []
+        async def check(watches: Sequence[ModeWatch], readings: Readings) -> None:
+            doubtful.extend(await self._check_batch(watches, readings))
+
+        await plan.run(self._balance_readers, self._equity_readers, self._clock, check)
+        if doubtful:
+            # Those that are in doubt still wait for the next cycle: a flapping source is not asked without end.
+            again = CyclePlan(doubtful)
+            await again.run(self._balance_readers, self._equity_readers, self._clock, self._check_batch)
+
+    async def _check_batch(self, watches: Sequence[ModeWatch], readings: Readings) -> list[ModeWatch]:
+        """Check modes and return those that want a second look."""
+        unchanged: list[str] = []
+        doubtful: list[ModeWatch] = []
         for watch in watches:
-            snapshot = watch.observe(readings, now)
-            if snapshot is None:
-                refreshed.append(watch.config.mode)
-            else:
-                await self.process_reserve_snapshot(snapshot)
-        if refreshed:
+            if watch.is_unchanged(readings):
+                unchanged.append(watch.mode)
+                continue
+            step = self._advance(watch, watch.observe(readings), readings.now)
+            if step.recheck:
+                doubtful.append(watch)
+            if step.event is not None:
+                await self.trigger_reserve_event(step.event)
+        if unchanged:
             for observer in self._observers:
-                observer.refreshed(refreshed, now)
+                observer.refreshed(unchanged, readings.now)
+        return doubtful
+
+    def _advance(self, watch: ModeWatch, snapshot: ReserveSnapshot, now: Instant) -> Step:
+        step = watch.advance(snapshot, now, _new_id)
+        if self._observers:
+            checked = Checked(watch.mode, snapshot, step)
+            for observer in self._observers:
+                observer.checked(checked)
+        return step
 
 
 def _new_id() -> str:

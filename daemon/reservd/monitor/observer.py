@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from reservd.errors import FailureReason
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus
-from reservd.reserve.tracker import Instant, TrackerState
+from reservd.reserve.tracker import Instant, Step
 
 
 class Checked(NamedTuple):
@@ -14,14 +14,13 @@ class Checked(NamedTuple):
     mode: str
     snapshot: ReserveSnapshot
     """What this check found, conclusive or not."""
-    state: TrackerState
-    """What is confirmed since."""
-    conclusive: bool
+    step: Step
+    """What the tracker made of it."""
 
     @property
     def status(self) -> ReserveStatus:
         """The confirmed status; UNKNOWN before anything was confirmed."""
-        return self.state.confirmed or ReserveStatus.UNKNOWN
+        return self.step.state.confirmed or ReserveStatus.UNKNOWN
 
 
 class Observer:

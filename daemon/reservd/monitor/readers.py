@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from reservd.errors import CallError, FailureReason
+from reservd.errors import CallError, FailureReason, SourceError
 from reservd.monitor.observer import Observer
 from reservd.plugin.guard import GuardedPlugin
 from reservd.plugin.interfaces import BalanceSource, EquitySource
@@ -53,19 +53,19 @@ class _Reader:
         """Close the source."""
         await self.guarded.close()
 
-    async def _shared(self, key: str, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    def _shared(self, key: str, read: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
         task = self._on_the_way.get(key)
         if task is None:
-            task = asyncio.create_task(self._counted(key, read))
+            task = asyncio.create_task(read())
             self._on_the_way[key] = task
             task.add_done_callback(lambda _: self._on_the_way.pop(key, None))
-        return await asyncio.shield(task)
+        return task
 
-    async def _counted(self, key: str, read: Callable[[], Coroutine[Any, Any, T]]) -> T | CallError:
+    async def _counted(self, key: str, fetch: Callable[[], Coroutine[Any, Any, T]]) -> T | CallError:
         started = time.monotonic()
         failure: CallError | None = None
         try:
-            return await self.guarded.call(read, key)
+            return await self.guarded.call(fetch, key)
         except CallError as error:
             failure = error
             return error
@@ -94,12 +94,15 @@ class BalanceReader(_Reader):
         super().__init__(GuardedPlugin(source), observers)
         self._source = source
 
-    async def read(self) -> Table:
-        """Return one reading. Never raises."""
-        answer = await self._shared("", self._fetch)
+    def read(self) -> asyncio.Task[Table]:
+        """Start reading, or join a reading that is on its way. The task never fails."""
+        return self._shared("", self._read)
+
+    async def _read(self) -> Table:
+        answer = await self._counted("", self._fetch)
         return FailedTable(answer) if isinstance(answer, CallError) else answer
 
-    async def _fetch(self) -> Any:
+    async def _fetch(self) -> Table:
         return tabulate(await self._source.fetch_balances())
 
 
@@ -114,35 +117,35 @@ class EquityReader(_Reader):
         """Return what is asked: two modes with the same key share one call."""
         return share_class if self._source.by_share_class else mode
 
-    async def read(self, key: str, share_class: str) -> Equity | CallError:
-        """Return the equity asked for. Never raises."""
+    def read(self, key: str, share_class: str) -> asyncio.Task[Equity | CallError]:
+        """Start reading, or join a reading that is on its way. The task never fails."""
 
-        async def fetch() -> Any:
-            return await self._source.fetch_equity(key, share_class)
-
-        answer = await self._shared(key, fetch)
-        if isinstance(answer, Equity | CallError):
+        async def fetch() -> Equity:
+            answer = await self._source.fetch_equity(key, share_class)
+            if not isinstance(answer, Equity):
+                got = type(answer).__name__
+                raise SourceError(FailureReason.INVALID_DATA, f"fetch_equity() gave {got}, not Equity")
             return answer
-        return CallError(FailureReason.INVALID_DATA, f"fetch_equity() gave {type(answer).__name__}, not Equity")
+
+        return self._shared(key, lambda: self._counted(key, fetch))
 
 
 def tabulate(reading: object) -> Mapping[Place, Found]:
     """Return a reading by account and asset.
 
     Raises:
-        CallError: If it is no reading, or says two things of one account and asset.
+        SourceError: If it is no reading, or says two things of one account and asset.
     """
     if not isinstance(reading, Reading):
-        raise CallError(FailureReason.INVALID_DATA, f"fetch_balances() gave {type(reading).__name__}, not a Reading")
-    table: dict[Place, Found] = {}
-    for balance in reading.balances:
-        if type(balance) is not Balance:
-            raise CallError(FailureReason.INVALID_DATA, f"a balance is {type(balance).__name__}, not a Balance")
-        table[balance.account, balance.asset] = balance
-    if len(table) != len(reading.balances):
-        raise CallError(FailureReason.INVALID_DATA, "an account and asset is there twice")
+        raise SourceError(FailureReason.INVALID_DATA, f"fetch_balances() gave {type(reading).__name__}, not a Reading")
+    balances = list(reading.balances)
+    if not {type(balance) for balance in balances} <= {Balance}:
+        raise SourceError(FailureReason.INVALID_DATA, "a balance is not a Balance")
+    table: dict[Place, Found] = {(balance.account, balance.asset): balance for balance in balances}
+    if len(table) != len(balances):
+        raise SourceError(FailureReason.INVALID_DATA, "an account and asset is there twice")
     for failure in reading.failures:
-        if type(failure) is not AccountFailure:
-            raise CallError(FailureReason.INVALID_DATA, f"a failure is {type(failure).__name__}, not an AccountFailure")
+        if not isinstance(failure, AccountFailure):
+            raise SourceError(FailureReason.INVALID_DATA, "a failure is not an AccountFailure")
         table[failure.account, failure.asset or ""] = failure
     return table

@@ -1,7 +1,6 @@
 """One mode under watch: from readings to a snapshot, and what was made of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -11,7 +10,7 @@ from reservd.config.mode import ModeConfig
 from reservd.errors import CallError
 from reservd.monitor.readers import Found, Place, Table
 from reservd.reserve.models import ReserveSnapshot, ReserveStatus
-from reservd.reserve.policy import Missing, is_current, take_snapshot
+from reservd.reserve.policy import Missing, take_snapshot
 from reservd.reserve.readings import AccountFailure, Balance, Equity
 from reservd.reserve.tracker import Instant, Step, TrackerState, advance
 
@@ -20,24 +19,30 @@ EquityPlace = tuple[str, str]
 
 
 class Readings(NamedTuple):
-    """What one cycle read."""
+    """What one cycle read for modes that share an equity, and how old it may be."""
 
     balances: Mapping[str, Table]
     """By source."""
-    equities: Mapping[EquityPlace, Equity | CallError]
+    equity: Equity | CallError
+    now: Instant
+    earliest: datetime
+    latest: datetime
+    """What was observed before `earliest` or after `latest` is not believed."""
 
 
 class ModeWatch:
     """The memory of one mode between two checks.
 
     Attributes:
+        mode: Its name.
         config: What its owner decided.
         holdings: The accounts that are its reserve.
         equity: Where its equity is read.
     """
 
     __slots__ = (
-        "_inputs",
+        "_amounts",
+        "_equity_amount",
         "_latest",
         "_places",
         "_policy",
@@ -47,20 +52,23 @@ class ModeWatch:
         "config",
         "equity",
         "holdings",
+        "mode",
     )
 
     def __init__(
         self, config: ModeConfig, holdings: tuple[Holding, ...], equity: EquityPlace, state: TrackerState
     ) -> None:
         self.config = config
+        self.mode = config.mode
         self.holdings = holdings
         self.equity = equity
         self._state = state
         self._latest: ReserveSnapshot | None = None
-        self._refreshed: tuple[Instant, datetime] | None = None
+        self._refreshed: Readings | None = None
         self._policy = config.policy
         self._places: tuple[tuple[str, Place], ...] = tuple((h.source, (h.account, h.asset)) for h in holdings)
-        self._inputs: list[Decimal | None] = []
+        self._amounts: list[Decimal] = []
+        self._equity_amount: Decimal | None = None
         self._quiet = False
 
     @property
@@ -68,63 +76,68 @@ class ModeWatch:
         """What is confirmed."""
         if self._refreshed is None:
             return self._state
-        return self._state._replace(good_at=self._refreshed[0].monotonic, good=self.latest)
+        return self._state._replace(good_at=self._refreshed.now.monotonic, good=self.latest)
 
     @property
     def latest(self) -> ReserveSnapshot | None:
         """What the last check found, conclusive or not; None before the first."""
-        if self._refreshed is None or self._latest is None:
+        readings = self._refreshed
+        if readings is None or self._latest is None:
             return self._latest
-        now, observed_at = self._refreshed
-        return replace(self._latest, timestamp=now.wall, observed_at=observed_at)
+        found = [readings.equity, *(readings.balances[source].get(place) for source, place in self._places)]
+        oldest = min((value.observed_at for value in found if isinstance(value, Equity | Balance)), default=None)
+        return self._latest._replace(timestamp=readings.now.wall, observed_at=oldest)
 
-    def observe(self, readings: Readings, now: Instant) -> ReserveSnapshot | None:
-        """Return what the readings say of this mode, or None when nothing is new.
+    def is_unchanged(self, readings: Readings) -> bool:
+        """Whether the readings say nothing new of this mode; then only its age changes, which is noted.
 
         Nothing is new when equity and every balance are as they were and nothing waits to be
-        confirmed, doubted or repeated: the same snapshot would lead nowhere. Then only its age
-        changes, which is noted and costs next to nothing.
+        confirmed, doubted or repeated: the same snapshot would lead nowhere. Most modes are so in
+        most cycles, so this is what a cycle costs.
         """
-        equity = readings.equities[self.equity]
-        inputs: list[Decimal | None] = [None]
-        oldest = now.wall
-        if type(equity) is Equity and equity.complete:
-            inputs[0] = equity.amount
-            oldest = equity.observed_at
-        found: list[Found | None] = []
-        for source, place in self._places:
-            value = readings.balances[source].get(place)
-            if type(value) is Balance:
-                inputs.append(value.amount)
-                if value.observed_at < oldest:  # noqa: PLR1730  # min() costs twice as much, 10,000 times a cycle
-                    oldest = value.observed_at
-            else:
-                inputs.append(None)
-            found.append(value)
-        if self._quiet and inputs == self._inputs and is_current(oldest, now.wall, self._policy):
-            self._refreshed = (now, oldest)
-            return None
-        self._inputs = inputs
-        return self._take(equity, found, readings, now)
+        tables, equity, _, earliest, latest = readings
+        if (
+            not self._quiet
+            or type(equity) is not Equity
+            or equity.amount != self._equity_amount
+            or not equity.complete
+            or not earliest <= equity.observed_at <= latest
+        ):
+            return False
+        for (source, place), amount in zip(self._places, self._amounts, strict=True):
+            value = tables[source].get(place)
+            if type(value) is not Balance or value.amount != amount or not earliest <= value.observed_at <= latest:
+                return False
+        self._refreshed = readings
+        return True
 
-    def _take(
-        self, equity: Equity | CallError, found: list[Found | None], readings: Readings, now: Instant
-    ) -> ReserveSnapshot:
+    def observe(self, readings: Readings) -> ReserveSnapshot:
+        """Return what the readings say of this mode."""
+        tables, equity, now, earliest, latest = readings
         balances: list[Balance] = []
         missing: list[Missing] = []
-        for holding, value in zip(self.holdings, found, strict=True):
-            if type(value) is Balance and is_current(value.observed_at, now.wall, self._policy):
+        for index, (source, place) in enumerate(self._places):
+            value = tables[source].get(place)
+            if type(value) is Balance and earliest <= value.observed_at <= latest:
                 balances.append(value)
             else:
                 # A failure without an asset is one of the whole account.
-                why = value if value is not None else readings.balances[holding.source].get((holding.account, ""))
+                why = value if value is not None else tables[source].get((place[0], ""))
+                holding = self.holdings[index]
                 missing.append(Missing(f"{holding.label}: {_why(holding, why)}", holding.non_negative))
-        known = Missing(f"{self.equity[0]}: {equity}") if isinstance(equity, CallError) else equity
+        self._amounts = [balance.amount for balance in balances]
+        if isinstance(equity, CallError):
+            self._equity_amount = None
+            known: Equity | Missing = Missing(f"{self.equity[0]}: {equity}")
+        else:
+            self._equity_amount = equity.amount
+            known = equity
         return take_snapshot(self._policy, known, balances, missing, now=now.wall)
 
     def advance(self, snapshot: ReserveSnapshot, now: Instant, new_id: Callable[[], str]) -> Step:
         """Take a snapshot into the memory and return what it led to."""
-        step = advance(self.state, snapshot, self._policy, now, new_id)
+        state = self._state if self._refreshed is None else self.state
+        step = advance(state, snapshot, self._policy, now, new_id)
         self._state = step.state
         self._latest = snapshot
         self._refreshed = None

@@ -39,6 +39,8 @@ def agrees(doubted: ReserveSnapshot | None, snapshot: ReserveSnapshot, max_jump:
 
 
 def _moved(before: Decimal, after: Decimal, max_jump: Decimal) -> bool:
+    if after == before:
+        return False
     # The commonest rubbish is a 0, so falling to it is a jump however large a jump may be.
     if after <= ZERO < before:
         return True

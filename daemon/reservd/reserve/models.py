@@ -1,6 +1,5 @@
 """The words of the domain: status, snapshot, event."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -57,8 +56,7 @@ class Bounds(NamedTuple):
     upper: Decimal | None
 
 
-@dataclass(frozen=True, slots=True)
-class ReserveSnapshot:
+class ReserveSnapshot(NamedTuple):
     """What one check found for one mode.
 
     Attributes:

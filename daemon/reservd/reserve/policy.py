@@ -130,11 +130,13 @@ def take_snapshot(
     """
     amount, problem = _believed_equity(equity, policy, now)
     observed_at = equity.observed_at if isinstance(equity, Equity) else None
-    total = subtract(ZERO, held)
+    total = subtract(ZERO, held) if held else None
     for balance in balances:
-        total = add(total, balance.amount)
+        total = balance.amount if total is None else add(total, balance.amount)
         if observed_at is None or balance.observed_at < observed_at:
             observed_at = balance.observed_at
+    if total is None:
+        total = ZERO
     target = multiply(amount, policy.ratio) if amount is not None else None
     bounds = None
     if missing or not balances:
@@ -159,14 +161,12 @@ def take_snapshot(
         ratio(total, target) if whole and target else None,
         observed_at,
         bounds,
-        _lines(balances, missing, problem),
+        () if whole and problem is None else _lines(balances, missing, problem),
         held,
     )
 
 
 def _lines(balances: Sequence[Balance], missing: Sequence[Missing], problem: str | None) -> tuple[str, ...]:
-    if balances and not missing and problem is None:
-        return ()
     lines = [part.what for part in missing]
     if not balances and not missing:
         lines.append("no balance was read")

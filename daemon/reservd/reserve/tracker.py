@@ -5,9 +5,6 @@ whoever calls it decides where the state is kept.
 """
 
 from collections.abc import Callable
-from datetime import datetime
-from decimal import Decimal
-from typing import NamedTuple
 
 from reservd.reserve.jumps import agrees, at_least, has_jumped
 from reservd.reserve.models import (
@@ -22,66 +19,9 @@ from reservd.reserve.models import (
 )
 from reservd.reserve.policy import ReservePolicy, status_of
 from reservd.reserve.reasons import why_doubted, why_status, why_unknown
+from reservd.reserve.state import Instant, Step, TrackerState
 
-
-class Instant(NamedTuple):
-    """One moment on two clocks: the wall's, to be told to people, and the monotonic one, to measure by."""
-
-    wall: datetime
-    """Aware UTC."""
-    monotonic: float
-    """Seconds; only differences mean anything."""
-
-
-class TrackerState(NamedTuple):
-    """All that is remembered of one mode between two checks."""
-
-    good_at: float
-    """Monotonic seconds of the last conclusive check; before the first, when watching began."""
-    confirmed: ReserveStatus | None = None
-    """None before anything was confirmed."""
-    known: ReserveStatus | None = None
-    """The last confirmed status other than UNKNOWN."""
-    incident_id: str | None = None
-    sequence: int = 0
-    low_streak: int = 0
-    """Conclusive checks in a row that were at least LOW."""
-    critical_streak: int = 0
-    """Conclusive checks in a row that were CRITICAL."""
-    good: ReserveSnapshot | None = None
-    """The last conclusive snapshot that is not doubted: events carry its numbers."""
-    believed_balance: Decimal | None = None
-    """The last complete balance that was not a jump, or was seen twice; before one, what was certain of it."""
-    believed_equity: Decimal | None = None
-    """The last equity that was not a jump, or was seen twice."""
-    doubted: ReserveSnapshot | None = None
-    """A snapshot that jumped and waits for a second one to agree."""
-    announced_at: float = 0.0
-    """Monotonic seconds of the last event."""
-
-    @property
-    def incident_severity(self) -> ReserveStatus | None:
-        """LOW or CRITICAL while an incident is open, through UNKNOWN too."""
-        return self.known if self.incident_id is not None else None
-
-
-class Step(NamedTuple):
-    """What one snapshot led to."""
-
-    state: TrackerState
-    """To be handed in with the next snapshot."""
-    event: ReserveEvent | None
-    """What is to be said, if anything."""
-    conclusive: bool
-    """Whether the snapshot spoke for a status that may be believed."""
-    recheck: bool
-    """Whether a second reading is wanted at once, because something that waits for it depends on this one,
-    and it jumped. Once: when the second one asks again, the next regular check will do."""
-
-    @property
-    def actionable(self) -> bool:
-        """Whether a refill may be decided on the snapshot: it is conclusive, and its amounts are not doubted."""
-        return self.conclusive and self.state.doubted is None
+__all__ = ["Instant", "Step", "TrackerState", "advance"]
 
 
 def advance(
@@ -109,6 +49,8 @@ def advance(
         return _doubt(state, snapshot, status, policy, now, new_id)
     state = _believe(state, snapshot, status, now)
     confirmed = _confirm(state, status, policy.confirmations)
+    if confirmed is ADEQUATE and state.confirmed is ADEQUATE:
+        return Step(state, None, True, False)  # noqa: FBT003  # the way nearly every check goes, so by position
     if confirmed is None or confirmed is state.confirmed:
         return _remind(state, snapshot, policy, now, new_id, conclusive=True)
     return _confirmed(state, confirmed, policy, now, new_id)

@@ -63,9 +63,9 @@ class ReplenishmentService(Observer):
             return
         now = checked.snapshot.timestamp
         state = self._states.get(checked.mode, RefillState())
-        if checked.status is not ReserveStatus.UNKNOWN and checked.conclusive:
+        if checked.status is not ReserveStatus.UNKNOWN and checked.step.conclusive:
             state = self._states[checked.mode] = expire_refill(state, checked.status, config.refill, now)
-        if not checked.conclusive or checked.mode in self._asking:
+        if not checked.step.actionable or checked.mode in self._asking:
             return
         decision = decide_refill(
             checked.snapshot,
@@ -73,7 +73,7 @@ class ReplenishmentService(Observer):
             config.refill,
             state,
             request_id=str(uuid.uuid4()),
-            incident_id=checked.state.incident_id,
+            incident_id=checked.step.state.incident_id,
         )
         if isinstance(decision, ReplenishmentRequest):
             self._start(decision)

@@ -143,7 +143,7 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
 
     def checked(self, checked: Checked) -> None:
         """Count a check and note the mode's new numbers."""
-        self._checks.labels("conclusive" if checked.conclusive else "inconclusive").inc()
+        self._checks.labels("conclusive" if checked.step.conclusive else "inconclusive").inc()
         self._gauges.note(checked)
 
     def refreshed(self, modes: Sequence[str], now: Instant) -> None:

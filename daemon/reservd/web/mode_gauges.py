@@ -77,7 +77,7 @@ class ModeGauges:
     def note(self, checked: Checked) -> None:
         """Remember that a mode is new."""
         self._pending[checked.mode] = checked
-        if checked.conclusive:
+        if checked.step.conclusive:
             self._stamps[self._rows[checked.mode]] = f"{checked.snapshot.timestamp.timestamp():.3f}\n"
 
     def note_stamp(self, modes: Sequence[str], timestamp: float) -> None:
@@ -110,7 +110,7 @@ class ModeGauges:
         return "".join(parts)
 
     def _rewrite(self, row: int, checked: Checked) -> None:
-        state = checked.state
+        state = checked.step.state
         values: list[str] = []
         good = state.good
         if good is None:
