@@ -1,0 +1,25 @@
+"""Fixtures of the tests that run the whole daemon."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.daemon import ReservdProcess
+from support.prometheus import Prometheus, require_prometheus
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def prometheus_with_daemon() -> Iterator[Prometheus]:
+    """A real Prometheus that scrapes a running daemon with the demo configuration."""
+    require_prometheus()
+    with ReservdProcess(ROOT / "configs" / "demo.yaml") as daemon, Prometheus([daemon.address]) as prometheus:
+        yield prometheus

@@ -1,0 +1,200 @@
+"""The whole story: a wallet on a real chain falls and is refilled, and everybody who should hear of it does."""
+
+import shutil
+import subprocess
+import textwrap
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from support.chain import Anvil, require_anvil
+from support.daemon import ReservdProcess
+from support.polling import wait_until
+from support.prometheus import Prometheus, require_prometheus, require_promtool
+from support.receiver import SECRET, Receiver
+
+WALLET = "0x00000000000000000000000000000000000000a1"
+UNIT = 10**6
+LABELS = 'mode="pure_lending",share_class="USDT"'
+
+
+@pytest.fixture
+def slow_chain() -> Iterator[Anvil]:
+    """A node that makes a block a second, as public chains do: a balance is as old as its block."""
+    require_anvil()
+    with Anvil(block_time_seconds=1) as node:
+        yield node
+
+
+def configure(directory: Path, chain: Anvil, token: str, receiver: Receiver) -> Path:
+    """Write the configuration of one mode that reads the node and the receiver, and return it."""
+    (directory / "secret").write_text(SECRET)
+    (directory / "pure_lending.yaml").write_text(
+        textwrap.dedent("""\
+            mode: pure_lending
+            share_class: USDT
+            asset: USDT
+            max_leverage: !engine 3        # the strategy engine's own
+            reserve_ratio: 0.05
+            reserve_currency: USDT
+            reserve_monitoring_interval: 0.5
+            reserve_max_staleness: 5
+            reserve_balance_sources: [treasury]
+            reserve_equity_source: nav
+            reserve_event_sinks: [ops]
+            reserve_replenisher: unwinder
+            """)
+    )
+    config = directory / "reservd.yaml"
+    config.write_text(
+        textwrap.dedent(f"""\
+            modes: pure_lending.yaml
+            balance_sources:
+              treasury:
+                plugin: evm
+                options:
+                  rpc_url: {chain.url}
+                  chain_id: 31337
+                  timeout: 2
+                  accounts: {{hot: {WALLET}}}
+                  assets: {{USDT: {{token: {token}}}}}
+            equity_sources:
+              nav:
+                plugin: http_json
+                options: {{url: "{receiver.url}/equity", equity: $.nav.total, currency: $.nav.currency, timeout: 2}}
+            event_sinks:
+              ops: {{plugin: webhook, options: {{url: "{receiver.url}/events", secret_file: secret}}}}
+            replenishers:
+              unwinder: {{plugin: webhook, options: {{url: "{receiver.url}/refills", secret_file: secret}}}}
+            """)
+    )
+    return config
+
+
+def test_reserve_is_watched_from_fall_to_recovery_when_the_node_is_restarted_in_between(
+    slow_chain: Anvil, tmp_path: Path
+) -> None:
+    """Adequate, low, unknown while the node is gone, low again, critical, adequate: one incident, no false alarm."""
+    require_prometheus()
+    chain = slow_chain
+    chain.install_multicall()
+    token = chain.deploy_token(decimals=6)
+    chain.transfer(token, WALLET, 60_000 * UNIT)
+    with (
+        Receiver() as receiver,
+        ReservdProcess(configure(tmp_path, chain, token, receiver)) as daemon,
+        Prometheus([daemon.address]) as prometheus,
+    ):
+        prometheus.wait_for(f'reservd_reserve_status{{{LABELS},status="adequate"}} == 1')
+        prometheus.wait_for(f"reservd_reserve_balance{{{LABELS}}} == 60000")
+        assert receiver.events == []
+
+        chain.transfer(token, chain.accounts[1], 20_000 * UNIT, sender=WALLET)
+        low = receiver.wait_for_event("reserve_low")
+        assert (low["status"], low["previous_status"]) == ("low", "adequate")
+        assert (Decimal(low["reserve_balance"]), Decimal(low["utilization"])) == (40_000, Decimal("0.8"))
+        wait_until(lambda: len(receiver.refills) == 1, "a refill to be asked for")
+        asked = receiver.refills[0]
+        assert (Decimal(asked["amount"]), asked["urgency"], asked["currency"]) == (15_000, "fast", "USDT")
+        assert asked["incident_id"] == low["incident_id"]
+        prometheus.wait_for(f'reservd_incident_open{{{LABELS},severity="low"}} == 1')
+
+        chain.stop()
+        unknown = receiver.wait_for_event("reserve_unknown")
+        assert (unknown["previous_status"], unknown["incident_id"]) == ("low", low["incident_id"])
+        prometheus.wait_for(f'reservd_reserve_status{{{LABELS},status="unknown"}} == 1')
+        prometheus.wait_for('reservd_source_up{source="treasury"} == 0')
+        assert prometheus.query(f'reservd_incident_open{{{LABELS},severity="low"}}')[0].value == 1
+        assert prometheus.query(f"reservd_reserve_balance{{{LABELS}}}")[0].value == 40_000
+
+        chain.start()
+        again = receiver.wait_for_event("reserve_low", 2)
+        assert (again["previous_status"], again["incident_id"]) == ("unknown", low["incident_id"])
+
+        chain.transfer(token, chain.accounts[1], 25_000 * UNIT, sender=WALLET)
+        critical = receiver.wait_for_event("reserve_critical")
+        assert (Decimal(critical["reserve_balance"]), critical["incident_id"]) == (15_000, low["incident_id"])
+        wait_until(lambda: len(receiver.refills) == 2, "an emergency refill to be asked for")
+        assert (Decimal(receiver.refills[1]["amount"]), receiver.refills[1]["urgency"]) == (40_000, "emergency")
+        assert receiver.refills[1]["replaces"] == asked["id"]
+
+        chain.transfer(token, WALLET, 45_000 * UNIT, sender=chain.accounts[1])
+        adequate = receiver.wait_for_event("reserve_adequate")
+        assert (adequate["incident_id"], adequate["previous_status"]) == (low["incident_id"], "critical")
+        prometheus.wait_for(f'reservd_reserve_status{{{LABELS},status="adequate"}} == 1')
+        prometheus.wait_for('reservd_deliveries_total{sink="ops"} == 5')
+
+        assert receiver.kinds() == [
+            "reserve_low",
+            "reserve_unknown",
+            "reserve_low",
+            "reserve_critical",
+            "reserve_adequate",
+        ]
+        assert [event["sequence"] for event in receiver.events] == ["1", "2", "3", "4", "5"]
+        assert len({event["id"] for event in receiver.events}) == 5
+        assert len(receiver.refills) == 2
+        assert_every_gauge_is_read_back(prometheus)
+        check = subprocess.run(
+            [require_promtool(), "check", "metrics"], input=daemon.get("/metrics"), capture_output=True, text=True
+        )
+        assert (check.returncode, check.stdout, check.stderr) == (0, "", "")
+        assert SECRET not in daemon.log()
+        assert "Traceback" not in daemon.log()
+        assert daemon.stop() == 0
+
+
+def assert_every_gauge_is_read_back(prometheus: Prometheus) -> None:
+    """Compare each gauge of the mode, as Prometheus has it, with what the wallet and the endpoint say."""
+    expected = {
+        "reservd_reserve_balance": 60_000,
+        "reservd_total_equity": 1_000_000,
+        "reservd_target_reserve": 50_000,
+        "reservd_reserve_utilization_ratio": 1.2,
+        "reservd_reserve_shortfall": 0,
+        "reservd_reserve_held": 0,
+        'reservd_reserve_status{status="adequate"}': 1,
+        'reservd_reserve_status{status="low"}': 0,
+        'reservd_reserve_status{status="critical"}': 0,
+        'reservd_reserve_status{status="unknown"}': 0,
+        'reservd_incident_open{severity="low"}': 0,
+        'reservd_incident_open{severity="critical"}': 0,
+        'reservd_source_up{source="treasury"}': 1,
+        'reservd_source_up{source="nav"}': 1,
+        'reservd_replenishment_requests_total{outcome="accepted"}': 2,
+        'reservd_events_total{type="reserve_unknown"}': 1,
+    }
+    for query, value in expected.items():
+        prometheus.wait_for(f"{query} == {value}")
+    for query in (
+        "reservd_last_snapshot_timestamp_seconds",
+        'reservd_source_last_success_timestamp_seconds{source="treasury"}',
+    ):
+        prometheus.wait_for(f"time() - {query} < 30")
+    one_mode = prometheus.query('count by (mode, share_class) ({__name__=~"reservd_reserve_balance"})')
+    assert [sample.labels for sample in one_mode] == [{"mode": "pure_lending", "share_class": "USDT"}]
+
+
+def test_check_exits_as_a_monitoring_plugin_when_the_wallet_falls(slow_chain: Anvil, tmp_path: Path) -> None:
+    """`reservd check` against the same chain: 0 adequate, 1 low, 2 critical, 3 with the node gone."""
+    token = slow_chain.deploy_token(decimals=6)
+    slow_chain.transfer(token, WALLET, 60_000 * UNIT)
+    program = shutil.which("reservd")
+    assert program is not None
+    with Receiver() as receiver:
+        config = configure(tmp_path, slow_chain, token, receiver)
+
+        def check() -> int:
+            return subprocess.run([program, "check", "-c", config], capture_output=True, timeout=60).returncode
+
+        assert check() == 0
+        slow_chain.transfer(token, slow_chain.accounts[1], 20_000 * UNIT, sender=WALLET)
+        assert check() == 1
+        slow_chain.transfer(token, slow_chain.accounts[1], 30_000 * UNIT, sender=WALLET)
+        assert check() == 2
+        receiver.equity = None
+        assert check() == 3
+        slow_chain.stop()
+        assert check() == 3

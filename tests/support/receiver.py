@@ -1,0 +1,82 @@
+"""A real HTTP server for tests: takes events and refill requests, tells equity, misbehaves when told to."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+from standardwebhooks import Webhook
+
+from support.polling import wait_until
+
+SECRET = "whsec_dGhpcyBpcyBvbmx5IGEgdGVzdCBzZWNyZXQ="
+
+
+class Receiver:
+    """Listens on 127.0.0.1; a context manager.
+
+    Attributes:
+        url: Where it listens.
+        events: The bodies POSTed to `/events`, signature verified, in order.
+        refills: The bodies POSTed to `/refills`, likewise.
+        equity: What GET `/equity` tells; None answers 503.
+        answer: What a refill request is answered.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.refills: list[dict[str, Any]] = []
+        self.equity: str | None = "1000000"
+        self.answer: dict[str, Any] = {"status": "accepted", "reference": "unwind-1"}
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if receiver.equity is None:
+                    self.send_error(503)
+                    return
+                self._reply(json.dumps({"nav": {"total": receiver.equity, "currency": "USDT"}}))
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                Webhook(SECRET).verify(body, dict(self.headers.items()))
+                taken = receiver.events if self.path == "/events" else receiver.refills
+                taken.append(json.loads(body))
+                self._reply(json.dumps(receiver.answer) if self.path == "/refills" else "")
+
+            def _reply(self, text: str) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def wait_for_event(self, kind: str, number: int = 1) -> dict[str, Any]:
+        """Return the data of the nth event of a kind, reminders left out."""
+
+        def found() -> list[dict[str, Any]]:
+            data = [event["data"] for event in self.events]
+            return [each for each in data if each["event_type"] == kind and not each["reminder"]]
+
+        wait_until(lambda: len(found()) >= number, f"{kind} number {number}, got {self.kinds()}")
+        return found()[number - 1]
+
+    def kinds(self) -> list[str]:
+        """Return the kinds of the events that came, in order, reminders left out."""
+        return [event["data"]["event_type"] for event in self.events if not event["data"]["reminder"]]
