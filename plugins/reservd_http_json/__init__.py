@@ -1,0 +1,19 @@
+"""Balances and equity from any JSON endpoint, each number found by a JSONPath."""
+
+from typing import Any
+
+from reservd.plugin import BalanceSource, EquitySource, hookimpl
+from reservd_http_json.balances import HttpJsonBalanceSource
+from reservd_http_json.equity import HttpJsonEquitySource
+
+
+@hookimpl
+def reservd_register_balance_sources() -> list[type[BalanceSource[Any]]]:
+    """Register the `http_json` balance source."""
+    return [HttpJsonBalanceSource]
+
+
+@hookimpl
+def reservd_register_equity_sources() -> list[type[EquitySource[Any]]]:
+    """Register the `http_json` equity source."""
+    return [HttpJsonEquitySource]

@@ -1,0 +1,125 @@
+"""Balances from a JSON endpoint."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Self
+
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from reservd.plugin import (
+    Account,
+    AccountFailure,
+    Balance,
+    BalanceSource,
+    FailureReason,
+    PluginConfig,
+    Reading,
+    SourceError,
+)
+from reservd_http_json.endpoint import Endpoint, EndpointConfig
+from reservd_http_json.values import JsonPath, ValueProblem, instant_at, number_at
+
+Name = Annotated[str, Field(min_length=1)]
+
+
+class HttpJsonBalance(PluginConfig):
+    """Where one account's balance of one asset stands in the answer."""
+
+    account: Name = "main"
+    """The account's name."""
+    address: Name | None = None
+    """The account's own id at the venue, by which the same money is known; its name when left out."""
+    asset: Name
+    """The asset, in the spelling of the modes."""
+    amount: JsonPath
+    """Path to what is payable now, in whole units."""
+    locked: JsonPath | None = None
+    """Path to what is there but not payable now, in whole units."""
+
+
+class HttpJsonBalanceConfig(EndpointConfig):
+    """Options of the `http_json` balance source."""
+
+    venue: Name | None = None
+    """What the accounts belong to; give two sources of one venue the same. The instance's name when left out."""
+    observed_at: JsonPath | None = None
+    """Path to the time of the balances; the time of the request when left out."""
+    balances: Annotated[tuple[HttpJsonBalance, ...], Field(min_length=1)]
+    """One entry per account and asset."""
+
+    @field_validator("balances")
+    @classmethod
+    def _agree(cls, balances: tuple[HttpJsonBalance, ...]) -> tuple[HttpJsonBalance, ...]:
+        seen: set[tuple[str, str]] = set()
+        addresses: dict[str, str] = {}
+        for entry in balances:
+            names = {"account": entry.account, "asset": entry.asset}
+            if (entry.account, entry.asset) in seen:
+                raise PydanticCustomError("twice", "must have {account}'s {asset} once", names)
+            seen.add((entry.account, entry.asset))
+            if entry.address is not None and addresses.setdefault(entry.account, entry.address) != entry.address:
+                raise PydanticCustomError("addresses", "must have one address for account {account}", names)
+        return balances
+
+
+class HttpJsonBalanceSource(BalanceSource[HttpJsonBalanceConfig]):
+    """Reads all its balances from one answer."""
+
+    PLUGIN_NAME = "http_json"
+    Config = HttpJsonBalanceConfig
+
+    def __init__(self, name: str, config: HttpJsonBalanceConfig) -> None:
+        super().__init__(name, config)
+        self._endpoint = Endpoint(config)
+
+    async def __aenter__(self) -> Self:
+        """Open the connection pool."""
+        await self._endpoint.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Close every connection."""
+        await self._endpoint.__aexit__()
+
+    @property
+    def accounts(self) -> Mapping[str, Account]:
+        """Return the accounts that the entries name."""
+        venue = self.config.venue or self.name
+        assets: dict[str, set[str]] = {}
+        addresses: dict[str, str] = {}
+        for entry in self.config.balances:
+            assets.setdefault(entry.account, set()).add(entry.asset)
+            if entry.address is not None:
+                addresses[entry.account] = entry.address
+        return {name: Account(name, venue, addresses.get(name, name), frozenset(held)) for name, held in assets.items()}
+
+    async def fetch_balances(self) -> Reading:
+        """Return a balance, or the failure `invalid_data`, for each configured entry.
+
+        Raises:
+            SourceError: If no JSON came, or the time in it cannot be believed.
+        """
+        # Taken before the request: the answer may be as old as this, and must not look newer.
+        asked_at = datetime.now(UTC)
+        document = await self._endpoint.fetch()
+        try:
+            observed_at = instant_at(document, self.config.observed_at) if self.config.observed_at else asked_at
+        except ValueProblem as problem:
+            raise SourceError(FailureReason.INVALID_DATA, f"observed_at: {problem}") from None
+        balances: list[Balance] = []
+        failures: list[AccountFailure] = []
+        for entry in self.config.balances:
+            try:
+                balances.append(_balance(entry, document, observed_at))
+            except ValueProblem as problem:
+                detail = f"{entry.asset}: {problem}"
+                failures.append(AccountFailure(entry.account, FailureReason.INVALID_DATA, detail, asset=entry.asset))
+        return Reading(balances, failures)
+
+
+def _balance(entry: HttpJsonBalance, document: Any, observed_at: datetime) -> Balance:
+    amount = number_at(document, entry.amount)
+    locked = number_at(document, entry.locked) if entry.locked else Decimal(0)
+    return Balance(entry.account, entry.asset, amount, observed_at, locked=locked)

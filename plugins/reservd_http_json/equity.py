@@ -1,0 +1,91 @@
+"""Total equity from a JSON endpoint."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, SecretStr
+from pydantic_core import PydanticCustomError
+
+from reservd.plugin import Equity, EquitySource, FailureReason, SourceError, Url
+from reservd_http_json.endpoint import Endpoint, EndpointConfig
+from reservd_http_json.values import JsonPath, ValueProblem, flag_at, instant_at, number_at, text_at
+
+_MODE = "{mode}"
+_KNOWN = re.compile(r"\{(mode|currency)\}")
+_MAX_SHOWN = 20
+
+
+def _template(url: SecretStr) -> SecretStr:
+    text = url.get_secret_value()
+    if re.search(r"[{}]", _KNOWN.sub("", text)):
+        raise PydanticCustomError("url_template", "must hold no braces but {mode} and {currency}")
+    if _KNOWN.search(urlsplit(text).netloc):
+        raise PydanticCustomError("url_template", "must hold {mode} and {currency} after the host only")
+    return url
+
+
+class HttpJsonEquityConfig(EndpointConfig):
+    """Options of the `http_json` equity source."""
+
+    url: Annotated[Url, AfterValidator(_template)]
+    """What to GET; `{mode}` and `{currency}` in it stand for what is asked. A secret: it is never shown."""
+    equity: JsonPath
+    """Path to the total equity, in whole units of the currency."""
+    currency: JsonPath | None = None
+    """Path to the currency of the number, which must be the one that was asked for."""
+    observed_at: JsonPath | None = None
+    """Path to the time of the number; the time of the request when left out."""
+    complete: JsonPath | None = None
+    """Path to `true` when nothing is missing from the number; incomplete equity counts as unknown."""
+
+
+class HttpJsonEquitySource(EquitySource[HttpJsonEquityConfig]):
+    """Reads total equity with one GET."""
+
+    PLUGIN_NAME = "http_json"
+    Config = HttpJsonEquityConfig
+
+    def __init__(self, name: str, config: HttpJsonEquityConfig) -> None:
+        super().__init__(name, config)
+        self._endpoint = Endpoint(config)
+
+    async def __aenter__(self) -> Self:
+        """Open the connection pool."""
+        await self._endpoint.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Close every connection."""
+        await self._endpoint.__aexit__()
+
+    @property
+    def by_share_class(self) -> bool:
+        """Whether the URL asks for no mode."""
+        return _MODE not in self.config.url.get_secret_value()
+
+    async def fetch_equity(self, mode: str, currency: str) -> Equity:
+        """Return the equity that the endpoint tells.
+
+        Raises:
+            SourceError: If no JSON came, or a value in it cannot be believed.
+        """
+        # Taken before the request: the answer may be as old as this, and must not look newer.
+        asked_at = datetime.now(UTC)
+        document = await self._endpoint.fetch({"mode": mode, "currency": currency})
+        try:
+            return self._equity(document, currency, asked_at)
+        except ValueProblem as problem:
+            raise SourceError(FailureReason.INVALID_DATA, str(problem)) from None
+
+    def _equity(self, document: Any, currency: str, asked_at: datetime) -> Equity:
+        paths = self.config
+        if paths.currency and (got := text_at(document, paths.currency)) != currency:
+            raise ValueProblem(f"{paths.currency} must be {currency}, got {got[:_MAX_SHOWN]!r}")
+        return Equity(
+            number_at(document, paths.equity),
+            currency,
+            instant_at(document, paths.observed_at) if paths.observed_at else asked_at,
+            complete=flag_at(document, paths.complete) if paths.complete else True,
+        )

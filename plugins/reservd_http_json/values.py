@@ -1,0 +1,144 @@
+"""One value of a JSON document, found by a JSONPath and believed only when it is what it must be."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from itertools import islice
+from typing import Annotated, Any, cast
+
+from jsonpath import JSONPath, JSONPathEnvironment, JSONPathError
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+
+from reservd.plugin import parse_amount
+
+_RFC_9535 = JSONPathEnvironment(strict=True)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNIX_SECONDS = (10**9, 10**10)
+"""2001 to 2286. Narrow, so that a number that is no time, or counts micro- or nanoseconds, is seen."""
+_UNIX_MILLISECONDS = (10**12, 10**13)
+
+
+class ValueProblem(Exception):  # noqa: N818  # not an error of its own: callers turn it into a closed reason
+    """A value that is not there or cannot be believed. Its text never holds the value."""
+
+
+@lru_cache(maxsize=1024)
+def _compiled(path: str) -> JSONPath:
+    # The other type it could be is a union of paths, which the strict environment does not parse.
+    return cast("JSONPath", _RFC_9535.compile(path))
+
+
+def _check_path(path: str) -> str:
+    try:
+        _compiled(path)
+    except JSONPathError as error:
+        # Its str() fails for an empty path and draws a picture for others; the first argument is the rule.
+        at = f" (at character {error.token.index + 1})" if error.token is not None and error.token.index >= 0 else ""
+        raise PydanticCustomError(
+            "json_path",
+            "must be a JSONPath such as $.data.free: {problem}",
+            {"problem": f"{error.args[0]}{at}"},
+        ) from None
+    return path
+
+
+JsonPath = Annotated[str, AfterValidator(_check_path)]
+"""An RFC 9535 JSONPath; its syntax is checked with the configuration."""
+
+
+def number_at(document: Any, path: str) -> Decimal:
+    """Return the number at `path`, also when it is written as text.
+
+    Raises:
+        ValueProblem: If there is none, or it is NaN, infinite or absurd.
+    """
+    value = _only_value(document, path)
+    if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
+        raise ValueProblem(f"{path} must be a number, got {_kind(value)}")
+    try:
+        return parse_amount(value)
+    except ValueError:
+        kind = "text that is none" if isinstance(value, str) else "one that is out of range"
+        raise ValueProblem(f"{path} must be a number, got {kind}") from None
+
+
+def text_at(document: Any, path: str) -> str:
+    """Return the text at `path`.
+
+    Raises:
+        ValueProblem: If there is none.
+    """
+    value = _only_value(document, path)
+    if not isinstance(value, str):
+        raise ValueProblem(f"{path} must be text, got {_kind(value)}")
+    return value
+
+
+def flag_at(document: Any, path: str) -> bool:
+    """Return the boolean at `path`.
+
+    Raises:
+        ValueProblem: If there is none; text and numbers are none.
+    """
+    value = _only_value(document, path)
+    if not isinstance(value, bool):
+        raise ValueProblem(f"{path} must be true or false, got {_kind(value)}")
+    return value
+
+
+def instant_at(document: Any, path: str) -> datetime:
+    """Return the moment at `path`: ISO 8601 text with a zone, or Unix time in seconds or milliseconds.
+
+    Raises:
+        ValueProblem: If it is neither.
+    """
+    value = _only_value(document, path)
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            pass  # Unix time may come as text as well.
+        else:
+            if moment.tzinfo is None:
+                raise ValueProblem(f"{path} must be a time with its zone, got one without")
+            return moment
+    try:
+        return _from_unix(number_at(document, path))
+    except ValueProblem:
+        rule = "must be ISO 8601 text, or Unix time in seconds or milliseconds"
+        raise ValueProblem(f"{path} {rule}, got {_kind(value)}") from None
+
+
+def _from_unix(number: Decimal) -> datetime:
+    if _UNIX_SECONDS[0] <= number < _UNIX_SECONDS[1]:
+        return _EPOCH + timedelta(microseconds=int(number * 1_000_000))
+    if _UNIX_MILLISECONDS[0] <= number < _UNIX_MILLISECONDS[1]:
+        return _EPOCH + timedelta(microseconds=int(number * 1_000))
+    raise ValueProblem("out of range")
+
+
+def _only_value(document: Any, path: str) -> Any:
+    try:
+        matches = list(islice(_compiled(path).finditer(document), 2))
+    except JSONPathError:
+        raise ValueProblem(f"{path} cannot be followed through this answer") from None
+    if len(matches) != 1:
+        raise ValueProblem(f"{path} must match one value, matched {'several' if matches else 'nothing'}")
+    return matches[0].obj
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return "text"
+        case list():
+            return "a list"
+        case dict():
+            return "an object"
+        case _:
+            return "a number"

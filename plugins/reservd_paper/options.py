@@ -1,0 +1,81 @@
+"""The options: what a simulated treasury is, and which one an instance belongs to."""
+
+from decimal import Decimal
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from reservd.plugin import Amount, PluginConfig
+
+DECIMALS = 6
+"""Paper money has so many decimals, whatever the currency; all sums of it are exact."""
+_MOST = 10**15
+
+Positive = Annotated[Amount, Field(gt=0, le=_MOST, decimal_places=DECIMALS)]
+NotNegative = Annotated[Amount, Field(ge=0, le=_MOST, decimal_places=DECIMALS)]
+Period = Annotated[float, Field(ge=0.1, le=86_400)]
+Delay = Annotated[float, Field(ge=0, le=86_400)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class PaperFlow(PluginConfig):
+    """Money that comes or goes again and again."""
+
+    amount: Positive
+    """How much at a time, in whole units."""
+    every: Period
+    """Seconds from one wave to the next."""
+    times: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How many times in one wave."""
+    apart: Period = 1.0
+    """Seconds between the times of one wave."""
+    first: Delay | None = None
+    """Seconds until the first wave; `every` when left out."""
+
+    @model_validator(mode="after")
+    def _waves_do_not_meet(self) -> Self:
+        if self.times * self.apart > self.every and self.times > 1:
+            raise PydanticCustomError("waves", "times * apart must be at most every: one wave ends before the next")
+        return self
+
+
+class PaperBook(PluginConfig):
+    """The money of one mode."""
+
+    currency: Name
+    """What it is kept in: the share class of the mode."""
+    equity: NotNegative
+    """Total equity at the start, in whole units, the reserve included."""
+    reserve: NotNegative
+    """How much of it is liquid at the start."""
+    redemptions: PaperFlow | None = None
+    """Money that investors take out: paid from the reserve, as far as it goes."""
+    deposits: PaperFlow | None = None
+    """Money that investors bring. What then exceeds the starting reserve is put to work."""
+    refill_delay: Delay = 10.0
+    """Seconds from a refill request until the money is liquid."""
+
+    @model_validator(mode="after")
+    def _reserve_is_a_part(self) -> Self:
+        if self.reserve > self.equity:
+            raise PydanticCustomError("reserve", "reserve must be at most equity: it is a part of it")
+        return self
+
+
+class PaperConfig(PluginConfig):
+    """Options of the `paper` equity source and replenisher."""
+
+    treasury: Name = "paper"
+    """The treasury this instance belongs to; a balance source describes it."""
+
+
+class PaperBalanceConfig(PaperConfig):
+    """Options of the `paper` balance source, which describes the treasury."""
+
+    books: Annotated[dict[Name, PaperBook], Field(min_length=1)]
+    """The money by mode; each is one account of that name."""
+    seed: int = 0
+    """The same seed gives the same amounts at the same seconds."""
+    jitter: Annotated[Decimal, Field(ge=0, le=1)] = Decimal("0.1")
+    """How irregular flows are: the part by which amounts vary, and times are late."""

@@ -1,0 +1,64 @@
+"""Requests for refills as signed POSTs."""
+
+from typing import Self
+
+from pydantic import ValidationError
+
+from reservd.plugin import (
+    Acceptance,
+    AcceptanceStatus,
+    DeliveryError,
+    FailureReason,
+    Replenisher,
+    ReplenishmentRequest,
+)
+from reservd.plugin.http import HttpError, Response
+from reservd_webhook.sender import SignedSender, WebhookConfig
+
+
+class WebhookReplenisher(Replenisher[WebhookConfig]):
+    """POSTs each request; the strategy answers with what it will do."""
+
+    PLUGIN_NAME = "webhook"
+    Config = WebhookConfig
+
+    def __init__(self, name: str, config: WebhookConfig) -> None:
+        super().__init__(name, config)
+        self._sender = SignedSender(config)
+
+    async def __aenter__(self) -> Self:
+        """Open the connection pool."""
+        await self._sender.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Close every connection."""
+        await self._sender.__aexit__()
+
+    async def request(self, request: ReplenishmentRequest) -> Acceptance:
+        """POST the request and return the answer; 2xx without a body is `pending`.
+
+        Raises:
+            DeliveryError: If no answer came that says yes or no. A 2xx that cannot be read is
+                retryable: the receiver may have acted, and knows the request again by its id.
+        """
+        try:
+            answer = await self._sender.post(request.id, request.model_dump_json().encode(), "application/json")
+            return _acceptance(answer)
+        except HttpError as error:
+            retryable = error.retryable or error.reason is FailureReason.INVALID_DATA
+            raise DeliveryError(error.reason, error.detail, retryable=retryable) from None
+
+
+def _acceptance(answer: Response) -> Acceptance:
+    if not answer.body.strip():
+        return Acceptance(status=AcceptanceStatus.PENDING)
+    content = answer.json()
+    if not isinstance(content, dict):
+        raise DeliveryError(FailureReason.INVALID_DATA, "the answer must be a JSON object")
+    try:
+        return Acceptance.model_validate({key: value for key, value in content.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DeliveryError(FailureReason.INVALID_DATA, f"the answer's {where}: {first['msg']}") from None

@@ -1,0 +1,41 @@
+"""Events as signed CloudEvents."""
+
+from typing import Self
+
+from reservd.plugin import CloudEvent, DeliveryError, EventSink
+from reservd.plugin.http import HttpError
+from reservd_webhook.sender import SignedSender, WebhookConfig
+
+CONTENT_TYPE = "application/cloudevents+json"
+
+
+class WebhookSink(EventSink[WebhookConfig]):
+    """POSTs each event; any 2xx means that it was taken."""
+
+    PLUGIN_NAME = "webhook"
+    Config = WebhookConfig
+
+    def __init__(self, name: str, config: WebhookConfig) -> None:
+        super().__init__(name, config)
+        self._sender = SignedSender(config)
+
+    async def __aenter__(self) -> Self:
+        """Open the connection pool."""
+        await self._sender.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Close every connection."""
+        await self._sender.__aexit__()
+
+    async def deliver(self, event: CloudEvent) -> None:
+        """POST the event in structured mode.
+
+        Raises:
+            DeliveryError: If no complete 2xx came. Retryable unless the receiver refused the
+                event itself: a redirect, or a 4xx other than 408 and 429.
+        """
+        try:
+            await self._sender.post(event.id, event.to_json(), CONTENT_TYPE)
+        except HttpError as error:
+            raise DeliveryError(error.reason, error.detail, retryable=error.retryable) from None

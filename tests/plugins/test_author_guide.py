@@ -1,0 +1,79 @@
+"""What the guide for authors of plugins says is there, and its example works."""
+
+import ast
+import re
+import sys
+from decimal import Decimal
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import reservd.plugin
+from reservd.plugin import FailureReason, SourceError, hookspecs
+
+FOLDER = Path(reservd.plugin.__file__).parent
+GUIDE = (FOLDER / "README.md").read_text()
+
+
+@pytest.fixture
+def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The class of the guide's first code block."""
+    (code,) = re.findall(r"```python\n(.*?class AcmeSource.*?)```", GUIDE, flags=re.DOTALL)
+    file = tmp_path / "acme_of_the_guide.py"
+    file.write_text(code)
+    spec = spec_from_file_location(file.stem, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, file.stem, module)
+    spec.loader.exec_module(module)
+    return module.AcmeSource
+
+
+async def test_example_reads_a_balance(build: Any, receiver: Any, acme: Any) -> None:
+    receiver.says('{"available": 12.50}')
+    async with build(acme, {"url": receiver.url, "token": "t0ken"}) as source:
+        (balance,) = (await source.fetch_balances()).balances
+    assert (balance.account, balance.asset, balance.amount) == ("main", "USD", Decimal("12.50"))
+    assert receiver.requests[0].headers["Authorization"] == "Bearer t0ken"
+
+
+@pytest.mark.parametrize("answer", ["{}", "[]", '{"available": null}', '{"available": "none"}', "no JSON"])
+async def test_example_fails_when_the_number_is_not_there(build: Any, receiver: Any, acme: Any, answer: str) -> None:
+    receiver.says(answer)
+    async with build(acme, {"url": receiver.url, "token": "t0ken"}) as source:
+        with pytest.raises(SourceError) as failure:
+            await source.fetch_balances()
+    assert failure.value.reason is FailureReason.INVALID_DATA
+
+
+def test_every_hook_has_its_heading() -> None:
+    hooks = {f"{name}()" for name in vars(hookspecs) if name.startswith("reservd_")}
+    assert set(re.findall(r"^### `(reservd_\w+\(\))`$", GUIDE, flags=re.MULTILINE)) == hooks
+
+
+def test_every_reason_is_explained() -> None:
+    table = GUIDE.partition("| `FailureReason` |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `([A-Z_]+)` \|", table, flags=re.MULTILINE)) == set(FailureReason.__members__)
+
+
+def test_names_of_code_blocks_exist() -> None:
+    """An example that imports what is not there would stop a newcomer at the first line."""
+    for code in re.findall(r"```python\n(.*?)```", GUIDE, flags=re.DOTALL):
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom) and node.module == "reservd.plugin":
+                assert [alias.name for alias in node.names if not hasattr(reservd.plugin, alias.name)] == []
+
+
+def test_contract_example_is_that_of_the_module() -> None:
+    docstring = ast.get_docstring(ast.parse((FOLDER / "testing.py").read_text())) or ""
+    example = [line.strip() for line in docstring.splitlines() if line.startswith("    ")]
+    assert example
+    assert [line for line in example if line not in GUIDE] == []
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((\.\./[^)]+)\)", GUIDE))))
+def test_link_leads_somewhere(target: str) -> None:
+    assert (FOLDER / target).exists()

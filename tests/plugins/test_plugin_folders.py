@@ -1,0 +1,102 @@
+"""Every first-party plugin's folder: its documentation says what its code does, its sample loads."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+
+import reservd
+from reservd.config.document import read_document
+from reservd.plugin import PluginConfig
+from reservd.plugin.host import KINDS, PluginHost
+
+PLUGINS = Path(reservd.__file__).parents[2] / "plugins"
+FOLDERS = sorted(PLUGINS.glob("reservd_*"))
+SECRET = "whsec_" + "A" * 43 + "="
+
+
+class AnyVariable(dict[str, str]):
+    """An environment in which every variable of a sample is set."""
+
+    def __contains__(self, name: object) -> bool:
+        return name != "CREDENTIALS_DIRECTORY"
+
+    def __missing__(self, name: str) -> str:
+        return "https://host.example/" if name.endswith("URL") else SECRET
+
+
+@pytest.fixture(params=FOLDERS, ids=lambda folder: folder.name)
+def folder(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.param
+    return path
+
+
+def classes_of(folder: Path) -> Mapping[str, Any]:
+    return PluginHost().load(folder.name.removeprefix("reservd_"))
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from models_in(field.annotation)
+    for part in get_args(annotation):
+        yield from models_in(part)
+
+
+def options_of(folder: Path) -> set[str]:
+    configs = [cls.Config for cls in classes_of(folder).values()]
+    return {name for config in configs for model in models_in(config) for name in model.model_fields}
+
+
+def test_readme_has_the_fixed_sections(folder: Path) -> None:
+    text = (folder / "README.md").read_text()
+    sections = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
+    assert re.match(rf"# `?{folder.name.removeprefix('reservd_')}\b", text)
+    assert sections[0] in {"What it reads", "What it sends"}
+    assert "Options" in sections
+    assert sections[-1] in {"Failures", "What makes a balance UNKNOWN"}
+
+
+def test_readme_lists_the_options_that_exist(folder: Path) -> None:
+    section = (folder / "README.md").read_text().partition("## Options")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", section, flags=re.MULTILINE)) == options_of(folder)
+
+
+def test_every_option_has_a_description(folder: Path) -> None:
+    """`reservd schema` shows it in editors."""
+    for cls in classes_of(folder).values():
+        for model in models_in(cls.Config):
+            assert issubclass(model, PluginConfig)
+            assert [name for name, field in model.model_fields.items() if not field.description] == []
+
+
+def test_option_models_have_names_of_their_own() -> None:
+    """The schema of all plugins is one document: two models of one name would be mixed up in it."""
+    owners: dict[str, set[str]] = {}
+    for folder in FOLDERS:
+        for cls in classes_of(folder).values():
+            for model in models_in(cls.Config):
+                if model is not cls.Config:
+                    owners.setdefault(model.__name__, set()).add(folder.name)
+    assert {name: sorted(folders) for name, folders in owners.items() if len(folders) > 1} == {}
+
+
+def test_sample_builds_an_instance_of_every_class(folder: Path) -> None:
+    sample = read_document(folder / "sample.yaml").values
+    name = folder.name.removeprefix("reservd_")
+    classes = classes_of(folder)
+    assert set(sample) == set(classes) <= set(KINDS)
+    for kind, instances in sample.items():
+        for instance, settings in instances.items():
+            assert settings["plugin"] == name
+            context = {"directory": folder, "environ": AnyVariable()}
+            config = classes[kind].Config.model_validate(settings.get("options", {}), context=context)
+            assert classes[kind](instance, config).name == instance
+
+
+def test_folder_is_typed(folder: Path) -> None:
+    assert (folder / "py.typed").exists()
