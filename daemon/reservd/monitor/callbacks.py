@@ -55,7 +55,7 @@ class CallbackQueue:
         if self.modes is not None and event.strategy_mode not in self.modes:
             return
         if self._queue.full():
-            log.error("callback.dropped", callback=self.name, mode=event.strategy_mode, event=event.id)
+            log.error("callback.dropped", callback=self.name, mode=event.strategy_mode, id=event.id)
             for observer in self._observers:
                 observer.callback_dropped(self.name)
             return
@@ -85,7 +85,7 @@ class CallbackQueue:
             try:
                 await asyncio.wait_for(self._call(event), self._timeout_seconds)
             except TimeoutError:
-                log.warning("callback.timed_out", callback=self.name, mode=event.strategy_mode, event=event.id)
+                log.warning("callback.timed_out", callback=self.name, mode=event.strategy_mode, id=event.id)
             except Exception:  # the border to callbacks
                 log.exception("callback.failed", callback=self.name, mode=event.strategy_mode)
             finally:

@@ -1,0 +1,223 @@
+"""A plugin that raises, hangs or returns rubbish costs its own reading and nothing else."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from reservd import ReserveManager, ReserveStatus
+from reservd.delivery.sinks import DeliveryObserver, SinkDelivery
+from reservd.errors import DeliveryError, FailureReason, SourceError
+from reservd.monitor.observer import Observer
+from reservd.plugin import AccountFailure, Balance, Reading
+from reservd.reserve.models import ReserveEvent
+from support.sources import (
+    Behaviour,
+    ScriptedBalances,
+    ScriptedEquity,
+    ScriptedSink,
+    hangs,
+    ignores_cancellation,
+    raises,
+    returns,
+)
+
+BASE = {"share_class": "USDT", "reserve_ratio": "0.1", "reserve_monitoring_interval": "0.1"}
+NOW = datetime.now(UTC)
+
+
+class Failures(Observer, DeliveryObserver):
+    """Notes why readings and deliveries failed."""
+
+    def __init__(self) -> None:
+        self.reasons: list[tuple[str, FailureReason | None]] = []
+
+    def fetched(self, source: str, seconds: float, failure: FailureReason | None) -> None:
+        self.reasons.append((source, failure))
+
+    def delivered(self, sink: str, seconds: float, failure: FailureReason | None) -> None:
+        self.reasons.append((sink, failure))
+
+
+async def generator_that_breaks() -> AsyncIterator[int]:
+    yield 1
+
+
+WAYS: dict[str, tuple[Behaviour, FailureReason]] = {
+    "raises": (raises(RuntimeError("no")), FailureReason.INTERNAL),
+    "says why": (raises(SourceError(FailureReason.RATE_LIMITED, "slow down")), FailureReason.RATE_LIMITED),
+    "ends the interpreter": (raises(SystemExit(1)), FailureReason.INTERNAL),
+    "interrupts": (raises(KeyboardInterrupt()), FailureReason.INTERNAL),
+    "cancels itself": (raises(asyncio.CancelledError()), FailureReason.INTERNAL),
+    "gives up waiting": (raises(TimeoutError()), FailureReason.TIMEOUT),
+    "hangs": (hangs, FailureReason.TIMEOUT),
+    "returns nothing": (returns(None), FailureReason.INVALID_DATA),
+    "returns a number": (returns(12.5), FailureReason.INVALID_DATA),
+    "returns a list of numbers": (returns(Reading([math.nan])), FailureReason.INVALID_DATA),  # type: ignore[list-item]
+    "returns what cannot be counted": (returns(Reading(12)), FailureReason.INTERNAL),  # type: ignore[arg-type]
+    "says two things of one account": (
+        returns(Reading([Balance("main", "USDT", Decimal(n), NOW) for n in (1, 2)])),
+        FailureReason.INVALID_DATA,
+    ),
+    "gives a failure that is none": (returns(Reading([], ["oops"])), FailureReason.INVALID_DATA),  # type: ignore[list-item]
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_balance_source_costs_its_own_mode_only(way: str) -> None:
+    behaviour, reason = WAYS[way]
+    seen = Failures()
+    bad, good = ScriptedBalances("bad", timeout=0.1, main=110), ScriptedBalances("good", main=110)
+    manager = ReserveManager(ScriptedEquity(), {"bad": bad, "good": good}, observers=[seen])
+    for name in ("bad", "good"):
+        manager.set_reserve_config(name, {**BASE, "reserve_balance_sources": [name]})
+    heard: list[ReserveEvent] = []
+    manager.add_reserve_callback(heard.append)
+    await manager.check_all_reserves()
+    bad.misbehave = behaviour
+    found = await manager.check_all_reserves()
+    assert found["good"].status is ReserveStatus.ADEQUATE
+    assert found["bad"].status is ReserveStatus.UNKNOWN
+    assert manager.status("bad") is ReserveStatus.ADEQUATE, "the last good status stays until it is too old"
+    assert ("bad", reason) in seen.reasons
+    assert found["bad"].missing[0].startswith(f"bad/main: {reason}")
+    bad.misbehave = None
+    found = await manager.check_all_reserves()
+    assert found["bad"].status is ReserveStatus.ADEQUATE
+    await manager.close()
+    assert heard == []
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if "account" not in way and "list" not in way and "none" not in way])
+async def test_equity_source_costs_its_own_mode_only(way: str) -> None:
+    behaviour, reason = WAYS[way]
+    seen = Failures()
+    bad, good = ScriptedEquity("bad", timeout=0.1), ScriptedEquity("good")
+    sources = {"a": ScriptedBalances("a", main=110), "b": ScriptedBalances("b", main=110)}
+    manager = ReserveManager({"bad": bad, "good": good}, sources, observers=[seen])
+    manager.set_reserve_config("bad", {**BASE, "reserve_balance_sources": ["a"], "reserve_equity_source": "bad"})
+    manager.set_reserve_config("good", {**BASE, "reserve_balance_sources": ["b"], "reserve_equity_source": "good"})
+    bad.misbehave = behaviour
+    found = await manager.check_all_reserves()
+    assert found["good"].status is ReserveStatus.ADEQUATE
+    assert found["bad"].status is ReserveStatus.UNKNOWN
+    assert found["bad"].reserve_balance == 110, "a missing equity does not hide the balance"
+    expected = FailureReason.INVALID_DATA if way == "returns what cannot be counted" else reason
+    assert ("bad", expected) in seen.reasons
+    await manager.close()
+
+
+async def test_source_that_ignores_its_cancellation_is_left_behind_and_not_asked_a_second_time() -> None:
+    """It comes back by itself once its old call ends; meanwhile nobody waits for it beyond its deadline."""
+    ended = asyncio.Event()
+    source = ScriptedBalances("stubborn", timeout=0.05, main=110)
+    manager = ReserveManager(ScriptedEquity(), {"stubborn": source})
+    manager.set_reserve_config("m", BASE)
+    source.misbehave = ignores_cancellation(ended)
+    for _ in range(3):
+        found = await manager.check_all_reserves()
+        assert found["m"].status is ReserveStatus.UNKNOWN
+    assert source.reads == 1
+    assert "has still not ended" in found["m"].missing[0]
+    ended.set()
+    source.misbehave = None
+    while (await manager.check_all_reserves())["m"].status is ReserveStatus.UNKNOWN:
+        await asyncio.sleep(0.01)
+    assert source.reads == 2
+    await manager.close()
+
+
+async def test_source_is_opened_again_when_it_could_not_be_opened_before() -> None:
+    class Shy(ScriptedBalances):
+        async def __aenter__(self) -> ScriptedBalances:
+            if not self.opened:
+                self.opened += 1
+                raise OSError("not yet")
+            return await super().__aenter__()
+
+        async def __aexit__(self, *_: object) -> None:
+            raise OSError("not twice")
+
+    source = Shy("shy", main=110)
+    manager = ReserveManager(ScriptedEquity(), {"shy": source})
+    manager.set_reserve_config("m", BASE)
+    assert (await manager.check_all_reserves())["m"].status is ReserveStatus.UNKNOWN
+    assert (await manager.check_all_reserves())["m"].status is ReserveStatus.ADEQUATE
+    await manager.close()
+
+
+async def test_partial_reading_is_adequate_only_when_what_was_read_is_enough_alone() -> None:
+    """Two accounts, one of which cannot be read: enough is enough, and too little says nothing."""
+    source = ScriptedBalances("t", a=110, b=50)
+    manager = ReserveManager(ScriptedEquity(), {"t": source})
+    manager.set_reserve_config("m", BASE)
+
+    def partial(amount: int) -> Behaviour:
+        failure = AccountFailure("b", FailureReason.TIMEOUT, "too slow")
+        return returns(Reading([Balance("a", "USDT", Decimal(amount), datetime.now(UTC))], [failure]))
+
+    source.misbehave = partial(110)
+    found = await manager.check_all_reserves()
+    assert found["m"].status is ReserveStatus.ADEQUATE
+    assert found["m"].missing == ("t/b: timeout: too slow",)
+    source.misbehave = partial(60)
+    found = await manager.check_all_reserves()
+    assert found["m"].status is ReserveStatus.UNKNOWN
+    assert manager.status("m") is ReserveStatus.ADEQUATE
+
+
+@pytest.mark.parametrize("age_seconds", [-3600, 3600])
+async def test_reading_is_not_believed_when_it_is_too_old_or_from_the_future(age_seconds: int) -> None:
+    """An exchange that keeps serving yesterday's balance, or whose clock is an hour ahead."""
+    source = ScriptedBalances("t", main=110)
+    manager = ReserveManager(ScriptedEquity(), {"t": source})
+    manager.set_reserve_config("m", BASE)
+    at = datetime.fromtimestamp(datetime.now(UTC).timestamp() - age_seconds, UTC)
+    source.misbehave = returns(Reading([Balance("main", "USDT", Decimal(110), at)]))
+    found = await manager.check_all_reserves()
+    assert found["m"].status is ReserveStatus.UNKNOWN
+    assert "too far from now" in found["m"].missing[0]
+
+
+async def test_asset_is_missing_and_not_zero_when_a_source_says_nothing_of_it() -> None:
+    source = ScriptedBalances("t", main=110)
+    manager = ReserveManager(ScriptedEquity(), {"t": source})
+    manager.set_reserve_config("m", BASE)
+    source.misbehave = returns(Reading([Balance("main", "usdt", Decimal(110), datetime.now(UTC))]))
+    found = await manager.check_all_reserves()
+    assert found["m"].status is ReserveStatus.UNKNOWN
+    assert found["m"].missing == ("t/main: USDT is missing",)
+
+
+SINK_WAYS: dict[str, tuple[Behaviour, FailureReason]] = {
+    "raises": (raises(ValueError("no")), FailureReason.INTERNAL),
+    "refuses": (raises(DeliveryError(FailureReason.REJECTED, retryable=False)), FailureReason.REJECTED),
+    "hangs": (hangs, FailureReason.TIMEOUT),
+    "ends the interpreter": (raises(SystemExit()), FailureReason.INTERNAL),
+}
+
+
+@pytest.mark.parametrize("way", SINK_WAYS)
+async def test_sink_costs_its_own_delivery_only(way: str) -> None:
+    behaviour, reason = SINK_WAYS[way]
+    seen = Failures()
+    bad, good = ScriptedSink("bad", timeout=0.05), ScriptedSink("good")
+    manager = ReserveManager(ScriptedEquity(), {"t": ScriptedBalances("t", main=10)})
+    manager.set_reserve_config("m", BASE)
+    deliveries = [SinkDelivery(sink, [seen]) for sink in (bad, good)]
+    for delivery in deliveries:
+        manager.add_reserve_callback(delivery, modes=["m"], timeout_seconds=None)
+    bad.misbehave = behaviour
+    await manager.check_all_reserves()
+    await manager.close()
+    for delivery in deliveries:
+        await delivery.close()
+    assert sorted(seen.reasons) == sorted([("bad", reason), ("good", None)], key=str)
+    assert bad.taken == []
+    assert [event.type for event in good.taken] == ["reservd.reserve_critical.v1"]
+    assert good.taken[0].source == "/reservd/modes/m"
+    assert good.taken[0].id == good.taken[0].data.id

@@ -1,0 +1,428 @@
+"""ReserveManager as it is embedded."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from reservd import BaseStrategyManager, ReserveManager, ReserveStatus, WithdrawalManager
+from reservd.errors import ConfigError, FailureReason, ReserveUnknownError
+from reservd.monitor.callbacks import QUEUE_SIZE
+from reservd.monitor.observer import Checked, Observer
+from reservd.reserve.models import ReserveEvent
+from reservd.reserve.replenishment import Inaction
+from support.sources import ScriptedBalances, ScriptedEquity, raises
+
+BASE = {"share_class": "USDT", "reserve_ratio": "0.1", "reserve_monitoring_interval": "0.05"}
+
+
+async def until(is_true: Callable[[], bool], timeout_seconds: float = 10.0) -> None:
+    """Wait by asking."""
+    async with asyncio.timeout(timeout_seconds):
+        while not is_true():
+            await asyncio.sleep(0.005)
+
+
+class Seen(Observer):
+    """Notes what it hears."""
+
+    def __init__(self) -> None:
+        self.checks: list[Checked] = []
+        self.refreshes: list[str] = []
+        self.failures: list[FailureReason | None] = []
+        self.cycles = 0
+        self.overruns = 0
+        self.dropped: list[str] = []
+
+    def checked(self, checked: Checked) -> None:
+        self.checks.append(checked)
+
+    def refreshed(self, modes: Any, now: Any) -> None:
+        self.refreshes += modes
+
+    def fetched(self, source: str, seconds: float, failure: FailureReason | None) -> None:
+        self.failures.append(failure)
+
+    def cycle_finished(self, interval: float, seconds: float) -> None:
+        self.cycles += 1
+
+    def cycle_overran(self, interval: float) -> None:
+        self.overruns += 1
+
+    def callback_dropped(self, callback: str) -> None:
+        self.dropped.append(callback)
+
+
+async def test_each_source_is_read_once_when_many_modes_share_it() -> None:
+    accounts = {f"a{number}": 100 for number in range(20)}
+    source, nav = ScriptedBalances("treasury", **accounts), ScriptedEquity()
+    manager = ReserveManager(nav, {"treasury": source})
+    for account in accounts:
+        manager.set_reserve_config(f"mode_{account}", {**BASE, "reserve_balance_sources": [f"treasury/{account}"]})
+    found = await manager.check_all_reserves()
+    assert source.reads == 1
+    assert nav.asked == ["USDT"]
+    assert {snapshot.status for snapshot in found.values()} == {ReserveStatus.ADEQUATE}
+
+
+async def test_equity_is_asked_by_mode_when_the_source_does_not_answer_by_share_class() -> None:
+    class ByMode(ScriptedEquity):
+        by_share_class = False
+
+    nav = ByMode()
+    manager = ReserveManager({"nav": nav}, {"a": ScriptedBalances("a", main=100), "b": ScriptedBalances("b", main=100)})
+    for name in ("a", "b"):
+        manager.set_reserve_config(name, {**BASE, "reserve_balance_sources": [name], "reserve_equity_source": "nav"})
+    await manager.check_all_reserves()
+    assert sorted(nav.asked) == ["a", "b"]
+
+
+async def test_callbacks_hear_only_of_their_modes_when_scoped() -> None:
+    manager = ReserveManager(
+        ScriptedEquity(), {"a": ScriptedBalances("a", main=10), "b": ScriptedBalances("b", main=10)}
+    )
+    for name in ("a", "b"):
+        manager.set_reserve_config(name, {**BASE, "reserve_balance_sources": [name]})
+    only_a: list[str] = []
+    both: list[str] = []
+
+    async def slowly(event: ReserveEvent) -> None:
+        await asyncio.sleep(0)
+        both.append(event.strategy_mode)
+
+    manager.add_reserve_callback(lambda event: only_a.append(event.strategy_mode), modes=["a"])
+    manager.add_reserve_callback(slowly)
+    await manager.check_all_reserves()
+    await manager.close()
+    assert only_a == ["a"]
+    assert sorted(both) == ["a", "b"]
+
+
+async def test_checks_and_other_callbacks_go_on_when_one_blocks_and_one_raises() -> None:
+    source = ScriptedBalances("treasury", main=10)
+    manager = ReserveManager(ScriptedEquity(), {"treasury": source})
+    manager.set_reserve_config("m", BASE)
+    released = threading.Event()
+    heard: list[str] = []
+
+    def blocks(event: ReserveEvent) -> None:
+        released.wait(30)
+
+    def breaks(event: ReserveEvent) -> None:
+        raise RuntimeError("not today")
+
+    for callback in (blocks, breaks, lambda event: heard.append(str(event.event_type))):
+        manager.add_reserve_callback(callback)
+    running = asyncio.create_task(manager.start_monitoring())
+    await until(lambda: heard == ["reserve_critical"])
+    source.amounts["main"] = 110
+    await until(lambda: heard == ["reserve_critical", "reserve_adequate"])
+    released.set()
+    manager.stop_monitoring()
+    await running
+
+
+async def test_event_is_marked_superseded_when_a_later_status_is_known_at_hand_over() -> None:
+    source = ScriptedBalances("treasury", main=10)
+    manager = ReserveManager(ScriptedEquity(), {"treasury": source})
+    manager.set_reserve_config("m", BASE)
+    go_on = asyncio.Event()
+    heard: list[tuple[str, bool]] = []
+
+    async def slow(event: ReserveEvent) -> None:
+        heard.append((str(event.event_type), event.superseded))
+        await go_on.wait()
+
+    manager.add_reserve_callback(slow)
+    for amount in (70, 10, 110):
+        source.amounts["main"] = amount
+        await manager.check_all_reserves()
+        await asyncio.sleep(0)
+    go_on.set()
+    await manager.close()
+    assert heard == [("reserve_low", False), ("reserve_critical", True), ("reserve_adequate", False)]
+
+
+async def test_event_is_dropped_and_counted_when_a_callback_is_too_slow_for_too_long() -> None:
+    seen = Seen()
+    manager = ReserveManager(ScriptedEquity(), {"t": ScriptedBalances("t", main=10)}, observers=[seen])
+    manager.set_reserve_config("m", BASE)
+
+    async def never(event: ReserveEvent) -> None:
+        await asyncio.Event().wait()
+
+    manager.add_reserve_callback(never)
+    heard: list[ReserveEvent] = []
+    manager.add_reserve_callback(heard.append)
+    await manager.check_all_reserves()
+    await until(lambda: len(heard) == 1)
+    for _ in range(QUEUE_SIZE + 2):
+        await manager.trigger_reserve_event(heard[0])
+    assert len(seen.dropped) >= 1
+    assert "never" in seen.dropped[0]
+    await manager.close()
+
+
+async def test_second_look_is_taken_at_once_when_a_reading_jumps() -> None:
+    """A wallet reads 0 once: it is read again in the same cycle, and nobody hears of it."""
+    source = ScriptedBalances("treasury", main=120)
+    manager = ReserveManager(ScriptedEquity(), {"treasury": source})
+    manager.set_reserve_config("m", BASE)
+    heard: list[ReserveEvent] = []
+    manager.add_reserve_callback(heard.append)
+    await manager.check_all_reserves()
+    source.script = [{"main": 0}, {"main": 120}]
+    await manager.check_all_reserves()
+    assert source.reads == 3
+    source.script = [{"main": 0}, {"main": 0}]
+    await manager.check_all_reserves()
+    assert source.reads == 5
+    await manager.close()
+    assert [str(event.event_type) for event in heard] == ["reserve_critical"]
+
+
+async def test_a_flapping_source_is_asked_twice_a_cycle_at_most() -> None:
+    source = ScriptedBalances("treasury", main=120)
+    manager = ReserveManager(ScriptedEquity(), {"treasury": source})
+    manager.set_reserve_config("m", BASE)
+    await manager.check_all_reserves()
+    source.script = [{"main": 0}, {"main": 50}, {"main": 3}]
+    await manager.check_all_reserves()
+    assert source.reads == 3
+    assert manager.status("m") is ReserveStatus.ADEQUATE
+
+
+async def test_unchanged_modes_are_refreshed_only_when_nothing_is_new() -> None:
+    seen = Seen()
+    source = ScriptedBalances("treasury", main=120)
+    manager = ReserveManager(ScriptedEquity(), {"treasury": source}, observers=[seen])
+    manager.set_reserve_config("m", BASE)
+    await manager.check_all_reserves()
+    first = manager.latest_snapshot("m")
+    await manager.check_all_reserves()
+    second = manager.latest_snapshot("m")
+    assert (len(seen.checks), seen.refreshes) == (1, ["m"])
+    assert first is not None
+    assert second is not None
+    assert second.timestamp > first.timestamp
+    assert second.observed_at is not None
+    assert first.observed_at is not None
+    assert second.observed_at > first.observed_at
+    assert second._replace(timestamp=first.timestamp, observed_at=first.observed_at) == first
+    source.amounts["main"] = 121
+    await manager.check_all_reserves()
+    assert len(seen.checks) == 2
+
+
+async def test_low_mode_is_checked_in_full_so_that_reminders_come_when_nothing_changes() -> None:
+    source = ScriptedBalances("treasury", main=70)
+    manager = ReserveManager(ScriptedEquity(), {"treasury": source})
+    manager.set_reserve_config("m", {**BASE, "reserve_event_repeat_interval": "0.01"})
+    heard: list[ReserveEvent] = []
+    manager.add_reserve_callback(heard.append)
+    running = asyncio.create_task(manager.start_monitoring())
+    await until(lambda: len(heard) >= 3)
+    manager.stop_monitoring()
+    await running
+    assert [event.reminder for event in heard[:3]] == [False, True, True]
+    assert len({event.incident_id for event in heard}) == 1
+    assert [event.sequence for event in heard[:3]] == [1, 2, 3]
+
+
+async def test_status_becomes_unknown_when_a_source_stays_silent_too_long() -> None:
+    source = ScriptedBalances("treasury", main=120)
+    manager = ReserveManager(ScriptedEquity(), {"treasury": source})
+    manager.set_reserve_config("m", {**BASE, "reserve_max_staleness": "0.2"})
+    heard: list[ReserveEvent] = []
+    manager.add_reserve_callback(heard.append)
+    running = asyncio.create_task(manager.start_monitoring())
+    await until(lambda: manager.ready)
+    source.misbehave = raises(OSError("gone"))
+    await until(lambda: manager.status("m") is ReserveStatus.UNKNOWN)
+    with pytest.raises(ReserveUnknownError, match="internal"):
+        await manager.get_reserve_balance("m")
+    source.misbehave = None
+    await until(lambda: manager.status("m") is ReserveStatus.ADEQUATE)
+    manager.stop_monitoring()
+    await running
+    assert [str(event.event_type) for event in heard] == ["reserve_unknown", "reserve_adequate"]
+    assert "internal" in heard[0].reason
+
+
+async def test_one_job_runs_for_each_interval_when_modes_differ_and_overruns_are_counted() -> None:
+    seen = Seen()
+    slow = ScriptedBalances("slow", main=100)
+    fast = ScriptedBalances("fast", main=100)
+
+    async def slowly() -> Any:
+        slow.misbehave = None
+        await asyncio.sleep(0.3)
+        return await slow.fetch_balances()
+
+    manager = ReserveManager(ScriptedEquity(), {"slow": slow, "fast": fast}, observers=[seen])
+    manager.set_reserve_config("slow", {**BASE, "reserve_balance_sources": ["slow"]})
+    manager.set_reserve_config("fast", {**BASE, "reserve_balance_sources": ["fast"], "reserve_monitoring_interval": 30})
+    slow.misbehave = slowly
+    running = asyncio.create_task(manager.start_monitoring())
+    await until(lambda: seen.overruns >= 1 and seen.cycles >= 3)
+    assert fast.reads == 1
+    manager.stop_monitoring()
+    await running
+    assert (slow.closed, fast.closed) == (1, 1)
+
+
+async def test_mode_is_watched_at_once_when_configured_while_running() -> None:
+    source = ScriptedBalances("t", a=100, b=10)
+    manager = ReserveManager(ScriptedEquity(), {"t": source})
+    manager.set_reserve_config("a", {**BASE, "reserve_balance_sources": ["t/a"]})
+    running = asyncio.create_task(manager.start_monitoring())
+    await until(lambda: manager.ready)
+    with pytest.raises(RuntimeError, match="already"):
+        await manager.start_monitoring()
+    config = {**BASE, "reserve_balance_sources": ["t/b"], "reserve_monitoring_interval": "0.07"}
+    manager.set_reserve_config("b", config)
+    await until(lambda: manager.status("b") is ReserveStatus.CRITICAL)
+    manager.stop_monitoring()
+    await running
+
+
+def test_shared_account_is_refused_and_a_mode_may_be_configured_again() -> None:
+    manager = ReserveManager(ScriptedEquity(), {"t": ScriptedBalances("t", a=1, b=1)})
+    manager.set_reserve_config("one", {**BASE, "reserve_balance_sources": ["t/a"]})
+    with pytest.raises(ConfigError, match="must not share an account"):
+        manager.set_reserve_config("two", {**BASE, "reserve_balance_sources": ["t"]})
+    manager.set_reserve_config("one", {**BASE, "reserve_balance_sources": ["t/b"]})
+    manager.set_reserve_config("two", {**BASE, "reserve_balance_sources": ["t/a"]})
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"share_class": "USDT"}, "m: reserve_ratio: is required"),
+        ({**BASE, "reserve_ration": 1}, "m: reserve_ration: unknown key; did you mean reserve_ratio?"),
+        ({**BASE, "reserve_balance_sources": ["x"]}, "must name a balance source"),
+        ({**BASE, "reserve_equity_source": "x"}, "reserve_equity_source: must name one of"),
+        (BASE, "reserve_balance_sources: must name one of"),
+    ],
+)
+def test_configuration_is_refused_when_it_cannot_be_used(config: dict[str, Any], message: str) -> None:
+    manager = ReserveManager(ScriptedEquity(), {"t": ScriptedBalances("t", a=1), "u": ScriptedBalances("u", a=1)})
+    with pytest.raises(ConfigError, match=message.replace("?", r"\?")):
+        manager.set_reserve_config("m", config)
+
+
+def test_objects_are_refused_when_they_are_no_sources() -> None:
+    with pytest.raises(TypeError, match="get_balances"):
+        ReserveManager(ScriptedEquity(), {"x": object()})
+    with pytest.raises(TypeError, match="calculate_equity"):
+        ReserveManager(object(), {})
+
+
+async def test_venue_object_costs_the_asset_when_a_number_is_rubbish() -> None:
+    class Venue:
+        def get_balances(self) -> dict[str, Any]:
+            return {"USDT": "NaN", "ETH": 1}
+
+    class Calculator:
+        def calculate_equity(self, share_class: str) -> Any:
+            return type("Answer", (), {"total_equity": 1000.5})()
+
+    manager = ReserveManager(Calculator(), {"v": Venue()})
+    manager.set_reserve_config("m", BASE)
+    snapshot = await manager.calculate_reserve_snapshot("m")
+    assert snapshot.status is ReserveStatus.UNKNOWN
+    assert snapshot.total_equity == Decimal("1000.5")
+    assert "must be a finite number" in snapshot.missing[0]
+
+
+async def test_venue_object_is_unknown_when_it_answers_no_mapping_or_no_equity() -> None:
+    class Venue:
+        async def get_balances(self) -> Any:
+            return [1]
+
+    class Calculator:
+        async def calculate_equity(self, share_class: str) -> Any:
+            return None
+
+    manager = ReserveManager(Calculator(), {"v": Venue()})
+    manager.set_reserve_config("m", BASE)
+    snapshot = await manager.calculate_reserve_snapshot("m", BASE)
+    assert snapshot.status is ReserveStatus.UNKNOWN
+    assert len(snapshot.missing) == 2
+
+
+async def test_nothing_is_asked_for_when_nobody_takes_refills() -> None:
+    manager = ReserveManager(ScriptedEquity(), {"t": ScriptedBalances("t", main=1)})
+    manager.set_reserve_config("m", BASE)
+    outcome = await manager.request_reserve_replenishment("m", Decimal(5))
+    assert not outcome
+    assert outcome.reason == Inaction.NO_REPLENISHER
+    with pytest.raises(ConfigError, match="not configured"):
+        await manager.calculate_reserve_snapshot("other")
+
+
+async def test_withdrawals_are_as_slow_as_the_worse_status_when_raw_and_confirmed_differ() -> None:
+    source = ScriptedBalances("t", main=100)
+    manager = ReserveManager(ScriptedEquity(), {"t": source})
+    manager.set_reserve_config("m", {**BASE, "reserve_confirmations": 3})
+    withdrawals = WithdrawalManager(manager)
+    assert await withdrawals.get_withdrawal_speed("m") == "slow"
+    await manager.check_all_reserves()
+    assert await withdrawals.get_withdrawal_speed("m") == "fast"
+    source.amounts["main"] = 70
+    await manager.check_all_reserves()
+    assert manager.status("m") is ReserveStatus.ADEQUATE
+    assert await withdrawals.get_withdrawal_speed("m") == "medium"
+    assert await withdrawals.get_withdrawal_speed("no such mode") == "slow"
+
+
+async def test_snapshot_can_be_processed_by_hand_when_a_caller_made_it() -> None:
+    manager = ReserveManager(ScriptedEquity(), {"t": ScriptedBalances("t", main=10)})
+    manager.set_reserve_config("m", BASE)
+    heard: list[ReserveEvent] = []
+    manager.add_reserve_callback(heard.append)
+    await manager.process_reserve_snapshot(await manager.calculate_reserve_snapshot("m"))
+    await manager.close()
+    assert [str(event.event_type) for event in heard] == ["reserve_critical"]
+
+
+async def test_strategy_acts_once_for_each_incident_and_severity() -> None:
+    executions: list[str] = []
+
+    class Strategy(BaseStrategyManager):
+        def request_fast_execution(self) -> None:
+            executions.append("fast")
+
+        def request_emergency_execution(self) -> None:
+            executions.append("emergency")
+
+    source = ScriptedBalances("t", main=100)
+    manager = ReserveManager(ScriptedEquity(), {"t": source})
+    config = {**BASE, "mode": "m", "asset": "USDT", "reserve_event_repeat_interval": "0.001"}
+    strategy = Strategy(config, None, None, None, manager)
+    for amount in (110, 70, 70, 30, 70, 110, 70):
+        source.amounts["main"] = amount
+        await manager.check_all_reserves()
+        await asyncio.sleep(0.05)
+    assert await strategy.get_reserve_balance() == 70
+    assert not await strategy.check_reserve_adequacy()
+    assert not await strategy.request_reserve_replenishment(Decimal(1))
+    await manager.close()
+    assert executions == ["fast", "emergency", "fast"]
+
+
+async def test_strategy_leaves_it_to_the_replenisher_when_its_mode_has_one() -> None:
+    executions: list[str] = []
+
+    class Strategy(BaseStrategyManager):
+        def request_fast_execution(self) -> None:
+            executions.append("fast")
+
+    manager = ReserveManager(ScriptedEquity(), {"t": ScriptedBalances("t", main=70)})
+    Strategy({**BASE, "mode": "m", "asset": "X", "reserve_replenisher": "unwinder"}, None, None, None, manager)
+    await manager.check_all_reserves()
+    await manager.close()
+    assert executions == []
