@@ -28,7 +28,7 @@ from reservd.reserve.tracker import Instant, Step, TrackerState
 
 log = structlog.get_logger(__name__)
 
-_DRAIN_SECONDS = 1.5
+_DRAIN_SECONDS = 1.0
 
 
 class ReplenishmentDesk(Protocol):

@@ -14,7 +14,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 log = structlog.get_logger(__name__)
 
 _STUCK_AFTER_SECONDS = 60.0
-_DRAIN_SECONDS = 2.0
+_DRAIN_SECONDS = 1.5
 
 
 class CycleSchedule:

@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 DEFAULT_TIMEOUT_SECONDS = 10.0
-_CLOSE_TIMEOUT_SECONDS = 1.0
+_CLOSE_TIMEOUT_SECONDS = 0.5
 
 
 class GuardedPlugin:
