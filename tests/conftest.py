@@ -1,4 +1,4 @@
-"""Fixtures that all tests share."""
+"""Fixtures that all tests share, and the line that says what was left out."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -21,3 +21,11 @@ async def proxy(chain: Anvil) -> AsyncIterator[RpcProxy]:
     """What stands before the node of `chain`, counts requests and misbehaves when told to."""
     async with RpcProxy(chain.url) as running:
         yield running
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line which tests were left out, and what would bring them back."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if skipped:
+        reasons = sorted({report.longrepr[2].removeprefix("Skipped: ") for report in skipped})
+        terminalreporter.write_line(f"{len(skipped)} tests were left out: {'; '.join(reasons)}", yellow=True)

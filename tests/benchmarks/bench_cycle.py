@@ -11,11 +11,11 @@ from typing import Any
 
 import structlog
 from pydantic import BaseModel
-from support.bench import best, report
 
 from reservd import ReserveManager
 from reservd.config.mode import ModeConfig
 from reservd.plugin import Account, Balance, BalanceSource, Equity, EquitySource, Reading, SourceConfig
+from support.bench import best, report
 
 MODES = 10_000
 BALANCE_SOURCES = 90

@@ -8,18 +8,12 @@ import pytest
 from support.daemon import ReservdProcess
 from support.prometheus import Prometheus, require_prometheus
 
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="session")
-def root() -> Path:
-    """The repository."""
-    return ROOT
+_DEMO = Path(__file__).parents[2] / "configs" / "demo.yaml"
 
 
 @pytest.fixture(scope="session")
 def prometheus_with_daemon() -> Iterator[Prometheus]:
     """A real Prometheus that scrapes a running daemon with the demo configuration."""
     require_prometheus()
-    with ReservdProcess(ROOT / "configs" / "demo.yaml") as daemon, Prometheus([daemon.address]) as prometheus:
+    with ReservdProcess(_DEMO) as daemon, Prometheus([daemon.address]) as prometheus:
         yield prometheus

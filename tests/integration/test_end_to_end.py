@@ -1,6 +1,5 @@
 """The whole story: a wallet on a real chain falls and is refilled, and everybody who should hear of it does."""
 
-import shutil
 import subprocess
 import textwrap
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.chain import Anvil, require_anvil
-from support.daemon import ReservdProcess
+from support.daemon import PROGRAM, ReservdProcess
 from support.polling import wait_until
 from support.prometheus import Prometheus, require_prometheus, require_promtool
 from support.receiver import SECRET, Receiver
@@ -181,13 +180,11 @@ def test_check_exits_as_a_monitoring_plugin_when_the_wallet_falls(slow_chain: An
     """`reservd check` against the same chain: 0 adequate, 1 low, 2 critical, 3 with the node gone."""
     token = slow_chain.deploy_token(decimals=6)
     slow_chain.transfer(token, WALLET, 60_000 * UNIT)
-    program = shutil.which("reservd")
-    assert program is not None
     with Receiver() as receiver:
         config = configure(tmp_path, slow_chain, token, receiver)
 
         def check() -> int:
-            return subprocess.run([program, "check", "-c", config], capture_output=True, timeout=60).returncode
+            return subprocess.run([PROGRAM, "check", "-c", config], capture_output=True, timeout=60).returncode
 
         assert check() == 0
         slow_chain.transfer(token, slow_chain.accounts[1], 20_000 * UNIT, sender=WALLET)

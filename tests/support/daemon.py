@@ -17,6 +17,9 @@ from typing import Self
 
 from support.polling import wait_until
 
+PROGRAM = Path(sys.executable).with_name("reservd")
+"""The command line of the environment that runs the tests."""
+
 _TIMEOUT_SECONDS = 30.0
 _ADDRESS = re.compile(r"^ +http://(\S+)/metrics$", re.MULTILINE)
 
@@ -37,8 +40,7 @@ class ReservdProcess:
             config: Its `reservd.yaml`.
             options: More options of `reservd run`.
         """
-        program = Path(sys.executable).with_name("reservd")
-        self._command = [program, "run", "--config", config, "--web.listen-address", "127.0.0.1:0", *options]
+        self._command = [PROGRAM, "run", "--config", config, "--web.listen-address", "127.0.0.1:0", *options]
         self._process: subprocess.Popen[bytes]
         self._log: Path
         self._resources = ExitStack()

@@ -43,6 +43,10 @@ def make_snapshot(
     )
 
 
+# Within a jump of each other, so that each is believed at first sight.
+AMOUNT = {ReserveStatus.ADEQUATE: 110, ReserveStatus.LOW: 74, ReserveStatus.CRITICAL: 49}
+
+
 class Watched:
     """A mode that is looked at again and again, 30 seconds apart unless told otherwise.
 
@@ -113,3 +117,19 @@ class Watched:
 
     def _new_id(self) -> str:
         return f"id-{next(self._ids)}"
+
+
+def reach(status: ReserveStatus, **policy: object) -> Watched:
+    """Return a mode that was brought to a status without a jump."""
+    mode = Watched(**policy)
+    for step, amount in AMOUNT.items():
+        if step.severity <= status.severity:
+            mode.look(amount)
+    assert mode.status is status
+    return mode
+
+
+def lose(mode: Watched) -> None:
+    """Let nothing be read until the status is UNKNOWN."""
+    while mode.status is not ReserveStatus.UNKNOWN:
+        mode.fail()

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 from reservd.plugin import (
     Acceptance,
@@ -45,7 +45,7 @@ class ScriptedBalances(BalanceSource[Config]):
         self.opened = 0
         self.closed = 0
 
-    async def __aenter__(self) -> "ScriptedBalances":
+    async def __aenter__(self) -> Self:
         self.opened += 1
         return self
 

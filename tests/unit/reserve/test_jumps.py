@@ -9,7 +9,9 @@ POLICY = make_policy()
 HALF = Decimal("0.5")
 
 
-def jumped(balance: object, equity: object, *amounts: object, now_equity: object = 1000, max_jump: object = HALF) -> bool:
+def jumped(
+    balance: object, equity: object, *amounts: object, now_equity: object = 1000, max_jump: object = HALF
+) -> bool:
     before = [Decimal(str(amount)) if amount is not None else None for amount in (balance, equity)]
     snapshot = make_snapshot(POLICY, *amounts, equity=now_equity)
     return has_jumped(before[0], before[1], snapshot, Decimal(str(max_jump)))
@@ -33,7 +35,7 @@ def jumped(balance: object, equity: object, *amounts: object, now_equity: object
         (None, 5, False),
     ],
 )
-def test_balance_jumps_when_it_moves_by_more_than_half_of_the_last(before, after, jump):
+def test_balance_jumps_when_it_moves_by_more_than_half_of_the_last(before: object, after: object, jump: bool) -> None:
     assert jumped(before, 1000, after) is jump
 
 
@@ -41,41 +43,41 @@ def test_balance_jumps_when_it_moves_by_more_than_half_of_the_last(before, after
     ("before", "after", "jump"),
     [(1000, 1500, False), (1000, 1501, True), (1000, 499, True), (1000, 0, True), (0, 1, True), (None, 7, False)],
 )
-def test_equity_jumps_when_it_moves_by_more_than_half_of_the_last(before, after, jump):
+def test_equity_jumps_when_it_moves_by_more_than_half_of_the_last(before: object, after: object, jump: bool) -> None:
     assert jumped(100, before, 100, now_equity=after) is jump
 
 
 @pytest.mark.parametrize("after", [0, -1])
-def test_fall_to_zero_is_a_jump_when_any_other_move_is_allowed(after):
+def test_fall_to_zero_is_a_jump_when_any_other_move_is_allowed(after: object) -> None:
     """Rubbish is most often a 0; a mode that allows tenfold moves does not mean that one."""
     assert jumped(100, 1000, after, max_jump=10)
     assert not jumped(100, 1000, "0.01", max_jump=10)
 
 
-def test_equity_that_is_unknown_is_no_jump():
+def test_equity_that_is_unknown_is_no_jump() -> None:
     assert not has_jumped(Decimal(100), Decimal(1000), make_snapshot(POLICY, 100, equity=None), HALF)
 
 
 @pytest.mark.parametrize(("amount", "jump"), [(1, False), (100, False), (150, False), (151, True)])
-def test_part_of_a_balance_jumps_only_when_it_is_more_than_the_whole_was(amount, jump):
+def test_part_of_a_balance_jumps_only_when_it_is_more_than_the_whole_was(amount: int, jump: bool) -> None:
     snapshot = make_snapshot(POLICY, amount, missing=[NOT_READ])
     assert has_jumped(Decimal(100), Decimal(1000), snapshot, HALF) is jump
 
 
-def test_balance_of_which_nothing_is_certain_is_no_jump():
+def test_balance_of_which_nothing_is_certain_is_no_jump() -> None:
     snapshot = make_snapshot(POLICY, 5, missing=[DEBT_NOT_READ])
     assert at_least(snapshot) is None
     assert not has_jumped(Decimal(100), Decimal(1000), snapshot, HALF)
 
 
 @pytest.mark.parametrize(("first", "second", "agree"), [(0, 0, True), (0, 1, False), (10, 14, True), (10, 16, False)])
-def test_second_reading_agrees_when_it_is_near_the_first(first, second, agree):
+def test_second_reading_agrees_when_it_is_near_the_first(first: int, second: int, agree: bool) -> None:
     assert agrees(make_snapshot(POLICY, first), make_snapshot(POLICY, second), HALF) is agree
 
 
-def test_second_reading_disagrees_when_only_its_equity_is_elsewhere():
+def test_second_reading_disagrees_when_only_its_equity_is_elsewhere() -> None:
     assert not agrees(make_snapshot(POLICY, 10, equity=10), make_snapshot(POLICY, 10, equity=1000), HALF)
 
 
-def test_nothing_agrees_when_nothing_was_doubted():
+def test_nothing_agrees_when_nothing_was_doubted() -> None:
     assert not agrees(None, make_snapshot(POLICY, 100), HALF)

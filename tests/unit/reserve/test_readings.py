@@ -8,7 +8,7 @@ from support.reserve import NOON
 
 
 @pytest.mark.parametrize("amount", [Decimal("NaN"), Decimal("Infinity"), Decimal("1e60")])
-def test_balance_is_refused_when_its_amount_cannot_be_believed(amount):
+def test_balance_is_refused_when_its_amount_cannot_be_believed(amount: object) -> None:
     with pytest.raises(ValueError, match="amount must be"):
         Balance("main", "USDT", amount, NOON)
     with pytest.raises(ValueError, match="locked must be"):
@@ -16,23 +16,23 @@ def test_balance_is_refused_when_its_amount_cannot_be_believed(amount):
 
 
 @pytest.mark.parametrize("amount", [None, 1, 1.5, "1"])
-def test_balance_is_refused_when_its_amount_is_not_a_decimal(amount):
+def test_balance_is_refused_when_its_amount_is_not_a_decimal(amount: object) -> None:
     """An absent amount in particular: absent is not zero."""
     with pytest.raises(TypeError, match="amount must be a Decimal"):
         Balance("main", "USDT", amount, NOON)
 
 
-def test_balance_is_taken_when_it_is_negative():
+def test_balance_is_taken_when_it_is_negative() -> None:
     assert Balance("main", "USDT", Decimal(-5), NOON).amount == -5
 
 
 @pytest.mark.parametrize("amount", [Decimal("NaN"), Decimal("-Infinity"), Decimal("1e-61")])
-def test_equity_is_refused_when_its_amount_cannot_be_believed(amount):
+def test_equity_is_refused_when_its_amount_cannot_be_believed(amount: object) -> None:
     with pytest.raises(ValueError, match="amount must"):
         Equity(amount, "USDT", NOON)
 
 
-def test_reading_is_refused_when_its_time_has_no_zone():
+def test_reading_is_refused_when_its_time_has_no_zone() -> None:
     naive = datetime(2026, 1, 5)  # noqa: DTZ001  # that is the point
     with pytest.raises(ValueError, match="observed_at must have a time zone"):
         Balance("main", "USDT", Decimal(1), naive)
@@ -40,6 +40,6 @@ def test_reading_is_refused_when_its_time_has_no_zone():
         Equity(Decimal(1), "USDT", naive)
 
 
-def test_reading_is_refused_when_its_time_is_a_number():
+def test_reading_is_refused_when_its_time_is_a_number() -> None:
     with pytest.raises(TypeError, match="observed_at must be a datetime, got int"):
         Balance("main", "USDT", Decimal(1), 1767614400)

@@ -23,50 +23,52 @@ POLICY = make_policy()
         ("140", ADEQUATE, "140 of 100 USDT is 1.4 of the target"),
     ],
 )
-def test_reason_names_amounts_and_threshold_when_all_was_read(balance, status, text):
+def test_reason_names_amounts_and_threshold_when_all_was_read(balance: str, status: ReserveStatus, text: str) -> None:
     assert why_status(make_snapshot(POLICY, balance), status, POLICY) == text
 
 
-def test_reason_names_no_shortfall_when_the_low_threshold_is_above_the_target():
+def test_reason_names_no_shortfall_when_the_low_threshold_is_above_the_target() -> None:
     policy = make_policy(low_threshold=Decimal("1.5"))
     text = why_status(make_snapshot(policy, 120), LOW, policy)
     assert text == "120 of 100 USDT is 1.2 of the target, below 1.5 (low)"
 
 
-def test_reason_names_what_is_certain_when_not_all_was_read():
+def test_reason_names_what_is_certain_when_not_all_was_read() -> None:
     snapshot = make_snapshot(POLICY, 120, missing=[NOT_READ])
     assert why_status(snapshot, ADEQUATE, POLICY) == "at least 120 of 100 USDT; not read: bank/spot: timeout"
 
 
-def test_reason_stays_true_when_only_an_upper_bound_is_certain():
+def test_reason_stays_true_when_only_an_upper_bound_is_certain() -> None:
     snapshot = make_snapshot(POLICY, missing=[NOT_READ])._replace(bounds=Bounds(None, Decimal(3)))
     assert why_status(snapshot, CRITICAL, POLICY) == "certain without what is missing; not read: bank/spot: timeout"
     assert why_status(snapshot._replace(bounds=None), CRITICAL, POLICY).startswith("certain without")
 
 
-def test_reason_says_why_the_target_is_zero():
-    assert why_status(make_snapshot(POLICY, 5, equity=0), ADEQUATE, POLICY) == "the target is 0, because the equity is 0"
+def test_reason_says_why_the_target_is_zero() -> None:
+    assert (
+        why_status(make_snapshot(POLICY, 5, equity=0), ADEQUATE, POLICY) == "the target is 0, because the equity is 0"
+    )
     policy = make_policy(ratio=Decimal(0))
     assert why_status(make_snapshot(policy, 5), ADEQUATE, policy) == "the target is 0, as its ratio is"
 
 
-def test_reason_is_only_the_status_when_no_numbers_are_remembered():
+def test_reason_is_only_the_status_when_no_numbers_are_remembered() -> None:
     assert why_status(None, LOW, POLICY) == "the reserve is low"
     assert why_status(make_snapshot(POLICY, 5, equity=None), LOW, POLICY) == "the reserve is low"
 
 
-def test_reason_of_unknown_names_the_first_few_when_much_is_missing():
+def test_reason_of_unknown_names_the_first_few_when_much_is_missing() -> None:
     missing = [Missing(f"bank/{number}: timeout") for number in range(1000)]
     text = why_unknown(150.4, make_snapshot(POLICY, missing=missing))
     assert text == "nothing certain for 150 s: bank/0: timeout; bank/1: timeout; bank/2: timeout; and 997 more"
 
 
-def test_reason_of_unknown_stays_a_sentence_when_nothing_is_named():
+def test_reason_of_unknown_stays_a_sentence_when_nothing_is_named() -> None:
     snapshot = make_snapshot(POLICY, 5)._replace(status=UNKNOWN)
     assert why_unknown(3, snapshot) == "nothing certain for 3 s: the reading does not tell"
 
 
-def test_reason_of_doubt_names_what_moved():
+def test_reason_of_doubt_names_what_moved() -> None:
     text = why_doubted(130, Decimal(120), Decimal(1000), make_snapshot(POLICY, 0))
     assert text == "nothing certain for 130 s: balance went from 120 to 0 USDT, and no second reading agrees"
     text = why_doubted(130, None, Decimal(1000), make_snapshot(POLICY, 120, equity=10))

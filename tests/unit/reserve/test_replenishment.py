@@ -61,20 +61,20 @@ class Desk:
     ("status", "amount", "urgency", "wanted"),
     [(LOW, 80, Urgency.FAST, 30), (CRITICAL, 20, Urgency.EMERGENCY, 90), (CRITICAL, -10, Urgency.EMERGENCY, 120)],
 )
-def test_refill_is_asked_up_to_the_level_when_the_reserve_is_short(status, amount, urgency, wanted):
-    request = decide_refill(
-        snapshot_of(amount), status, POLICY, RefillState(), request_id="r1", incident_id="incident"
-    )
+def test_refill_is_asked_up_to_the_level_when_the_reserve_is_short(
+    status: ReserveStatus, amount: int, urgency: Urgency, wanted: int
+) -> None:
+    request = decide_refill(snapshot_of(amount), status, POLICY, RefillState(), request_id="r1", incident_id="incident")
     assert (request.id, request.amount, request.urgency, request.currency) == ("r1", wanted, urgency, "USDT")
     assert (request.incident_id, request.replaces, request.requested_at) == ("incident", None, NOON)
 
 
-def test_refill_says_why_it_is_asked():
+def test_refill_says_why_it_is_asked() -> None:
     request = decide_refill(snapshot_of("20.5"), CRITICAL, POLICY, RefillState(), request_id="r1")
     assert request.reason == "20.5 of 100 USDT is critical; asked for up to 1.1 of the target"
 
 
-def test_refill_is_exact_when_the_caller_rounds_to_three_digits():
+def test_refill_is_exact_when_the_caller_rounds_to_three_digits() -> None:
     with localcontext(prec=3):
         request = decide_refill(snapshot_of("99.123456789"), LOW, POLICY, RefillState(), request_id="r1")
         assert request.amount == Decimal("10.876543211")
@@ -92,18 +92,20 @@ def test_refill_is_exact_when_the_caller_rounds_to_three_digits():
         (snapshot_of(20, equity=0), CRITICAL, Inaction.ADEQUATE),
     ],
 )
-def test_no_refill_is_asked_when_the_check_does_not_tell_of_a_shortfall(snapshot, status, why):
+def test_no_refill_is_asked_when_the_check_does_not_tell_of_a_shortfall(
+    snapshot: ReserveSnapshot, status: ReserveStatus, why: Inaction
+) -> None:
     assert decide_refill(snapshot, status, POLICY, RefillState(), request_id="r1") is why
 
 
 @pytest.mark.parametrize("answer", [ACCEPTED, PENDING])
-def test_no_second_refill_is_asked_while_one_is_expected(answer):
+def test_no_second_refill_is_asked_while_one_is_expected(answer: Acceptance | None) -> None:
     desk = Desk()
     desk.check(LOW, answer, seconds=0)
     assert [desk.check(LOW, answer, seconds=seconds) for seconds in (30, 1799)] == [Inaction.IN_FLIGHT] * 2
 
 
-def test_same_request_is_sent_again_when_nobody_answered():
+def test_same_request_is_sent_again_when_nobody_answered() -> None:
     desk = Desk()
     first = desk.check(LOW, None, seconds=0)
     assert desk.check(LOW, None, seconds=30, amount=30) == first
@@ -111,7 +113,7 @@ def test_same_request_is_sent_again_when_nobody_answered():
     assert desk.check(LOW, ACCEPTED, seconds=90) is Inaction.IN_FLIGHT
 
 
-def test_request_is_given_up_when_nobody_answers_for_too_long():
+def test_request_is_given_up_when_nobody_answers_for_too_long() -> None:
     """Counted from the first attempt, however often it is sent again."""
     desk = Desk()
     first = desk.check(LOW, None, seconds=0)
@@ -120,7 +122,7 @@ def test_request_is_given_up_when_nobody_answers_for_too_long():
     assert desk.check(LOW, None, seconds=2100).id != first.id
 
 
-def test_request_is_given_up_when_its_own_deadline_has_passed():
+def test_request_is_given_up_when_its_own_deadline_has_passed() -> None:
     desk = Desk()
     acceptance = Acceptance(status=AcceptanceStatus.ACCEPTED, expected_by=at(600))
     desk.check(LOW, acceptance, seconds=0)
@@ -129,14 +131,14 @@ def test_request_is_given_up_when_its_own_deadline_has_passed():
     assert isinstance(desk.check(LOW, acceptance, seconds=900), ReplenishmentRequest)
 
 
-def test_nothing_is_asked_for_a_while_when_a_request_was_rejected():
+def test_nothing_is_asked_for_a_while_when_a_request_was_rejected() -> None:
     desk = Desk()
     desk.check(LOW, REJECTED, seconds=0)
     assert desk.check(LOW, REJECTED, seconds=299) is Inaction.COOLDOWN
     assert isinstance(desk.check(LOW, REJECTED, seconds=300), ReplenishmentRequest)
 
 
-def test_emergency_replaces_a_calm_request_when_the_reserve_turns_critical():
+def test_emergency_replaces_a_calm_request_when_the_reserve_turns_critical() -> None:
     desk = Desk()
     calm = desk.check(LOW, ACCEPTED, seconds=0, amount=80)
     urgent = desk.check(CRITICAL, ACCEPTED, seconds=30, amount=20)
@@ -144,7 +146,7 @@ def test_emergency_replaces_a_calm_request_when_the_reserve_turns_critical():
     assert desk.check(CRITICAL, ACCEPTED, seconds=60) is Inaction.IN_FLIGHT
 
 
-def test_emergency_is_sent_again_under_its_id_when_nobody_answered():
+def test_emergency_is_sent_again_under_its_id_when_nobody_answered() -> None:
     desk = Desk()
     desk.check(LOW, ACCEPTED, seconds=0)
     urgent = desk.check(CRITICAL, None, seconds=30)
@@ -152,7 +154,7 @@ def test_emergency_is_sent_again_under_its_id_when_nobody_answered():
 
 
 @pytest.mark.parametrize("unanswered", [0, 1, 3])
-def test_calm_request_stands_when_the_strategy_refuses_to_hurry(unanswered):
+def test_calm_request_stands_when_the_strategy_refuses_to_hurry(unanswered: int) -> None:
     """What it accepted is on its way; to ask anew would unwind twice."""
     desk = Desk()
     desk.check(LOW, ACCEPTED, seconds=0)
@@ -165,7 +167,7 @@ def test_calm_request_stands_when_the_strategy_refuses_to_hurry(unanswered):
     assert len(desk.asked) == asked
 
 
-def test_cooldown_holds_when_a_refused_emergency_would_have_replaced_what_nobody_answered():
+def test_cooldown_holds_when_a_refused_emergency_would_have_replaced_what_nobody_answered() -> None:
     desk = Desk()
     desk.check(LOW, None, seconds=0)
     desk.check(CRITICAL, REJECTED, seconds=30)
@@ -174,14 +176,14 @@ def test_cooldown_holds_when_a_refused_emergency_would_have_replaced_what_nobody
 
 
 @pytest.mark.parametrize("answer", [ACCEPTED, REJECTED, None])
-def test_everything_is_forgotten_when_the_reserve_has_recovered(answer):
+def test_everything_is_forgotten_when_the_reserve_has_recovered(answer: Acceptance | None) -> None:
     desk = Desk()
     desk.check(LOW, answer, seconds=0)
     assert desk.check(ADEQUATE, answer, seconds=30, amount=120) is Inaction.ADEQUATE
     assert desk.state == RefillState()
 
 
-def test_request_stays_expected_while_the_status_is_unknown():
+def test_request_stays_expected_while_the_status_is_unknown() -> None:
     desk = Desk()
     desk.check(LOW, ACCEPTED, seconds=0)
     before = desk.state
@@ -189,10 +191,8 @@ def test_request_stays_expected_while_the_status_is_unknown():
     assert desk.state == before
 
 
-@pytest.mark.parametrize(
-    ("acceptance", "made"), [(ACCEPTED, True), (PENDING, True), (REJECTED, False), (None, False)]
-)
-def test_outcome_is_true_when_the_strategy_has_the_request(acceptance, made):
+@pytest.mark.parametrize(("acceptance", "made"), [(ACCEPTED, True), (PENDING, True), (REJECTED, False), (None, False)])
+def test_outcome_is_true_when_the_strategy_has_the_request(acceptance: Acceptance | None, made: bool) -> None:
     assert bool(ReplenishmentOutcome(None, acceptance)) is made
 
 
@@ -208,7 +208,9 @@ CHECKS = st.lists(
 
 @given(CHECKS)
 @settings(deadline=None, max_examples=150)
-def test_at_most_one_request_is_in_flight_in_any_history(checks):
+def test_at_most_one_request_is_in_flight_in_any_history(
+    checks: list[tuple[ReserveStatus, Acceptance | None, int]],
+) -> None:
     """A new id is asked only when nothing the strategy has is awaited, or in the place of it."""
     desk = Desk()
     awaited: dict[str, datetime] = {}
@@ -225,7 +227,7 @@ def test_at_most_one_request_is_in_flight_in_any_history(checks):
         assert status in {LOW, CRITICAL}
         assert decision.amount > 0
         assert decision == unanswered or desk.asked.count(decision) == 1
-        assert all(decision.id in {earlier} or decision.replaces == earlier for earlier in awaited)
+        assert set(awaited) <= {decision.replaces}
         unanswered = decision if answer is None else None
         if answer is ACCEPTED or answer is PENDING:
             awaited = {decision.id: now + POLICY.patience}

@@ -41,7 +41,9 @@ class Reference:
         self.equity: int | None = None
         self.doubted: tuple[int, int | None, int] | None = None
 
-    def look(self, amount: int | None, equity: int | None, missing: str, now: int) -> tuple[str, bool, str | None] | None:
+    def look(
+        self, amount: int | None, equity: int | None, missing: str, now: int
+    ) -> tuple[str, bool, str | None] | None:
         """Return what must be said (the name, whether it is a reminder, and what happens to the incident)."""
         severity = self._severity(amount, equity, missing)
         if severity is None:

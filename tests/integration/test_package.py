@@ -1,0 +1,79 @@
+"""The distribution: what the wheel holds, and that it works once it is installed."""
+
+import json
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+_PROJECT = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]
+_PLUGINS = _PROJECT["entry-points"]["reservd"]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built as a release builds it."""
+    directory = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", directory]
+    subprocess.run(command, cwd=_ROOT, check=True)
+    (built,) = directory.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of a fresh environment that holds the wheel, with the dependencies of this one."""
+    directory = tmp_path_factory.mktemp("environment")
+    venv.create(directory)
+    interpreter = directory / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", interpreter, "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "--quiet", "--no-deps", "--no-index", wheel], check=True)
+    # Only now: pip must not find this environment's own reservd. A path added so brings no editable installs along.
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(directory), "platbase": str(directory)}))
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    return interpreter
+
+
+def _run(python: Path, code: str) -> str:
+    return subprocess.run([python, "-I", "-c", code], check=True, capture_output=True, text=True).stdout
+
+
+def test_wheel_holds_the_package_and_its_plugins_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    tops = {name.split("/")[0] for name in names}
+    assert tops == {"reservd", *_PLUGINS.values(), f"reservd-{wheel.name.split('-')[1]}.dist-info"}
+    sources = {path.relative_to(_ROOT / top) for top in ("daemon", "plugins") for path in (_ROOT / top).rglob("*.py")}
+    assert {str(path) for path in sources} <= names
+
+
+def test_wheel_tells_type_checkers_that_it_is_typed(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    assert {f"{package}/py.typed" for package in ("reservd", *_PLUGINS.values())} <= names
+
+
+def test_installed_wheel_is_imported_from_its_own_environment(python: Path) -> None:
+    assert Path(_run(python, "import reservd; print(reservd.__file__)")).is_relative_to(python.parents[1])
+
+
+def test_installed_wheel_registers_each_plugin(python: Path) -> None:
+    code = (
+        "import json, importlib.metadata as m;"
+        " print(json.dumps({p.name: p.load().__name__ for p in m.distribution('reservd').entry_points"
+        " if p.group == 'reservd'}))"
+    )
+    assert json.loads(_run(python, code)) == _PLUGINS
+
+
+def test_installed_program_checks_the_demo_configuration(python: Path) -> None:
+    program = python.with_name("reservd")
+    command = [program, "check-config", "--config", _ROOT / "configs" / "demo.yaml"]
+    result = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,79 @@
+"""What the READMEs tell people to type is typed here."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from support.daemon import ReservdProcess
+
+ROOT = Path(__file__).parents[2]
+_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_TARGET = re.compile(r"^([a-z-]+):", re.MULTILINE)
+_ASSIGNMENT = re.compile(r"[A-Z_]+=")
+
+NOT_RUN = {
+    "systemctl": "needs systemd as the first process",
+    "journalctl": "needs systemd as the first process",
+    "sudo": "changes the machine",
+    "install": "changes the machine",
+    "buildah": "needs a base image",
+    "docker": "needs a container engine",
+    "git": "needs the remote repository",
+}
+"""Programs whose commands are shown only, and why."""
+
+
+def commands() -> list[tuple[str, str]]:
+    """Return every command of every README's shell blocks, with the README it stands in."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    found = []
+    for name in listed:
+        for block in _BLOCK.findall((ROOT / name).read_text()):
+            lines = block.replace("\\\n", " ").splitlines()
+            found += [(name, shlex.join(words)) for line in lines if (words := shlex.split(line, comments=True))]
+    return found
+
+
+def test_readmes_are_found() -> None:
+    assert ("README.md", "make run") in commands()
+
+
+@pytest.mark.parametrize(("readme", "command"), commands())
+def test_command_works_as_the_readme_says(readme: str, command: str) -> None:
+    words = shlex.split(command)
+    program = next(word for word in words if not _ASSIGNMENT.match(word))
+    if program in NOT_RUN:
+        return
+    if program == "make":
+        targets = _TARGET.findall((ROOT / "Makefile").read_text())
+        wanted = [word for word in words[1:] if not _ASSIGNMENT.match(word)]
+        assert set(wanted) <= set(targets), f"{readme} names a target that the Makefile does not have"
+    elif program == "pip":
+        extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+        assert set(re.findall(r"\[(.*?)\]", command)) <= extras.keys()
+    elif words[:2] == ["reservd", "run"]:
+        with ReservdProcess(ROOT / words[words.index("--config") + 1]) as daemon:
+            assert daemon.stop() == 0
+    else:
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["sh", "-euc", command],
+            cwd=ROOT,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, f"{readme}: {command}\n{done.stdout}{done.stderr}"
