@@ -207,8 +207,8 @@ def settle_refill(
     if acceptance is None:
         return state
     if acceptance.status is AcceptanceStatus.REJECTED:
+        if state.earlier is None:
+            return RefillState(until=now + policy.cooldown)
         # What the strategy took before is still on its way: to ask anew would unwind twice.
-        return (
-            replace(state.earlier, hurry_rejected=True) if state.earlier else RefillState(until=now + policy.cooldown)
-        )
+        return replace(state.earlier, hurry_rejected=True)
     return RefillState(open=request, delivered=True, until=acceptance.expected_by or now + policy.patience)

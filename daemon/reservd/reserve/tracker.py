@@ -50,7 +50,7 @@ def advance(
     state = _believe(state, snapshot, status, now)
     confirmed = _confirm(state, status, policy.confirmations)
     if confirmed is ADEQUATE and state.confirmed is ADEQUATE:
-        return Step(state, None, True, False)  # noqa: FBT003  # the way nearly every check goes, so by position
+        return Step(state, None, True, False)  # the way nearly every check goes: by position
     if confirmed is None or confirmed is state.confirmed:
         return _remind(state, snapshot, policy, now, new_id, conclusive=True)
     return _confirmed(state, confirmed, policy, now, new_id)
@@ -86,8 +86,9 @@ def _doubt(
         return _inconclusive(state, snapshot, policy, now, new_id)._replace(recheck=True)
     state = state._replace(good_at=now.monotonic)
     step = _remind(state, snapshot, policy, now, new_id, conclusive=True)
-    # A refill waits for the amounts of a reserve that is not adequate; nothing waits for those of one that is.
-    return step._replace(recheck=status is not ADEQUATE)
+    # A refill waits for the amounts of a reserve that is not adequate, and so does a count of worse checks in a row;
+    # nothing waits for those of one that is well.
+    return step._replace(recheck=status is not ADEQUATE or state.low_streak > 0)
 
 
 def _believe(state: TrackerState, snapshot: ReserveSnapshot, status: ReserveStatus, now: Instant) -> TrackerState:
