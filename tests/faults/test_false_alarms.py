@@ -55,6 +55,17 @@ def test_an_incident_stays_open_when_the_equity_endpoint_answers_zero_once(amoun
     assert mode.state.incident_id == mode.events[0].incident_id
 
 
+def test_nothing_is_said_when_one_of_two_equal_accounts_reads_zero_once() -> None:
+    """The sum falls by a half only, which may be real; an account at 0 is looked at twice all the same."""
+    mode = Watched()
+    mode.look(60, 60)
+    mode.look(60, 0)
+    assert mode.step is not None
+    assert mode.step.recheck
+    mode.look(60, 60, after=1)
+    assert (mode.said, mode.status) == ([], ADEQUATE)
+
+
 def test_nothing_is_said_when_one_of_two_accounts_cannot_be_read_while_the_other_alone_is_enough() -> None:
     mode = Watched()
     mode.look(120, 30)

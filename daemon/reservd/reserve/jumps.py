@@ -15,16 +15,25 @@ def at_least(snapshot: ReserveSnapshot) -> Decimal | None:
     return snapshot.reserve_balance if snapshot.bounds is None else snapshot.bounds.lower
 
 
-def has_jumped(balance: Decimal | None, equity: Decimal | None, snapshot: ReserveSnapshot, max_jump: Decimal) -> bool:
+def has_jumped(
+    balance: Decimal | None,
+    equity: Decimal | None,
+    parts: tuple[Decimal, ...],
+    snapshot: ReserveSnapshot,
+    max_jump: Decimal,
+) -> bool:
     """Whether the balance or the equity of a snapshot moved by more than may be believed at first sight.
 
     Args:
         balance: The last that was believed; None when there was none: a first reading is no jump.
         equity: The same of the equity.
+        parts: The same of each account: one that falls to 0 is doubted however little of the whole it is.
         snapshot: What was found now.
         max_jump: As a part of what was believed.
     """
     if equity is not None and snapshot.total_equity is not None and _moved(equity, snapshot.total_equity, max_jump):
+        return True
+    if parts and len(parts) == len(snapshot.parts) and any(map(_emptied, parts, snapshot.parts)):
         return True
     amount = at_least(snapshot)
     if balance is None or amount is None:
@@ -35,13 +44,19 @@ def has_jumped(balance: Decimal | None, equity: Decimal | None, snapshot: Reserv
 
 def agrees(doubted: ReserveSnapshot | None, snapshot: ReserveSnapshot, max_jump: Decimal) -> bool:
     """Whether a snapshot says, within a jump, what the doubted one said."""
-    return doubted is not None and not has_jumped(at_least(doubted), doubted.total_equity, snapshot, max_jump)
+    if doubted is None:
+        return False
+    return not has_jumped(at_least(doubted), doubted.total_equity, doubted.parts, snapshot, max_jump)
+
+
+def _emptied(before: Decimal, after: Decimal) -> bool:
+    return after <= ZERO < before
 
 
 def _moved(before: Decimal, after: Decimal, max_jump: Decimal) -> bool:
     if after == before:
         return False
     # The commonest rubbish is a 0, so falling to it is a jump however large a jump may be.
-    if after <= ZERO < before:
+    if _emptied(before, after):
         return True
     return subtract(after, before).copy_abs() > multiply(max_jump, before.copy_abs())

@@ -73,6 +73,7 @@ class ReserveSnapshot(NamedTuple):
         bounds: What is certain of the balance when not all accounts were read.
         missing: What could not be read, one line each.
         held: Promised to accepted withdrawals, already taken off the balance.
+        parts: What each account holds, in order, where there are several and all were read.
     """
 
     timestamp: datetime
@@ -88,6 +89,7 @@ class ReserveSnapshot(NamedTuple):
     bounds: Bounds | None = None
     missing: tuple[str, ...] = ()
     held: Decimal = ZERO
+    parts: tuple[Decimal, ...] = ()
 
     @property
     def shortfall(self) -> Decimal | None:

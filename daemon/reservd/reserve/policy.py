@@ -163,6 +163,7 @@ def take_snapshot(
         bounds,
         () if whole and problem is None else _lines(balances, missing, problem),
         held,
+        tuple([balance.amount for balance in balances]) if whole and len(balances) > 1 else (),
     )
 
 

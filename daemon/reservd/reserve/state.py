@@ -37,6 +37,8 @@ class TrackerState(NamedTuple):
     """The last complete balance that was not a jump, or was seen twice; before one, what was certain of it."""
     believed_equity: Decimal | None = None
     """The last equity that was not a jump, or was seen twice."""
+    believed_parts: tuple[Decimal, ...] = ()
+    """The same of each account, where there are several."""
     doubted: ReserveSnapshot | None = None
     """A snapshot that jumped and waits for a second one to agree."""
     announced_at: float = 0.0

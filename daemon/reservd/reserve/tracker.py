@@ -43,9 +43,9 @@ def advance(
     status = status_of(snapshot, policy, state.known)
     if status is UNKNOWN:
         return _inconclusive(state, snapshot, policy, now, new_id)
-    if has_jumped(state.believed_balance, state.believed_equity, snapshot, policy.max_jump) and not agrees(
-        state.doubted, snapshot, policy.max_jump
-    ):
+    if has_jumped(
+        state.believed_balance, state.believed_equity, state.believed_parts, snapshot, policy.max_jump
+    ) and not agrees(state.doubted, snapshot, policy.max_jump):
         return _doubt(state, snapshot, status, policy, now, new_id)
     state = _believe(state, snapshot, status, now)
     confirmed = _confirm(state, status, policy.confirmations)
@@ -107,6 +107,7 @@ def _believe(state: TrackerState, snapshot: ReserveSnapshot, status: ReserveStat
         snapshot,
         balance,
         snapshot.total_equity,
+        snapshot.parts or state.believed_parts,
         None,
         state.announced_at,
     )

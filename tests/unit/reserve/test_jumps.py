@@ -14,7 +14,7 @@ def jumped(
 ) -> bool:
     before = [Decimal(str(amount)) if amount is not None else None for amount in (balance, equity)]
     snapshot = make_snapshot(POLICY, *amounts, equity=now_equity)
-    return has_jumped(before[0], before[1], snapshot, Decimal(str(max_jump)))
+    return has_jumped(before[0], before[1], (), snapshot, Decimal(str(max_jump)))
 
 
 @pytest.mark.parametrize(
@@ -55,19 +55,19 @@ def test_fall_to_zero_is_a_jump_when_any_other_move_is_allowed(after: object) ->
 
 
 def test_equity_that_is_unknown_is_no_jump() -> None:
-    assert not has_jumped(Decimal(100), Decimal(1000), make_snapshot(POLICY, 100, equity=None), HALF)
+    assert not has_jumped(Decimal(100), Decimal(1000), (), make_snapshot(POLICY, 100, equity=None), HALF)
 
 
 @pytest.mark.parametrize(("amount", "jump"), [(1, False), (100, False), (150, False), (151, True)])
 def test_part_of_a_balance_jumps_only_when_it_is_more_than_the_whole_was(amount: int, jump: bool) -> None:
     snapshot = make_snapshot(POLICY, amount, missing=[NOT_READ])
-    assert has_jumped(Decimal(100), Decimal(1000), snapshot, HALF) is jump
+    assert has_jumped(Decimal(100), Decimal(1000), (), snapshot, HALF) is jump
 
 
 def test_balance_of_which_nothing_is_certain_is_no_jump() -> None:
     snapshot = make_snapshot(POLICY, 5, missing=[DEBT_NOT_READ])
     assert at_least(snapshot) is None
-    assert not has_jumped(Decimal(100), Decimal(1000), snapshot, HALF)
+    assert not has_jumped(Decimal(100), Decimal(1000), (), snapshot, HALF)
 
 
 @pytest.mark.parametrize(("first", "second", "agree"), [(0, 0, True), (0, 1, False), (10, 14, True), (10, 16, False)])
@@ -81,3 +81,19 @@ def test_second_reading_disagrees_when_only_its_equity_is_elsewhere() -> None:
 
 def test_nothing_agrees_when_nothing_was_doubted() -> None:
     assert not agrees(None, make_snapshot(POLICY, 100), HALF)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "jump"),
+    [((60, 60), (60, 0), True), ((100, 5), (100, 0), True), ((60, 0), (61, 0), False), ((60, 60), (119, 1), False)],
+)
+def test_one_account_of_several_jumps_when_it_falls_to_zero(before: tuple[int, ...], after: object, jump: bool) -> None:
+    """However little of the whole it is; money that moves between accounts is no jump."""
+    parts = tuple(map(Decimal, before))
+    snapshot = make_snapshot(POLICY, *after)  # type: ignore[misc]
+    assert has_jumped(sum(parts, Decimal(0)), Decimal(1000), parts, snapshot, HALF) is jump
+
+
+def test_accounts_are_not_compared_when_they_are_other_accounts() -> None:
+    snapshot = make_snapshot(POLICY, 60, 0, 60)
+    assert not has_jumped(Decimal(120), Decimal(1000), (Decimal(60), Decimal(60)), snapshot, HALF)
