@@ -7,12 +7,16 @@ import sysconfig
 import tomllib
 import venv
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 _ROOT = Path(__file__).parents[2]
-_PROJECT = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]
+_PYPROJECT = tomllib.loads((_ROOT / "pyproject.toml").read_text())
+_PROJECT, _GROUPS = _PYPROJECT["project"], _PYPROJECT["dependency-groups"]
 _PLUGINS = _PROJECT["entry-points"]["reservd"]
 
 
@@ -77,3 +81,29 @@ def test_installed_program_checks_the_demo_configuration(python: Path) -> None:
     command = [program, "check-config", "--config", _ROOT / "configs" / "demo.yaml"]
     result = subprocess.run(command, check=False, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+def _pins(name: str) -> dict[str, str]:
+    lines = (_ROOT / "requirements" / name).read_text().splitlines()
+    pins = (Requirement(line.removesuffix("\\")) for line in lines if line and not line.startswith((" ", "#")))
+    return {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in pins}
+
+
+@pytest.mark.parametrize(
+    ("file", "wanted"),
+    [
+        ("run.txt", [*_PROJECT["dependencies"], *_PROJECT["optional-dependencies"]["evm"]]),
+        ("build.txt", _GROUPS["build"]),
+        ("dev.txt", [wanted for wanted in _GROUPS["dev"] if isinstance(wanted, str)]),
+    ],
+)
+def test_pins_are_what_pyproject_asks_for(file: str, wanted: Iterable[str]) -> None:
+    """Otherwise `make lock` was forgotten."""
+    pins = _pins(file)
+    for requirement in map(Requirement, wanted):
+        assert pins[canonicalize_name(requirement.name)] in requirement.specifier, requirement
+
+
+def test_pins_of_the_daemon_stay_when_the_suite_is_installed() -> None:
+    installed = _pins("build.txt") | _pins("run.txt")
+    assert installed.items() <= _pins("dev.txt").items()

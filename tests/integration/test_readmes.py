@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.daemon import ReservdProcess
+from support.prometheus import require_promtool
 
 ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -67,6 +68,8 @@ def test_command_works_as_the_readme_says(readme: str, command: str) -> None:
         with ReservdProcess(ROOT / words[words.index("--config") + 1]) as daemon:
             assert daemon.stop() == 0
     else:
+        if program == "promtool":
+            require_promtool()
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         done = subprocess.run(
             ["sh", "-euc", command],

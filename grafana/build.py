@@ -1,0 +1,258 @@
+#!/usr/bin/env python3
+"""Writes the overview dashboard, to be imported into Grafana: `make dashboard`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import (
+    Dashboard,
+    DashboardCursorSync,
+    Panel,
+    VariableRefresh,
+    VariableSort,
+)
+from panels import SOURCE, WIDTH, counts, dashed, graph, increase, percentile_95, rows, timeline, with_line
+
+FILE = Path(__file__).with_name("reservd-overview.json")
+
+MODE = 'mode=~"$mode"'
+COLORS = {"adequate": "green", "low": "orange", "critical": "red", "unknown": "purple"}
+
+
+def overview() -> Dashboard:
+    """Return the dashboard: how the reserves stand, what was done about it, and whether reservd can tell."""
+    board = (
+        dashboard.Dashboard("reservd overview")
+        .uid("reservd-overview")
+        .description("How much of each strategy's equity is liquid, and whether reservd can tell.")
+        .tags(["reservd"])
+        .refresh("30s")
+        .time("now-6h", "now")
+        .tooltip(DashboardCursorSync.CROSSHAIR)
+        .with_variable(dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"))
+        .with_variable(
+            dashboard.QueryVariable("mode")
+            .label("Mode")
+            .datasource(SOURCE)
+            .query("label_values(reservd_reserve_status, mode)")
+            .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+            .sort(VariableSort.ALPHABETICAL_ASC)
+            .multi(multi=True)
+            .include_all(include_all=True)
+            .all_value(".*")
+        )
+    )
+    sections = {"Reserves": reserves(), "Events": events(), "Sources": sources(), "The daemon": daemon()}
+    for title, panels in sections.items():
+        board.with_row(dashboard.Row(title))
+        for panel in panels:
+            board.with_panel(panel)
+    # Last, because there are as many as modes.
+    board.with_row(dashboard.Row("$mode").repeat("mode")).with_panel(balance_and_target())
+    built = board.build()
+    for number, panel in enumerate(built.panels or (), start=1):
+        panel.id_val = number  # links to a panel hold it
+    return built
+
+
+def reserves() -> Sequence[Builder[Panel]]:
+    """Return how the reserves of all chosen modes stand."""
+    by_mode = "max by (mode, share_class)"
+    return (
+        counts(
+            "Modes by status",
+            "How many modes have each confirmed status.",
+            f"sum by (status) (max by (mode, share_class, status) (reservd_reserve_status{{{MODE}}}))",
+            "status",
+            COLORS,
+            width=5,
+        ),
+        rows(
+            "Modes",
+            "The last numbers that could be told; the time says from when. Amounts are in the share-class currency.",
+            {"mode": "Mode", "status": "Status", "share_class": "Currency"},
+            {
+                "Status": (f"max by (mode, share_class, status) (reservd_reserve_status{{{MODE}}} == 1)", ""),
+                "Utilization": (f"{by_mode} (reservd_reserve_utilization_ratio{{{MODE}}})", "percentunit"),
+                "Balance": (f"{by_mode} (reservd_reserve_balance{{{MODE}}})", "short"),
+                "Target": (f"{by_mode} (reservd_target_reserve{{{MODE}}})", "short"),
+                "Shortfall": (f"{by_mode} (reservd_reserve_shortfall{{{MODE}}})", "short"),
+                "Equity": (f"{by_mode} (reservd_total_equity{{{MODE}}})", "short"),
+                "Checked": (
+                    f"{by_mode} (reservd_last_snapshot_timestamp_seconds{{{MODE}}}) * 1000",
+                    "dateTimeFromNow",
+                ),
+            },
+            {"Status": COLORS},
+            width=WIDTH - 5,
+        ),
+        with_line(
+            graph(
+                "Utilization",
+                "The reserve as a part of its target: 100 % is at target. What is low and critical is each mode's own.",
+                {"{{mode}}": f"max by (mode) (reservd_reserve_utilization_ratio{{{MODE}}})"},
+                unit="percentunit",
+            ),
+            1,
+        ),
+        graph(
+            "Shortfall",
+            "What lacks to the target, in the share-class currency.",
+            {"{{mode}} ({{share_class}})": f"{by_mode} (reservd_reserve_shortfall{{{MODE}}})"},
+        ),
+        timeline(
+            "Status",
+            "The confirmed status, which events and alerts follow.",
+            {
+                "{{mode}}": f'max by (mode) (reservd_reserve_status{{{MODE}, status="low"}}'
+                f' or reservd_reserve_status{{{MODE}, status="critical"}} * 2'
+                f' or reservd_reserve_status{{{MODE}, status="unknown"}} * 3)'
+            },
+            COLORS,
+        ),
+        timeline(
+            "Open incidents",
+            "An incident stays open while the status is unknown, until the reserve is adequate again.",
+            {
+                "{{mode}}": f'max by (mode) (reservd_incident_open{{{MODE}, severity="low"}}'
+                f' or reservd_incident_open{{{MODE}, severity="critical"}} * 2)'
+            },
+            {"none": "green", "low": "orange", "critical": "red"},
+        ),
+    )
+
+
+def events() -> Sequence[Builder[Panel]]:
+    """Return what was said to whom, and what was asked for."""
+    return (
+        graph(
+            "Events",
+            "Changes of a status, and reminders of it.",
+            {"{{type}}": increase("reservd_events_total", "type")},
+            width=8,
+        ),
+        graph(
+            "Deliveries",
+            "Events that sinks took and, below zero, did not take, by reason.",
+            {
+                "{{sink}}": increase("reservd_deliveries_total", "sink"),
+                "{{sink}}: {{reason}}": "-" + increase("reservd_delivery_failures_total", "sink", "reason"),
+            },
+            width=8,
+        ),
+        graph(
+            "Requests for a refill",
+            "What strategies answered and, below zero, requests that got no answer, by reason.",
+            {
+                "{{replenisher}}: {{outcome}}": increase(
+                    "reservd_replenishment_requests_total", "replenisher", "outcome"
+                ),
+                "{{replenisher}}: {{reason}}": "-"
+                + increase("reservd_replenishment_failures_total", "replenisher", "reason"),
+            },
+            width=8,
+        ),
+    )
+
+
+def sources() -> Sequence[Builder[Panel]]:
+    """Return whether what reservd reads can be read."""
+    return (
+        timeline(
+            "Source up",
+            "Whether the last reading of the source succeeded.",
+            {"{{source}}": "min by (source) (reservd_source_up)"},
+            {"down": "red", "up": "green"},
+        ),
+        graph(
+            "Age of the last good reading",
+            "Of each source that was ever read.",
+            {"{{source}}": "time() - max by (source) (reservd_source_last_success_timestamp_seconds > 0)"},
+            unit="s",
+        ),
+        graph(
+            "Time to read a source",
+            "95 of 100 readings took no longer, failed ones included.",
+            {"{{source}}": percentile_95("reservd_fetch_duration_seconds", "source")},
+            unit="s",
+        ),
+        graph(
+            "Failed readings",
+            "By source and reason.",
+            {"{{source}}: {{reason}}": increase("reservd_fetch_failures_total", "source", "reason")},
+        ),
+    )
+
+
+def daemon() -> Sequence[Builder[Panel]]:
+    """Return whether reservd itself is well."""
+    return (
+        graph(
+            "Checks per second",
+            "Checks of all modes, by whether they told a status.",
+            {"{{outcome}}": "sum by (outcome) (rate(reservd_checks_total[$__rate_interval]))"},
+        ),
+        graph(
+            "Age of the last conclusive check",
+            "A mode whose reserve_max_staleness has passed is unknown.",
+            {"{{mode}}": f"time() - max by (mode) (reservd_last_snapshot_timestamp_seconds{{{MODE}}})"},
+            unit="s",
+        ),
+        graph(
+            "Time of a cycle",
+            "95 of 100 cycles took no longer, by monitoring interval.",
+            {"every {{interval}} s": percentile_95("reservd_cycle_duration_seconds", "interval")},
+            unit="s",
+        ),
+        graph(
+            "Skipped cycles",
+            "Cycles that did not start because the one before still ran, by monitoring interval.",
+            {"every {{interval}} s": increase("reservd_cycle_overruns_total", "interval")},
+        ),
+        graph(
+            "Memory",
+            "Resident, of each instance.",
+            {"{{instance}}": "process_resident_memory_bytes and on (instance, job) reservd_build_info"},
+            unit="bytes",
+        ),
+        graph(
+            "Processors in use",
+            "Of each instance; 100 % is one.",
+            {
+                "{{instance}}": "rate(process_cpu_seconds_total[$__rate_interval])"
+                " and on (instance, job) reservd_build_info"
+            },
+            unit="percentunit",
+        ),
+    )
+
+
+def balance_and_target() -> Builder[Panel]:
+    """Return what each mode has of its own, as each counts in its own currency."""
+    by_currency = "max by (share_class)"
+    return dashed(
+        graph(
+            "Balance and target of $mode",
+            "In the share-class currency.",
+            {
+                "balance ({{share_class}})": f"{by_currency} (reservd_reserve_balance{{{MODE}}})",
+                "target ({{share_class}})": f"{by_currency} (reservd_target_reserve{{{MODE}}})",
+            },
+            width=WIDTH,
+        ),
+        "target.*",
+    )
+
+
+def main() -> None:
+    """Write the dashboard to the file named on the command line, or else beside this script."""
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else FILE
+    target.write_text(JSONEncoder(sort_keys=True, indent=2).encode(overview()) + "\n")
+
+
+if __name__ == "__main__":
+    main()
