@@ -43,17 +43,17 @@ def commands() -> list[tuple[str, str]]:
     for name in listed:
         for block in _BLOCK.findall((ROOT / name).read_text()):
             lines = block.replace("\\\n", " ").splitlines()
-            found += [(name, shlex.join(words)) for line in lines if (words := shlex.split(line, comments=True))]
+            found += [(name, line.strip()) for line in lines if shlex.split(line, comments=True)]
     return found
 
 
 def test_readmes_are_found() -> None:
-    assert ("README.md", "make run") in commands()
+    assert any(line.startswith("make run") for name, line in commands() if name == "README.md")
 
 
 @pytest.mark.parametrize(("readme", "command"), commands())
 def test_command_works_as_the_readme_says(readme: str, command: str) -> None:
-    words = shlex.split(command)
+    words = shlex.split(command, comments=True)
     program = next(word for word in words if not _ASSIGNMENT.match(word))
     if program in NOT_RUN:
         return

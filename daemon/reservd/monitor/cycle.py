@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from reservd.errors import CallError
 from reservd.monitor.clock import Clock
@@ -75,7 +76,8 @@ async def _check_group(
     clock: Clock,
     check: Check,
 ) -> None:
-    await asyncio.wait([*balances.values(), equity])
+    waited_for: list[asyncio.Future[Any]] = [*balances.values(), equity]
+    await asyncio.wait(waited_for)
     tables = {source: reading.result() for source, reading in balances.items()}
     for start in range(0, len(group.watches), _BATCH):
         now = clock.now()
