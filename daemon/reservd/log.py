@@ -9,9 +9,6 @@ import structlog
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["console", "json"]
 
-# Local variables hold secrets: no traceback shows them.
-_tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
-
 
 def configure_logging(level: LogLevel = "info", log_format: LogFormat | None = None) -> None:
     """Send all logs, those of the libraries included, to standard error.
@@ -29,10 +26,11 @@ def configure_logging(level: LogLevel = "info", log_format: LogFormat | None = N
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
+    # Tracebacks are plain in both formats: local variables, which fancier ones show, hold secrets.
     if log_format == "json":
         final: list[structlog.typing.Processor] = [
-            _tracebacks,
-            structlog.processors.JSONRenderer(),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=str),
         ]
     else:
         final = [

@@ -1,23 +1,48 @@
-"""Figures of benchmarks, printed side by side with a baseline of the same run."""
+"""Figures of benchmarks, printed beside a baseline of the same run."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 
-def best(rounds: int, measure: Callable[[], float]) -> float:
+class Figure(NamedTuple):
+    """One line of a report.
+
+    Attributes:
+        name: What was measured.
+        value: How much, in `unit`.
+        unit: Such as "ms".
+        baseline: What `value` is compared with, in the same unit; None when with nothing.
+        goal: What the ratio to the baseline should stay under or at; without a baseline, the value.
+        note: For people.
+    """
+
+    name: str
+    value: float
+    unit: str
+    baseline: float | None = None
+    goal: float | None = None
+    note: str = ""
+
+    @property
+    def line(self) -> str:
+        """The line as it is printed."""
+        ratio = None if self.baseline is None else self.value / self.baseline
+        verdict = ""
+        if self.goal is not None:
+            held = (self.value if ratio is None else ratio) <= self.goal
+            of = f" {self.unit}" if ratio is None else "x"
+            verdict = f"goal {self.goal:g}{of}: {'met' if held else 'MISSED'}"
+        compared = "" if ratio is None else f"{ratio:.3f}x"
+        remarks = "; ".join(filter(None, (verdict, self.note)))
+        return f"  {self.name:<44}{self.value:>12,.2f} {self.unit:<9}{compared:>9}  {remarks}".rstrip()
+
+
+def median(rounds: int, measure: Callable[[], float]) -> float:
     """Return the median of some rounds, after one that does not count."""
     measure()
     return sorted(measure() for _ in range(rounds))[rounds // 2]
 
 
-def report(title: str, rows: Sequence[tuple[str, float, str, float | None, str]], scale: float = 1.0) -> None:
-    """Print one row a figure: what, how much, its ratio to a baseline, a remark.
-
-    Args:
-        title: What was measured.
-        rows: Name, figure, unit, the baseline in the unit of `figure * scale` (None: no ratio), remark.
-        scale: Turns a figure back into the baseline's unit.
-    """
-    print(f"\n{title}")
-    for name, figure, unit, base, remark in rows:
-        ratio = f"{figure * scale / base:6.2f}x" if base else "       "
-        print(f"  {name:<34}{figure:>12.3f} {unit:<6}{ratio}  {remark}")
+def report(title: str, figures: Sequence[Figure]) -> None:
+    """Print figures, each with its ratio to its baseline."""
+    print(f"\n{title}", *(figure.line for figure in figures), sep="\n")

@@ -1,6 +1,8 @@
 """`reservd check`."""
 
 from collections.abc import Mapping
+from datetime import datetime
+from decimal import MAX_PREC, ROUND_CEILING, ROUND_FLOOR, Context, Decimal, localcontext
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
@@ -11,16 +13,15 @@ if TYPE_CHECKING:
     from reservd.config.load import Config
     from reservd.reserve.models import ReserveSnapshot
 
-_FILE_WIDTH = 200
-"""Columns of a table that goes to a file or a pipe: no terminal limits it."""
-
+_EXACT = Context(prec=MAX_PREC)
+_MIN_PLACES, _MAX_PLACES = 2, 6
 _COLOURS = {"adequate": "green", "low": "yellow", "critical": "bold red", "unknown": "magenta"}
 
 
 def check(
     modes: Annotated[
         Optional[list[str]],  # noqa: UP045  # typer reads the annotation
-        typer.Argument(metavar="[MODE]...", help="The modes to check; all when none is named."),
+        typer.Argument(metavar="MODE", help="The modes to check; all when none is named."),
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; amounts are decimal strings.")] = False,
@@ -40,7 +41,7 @@ def check(
     loaded = load_config(config)
     for mode in modes or ():
         if mode not in loaded.modes:
-            from reservd.config.problems import nearest
+            from reservd.config.wording import nearest
 
             raise ConfigError(f"mode '{mode}' is not configured{nearest(mode, loaded.modes)}")
     snapshots = asyncio.run(_snapshots(loaded, modes or list(loaded.modes)))
@@ -74,59 +75,59 @@ def _exit_code(snapshots: Mapping[str, "ReserveSnapshot"]) -> int:
 def _print_json(snapshots: Mapping[str, "ReserveSnapshot"]) -> None:
     import json
 
-    typer.echo(json.dumps([_plain(snapshot) for snapshot in snapshots.values()], indent=2))
+    typer.echo(json.dumps([_plain(snapshot) for snapshot in snapshots.values()], indent=2, default=_text))
 
 
 def _plain(snapshot: "ReserveSnapshot") -> dict[str, Any]:
-    from pydantic import TypeAdapter
+    bounds = snapshot.bounds
+    return {
+        **snapshot._asdict(),
+        "bounds": bounds._asdict() if bounds is not None else None,
+        "shortfall": snapshot.shortfall,
+    }
 
-    plain: dict[str, Any] = TypeAdapter(type(snapshot)).dump_python(snapshot, mode="json")
-    shortfall = snapshot.shortfall
-    plain["shortfall"] = None if shortfall is None else str(shortfall)
-    if snapshot.bounds is not None:
-        lower, upper = snapshot.bounds
-        plain["bounds"] = {
-            "lower": None if lower is None else str(lower),
-            "upper": None if upper is None else str(upper),
-        }
-    return plain
+
+def _text(value: Decimal | datetime) -> str:
+    return format(value, "f") if isinstance(value, Decimal) else value.isoformat()
 
 
 def _print_table(snapshots: Mapping[str, "ReserveSnapshot"]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("Mode", no_wrap=True)
-    table.add_column("Status", no_wrap=True)
+    from reservd.cli.table import make_console, make_table
+
+    table = make_table("Mode", "Status")
     for heading in ("Reserve", "Target", "Coverage", "Shortfall", "Equity"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("Currency")
     for mode, snapshot in snapshots.items():
         coverage = snapshot.reserve_utilization
         table.add_row(
-            mode,
+            Text(mode),
             Text(str(snapshot.status), style=_COLOURS[str(snapshot.status)]),
             _amount(snapshot.reserve_balance),
-            _amount(snapshot.target_reserve),
-            f"{coverage:.1%}" if coverage is not None else "-",
-            _amount(snapshot.shortfall),
+            _amount(snapshot.target_reserve, ROUND_CEILING),
+            _rounded(coverage, ".1%", ROUND_FLOOR) if coverage is not None else "-",
+            _amount(snapshot.shortfall, ROUND_CEILING),
             _amount(snapshot.total_equity),
             snapshot.share_class,
         )
-    console = Console()
-    if not console.is_terminal:
-        console.width = _FILE_WIDTH
+    console = make_console()
     console.print(table)
     for mode, snapshot in snapshots.items():
         for line in snapshot.missing:
-            console.print(f"[bold]{escape(mode)}[/bold]: {escape(line)}", soft_wrap=True, highlight=False)
+            console.print(Text(mode, style="bold").append(f": {line}", style="not bold"), soft_wrap=True)
 
 
-def _amount(value: Any) -> str:
+def _amount(value: Decimal | None, rounding: str = ROUND_FLOOR) -> str:
+    """Return an amount for people. Rounded so that a reserve that is too small never looks large enough."""
     if value is None:
         return "?"
-    places = min(6, max(2, -value.normalize().as_tuple().exponent))
-    return f"{value:,.{places}f}"
+    exponent = value.normalize(_EXACT).as_tuple().exponent
+    places = min(_MAX_PLACES, max(_MIN_PLACES, -int(exponent)))
+    return _rounded(value, f",.{places}f", rounding)
+
+
+def _rounded(value: Decimal, pattern: str, rounding: str) -> str:
+    with localcontext(rounding=rounding):
+        return format(value, pattern)

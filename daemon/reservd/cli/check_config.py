@@ -2,7 +2,7 @@
 
 import typer
 
-from reservd.cli.options import DEFAULT_CONFIG, ConfigOption
+from reservd.cli.options import DEFAULT_CONFIG, ConfigOption, plural
 
 
 def check_config(config: ConfigOption = DEFAULT_CONFIG) -> None:
@@ -17,7 +17,10 @@ def check_config(config: ConfigOption = DEFAULT_CONFIG) -> None:
     for warning in loaded.warnings:
         typer.echo(f"warning: {warning}", err=True)
     sources = len(loaded.balance_sources) + len(loaded.equity_sources)
-    typer.echo(
-        f"{config}: good: {len(loaded.modes)} modes, {sources} sources, "
-        f"{len(loaded.event_sinks)} event sinks, {len(loaded.replenishers)} replenishers"
-    )
+    counts = {
+        "mode": len(loaded.modes),
+        "source": sources,
+        "event sink": len(loaded.event_sinks),
+        "replenisher": len(loaded.replenishers),
+    }
+    typer.echo(f"{config}: good: {', '.join(plural(number, what) for what, number in counts.items())}")

@@ -20,6 +20,7 @@ _MISUSED = 2
 app = typer.Typer(
     name="reservd",
     no_args_is_help=True,
+    rich_markup_mode=None,  # rich would double the time that --help takes
     pretty_exceptions_enable=False,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -68,8 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(failed)
     except typer.Abort:
         sys.exit(failed)
-    except BrokenPipeError:
-        sys.stderr.close()
+    except SystemExit:  # so Typer ends what wrote to a closed pipe, and would end a check as if it had found "low"
         sys.exit(failed)
     except Exception as error:
         if isinstance(error, _ClickException):

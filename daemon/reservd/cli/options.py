@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""What several commands share."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,3 +11,8 @@ ConfigOption = Annotated[
     Path,
     typer.Option("--config", "-c", metavar="FILE", help="The configuration file.", envvar="RESERVD_CONFIG"),
 ]
+
+
+def plural(number: int, what: str) -> str:
+    """Return `1 mode` or `2 modes`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -6,9 +6,9 @@ import typer
 
 
 def plugins(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the installed plugins, what each registers, and what is broken.
+    """List the installed plugins and what is wrong with them.
 
-    Exits 1 when one is broken.
+    Says what each registers, where it comes from, and why it cannot be used. Exits 1 when one is broken.
     """
     from reservd.plugin.host import PluginHost
 
@@ -19,14 +19,16 @@ def plugins(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
         typer.echo(json.dumps([dataclasses.asdict(plugin) for plugin in found], indent=2))
     else:
-        from rich.console import Console
-        from rich.table import Table
+        from rich.text import Text
 
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in ("Plugin", "Registers", "From", "Problem"):
+        from reservd.cli.table import make_console, make_table
+
+        table = make_table("Plugin")
+        for heading in ("Registers", "From", "Problem"):
             table.add_column(heading, overflow="fold")
         for plugin in found:
-            table.add_row(plugin.name, ", ".join(plugin.kinds), plugin.distribution, plugin.error)
-        Console().print(table)
+            # Text: what a problem says of 'reservd[evm]' is no markup.
+            table.add_row(*map(Text, (plugin.name, ", ".join(plugin.kinds), plugin.distribution, plugin.error)))
+        make_console().print(table)
     if any(plugin.error for plugin in found):
         raise typer.Exit(1)

@@ -4,7 +4,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from reservd.cli.options import DEFAULT_CONFIG, ConfigOption
+from reservd.cli.options import DEFAULT_CONFIG, ConfigOption, plural
 
 
 def run(
@@ -40,7 +40,7 @@ def run(
 
     async def serve() -> None:
         daemon = Daemon(loaded, addresses)
-        typer.echo(f"reservd watches {len(loaded.modes)} modes; stop it with Ctrl-C.", err=True)
+        typer.echo(f"reservd watches {plural(len(loaded.modes), 'mode')}; stop it with Ctrl-C.", err=True)
         for address in daemon.addresses:
             typer.echo(f"  http://{address}/metrics", err=True)
         await daemon.run()

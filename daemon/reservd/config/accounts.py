@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from reservd.config.mode import ModeConfig
-from reservd.config.problems import nearest
+from reservd.config.wording import nearest, show
 from reservd.plugin.interfaces import BalanceSource
 from reservd.reserve.readings import Account
 
@@ -50,11 +50,11 @@ def resolve_holdings(
         name, _, wanted = reference.partition("/")
         source = sources.get(name)
         if source is None:
-            problems.append((index, f"must name a balance source{nearest(name, sources)}, got '{name}'"))
+            problems.append((index, f"must name a balance source, got {show(name)}{nearest(name, sources)}"))
             continue
         accounts = source.accounts
         if wanted and wanted not in accounts:
-            problems.append((index, f"must name an account of '{name}'{nearest(wanted, accounts)}, got '{wanted}'"))
+            problems.append((index, f"must name an account of '{name}', got {show(wanted)}{nearest(wanted, accounts)}"))
             continue
         chosen = [accounts[wanted]] if wanted else list(accounts.values())
         found = [_holding(source, account, asset) for account in chosen for asset in _assets(account, mode)]

@@ -1,11 +1,11 @@
 """YAML with the line and column of every key and value, numbers exact, duplicate keys refused."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -18,17 +18,27 @@ _MAX_BYTES = 1024 * 1024
 _MAX_DEPTH = 50
 _MAX_NODES = 200_000
 _MAX_NUMBER_LENGTH = 150
-_INT = re.compile(r"[-+]?[0-9]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_CONSTANTS: dict[str, Any] = {
-    "": None, "~": None, "null": None, "Null": None, "NULL": None,
-    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
-    ".nan": Decimal("NaN"), ".NaN": Decimal("NaN"), ".NAN": Decimal("NaN"),
-    ".inf": Decimal("Infinity"), "-.inf": Decimal("-Infinity"), "+.inf": Decimal("Infinity"),
-}  # fmt: skip
-_STR_TAG = "tag:yaml.org,2002:str"
-_MERGE_TAG = "tag:yaml.org,2002:merge"
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MAX_EXPONENT = 400
+"""Beyond every float and far beyond every amount; a whole number made of such a one would fill the memory."""
+_TOO_MUCH = f"must have at most {_MAX_DEPTH} levels and {_MAX_NODES:,} values, those that anchors repeat included"
+
+
+class _CoreLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # typed as Any
+    """Tags plain scalars by YAML 1.2's core schema, and merge keys, which it left out."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+
+_NULL, _BOOL, _INT, _FLOAT, _MERGE = (f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "merge"))
+for _tag, _pattern, _first in (
+    (_NULL, r"(~|null|Null|NULL|)", ["~", "n", "N", ""]),
+    (_BOOL, r"(true|True|TRUE|false|False|FALSE)", list("tTfF")),
+    (_INT, r"[-+]?[0-9]+", list("-+0123456789")),
+    (_FLOAT, r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
+    (_FLOAT, r"([-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))", list("-+.")),
+    (_MERGE, r"<<", ["<"]),
+):
+    _CoreLoader.add_implicit_resolver(_tag, re.compile(rf"(?:{_pattern})\Z", re.ASCII), _first)
 
 
 @dataclass
@@ -57,6 +67,11 @@ class Document:
         """Whether the file says something there."""
         return loc in self._places
 
+    def inherits(self, loc: Loc) -> bool:
+        """Whether another file says something there in place of this one. None does."""
+        del loc
+        return False
+
 
 def read_document(path: Path, only: Iterable[str] | None = None, prefix: str | None = None) -> Document:
     """Read a YAML file.
@@ -67,8 +82,12 @@ def read_document(path: Path, only: Iterable[str] | None = None, prefix: str | N
             not even looked at. None: all.
         prefix: Keys that begin so are wanted as well.
 
+    Returns:
+        The file, with what is wrong with its keys among its `problems`: the rest of it is there,
+        so that whatever else is wrong can be said at the same time.
+
     Raises:
-        ConfigError: If it cannot be read, is not YAML, is not a mapping, or has a key twice.
+        ConfigError: If it cannot be read, is not YAML, or is not a mapping.
     """
     try:
         with path.open("rb") as file:
@@ -79,76 +98,85 @@ def read_document(path: Path, only: Iterable[str] | None = None, prefix: str | N
         raise ConfigError(f"{path}: must be at most {_MAX_BYTES} bytes")
     root = _compose(path, content)
     if not isinstance(root, yaml.MappingNode):
-        got = "an empty file" if root is None else "a list" if isinstance(root, yaml.SequenceNode) else "one value"
+        got = "an empty file" if root is None else "a list" if isinstance(root, yaml.SequenceNode) else "plain text"
         raise ConfigError(f"{path}:1:1: must be a YAML mapping, got {got}")
-    if only is not None:
-        wanted = set(only)
-        root.value = [
-            (key, value)
-            for key, value in root.value
-            if key.tag == _MERGE_TAG or key.value in wanted or (prefix and str(key.value).startswith(prefix))
-        ]
+    wanted = None if only is None else frozenset(only)
     document = Document(path)
-    document.values = _Converter(document).mapping(root, ())
-    if document.problems:
-        raise ConfigError(document.problems)
+    converter = _Converter(
+        document, lambda key: wanted is None or key in wanted or (prefix is not None and key.startswith(prefix))
+    )
+    document.values = converter.convert(root, ())
     return document
 
 
 def _compose(path: Path, content: bytes) -> yaml.Node | None:
     loader = None
     try:
-        loader = _LOADER(content)
+        _refuse_depth(path, content)
+        loader = _CoreLoader(content)
         node: yaml.Node | None = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}:1:1"
-        raise ConfigError(f"{place}: must be YAML: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}:1:1: must be YAML: {str(error).splitlines()[0]}") from None
-    except RecursionError:
-        raise ConfigError(f"{path}:1:1: must not be nested so deeply") from None
+        what = ", ".join(part for part in (error.context, error.problem) if part)
+        raise ConfigError(f"{place}: must be YAML: {what}") from None
+    except yaml.reader.ReaderError as error:
+        before = content[: error.position]
+        line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
+        raise ConfigError(f"{path}:{line}:{column}: must be YAML: {error.reason}") from None
     finally:
         if loader is not None:
             loader.dispose()
     return node
 
 
+def _refuse_depth(path: Path, content: bytes) -> None:
+    """Refuse what is nested too deeply, event by event: libyaml composes recursively and would overflow the stack."""
+    depth = 0
+    for event in yaml.parse(content, _CoreLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _MAX_DEPTH:
+            mark: Any = event.start_mark
+            raise ConfigError(f"{path}:{mark.line + 1}:{mark.column + 1}: {_TOO_MUCH}")
+
+
 class _Converter:
     """Turns nodes into values and notes where they stand."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, wanted: Callable[[str], bool]) -> None:
         self.document = document
+        self.wanted = wanted
         self.nodes = 0
 
     def convert(self, node: yaml.Node, loc: Loc) -> Any:
         self.document._places[loc] = _place(node)  # noqa: SLF001  # the converter fills the document
-        self.nodes += 1
-        if len(loc) > _MAX_DEPTH or self.nodes > _MAX_NODES:
-            # Anchors can make a small file endless.
-            line, column = _place(node)
-            raise ConfigError(f"{self.document.path}:{line}:{column}: must not be nested so deeply or be so large")
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, loc)
+        self._count(node, len(loc))
         if isinstance(node, yaml.SequenceNode):
             return [self.convert(item, (*loc, index)) for index, item in enumerate(node.value)]
         return _scalar(node)
 
-    def mapping(self, node: yaml.MappingNode, loc: Loc) -> dict[str, Any]:
-        self.document._places[loc] = _place(node)  # noqa: SLF001  # as above
-        result: dict[str, Any] = {}
+    def mapping(self, node: yaml.MappingNode, loc: Loc, merges: int = 0) -> dict[str, Any]:
+        self._count(node, len(loc) + merges)
         merged: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            if key_node.tag == _MERGE_TAG:
-                parts = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
-                for part in parts:
-                    if isinstance(part, yaml.MappingNode):
-                        merged = {**self.mapping(part, loc), **merged}
+            if key_node.tag == _MERGE:
+                merged = {**self._merged(value_node, loc, merges + 1), **merged}
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == _MERGE:
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
-                self._problem(key_node, loc, "a key must be text")
+                if loc or self.wanted(""):
+                    self._problem(key_node, loc, "a key must be text")
                 continue
             key = str(key_node.value)
+            if not loc and not self.wanted(key):
+                continue
             if key in result:
                 line = self.document._key_places[*loc, key][0]  # noqa: SLF001  # as above
                 self._problem(key_node, (*loc, key), f"must be given once, is on line {line} already")
@@ -157,10 +185,33 @@ class _Converter:
             result[key] = self.convert(value_node, (*loc, key))
         return {**merged, **result}
 
+    def _merged(self, node: yaml.Node, loc: Loc, merges: int) -> dict[str, Any]:
+        """Return what the value of `<<` brings: of several mappings the first to have a key wins."""
+        parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        merged: dict[str, Any] = {}
+        for part in reversed(parts):
+            if isinstance(part, yaml.MappingNode):
+                merged |= self.mapping(part, loc, merges)
+            else:
+                self._problem(part, (*loc, "<<"), "must be a mapping, or a list of them")
+        return merged
+
+    def _count(self, node: yaml.Node, depth: int) -> None:
+        """Refuse what is too deep or too large: anchors can make a small file endless."""
+        self.nodes += 1
+        if depth > _MAX_DEPTH or self.nodes > _MAX_NODES:
+            line, column = _place(node)
+            raise ConfigError(f"{self.document.path}:{line}:{column}: {_TOO_MUCH}")
+
     def _problem(self, node: yaml.Node, loc: Loc, message: str) -> None:
         line, column = _place(node)
-        key = ".".join(map(str, loc))
+        key = dotted(loc)
         self.document.problems.append(f"{self.document.path}:{line}:{column}: {key}{': ' if key else ''}{message}")
+
+
+def dotted(loc: Loc) -> str:
+    """Return the way to a value as people write it: `web.listen_address[0]`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).removeprefix(".")
 
 
 def _place(node: yaml.Node) -> tuple[int, int]:
@@ -169,15 +220,21 @@ def _place(node: yaml.Node) -> tuple[int, int]:
 
 def _scalar(node: yaml.Node) -> Any:
     text = str(node.value)
-    if getattr(node, "style", None) or node.tag == _STR_TAG:
-        return text
-    if text in _CONSTANTS:
-        return _CONSTANTS[text]
-    if len(text) > _MAX_NUMBER_LENGTH:
-        return text
-    if _INT.fullmatch(text):
-        return int(text)
+    if node.tag == _NULL:
+        return None
+    if node.tag == _BOOL and text.lower() in {"true", "false"}:
+        return text.lower() == "true"
+    if node.tag in {_INT, _FLOAT} and len(text) <= _MAX_NUMBER_LENGTH:
+        return _number(text, whole=node.tag == _INT)
+    return text
+
+
+def _number(text: str, *, whole: bool) -> int | Decimal | str:
+    """Return the number; the text itself where it is none that anything could be made of."""
     try:
-        return Decimal(text) if _FLOAT.fullmatch(text) else text
-    except InvalidOperation:  # an exponent beyond all decimals
+        if whole:
+            return int(text)
+        number = Decimal(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    except (InvalidOperation, ValueError):
         return text
+    return text if number.is_finite() and abs(number.adjusted()) > _MAX_EXPONENT else number

@@ -5,8 +5,17 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from reservd.reserve.amounts import parse_amount
 from reservd.reserve.policy import ReservePolicy
@@ -16,19 +25,41 @@ PREFIX = "reserve_"
 OWN_KEYS = ("mode", "share_class", "asset")
 """The keys without the prefix that are read; every other key is the strategy engine's."""
 
-_NAME = r"^[A-Za-z0-9_.-]+$"
+NAME_PATTERN = r"^[A-Za-z0-9_.-]+$"
 
 
 def _number(value: object) -> Decimal:
     try:
-        return parse_amount(value, "it")
+        return parse_amount(value, "")
     except (TypeError, ValueError) as error:
-        raise PydanticCustomError("number", "must be a finite number") from error
+        # What was got is added by those who know how it may be shown.
+        rule = str(error).partition(", got ")[0].strip()
+        raise PydanticCustomError("number", "{rule}", {"rule": rule}) from None
 
 
-Number = Annotated[Decimal, BeforeValidator(_number)]
-Duration = Annotated[Number, Field(gt=0, le=31 * 86400)]
-Name = Annotated[str, Field(pattern=_NAME, max_length=100)]
+def _refuse_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "must be a whole number")
+    return value
+
+
+class Exact:
+    """Makes a field an exact number from its text, within limits; editors are shown a number."""
+
+    def __init__(self, *, ge: int | None = None, gt: int | None = None, le: int) -> None:
+        self._limits: dict[str, Any] = {"ge": ge, "gt": gt, "le": le}
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return how it is read."""
+        return core_schema.no_info_before_validator_function(_number, core_schema.decimal_schema(**self._limits))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Return how editors check it."""
+        return handler(core_schema.float_schema(**self._limits))
+
+
+Duration = Annotated[Decimal, Exact(gt=0, le=31 * 86400)]
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
 Reference = Annotated[str, Field(min_length=1, max_length=300)]
 
 
@@ -43,19 +74,19 @@ class ModeConfig(BaseModel):
     """The currency that equity and reserve are counted in."""
     asset: str | None = None
     """The strategy's main asset; not used."""
-    reserve_ratio: Annotated[Number, Field(ge=0, le=1)]
+    reserve_ratio: Annotated[Decimal, Exact(ge=0, le=1)]
     """The target reserve as a part of total equity."""
     reserve_currency: Name | None = None
     """Must equal `share_class`; may be left out."""
-    reserve_low_threshold: Annotated[Number, Field(gt=0, le=100)] = Decimal("1.0")
+    reserve_low_threshold: Annotated[Decimal, Exact(gt=0, le=100)] = Decimal("1.0")
     """Below this part of the target the reserve is low."""
-    reserve_critical_threshold: Annotated[Number, Field(gt=0, le=100)] = Decimal("0.5")
+    reserve_critical_threshold: Annotated[Decimal, Exact(gt=0, le=100)] = Decimal("0.5")
     """Below this part of the target the reserve is critical."""
-    reserve_recovery_margin: Annotated[Number, Field(ge=0, le=1)] = Decimal("0.02")
+    reserve_recovery_margin: Annotated[Decimal, Exact(ge=0, le=1)] = Decimal("0.02")
     """How far above a threshold, as a part of the target, recovery from it needs."""
-    reserve_confirmations: Annotated[int, Field(ge=1, le=100)] = 1
+    reserve_confirmations: Annotated[int, Field(ge=1, le=100), BeforeValidator(_refuse_bool)] = 1
     """Checks in a row at least this severe before a worsening counts."""
-    reserve_max_jump: Annotated[Number, Field(gt=0, le=1000)] = Decimal("0.5")
+    reserve_max_jump: Annotated[Decimal, Exact(gt=0, le=1000)] = Decimal("0.5")
     """A reading that moves by more than this part of the last good one is read again before it counts."""
     reserve_monitoring_interval: Duration = Decimal(30)
     """How often the reserve is checked."""
@@ -73,7 +104,7 @@ class ModeConfig(BaseModel):
     """The names of the event sinks that hear of this mode."""
     reserve_replenisher: Reference | None = None
     """The name of the replenisher that is asked for refills."""
-    reserve_refill_level: Annotated[Number, Field(gt=0, le=100)] = Decimal("1.1")
+    reserve_refill_level: Annotated[Decimal, Exact(gt=0, le=100)] = Decimal("1.1")
     """Up to which part of the target a refill is asked for."""
     reserve_refill_cooldown: Duration = Decimal(300)
     """How long to wait after a request that failed, was rejected or had no effect."""
@@ -85,9 +116,8 @@ class ModeConfig(BaseModel):
     def _is_share_class(cls, value: str | None, info: ValidationInfo) -> str | None:
         share_class = info.data.get("share_class")
         if share_class is not None and value and value != share_class:
-            raise PydanticCustomError(
-                "currency", "must equal share_class ({share_class})", {"share_class": share_class}
-            )
+            context = {"share_class": share_class, "beside": "share_class"}
+            raise PydanticCustomError("currency", "must equal share_class ({share_class})", context)
         return value
 
     @field_validator("reserve_critical_threshold", mode="after")
@@ -95,7 +125,8 @@ class ModeConfig(BaseModel):
     def _is_below_low(cls, value: Decimal, info: ValidationInfo) -> Decimal:
         low = info.data.get("reserve_low_threshold")
         if low is not None and value >= low:
-            raise PydanticCustomError("order", "must be below reserve_low_threshold ({low})", {"low": str(low)})
+            context = {"low": str(low), "beside": "reserve_low_threshold"}
+            raise PydanticCustomError("order", "must be below reserve_low_threshold ({low})", context)
         return value
 
     @field_validator("reserve_refill_level", mode="after")
@@ -104,7 +135,7 @@ class ModeConfig(BaseModel):
         low, margin = info.data.get("reserve_low_threshold"), info.data.get("reserve_recovery_margin")
         if low is not None and margin is not None and value < low + margin:
             rule = "must be at least reserve_low_threshold plus reserve_recovery_margin ({least})"
-            raise PydanticCustomError("order", rule, {"least": str(low + margin)})
+            raise PydanticCustomError("order", rule, {"least": str(low + margin), "beside": "reserve_low_threshold"})
         return value
 
     @field_validator("reserve_max_staleness", mode="after")
@@ -113,7 +144,8 @@ class ModeConfig(BaseModel):
         interval = info.data.get("reserve_monitoring_interval")
         if value is not None and interval is not None and value < interval:
             rule = "must be at least reserve_monitoring_interval ({interval})"
-            raise PydanticCustomError("order", rule, {"interval": str(interval)})
+            context = {"interval": str(interval), "beside": "reserve_monitoring_interval"}
+            raise PydanticCustomError("order", rule, context)
         return value
 
     @field_validator("reserve_asset_aliases", mode="after")
@@ -122,7 +154,7 @@ class ModeConfig(BaseModel):
         share_class = info.data.get("share_class")
         for alias, currency in value.items():
             if share_class is not None and currency != share_class:
-                rule = "must stand for share_class ({share_class}): {alias}"
+                rule = "{alias} must stand for share_class ({share_class})"
                 raise PydanticCustomError("alias", rule, {"share_class": share_class, "alias": alias})
         return value
 

@@ -1,144 +1,168 @@
 """Turns what pydantic found into lines: where, which key, what must hold, what was got."""
 
-from collections.abc import Callable, Iterable, Sequence
-from decimal import Decimal
-from difflib import get_close_matches
+from collections.abc import Iterator, Sequence
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, NamedTuple, Protocol, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from reservd.config.document import Document, Loc
-from reservd.plugin.options import is_secret
-
-_RULES: dict[str, str] = {
-    "greater_than": "must be above {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be below {lt}",
-    "less_than_equal": "must be at most {le}",
-    "too_short": "must have at least {min_length} items",
-    "too_long": "must have at most {max_length} items",
-    "string_too_short": "must not be empty",
-    "string_pattern_mismatch": "must match {pattern}",
-    "literal_error": "must be {expected}",
-    "enum": "must be {expected}",
-    "string_type": "must be text",
-    "list_type": "must be a list",
-    "dict_type": "must be a mapping",
-    "model_type": "must be a mapping",
-    "model_attributes_type": "must be a mapping",
-    "bool_parsing": "must be true or false",
-    "bool_type": "must be true or false",
-    "path_type": "must be a path",
-    "finite_number": "must be a finite number",
-    "tuple_type": "must be a list",
-    "frozen_set_type": "must be a list",
-}
-_NUMBERS = ("int_", "float_", "decimal_", "is_instance")
-_MAX_SHOWN = 60
+from reservd.config.document import Loc, dotted
+from reservd.config.wording import Wording, closest, nearest, word
+from reservd.plugin.options import has_file_twin, is_secret
 
 
-def explain(
-    error: ValidationError, model: type[BaseModel], document_of: Callable[[Loc], Document], prefix: Loc = ()
-) -> list[str]:
+class Origin(Protocol):
+    """Where values come from."""
+
+    def where(self, loc: Loc = (), *, key: bool = False) -> str:
+        """Return `file:line:column` of a value, or of its key; of the nearest part that is there."""
+
+    def has(self, loc: Loc) -> bool:
+        """Whether the file says something there."""
+
+    def inherits(self, loc: Loc) -> bool:
+        """Whether the file leaves it out and another one says it instead."""
+
+
+class _Problem(NamedTuple):
+    """One thing that is wrong.
+
+    Attributes:
+        loc: The way from the model to the value.
+        wording: What must hold, and what was got.
+        at_key: Whether the key is wrong, not its value.
+        beside: The key of the value that it does not go together with; empty when there is none.
+    """
+
+    loc: Loc
+    wording: Wording
+    at_key: bool = False
+    beside: str = ""
+
+
+class Problems(list[str]):
+    """All that is wrong, one line each."""
+
+    def at(self, origin: Origin, loc: Loc, message: str, *, key: bool = False) -> None:
+        """Add what is wrong with one value, or with its key."""
+        self.append(f"{origin.where(loc, key=key)}: {dotted(loc)}: {message}")
+
+
+def explain(error: ValidationError, model: type[BaseModel], origin: Origin, prefix: Loc = ()) -> list[str]:
     """Return one line for each thing that is wrong, with file, line and column.
 
     Args:
         error: What pydantic found.
         model: The model that was asked for, to know its keys and its secrets.
-        document_of: Which file a value came from, by its way from the model.
+        origin: Where its values came from.
         prefix: The way from the top of the file to the model.
     """
-    lines = []
-    for detail in _worth_saying(error, model):
-        loc: Loc = (*prefix, *detail["loc"])
-        place = document_of(detail["loc"]).where(loc, key=detail["type"] == "extra_forbidden")
-        lines.append(f"{place}: {_line(detail, model, loc)}")
-    return lines
+    return [_located(problem, origin, prefix) for problem in _find(error, model)]
 
 
 def describe(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """Return one line for each thing that is wrong, of a model that came from no file."""
-    return [_line(detail, model, detail["loc"]) for detail in _worth_saying(error, model)]
+    return [_line(problem.loc, str(problem.wording)) for problem in _find(error, model)]
 
 
-def _worth_saying(error: ValidationError, model: type[BaseModel]) -> list[ErrorDetails]:
-    """Return all that is wrong, but not that a key is missing which is there, spelled wrong."""
+def _located(problem: _Problem, origin: Origin, prefix: Loc) -> str:
+    loc, text = (*prefix, *problem.loc), str(problem.wording)
+    if loc and isinstance(loc[-1], int) and not origin.has(loc):  # one value in place of a list
+        loc = loc[:-1]
+    place, beside = loc, (*prefix, problem.beside)
+    if problem.wording.got and not origin.has(loc):
+        inherited = origin.inherits(loc)
+        if problem.beside and (origin.has(beside) or not inherited):
+            place = beside
+        if not inherited:
+            text += " by default"
+        elif place is beside:
+            text += " from defaults"
+    return f"{origin.where(place, key=problem.at_key)}: {_line(loc, text)}"
+
+
+def _line(loc: Loc, text: str) -> str:
+    return f"{dotted(loc)}: {text}" if loc else text
+
+
+def _find(error: ValidationError, model: type[BaseModel]) -> Iterator[_Problem]:
     details = error.errors(include_url=False)
-    meant = {near for detail in details if (near := _meant(detail, model))}
-    return [detail for detail in details if not (detail["type"] == "missing" and detail["loc"][-1] in meant)]
+    # A key that is there, spelled wrong, is not said to be missing too.
+    meant = {near for detail in details if detail["type"] == "extra_forbidden" for near in _meant(detail["loc"], model)}
+    alternatives: dict[Loc, _Problem] = {}
+    for detail in details:
+        if (detail["type"] == "missing" and detail["loc"] in meant) or _is_consequence(detail):
+            continue
+        problem = _problem(detail, model)
+        first = alternatives.setdefault(problem.loc, problem)
+        if first is not problem and first.wording.rule != problem.wording.rule:  # what a union takes besides
+            rule = f"{first.wording.rule} or {problem.wording.rule.removeprefix('must ')}"
+            alternatives[problem.loc] = first._replace(wording=first.wording._replace(rule=rule))
+    yield from alternatives.values()
 
 
-def _line(detail: ErrorDetails, model: type[BaseModel], loc: Loc) -> str:
-    key = ".".join(map(str, loc))
-    return f"{key}{': ' if key else ''}{_message(detail, model)}"
+def _problem(detail: ErrorDetails, model: type[BaseModel]) -> _Problem:
+    loc, annotation = _resolve(model, detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return _Problem(loc, Wording(f"unknown key{nearest(str(loc[-1]), _keys(model, loc[:-1]))}", ""), at_key=True)
+    wording = word(detail, hidden=annotation is None or is_secret(annotation))
+    if detail["type"] == "missing" and _has_twin(model, loc):
+        wording = wording._replace(rule=f"is required, or {loc[-1]}_file in its place")
+    if detail["type"] == "secret_file":
+        loc = (*loc[:-1], f"{loc[-1]}_file")
+    at_key = detail["loc"][-1:] == ("[key]",)
+    return _Problem(loc, wording, at_key, detail.get("ctx", {}).get("beside", ""))
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return a hint with the known word nearest to `word`, or nothing."""
-    close = get_close_matches(word, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+def _is_consequence(detail: ErrorDetails) -> bool:
+    """Whether a list is too short only because its items, which are wrong, were left out of it."""
+    return detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]
 
 
-def show(value: object) -> str:
-    """Return a value as it may be shown: short, numbers as they were written."""
-    if isinstance(value, (Decimal, int, float)) and not isinstance(value, bool):
-        return str(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "nothing"
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list" if value else "an empty list"
-    text = repr(str(value))
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
+def _meant(loc: Loc, model: type[BaseModel]) -> Iterator[Loc]:
+    """Yield the keys that an unknown one most likely stands for."""
+    parent = loc[:-1]
+    near = closest(str(loc[-1]), _keys(model, _resolve(model, parent)[0]))
+    if near is not None:
+        yield (*parent, near)
+        yield (*parent, near.removesuffix("_file"))
 
 
-def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
-    kind, loc = detail["type"], detail["loc"]
-    context = detail.get("ctx", {})
-    if kind == "missing":
-        return "is required"
-    if kind == "extra_forbidden":
-        owner = _model_at(model, loc[:-1])
-        return f"unknown key{nearest(str(loc[-1]), owner.model_fields) if owner else ''}"
-    if kind in _RULES:
-        message = _RULES[kind].format(**context)
-    elif kind in {"value_error", "assertion_error"}:
-        message = str(context.get("error", detail["msg"]))
-    elif kind.startswith(_NUMBERS):
-        message = "must be a number"
-    else:
-        message = detail["msg"]
-    if ", got " in message or kind in {"variable_unset", "secret_file", "secret_twice"} or _hidden(model, loc):
-        return message
-    return f"{message}, got {show(detail['input'])}"
+def _keys(model: type[BaseModel], loc: Loc) -> list[str]:
+    """Return the keys that the model at the end of the way knows, the files of secrets included."""
+    owner = _model_at(model, loc)
+    fields = owner.model_fields if owner is not None else {}
+    return [*fields, *(f"{name}_file" for name, field in fields.items() if has_file_twin(field))]
 
 
-def _meant(detail: ErrorDetails, model: type[BaseModel]) -> str | None:
-    """Return the key that an unknown one most likely stands for."""
-    if detail["type"] != "extra_forbidden":
-        return None
-    owner = _model_at(model, detail["loc"][:-1])
-    close = get_close_matches(str(detail["loc"][-1]), owner.model_fields if owner else (), n=1)
-    return close[0] if close else None
+def _has_twin(model: type[BaseModel], loc: Loc) -> bool:
+    owner = _model_at(model, loc[:-1])
+    return owner is not None and has_file_twin(owner.model_fields[str(loc[-1])])
 
 
-def _hidden(model: type[BaseModel], loc: Sequence[str | int]) -> bool:
-    """Whether what stands there may be a secret. What cannot be told is taken for one."""
-    if not loc:
-        return any(is_secret(field.annotation) for field in model.model_fields.values())
-    owner = _model_at(model, ())
-    annotation: Any = owner
+def _resolve(model: type[BaseModel], loc: Sequence[str | int]) -> tuple[Loc, Any]:
+    """Return the way as it stands in the file, and what is expected there; None when that cannot be told.
+
+    Pydantic's way also names which part of a union it tried, and marks what is wrong with a key.
+    """
+    way: list[str | int] = []
+    annotation: Any = model
+    labelled = False
     for part in loc:
+        if part == "[key]":
+            continue
+        if not labelled and len(_alternatives(annotation)) > 1:
+            labelled = True
+            continue
+        labelled = False
         annotation = _step(annotation, part)
-    return annotation is None or is_secret(annotation)
+        way.append(part)
+    return tuple(way), annotation
 
 
-def _model_at(annotation: Any, loc: Sequence[str | int]) -> type[BaseModel] | None:
+def _model_at(model: type[BaseModel], loc: Loc) -> type[BaseModel] | None:
+    annotation: Any = model
     for part in loc:
         annotation = _step(annotation, part)
     return next(
@@ -153,7 +177,7 @@ def _step(annotation: Any, part: str | int) -> Any:
             field = option.model_fields.get(str(part))
             if field is not None:
                 return field.annotation
-        elif (arguments := get_args(option)) and get_origin(option) is not None:
+        elif arguments := get_args(option):
             return arguments[-1] if arguments[-1] is not Ellipsis else arguments[0]
     return None
 

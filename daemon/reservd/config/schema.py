@@ -2,20 +2,21 @@
 
 from typing import Any
 
-from reservd.config.mode import ModeConfig
-from reservd.config.settings import Settings
-from reservd.errors import PluginError
+from reservd.config.mode import NAME_PATTERN, PREFIX, ModeConfig
+from reservd.config.settings import InstanceSettings, Settings
 from reservd.plugin.host import KINDS, PluginHost
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_TWIN = "A file that holds it; a relative path is looked up in $CREDENTIALS_DIRECTORY first."
 
 
 def mode_schema() -> dict[str, Any]:
     """Return the schema of a mode file. Keys of the strategy engine are allowed, unknown `reserve_*` keys are not."""
     schema = ModeConfig.model_json_schema()
     schema |= {"$schema": _DIALECT, "title": "reservd mode", "additionalProperties": True}
-    schema["patternProperties"] = {f"^reserve_(?!({_endings(schema)})$)": False}
+    for key in schema["properties"].values():
+        if key.get("type") == "number" and "default" in key:
+            key["default"] = float(key["default"])
+    schema["patternProperties"] = {f"^{PREFIX}(?!({_endings(schema)})$)": False}
     # What `defaults` of reservd.yaml may give, a mode file may leave out.
     schema["required"] = ["mode", "share_class"]
     return schema
@@ -26,48 +27,50 @@ def config_schema(host: PluginHost) -> dict[str, Any]:
     schema = Settings.model_json_schema()
     schema |= {"$schema": _DIALECT, "title": "reservd"}
     definitions = schema.setdefault("$defs", {})
+    definitions.pop(InstanceSettings.__name__, None)
+    plugins = [plugin for plugin in host.installed() if not plugin.error]
     for kind in KINDS:
-        choices = []
-        for plugin in host.installed():
-            try:
-                options = host.plugin_class(kind, plugin.name).Config.model_json_schema()
-            except PluginError:
-                continue
-            definitions |= options.pop("$defs", {})
-            choices.append(
-                {
-                    "type": "object",
-                    "properties": {"plugin": {"const": plugin.name}, "options": _with_files(options)},
-                    "required": ["plugin"],
-                    "additionalProperties": False,
-                }
-            )
-        schema["properties"][kind]["additionalProperties"] = {"oneOf": choices}
-    defaults = mode_schema()["properties"]
-    definitions |= ModeConfig.model_json_schema().get("$defs", {})
+        options: dict[str, dict[str, Any]] = {
+            plugin.name: host.plugin_class(kind, plugin.name).Config.model_json_schema()
+            for plugin in plugins
+            if kind in plugin.kinds
+        }
+        for each in options.values():
+            definitions |= each.pop("$defs", {})
+        section = schema["properties"][kind]
+        section |= {"patternProperties": {NAME_PATTERN: bool(options) and _instance(options)}, "additionalProperties": False}
+    mode = mode_schema()
+    definitions |= mode.get("$defs", {})
     schema["properties"]["defaults"] = {
         "type": "object",
-        "properties": {key: value for key, value in defaults.items() if key.startswith("reserve_")},
+        "description": schema["properties"]["defaults"]["description"],
+        "properties": {key: value for key, value in mode["properties"].items() if key.startswith(PREFIX)},
         "additionalProperties": False,
     }
     return schema
 
 
+def _instance(options: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the schema of an instance, whose options are those of the plugin it names."""
+    properties = InstanceSettings.model_json_schema()["properties"]
+    return {
+        "type": "object",
+        "properties": {**properties, "plugin": {**properties["plugin"], "enum": list(options)}},
+        "required": ["plugin"],
+        "additionalProperties": False,
+        "allOf": [
+            {
+                "if": {"properties": {"plugin": {"const": name}}, "required": ["plugin"]},
+                "then": {"properties": {"options": schema}, "required": ["options"] if _is_needed(schema) else []},
+            }
+            for name, schema in options.items()
+        ],
+    }
+
+
+def _is_needed(options: dict[str, Any]) -> bool:
+    return bool(options.get("required") or any("oneOf" in rule for rule in options.get("allOf", ())))
+
+
 def _endings(schema: dict[str, Any]) -> str:
-    return "|".join(key.removeprefix("reserve_") for key in schema["properties"] if key.startswith("reserve_"))
-
-
-def _with_files(options: dict[str, Any]) -> dict[str, Any]:
-    """Add the `_file` twin of each secret option, and let either of the two be given."""
-    properties = options.get("properties", {})
-    required = list(options.get("required", []))
-    for name, prop in list(properties.items()):
-        if '"password"' not in str(prop).replace("'", '"') or prop.get("type") == "object":
-            continue
-        properties[f"{name}_file"] = {"type": "string", "description": _TWIN}
-        if name in required:
-            required.remove(name)
-            options.setdefault("allOf", []).append({"oneOf": [{"required": [name]}, {"required": [f"{name}_file"]}]})
-    if "required" in options:
-        options["required"] = required
-    return options
+    return "|".join(key.removeprefix(PREFIX) for key in schema["properties"] if key.startswith(PREFIX))

@@ -2,16 +2,30 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from reservd.config.mode import Name, Reference
 from reservd.log import LogFormat, LogLevel
 
 DEFAULT_LISTEN_ADDRESS = "127.0.0.1:9847"
+ADDRESS_PATTERN = r"^(\[[0-9A-Fa-f:.]+\]|[^:\s/]*):[0-9]{1,5}$"
+_MAX_PORT = 65535
 
 
 def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
+
+
+def _check_port(address: str) -> str:
+    if int(address.rpartition(":")[2]) > _MAX_PORT:
+        raise PydanticCustomError("port", "must have a port of at most {most}", {"most": _MAX_PORT})
+    return address
+
+
+ListenAddress = Annotated[str, Field(pattern=ADDRESS_PATTERN), AfterValidator(_check_port)]
+ListenAddresses = Annotated[tuple[ListenAddress, ...], Field(min_length=1, max_length=10)]
+References = Annotated[tuple[Reference, ...], Field(min_length=1, max_length=10_000)]
 
 
 class Section(BaseModel):
@@ -24,9 +38,7 @@ class WebSettings(Section):
     """Where metrics and health are served."""
 
     listen_address: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^:\s]*):[0-9]{1,5}$")], ...],
-        BeforeValidator(_as_tuple),
-        Field(min_length=1, max_length=10),
+        ListenAddresses, BeforeValidator(_as_tuple, json_schema_input_type=ListenAddress | ListenAddresses)
     ] = (DEFAULT_LISTEN_ADDRESS,)
     """`host:port`, or a list of them; port 0 takes a free one."""
 
@@ -55,7 +67,7 @@ Instances = Annotated[dict[Name, InstanceSettings], Field(max_length=10_000)]
 class Settings(Section):
     """The whole of `reservd.yaml`."""
 
-    modes: Annotated[tuple[Reference, ...], BeforeValidator(_as_tuple), Field(min_length=1, max_length=10_000)]
+    modes: Annotated[References, BeforeValidator(_as_tuple, json_schema_input_type=Reference | References)]
     """Mode files, or patterns of them, relative to this file."""
     defaults: dict[str, Any] = {}
     """`reserve_*` keys that mode files may leave out."""

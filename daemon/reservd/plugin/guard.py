@@ -1,6 +1,7 @@
 """The border to plugins: whatever a plugin does on a call costs that call and nothing else."""
 
 import asyncio
+import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -8,6 +9,7 @@ import structlog
 
 from reservd.errors import CallError, DeliveryError, FailureReason
 from reservd.plugin.interfaces import Plugin
+from reservd.plugin.redact import Redactor
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -20,7 +22,8 @@ class GuardedPlugin:
     """One plugin instance, opened on first use, called under a deadline, closed once.
 
     A call that raises, hangs, ignores its cancellation or ends the interpreter becomes a
-    `CallError`. A call that will not end is left behind, and no second one is started beside it.
+    `CallError`, with no secret of the plugin's options in its text. A call that will not end is
+    left behind, and no second one is started beside it.
     """
 
     def __init__(self, plugin: Plugin[Any]) -> None:
@@ -29,7 +32,9 @@ class GuardedPlugin:
         self.timeout_seconds = float(getattr(plugin.config, "timeout", DEFAULT_TIMEOUT_SECONDS))
         self._opened = False
         self._opening = asyncio.Lock()
-        self._broke: type[BaseException] | None = None
+        self._redact = Redactor(plugin.config)
+        self._breaking: set[str] = set()
+        self._told: set[type[BaseException]] = set()
         self._left_behind: dict[str, asyncio.Task[Any]] = {}
 
     async def call(self, method: Callable[[], Coroutine[Any, Any, T]], key: str = "") -> T:
@@ -43,7 +48,7 @@ class GuardedPlugin:
             CallError: Anything else that happens, with its reason.
         """
         before = self._left_behind.get(key)
-        if before is not None and not before.done():
+        if before is not None and not before.done() and not (await asyncio.wait({before}, timeout=_GRACE_SECONDS))[0]:
             raise CallError(FailureReason.TIMEOUT, "the call before this one has still not ended")
         return await self._run(self._opened_call(method), key, self.timeout_seconds)
 
@@ -65,15 +70,14 @@ class GuardedPlugin:
         return await method()
 
     async def _run(self, work: Coroutine[Any, Any, T], key: str, timeout_seconds: float) -> T:
-        task = asyncio.ensure_future(self._survive(work))
+        task = asyncio.ensure_future(self._survive(work, key))
         try:
             done, _ = await asyncio.wait({task}, timeout=timeout_seconds)
         except asyncio.CancelledError:
-            task.cancel()
+            self._leave_behind(key, task)
             raise
         if not done:
-            task.cancel()
-            self._left_behind[key] = task
+            self._leave_behind(key, task)
             raise CallError(FailureReason.TIMEOUT, f"no answer within {timeout_seconds:g} s")
         if task.cancelled():
             raise CallError(FailureReason.INTERNAL, "the plugin cancelled its own call")
@@ -82,24 +86,37 @@ class GuardedPlugin:
             raise outcome
         return outcome
 
-    async def _survive(self, work: Coroutine[Any, Any, T]) -> T | CallError:
+    def _leave_behind(self, key: str, task: asyncio.Task[Any]) -> None:
+        task.cancel()
+        self._left_behind[key] = task
+
+    async def _survive(self, work: Coroutine[Any, Any, T], key: str) -> T | CallError:
         """Return the failure instead of raising it, so that a task left behind has nothing to report."""
         try:
-            result = await work
+            result: T | CallError = await work
         except asyncio.CancelledError:
             raise
         except CallError as error:
-            return error
+            error.detail = self._redact(error.detail)
+            error.args = (str(CallError(error.reason, error.detail)),)
+            result = error
         except TimeoutError:
-            return CallError(FailureReason.TIMEOUT, "the plugin gave up waiting")
-        except (Exception, SystemExit, KeyboardInterrupt) as error:  # the border: see the class
-            if type(error) is not self._broke:
-                # Once: a plugin that breaks on every call would repeat its traceback every cycle.
-                self._broke = type(error)
-                log.exception("plugin.broke", plugin=self.name, error=type(error).__name__)
+            result = CallError(FailureReason.TIMEOUT, "the plugin gave up waiting")
+        except BaseException as error:  # noqa: BLE001  # the border: see the class
+            self._tell(error, key)
             return CallError(FailureReason.INTERNAL, type(error).__name__)
-        self._broke = None
+        self._breaking.discard(key)
+        if not self._breaking:
+            self._told.clear()
         return result
+
+    def _tell(self, error: BaseException, key: str) -> None:
+        """Log a traceback, once until the plugin is well again: it would repeat every cycle, and for every mode."""
+        self._breaking.add(key)
+        if type(error) not in self._told:
+            self._told.add(type(error))
+            text = self._redact("".join(traceback.format_exception(error)).rstrip())
+            log.error("plugin.broke", plugin=self.name, error=type(error).__name__, exception=text)
 
 
 def retryable(error: CallError) -> bool:

@@ -62,7 +62,7 @@ class PluginHost:
         """
         classes = self.load(name)
         if kind not in classes:
-            has = ", ".join(sorted(classes)) or "nothing"
+            has = ", ".join(sorted(classes))
             raise PluginError(f"plugin '{name}' has no {kind} (it has {has})")
         return classes[kind]
 
@@ -104,24 +104,34 @@ class PluginHost:
             module = entry.load()
         except ModuleNotFoundError as error:
             raise PluginError(_missing_package(entry, error)) from error
-        except Exception as error:
-            raise PluginError(f"plugin '{name}' cannot be imported: {type(error).__name__}: {error}") from error
+        except (Exception, SystemExit) as error:
+            raise PluginError(f"plugin '{name}' cannot be imported: {_one_line(error)}") from error
         try:
             self._pluggy.register(module, name)
             self._pluggy.check_pending()
-            return {kind: cls for kind in KINDS for cls in self._registered(name, kind)}
+            return self._classes(name)
         except PluginError:
             self._pluggy.unregister(name=name)
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if self._pluggy.has_plugin(name):
                 self._pluggy.unregister(name=name)
-            raise PluginError(f"plugin '{name}' cannot be registered: {type(error).__name__}: {error}") from error
+            raise PluginError(f"plugin '{name}' cannot be registered: {_one_line(error)}") from error
+
+    def _classes(self, name: str) -> dict[str, type[Plugin[Any]]]:
+        classes = {kind: cls for kind in KINDS for cls in self._registered(name, kind)}
+        if not classes:
+            raise PluginError(f"plugin '{name}' registers nothing: its hooks must bear @hookimpl and return classes")
+        return classes
 
     def _registered(self, name: str, kind: str) -> list[type[Plugin[Any]]]:
         others = [plugin for known, plugin in self._pluggy.list_name_plugin() if known != name]
-        answers = self._pluggy.subset_hook_caller(f"reservd_register_{kind}", others)()
-        classes = [cls for answer in answers for cls in answer]
+        hook = f"reservd_register_{kind}"
+        classes: list[type[Plugin[Any]]] = []
+        for answer in self._pluggy.subset_hook_caller(hook, others)():
+            if not isinstance(answer, list | tuple):
+                raise PluginError(f"plugin '{name}': {hook}() must return a list of classes, got {answer!r:.80}")
+            classes += answer
         for cls in classes:
             _check_class(name, kind, cls)
         if len(classes) > 1:
@@ -146,13 +156,20 @@ def _check_class(name: str, kind: str, cls: object) -> None:
         raise PluginError(f"plugin '{name}': {cls.__name__} must implement {lacking}")
 
 
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+
+
 def _describe(distribution: Distribution | None) -> str:
     return f"{distribution.name} {distribution.version}" if distribution is not None else "unknown"
 
 
 def _missing_package(entry: EntryPoint, error: ModuleNotFoundError) -> str:
     """Return the line that says what to install, from the extra that bears the plugin's name."""
-    marker = re.compile(rf"extra == ['\"]{re.escape(entry.name)}['\"]")
+    if error.name is not None and error.name.partition(".")[0] == entry.module.partition(".")[0]:
+        return f"plugin '{entry.name}' cannot be imported: its module '{error.name}' is missing"
+    extra = re.sub("[-_.]", "[-_.]", entry.name)  # build backends write foo_bar as foo-bar
+    marker = re.compile(rf"extra == ['\"]{extra}['\"]")
     needed = [
         match[0]
         for requirement in (entry.dist.requires or [] if entry.dist is not None else [])

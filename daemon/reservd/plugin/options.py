@@ -7,10 +7,10 @@ relative path is looked up in `$CREDENTIALS_DIRECTORY` first, then beside the co
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, LiteralString, Union, get_args, get_origin
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -19,34 +19,52 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     SecretStr,
     ValidationInfo,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, PydanticCustomError
 
 _MAX_SECRET_BYTES = 64 * 1024
+_TWIN = "A file that holds {}; a relative path is looked up in $CREDENTIALS_DIRECTORY first."
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class _Unreadable:
+    """Stands for a secret that could not be read until its field says so: then every other error is said too."""
+
+    def __init__(self, kind: LiteralString, rule: LiteralString, **context: str) -> None:
+        self.problem = PydanticCustomError(kind, rule, context)
 
 
 def _expand(value: object, info: ValidationInfo) -> object:
     """Replace each `${NAME}` of a text by the environment variable."""
+    if isinstance(value, _Unreadable):
+        raise value.problem
     if not isinstance(value, str):
         return value
     environ: Mapping[str, str] = (info.context or {}).get("environ", os.environ)
 
     def replaced(match: re.Match[str]) -> str:
         name = match[1]
-        if name not in environ:
-            raise PydanticCustomError("variable_unset", "environment variable {name} must be set", {"name": name})
+        if name not in environ or not environ[name]:
+            rule = "environment variable {name} must be set, and not empty"
+            raise PydanticCustomError("variable_unset", rule, {"name": name})
         return environ[name]
 
     return _VARIABLE.sub(replaced, value)
 
 
 def _http_url(secret: SecretStr) -> SecretStr:
-    parts = urlsplit(secret.get_secret_value())
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    url = secret.get_secret_value()
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # whose text may hold the URL
+        fits = False
+    if not fits or any(character.isspace() for character in url):
         raise PydanticCustomError("http_url", "must be an http:// or https:// URL with a host")
     return secret
 
@@ -57,7 +75,14 @@ Secret = Annotated[SecretStr, BeforeValidator(_expand)]
 Url = Annotated[SecretStr, BeforeValidator(_expand), AfterValidator(_http_url)]
 """An HTTP URL. Treated as a secret, because people put keys and passwords into URLs."""
 
-Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+def _refuse_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "must be a number")
+    return value
+
+
+Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False), BeforeValidator(_refuse_bool)]
 """A duration, above 0 and at most an hour."""
 
 
@@ -86,14 +111,31 @@ class PluginConfig(BaseModel):
         values = dict(values)
         for name, field in cls.model_fields.items():
             twin = f"{name}_file"
-            if twin not in values or not _has_file_twin(field.annotation):
+            if twin not in values or not has_file_twin(field):
                 continue
+            file = values.pop(twin)
             if name in values:
-                raise PydanticCustomError(
-                    "secret_twice", "{name} and {twin} must not be given both", {"name": name, "twin": twin}
-                )
-            values[name] = _read_secret(str(values.pop(twin)), twin, info.context or {})
+                values[name] = _Unreadable("secret_twice", "must not be given as well as {twin}", twin=twin)
+            else:
+                values[name] = _read_secret(file, info.context or {})
         return values
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Return the schema with the `_file` twin of each secret, one of the two to be given."""
+        schema = handler(core_schema)
+        model = handler.resolve_ref_schema(schema)
+        required: list[str] = model.get("required", [])
+        for name, field in cls.model_fields.items():
+            if not has_file_twin(field):
+                continue
+            twin = f"{name}_file"
+            model["properties"][twin] = {"type": "string", "minLength": 1, "description": _TWIN.format(name)}
+            either = {"required": [name]}, {"required": [twin]}
+            rule = {"oneOf": list(either)} if name in required else {"not": {"allOf": list(either)}}
+            model.setdefault("allOf", []).append(rule)
+        model["required"] = [name for name in required if f"{name}_file" not in model["properties"]]
+        return schema
 
 
 class SourceConfig(PluginConfig):
@@ -108,34 +150,32 @@ def is_secret(annotation: Any) -> bool:
     return annotation is SecretStr or any(is_secret(part) for part in get_args(annotation))
 
 
-def _has_file_twin(annotation: Any) -> bool:
-    if get_origin(annotation) in {Annotated, Union, UnionType}:
-        return any(_has_file_twin(part) for part in get_args(annotation))
-    return annotation is SecretStr
+def has_file_twin(field: FieldInfo) -> bool:
+    """Whether the option is a `Secret` or a `Url`, and so may be given as `<name>_file` instead."""
+    if get_origin(field.annotation) in {Union, UnionType}:
+        return any(_is_expanded(getattr(part, "__metadata__", ())) for part in get_args(field.annotation))
+    return field.annotation is SecretStr and _is_expanded(field.metadata)
 
 
-def _read_secret(name: str, option: str, context: Mapping[str, Any]) -> str:
+def _is_expanded(metadata: Iterable[object]) -> bool:
+    return any(isinstance(each, BeforeValidator) and each.func is _expand for each in metadata)
+
+
+def _read_secret(name: object, context: Mapping[str, Any]) -> str | _Unreadable:
+    if not isinstance(name, str) or not name:
+        return _Unreadable("secret_file", "must name a file")
     environ: Mapping[str, str] = context.get("environ", os.environ)
-    path = Path(name)
-    if not path.is_absolute():
-        credentials = Path(environ["CREDENTIALS_DIRECTORY"]) / path if "CREDENTIALS_DIRECTORY" in environ else None
-        beside = context.get("directory", Path()) / path
-        path = credentials if credentials is not None and credentials.exists() else beside
+    places = [Path(folder) for folder in (environ.get("CREDENTIALS_DIRECTORY"),) if folder]
+    places.append(context.get("directory", Path()))
+    path = next((place / name for place in places if os.path.lexists(place / name)), places[-1] / name)
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_SECRET_BYTES + 1)
         text = content.decode().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise PydanticCustomError(
-            "secret_file",
-            "{option} must name a readable file: {path}: {why}",
-            {"option": option, "path": str(path), "why": why},
-        ) from None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
+        return _Unreadable("secret_file", "must name a readable file, got {path}: {why}", path=str(path), why=why)
     if not text or len(content) > _MAX_SECRET_BYTES:
-        raise PydanticCustomError(
-            "secret_file",
-            "{option} must name a file with 1 to 65536 bytes: {path}",
-            {"option": option, "path": str(path)},
-        )
+        rule = "must name a file with 1 to 65,536 bytes of text, got {path}"
+        return _Unreadable("secret_file", rule, path=str(path))
     return text

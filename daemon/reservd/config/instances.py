@@ -1,0 +1,85 @@
+"""Builds the plugin instances that `reservd.yaml` names."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from reservd.config.document import Document
+from reservd.config.problems import Problems, explain
+from reservd.config.settings import InstanceSettings, Settings
+from reservd.errors import PluginError
+from reservd.plugin.host import KINDS, PluginHost
+from reservd.plugin.interfaces import BalanceSource, Plugin
+from reservd.plugin.redact import Redactor
+from reservd.reserve.readings import Account
+
+Instances = dict[str, dict[str, Plugin[Any]]]
+"""By kind and name."""
+
+
+def build_instances(
+    settings: Settings, main: Document, host: PluginHost, environ: Mapping[str, str], problems: Problems
+) -> Instances:
+    """Return the instances that can be built. No I/O but reading the files of their secrets.
+
+    Args:
+        settings: What is configured.
+        main: Where it is.
+        host: Where plugins come from.
+        environ: For `${VAR}` and `$CREDENTIALS_DIRECTORY`.
+        problems: Takes what is wrong with the others.
+    """
+    builder = _Builder(main, host, environ, problems)
+    return {kind: builder.build_all(kind, getattr(settings, kind)) for kind in KINDS}
+
+
+class _Builder:
+    def __init__(self, main: Document, host: PluginHost, environ: Mapping[str, str], problems: Problems) -> None:
+        self._main = main
+        self._host = host
+        self._context = {"directory": main.path.parent, "environ": environ}
+        self._problems = problems
+
+    def build_all(self, kind: str, configured: Mapping[str, InstanceSettings]) -> dict[str, Plugin[Any]]:
+        built = {name: self._build(kind, name, instance) for name, instance in configured.items()}
+        return {name: plugin for name, plugin in built.items() if plugin is not None}
+
+    def _build(self, kind: str, name: str, instance: InstanceSettings) -> Plugin[Any] | None:
+        try:
+            cls = self._host.plugin_class(kind, instance.plugin)
+        except PluginError as error:
+            self._problems.at(self._main, (kind, name, "plugin"), str(error))
+            return None
+        options: type[BaseModel] = cls.Config
+        try:
+            config = options.model_validate(instance.options, context=self._context)
+        except ValidationError as error:
+            self._problems += explain(error, options, self._main, (kind, name, "options"))
+            return None
+        try:
+            plugin = cls(name, config)
+            if isinstance(plugin, BalanceSource):
+                _check_accounts(plugin)
+        except Exception as error:  # noqa: BLE001  # the border to plugins
+            text = Redactor(config)(" ".join(f"{type(error).__name__}: {error}".split()))
+            self._problems.at(self._main, (kind, name), f"plugin '{instance.plugin}' broke: {text}")
+            return None
+        return plugin
+
+
+def _check_accounts(source: BalanceSource[Any]) -> None:
+    """Check what references will be looked up in.
+
+    Raises:
+        TypeError: If it is no mapping of accounts.
+        ValueError: If an account bears another name than its key.
+    """
+    accounts: object = source.accounts
+    if not isinstance(accounts, Mapping):
+        raise TypeError(f"accounts must be a mapping, got {type(accounts).__name__}")
+    for name, account in accounts.items():
+        if not isinstance(account, Account):
+            raise TypeError(f"accounts[{name!r}] must be an Account, got {type(account).__name__}")
+        if account.name != name:
+            raise ValueError(f"accounts[{name!r}] must bear its key as name, got {account.name!r}")

@@ -1,0 +1,33 @@
+"""A mode file upon the `defaults` of `reservd.yaml`."""
+
+from typing import Any
+
+from reservd.config.document import Document, Loc
+
+
+class ModeDocument:
+    """A mode file, and what it leaves out and takes from the main file's `defaults`.
+
+    Attributes:
+        values: Both together.
+    """
+
+    def __init__(self, document: Document, main: Document, defaults: dict[str, Any]) -> None:
+        self._document = document
+        self._main = main
+        self._defaults = defaults
+        self.values: dict[str, Any] = {**defaults, **document.values}
+
+    def where(self, loc: Loc = (), *, key: bool = False) -> str:
+        """Return `file:line:column` of a value, or of its key, in the file that says it."""
+        if self.inherits(loc):
+            return self._main.where(("defaults", *loc), key=key)
+        return self._document.where(loc, key=key)
+
+    def has(self, loc: Loc) -> bool:
+        """Whether the mode file says something there."""
+        return self._document.has(loc)
+
+    def inherits(self, loc: Loc) -> bool:
+        """Whether `defaults` say it and the mode file does not."""
+        return loc[:1] != () and loc[0] in self._defaults and not self._document.has(loc[:1])

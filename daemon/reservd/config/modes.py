@@ -1,0 +1,138 @@
+"""Reads the mode files and checks what they name against what there is."""
+
+import glob
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from reservd.config.accounts import AccountKey, find_shared, resolve_holdings
+from reservd.config.document import Document, Loc, read_document
+from reservd.config.instances import Instances
+from reservd.config.layers import ModeDocument
+from reservd.config.mode import OWN_KEYS, PREFIX, ModeConfig
+from reservd.config.problems import Problems, explain
+from reservd.config.settings import Settings
+from reservd.config.wording import closest, nearest, show
+from reservd.errors import ConfigError
+from reservd.plugin.host import KINDS
+from reservd.plugin.interfaces import BalanceSource
+
+_REFERENCES = {
+    "reserve_balance_sources": ("balance_sources", "a balance source", True),
+    "reserve_equity_source": ("equity_sources", "an equity source", True),
+    "reserve_event_sinks": ("event_sinks", "an event sink", False),
+    "reserve_replenisher": ("replenishers", "a replenisher", False),
+}
+"""Where what a key names is configured, what it is, and whether a mode must name one."""
+
+
+@dataclass(frozen=True)
+class ModeFile:
+    """A mode, and where it says what it says."""
+
+    document: ModeDocument
+    config: ModeConfig
+
+
+class ModeLoader:
+    """Reads mode files.
+
+    Args:
+        main: `reservd.yaml`.
+        defaults: What mode files may leave out.
+        instances: What could be built.
+        problems: Takes all that is wrong.
+    """
+
+    def __init__(self, main: Document, defaults: Mapping[str, Any], instances: Instances, problems: Problems) -> None:
+        self._main = main
+        self._defaults = dict(defaults)
+        self._problems = problems
+        self._sources = {
+            name: source for name, source in instances["balance_sources"].items() if isinstance(source, BalanceSource)
+        }
+        # Under a misspelt key there may be just what a mode names.
+        absent: dict[str, Any] | None = {} if main.values.keys() <= Settings.model_fields.keys() else None
+        self._configured = {kind: main.values.get(kind, absent) for kind in KINDS}
+        self._modes: dict[str, ModeFile] = {}
+
+    def load(self, patterns: Iterable[str]) -> dict[str, ModeFile]:
+        """Return the modes that hold, by name.
+
+        Args:
+            patterns: Mode files or patterns of them, relative to the main file.
+        """
+        for path in self._find(patterns):
+            self._read(path)
+        self._check_accounts()
+        return self._modes
+
+    def _find(self, patterns: Iterable[str]) -> Iterable[Path]:
+        folder = self._main.path.parent
+        found: dict[Path, None] = {}
+        for index, pattern in enumerate(patterns):
+            names = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207  # absolute patterns too
+            matches = [path for path in map(folder.joinpath, sorted(names)) if path != self._main.path]
+            if not matches:
+                loc: Loc = ("modes", index) if self._main.has(("modes", index)) else ("modes",)
+                self._problems.at(self._main, loc, f"must match a mode file, got {show(pattern)}")
+            found.update(dict.fromkeys(matches))
+        return found
+
+    def _read(self, path: Path) -> None:
+        try:
+            document = read_document(path, OWN_KEYS, PREFIX)
+        except ConfigError as error:
+            self._problems += error.problems
+            return
+        self._problems += document.problems
+        layered = ModeDocument(document, self._main, self._defaults)
+        self._check_references(layered)
+        try:
+            config = ModeConfig.model_validate(layered.values)
+        except ValidationError as error:
+            self._problems += explain(error, ModeConfig, layered)
+            return
+        if config.mode in self._modes:
+            first = self._modes[config.mode].document.where(("mode",))
+            self._problems.at(layered, ("mode",), f"must be unique, is at {first} already, got {show(config.mode)}")
+            return
+        self._modes[config.mode] = ModeFile(layered, config)
+
+    def _check_references(self, document: ModeDocument) -> None:
+        """Check that what the mode names is there, also when the rest of the file is wrong."""
+        misspelt = {closest(key, ModeConfig.model_fields) for key in document.values.keys() - ModeConfig.model_fields}
+        for key, (kind, what, required) in _REFERENCES.items():
+            value = document.values.get(key)
+            if required and value in (None, []) and key not in misspelt:
+                self._problems.at(document, (key,), f"must name {what}")
+            places: list[tuple[Loc, Any]] = (
+                [((key, index), each) for index, each in enumerate(value)] if isinstance(value, list) else []
+            )
+            for loc, reference in places or [((key,), value)]:
+                if not isinstance(reference, str) or not reference:
+                    continue
+                name = reference.partition("/")[0] if kind == "balance_sources" else reference
+                if self._lacks(kind, name):
+                    hint = nearest(name, self._configured[kind] or ())
+                    self._problems.at(document, loc, f"must name {what}, got {show(name)}{hint}")
+
+    def _lacks(self, kind: str, name: str) -> bool:
+        """Whether no instance of that name is configured, not even a broken one."""
+        known = self._configured[kind]
+        return isinstance(known, dict) and name not in known
+
+    def _check_accounts(self) -> None:
+        """Check that each mode's accounts exist and that no two count the same money."""
+        owners: dict[AccountKey, tuple[str, str]] = {}
+        for name, file in self._modes.items():
+            holdings, problems = resolve_holdings(file.config, self._sources)
+            for index, message in problems:
+                source = file.config.reserve_balance_sources[index].partition("/")[0]
+                if source in self._sources:  # else it is broken or not there, which was said already
+                    self._problems.at(file.document, ("reserve_balance_sources", index), message)
+            for message in find_shared(holdings, name, owners):
+                self._problems.at(file.document, ("reserve_balance_sources",), message)

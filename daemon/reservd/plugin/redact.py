@@ -1,0 +1,52 @@
+"""Takes secrets out of what plugins say: an exception's text often holds the URL that was asked."""
+
+import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, SecretStr
+
+_MIN_LENGTH = 4
+"""Less is no secret, and would be found everywhere."""
+_HIDDEN = "**********"
+
+
+class Redactor:
+    """Hides the secrets of one plugin instance wherever they appear."""
+
+    def __init__(self, config: object) -> None:
+        """Prepare.
+
+        Args:
+            config: The instance's options. Everything of type `Secret` or `Url` in them is a secret,
+                and so is each part of a URL but its scheme and host.
+        """
+        found = {part for secret in _secrets(config) for part in _parts(secret) if len(part) >= _MIN_LENGTH}
+        longest_first = sorted(found, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if found else None
+
+    def __call__(self, text: str) -> str:
+        """Return the text with every secret in it replaced by asterisks."""
+        return self._pattern.sub(_HIDDEN, text) if self._pattern is not None else text
+
+
+def _secrets(value: object) -> Iterator[str]:
+    match value:
+        case SecretStr():
+            yield value.get_secret_value()
+        case BaseModel():
+            for name in type(value).model_fields:
+                yield from _secrets(getattr(value, name))
+        case Mapping():
+            for part in value.values():
+                yield from _secrets(part)
+        case list() | tuple() | set() | frozenset():
+            for part in value:
+                yield from _secrets(part)
+
+
+def _parts(secret: str) -> Iterator[str]:
+    yield secret
+    if "://" in secret:
+        url = urlsplit(secret)
+        yield from (part for part in (url.username, url.password, url.path, url.query) if part)

@@ -1,0 +1,224 @@
+"""Mode files: found, completed by defaults, and never counting the same money twice."""
+
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reservd.config.load import load_config
+from reservd.config.mode import own_keys
+
+SECOND = """\
+mode: second
+share_class: USDT
+reserve_ratio: 0.05
+reserve_balance_sources: [other]
+reserve_equity_source: nav
+"""
+ADDRESS = "0xdAC17F958D2ee523a2206206994597C13D831ec7"
+CHAIN = (
+    "{{plugin: evm, options: {{rpc_url: 'http://127.0.0.1:1', chain_id: 1,"
+    " assets: {{USDT: {{token: '0x70997970C51812dc3A010C7d01b50e0d17dc79C8'}}, ETH: {{native: true}}}},"
+    " accounts: {accounts}}}}}"
+)
+
+
+def test_sample_of_the_requirements_loads_as_it_is(folder: Any) -> None:
+    """With its thresholds 0.5 and 0.2, which leave a silent zone below the target."""
+    folder.write(
+        "modes/a.yaml",
+        'mode: "pure_lending"\nshare_class: USDT\nasset: USDT\nlending: {protocol: aave}\n'
+        "# Reserve management\n"
+        "reserve_ratio: 0.05  # 5% of total equity\n"
+        'reserve_currency: "USDT"  # Same as share_class\n'
+        "reserve_monitoring_interval: 30  # seconds\n"
+        "reserve_low_threshold: 0.5  # 50% of target reserve\n"
+        "reserve_critical_threshold: 0.2  # 20% of target reserve\n"
+        "reserve_balance_sources: [vault]\nreserve_equity_source: nav\nreserve_event_sinks: [ops]\n",
+    )
+    config = folder.load()
+    mode = config.modes["pure_lending"]
+    assert (mode.policy.low_threshold, mode.policy.critical_threshold) == (Decimal("0.5"), Decimal("0.2"))
+    assert (mode.policy.ratio, mode.interval_seconds) == (Decimal("0.05"), 30)
+    (warning,) = config.warnings
+    assert warning == (
+        f"{folder.path}/modes/a.yaml:9:24: reserve_low_threshold: "
+        "a reserve between 0.5 and 1 of its target is not called low"
+    )
+
+
+def test_policy_has_the_documented_defaults(folder: Any) -> None:
+    mode = folder.load().modes["pure_lending"]
+    assert (mode.policy.low_threshold, mode.policy.critical_threshold) == (Decimal("1.0"), Decimal("0.5"))
+    assert (mode.policy.recovery_margin, mode.policy.confirmations) == (Decimal("0.02"), 1)
+    assert (mode.policy.max_jump, mode.policy.repeat_interval) == (Decimal("0.5"), timedelta(seconds=300))
+    assert mode.policy.max_staleness == timedelta(seconds=120)
+    assert mode.refill.level == Decimal("1.1")
+    assert mode.reserve_assets == {"USDT"}
+
+
+def test_staleness_is_three_intervals_when_they_are_long(folder: Any) -> None:
+    folder.mode(more="reserve_monitoring_interval: 60\n")
+    assert folder.load().modes["pure_lending"].policy.max_staleness == timedelta(seconds=180)
+
+
+def test_defaults_give_what_a_mode_file_leaves_out(folder: Any) -> None:
+    folder.main(more="defaults: {reserve_ratio: 0.1, reserve_confirmations: 3}\n")
+    folder.mode("reserve_ratio: 0.05\n", "reserve_confirmations: 2\n")
+    mode = folder.load().modes["pure_lending"]
+    assert (mode.reserve_ratio, mode.reserve_confirmations) == (Decimal("0.1"), 2)
+
+
+@pytest.mark.parametrize(
+    ("default", "line"),
+    [
+        ("reserve_max_jump: 0", "reservd.yaml:8:30: reserve_max_jump: must be above 0, got 0"),
+        (
+            "reserve_replenisher: x",
+            "reservd.yaml:8:33: reserve_replenisher: must name a replenisher, got 'x'",
+        ),
+        (
+            "reserve_low_threshold: 0.5",
+            (
+                "reservd.yaml:8:35: reserve_critical_threshold: "
+                "must be below reserve_low_threshold (0.5), got 0.5 by default"
+            ),
+        ),
+    ],
+)
+def test_defaults_are_located_when_they_are_wrong(folder: Any, default: str, line: str) -> None:
+    """Once, however many modes take them."""
+    folder.main(
+        "balance_sources:",
+        "balance_sources:\n  other: {plugin: static, options: {balances: [{asset: USDT, amount: 1}]}}",
+        more=f"defaults: {{{default}}}\n",
+    )
+    folder.write("modes/b.yaml", SECOND)
+    assert folder.problems() == [line.replace(":8:", ":9:")]
+
+
+def test_mode_file_is_located_when_it_contradicts_a_default(folder: Any) -> None:
+    folder.main(more="defaults: {reserve_critical_threshold: 0.6}\n")
+    folder.mode(more="reserve_low_threshold: 0.5\n")
+    assert folder.problems() == [
+        (
+            "modes/a.yaml:7:24: reserve_critical_threshold: "
+            "must be below reserve_low_threshold (0.5), got 0.6 from defaults"
+        )
+    ]
+
+
+def test_modes_are_found_by_patterns(folder: Any) -> None:
+    text = (folder.path / "modes/a.yaml").read_text()
+    extra = "  other: {plugin: static, options: {balances: [{asset: USDT, amount: 1}]}}\n"
+    folder.write("deep/er/b.yaml", text.replace("pure_lending", "b").replace("[vault]", "[other]"))
+    folder.main(
+        "modes/*.yaml\nbalance_sources:\n",
+        f"['modes/?.yaml', deep/**/*.yaml, ./modes/a.yaml]\nbalance_sources:\n{extra}",
+    )
+    assert list(folder.load().modes) == ["pure_lending", "b"], "a file that two patterns match is read once"
+
+
+def test_modes_are_found_when_the_pattern_is_absolute(folder: Any) -> None:
+    folder.main("modes/*.yaml", f"{folder.path}/modes/*.yaml")
+    assert list(folder.load().modes) == ["pure_lending"]
+
+
+def test_modes_are_found_when_the_folder_has_brackets_in_its_name(folder: Any) -> None:
+    """Only the pattern is a pattern, not where the main file lies."""
+    moved = folder.path.with_name(f"{folder.path.name} [x]")
+    folder.path.rename(moved)
+    assert list(load_config(moved / "reservd.yaml", environ={}).modes) == ["pure_lending"]
+
+
+def test_main_file_is_no_mode_when_a_pattern_matches_it(folder: Any) -> None:
+    (folder.path / "modes/a.yaml").rename(folder.path / "a.yaml")
+    folder.main("modes/*.yaml", "'*.yaml'")
+    assert list(folder.load().modes) == ["pure_lending"]
+
+
+def test_keys_of_the_strategy_are_ignored(folder: Any) -> None:
+    folder.mode(more="leverage: 3\nmax_drawdown: .nan\nhedge: !engine.Hedge {}\n<<: {venue: x}\n")
+    assert list(folder.load().modes) == ["pure_lending"]
+
+
+def test_own_keys_are_those_of_reservd() -> None:
+    values = {"mode": "a", "asset": "ETH", "share_class": "ETH", "reserve_x": 1, "leverage": 3, "reserved": 1}
+    assert set(own_keys(values)) == {"mode", "asset", "share_class", "reserve_x"}
+
+
+def test_instances_are_warned_of_when_no_mode_names_them(folder: Any) -> None:
+    folder.main("  ops: {plugin: log}", "  ops: {plugin: log}\n  spare: {plugin: log}")
+    (warning,) = folder.load().warnings
+    assert warning == f"{folder.path}/reservd.yaml:8:3: event_sinks.spare: no mode names it"
+
+
+def test_account_is_refused_when_two_modes_count_it(folder: Any) -> None:
+    folder.write("modes/b.yaml", SECOND.replace("[other]", "[vault]"))
+    assert folder.problems() == [
+        (
+            "modes/b.yaml:4:26: reserve_balance_sources: must not share an account: USDT of vault main (vault/main) "
+            "is counted by pure_lending (vault/main)"
+        )
+    ]
+
+
+def test_account_is_refused_when_two_sources_name_it(folder: Any) -> None:
+    """The same venue and address are the same money, whatever the source and the spelling."""
+    extra = (
+        f"  chain: {CHAIN.format(accounts='{hot: ' + ADDRESS + '}')}\n"
+        f"  other: {CHAIN.format(accounts='{warm: ' + ADDRESS.lower() + '}')}\n"
+    )
+    folder.main("balance_sources:\n", f"balance_sources:\n{extra}")
+    folder.mode("[vault]", "[vault, chain]")
+    folder.write("modes/b.yaml", SECOND)
+    assert folder.problems() == [
+        (
+            "modes/b.yaml:4:26: reserve_balance_sources: must not share an account: "
+            f"USDT of eip155:1 {ADDRESS.lower()} (other/warm) is counted by pure_lending (chain/hot)"
+        )
+    ]
+
+
+def test_account_is_refused_when_one_mode_counts_it_under_two_names(folder: Any) -> None:
+    both = "{hot: {address: '" + ADDRESS + "', assets: [USDT]}}"
+    extra = f"  chain: {CHAIN.format(accounts=both)}\n  other: {CHAIN.format(accounts=both)}\n"
+    folder.main("balance_sources:\n", f"balance_sources:\n{extra}")
+    folder.mode("[vault]", "[vault, chain, other/hot]")
+    assert folder.problems() == [
+        "modes/a.yaml:4:26: reserve_balance_sources: must not count an account twice: other/hot USDT is chain/hot"
+    ]
+
+
+def test_account_may_serve_two_modes_when_they_count_other_assets(folder: Any) -> None:
+    extra = f"  other: {CHAIN.format(accounts='{warm: ' + ADDRESS + '}')}\n"
+    folder.main("balance_sources:\n", f"balance_sources:\n{extra}")
+    folder.write("modes/b.yaml", SECOND.replace("USDT", "ETH"))
+    folder.mode("[vault]", "[vault, other]")
+    assert set(folder.load().modes) == {"pure_lending", "second"}
+
+
+def test_alias_counts_as_reserve_and_is_shared_like_it(folder: Any) -> None:
+    folder.main("{asset: USDT, amount: 100}", "{asset: USDT, amount: 1}, {asset: USDT.e, amount: 1}")
+    folder.mode(more="reserve_asset_aliases: {USDT.e: USDT}\n")
+    assert folder.load().modes["pure_lending"].reserve_assets == {"USDT", "USDT.e"}
+    folder.write("modes/b.yaml", SECOND.replace("USDT", "USDT.e").replace("[other]", "[vault]"))
+    (problem,) = folder.problems()
+    assert "must not share an account: USDT.e of vault main" in problem
+
+
+def test_sharing_is_located_in_the_defaults_when_they_name_the_account(folder: Any) -> None:
+    folder.main(more="defaults: {reserve_balance_sources: [vault]}\n")
+    folder.write("modes/b.yaml", SECOND.replace("reserve_balance_sources: [other]\n", ""))
+    (problem,) = folder.problems()
+    assert problem.startswith("reservd.yaml:8:37: reserve_balance_sources: must not share an account")
+
+
+def test_configurations_of_the_repository_load() -> None:
+    configs = Path(__file__).parents[3] / "configs"
+    urls = dict.fromkeys(("ETHEREUM_RPC_URL", "OPS_WEBHOOK_URL"), "http://127.0.0.1:1/")
+    secrets = dict.fromkeys(("OPS_WEBHOOK_SECRET", "STRATEGY_WEBHOOK_SECRET"), f"whsec_{'A' * 43}=")
+    for name in ("demo.yaml", "reservd.yaml"):
+        assert load_config(configs / name, environ=urls | secrets).warnings == ()
