@@ -44,7 +44,7 @@ class Daemon:
             config.replenishers,
         )
         self._page = MetricsPage(self._metrics.take, self._metrics.render)
-        self._refills = ReplenishmentService(config.modes, config.replenishers, [self._metrics])
+        self._refills = ReplenishmentService(config.modes, config.replenishers, [self._metrics, self._page])
         # Metrics first: a snapshot is published before anything slow happens.
         self.manager = ReserveManager(
             config.equity_sources, config.balance_sources, observers=[self._metrics, self._refills, self._page]
@@ -52,7 +52,7 @@ class Daemon:
         self.manager.replenishment = self._refills
         for mode, mode_config in config.modes.items():
             self.manager.set_reserve_config(mode, mode_config)
-        self._sinks = [SinkDelivery(sink, [self._metrics]) for sink in config.event_sinks.values()]
+        self._sinks = [SinkDelivery(sink, [self._metrics, self._page]) for sink in config.event_sinks.values()]
         for sink in self._sinks:
             modes = [mode for mode, each in config.modes.items() if sink.name in each.reserve_event_sinks]
             self.manager.add_reserve_callback(sink, modes, timeout_seconds=None)

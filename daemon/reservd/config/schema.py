@@ -38,7 +38,10 @@ def config_schema(host: PluginHost) -> dict[str, Any]:
         for each in options.values():
             definitions |= each.pop("$defs", {})
         section = schema["properties"][kind]
-        section |= {"patternProperties": {NAME_PATTERN: bool(options) and _instance(options)}, "additionalProperties": False}
+        section |= {
+            "patternProperties": {NAME_PATTERN: bool(options) and _instance(options)},
+            "additionalProperties": False,
+        }
     mode = mode_schema()
     definitions |= mode.get("$defs", {})
     schema["properties"]["defaults"] = {

@@ -18,7 +18,9 @@ log = structlog.get_logger(__name__)
 ReserveCallback = Callable[[ReserveEvent], Awaitable[None] | None]
 
 QUEUE_SIZE = 1000
+"""Events that may wait for one callback, or ten for each mode where there are more than a hundred."""
 TIMEOUT_SECONDS = 60.0
+_CLOSE_SECONDS = 0.5
 
 
 class CallbackQueue:
@@ -35,6 +37,7 @@ class CallbackQueue:
         modes: Iterable[str] | None,
         observers: list[Observer],
         superseded: Callable[[ReserveEvent], bool],
+        modes_watched: Callable[[], int],
         timeout_seconds: float | None = TIMEOUT_SECONDS,
     ) -> None:
         self.callback = callback
@@ -44,17 +47,18 @@ class CallbackQueue:
         self.modes = frozenset(modes) if modes is not None else None
         self._observers = observers
         self._superseded = superseded
+        self._modes_watched = modes_watched
         self._timeout_seconds = timeout_seconds
-        self._queue: asyncio.Queue[ReserveEvent] = asyncio.Queue(QUEUE_SIZE)
+        self._queue: asyncio.Queue[ReserveEvent] = asyncio.Queue()
         self._worker: asyncio.Task[None] | None = None
         call = callback if inspect.isroutine(callback) else getattr(callback, "__call__", callback)  # noqa: B004  # its kind is wanted
-        self._thread = None if inspect.iscoroutinefunction(call) else _CallbackThread(callback)
+        self._thread = None if inspect.iscoroutinefunction(call) else _CallbackThread(self._invoke)
 
     def put(self, event: ReserveEvent) -> None:
         """Queue an event of a mode that this callback hears of. Never waits."""
         if self.modes is not None and event.strategy_mode not in self.modes:
             return
-        if self._queue.full():
+        if self._queue.qsize() >= max(QUEUE_SIZE, 10 * self._modes_watched()):
             log.error("callback.dropped", callback=self.name, mode=event.strategy_mode, id=event.id)
             for observer in self._observers:
                 observer.callback_dropped(self.name)
@@ -69,41 +73,60 @@ class CallbackQueue:
             await self._queue.join()
 
     async def close(self) -> None:
-        """Stop, whatever is still queued."""
-        if self._worker is not None:
-            self._worker.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._worker
+        """Stop, whatever is still queued. One that will not end is left behind."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.cancel()
+            await asyncio.wait({worker}, timeout=_CLOSE_SECONDS)
         if self._thread is not None:
             self._thread.close()
 
     async def _work(self) -> None:
         while True:
             event = await self._queue.get()
-            if self._superseded(event):
-                event = event.model_copy(update={"superseded": True})
             try:
-                await asyncio.wait_for(self._call(event), self._timeout_seconds)
-            except TimeoutError:
-                log.warning("callback.timed_out", callback=self.name, mode=event.strategy_mode, id=event.id)
-            except Exception:  # the border to callbacks
-                log.exception("callback.failed", callback=self.name, mode=event.strategy_mode)
+                await self._hand_over(event)
             finally:
                 self._queue.task_done()
 
+    async def _hand_over(self, event: ReserveEvent) -> None:
+        call = asyncio.ensure_future(self._call(event))
+        try:
+            # Not wait_for: it would wait for one that swallows its cancellation.
+            done, _ = await asyncio.wait({call}, timeout=self._timeout_seconds)
+        except asyncio.CancelledError:
+            call.cancel()
+            raise
+        bound = log.bind(callback=self.name, mode=event.strategy_mode, id=event.id)
+        if not done:
+            call.cancel()
+            bound.error("callback.timed_out")
+        elif call.cancelled():
+            bound.error("callback.failed", error="it cancelled itself")
+        elif (error := call.exception()) is not None:
+            bound.error("callback.failed", exc_info=error)
+
     async def _call(self, event: ReserveEvent) -> None:
-        answer = self.callback(event) if self._thread is None else await self._thread.call(event)
-        if inspect.isawaitable(answer):
-            await answer
+        try:
+            answer = await self._thread.call(event) if self._thread is not None else self._invoke(event)
+            if inspect.isawaitable(answer):
+                await answer
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise RuntimeError(f"the callback raised {type(error).__name__}") from error
+
+    def _invoke(self, event: ReserveEvent) -> Any:
+        # Decided here, at the last moment: a plain function may have been waited for.
+        if self._superseded(event):
+            event = event.model_copy(update={"superseded": True})
+        return self.callback(event)
 
 
 class _CallbackThread:
     """One thread for one plain function. A daemon thread: a function that never returns does not keep the process."""
 
-    def __init__(self, callback: ReserveCallback) -> None:
-        self._callback = callback
-        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+    def __init__(self, invoke: Callable[[ReserveEvent], Any]) -> None:
+        self._invoke = invoke
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] | None = None
 
     async def call(self, event: ReserveEvent) -> Any:
         """Return what the function returns, or raise what it raises."""
@@ -115,24 +138,30 @@ class _CallbackThread:
                 set_it(value)
 
         def work() -> None:
+            if answer.done():
+                return  # it was waited for in vain, while the call before it held the thread
             try:
-                result = self._callback(event)
+                outcome: tuple[Callable[[Any], None], Any] = (answer.set_result, self._invoke(event))
             except Exception as error:  # noqa: BLE001  # handed over to the loop
-                outcome: tuple[Callable[[Any], None], Any] = (answer.set_exception, error)
-            else:
-                outcome = (answer.set_result, result)
+                outcome = (answer.set_exception, error)
+            except BaseException as error:  # noqa: BLE001  # would end the thread, and mean something else to the loop
+                outcome = (answer.set_exception, RuntimeError(f"the callback raised {type(error).__name__}"))
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(settle, *outcome)
 
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="reserve-callback", daemon=True)
-            self._thread.start()
+        if self._calls is None:
+            self._calls = queue.SimpleQueue()
+            threading.Thread(target=_run, args=(self._calls,), name="reserve-callback", daemon=True).start()
         self._calls.put(work)
         return await answer
 
     def close(self) -> None:
-        self._calls.put(None)
+        """End the thread once it is free; the next call starts another."""
+        if self._calls is not None:
+            self._calls.put(None)
+            self._calls = None
 
-    def _run(self) -> None:
-        while (work := self._calls.get()) is not None:
-            work()
+
+def _run(calls: "queue.SimpleQueue[Callable[[], None] | None]") -> None:
+    while (work := calls.get()) is not None:
+        work()

@@ -4,18 +4,25 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from reservd.errors import CallError
+from reservd.errors import CallError, FailureReason
 from reservd.monitor.clock import Clock
-from reservd.monitor.readers import BalanceReader, EquityReader, Table
+from reservd.monitor.readers import BalanceReader, EquityReader, FailedTable, Table
 from reservd.monitor.watch import EquityPlace, ModeWatch, Readings
 from reservd.reserve.readings import Equity
 
 _BATCH = 250
 """Modes checked between two looks at the rest of the event loop."""
 
-Check = Callable[[Sequence[ModeWatch], Readings], Awaitable[object]]
+Check = Callable[[Sequence[ModeWatch], Readings], Awaitable[Sequence[ModeWatch]]]
+
+
+class Sources(NamedTuple):
+    """What reads, by name."""
+
+    balances: Mapping[str, BalanceReader]
+    equities: Mapping[str, EquityReader]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +49,49 @@ class CyclePlan:
 
     async def run(
         self,
-        balance_readers: Mapping[str, BalanceReader],
-        equity_readers: Mapping[str, EquityReader],
+        sources: Sources,
         clock: Clock,
         check: Check,
+        patience_seconds: float | None = None,
     ) -> None:
         """Read every source once and hand each batch of modes to `check` once its sources are there.
 
         Args:
-            balance_readers: By source.
-            equity_readers: By source.
+            sources: What reads.
             clock: Tells when a batch is checked.
-            check: Checks some modes; runs between two batches of other work on the loop.
+            check: Checks some modes and returns those that want a second look. They get it at once,
+                and one only: a flapping source is not asked without end.
+            patience_seconds: How long a mode waits for its sources; until their own deadlines when
+                None. A reading that takes longer goes on, and the next cycle joins it.
         """
         balances: dict[str, asyncio.Future[Table]] = {}
         equities: dict[EquityPlace, asyncio.Future[Equity | CallError]] = {}
         for group in self._groups:
             for source in group.sources - balances.keys():
-                balances[source] = balance_readers[source].read()
+                balances[source] = sources.balances[source].read()
             if group.equity not in equities:
                 name, key = group.equity
-                equities[group.equity] = equity_readers[name].read(key, self._share_classes[group.equity])
+                equities[group.equity] = sources.equities[name].read(key, self._share_classes[group.equity])
+
+        async def check_group(group: _Group) -> None:
+            mine = {source: balances[source] for source in group.sources}
+            doubtful = await _check_group(group, mine, equities[group.equity], clock, check, patience_seconds)
+            if doubtful:
+                await CyclePlan(doubtful).run(sources, clock, _once(check), patience_seconds)
+
         async with asyncio.TaskGroup() as tasks:
             for group in self._groups:
-                mine = {source: balances[source] for source in group.sources}
-                tasks.create_task(_check_group(group, mine, equities[group.equity], clock, check))
+                tasks.create_task(check_group(group))
+
+
+def _once(check: Check) -> Check:
+    """Return a check after which nothing wants another look."""
+
+    async def check_once(watches: Sequence[ModeWatch], readings: Readings) -> Sequence[ModeWatch]:
+        await check(watches, readings)
+        return ()
+
+    return check_once
 
 
 async def _check_group(
@@ -75,12 +100,17 @@ async def _check_group(
     equity: asyncio.Future[Equity | CallError],
     clock: Clock,
     check: Check,
-) -> None:
+    patience_seconds: float | None,
+) -> list[ModeWatch]:
     waited_for: list[asyncio.Future[Any]] = [*balances.values(), equity]
-    await asyncio.wait(waited_for)
-    tables = {source: reading.result() for source, reading in balances.items()}
+    await asyncio.wait(waited_for, timeout=patience_seconds)
+    late = CallError(FailureReason.TIMEOUT, "no answer yet")
+    tables = {source: reading.result() if reading.done() else FailedTable(late) for source, reading in balances.items()}
+    known = equity.result() if equity.done() else late
+    doubtful: list[ModeWatch] = []
     for start in range(0, len(group.watches), _BATCH):
         now = clock.now()
         horizon = now.wall - group.max_staleness, now.wall + group.max_staleness
-        await check(group.watches[start : start + _BATCH], Readings(tables, equity.result(), now, *horizon))
+        doubtful += await check(group.watches[start : start + _BATCH], Readings(tables, known, now, *horizon))
         await asyncio.sleep(0)
+    return doubtful

@@ -17,7 +17,7 @@ from reservd.errors import ConfigError, ReserveUnknownError
 from reservd.monitor.adapters import as_balance_source, as_equity_sources
 from reservd.monitor.callbacks import TIMEOUT_SECONDS, CallbackQueue, ReserveCallback
 from reservd.monitor.clock import Clock, SystemClock
-from reservd.monitor.cycle import CyclePlan
+from reservd.monitor.cycle import CyclePlan, Sources
 from reservd.monitor.observer import Checked, Observer
 from reservd.monitor.readers import BalanceReader, EquityReader
 from reservd.monitor.schedule import CycleSchedule
@@ -64,10 +64,13 @@ class ReserveManager:
     ) -> None:
         self._observers = list(observers)
         self._sources = {name: as_balance_source(name, venue) for name, venue in venue_interfaces.items()}
-        self._balance_readers = {name: BalanceReader(source, self._observers) for name, source in self._sources.items()}
-        self._equity_readers = {
-            name: EquityReader(source, self._observers) for name, source in as_equity_sources(equity_calculator).items()
-        }
+        self._readers = Sources(
+            {name: BalanceReader(source, self._observers) for name, source in self._sources.items()},
+            {
+                name: EquityReader(source, self._observers)
+                for name, source in as_equity_sources(equity_calculator).items()
+            },
+        )
         self._clock = clock or SystemClock()
         self._watches: dict[str, ModeWatch] = {}
         self._plans: dict[float, CyclePlan] = {}
@@ -109,7 +112,9 @@ class ReserveManager:
             modes: Only events of these modes; all when None.
             timeout_seconds: How long one event may take; None when the callback has its own deadline.
         """
-        queue = CallbackQueue(callback, modes, self._observers, self._superseded, timeout_seconds)
+        queue = CallbackQueue(
+            callback, modes, self._observers, self._superseded, lambda: len(self._watches), timeout_seconds
+        )
         self._callbacks.append(queue)
 
     def set_reserve_config(self, strategy_mode: str, config: Mapping[str, Any] | ModeConfig) -> None:
@@ -131,6 +136,9 @@ class ReserveManager:
         if shared:
             raise ConfigError([f"{strategy_mode}: reserve_balance_sources: {message}" for message in shared])
         self._owners = others
+        before = self._watches.get(strategy_mode)
+        if before is not None:
+            watch.inherit(before)
         self._watches[strategy_mode] = watch
         self.reserve_configs[strategy_mode] = parsed
         self._plans.clear()
@@ -149,12 +157,13 @@ class ReserveManager:
         now = self._clock.now().monotonic
         for mode, watch in self._watches.items():
             if watch.latest is None:
+                # Staleness counts from when watching begins.
                 self._watches[mode] = self._watch(watch.config, now)
         self._plans.clear()
         intervals = {watch.config.interval_seconds for watch in self._watches.values()}
         self._first_cycles = set(intervals)
-        self._schedule.start(sorted(intervals))
         try:
+            self._schedule.start(sorted(intervals))
             await self._stop.wait()
         finally:
             self.running = False
@@ -173,12 +182,12 @@ class ReserveManager:
             for task in late:
                 task.cancel()
         await asyncio.gather(*(callback.close() for callback in self._callbacks))
-        readers = [*self._balance_readers.values(), *self._equity_readers.values()]
+        readers = [*self._readers.balances.values(), *self._readers.equities.values()]
         await asyncio.gather(*(reader.close() for reader in readers))
 
     async def check_all_reserves(self) -> Mapping[str, ReserveSnapshot]:
         """Check every mode once, now, and return what was found."""
-        await self._check(CyclePlan(self._watches.values()))
+        await CyclePlan(self._watches.values()).run(self._readers, self._clock, self._check_batch)
         return {mode: watch.latest for mode, watch in self._watches.items() if watch.latest is not None}
 
     async def calculate_reserve_snapshot(
@@ -197,10 +206,11 @@ class ReserveManager:
         watch = self._watch(parsed)
         found: list[ReserveSnapshot] = []
 
-        async def take(watches: Sequence[ModeWatch], readings: Readings) -> None:
+        async def take(watches: Sequence[ModeWatch], readings: Readings) -> Sequence[ModeWatch]:
             found.extend(one.observe(readings) for one in watches)
+            return ()
 
-        await CyclePlan([watch]).run(self._balance_readers, self._equity_readers, self._clock, take)
+        await CyclePlan([watch]).run(self._readers, self._clock, take)
         return found[0]
 
     async def get_reserve_balance(self, strategy_mode: str) -> Decimal:
@@ -257,8 +267,12 @@ class ReserveManager:
         return await self.replenishment.request(strategy_mode, amount)
 
     def status(self, strategy_mode: str) -> ReserveStatus:
-        """Return the confirmed status; UNKNOWN before anything was confirmed."""
-        return self._watches[strategy_mode].state.confirmed or ReserveStatus.UNKNOWN
+        """Return the confirmed status; UNKNOWN before anything was confirmed, and when nothing was for too long."""
+        watch = self._watches[strategy_mode]
+        age = self._clock.now().monotonic - watch.state.good_at
+        if age > watch.config.policy.max_staleness.total_seconds():
+            return ReserveStatus.UNKNOWN
+        return watch.state.confirmed or ReserveStatus.UNKNOWN
 
     def latest_snapshot(self, strategy_mode: str) -> ReserveSnapshot | None:
         """Return what the last check of a mode found; None before the first."""
@@ -285,14 +299,14 @@ class ReserveManager:
         if not config.reserve_balance_sources:
             lines.append(f"{config.mode}: reserve_balance_sources: must name one of {sorted(self._sources)}")
         equity = config.reserve_equity_source
-        if equity is None and len(self._equity_readers) == 1:
-            equity = next(iter(self._equity_readers))
-        if equity not in self._equity_readers:
-            lines.append(f"{config.mode}: reserve_equity_source: must name one of {sorted(self._equity_readers)}")
+        if equity is None and len(self._readers.equities) == 1:
+            equity = next(iter(self._readers.equities))
+        if equity not in self._readers.equities:
+            lines.append(f"{config.mode}: reserve_equity_source: must name one of {sorted(self._readers.equities)}")
         if lines:
             raise ConfigError(lines)
         assert equity is not None  # noqa: S101  # it is a key of the readers
-        place = (equity, self._equity_readers[equity].key(config.mode, config.share_class))
+        place = (equity, self._readers.equities[equity].key(config.mode, config.share_class))
         return ModeWatch(config, holdings, place, TrackerState(self._clock.now().monotonic if since is None else since))
 
     async def _run_cycle(self, interval: float) -> None:
@@ -301,7 +315,8 @@ class ReserveManager:
         if plan is None:
             members = [watch for watch in self._watches.values() if watch.config.interval_seconds == interval]
             plan = self._plans[interval] = CyclePlan(members)
-        await self._check(plan)
+        # A source that takes longer than an interval must not keep the others waiting: it is joined next time.
+        await plan.run(self._readers, self._clock, self._check_batch, patience_seconds=interval)
         self._first_cycles.discard(interval)
         for observer in self._observers:
             observer.cycle_finished(interval, time.monotonic() - started)
@@ -314,24 +329,13 @@ class ReserveManager:
         for observer in self._observers:
             observer.cycle_overran(interval)
 
-    async def _check(self, plan: CyclePlan) -> None:
-        """Check modes, and look a second time, at once, at those whose reading jumped."""
-        doubtful: list[ModeWatch] = []
-
-        async def check(watches: Sequence[ModeWatch], readings: Readings) -> None:
-            doubtful.extend(await self._check_batch(watches, readings))
-
-        await plan.run(self._balance_readers, self._equity_readers, self._clock, check)
-        if doubtful:
-            # Those that are in doubt still wait for the next cycle: a flapping source is not asked without end.
-            again = CyclePlan(doubtful)
-            await again.run(self._balance_readers, self._equity_readers, self._clock, self._check_batch)
-
     async def _check_batch(self, watches: Sequence[ModeWatch], readings: Readings) -> list[ModeWatch]:
         """Check modes and return those that want a second look."""
         unchanged: list[str] = []
         doubtful: list[ModeWatch] = []
         for watch in watches:
+            if watch.has_seen(readings) or self._watches.get(watch.mode) is not watch:
+                continue
             if watch.is_unchanged(readings):
                 unchanged.append(watch.mode)
                 continue

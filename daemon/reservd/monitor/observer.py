@@ -35,6 +35,9 @@ class Observer:
     def fetched(self, source: str, seconds: float, failure: FailureReason | None) -> None:
         """A source was read in so many seconds, or failed to be."""
 
+    def source_is(self, source: str, *, up: bool) -> None:
+        """After a reading: whether all that a source was last asked for was answered."""
+
     def cycle_finished(self, interval: float, seconds: float) -> None:
         """All modes of an interval were checked."""
 

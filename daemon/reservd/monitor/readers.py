@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -85,6 +86,9 @@ class _Reader:
             else:
                 del self._failing[key]
                 bound.info("source.recovered")
+        for observer in self._observers:
+            # Up only when all that it is asked for is answered: one mode's equity may fail alone.
+            observer.source_is(self.guarded.name, up=not self._failing)
 
 
 class BalanceReader(_Reader):
@@ -103,7 +107,7 @@ class BalanceReader(_Reader):
         return FailedTable(answer) if isinstance(answer, CallError) else answer
 
     async def _fetch(self) -> Table:
-        return tabulate(await self._source.fetch_balances())
+        return tabulate(await self._source.fetch_balances(), self.guarded.redact)
 
 
 class EquityReader(_Reader):
@@ -130,8 +134,12 @@ class EquityReader(_Reader):
         return self._shared(key, lambda: self._counted(key, fetch))
 
 
-def tabulate(reading: object) -> Mapping[Place, Found]:
+def tabulate(reading: object, redact: Callable[[str], str]) -> dict[Place, Found]:
     """Return a reading by account and asset.
+
+    Args:
+        reading: What a source gave.
+        redact: Takes secrets out of what it says of failures.
 
     Raises:
         SourceError: If it is no reading, or says two things of one account and asset.
@@ -147,5 +155,5 @@ def tabulate(reading: object) -> Mapping[Place, Found]:
     for failure in reading.failures:
         if not isinstance(failure, AccountFailure):
             raise SourceError(FailureReason.INVALID_DATA, "a failure is not an AccountFailure")
-        table[failure.account, failure.asset or ""] = failure
+        table[failure.account, failure.asset or ""] = replace(failure, detail=redact(str(failure.detail)))
     return table

@@ -4,7 +4,8 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
@@ -13,8 +14,22 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 log = structlog.get_logger(__name__)
 
+_CLOCK_STEP = timedelta(seconds=5)
 _STUCK_AFTER_SECONDS = 60.0
 _DRAIN_SECONDS = 1.5
+
+
+class _Scheduler(AsyncIOScheduler):  # type: ignore[misc]  # it ships no types
+    """APScheduler goes by the wall's clock; this one is not held up when that is set."""
+
+    def _process_jobs(self) -> Any:
+        # Set back, a job would wait until the clock has caught up; set forward, every run that was
+        # "missed" would be counted one by one.
+        now = datetime.now(UTC)
+        for job in self.get_jobs():
+            if abs(now - job.next_run_time) > job.trigger.interval + _CLOCK_STEP:
+                job.modify(next_run_time=now)
+        return super()._process_jobs()
 
 
 class CycleSchedule:
@@ -23,7 +38,7 @@ class CycleSchedule:
     def __init__(self, run: Callable[[float], Awaitable[None]], overran: Callable[[float], None]) -> None:
         self._run = run
         self._overran = overran
-        self._scheduler: AsyncIOScheduler | None = None
+        self._scheduler: _Scheduler | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._finished_at: dict[float, float] = {}
 
@@ -35,7 +50,7 @@ class CycleSchedule:
 
     def start(self, intervals: Iterable[float]) -> None:
         """Start a job for each interval, the first cycle at once."""
-        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._scheduler = _Scheduler(timezone=UTC)
         self._scheduler.add_listener(self._skipped, EVENT_JOB_MAX_INSTANCES | EVENT_JOB_MISSED)
         for interval in intervals:
             self.add(interval)
@@ -61,20 +76,23 @@ class CycleSchedule:
 
     async def stop(self) -> None:
         """Start nothing more, let what runs come to its end for a short while, then cut it off."""
-        if self._scheduler is None:
+        # At once: a job that was submitted and has not begun must find it gone.
+        scheduler, self._scheduler = self._scheduler, None
+        if scheduler is None:
             return
-        self._scheduler.remove_all_jobs()
+        scheduler.remove_all_jobs()
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=_DRAIN_SECONDS)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         # Its own wait would cancel coroutines: all of ours have ended by now.
-        self._scheduler.shutdown(wait=False)
-        self._scheduler = None
+        scheduler.shutdown(wait=False)
         self._finished_at.clear()
 
     async def _cycle(self, interval: float) -> None:
+        if self._scheduler is None:
+            return
         task = asyncio.create_task(self._guarded(interval))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -85,6 +103,7 @@ class CycleSchedule:
             await self._run(interval)
         except Exception:  # a defect in one cycle must not end the next
             log.exception("cycle.failed", interval=interval)
+            return  # so that a cycle that fails every time is seen as stuck
         self._finished_at[interval] = time.monotonic()
 
     def _skipped(self, event: JobEvent) -> None:
@@ -94,4 +113,4 @@ class CycleSchedule:
 
 
 def _job_id(interval: float) -> str:
-    return f"every {interval:g} s"
+    return f"every {interval!r} s"

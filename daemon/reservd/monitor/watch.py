@@ -44,6 +44,7 @@ class ModeWatch:
         "_amounts",
         "_equity_amount",
         "_latest",
+        "_observed",
         "_places",
         "_policy",
         "_quiet",
@@ -64,12 +65,19 @@ class ModeWatch:
         self.equity = equity
         self._state = state
         self._latest: ReserveSnapshot | None = None
+        self._observed: tuple[Readings, ReserveSnapshot] | None = None
         self._refreshed: Readings | None = None
         self._policy = config.policy
         self._places: tuple[tuple[str, Place], ...] = tuple((h.source, (h.account, h.asset)) for h in holdings)
         self._amounts: list[Decimal] = []
         self._equity_amount: Decimal | None = None
         self._quiet = False
+
+    def inherit(self, before: "ModeWatch") -> None:
+        """Take over the memory of the mode's watch under its last configuration, if it is of the same money."""
+        same = (before.holdings, before.equity, before.config.share_class)
+        if same == (self.holdings, self.equity, self.config.share_class):
+            self._state, self._latest = before.state, before.latest
 
     @property
     def state(self) -> TrackerState:
@@ -132,7 +140,21 @@ class ModeWatch:
         else:
             self._equity_amount = equity.amount
             known = equity
-        return take_snapshot(self._policy, known, balances, missing, now=now.wall)
+        snapshot = take_snapshot(self._policy, known, balances, missing, now=now.wall)
+        self._observed = readings, snapshot
+        return snapshot
+
+    def has_seen(self, readings: Readings) -> bool:
+        """Whether these are the very readings of the last check: two checks may have joined one.
+
+        A reading counts once; it must neither agree with itself nor be two checks in a row.
+        """
+        if self._observed is None:
+            return False
+        last = self._observed[0]
+        return readings.equity is last.equity and all(
+            readings.balances[source] is last.balances[source] for source, _ in self._places
+        )
 
     def advance(self, snapshot: ReserveSnapshot, now: Instant, new_id: Callable[[], str]) -> Step:
         """Take a snapshot into the memory and return what it led to."""
@@ -142,7 +164,9 @@ class ModeWatch:
         self._latest = snapshot
         self._refreshed = None
         self._quiet = (
-            step.conclusive
+            self._observed is not None
+            and snapshot is self._observed[1]
+            and step.conclusive
             and step.state.confirmed is ReserveStatus.ADEQUATE
             and snapshot.bounds is None
             and not step.state.low_streak

@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 DEFAULT_TIMEOUT_SECONDS = 10.0
 _CLOSE_TIMEOUT_SECONDS = 0.5
+_GRACE_SECONDS = 0.05
+_MAX_DETAIL = 300
 
 
 class GuardedPlugin:
@@ -97,9 +99,7 @@ class GuardedPlugin:
         except asyncio.CancelledError:
             raise
         except CallError as error:
-            error.detail = self._redact(error.detail)
-            error.args = (str(CallError(error.reason, error.detail)),)
-            result = error
+            result = self._tidied(error)
         except TimeoutError:
             result = CallError(FailureReason.TIMEOUT, "the plugin gave up waiting")
         except BaseException as error:  # noqa: BLE001  # the border: see the class
@@ -109,6 +109,21 @@ class GuardedPlugin:
         if not self._breaking:
             self._told.clear()
         return result
+
+    def _tidied(self, error: CallError) -> CallError:
+        """Return a failure without secrets. What a plugin raised may lack all that its class promises."""
+        detail = self.redact(str(getattr(error, "detail", "")))
+        try:
+            reason = FailureReason(getattr(error, "reason", FailureReason.INTERNAL))
+        except ValueError:
+            reason = FailureReason.INTERNAL
+        if isinstance(error, DeliveryError):
+            return DeliveryError(reason, detail, retryable=bool(getattr(error, "retryable", True)))
+        return CallError(reason, detail)
+
+    def redact(self, text: str) -> str:
+        """Return a text of the plugin's without the secrets of its options, and not too long."""
+        return self._redact(text)[:_MAX_DETAIL]
 
     def _tell(self, error: BaseException, key: str) -> None:
         """Log a traceback, once until the plugin is well again: it would repeat every cycle, and for every mode."""

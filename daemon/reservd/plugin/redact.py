@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import BaseModel, SecretStr
 
@@ -49,4 +49,8 @@ def _parts(secret: str) -> Iterator[str]:
     yield secret
     if "://" in secret:
         url = urlsplit(secret)
-        yield from (part for part in (url.username, url.password, url.path, url.query) if part)
+        parts = [url.username, url.password, url.path, url.query, *url.path.split("/")]
+        parts += [value for _, value in parse_qsl(url.query)]
+        for part in filter(None, parts):
+            yield part
+            yield unquote(part)

@@ -30,6 +30,8 @@ from reservd.reserve.replenishment import (
 
 log = structlog.get_logger(__name__)
 
+_DRAIN_SECONDS = 1.0
+
 
 class ReplenishmentObserver:
     """Hears of every request for a refill."""
@@ -54,6 +56,7 @@ class ReplenishmentService(Observer):
         self._replenishers = {name: GuardedPlugin(replenisher) for name, replenisher in replenishers.items()}
         self._observers = tuple(observers)
         self._states: dict[str, RefillState] = {}
+        self._recovered: set[str] = set()
         self._asking: dict[str, asyncio.Task[ReplenishmentOutcome]] = {}
 
     def checked(self, checked: Checked) -> None:
@@ -65,6 +68,8 @@ class ReplenishmentService(Observer):
         state = self._states.get(checked.mode, RefillState())
         if checked.status is not ReserveStatus.UNKNOWN and checked.step.conclusive:
             state = self._states[checked.mode] = expire_refill(state, checked.status, config.refill, now)
+        if checked.status is ReserveStatus.ADEQUATE and checked.mode in self._asking:
+            self._recovered.add(checked.mode)
         if not checked.step.actionable or checked.mode in self._asking:
             return
         decision = decide_refill(
@@ -106,8 +111,11 @@ class ReplenishmentService(Observer):
         return await self._start(request)
 
     async def close(self) -> None:
-        """Cut off what is being asked and close the replenishers."""
+        """Wait a moment for what is being asked, cut off the rest, and close the replenishers."""
         tasks = list(self._asking.values())
+        if tasks:
+            # One that was taken and not heard of would be asked for again, under another id.
+            await asyncio.wait(tasks, timeout=_DRAIN_SECONDS)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -140,6 +148,10 @@ class ReplenishmentService(Observer):
         status = acceptance.status if acceptance is not None and failure is None else None
         for observer in self._observers:
             observer.requested(name, status, failure)
+        if request.strategy_mode in self._recovered:
+            # While it was being asked: what is settled now would stand in the way of the next incident.
+            self._recovered.discard(request.strategy_mode)
+            return ReplenishmentOutcome(request, acceptance, why)
         state = self._states.get(request.strategy_mode, RefillState())
         self._states[request.strategy_mode] = settle_refill(
             state, request, acceptance, config.refill, datetime.now(UTC)

@@ -46,7 +46,8 @@ class BaseStrategyManager(ABC):  # noqa: B024  # what it leaves open has a defau
 
     def handle_reserve_event(self, event: ReserveEvent) -> None:
         """Act on an event of this mode, once for each incident and severity."""
-        has_replenisher = self.reserve_manager.reserve_configs[self.mode].reserve_replenisher is not None
+        named = self.reserve_manager.reserve_configs[self.mode].reserve_replenisher
+        has_replenisher = named is not None and self.reserve_manager.replenishment is not None
         if has_replenisher or event.reminder or event.superseded:
             return
         incident, acted = self._acted

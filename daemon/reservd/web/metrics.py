@@ -155,11 +155,14 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         """Count a reading."""
         self._fetches.labels(source).inc()
         self._fetch_seconds.labels(source).observe(seconds)
-        self._source_up.labels(source).set(failure is None)
         if failure is None:
             self._source_success.labels(source).set_to_current_time()
         else:
             self._fetch_failures.labels(source, failure).inc()
+
+    def source_is(self, source: str, *, up: bool) -> None:
+        """Note whether a source answers."""
+        self._source_up.labels(source).set(up)
 
     def cycle_finished(self, interval: float, seconds: float) -> None:
         """Measure a cycle."""

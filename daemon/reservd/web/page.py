@@ -10,7 +10,11 @@ from typing import NamedTuple
 
 import structlog
 
-from reservd.monitor.observer import Observer
+from reservd.delivery.sinks import DeliveryObserver
+from reservd.errors import FailureReason
+from reservd.monitor.observer import Checked, Observer
+from reservd.reserve.replenishment import AcceptanceStatus
+from reservd.service.replenishment import ReplenishmentObserver
 from reservd.web.mode_gauges import Changes
 
 log = structlog.get_logger(__name__)
@@ -28,7 +32,7 @@ class Page(NamedTuple):
     gzipped: bytes
 
 
-class MetricsPage(Observer):
+class MetricsPage(Observer, DeliveryObserver, ReplenishmentObserver):
     """Renders after each cycle, and at most once a second when something else changed.
 
     Args:
@@ -71,8 +75,19 @@ class MetricsPage(Observer):
         self._cycled.set()
         self._changed.set()
 
-    def changed(self) -> None:
+    def checked(self, checked: Checked) -> None:
+        """Render soon: a mode waits for its own sources only, its numbers for nobody's."""
+        del checked
+        self._changed.set()
+
+    def delivered(self, sink: str, seconds: float, failure: FailureReason | None) -> None:
         """Render soon."""
+        del sink, seconds, failure
+        self._changed.set()
+
+    def requested(self, replenisher: str, status: AcceptanceStatus | None, failure: FailureReason | None) -> None:
+        """Render soon."""
+        del replenisher, status, failure
         self._changed.set()
 
     async def _run(self) -> None:

@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reservd.errors import ReservdError
 
@@ -15,6 +17,14 @@ log = structlog.get_logger(__name__)
 
 _STOP_SECONDS = 1
 _BACKLOG = 128
+
+
+class _Protocol(H11Protocol):
+    """HTTP that gives up on a connection which asks for nothing: it would take another's place."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
 
 class _Server(uvicorn.Server):
@@ -48,6 +58,7 @@ class WebServer:
             raise
         config = uvicorn.Config(
             app,
+            http=_Protocol,
             log_config=None,
             access_log=False,
             lifespan="off",

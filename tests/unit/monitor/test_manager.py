@@ -14,7 +14,8 @@ from reservd.monitor.callbacks import QUEUE_SIZE
 from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.models import ReserveEvent
 from reservd.reserve.replenishment import Inaction
-from support.sources import ScriptedBalances, ScriptedEquity, raises
+from reservd.service.replenishment import ReplenishmentService
+from support.sources import ScriptedBalances, ScriptedEquity, ScriptedReplenisher, raises
 
 BASE = {"share_class": "USDT", "reserve_ratio": "0.1", "reserve_monitoring_interval": "0.05"}
 
@@ -423,6 +424,22 @@ async def test_strategy_leaves_it_to_the_replenisher_when_its_mode_has_one() -> 
 
     manager = ReserveManager(ScriptedEquity(), {"t": ScriptedBalances("t", main=70)})
     Strategy({**BASE, "mode": "m", "asset": "X", "reserve_replenisher": "unwinder"}, None, None, None, manager)
+    manager.replenishment = ReplenishmentService(manager.reserve_configs, {"unwinder": ScriptedReplenisher()})
     await manager.check_all_reserves()
     await manager.close()
     assert executions == []
+
+
+async def test_strategy_acts_itself_when_nobody_takes_its_requests() -> None:
+    """A replenisher is named and the manager has no service: somebody must act."""
+    executions: list[str] = []
+
+    class Strategy(BaseStrategyManager):
+        def request_fast_execution(self) -> None:
+            executions.append("fast")
+
+    manager = ReserveManager(ScriptedEquity(), {"t": ScriptedBalances("t", main=70)})
+    Strategy({**BASE, "mode": "m", "asset": "X", "reserve_replenisher": "unwinder"}, None, None, None, manager)
+    await manager.check_all_reserves()
+    await manager.close()
+    assert executions == ["fast"]
