@@ -8,11 +8,11 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import structlog
+
+from reservd import ReserveManager
 from support import document
 from support.bench import Figure, median, report
 from support.fleet import CURRENCY, Fleet
-
-from reservd import ReserveManager
 
 ROUNDS = 9
 

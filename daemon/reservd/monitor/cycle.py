@@ -12,7 +12,7 @@ from reservd.monitor.readers import BalanceReader, EquityReader, FailedTable, Ta
 from reservd.monitor.watch import EquityPlace, ModeWatch, Readings
 from reservd.reserve.readings import Equity
 
-_BATCH = 250
+_BATCH = 200
 """Modes checked between two looks at the rest of the event loop."""
 
 Check = Callable[[Sequence[ModeWatch], Readings], Awaitable[Sequence[ModeWatch]]]
@@ -73,9 +73,12 @@ class CyclePlan:
                 name, key = group.equity
                 equities[group.equity] = sources.equities[name].read(key, self._share_classes[group.equity])
 
+        # One batch at a time, or all groups whose sources answer at once would hold the loop together.
+        turn = asyncio.Lock()
+
         async def check_group(group: _Group) -> None:
             mine = {source: balances[source] for source in group.sources}
-            doubtful = await _check_group(group, mine, equities[group.equity], clock, check, patience_seconds)
+            doubtful = await _check_group(group, mine, equities[group.equity], clock, check, turn, patience_seconds)
             if doubtful:
                 await CyclePlan(doubtful).run(sources, clock, _once(check), patience_seconds)
 
@@ -100,6 +103,7 @@ async def _check_group(
     equity: asyncio.Future[Equity | CallError],
     clock: Clock,
     check: Check,
+    turn: asyncio.Lock,
     patience_seconds: float | None,
 ) -> list[ModeWatch]:
     waited_for: list[asyncio.Future[Any]] = [*balances.values(), equity]
@@ -109,8 +113,9 @@ async def _check_group(
     known = equity.result() if equity.done() else late
     doubtful: list[ModeWatch] = []
     for start in range(0, len(group.watches), _BATCH):
-        now = clock.now()
-        horizon = now.wall - group.max_staleness, now.wall + group.max_staleness
-        doubtful += await check(group.watches[start : start + _BATCH], Readings(tables, known, now, *horizon))
-        await asyncio.sleep(0)
+        async with turn:
+            now = clock.now()
+            horizon = now.wall - group.max_staleness, now.wall + group.max_staleness
+            doubtful += await check(group.watches[start : start + _BATCH], Readings(tables, known, now, *horizon))
+            await asyncio.sleep(0)
     return doubtful

@@ -2,10 +2,11 @@
 
 import json
 import os
+import socket
 import ssl
 from collections.abc import Mapping
 from datetime import timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from types import TracebackType
 from typing import Any, NamedTuple, NoReturn, Self
 
@@ -141,16 +142,19 @@ def _refused(status: int) -> NoReturn:
 def _kind(error: Exception) -> str:
     """Return what went wrong, without the URL that aiohttp puts into its messages."""
     cause = getattr(error, "os_error", error)
-    if isinstance(cause, aiohttp.ClientOSError) and cause.errno:
-        return os.strerror(cause.errno).lower()  # its own strerror holds the URL
-    if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, aiohttp.ClientError):
-        return cause.strerror.lower()
+    if isinstance(cause, socket.gaierror | ssl.SSLError):  # their numbers are not the system's
+        return (cause.strerror or "TLS failed").lower()
+    if isinstance(cause, OSError) and cause.errno:
+        return os.strerror(cause.errno).lower()  # its own strerror holds the URL or the address
     words = type(error).__name__.removeprefix("Client")
     return "".join(f" {c.lower()}" if c.isupper() else c for c in words).strip()
 
 
 def _decimal(text: str) -> Decimal:
-    number = Decimal(text)
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"number out of range: {text:.40}") from None
     if abs(number.adjusted()) > 2 * MAX_MAGNITUDE:
         raise ValueError(f"number out of range: {text:.40}")
     return number

@@ -1,0 +1,349 @@
+"""The real program as a process: what it prints, and how it ends."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import reservd
+from support.daemon import ReservdProcess
+
+PROGRAM = Path(sys.executable).with_name("reservd")
+COMMANDS = ["run", "check", "check-config", "plugins", "schema"]
+
+MAIN = """\
+modes: modes/*.yaml
+web: {listen_address: 127.0.0.1:0}
+balance_sources:
+  good: {plugin: static, options: {balances: [{asset: USDT, amount: 60}]}}
+  fair: {plugin: static, options: {balances: [{asset: USDT, amount: 49.9999}]}}
+  bad: {plugin: static, options: {balances: [{asset: USDT, amount: 20.5}]}}
+  gone: {plugin: http_json, options: {url: "http://127.0.0.1:1/hidden-path", balances: [{asset: USDT, amount: $.x}]}}
+equity_sources:
+  nav: {plugin: static, options: {amount: 1000}}
+event_sinks:
+  journal: {plugin: jsonl, options: {path: events.jsonl}}
+"""
+MODE = """\
+mode: {name}
+share_class: USDT
+reserve_ratio: 0.05
+reserve_balance_sources: [{source}]
+reserve_equity_source: nav
+reserve_event_sinks: [journal]
+"""
+MODES = {"adequate_mode": "good", "low_mode": "fair", "critical_mode": "bad", "unknown_mode": "gone"}
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration with a mode in each status."""
+    (tmp_path / "reservd.yaml").write_text(MAIN)
+    (tmp_path / "modes").mkdir()
+    for name, source in MODES.items():
+        (tmp_path / "modes" / f"{name}.yaml").write_text(MODE.format(name=name, source=source))
+    return tmp_path / "reservd.yaml"
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Run:
+    """Run the program in an empty folder of its own, with a terminal as wide as a file."""
+
+    def run(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("RESERVD_")}
+        return subprocess.run(
+            [PROGRAM, *map(str, arguments)],
+            cwd=tmp_path,
+            env=kept | environ,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def test_version_is_that_of_the_package(program: Run) -> None:
+    result = program("--version")
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"reservd {reservd.__version__}\n", "")
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_lists_every_command(program: Run, flag: str) -> None:
+    result = program(flag)
+    assert result.returncode == 0
+    assert re.findall(r"^  ([a-z-]+)  ", result.stdout.partition("Commands:")[2], re.MULTILINE) == COMMANDS
+    assert "..." not in result.stdout.partition("Commands:")[2], "no summary is cut off"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_says_what_it_does_and_takes(program: Run, command: str) -> None:
+    result = program(command, "--help")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith(f"Usage: reservd {command} [OPTIONS]")
+    options = re.findall(r"^  (?:-\w, )?(--[\w.-]+)(.*(?:\n {8,}.*)*)", result.stdout, re.MULTILINE)
+    assert "--help" in dict(options)
+    assert [name for name, text in options if len(text.strip().split()) < 2] == [], "each option is explained"
+
+
+def test_help_is_shown_when_no_command_is_named(program: Run) -> None:
+    result = program()
+    assert result.returncode == 2
+    assert "Commands:" in result.stderr + result.stdout
+
+
+def test_help_imports_no_library_that_it_does_not_need(program: Run) -> None:
+    """Of what it imports, all but Python's own and Typer would only make it slow."""
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", PROGRAM, "--help"], check=True, capture_output=True, text=True
+    )
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in result.stderr.splitlines()}
+    assert "typer" in imported
+    heavy = {"pydantic", "aiohttp", "yaml", "pluggy", "structlog", "apscheduler", "starlette", "uvicorn", "rich"}
+    assert heavy & imported == set()
+    assert {name for name in imported if name.startswith("reservd_")} == set()
+
+
+@pytest.mark.parametrize(
+    ("modes", "code"),
+    [
+        (["adequate_mode"], 0),
+        (["low_mode"], 1),
+        (["critical_mode"], 2),
+        (["unknown_mode"], 3),
+        (["adequate_mode", "low_mode"], 1),
+        (["low_mode", "unknown_mode"], 3),
+        (["low_mode", "unknown_mode", "critical_mode"], 2),
+        ([], 2),
+    ],
+)
+def test_check_ends_with_the_code_of_the_worst_status(program: Run, config: Path, modes: list[str], code: int) -> None:
+    """Critical wins, then unknown, then low."""
+    result = program("check", "-c", config, *modes)
+    assert (result.returncode, result.stderr) == (code, "")
+    shown = re.findall(r"^(\w+_mode) ", result.stdout, re.MULTILINE)
+    assert set(shown) == set(modes or MODES)
+
+
+def test_check_announces_nothing(program: Run, config: Path) -> None:
+    program("check", "-c", config)
+    assert not (config.parent / "events.jsonl").exists()
+
+
+def test_check_prints_a_table_that_never_flatters(program: Run, config: Path) -> None:
+    rows = [line.split() for line in program("check", "-c", config).stdout.splitlines()]
+    assert rows[0] == ["Mode", "Status", "Reserve", "Target", "Coverage", "Shortfall", "Equity", "Currency"]
+    table = {row[0]: row[1:] for row in rows[1:5]}
+    assert table["adequate_mode"] == ["adequate", "60.00", "50.00", "120.0%", "0.00", "1,000.00", "USDT"]
+    assert table["low_mode"] == ["low", "49.9999", "50.00", "99.9%", "0.0001", "1,000.00", "USDT"]
+    assert table["critical_mode"] == ["critical", "20.50", "50.00", "41.0%", "29.50", "1,000.00", "USDT"]
+    assert table["unknown_mode"] == ["unknown", "?", "50.00", "-", "?", "1,000.00", "USDT"]
+    assert rows[5][:2] == ["unknown_mode:", "gone/main:"]
+
+
+def test_check_says_why_a_status_is_unknown_without_a_url(program: Run, config: Path) -> None:
+    result = program("check", "-c", config, "unknown_mode")
+    assert "unknown_mode: gone/main: " in result.stdout
+    assert "refused" in result.stdout
+    assert "hidden-path" not in result.stdout + result.stderr
+
+
+def test_check_prints_json_with_amounts_as_text(program: Run, config: Path) -> None:
+    result = program("check", "--json", "--config", config)
+    assert result.returncode == 2
+    found = {each["strategy_mode"]: each for each in json.loads(result.stdout)}
+    low = found["low_mode"]
+    assert (low["status"], low["share_class"]) == ("low", "USDT")
+    assert (low["reserve_balance"], low["total_equity"], low["shortfall"]) == ("49.9999", "1000", "0.0001")
+    assert (float(low["target_reserve"]), float(low["reserve_ratio"])) == (50, 0.05)
+    assert low["observed_at"] <= low["timestamp"]
+    unknown = found["unknown_mode"]
+    assert (unknown["reserve_balance"], unknown["shortfall"], unknown["reserve_utilization"]) == (None, None, None)
+    assert unknown["bounds"] == {"lower": None, "upper": None}
+    assert unknown["missing"][0].startswith("gone/main: ")
+    assert low["bounds"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--nope"], "No such option: --nope"),
+        (["--config"], "requires an argument"),
+        (["-c", "nowhere.yaml"], "nowhere.yaml: cannot be read: No such file or directory"),
+        (["lwo_mode"], "mode 'lwo_mode' is not configured; did you mean low_mode?"),
+    ],
+)
+def test_check_ends_with_3_when_it_cannot_tell(program: Run, config: Path, arguments: list[str], line: str) -> None:
+    """Never 1 or 2: a monitoring system would take them for low and critical."""
+    result = program("check", *arguments)
+    assert (result.returncode, result.stdout) == (3, "")
+    assert line in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("command", "code"), [(["check", "-c", "reservd.yaml"], 3), (["schema"], 1)])
+def test_program_ends_quietly_when_nobody_reads_what_it_prints(config: Path, command: list[str], code: int) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = subprocess.run(
+        [PROGRAM, *command], cwd=config.parent, check=False, stdout=writer, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (code, "")
+
+
+def test_check_ends_with_3_when_something_breaks(program: Run, config: Path) -> None:
+    """Even when reservd itself is what breaks."""
+    (config.parent / "rich.py").write_text("raise RuntimeError('broken on purpose')")
+    result = program("check", "-c", config, PYTHONPATH=str(config.parent))
+    assert result.returncode == 3
+    assert "RuntimeError: broken on purpose" in result.stderr
+
+
+def test_configuration_is_found_by_the_environment(program: Run, config: Path) -> None:
+    moved = config.rename(config.with_name("other.yaml"))
+    assert program("check-config").returncode == 1
+    assert program("check-config", RESERVD_CONFIG=str(moved)).returncode == 0
+
+
+def test_check_config_counts_what_it_found(program: Run, config: Path) -> None:
+    result = program("check-config")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "reservd.yaml: good: 4 modes, 5 sources, 1 event sink, 0 replenishers\n"
+
+
+def test_check_config_warns_of_a_silent_zone(program: Run, config: Path) -> None:
+    mode = config.parent / "modes" / "low_mode.yaml"
+    mode.write_text(mode.read_text() + "reserve_low_threshold: 0.5\nreserve_critical_threshold: 0.2\n")
+    result = program("check-config")
+    assert result.returncode == 0
+    assert result.stderr == (
+        "warning: modes/low_mode.yaml:7:24: reserve_low_threshold: "
+        "a reserve between 0.5 and 1 of its target is not called low\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        (
+            "reserve_ratio",
+            "reserve_ration",
+            "modes/low_mode.yaml:3:1: reserve_ration: unknown key; did you mean reserve_ra",
+        ),
+        (
+            "share_class: USDT",
+            "share_class: USDT\nreserve_currency: USDC",
+            "modes/low_mode.yaml:3:19: reserve_currency: must equal share_class (USDT), got 'USDC'",
+        ),
+        (
+            "share_class: USDT",
+            "share_class: USDT\nreserve_low_threshold: 0.5\nreserve_critical_threshold: 0.7",
+            "modes/low_mode.yaml:4:29: reserve_critical_threshold: must be below reserve_low_threshold (0.5), got 0.7",
+        ),
+        ("mode: low_mode\n", "{[", "modes/low_mode.yaml:2:"),
+    ],
+)
+@pytest.mark.parametrize(("command", "code"), [("check-config", 1), ("run", 1), ("check", 3)])
+def test_configuration_error_is_one_located_line(
+    program: Run, config: Path, old: str, new: str, line: str, command: str, code: int
+) -> None:
+    mode = config.parent / "modes" / "low_mode.yaml"
+    mode.write_text(mode.read_text().replace(old, new))
+    result = program(command)
+    assert (result.returncode, result.stdout) == (code, "")
+    assert result.stderr.startswith(line)
+    assert len(result.stderr.splitlines()) == 1
+
+
+def add_plugin(folder: Path, code: str, metadata: str = "") -> None:
+    """Add an installed distribution with the plugin `broken`."""
+    (folder / "reservd_broken.py").write_text(code)
+    info = folder / "reservd_broken-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: reservd-broken\nVersion: 1.0\n{metadata}")
+    (info / "entry_points.txt").write_text("[reservd]\nbroken = reservd_broken\n")
+
+
+def test_plugins_lists_what_is_installed(program: Run) -> None:
+    result = program("plugins")
+    assert (result.returncode, result.stderr) == (0, "")
+    rows = {line.split()[0]: line for line in result.stdout.splitlines()}
+    assert list(rows) == ["Plugin", "evm", "http_json", "jsonl", "log", "paper", "static", "webhook"]
+    assert f"reservd {reservd.__version__}" in rows["evm"]
+    assert "balance_sources, equity_sources, replenishers" in rows["paper"]
+
+
+def test_plugins_ends_with_1_and_says_why_when_one_is_broken(program: Run, tmp_path: Path) -> None:
+    """The hint stays whole: what stands in its brackets is no markup of the table."""
+    add_plugin(tmp_path, "import brokenlib", "Requires-Dist: brokenlib; extra == 'broken'\n")
+    result = program("plugins", PYTHONPATH=str(tmp_path))
+    assert result.returncode == 1
+    hint = "plugin 'broken' needs the Python package 'brokenlib': pip install 'reservd-broken[broken]'"
+    assert hint in result.stdout
+    listed = json.loads(program("plugins", "--json", PYTHONPATH=str(tmp_path)).stdout)
+    (broken,) = [plugin for plugin in listed if plugin["error"]]
+    assert broken == {"name": "broken", "distribution": "reservd-broken 1.0", "kinds": [], "error": hint}
+
+
+def test_daemon_does_not_import_a_broken_plugin_that_it_does_not_need(program: Run, config: Path) -> None:
+    add_plugin(config.parent, "raise SystemExit('imported')")
+    result = program("check-config", PYTHONPATH=str(config.parent))
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("arguments", "title"), [([], "reservd"), (["config"], "reservd"), (["mode"], "reservd mode")])
+def test_schema_prints_a_json_schema(program: Run, arguments: list[str], title: str) -> None:
+    result = program("schema", *arguments)
+    assert result.returncode == 0
+    assert json.loads(result.stdout)["title"] == title
+
+
+@pytest.mark.parametrize(
+    "arguments", [["frob"], ["--nope"], ["schema", "nope"], ["run", "--web.listen-address", "nowhere"]]
+)
+def test_program_ends_with_2_when_it_is_used_wrongly(program: Run, config: Path, arguments: list[str]) -> None:
+    result = program(*arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "Traceback" not in result.stderr
+    assert "Error: " in result.stderr
+
+
+def test_run_ends_with_one_line_when_its_address_is_in_use(program: Run, config: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        result = program("run", "--web.listen-address", address)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"reservd: cannot listen on {address}: Address already in use\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_run_says_where_it_serves_and_ends_well_when_it_is_told_to(config: Path, number: signal.Signals) -> None:
+    with ReservdProcess(config) as daemon:
+        assert "reservd_reserve_status" in daemon.get("/metrics")
+        assert daemon.log().startswith("reservd watches 4 modes; stop it with Ctrl-C.\n")
+        assert daemon.stop(number) == 0
+        assert "Traceback" not in daemon.log()
+
+
+def test_run_logs_the_warnings_of_its_configuration(config: Path) -> None:
+    text = MAIN.replace("event_sinks:\n", "event_sinks:\n  spare: {plugin: log}\n")
+    config.write_text(text)
+    with ReservdProcess(config) as daemon:
+        records: list[dict[str, Any]] = [
+            json.loads(line) for line in daemon.log().splitlines() if line.startswith("{") and "config.warned" in line
+        ]
+    (record,) = records
+    assert record["warning"].endswith("event_sinks.spare: no mode names it")
