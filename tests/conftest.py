@@ -7,6 +7,8 @@ import pytest
 from support.chain import Anvil, require_anvil
 from support.proxy import RpcProxy
 
+collect_ignore = ["outsider"]  # a package of its own, whose tests run where it is installed
+
 
 @pytest.fixture
 def chain() -> Iterator[Anvil]:

@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 
 import reservd
-from support.daemon import ReservdProcess
+from support.daemon import PROGRAM, ReservdProcess
 
-PROGRAM = Path(sys.executable).with_name("reservd")
 COMMANDS = ["run", "check", "check-config", "plugins", "schema"]
 
 MAIN = """\

@@ -8,27 +8,26 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 import structlog
-from pydantic import ValidationError
 
-from reservd.config.accounts import AccountKey, find_shared, resolve_holdings
-from reservd.config.mode import ModeConfig, own_keys
-from reservd.config.problems import describe
+from reservd.config.accounts import AccountKey, find_shared
+from reservd.config.mode import ModeConfig
 from reservd.errors import ConfigError, ReserveUnknownError
-from reservd.monitor.adapters import as_balance_source, as_equity_sources
 from reservd.monitor.callbacks import TIMEOUT_SECONDS, CallbackQueue, ReserveCallback
 from reservd.monitor.clock import Clock, SystemClock
-from reservd.monitor.cycle import CyclePlan, Sources
+from reservd.monitor.cycle import CyclePlan
 from reservd.monitor.observer import Checked, Observer
-from reservd.monitor.readers import BalanceReader, EquityReader
 from reservd.monitor.schedule import CycleSchedule
 from reservd.monitor.watch import ModeWatch, Readings
+from reservd.monitor.wiring import Wiring, parse_mode
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus
 from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome
-from reservd.reserve.tracker import Instant, Step, TrackerState
+from reservd.reserve.tracker import Instant, Step
 
 log = structlog.get_logger(__name__)
 
 _DRAIN_SECONDS = 1.0
+_PATIENCE = 0.8
+"""How long a cycle waits for its sources, as a part of its interval."""
 
 
 class ReplenishmentDesk(Protocol):
@@ -63,14 +62,8 @@ class ReserveManager:
         clock: Clock | None = None,
     ) -> None:
         self._observers = list(observers)
-        self._sources = {name: as_balance_source(name, venue) for name, venue in venue_interfaces.items()}
-        self._readers = Sources(
-            {name: BalanceReader(source, self._observers) for name, source in self._sources.items()},
-            {
-                name: EquityReader(source, self._observers)
-                for name, source in as_equity_sources(equity_calculator).items()
-            },
-        )
+        self._wiring = Wiring(equity_calculator, venue_interfaces, self._observers)
+        self._readers = self._wiring.readers
         self._clock = clock or SystemClock()
         self._watches: dict[str, ModeWatch] = {}
         self._plans: dict[float, CyclePlan] = {}
@@ -129,9 +122,9 @@ class ReserveManager:
             ConfigError: If a key is unknown, missing or wrong, a source is not there, or an
                 account is counted by another mode already.
         """
-        parsed = self._parsed(strategy_mode, config)
+        parsed = parse_mode(strategy_mode, config)
         others = {key: owner for key, owner in self._owners.items() if owner[0] != strategy_mode}
-        watch = self._watch(parsed)
+        watch = self._wiring.watch(parsed, self._clock.now().monotonic)
         shared = find_shared(watch.holdings, strategy_mode, others)
         if shared:
             raise ConfigError([f"{strategy_mode}: reserve_balance_sources: {message}" for message in shared])
@@ -158,7 +151,7 @@ class ReserveManager:
         for mode, watch in self._watches.items():
             if watch.latest is None:
                 # Staleness counts from when watching begins.
-                self._watches[mode] = self._watch(watch.config, now)
+                self._watches[mode] = self._wiring.watch(watch.config, now)
         self._plans.clear()
         intervals = {watch.config.interval_seconds for watch in self._watches.values()}
         self._first_cycles = set(intervals)
@@ -201,9 +194,9 @@ class ReserveManager:
         known = self.reserve_configs.get(strategy_mode)
         if config is None and known is None:
             raise ConfigError(f"mode '{strategy_mode}' is not configured")
-        parsed = known if config is None or config is known else self._parsed(strategy_mode, config)
+        parsed = known if config is None or config is known else parse_mode(strategy_mode, config)
         assert parsed is not None  # noqa: S101  # one of the two is there
-        watch = self._watch(parsed)
+        watch = self._wiring.watch(parsed, self._clock.now().monotonic)
         found: list[ReserveSnapshot] = []
 
         async def take(watches: Sequence[ModeWatch], readings: Readings) -> Sequence[ModeWatch]:
@@ -278,45 +271,14 @@ class ReserveManager:
         """Return what the last check of a mode found; None before the first."""
         return self._watches[strategy_mode].latest
 
-    def _parsed(self, mode: str, config: Mapping[str, Any] | ModeConfig) -> ModeConfig:
-        if isinstance(config, ModeConfig):
-            return config
-        try:
-            return ModeConfig.model_validate({**own_keys(dict(config)), "mode": mode})
-        except ValidationError as error:
-            raise ConfigError([f"{mode}: {line}" for line in describe(error, ModeConfig)]) from None
-
-    def _watch(self, config: ModeConfig, since: float | None = None) -> ModeWatch:
-        """Return a watch without memory.
-
-        Raises:
-            ConfigError: If a source that the configuration names is not there.
-        """
-        if not config.reserve_balance_sources and len(self._sources) == 1:
-            config = config.model_copy(update={"reserve_balance_sources": tuple(self._sources)})
-        holdings, problems = resolve_holdings(config, self._sources)
-        lines = [f"{config.mode}: reserve_balance_sources.{index}: {message}" for index, message in problems]
-        if not config.reserve_balance_sources:
-            lines.append(f"{config.mode}: reserve_balance_sources: must name one of {sorted(self._sources)}")
-        equity = config.reserve_equity_source
-        if equity is None and len(self._readers.equities) == 1:
-            equity = next(iter(self._readers.equities))
-        if equity not in self._readers.equities:
-            lines.append(f"{config.mode}: reserve_equity_source: must name one of {sorted(self._readers.equities)}")
-        if lines:
-            raise ConfigError(lines)
-        assert equity is not None  # noqa: S101  # it is a key of the readers
-        place = (equity, self._readers.equities[equity].key(config.mode, config.share_class))
-        return ModeWatch(config, holdings, place, TrackerState(self._clock.now().monotonic if since is None else since))
-
     async def _run_cycle(self, interval: float) -> None:
         started = time.monotonic()
         plan = self._plans.get(interval)
         if plan is None:
             members = [watch for watch in self._watches.values() if watch.config.interval_seconds == interval]
             plan = self._plans[interval] = CyclePlan(members)
-        # A source that takes longer than an interval must not keep the others waiting: it is joined next time.
-        await plan.run(self._readers, self._clock, self._check_batch, patience_seconds=interval)
+        # A source that takes longer must not hold up the next cycle, which joins its reading.
+        await plan.run(self._readers, self._clock, self._check_batch, patience_seconds=_PATIENCE * interval)
         self._first_cycles.discard(interval)
         for observer in self._observers:
             observer.cycle_finished(interval, time.monotonic() - started)

@@ -1,0 +1,73 @@
+"""From what an embedder hands in to what is watched: sources read, and the modes that are on them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from reservd.config.accounts import resolve_holdings
+from reservd.config.mode import ModeConfig, own_keys
+from reservd.config.problems import describe
+from reservd.errors import ConfigError
+from reservd.monitor.adapters import as_balance_source, as_equity_sources
+from reservd.monitor.cycle import Sources
+from reservd.monitor.observer import Observer
+from reservd.monitor.readers import BalanceReader, EquityReader
+from reservd.monitor.watch import ModeWatch
+from reservd.reserve.tracker import TrackerState
+
+
+def parse_mode(mode: str, config: Mapping[str, Any] | ModeConfig) -> ModeConfig:
+    """Return a mode's configuration out of its strategy's, whose other keys are not looked at.
+
+    Raises:
+        ConfigError: If a key is unknown, missing or wrong.
+    """
+    if isinstance(config, ModeConfig):
+        return config
+    try:
+        return ModeConfig.model_validate({**own_keys(dict(config)), "mode": mode})
+    except ValidationError as error:
+        raise ConfigError([f"{mode}: {line}" for line in describe(error, ModeConfig)]) from None
+
+
+class Wiring:
+    """The sources of one manager.
+
+    Attributes:
+        readers: What reads them, by name.
+    """
+
+    def __init__(self, equity: object, venues: Mapping[str, Any], observers: list[Observer]) -> None:
+        self._sources = {name: as_balance_source(name, venue) for name, venue in venues.items()}
+        self.readers = Sources(
+            {name: BalanceReader(source, observers) for name, source in self._sources.items()},
+            {name: EquityReader(source, observers) for name, source in as_equity_sources(equity).items()},
+        )
+
+    def watch(self, config: ModeConfig, since: float) -> ModeWatch:
+        """Return a watch without memory. Sources may be left out where there is only one.
+
+        Args:
+            config: The mode's.
+            since: Monotonic seconds from which staleness counts.
+
+        Raises:
+            ConfigError: If a source that the configuration names is not there.
+        """
+        equities = self.readers.equities
+        if not config.reserve_balance_sources and len(self._sources) == 1:
+            config = config.model_copy(update={"reserve_balance_sources": tuple(self._sources)})
+        holdings, problems = resolve_holdings(config, self._sources)
+        lines = [f"{config.mode}: reserve_balance_sources.{index}: {message}" for index, message in problems]
+        if not config.reserve_balance_sources:
+            lines.append(f"{config.mode}: reserve_balance_sources: must name one of {sorted(self._sources)}")
+        equity = config.reserve_equity_source
+        if equity is None and len(equities) == 1:
+            equity = next(iter(equities))
+        if equity is None or equity not in equities:
+            lines.append(f"{config.mode}: reserve_equity_source: must name one of {sorted(equities)}")
+        if lines or equity is None:
+            raise ConfigError(lines)
+        place = (equity, equities[equity].key(config.mode, config.share_class))
+        return ModeWatch(config, holdings, place, TrackerState(since))
