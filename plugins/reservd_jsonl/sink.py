@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import fcntl
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -69,6 +70,8 @@ def _append(path: Path, line: bytes) -> None:
     path.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
     with open(descriptor, "r+b", buffering=0) as file:  # noqa: PTH123  # a descriptor, for its file mode
+        # Another writer's line must not be seen half written; closing the file unlocks it.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             line = b"\n" + line

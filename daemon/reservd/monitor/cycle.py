@@ -4,18 +4,26 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
 from reservd.errors import CallError, FailureReason
 from reservd.monitor.clock import Clock
-from reservd.monitor.readers import BalanceReader, EquityReader, FailedTable, Table
+from reservd.monitor.quiet import QuietModes
+from reservd.monitor.readers import BalanceReader, EquityReader
+from reservd.monitor.table import FailedTable
 from reservd.monitor.watch import EquityPlace, ModeWatch, Readings
-from reservd.reserve.readings import Equity
+from reservd.reserve.tracker import Instant
 
 _BATCH = 200
 """Modes checked between two looks at the rest of the event loop."""
+_LATE = CallError(FailureReason.TIMEOUT, "no answer yet")
 
 Check = Callable[[Sequence[ModeWatch], Readings], Awaitable[Sequence[ModeWatch]]]
+Refreshed = Callable[[Sequence[str], Instant], None]
+Need = str | EquityPlace
+"""A balance source, or where an equity is read."""
+Reads = Mapping[Need, asyncio.Future[Any]]
 
 
 class Sources(NamedTuple):
@@ -34,11 +42,24 @@ class _Group:
     max_staleness: timedelta
     watches: list[ModeWatch]
 
+    def readings(self, reads: Reads, clock: Clock) -> Readings:
+        """Return what was read for the modes, and how old it may be now."""
+        now = clock.now()
+        tables = {source: _result(reads[source], FailedTable(_LATE)) for source in self.sources}
+        horizon = now.wall - self.max_staleness, now.wall + self.max_staleness
+        return Readings(tables, _result(reads[self.equity], _LATE), now, *horizon)
+
 
 class CyclePlan:
-    """Which modes wait for which sources. Made once for a set of modes, used every cycle."""
+    """Which modes wait for which sources. Made once for a set of modes, used every cycle.
 
-    def __init__(self, watches: Iterable[ModeWatch]) -> None:
+    Args:
+        watches: The modes.
+        refreshed: Hears of the modes that are left alone because nothing of them is new. Without
+            it none is left alone: for a plan that is run once.
+    """
+
+    def __init__(self, watches: Iterable[ModeWatch], refreshed: Refreshed | None = None) -> None:
         grouped: dict[tuple[frozenset[str], EquityPlace, timedelta], list[ModeWatch]] = {}
         self._share_classes: dict[EquityPlace, str] = {}
         for watch in watches:
@@ -46,6 +67,14 @@ class CyclePlan:
             grouped.setdefault((sources, watch.equity, watch.config.policy.max_staleness), []).append(watch)
             self._share_classes[watch.equity] = watch.config.share_class
         self._groups = [_Group(*key, members) for key, members in grouped.items()]
+        self._waiting: dict[Need, list[int]] = {}
+        for index, group in enumerate(self._groups):
+            needs: list[Need] = [*group.sources, group.equity]
+            for need in needs:
+                self._waiting.setdefault(need, []).append(index)
+        self._refreshed = refreshed
+        self._quiet = [QuietModes(group.watches) for group in self._groups] if refreshed is not None else []
+        self._turn = asyncio.Lock()
 
     async def run(
         self,
@@ -64,27 +93,68 @@ class CyclePlan:
             patience_seconds: How long a mode waits for its sources; until their own deadlines when
                 None. A reading that takes longer goes on, and the next cycle joins it.
         """
-        balances: dict[str, asyncio.Future[Table]] = {}
-        equities: dict[EquityPlace, asyncio.Future[Equity | CallError]] = {}
-        for group in self._groups:
-            for source in group.sources - balances.keys():
-                balances[source] = sources.balances[source].read()
-            if group.equity not in equities:
-                name, key = group.equity
-                equities[group.equity] = sources.equities[name].read(key, self._share_classes[group.equity])
+        reads: dict[Need, asyncio.Future[Any]] = {}
+        arrived: asyncio.Queue[Need | None] = asyncio.Queue()
+        for need in self._waiting:
+            if isinstance(need, str):
+                reads[need] = sources.balances[need].read()
+            else:
+                reads[need] = sources.equities[need[0]].read(need[1], self._share_classes[need])
+            reads[need].add_done_callback(partial(_put, arrived, need))
+        end = None
+        if patience_seconds is not None:
+            end = asyncio.get_running_loop().call_later(patience_seconds, arrived.put_nowait, None)
+        lacking = {index: len(group.sources) + 1 for index, group in enumerate(self._groups)}
+        try:
+            async with asyncio.TaskGroup() as second_looks:
+                while lacking:
+                    for index in self._complete(await arrived.get(), lacking):
+                        doubtful = await self._check_group(index, reads, clock, check)
+                        if doubtful:
+                            again = CyclePlan(doubtful).run(sources, clock, _once(check), patience_seconds)
+                            second_looks.create_task(again)
+                        # One group at a time, or all whose sources answer at once would hold the loop together.
+                        await asyncio.sleep(0)
+        finally:
+            if end is not None:
+                end.cancel()
 
-        # One batch at a time, or all groups whose sources answer at once would hold the loop together.
-        turn = asyncio.Lock()
+    def _complete(self, need: Need | None, lacking: dict[int, int]) -> list[int]:
+        """Take what has arrived, None when patience has ended, and return the groups that wait no longer."""
+        if need is None:
+            complete = list(lacking)
+        else:
+            waiting = [index for index in self._waiting[need] if index in lacking]
+            for index in waiting:
+                lacking[index] -= 1
+            complete = [index for index in waiting if not lacking[index]]
+        for index in complete:
+            del lacking[index]
+        return complete
 
-        async def check_group(group: _Group) -> None:
-            mine = {source: balances[source] for source in group.sources}
-            doubtful = await _check_group(group, mine, equities[group.equity], clock, check, turn, patience_seconds)
-            if doubtful:
-                await CyclePlan(doubtful).run(sources, clock, _once(check), patience_seconds)
+    async def _check_group(self, index: int, reads: Reads, clock: Clock, check: Check) -> list[ModeWatch]:
+        """Check those modes of a group of which something is new, and return those that want a second look."""
+        group = self._groups[index]
+        if self._refreshed is None:
+            return await _check_batches(group.watches, group.readings(reads, clock), check)
+        async with self._turn:
+            readings = group.readings(reads, clock)
+            quiet = self._quiet[index]
+            awake, left_alone = quiet.wake(readings)
+            if left_alone:
+                self._refreshed(left_alone, readings.now)
+            doubtful = await _check_batches(awake, readings, check)
+            quiet.rest(awake, readings)
+        return doubtful
 
-        async with asyncio.TaskGroup() as tasks:
-            for group in self._groups:
-                tasks.create_task(check_group(group))
+
+async def _check_batches(watches: Sequence[ModeWatch], readings: Readings, check: Check) -> list[ModeWatch]:
+    doubtful: list[ModeWatch] = []
+    for start in range(0, len(watches), _BATCH):
+        if start:
+            await asyncio.sleep(0)
+        doubtful += await check(watches[start : start + _BATCH], readings)
+    return doubtful
 
 
 def _once(check: Check) -> Check:
@@ -97,25 +167,9 @@ def _once(check: Check) -> Check:
     return check_once
 
 
-async def _check_group(
-    group: _Group,
-    balances: Mapping[str, asyncio.Future[Table]],
-    equity: asyncio.Future[Equity | CallError],
-    clock: Clock,
-    check: Check,
-    turn: asyncio.Lock,
-    patience_seconds: float | None,
-) -> list[ModeWatch]:
-    waited_for: list[asyncio.Future[Any]] = [*balances.values(), equity]
-    await asyncio.wait(waited_for, timeout=patience_seconds)
-    late = CallError(FailureReason.TIMEOUT, "no answer yet")
-    tables = {source: reading.result() if reading.done() else FailedTable(late) for source, reading in balances.items()}
-    known = equity.result() if equity.done() else late
-    doubtful: list[ModeWatch] = []
-    for start in range(0, len(group.watches), _BATCH):
-        async with turn:
-            now = clock.now()
-            horizon = now.wall - group.max_staleness, now.wall + group.max_staleness
-            doubtful += await check(group.watches[start : start + _BATCH], Readings(tables, known, now, *horizon))
-            await asyncio.sleep(0)
-    return doubtful
+def _put(queue: "asyncio.Queue[Need | None]", need: Need, _: asyncio.Future[Any]) -> None:
+    queue.put_nowait(need)
+
+
+def _result(reading: asyncio.Future[Any], late: object) -> Any:
+    return reading.result() if reading.done() else late

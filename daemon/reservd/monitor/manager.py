@@ -123,15 +123,18 @@ class ReserveManager:
                 account is counted by another mode already.
         """
         parsed = parse_mode(strategy_mode, config)
-        others = {key: owner for key, owner in self._owners.items() if owner[0] != strategy_mode}
         watch = self._wiring.watch(parsed, self._clock.now().monotonic)
-        shared = find_shared(watch.holdings, strategy_mode, others)
+        owners = {each.key: self._owners[each.key] for each in watch.holdings if each.key in self._owners}
+        owners = {key: owner for key, owner in owners.items() if owner[0] != strategy_mode}
+        shared = find_shared(watch.holdings, strategy_mode, owners)
         if shared:
             raise ConfigError([f"{strategy_mode}: reserve_balance_sources: {message}" for message in shared])
-        self._owners = others
         before = self._watches.get(strategy_mode)
         if before is not None:
+            for holding in before.holdings:
+                del self._owners[holding.key]
             watch.inherit(before)
+        self._owners |= owners
         self._watches[strategy_mode] = watch
         self.reserve_configs[strategy_mode] = parsed
         self._plans.clear()
@@ -180,7 +183,8 @@ class ReserveManager:
 
     async def check_all_reserves(self) -> Mapping[str, ReserveSnapshot]:
         """Check every mode once, now, and return what was found."""
-        await CyclePlan(self._watches.values()).run(self._readers, self._clock, self._check_batch)
+        plans = [self._plan(interval) for interval in {each.interval_seconds for each in self.reserve_configs.values()}]
+        await asyncio.gather(*(plan.run(self._readers, self._clock, self._check_batch) for plan in plans))
         return {mode: watch.latest for mode, watch in self._watches.items() if watch.latest is not None}
 
     async def calculate_reserve_snapshot(
@@ -226,8 +230,9 @@ class ReserveManager:
 
     async def process_reserve_snapshot(self, snapshot: ReserveSnapshot) -> None:
         """Take a snapshot into the mode's memory and raise the event it leads to, if any."""
-        now = Instant(snapshot.timestamp, self._clock.now().monotonic)
-        step = self._advance(self._watches[snapshot.strategy_mode], snapshot, now)
+        watch = self._watches[snapshot.strategy_mode]
+        step = self._advance(watch, snapshot, Instant(snapshot.timestamp, self._clock.now().monotonic))
+        watch.rouse()
         if step.event is not None:
             await self.trigger_reserve_event(step.event)
 
@@ -273,15 +278,23 @@ class ReserveManager:
 
     async def _run_cycle(self, interval: float) -> None:
         started = time.monotonic()
-        plan = self._plans.get(interval)
-        if plan is None:
-            members = [watch for watch in self._watches.values() if watch.config.interval_seconds == interval]
-            plan = self._plans[interval] = CyclePlan(members)
         # A source that takes longer must not hold up the next cycle, which joins its reading.
-        await plan.run(self._readers, self._clock, self._check_batch, patience_seconds=_PATIENCE * interval)
+        patience = _PATIENCE * interval
+        await self._plan(interval).run(self._readers, self._clock, self._check_batch, patience)
         self._first_cycles.discard(interval)
         for observer in self._observers:
             observer.cycle_finished(interval, time.monotonic() - started)
+
+    def _plan(self, interval: float) -> CyclePlan:
+        plan = self._plans.get(interval)
+        if plan is None:
+            members = [watch for watch in self._watches.values() if watch.config.interval_seconds == interval]
+            plan = self._plans[interval] = CyclePlan(members, self._refreshed)
+        return plan
+
+    def _refreshed(self, modes: Sequence[str], now: Instant) -> None:
+        for observer in self._observers:
+            observer.refreshed(modes, now)
 
     def _superseded(self, event: ReserveEvent) -> bool:
         return self._last_changes.get(event.strategy_mode, 0) > event.sequence
@@ -293,22 +306,15 @@ class ReserveManager:
 
     async def _check_batch(self, watches: Sequence[ModeWatch], readings: Readings) -> list[ModeWatch]:
         """Check modes and return those that want a second look."""
-        unchanged: list[str] = []
         doubtful: list[ModeWatch] = []
         for watch in watches:
             if watch.has_seen(readings) or self._watches.get(watch.mode) is not watch:
-                continue
-            if watch.is_unchanged(readings):
-                unchanged.append(watch.mode)
                 continue
             step = self._advance(watch, watch.observe(readings), readings.now)
             if step.recheck:
                 doubtful.append(watch)
             if step.event is not None:
                 await self.trigger_reserve_event(step.event)
-        if unchanged:
-            for observer in self._observers:
-                observer.refreshed(unchanged, readings.now)
         return doubtful
 
     def _advance(self, watch: ModeWatch, snapshot: ReserveSnapshot, now: Instant) -> Step:

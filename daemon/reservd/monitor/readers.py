@@ -3,42 +3,19 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
 from reservd.errors import CallError, FailureReason, SourceError
 from reservd.monitor.observer import Observer
+from reservd.monitor.table import FailedTable, Table, tabulate
 from reservd.plugin.guard import GuardedPlugin
 from reservd.plugin.interfaces import BalanceSource, EquitySource
-from reservd.reserve.readings import AccountFailure, Balance, Equity, Reading
+from reservd.reserve.readings import Equity
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-
-Place = tuple[str, str]
-"""An account's name and an asset."""
-Found = Balance | AccountFailure | CallError
-
-
-class Table(Protocol):
-    """One reading of a balance source, by account and asset."""
-
-    def get(self, place: Place, /) -> Found | None:
-        """Return what was read there, why it was not, or None when the source said nothing of it."""
-
-
-class FailedTable:
-    """The reading of a source that could not be read."""
-
-    def __init__(self, error: CallError) -> None:
-        self._error = error
-
-    def get(self, place: Place, /) -> Found | None:
-        """Return the failure, whatever the place."""
-        del place
-        return self._error
 
 
 class _Reader:
@@ -132,28 +109,3 @@ class EquityReader(_Reader):
             return answer
 
         return self._shared(key, lambda: self._counted(key, fetch))
-
-
-def tabulate(reading: object, redact: Callable[[str], str]) -> dict[Place, Found]:
-    """Return a reading by account and asset.
-
-    Args:
-        reading: What a source gave.
-        redact: Takes secrets out of what it says of failures.
-
-    Raises:
-        SourceError: If it is no reading, or says two things of one account and asset.
-    """
-    if not isinstance(reading, Reading):
-        raise SourceError(FailureReason.INVALID_DATA, f"fetch_balances() gave {type(reading).__name__}, not a Reading")
-    balances = list(reading.balances)
-    if not {type(balance) for balance in balances} <= {Balance}:
-        raise SourceError(FailureReason.INVALID_DATA, "a balance is not a Balance")
-    table: dict[Place, Found] = {(balance.account, balance.asset): balance for balance in balances}
-    if len(table) != len(balances):
-        raise SourceError(FailureReason.INVALID_DATA, "an account and asset is there twice")
-    for failure in reading.failures:
-        if not isinstance(failure, AccountFailure):
-            raise SourceError(FailureReason.INVALID_DATA, "a failure is not an AccountFailure")
-        table[failure.account, failure.asset or ""] = replace(failure, detail=redact(str(failure.detail)))
-    return table
