@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import signal
+import sys
 from collections.abc import Iterable
 
 import structlog
@@ -22,6 +23,19 @@ from reservd.web.site import make_site
 log = structlog.get_logger(__name__)
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_COLLECT_AFTER = 50_000
+"""Objects that come to be before the collector looks. A cycle replaces tens of thousands, which go without it."""
+_SWITCH_SECONDS = 0.001
+"""How long another thread may keep the event loop waiting for the interpreter."""
+
+
+def settle() -> None:
+    """Make the interpreter hold the event loop as little as it can, once everything is built."""
+    gc.collect()
+    # What was built stays: the collector need not look at it again.
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER)
+    sys.setswitchinterval(_SWITCH_SECONDS)
 
 
 class Daemon:
@@ -79,9 +93,7 @@ class Daemon:
         await self._web.start()
         monitoring = asyncio.create_task(self.manager.start_monitoring())
         watchdog = asyncio.create_task(self._watchdog())
-        # What was built stays: the collector need not look at it again, which would hold the loop.
-        gc.collect()
-        gc.freeze()
+        settle()
         notify("READY=1")
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({stopping, monitoring}, return_when=asyncio.FIRST_COMPLETED)

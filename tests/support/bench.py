@@ -43,6 +43,16 @@ def median(rounds: int, measure: Callable[[], float]) -> float:
     return sorted(measure() for _ in range(rounds))[rounds // 2]
 
 
+def best_of(rounds: int, **measures: Callable[[], float]) -> dict[str, float]:
+    """Return the least figure of each measure out of some rounds.
+
+    The least is what the work itself takes: whatever else the machine does only adds to it. Measures
+    take turns, so that a slow minute of the machine hits all of them.
+    """
+    found = [{name: measure() for name, measure in measures.items()} for _ in range(rounds)]
+    return {name: min(each[name] for each in found) for name in measures}
+
+
 def report(title: str, figures: Sequence[Figure]) -> None:
     """Print figures, each with its ratio to its baseline."""
     print(f"\n{title}", *(figure.line for figure in figures), sep="\n")

@@ -21,6 +21,7 @@ class InMemoryBalances(BalanceSource[SourceConfig]):
         super().__init__(name, SourceConfig())
         self.amounts = dict.fromkeys(modes, Decimal("60012.345678"))
         self.reads = 0
+        self._readings: list[Reading] = []
         self.renew()
 
     @property
@@ -32,14 +33,19 @@ class InMemoryBalances(BalanceSource[SourceConfig]):
         for mode in modes:
             self.amounts[mode] -= Decimal("0.000001")
 
-    def renew(self) -> None:
-        """Make the next reading, so that a benchmark need not measure that."""
+    def renew(self, readings: int = 1) -> None:
+        """Make the next readings, so that a benchmark need not measure that; each differs from the one before."""
         now = datetime.now(UTC)
-        self._next = Reading([Balance(mode, CURRENCY, +amount, now) for mode, amount in self.amounts.items()])
+        self._readings = []
+        for number in range(readings):
+            if number:
+                self.change(self.amounts)
+            balances = [Balance(mode, CURRENCY, +amount, now) for mode, amount in self.amounts.items()]
+            self._readings.append(Reading(balances))
 
     async def fetch_balances(self) -> Reading:
         self.reads += 1
-        return self._next
+        return self._readings.pop(0) if len(self._readings) > 1 else self._readings[0]
 
 
 class InMemoryEquity(EquitySource[SourceConfig]):
@@ -68,7 +74,9 @@ class Fleet:
         modes: The configuration of each mode, by name.
     """
 
-    def __init__(self, modes: int = 10_000, balance_sources: int = 90, equity_sources: int = 10) -> None:
+    def __init__(
+        self, modes: int = 10_000, balance_sources: int = 90, equity_sources: int = 10, *, interval_seconds: int = 30
+    ) -> None:
         names = [f"mode_{number}" for number in range(modes)]
         self.balance_sources = {
             f"wallets_{number}": InMemoryBalances(f"wallets_{number}", names[number::balance_sources])
@@ -76,7 +84,12 @@ class Fleet:
         }
         self.equity_sources = {f"nav_{number}": InMemoryEquity(f"nav_{number}") for number in range(equity_sources)}
         self.modes: Mapping[str, ModeConfig] = {
-            name: _mode(name, f"wallets_{number % balance_sources}/{name}", f"nav_{number % equity_sources}")
+            name: _mode(
+                name,
+                f"wallets_{number % balance_sources}/{name}",
+                f"nav_{number % equity_sources}",
+                interval_seconds,
+            )
             for number, name in enumerate(names)
         }
         self._turn = 0
@@ -86,10 +99,10 @@ class Fleet:
         """How often any source was read."""
         return sum(source.reads for source in (*self.balance_sources.values(), *self.equity_sources.values()))
 
-    def renew(self) -> None:
-        """Let the next readings be new ones that say the same."""
+    def renew(self, readings: int = 1) -> None:
+        """Let the next readings be new ones: the first says what the last one did, any other differs throughout."""
         for source in self.balance_sources.values():
-            source.renew()
+            source.renew(readings)
 
     def change_all(self) -> None:
         """Let the next readings differ in every balance and every equity."""
@@ -107,11 +120,12 @@ class Fleet:
         self.renew()
 
 
-def _mode(name: str, account: str, equity: str) -> ModeConfig:
+def _mode(name: str, account: str, equity: str, interval_seconds: int) -> ModeConfig:
     keys: dict[str, Any] = {
         "mode": name,
         "share_class": CURRENCY,
         "reserve_ratio": "0.05",
+        "reserve_monitoring_interval": interval_seconds,
         "reserve_balance_sources": [account],
         "reserve_equity_source": equity,
     }

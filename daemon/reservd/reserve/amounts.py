@@ -68,12 +68,11 @@ def parse_amount(value: object, name: str = "amount") -> Decimal:
             raise TypeError(f"{name} must be a number, got {type(value).__name__}")
 
 
-def ratio(part: Decimal, whole: Decimal) -> Decimal:
-    """Return `part / whole` for people and gauges, never for a decision.
+ratio = _RATIO.divide
+"""Divides a part by the whole, for people and gauges, never for a decision.
 
-    28 digits, rounded down: what is less than the whole never shows as 1.
-    """
-    return _RATIO.divide(part, whole)
+28 digits, rounded down: what is less than the whole never shows as 1.
+"""
 
 
 def describe(amount: Decimal, digits: int = 8, *, round_up: bool = False) -> str:

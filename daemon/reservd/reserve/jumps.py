@@ -57,6 +57,6 @@ def _moved(before: Decimal, after: Decimal, max_jump: Decimal) -> bool:
     if after == before:
         return False
     # The commonest rubbish is a 0, so falling to it is a jump however large a jump may be.
-    if _emptied(before, after):
+    if after <= ZERO < before:
         return True
-    return subtract(after, before).copy_abs() > multiply(max_jump, before.copy_abs())
+    return subtract(after, before).copy_abs() > multiply(max_jump, before).copy_abs()

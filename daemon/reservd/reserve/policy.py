@@ -149,21 +149,25 @@ def take_snapshot(
     else:
         status = classify_bounds(bounds, target, policy)
     whole = bounds is None
-    return ReserveSnapshot(
-        now,
-        policy.mode,
-        policy.share_class,
-        amount,
-        total if whole else None,
-        policy.ratio,
-        target,
-        status,
-        ratio(total, target) if whole and target else None,
-        observed_at,
-        bounds,
-        () if whole and problem is None else _lines(balances, missing, problem),
-        held,
-        tuple([balance.amount for balance in balances]) if whole and len(balances) > 1 else (),
+    # Every check makes one: in half the time of ReserveSnapshot(...).
+    return tuple.__new__(
+        ReserveSnapshot,
+        (
+            now,
+            policy.mode,
+            policy.share_class,
+            amount,
+            total if whole else None,
+            policy.ratio,
+            target,
+            status,
+            ratio(total, target) if whole and target else None,
+            observed_at,
+            bounds,
+            () if whole and problem is None else _lines(balances, missing, problem),
+            held,
+            tuple([balance.amount for balance in balances]) if whole and len(balances) > 1 else (),
+        ),
     )
 
 
@@ -186,7 +190,7 @@ def _believed_equity(
         return None, f"equity is in {equity.currency}, not in {policy.share_class}"
     if not equity.complete:
         return None, "equity is incomplete"
-    if equity.amount < 0:
+    if equity.amount < ZERO:
         return None, f"equity is negative ({equity.amount})"
     if not is_current(equity.observed_at, now, policy):
         return None, f"equity is of {equity.observed_at.isoformat()}, too far from now to be believed"

@@ -48,9 +48,10 @@ def advance(
     ) and not agrees(state.doubted, snapshot, policy.max_jump):
         return _doubt(state, snapshot, status, policy, now, new_id)
     state = _believe(state, snapshot, status, now)
+    if status is ADEQUATE and state.confirmed is ADEQUATE:
+        # The way nearly every check goes, so in half the time of Step(...).
+        return tuple.__new__(Step, (state, None, True, False))
     confirmed = _confirm(state, status, policy.confirmations)
-    if confirmed is ADEQUATE and state.confirmed is ADEQUATE:
-        return Step(state, None, True, False)  # the way nearly every check goes: by position
     if confirmed is None or confirmed is state.confirmed:
         return _remind(state, snapshot, policy, now, new_id, conclusive=True)
     return _confirmed(state, confirmed, policy, now, new_id)
@@ -96,20 +97,25 @@ def _believe(state: TrackerState, snapshot: ReserveSnapshot, status: ReserveStat
     balance = snapshot.reserve_balance
     if balance is None:
         balance = state.believed_balance if state.believed_balance is not None else at_least(snapshot)
-    return TrackerState(
-        now.monotonic,
-        state.confirmed,
-        state.known,
-        state.incident_id,
-        state.sequence,
-        state.low_streak + 1 if status is not ADEQUATE else 0,
-        state.critical_streak + 1 if status is CRITICAL else 0,
-        snapshot,
-        balance,
-        snapshot.total_equity,
-        snapshot.parts or state.believed_parts,
-        None,
-        state.announced_at,
+    _, confirmed, known, incident_id, sequence, low_streak, critical_streak, _, _, _, parts, _, announced_at = state
+    # Every check makes one: in half the time of TrackerState(...).
+    return tuple.__new__(
+        TrackerState,
+        (
+            now.monotonic,
+            confirmed,
+            known,
+            incident_id,
+            sequence,
+            low_streak + 1 if status is not ADEQUATE else 0,
+            critical_streak + 1 if status is CRITICAL else 0,
+            snapshot,
+            balance,
+            snapshot.total_equity,
+            snapshot.parts or parts,
+            None,
+            announced_at,
+        ),
     )
 
 

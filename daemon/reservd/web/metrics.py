@@ -52,9 +52,10 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self._build = Gauge("reservd_build_info", "The running version; always 1.", ["version"], registry=registry)
-        self._checks = Counter(
+        checks = Counter(
             "reservd_checks", "Checks of a mode, by whether they told its status.", ["outcome"], registry=registry
         )
+        self._conclusive, self._inconclusive = checks.labels("conclusive"), checks.labels("inconclusive")
         self._cycles = Histogram(
             "reservd_cycle_duration_seconds", "Time to check all modes of an interval.", ["interval"],
             registry=registry, buckets=_CYCLE_BUCKETS,
@@ -120,7 +121,6 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         sources, sinks, replenishers = tuple(sources), tuple(sinks), tuple(replenishers)
         every = [f"{interval:g}" for interval in intervals]
         self._build.labels(__version__).set(1)
-        each(self._checks, ("conclusive", "inconclusive"))
         each(self._events, EventType)
         each(self._cycles, every)
         each(self._overruns, every)
@@ -139,17 +139,17 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
 
     def render(self, changes: Changes) -> bytes:
         """Return the whole page. On one other thread."""
-        return self._gauges.render(changes).encode() + generate_latest(self.registry)
+        return b"".join([*self._gauges.render(changes), generate_latest(self.registry)])
 
     def checked(self, checked: Checked) -> None:
         """Count a check and note the mode's new numbers."""
-        self._checks.labels("conclusive" if checked.step.conclusive else "inconclusive").inc()
+        (self._conclusive if checked.step.conclusive else self._inconclusive).inc()
         self._gauges.note(checked)
 
     def refreshed(self, modes: Sequence[str], now: Instant) -> None:
         """Count checks that found nothing new."""
-        self._checks.labels("conclusive").inc(len(modes))
-        self._gauges.note_stamp(modes, now.wall.timestamp())
+        self._conclusive.inc(len(modes))
+        self._gauges.note_stamp(modes, now.wall)
 
     def fetched(self, source: str, seconds: float, failure: FailureReason | None) -> None:
         """Count a reading."""

@@ -4,15 +4,14 @@
 is kept; a cycle rewrites the lines of the modes that are new and joins them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from datetime import datetime
 
 from reservd.monitor.observer import Checked
-from reservd.reserve.models import ReserveStatus
+from reservd.reserve.models import ReserveSnapshot, ReserveStatus
 
 _SEVERITIES = (ReserveStatus.LOW, ReserveStatus.CRITICAL)
-_NAN = "NaN"
 
 _FAMILIES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("reservd_reserve_balance", "What can be paid out now, in the share-class currency.", ("",)),
@@ -37,16 +36,21 @@ _FAMILIES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     ("reservd_last_snapshot_timestamp_seconds", "When the last conclusive check was made, in Unix time.", ("",)),
 )
-_STAMP = -1
-"""The last column: when."""
+_AMOUNTS = 6
+"""The first columns: money and coverage, which have no line before something was read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What is new since the last time, taken on the event loop and rendered off it."""
+    """What is new since the last time, taken on the event loop and rendered off it.
+
+    Attributes:
+        checked: The last check of each mode of which something is new.
+        stamps: When each mode was last checked to a conclusion, as text; modes that never were are not there.
+    """
 
     checked: Mapping[str, Checked]
-    stamps: Sequence[str]
+    stamps: Mapping[str, str]
 
 
 class ModeGauges:
@@ -61,76 +65,82 @@ class ModeGauges:
         Args:
             modes: Share class by mode. Neither needs escaping: the configuration allows no such character.
         """
+        self._modes = list(modes)
         self._rows = {mode: row for row, mode in enumerate(modes)}
-        self._stamps = [""] * len(modes)
         self._pending: dict[str, Checked] = {}
+        self._stamps: dict[str, str] = {}
+        self._stamp: tuple[datetime | None, str] = (None, "")
         labels = [f'mode="{mode}",share_class="{share_class}"' for mode, share_class in modes.items()]
-        self._prefixes = [
+        prefixes = [
             [f"{name}{{{label}{extra}}} " for label in labels] for name, _, extras in _FAMILIES for extra in extras
         ]
+        *self._flag_prefixes, self._stamp_prefixes = prefixes[_AMOUNTS:]
+        self._amount_prefixes = prefixes[:_AMOUNTS]
         # Money that was never read has no line: absent is not zero.
-        self._columns: list[list[str]] = [[""] * len(modes) for _ in self._prefixes]
-        unknown = [_flag(False)] * 3 + [_flag(True)] + [_flag(False)] * len(_SEVERITIES)
-        for column, value in zip(range(6, 12), unknown, strict=True):
-            self._columns[column] = [prefix + value for prefix in self._prefixes[column]]
+        self._amounts = [[""] * len(modes) for _ in self._amount_prefixes]
+        self._flags = [[""] * len(modes) for _ in self._flag_prefixes]
+        self._flagged: list[tuple[ReserveStatus, ReserveStatus | None] | None] = [None] * len(modes)
+        for row in range(len(modes)):
+            self._write_flags(row, ReserveStatus.UNKNOWN, None)
 
     def note(self, checked: Checked) -> None:
         """Remember that a mode is new."""
         self._pending[checked.mode] = checked
         if checked.step.conclusive:
-            self._stamps[self._rows[checked.mode]] = f"{checked.snapshot.timestamp.timestamp():.3f}\n"
+            self._stamps[checked.mode] = self._text(checked.snapshot.timestamp)
 
-    def note_stamp(self, modes: Sequence[str], timestamp: float) -> None:
+    def note_stamp(self, modes: Iterable[str], at: datetime) -> None:
         """Remember that modes were checked and found as they were."""
-        stamp = f"{timestamp:.3f}\n"
-        for mode in modes:
-            self._stamps[self._rows[mode]] = stamp
+        self._stamps.update(dict.fromkeys(modes, self._text(at)))
 
     def take(self) -> Changes:
         """Return what is new, and forget it."""
-        changes = Changes(self._pending, tuple(self._stamps))
+        changes = Changes(self._pending, dict(self._stamps))
         self._pending = {}
         return changes
 
-    def render(self, changes: Changes) -> str:
-        """Return the exposition of all modes."""
+    def render(self, changes: Changes) -> Iterator[bytes]:
+        """Yield the exposition of all modes, in pieces: no step keeps the interpreter from others for long."""
         for mode, checked in changes.checked.items():
-            self._rewrite(self._rows[mode], checked)
-        self._columns[_STAMP] = [
-            prefix + stamp if stamp else ""
-            for prefix, stamp in zip(self._prefixes[_STAMP], changes.stamps, strict=True)
-        ]
-        parts: list[str] = []
-        column = 0
-        for name, help_text, extras in _FAMILIES:
-            parts.append(f"# HELP {name} {help_text}\n# TYPE {name} gauge\n")
-            for _ in extras:
-                parts += self._columns[column]
-                column += 1
-        return "".join(parts)
-
-    def _rewrite(self, row: int, checked: Checked) -> None:
-        state = checked.step.state
-        values: list[str] = []
-        good = state.good
-        if good is None:
-            values = [""] * 6
-        else:
+            row = self._rows[mode]
             # The last good values stay while checks are inconclusive: their time stamp tells.
-            values += [_number(good.reserve_balance), _number(good.total_equity), _number(good.target_reserve)]
-            values += [_number(good.reserve_utilization), _number(good.shortfall), _number(good.held)]
-        status = checked.status
-        values += [_flag(status is one) for one in ReserveStatus]
-        severity = state.incident_severity
-        values += [_flag(severity is one) for one in _SEVERITIES]
-        for column, value in enumerate(values):
-            self._columns[column][row] = self._prefixes[column][row] + value if value else ""
+            self._write_amounts(row, checked.step.state.good)
+            self._write_flags(row, checked.status, checked.step.state.incident_severity)
+        stamps = map(changes.stamps.get, self._modes)
+        stamped = [prefix + at if at else "" for prefix, at in zip(self._stamp_prefixes, stamps, strict=True)]
+        columns = iter([*self._amounts, *self._flags, stamped])
+        for name, help_text, extras in _FAMILIES:
+            yield f"# HELP {name} {help_text}\n# TYPE {name} gauge\n".encode()
+            for _ in extras:
+                yield "".join(next(columns)).encode()
 
+    def _write_amounts(self, row: int, good: ReserveSnapshot | None) -> None:
+        if good is None:
+            for column in self._amounts:
+                column[row] = ""
+            return
+        amounts = (
+            good.reserve_balance,
+            good.total_equity,
+            good.target_reserve,
+            good.reserve_utilization,
+            good.shortfall,
+            good.held,
+        )
+        for column, prefixes, amount in zip(self._amounts, self._amount_prefixes, amounts, strict=True):
+            # Prometheus reads a decimal's own text: no float in between.
+            column[row] = f"{prefixes[row]}{amount!s}\n" if amount is not None else f"{prefixes[row]}NaN\n"
 
-def _number(value: Decimal | None) -> str:
-    # Prometheus reads a decimal's own text: no float in between.
-    return f"{value}\n" if value is not None else f"{_NAN}\n"
+    def _write_flags(self, row: int, status: ReserveStatus, severity: ReserveStatus | None) -> None:
+        if self._flagged[row] == (status, severity):
+            return
+        self._flagged[row] = status, severity
+        flags = [*(status is one for one in ReserveStatus), *(severity is one for one in _SEVERITIES)]
+        for column, prefixes, flag in zip(self._flags, self._flag_prefixes, flags, strict=True):
+            column[row] = f"{prefixes[row]}{flag:d}\n"
 
-
-def _flag(value: bool) -> str:
-    return "1\n" if value else "0\n"
+    def _text(self, at: datetime) -> str:
+        # Modes are checked by the hundred at one moment.
+        if at is not self._stamp[0]:
+            self._stamp = at, f"{at.timestamp():.3f}\n"
+        return self._stamp[1]

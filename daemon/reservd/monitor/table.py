@@ -1,0 +1,126 @@
+"""What one reading of a balance source says, and what is new in it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from itertools import compress, count
+from operator import ne
+from typing import Protocol
+
+from reservd.errors import CallError, FailureReason, SourceError
+from reservd.reserve.readings import AccountFailure, Balance, Reading
+
+Place = tuple[str, str]
+"""An account's name and an asset."""
+Found = Balance | AccountFailure | CallError
+
+_numbers = count()
+
+
+class Table(Protocol):
+    """One reading of a balance source, by account and asset."""
+
+    def get(self, place: Place, /) -> Found | None:
+        """Return what was read there, why it was not, or None when the source said nothing of it."""
+
+    def news(self, before: "Table", earliest: datetime, latest: datetime) -> set[Place] | None:
+        """Return the places of which it says something else than another reading did; None: it may be all.
+
+        Args:
+            before: The other reading, of the same source.
+            earliest: What was observed before this is not believed, and so is news.
+            latest: The same of what was observed after.
+        """
+
+
+class FailedTable:
+    """The reading of a source that could not be read."""
+
+    def __init__(self, error: CallError) -> None:
+        self._error = error
+
+    def get(self, place: Place, /) -> Found | None:
+        """Return the failure, whatever the place."""
+        del place
+        return self._error
+
+    def news(self, before: Table, earliest: datetime, latest: datetime) -> set[Place] | None:
+        """Return None."""
+
+
+class ReadTable:
+    """The reading of a source that was read.
+
+    It is compared with another in whole columns, so that thousands of accounts of which nothing is
+    new cost little.
+
+    Attributes:
+        number: No other reading has it.
+        places: Where it looked.
+        amounts: What is there, place by place; None where it could not be read.
+    """
+
+    __slots__ = ("_news", "_observed", "amounts", "get", "number", "places")
+
+    def __init__(self, balances: Sequence[Balance], failures: Sequence[AccountFailure]) -> None:
+        """Take a reading.
+
+        Raises:
+            SourceError: If it says two things of one account and asset.
+        """
+        self.places = [(balance.account, balance.asset) for balance in balances]
+        self.amounts: list[Decimal | None] = [balance.amount for balance in balances]
+        self._observed = [balance.observed_at for balance in balances]
+        found: dict[Place, Found] = dict(zip(self.places, balances, strict=True))
+        if len(found) != len(balances):
+            raise SourceError(FailureReason.INVALID_DATA, "an account and asset is there twice")
+        for failure in failures:
+            place = failure.account, failure.asset or ""
+            self.places.append(place)
+            self.amounts.append(None)
+            found[place] = failure
+        self.get = found.get
+        self.number = next(_numbers)
+        self._news: dict[int, set[Place]] = {}
+
+    def news(self, before: Table, earliest: datetime, latest: datetime) -> set[Place] | None:
+        """Return the places whose amount is not what it was, or may not be believed any more."""
+        if not isinstance(before, ReadTable):
+            return None
+        # Every group of modes asks. By number, for a reading must not keep all those before it.
+        news = self._news.get(before.number)
+        if news is None:
+            news = self._news[before.number] = self._changed_since(before)
+        if self._observed and (min(self._observed) < earliest or max(self._observed) > latest):
+            times = zip(self.places, self._observed, strict=False)
+            return news | {place for place, at in times if not earliest <= at <= latest}
+        return news
+
+    def _changed_since(self, before: "ReadTable") -> set[Place]:
+        if self.places == before.places:
+            return set(compress(self.places, map(ne, self.amounts, before.amounts)))
+        now = dict(zip(self.places, self.amounts, strict=True))
+        then = dict(zip(before.places, before.amounts, strict=True))
+        return {place for place in now.keys() | then.keys() if now.get(place) != then.get(place)}
+
+
+def tabulate(reading: object, redact: Callable[[str], str]) -> ReadTable:
+    """Return a reading by account and asset.
+
+    Args:
+        reading: What a source gave.
+        redact: Takes secrets out of what it says of failures.
+
+    Raises:
+        SourceError: If it is no reading, or says two things of one account and asset.
+    """
+    if not isinstance(reading, Reading):
+        raise SourceError(FailureReason.INVALID_DATA, f"fetch_balances() gave {type(reading).__name__}, not a Reading")
+    balances = list(reading.balances)
+    if not set(map(type, balances)) <= {Balance}:
+        raise SourceError(FailureReason.INVALID_DATA, "a balance is not a Balance")
+    failures = list(reading.failures)
+    if not all(isinstance(failure, AccountFailure) for failure in failures):
+        raise SourceError(FailureReason.INVALID_DATA, "a failure is not an AccountFailure")
+    return ReadTable(balances, [replace(failure, detail=redact(str(failure.detail))) for failure in failures])
