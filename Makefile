@@ -42,7 +42,7 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 	--annotation-style line --custom-compile-command 'make lock' $(ARGS)
 
 lock: $(VENV)/.dev ## Resolve the pins of requirements/ again (ARGS=--upgrade takes the newest releases)
-	$(LOCK) pyproject.toml --extra evm --group dev --output-file requirements/dev.txt
+	$(LOCK) pyproject.toml --all-extras --group dev --output-file requirements/dev.txt
 	$(LOCK) pyproject.toml --extra evm --constraint requirements/dev.txt --output-file requirements/run.txt
 	$(LOCK) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
 

@@ -68,8 +68,17 @@ class DeliveryError(CallError):
 
     Attributes:
         retryable: Whether the same thing, sent again later, may be taken.
+        retry_after_seconds: How long the other side asked to be left alone; None when it did not say.
     """
 
-    def __init__(self, reason: FailureReason, detail: str = "", *, retryable: bool = True) -> None:
+    def __init__(
+        self,
+        reason: FailureReason,
+        detail: str = "",
+        *,
+        retryable: bool = True,
+        retry_after_seconds: float | None = None,
+    ) -> None:
         super().__init__(reason, detail)
         self.retryable = retryable
+        self.retry_after_seconds = retry_after_seconds

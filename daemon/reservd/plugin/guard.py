@@ -118,7 +118,13 @@ class GuardedPlugin:
         except ValueError:
             reason = FailureReason.INTERNAL
         if isinstance(error, DeliveryError):
-            return DeliveryError(reason, detail, retryable=bool(getattr(error, "retryable", True)))
+            after = getattr(error, "retry_after_seconds", None)
+            return DeliveryError(
+                reason,
+                detail,
+                retryable=bool(getattr(error, "retryable", True)),
+                retry_after_seconds=float(after) if isinstance(after, int | float) else None,
+            )
         return CallError(reason, detail)
 
     def redact(self, text: str) -> str:

@@ -5,8 +5,9 @@ import os
 import socket
 import ssl
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, NamedTuple, NoReturn, Self
 
@@ -21,6 +22,7 @@ _HTTP_OK = range(200, 300)
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERRORS = 500
 _REQUEST_TIMEOUT = 408
+_MAX_DIGITS = 9
 
 
 class HttpError(CallError):
@@ -28,11 +30,15 @@ class HttpError(CallError):
 
     Attributes:
         retryable: Whether the same request may succeed later.
+        retry_after_seconds: What the server asked for by `Retry-After`; None when it did not.
     """
 
-    def __init__(self, reason: FailureReason, detail: str, *, retryable: bool) -> None:
+    def __init__(
+        self, reason: FailureReason, detail: str, *, retryable: bool, retry_after_seconds: float | None = None
+    ) -> None:
         super().__init__(reason, detail)
         self.retryable = retryable
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Response(NamedTuple):
@@ -111,7 +117,7 @@ class HttpClient:
         try:
             async with self._session.request(method, url, data=body, headers=headers, allow_redirects=False) as answer:
                 if answer.status not in _HTTP_OK:
-                    _refused(answer.status)
+                    _refused(answer.status, answer.headers.get("Retry-After", ""))
                 content = await self._bounded(answer)
         except TimeoutError:
             detail = f"no answer within {timedelta(seconds=self._timeout_seconds).total_seconds():g} s"
@@ -132,11 +138,22 @@ class HttpClient:
         return bytes(parts)
 
 
-def _refused(status: int) -> NoReturn:
-    if status == _TOO_MANY_REQUESTS:
-        raise HttpError(FailureReason.RATE_LIMITED, f"HTTP {status}", retryable=True)
-    retryable = status >= _SERVER_ERRORS or status == _REQUEST_TIMEOUT
-    raise HttpError(FailureReason.REJECTED, f"HTTP {status}", retryable=retryable)
+def _refused(status: int, retry_after: str) -> NoReturn:
+    limited = status == _TOO_MANY_REQUESTS
+    reason = FailureReason.RATE_LIMITED if limited else FailureReason.REJECTED
+    retryable = limited or status >= _SERVER_ERRORS or status == _REQUEST_TIMEOUT
+    raise HttpError(reason, f"HTTP {status}", retryable=retryable, retry_after_seconds=_seconds(retry_after))
+
+
+def _seconds(retry_after: str) -> float | None:
+    """Return what a `Retry-After` header asks for: seconds, or until a date (RFC 9110)."""
+    if retry_after.strip().isdecimal():
+        return float(retry_after[:_MAX_DIGITS])
+    try:
+        date = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    return max(0.0, (date.astimezone(UTC) - datetime.now(UTC)).total_seconds())
 
 
 def _kind(error: Exception) -> str:

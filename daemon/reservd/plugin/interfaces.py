@@ -4,7 +4,7 @@ The host owns deadlines, retries, counters and logs. A plugin reads or sends, an
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import ClassVar, Generic, Self, TypeVar
 
 from reservd.plugin.envelope import CloudEvent
@@ -71,6 +71,15 @@ class BalanceSource(Plugin[ConfigT]):
             SourceError: If nothing could be read.
         """
 
+    def changes(self) -> AsyncIterator[None] | None:
+        """
+        Return a stream that yields whenever a balance may have changed, or None when there is no such thing.
+
+        An accelerator only: each time the source is read a little sooner. The host ends the stream, and starts
+        another when it breaks; regular readings go on whatever it does. It runs once the source is opened.
+        """
+        return None
+
 
 class EquitySource(Plugin[ConfigT]):
     """Reads the total equity of a mode."""
@@ -105,7 +114,21 @@ class EventSink(Plugin[ConfigT]):
         The same event may come again under the same `event.id`.
 
         Raises:
-            DeliveryError: If it was not taken; `retryable` says whether it may be later.
+            DeliveryError: If it was not taken; `retryable` says whether it may be later, and
+                `retry_after_seconds` when the other side asked for that.
+        """
+
+    async def resume(self, latest: Sequence[CloudEvent]) -> None:
+        """
+        Learn how things stand, before the first event after a start.
+
+        For sinks that hold a state on the other side, such as an alert that fires. All others leave it out.
+
+        Args:
+            latest: The last event of each mode that this sink hears of, reminders included; sent before.
+
+        Raises:
+            DeliveryError: As `deliver` does.
         """
 
 
