@@ -3,22 +3,30 @@
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import structlog
 
 from reservd._version import __version__
 from reservd.config.load import Config
-from reservd.delivery.sinks import SinkDelivery
+from reservd.delivery.pipeline import Pipeline
+from reservd.errors import OwnershipLostError, SchemaError, StoreError
+from reservd.monitor.clock import SystemClock
 from reservd.monitor.manager import ReserveManager
+from reservd.reserve.kept import KeptState, reconcile
 from reservd.service.replenishment import ReplenishmentService
+from reservd.store.database import Database, parse_url
+from reservd.store.ownership import Ownership
 from reservd.systemd import notify, watchdog_seconds
 from reservd.web.metrics import Metrics
 from reservd.web.page import MetricsPage
 from reservd.web.server import WebServer
-from reservd.web.site import make_site
+from reservd.web.site import Readiness, make_site
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +46,88 @@ def settle() -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
 
 
+def open_database(config: Config, environ: Mapping[str, str] = os.environ) -> Database:
+    """Return the store that is configured; nothing is connected yet.
+
+    Raises:
+        ConfigError: If its URL cannot be used.
+        PluginError: If its driver is not installed.
+    """
+    url = config.settings.store.url.get_secret_value()
+    folder = config.directory
+    if not url:
+        url = "sqlite:///reservd.db"
+        # systemd names several folders as $PATH does.
+        folder = Path(environ.get("STATE_DIRECTORY", "").partition(":")[0] or folder)
+    return Database(parse_url(url, folder.absolute()))
+
+
+class _Duty:
+    """What a daemon does while it owns the store: watch, announce, ask for refills.
+
+    Args:
+        config: What was configured.
+        metrics: Hears of everything.
+        page: Shows it.
+        database: The store.
+        ownership: Held by this daemon; not, when the store could not be reached from the start.
+    """
+
+    def __init__(
+        self, config: Config, metrics: Metrics, page: MetricsPage, database: Database, ownership: Ownership
+    ) -> None:
+        self._ownership = ownership
+        routes = {mode: each.reserve_event_sinks for mode, each in config.modes.items()}
+        self.pipeline = Pipeline(
+            database, ownership, config.event_sinks, config.settings, routes, SystemClock(), [metrics, page]
+        )
+        self._refills = ReplenishmentService(
+            config.modes, config.replenishers, [metrics, page], lambda: self.pipeline.may_act
+        )
+        # Metrics first: a snapshot is published before anything slow happens.
+        self.manager = ReserveManager(
+            config.equity_sources,
+            config.balance_sources,
+            observers=[metrics, self.pipeline, self._refills, page],
+        )
+        self.manager.replenishment = self._refills
+        for mode, mode_config in config.modes.items():
+            self.manager.set_reserve_config(mode, mode_config)
+
+    async def run(self, before: Mapping[str, KeptState]) -> None:
+        """Watch until cancelled.
+
+        Args:
+            before: What was kept in memory while the store was not there.
+
+        Raises:
+            OwnershipLostError: If another daemon owns the store, or this one does after it did not at first.
+            StoreError: If the store does not tell what is kept.
+        """
+        if self._ownership.epoch:
+            await self.pipeline.open()
+            kept = dict(self.pipeline.states)
+            kept |= {mode: reconcile(kept[mode], state) if mode in kept else state for mode, state in before.items()}
+            self.manager.restore(kept)
+        else:
+            # Above all that a store may hold: receivers drop what is older than what they know.
+            self.manager.restore(before, first_sequence=int(time.time()))
+        delivering = asyncio.create_task(self.pipeline.run())
+        monitoring = asyncio.create_task(self.manager.start_monitoring())
+        settle()
+        try:
+            done, _ = await asyncio.wait({delivering, monitoring}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            # First what decides, then what asks, then what sends what was decided.
+            self.manager.stop_monitoring()
+            await asyncio.gather(monitoring, return_exceptions=True)
+            await self._refills.close()
+            delivering.cancel()
+            await asyncio.gather(delivering, return_exceptions=True)
+
+
 class Daemon:
     """All parts of one running reservd.
 
@@ -46,10 +136,13 @@ class Daemon:
         listen_addresses: Where to serve, in place of what was configured.
 
     Raises:
-        ReservdError: If an address cannot be had.
+        ReservdError: If an address or the store's driver cannot be had.
     """
 
     def __init__(self, config: Config, listen_addresses: Iterable[str] = ()) -> None:
+        self._config = config
+        self._database = open_database(config)
+        self._ownership = Ownership(self._database)
         self._metrics = Metrics(
             {mode: each.share_class for mode, each in config.modes.items()},
             {each.interval_seconds for each in config.modes.values()},
@@ -57,20 +150,10 @@ class Daemon:
             config.event_sinks,
             config.replenishers,
         )
+        self._metrics.watch(owner=False)
         self._page = MetricsPage(self._metrics.take, self._metrics.render)
-        self._refills = ReplenishmentService(config.modes, config.replenishers, [self._metrics, self._page])
-        # Metrics first: a snapshot is published before anything slow happens.
-        self.manager = ReserveManager(
-            config.equity_sources, config.balance_sources, observers=[self._metrics, self._refills, self._page]
-        )
-        self.manager.replenishment = self._refills
-        for mode, mode_config in config.modes.items():
-            self.manager.set_reserve_config(mode, mode_config)
-        self._sinks = [SinkDelivery(sink, [self._metrics, self._page]) for sink in config.event_sinks.values()]
-        for sink in self._sinks:
-            modes = [mode for mode, each in config.modes.items() if sink.name in each.reserve_event_sinks]
-            self.manager.add_reserve_callback(sink, modes, timeout_seconds=None)
-        site = make_site(self._page, healthy=lambda: not self.manager.stuck, ready=lambda: self.manager.ready)
+        self._duty: _Duty | None = None
+        site = make_site(self._page, lambda: not self._stuck, lambda: self.readiness)
         self._web = WebServer(site, listen_addresses or config.settings.web.listen_address)
         self._stop = asyncio.Event()
 
@@ -79,50 +162,90 @@ class Daemon:
         """Where it listens."""
         return self._web.addresses
 
+    @property
+    def manager(self) -> ReserveManager | None:
+        """What watches the modes; None while another daemon does."""
+        return self._duty.manager if self._duty is not None else None
+
+    @property
+    def readiness(self) -> Readiness:
+        """Whether it does all that it is there for."""
+        if self._duty is None:
+            return Readiness(ready=True, text="reservd stands by: another daemon owns the store, or it is waited for")
+        if not self._duty.manager.ready:
+            return Readiness(ready=False, text="the first cycle is not done")
+        if not self._duty.pipeline.up:
+            return Readiness(ready=False, text="the store is gone: alarms go on from memory, refills do not")
+        return Readiness(ready=True, text="reservd is ready and owns the store")
+
+    @property
+    def _stuck(self) -> bool:
+        return self._duty is not None and self._duty.manager.stuck
+
     def stop(self) -> None:
         """Ask it to stop."""
         self._stop.set()
 
     async def run(self) -> None:
-        """Run until SIGTERM, SIGINT or `stop`; then end what is under way, within seconds."""
+        """Run until SIGTERM, SIGINT or `stop`; then end what is under way, within seconds.
+
+        Raises:
+            SchemaError: If a newer reservd wrote the store.
+        """
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, self.stop)
-        log.info("daemon.started", version=__version__, modes=len(self.manager.reserve_configs))
+        log.info("daemon.started", version=__version__, modes=len(self._config.modes), store=self._database.description)
         await self._page.start()
         await self._web.start()
-        monitoring = asyncio.create_task(self.manager.start_monitoring())
+        serving = asyncio.create_task(self._serve())
         watchdog = asyncio.create_task(self._watchdog())
-        settle()
         notify("READY=1")
         stopping = asyncio.create_task(self._stop.wait())
-        await asyncio.wait({stopping, monitoring}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
         notify("STOPPING=1")
         log.info("daemon.stopping")
-        stopping.cancel()
-        watchdog.cancel()
-        self.manager.stop_monitoring()
+        for task in (stopping, watchdog, serving):
+            task.cancel()
         try:
-            await monitoring
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
         finally:
-            await self._close()
+            await asyncio.gather(self._page.close(), self._web.close(), self._ownership.release())
+            await self._database.close()
             for number in _SIGNALS:
                 loop.remove_signal_handler(number)
         log.info("daemon.stopped")
 
-    async def _close(self) -> None:
-        # Together with what the monitor waited for, all of this ends within five seconds.
-        await asyncio.gather(
-            self._refills.close(), self._page.close(), self._web.close(), *(sink.close() for sink in self._sinks)
-        )
+    async def _serve(self) -> None:
+        """Stand by until the store can be had, then do the duty; again when another daemon takes it."""
+        before: dict[str, KeptState] = {}
+        while True:
+            try:
+                await self._ownership.acquire()
+            except SchemaError:
+                raise
+            except StoreError as error:
+                log.error("store.gone", error=str(error))  # noqa: TRY400  # the store's words say it all
+            blind = not self._ownership.epoch
+            self._duty = duty = _Duty(self._config, self._metrics, self._page, self._database, self._ownership)
+            self._metrics.watch(owner=True)
+            try:
+                await duty.run(before)
+            except (OwnershipLostError, StoreError) as error:
+                log.warning("ownership.ended", reason=str(error))
+            finally:
+                before = duty.manager.kept_states() if blind else {}
+                self._duty = None
+                self._metrics.watch(owner=False)
+                self._page.renew()
 
     async def _watchdog(self) -> None:
         """Tell systemd that the loop turns and cycles come to their end."""
         every = watchdog_seconds()
         if every is None:
             return
-        with contextlib.suppress(asyncio.CancelledError):
-            while True:
-                if not self.manager.stuck:
-                    notify("WATCHDOG=1")
-                await asyncio.sleep(every)
+        while True:
+            if not self._stuck:
+                notify("WATCHDOG=1")
+            await asyncio.sleep(every)

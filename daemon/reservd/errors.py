@@ -45,6 +45,18 @@ class ReserveUnknownError(ReservdError):
     """A reserve was asked for that no conclusive reading tells."""
 
 
+class StoreError(ReservdError):
+    """The store could not be read or written: it is locked, full, read-only or gone."""
+
+
+class SchemaError(StoreError):
+    """A newer reservd wrote the store: to go on would spoil it."""
+
+
+class OwnershipLostError(ReservdError):
+    """Another daemon owns the store now: what this one wanted to write was refused."""
+
+
 class CallError(ReservdError):
     """A call to the outside failed.
 

@@ -55,4 +55,5 @@ def configure_logging(level: LogLevel = "info", log_format: LogFormat | None = N
     # Their routine lines repeat every cycle; what matters in them is counted and logged by reservd.
     for noisy in ("apscheduler", "asyncio", "aiohttp.access", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    for chatty in ("uvicorn", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -5,6 +5,7 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import structlog
@@ -112,11 +113,11 @@ def bench_metrics_page_of_ten_thousand_modes() -> None:
     )
 
 
-def bench_serving_ten_thousand_modes() -> None:
+def bench_serving_ten_thousand_modes(tmp_path: Path) -> None:
     """Time of a scrape, and how long the daemon's event loop stands still, while every mode changes each second."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     fleet = Fleet(interval_seconds=1)
-    found = asyncio.run(_serve(fleet))
+    found = asyncio.run(_serve(fleet, tmp_path))
     gc.unfreeze()
     stalls = sorted(found.stalls)
     report(
@@ -130,14 +131,14 @@ def bench_serving_ten_thousand_modes() -> None:
     )
 
 
-async def _serve(fleet: Fleet) -> Serving:
+async def _serve(fleet: Fleet, folder: Path) -> Serving:
     settings = Settings(modes=("*.yaml",))
-    config = Config(settings, fleet.modes, fleet.balance_sources, fleet.equity_sources, {}, {})
+    config = Config(settings, folder, fleet.modes, fleet.balance_sources, fleet.equity_sources, {}, {})
     daemon = Daemon(config, ["127.0.0.1:0"])
     # As many as there may be cycles: making readings is the venues' work, and not measured.
     fleet.renew(20)
     running = asyncio.create_task(daemon.run())
-    while not daemon.manager.ready:  # nothing else tells
+    while daemon.manager is None or not daemon.manager.ready:  # nothing else tells
         await asyncio.sleep(0.01)
     reads = fleet.reads
     stalls: list[float] = []

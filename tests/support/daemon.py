@@ -4,6 +4,7 @@ with ReservdProcess(Path("configs/demo.yaml")) as daemon:
     daemon.get("/metrics")
 """
 
+import os
 import re
 import signal
 import subprocess
@@ -33,23 +34,27 @@ class ReservdProcess:
 
     address: str
 
-    def __init__(self, config: Path, *options: str) -> None:
+    def __init__(self, config: Path, *options: str, state: Path | None = None) -> None:
         """Prepare one.
 
         Args:
             config: Its `reservd.yaml`.
             options: More options of `reservd run`.
+            state: The folder of its store where the configuration names none; its own unless given.
         """
         self._command = [PROGRAM, "run", "--config", config, "--web.listen-address", "127.0.0.1:0", *options]
+        self._state = state
         self._process: subprocess.Popen[bytes]
         self._log: Path
         self._resources = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as starting:
-            self._log = Path(starting.enter_context(tempfile.TemporaryDirectory(prefix="reservd-"))) / "log"
+            folder = Path(starting.enter_context(tempfile.TemporaryDirectory(prefix="reservd-")))
+            self._log = folder / "log"
+            environ = {**os.environ, "STATE_DIRECTORY": str(self._state or folder)}
             with self._log.open("wb") as output:
-                self._process = subprocess.Popen(self._command, stdout=output, stderr=output)
+                self._process = subprocess.Popen(self._command, stdout=output, stderr=output, env=environ)
             starting.callback(self.stop)
             wait_until(self._is_ready_or_gone, "reservd to be ready", timeout_seconds=_TIMEOUT_SECONDS)
             if self._process.poll() is not None:

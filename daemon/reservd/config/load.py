@@ -26,12 +26,14 @@ class Config:
 
     Attributes:
         settings: `reservd.yaml`.
+        directory: Where it is.
         modes: By name.
         balance_sources: By name, like the following.
         warnings: What is allowed and most likely not meant, one line each.
     """
 
     settings: Settings
+    directory: Path
     modes: Mapping[str, ModeConfig]
     balance_sources: Mapping[str, BalanceSource[Any]]
     equity_sources: Mapping[str, EquitySource[Any]]
@@ -53,10 +55,9 @@ def load_config(path: Path, host: PluginHost | None = None, environ: Mapping[str
     """
     main = read_document(path)
     problems = Problems(main.problems)
-    settings = _read_settings(main, problems)
-    instances = build_instances(
-        settings, main, host or PluginHost(), os.environ if environ is None else environ, problems
-    )
+    environ = os.environ if environ is None else environ
+    settings = _read_settings(main, environ, problems)
+    instances = build_instances(settings, main, host or PluginHost(), environ, problems)
     _check_names(settings, main, problems)
     modes = ModeLoader(main, _known_defaults(settings, main, problems), instances, problems)
     files = modes.load(settings.modes)
@@ -65,14 +66,19 @@ def load_config(path: Path, host: PluginHost | None = None, environ: Mapping[str
     built: Any = instances
     configs = {name: file.config for name, file in files.items()}
     return Config(
-        settings, configs, **built, warnings=(*_silences(files.values()), *_idle(files.values(), main, built))
+        settings,
+        path.parent,
+        configs,
+        **built,
+        warnings=(*_silences(files.values()), *_idle(files.values(), main, built)),
     )
 
 
-def _read_settings(main: Document, problems: Problems) -> Settings:
+def _read_settings(main: Document, environ: Mapping[str, str], problems: Problems) -> Settings:
     """Return the settings; without the parts that do not hold, so that all others are checked all the same."""
+    context = {"directory": main.path.parent, "environ": environ}
     try:
-        return Settings.model_validate(main.values)
+        return Settings.model_validate(main.values, context=context)
     except ValidationError as error:
         problems += explain(error, Settings, main)
         values = {key: dict(value) if isinstance(value, dict) else value for key, value in main.values.items()}
@@ -82,7 +88,7 @@ def _read_settings(main: Document, problems: Problems) -> Settings:
                 values[str(part)].pop(rest[0], None)
             else:
                 values.pop(str(part), None)
-        return Settings.model_validate({"modes": "-", **values}).model_copy(
+        return Settings.model_validate({"modes": "-", **values}, context=context).model_copy(
             update={} if "modes" in values else {"modes": ()}
         )
 

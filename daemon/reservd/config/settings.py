@@ -1,12 +1,14 @@
 """`reservd.yaml`: what the daemon runs, apart from what the modes say."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
 from reservd.config.mode import Name, Reference
 from reservd.log import LogFormat, LogLevel
+from reservd.plugin.options import PluginConfig, Seconds, Secret
+from reservd.reserve.models import EventType
 
 DEFAULT_LISTEN_ADDRESS = "127.0.0.1:9847"
 ADDRESS_PATTERN = r"^(\[[0-9A-Fa-f:.]+\]|[^:\s/]*):[0-9]{1,5}$"
@@ -22,6 +24,9 @@ def _check_port(address: str) -> str:
         raise PydanticCustomError("port", "must have a port of at most {most}", {"most": _MAX_PORT})
     return address
 
+
+Retained = Annotated[float, Field(gt=0, le=10 * 365 * 86400, allow_inf_nan=False)]
+"""A long duration in seconds, at most ten years."""
 
 ListenAddress = Annotated[str, Field(pattern=ADDRESS_PATTERN), AfterValidator(_check_port)]
 ListenAddresses = Annotated[tuple[ListenAddress, ...], Field(min_length=1, max_length=10)]
@@ -61,7 +66,54 @@ class InstanceSettings(Section):
     """The plugin's own options: see its README."""
 
 
+class RetrySettings(Section):
+    """When a delivery that failed is tried again: exponential with full jitter."""
+
+    first: Seconds = 1.0
+    """The most to wait after the first failure, in seconds; twice as much after each further one."""
+    longest: Seconds = 300.0
+    """The most to wait after any failure, in seconds."""
+    give_up_after: Retained = 86400.0
+    """How old an event may grow, in seconds, before it goes to the dead letters."""
+
+
+class EventSinkSettings(InstanceSettings):
+    """One event sink: its plugin, what it hears of, and how hard it is tried."""
+
+    modes: Annotated[tuple[str, ...], Field(min_length=1, max_length=1000), BeforeValidator(_as_tuple)] = ("*",)
+    """Patterns of the modes that it hears of, of those that name it."""
+    events: Annotated[frozenset[EventType] | None, Field(min_length=1)] = None
+    """The kinds of events that it hears of; all unless given."""
+    minimum_severity: Literal["low", "critical"] = "low"
+    """`critical`: only what is critical, and the end of it."""
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 8
+    """Modes that are served at the same time; of one mode, events go one by one."""
+    retry: RetrySettings = RetrySettings()
+    """When what failed is tried again."""
+
+
+def _check_store_url(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if text and not text.startswith(("sqlite:///", "postgresql://")):
+        raise PydanticCustomError("store_url", "must be sqlite:///FILE or postgresql://...")
+    return value
+
+
+class StoreSettings(PluginConfig):
+    """What must survive a restart, and for how long it is kept."""
+
+    url: Annotated[Secret, AfterValidator(_check_store_url)] = SecretStr("")
+    """`sqlite:///file` or `postgresql://...`; `reservd.db` in $STATE_DIRECTORY, or beside this file, unless given."""
+    keep_events: Retained = 90 * 86400.0
+    """How long events stay, in seconds, dead letters included."""
+    keep_snapshots: Retained = 30 * 86400.0
+    """How long the history of snapshots goes back, in seconds."""
+    snapshot_interval: Seconds = 60.0
+    """How often a mode's snapshot goes into the history, in seconds, when it changed."""
+
+
 Instances = Annotated[dict[Name, InstanceSettings], Field(max_length=10_000)]
+EventSinks = Annotated[dict[Name, EventSinkSettings], Field(max_length=10_000)]
 
 
 class Settings(Section):
@@ -73,11 +125,12 @@ class Settings(Section):
     """`reserve_*` keys that mode files may leave out."""
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
+    store: StoreSettings = StoreSettings()
     balance_sources: Instances = {}
     """What reads balances."""
     equity_sources: Instances = {}
     """What reads total equity."""
-    event_sinks: Instances = {}
+    event_sinks: EventSinks = {}
     """What hears of events."""
     replenishers: Instances = {}
     """What is asked for refills."""

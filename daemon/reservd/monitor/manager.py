@@ -19,9 +19,10 @@ from reservd.monitor.observer import Checked, Observer
 from reservd.monitor.schedule import CycleSchedule
 from reservd.monitor.watch import ModeWatch, Readings
 from reservd.monitor.wiring import Wiring, parse_mode
+from reservd.reserve.kept import KeptState, keep, recall
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus
 from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome
-from reservd.reserve.tracker import Instant, Step
+from reservd.reserve.tracker import Instant, Step, TrackerState
 
 log = structlog.get_logger(__name__)
 
@@ -73,6 +74,8 @@ class ReserveManager:
         self._schedule = CycleSchedule(self._run_cycle, self._overran)
         self._first_cycles: set[float] = set()
         self._stop = asyncio.Event()
+        self._kept: dict[str, KeptState] = {}
+        self._first_sequence = 0
         self.reserve_configs: dict[str, ModeConfig] = {}
         self.replenishment: ReplenishmentDesk | None = None
         self.running = False
@@ -141,6 +144,21 @@ class ReserveManager:
         if self.running:
             self._schedule.add(parsed.interval_seconds)
 
+    def restore(self, states: Mapping[str, KeptState], first_sequence: int = 0) -> None:
+        """Take what was kept of modes, before `start_monitoring`.
+
+        Args:
+            states: By mode. Modes without one begin anew.
+            first_sequence: Events of those are counted from here.
+        """
+        self._kept = dict(states)
+        self._first_sequence = first_sequence
+
+    def kept_states(self) -> dict[str, KeptState]:
+        """Return what is to be kept of each mode now."""
+        now = self._clock.now()
+        return {mode: keep(watch.state, now) for mode, watch in self._watches.items()}
+
     async def start_monitoring(self) -> None:
         """Check every mode at once and then each at its interval, until `stop_monitoring`.
 
@@ -150,11 +168,13 @@ class ReserveManager:
             raise RuntimeError("monitoring runs already")
         self._stop.clear()
         self.running = True
-        now = self._clock.now().monotonic
+        now = self._clock.now()
         for mode, watch in self._watches.items():
             if watch.latest is None:
-                # Staleness counts from when watching begins.
-                self._watches[mode] = self._wiring.watch(watch.config, now)
+                kept = self._kept.pop(mode, None)
+                # Without memory, staleness counts from when watching begins.
+                fresh = TrackerState(now.monotonic, sequence=self._first_sequence)
+                watch.begin(fresh if kept is None else recall(kept, watch.config.policy, now))
         self._plans.clear()
         intervals = {watch.config.interval_seconds for watch in self._watches.values()}
         self._first_cycles = set(intervals)

@@ -85,6 +85,10 @@ class ModeWatch:
         self._seen: Readings | None = None
         self._policy = config.policy
 
+    def begin(self, state: TrackerState) -> None:
+        """Begin with a memory."""
+        self._state = state
+
     def inherit(self, before: "ModeWatch") -> None:
         """Take over the memory of the mode's watch under its last configuration, if it is of the same money."""
         same = (before.holdings, before.equity, before.config.share_class)

@@ -71,6 +71,8 @@ class Inaction(StrEnum):
     """An earlier request is still expected to arrive."""
     COOLDOWN = "cooldown"
     """The last request failed, was rejected, or ran out a moment ago."""
+    STORE_GONE = "store_gone"
+    """The store does not take requests down, or another daemon may own it: two might be made of one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -51,7 +51,17 @@ class ReplenishmentService(Observer):
         configs: Mapping[str, ModeConfig],
         replenishers: Mapping[str, Replenisher[Any]],
         observers: Iterable[ReplenishmentObserver] = (),
+        may_act: Callable[[], bool] = lambda: True,
     ) -> None:
+        """Take what is configured.
+
+        Args:
+            configs: By mode.
+            replenishers: By name.
+            observers: Hear of every request.
+            may_act: Whether refills may be asked for: never by two daemons, nor without a store.
+        """
+        self._may_act = may_act
         self._configs = configs
         self._replenishers = {name: GuardedPlugin(replenisher) for name, replenisher in replenishers.items()}
         self._observers = tuple(observers)
@@ -62,7 +72,7 @@ class ReplenishmentService(Observer):
     def checked(self, checked: Checked) -> None:
         """Ask for a refill when one is due. One request of a mode at a time."""
         config = self._configs[checked.mode]
-        if config.reserve_replenisher is None:
+        if config.reserve_replenisher is None or not self._may_act():
             return
         now = checked.snapshot.timestamp
         state = self._states.get(checked.mode, RefillState())
@@ -97,6 +107,8 @@ class ReplenishmentService(Observer):
             raise ValueError(f"amount must be above 0, got {amount}")
         if config is None or config.reserve_replenisher is None:
             return ReplenishmentOutcome(None, None, Inaction.NO_REPLENISHER)
+        if not self._may_act():
+            return ReplenishmentOutcome(None, None, Inaction.STORE_GONE)
         if mode in self._asking or self._states.get(mode, RefillState()).open is not None:
             return ReplenishmentOutcome(None, None, Inaction.IN_FLIGHT)
         request = ReplenishmentRequest(

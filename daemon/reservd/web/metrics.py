@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,17 +16,27 @@ from prometheus_client import (
 from prometheus_client.metrics import MetricWrapperBase
 
 from reservd._version import __version__
-from reservd.delivery.sinks import DeliveryObserver
+from reservd.delivery.observer import DeliveryObserver
 from reservd.errors import FailureReason
 from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.models import EventType, ReserveEvent
 from reservd.reserve.replenishment import AcceptanceStatus
 from reservd.reserve.tracker import Instant
 from reservd.service.replenishment import ReplenishmentObserver
+from reservd.store.outbox import Backlog, DeliveryState
 from reservd.web.mode_gauges import Changes, ModeGauges
 
+_ENDS = (DeliveryState.DEAD, DeliveryState.SUPERSEDED, DeliveryState.SILENCED)
 _FETCH_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _CYCLE_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class News(NamedTuple):
+    """What is new since the page was rendered."""
+
+    gauges: ModeGauges | None
+    """Of the modes; None while another daemon watches them."""
+    changes: Changes
 
 
 class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
@@ -48,7 +59,8 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         replenishers: Iterable[str] = (),
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # theirs
-        self._gauges = ModeGauges(modes)
+        self._modes = modes
+        self._gauges: ModeGauges | None = ModeGauges(modes)
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self._build = Gauge("reservd_build_info", "The running version; always 1.", ["version"], registry=registry)
@@ -109,7 +121,33 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         self._dropped = Counter(
             "reservd_callbacks_dropped", "Events a callback was too slow for.", ["callback"], registry=registry
         )
-        self._preset(intervals, sources, sinks, replenishers)
+        self._ended = Counter(
+            "reservd_deliveries_ended", "Events that a sink never took, by what became of them.", ["sink", "state"],
+            registry=registry,
+        )  # fmt: skip
+        self._pending = Gauge(
+            "reservd_deliveries_pending", "Events in the store that wait for the sink.", ["sink"], registry=registry
+        )
+        self._oldest = Gauge(
+            "reservd_deliveries_oldest_timestamp_seconds",
+            "When the oldest event that waits for the sink was decided, in Unix time; 0: nothing waits.",
+            ["sink"],
+            registry=registry,
+        )
+        self._silenced = Gauge(
+            "reservd_silenced", "Whether an operator's silence keeps the mode's events from the sinks.", ["mode"],
+            registry=registry,
+        )  # fmt: skip
+        self._owner = Gauge(
+            "reservd_owner", "Whether this daemon owns the store; one that stands by watches nothing.",
+            registry=registry,
+        )  # fmt: skip
+        self._store_up = Gauge("reservd_store_up", "Whether the store took the last write.", registry=registry)
+        self._unwritten = Gauge(
+            "reservd_store_unwritten_events", "Events that wait in memory for the store.", registry=registry
+        )
+        self._sinks = tuple(sinks)
+        self._preset(intervals, sources, self._sinks, replenishers)
 
     def _preset(
         self, intervals: Iterable[float], sources: Iterable[str], sinks: Iterable[str], replenishers: Iterable[str]
@@ -130,26 +168,38 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         for of_sink in (self._deliveries, self._delivery_seconds, self._dropped):
             each(of_sink, sinks)
         each(self._delivery_failures, sinks, FailureReason)
+        each(self._ended, sinks, _ENDS)
+        for waiting in (self._pending, self._oldest):
+            each(waiting, sinks)
         each(self._requests, replenishers, AcceptanceStatus)
         each(self._request_failures, replenishers, FailureReason)
 
-    def take(self) -> Changes:
-        """Return what is new of the modes. On the event loop."""
-        return self._gauges.take()
+    def watch(self, *, owner: bool) -> None:
+        """Begin with the modes' gauges anew, or leave them out: two daemons must not tell of one reserve."""
+        self._owner.set(owner)
+        self._gauges = ModeGauges(self._modes) if owner else None
+        self._silenced.clear()
 
-    def render(self, changes: Changes) -> bytes:
+    def take(self) -> News:
+        """Return what is new of the modes. On the event loop."""
+        return News(self._gauges, self._gauges.take() if self._gauges is not None else Changes({}, {}))
+
+    def render(self, news: News) -> bytes:
         """Return the whole page. On one other thread."""
-        return b"".join([*self._gauges.render(changes), generate_latest(self.registry)])
+        modes = news.gauges.render(news.changes) if news.gauges is not None else ()
+        return b"".join([*modes, generate_latest(self.registry)])
 
     def checked(self, checked: Checked) -> None:
         """Count a check and note the mode's new numbers."""
         (self._conclusive if checked.step.conclusive else self._inconclusive).inc()
-        self._gauges.note(checked)
+        if self._gauges is not None:
+            self._gauges.note(checked)
 
     def refreshed(self, modes: Sequence[str], now: Instant) -> None:
         """Count checks that found nothing new."""
         self._conclusive.inc(len(modes))
-        self._gauges.note_stamp(modes, now.wall)
+        if self._gauges is not None:
+            self._gauges.note_stamp(modes, now.wall)
 
     def fetched(self, source: str, seconds: float, failure: FailureReason | None) -> None:
         """Count a reading."""
@@ -187,6 +237,29 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
             self._deliveries.labels(sink).inc()
         else:
             self._delivery_failures.labels(sink, failure).inc()
+
+    def ended(self, sink: str, state: DeliveryState) -> None:
+        """Count an event that the sink never took."""
+        if state in _ENDS:
+            self._ended.labels(sink, state).inc()
+
+    def backlogs(self, by_sink: Mapping[str, Backlog]) -> None:
+        """Note what waits for each sink."""
+        for sink in self._sinks:
+            backlog = by_sink.get(sink)
+            self._pending.labels(sink).set(backlog.pending if backlog is not None else 0)
+            self._oldest.labels(sink).set(backlog.oldest.timestamp() if backlog is not None else 0)
+
+    def silenced(self, modes: frozenset[str]) -> None:
+        """Note for which modes a silence is on."""
+        self._silenced.clear()
+        for mode in modes:
+            self._silenced.labels(mode).set(1)
+
+    def store_is(self, *, up: bool, unwritten: int) -> None:
+        """Note whether the store takes what is written."""
+        self._store_up.set(up)
+        self._unwritten.set(unwritten)
 
     def requested(self, replenisher: str, status: AcceptanceStatus | None, failure: FailureReason | None) -> None:
         """Count a request for a refill."""

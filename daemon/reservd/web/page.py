@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import structlog
 
-from reservd.delivery.sinks import DeliveryObserver
+from reservd.delivery.observer import DeliveryObserver
 from reservd.errors import FailureReason
 from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.replenishment import AcceptanceStatus
 from reservd.service.replenishment import ReplenishmentObserver
-from reservd.web.mode_gauges import Changes
+from reservd.web.metrics import News
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +40,7 @@ class MetricsPage(Observer, DeliveryObserver, ReplenishmentObserver):
         render: Returns the page; runs on a thread of its own.
     """
 
-    def __init__(self, take: Callable[[], Changes], render: Callable[[Changes], bytes]) -> None:
+    def __init__(self, take: Callable[[], News], render: Callable[[News], bytes]) -> None:
         self._take = take
         self._render = render
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="metrics")
@@ -63,6 +63,10 @@ class MetricsPage(Observer, DeliveryObserver, ReplenishmentObserver):
                 await self._task
         self._thread.shutdown(wait=False, cancel_futures=True)
 
+    def renew(self) -> None:
+        """Render soon: something changed that no observer hears of."""
+        self._changed.set()
+
     def serve(self) -> Page:
         """Return the page as it is. One that is some seconds old is renewed for the next scrape."""
         if time.monotonic() - self._rendered_at > _STALE_AFTER_SECONDS:
@@ -83,6 +87,11 @@ class MetricsPage(Observer, DeliveryObserver, ReplenishmentObserver):
     def delivered(self, sink: str, seconds: float, failure: FailureReason | None) -> None:
         """Render soon."""
         del sink, seconds, failure
+        self._changed.set()
+
+    def store_is(self, *, up: bool, unwritten: int) -> None:
+        """Render soon."""
+        del up, unwritten
         self._changed.set()
 
     def requested(self, replenisher: str, status: AcceptanceStatus | None, failure: FailureReason | None) -> None:
@@ -109,6 +118,6 @@ class MetricsPage(Observer, DeliveryObserver, ReplenishmentObserver):
         self.current = await asyncio.get_running_loop().run_in_executor(self._thread, self._make, changes)
         self._rendered_at = time.monotonic()
 
-    def _make(self, changes: Changes) -> Page:
+    def _make(self, changes: News) -> Page:
         plain = self._render(changes)
         return Page(plain, zlib.compress(plain, _FASTEST, _GZIP_WINDOW))

@@ -1,6 +1,7 @@
 """The pages: metrics and health."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.applications import Starlette
@@ -41,13 +42,22 @@ class _Bytes(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def make_site(page: MetricsPage, healthy: Callable[[], bool], ready: Callable[[], bool]) -> Starlette:
+class Readiness(NamedTuple):
+    """Whether the daemon does all that it is there for."""
+
+    ready: bool
+    """A daemon that stands by is ready."""
+    text: str
+    """One line for people."""
+
+
+def make_site(page: MetricsPage, healthy: Callable[[], bool], readiness: Callable[[], Readiness]) -> Starlette:
     """Return the application.
 
     Args:
         page: The metrics.
         healthy: False only when the daemon no longer does its work and should be restarted.
-        ready: Whether its first cycle is done.
+        readiness: Whether its first cycle is done and its store takes what is written.
     """
 
     async def index(request: Request) -> Response:
@@ -67,18 +77,17 @@ def make_site(page: MetricsPage, healthy: Callable[[], bool], ready: Callable[[]
             return PlainTextResponse("reservd is healthy\n")
         return PlainTextResponse("cycles no longer come to their end\n", status_code=503)
 
-    async def readiness(request: Request) -> Response:
+    async def ready(request: Request) -> Response:
         del request
-        if ready():
-            return PlainTextResponse("reservd is ready\n")
-        return PlainTextResponse("the first cycle is not done\n", status_code=503)
+        found = readiness()
+        return PlainTextResponse(f"{found.text}\n", status_code=200 if found.ready else 503)
 
     return Starlette(
         routes=[
             Route("/", index),
             Route("/metrics", metrics),
             Route("/-/healthy", health),
-            Route("/-/ready", readiness),
+            Route("/-/ready", ready),
         ]
     )
 

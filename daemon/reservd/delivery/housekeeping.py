@@ -1,0 +1,149 @@
+"""What the owner of a store does on the side: operators' wishes, checkpoints, numbers, and old rows."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from reservd.delivery.dispatcher import Dispatcher
+from reservd.delivery.journal import Journal
+from reservd.delivery.observer import DeliveryObserver
+from reservd.errors import StoreError
+from reservd.monitor.clock import Clock
+from reservd.monitor.observer import Checked, Observer
+from reservd.reserve.kept import keep
+from reservd.store.database import Database
+from reservd.store.history import KeptSnapshot, prune_snapshots
+from reservd.store.operators import Redelivery, load_redeliveries, load_silences, meet_redeliveries
+from reservd.store.outbox import load_backlogs, load_mode, prune_events
+from reservd.store.ownership import Ownership
+
+log = structlog.get_logger(__name__)
+
+_LOOK_SECONDS = 1.0
+_COUNT_SECONDS = 5.0
+_PRUNE_SECONDS = 60.0
+_STEP = 500
+"""Rows that are removed at a time: a long write would hold up events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long rows are kept.
+
+    Attributes:
+        events: Events that wait for no sink, dead letters included.
+        snapshots: The history.
+        snapshot_every: How often a mode's snapshot goes there while nothing happens.
+    """
+
+    events: timedelta = timedelta(days=90)
+    snapshots: timedelta = timedelta(days=30)
+    snapshot_every: timedelta = timedelta(seconds=60)
+
+
+class Housekeeping(Observer):
+    """Runs beside the journal.
+
+    Args:
+        database: The store.
+        ownership: Held by this daemon.
+        journal: Takes checkpoints and silences.
+        dispatchers: By sink.
+        retention: How long rows are kept.
+        clock: Tells the time.
+        observers: Hear how much waits.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        ownership: Ownership,
+        journal: Journal,
+        dispatchers: Mapping[str, Dispatcher],
+        retention: Retention,
+        clock: Clock,
+        observers: Sequence[DeliveryObserver] = (),
+    ) -> None:
+        self._database = database
+        self._ownership = ownership
+        self._journal = journal
+        self._dispatchers = dispatchers
+        self._retention = retention
+        self._clock = clock
+        self._observers = observers
+        self._checked: dict[str, Checked] = {}
+        self._due = dict.fromkeys((self._count, self._checkpoint, self._prune), 0.0)
+
+    def checked(self, checked: Checked) -> None:
+        """Remember what is new of a mode until the next checkpoint."""
+        self._checked[checked.mode] = checked
+
+    async def run(self) -> None:
+        """Keep house until cancelled.
+
+        Raises:
+            OwnershipLostError: If another daemon owns the store.
+        """
+        while True:
+            try:
+                await self.look()
+                for task, due in self._due.items():
+                    if time.monotonic() >= due:
+                        self._due[task] = time.monotonic() + await task()
+            except StoreError as error:
+                log.debug("housekeeping.failed", error=str(error))  # the journal says so, loudly
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Pick up what operators wrote.
+
+        Raises:
+            StoreError: If the store does not tell.
+        """
+        async with self._database.read() as connection:
+            silences = await load_silences(connection, self._clock.now().wall)
+            wishes = await load_redeliveries(connection, _STEP)
+        self._journal.silence(silences)
+        if wishes:
+            await self._redeliver(wishes)
+
+    async def _redeliver(self, wishes: Sequence[Redelivery]) -> None:
+        async with self._database.write() as connection:
+            await self._ownership.fence(connection)
+            await meet_redeliveries(connection, wishes)
+            modes = {wish.position: await load_mode(connection, wish.position) for wish in wishes}
+        for wish in wishes:
+            mode, dispatcher = modes[wish.position], self._dispatchers.get(wish.sink)
+            log.info("delivery.asked_again", sink=wish.sink, mode=mode, by=wish.asked_by)
+            if mode is not None and dispatcher is not None:
+                dispatcher.reload(mode, wish.position)
+
+    async def _count(self) -> float:
+        async with self._database.read() as connection:
+            backlogs = await load_backlogs(connection)
+        for observer in self._observers:
+            observer.backlogs(backlogs)
+        return _COUNT_SECONDS
+
+    async def _checkpoint(self) -> float:
+        """Hand over what is new of the modes: a restart then knows what is believed, and how old it is."""
+        checked, self._checked = self._checked, {}
+        now = self._clock.now()
+        self._journal.keep_states(
+            {mode: keep(each.step.state, now) for mode, each in checked.items()},
+            [KeptSnapshot(each.status, each.snapshot) for each in checked.values()],
+        )
+        return self._retention.snapshot_every.total_seconds()
+
+    async def _prune(self) -> float:
+        """Remove a few old rows; more of them at the next look."""
+        now = self._clock.now().wall
+        async with self._database.write() as connection:
+            await self._ownership.fence(connection)
+            events = await prune_events(connection, now - self._retention.events, _STEP)
+            snapshots = await prune_snapshots(connection, now - self._retention.snapshots, _STEP)
+        return 0 if max(events, snapshots) >= _STEP else _PRUNE_SECONDS

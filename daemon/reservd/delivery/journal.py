@@ -1,0 +1,349 @@
+"""From decisions to the store and on to the sinks: the one writer of an owner."""
+
+import asyncio
+import contextlib
+import math
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from reservd.delivery.observer import DeliveryObserver
+from reservd.delivery.scope import SinkScope
+from reservd.errors import OwnershipLostError, StoreError
+from reservd.monitor.clock import Clock
+from reservd.monitor.observer import Checked, Observer
+from reservd.reserve.kept import KeptState, keep, reconcile
+from reservd.reserve.models import ReserveStatus
+from reservd.reserve.state import Instant
+from reservd.store.database import Database
+from reservd.store.history import KeptSnapshot, add_snapshots
+from reservd.store.operators import Silence
+from reservd.store.outbox import DeliveryState, Letter, OutboxEvent, Outcome, add_events, record_outcomes
+from reservd.store.ownership import RENEW_EVERY_SECONDS, Ownership
+from reservd.store.states import load_states, save_states
+
+log = structlog.get_logger(__name__)
+
+_FAIL_OPEN_AFTER_SECONDS = 2.0
+"""Events of a write that takes longer are sent before they are stored."""
+_RETRY_SECONDS = 1.0
+_LOOK_SECONDS = 0.05
+_MAX_UNWRITTEN = 100_000
+_MAX_OUTCOMES = 200_000
+_MAX_SNAPSHOTS = 20_000
+_MAX_EVENTS_A_WRITE = 2_000
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Send = Callable[[str, Letter], None]
+"""Hands a letter to a sink."""
+
+
+class _Decided(NamedTuple):
+    """An event, and the state that it left its mode in."""
+
+    outbox: OutboxEvent
+    state: KeptState
+
+
+@dataclass
+class _Batch:
+    """What one write stores."""
+
+    events: list[_Decided] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    states: dict[str, KeptState] = field(default_factory=dict)
+    snapshots: list[KeptSnapshot] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.events or self.outcomes or self.states or self.snapshots)
+
+    def newest_states(self) -> dict[str, KeptState]:
+        """Return the state of each mode: the one that its last event here left, or a newer one without an event."""
+        newest = dict(self.states)
+        for outbox, state in self.events:
+            mode = outbox.event.strategy_mode
+            if mode not in newest or newest[mode].sequence < state.sequence:
+                newest[mode] = state
+        return newest
+
+    async def write(self, connection: AsyncConnection) -> None:
+        """Store it, in the transaction of the connection."""
+        await add_events(connection, [decided.outbox for decided in self.events])
+        await save_states(connection, self.newest_states())
+        await record_outcomes(connection, self.outcomes)
+        await add_snapshots(connection, self.snapshots)
+
+
+class Journal(Observer):
+    """Writes each event and the state it left in one transaction, then hands it to its sinks.
+
+    What is decided while a write is under way goes into the next one, so that one flush of the disk
+    serves many events. A store that fails or is slow holds no alarm up: its events are sent from
+    memory, under the ids under which they are written once it is back.
+
+    Args:
+        database: The store.
+        ownership: Held by this daemon.
+        routes: The sinks that hear of each mode, by mode.
+        scopes: What each sink wants to hear of.
+        send: Hands a letter to a sink.
+        clock: Tells the time.
+        observers: Hear of the store.
+
+    Attributes:
+        changes: The sequence of the newest event that is no reminder, of the modes that had one.
+        written_position: Up to which position all events are in the store.
+        up: Whether the store took the last write.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        ownership: Ownership,
+        routes: Mapping[str, Sequence[str]],
+        scopes: Mapping[str, SinkScope],
+        send: Send,
+        clock: Clock,
+        observers: Sequence[DeliveryObserver] = (),
+    ) -> None:
+        self._database = database
+        self._ownership = ownership
+        self._position = 0
+        self._routes = routes
+        self._scopes = scopes
+        self._send = send
+        self._clock = clock
+        self._observers = observers
+        self._incidents: dict[str, ReserveStatus | None] = {}
+        self._next = _Batch()
+        self._unsent: deque[OutboxEvent] = deque()
+        self._news = asyncio.Event()
+        self._silences: tuple[Silence, ...] = ()
+        self.changes: dict[str, int] = {}
+        self.written_position = 0
+        self.up = True
+
+    def resume(self, position: int, states: Mapping[str, KeptState]) -> None:
+        """Go on after the newest event in the store, with what is kept of the modes."""
+        self._position = self.written_position = position
+        self._incidents = {mode: _incident_severity(state) for mode, state in states.items()}
+
+    # What is decided
+
+    def checked(self, checked: Checked) -> None:
+        """Take an event that a check led to, with the state it left."""
+        event = checked.step.event
+        if event is None:
+            return
+        state = checked.step.state
+        now = Instant(event.timestamp, state.announced_at)
+        kept = keep(state, now)
+        self._next.snapshots.append(KeptSnapshot(checked.status, checked.snapshot))
+        before = self._incidents.get(checked.mode)
+        self._incidents[checked.mode] = _incident_severity(kept)
+        if not event.reminder:
+            self.changes[checked.mode] = event.sequence
+        self._position += 1
+        silenced = self.is_silenced(checked.mode, event.timestamp)
+        first = DeliveryState.SILENCED if silenced else DeliveryState.PENDING
+        sinks = {sink: first for sink in self._routes.get(checked.mode, ()) if self._scopes[sink].wants(event, before)}
+        if silenced:
+            for sink in sinks:
+                self._ended(sink, DeliveryState.SILENCED)
+        decided = OutboxEvent(self._position, event, sinks)
+        self._next.events.append(_Decided(decided, kept))
+        if self.up:
+            self._unsent.append(decided)
+        else:
+            self._hand_on(decided)
+        self._news.set()
+
+    def settle(self, outcome: Outcome) -> None:
+        """Take what an attempt at a delivery came to."""
+        self._next.outcomes.append(outcome)
+        if outcome.state is not DeliveryState.PENDING:
+            self._ended(outcome.sink, outcome.state)
+        self._news.set()
+
+    def keep_states(self, states: Mapping[str, KeptState], snapshots: Sequence[KeptSnapshot]) -> None:
+        """Take what is kept of modes without an event, and snapshots for the history."""
+        self._next.states |= states
+        self._next.snapshots += snapshots
+        self._news.set()
+
+    # Silences
+
+    def silence(self, silences: Sequence[Silence]) -> None:
+        """Take the silences that operators made."""
+        self._silences = tuple(silences)
+        now = self._clock.now().wall
+        modes = frozenset(each.mode for each in self._silences if each.covers(each.mode, now))
+        for observer in self._observers:
+            observer.silenced(modes)
+
+    def is_silenced(self, mode: str, at: datetime) -> bool:
+        """Whether a silence is on for a mode then."""
+        return any(silence.covers(mode, at) for silence in self._silences)
+
+    # Writing
+
+    async def may_send(self) -> bool:
+        """Wait until it is certain whether events may go out; false once another daemon owns the store.
+
+        They may while the store is known to be gone: a second alarm is better than none.
+        """
+        while self.up and not self._ownership.fresh:
+            if not self._ownership.epoch:
+                return False
+            # This process was stopped for a while. The write that is due now tells who owns the store.
+            self._news.set()
+            await asyncio.sleep(_LOOK_SECONDS)
+        return True
+
+    @property
+    def may_act(self) -> bool:
+        """Whether refills may be asked for: nobody else owns the store, and it takes what is written."""
+        return self.up and self._ownership.fresh
+
+    async def run(self) -> None:
+        """Write until cancelled.
+
+        Raises:
+            OwnershipLostError: If another daemon owns the store.
+        """
+        if not self._ownership.epoch:
+            await self._run_blind()
+            return
+        while True:
+            if not self._next:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), RENEW_EVERY_SECONDS)
+            self._news.clear()
+            await self._write(self._take())
+
+    async def flush(self) -> None:
+        """Write what waits, for the end; what cannot be written is logged."""
+        try:
+            while self._next:
+                await self._commit(self._take())
+        except (StoreError, OwnershipLostError) as error:
+            log.error("journal.unwritten", error=str(error))  # noqa: TRY400  # the store's words say it all
+
+    async def _run_blind(self) -> None:
+        """Hold all in memory until the store is there, write it, and return: what it keeps is yet to be read.
+
+        Positions are counted from the clock meanwhile, which is above all that a store counts to.
+        """
+        self._position = self.written_position = (self._clock.now().wall - _EPOCH) // timedelta(microseconds=1)
+        self._fail_open("it could not be reached since the start")
+        await self._ownership.acquire(blind_after_seconds=math.inf)
+        async with self._database.read() as connection:
+            stored = await load_states(connection)
+        self._next.events = [
+            each._replace(state=reconcile(stored[mode], each.state)) if mode in stored else each
+            for each in self._next.events
+            for mode in (each.outbox.event.strategy_mode,)
+        ]
+        self._next.states.clear()
+        await self.flush()
+
+    async def _write(self, batch: _Batch) -> None:
+        """Write a batch; if the store does not take it, send its events from memory and put it back."""
+        writing = asyncio.ensure_future(self._commit(batch))
+        try:
+            while not (await asyncio.wait({writing}, timeout=_FAIL_OPEN_AFTER_SECONDS))[0]:
+                self._fail_open(f"a write takes longer than {_FAIL_OPEN_AFTER_SECONDS:g} s")
+            writing.result()
+        except StoreError as error:
+            self._put_back(batch)
+            self._fail_open(str(error))
+            await asyncio.sleep(_RETRY_SECONDS)
+        except BaseException:
+            # The end, or another owner. To write again what may be written changes nothing.
+            writing.cancel()
+            await asyncio.wait({writing})
+            self._put_back(batch)
+            raise
+        else:
+            if batch.events:
+                self.written_position = batch.events[-1].outbox.position
+            self._note(up=True)
+            self._send_unsent(self.written_position)
+
+    async def _commit(self, batch: _Batch) -> None:
+        began = self._clock.now().monotonic
+        async with self._database.write() as connection:
+            await self._ownership.fence(connection)
+            await batch.write(connection)
+        self._ownership.renewed(began)
+
+    def _take(self) -> _Batch:
+        batch, self._next = self._next, _Batch()
+        if len(batch.events) > _MAX_EVENTS_A_WRITE:
+            self._next.events = batch.events[_MAX_EVENTS_A_WRITE:]
+            del batch.events[_MAX_EVENTS_A_WRITE:]
+            # A state is never written before the event that led to it, nor what became of an event.
+            later = {decided.outbox.event.strategy_mode for decided in self._next.events}
+            self._next.states = {mode: state for mode, state in batch.states.items() if mode in later}
+            batch.states = {mode: state for mode, state in batch.states.items() if mode not in later}
+            last = batch.events[-1].outbox.position
+            self._next.outcomes = [each for each in batch.outcomes if each.position > last]
+            batch.outcomes = [each for each in batch.outcomes if each.position <= last]
+        return batch
+
+    def _put_back(self, batch: _Batch) -> None:
+        self._next = _Batch(
+            _bounded(batch.events + self._next.events),
+            (batch.outcomes + self._next.outcomes)[-_MAX_OUTCOMES:],
+            batch.states | self._next.states,
+            (batch.snapshots + self._next.snapshots)[-_MAX_SNAPSHOTS:],
+        )
+
+    def _fail_open(self, why: str) -> None:
+        self._note(up=False, why=why)
+        self._send_unsent(self._position)
+
+    def _send_unsent(self, until: int) -> None:
+        while self._unsent and self._unsent[0].position <= until:
+            self._hand_on(self._unsent.popleft())
+
+    def _hand_on(self, decided: OutboxEvent) -> None:
+        for sink, state in decided.sinks.items():
+            if state is DeliveryState.PENDING:
+                self._send(sink, Letter(decided.position, decided.event))
+
+    def _note(self, *, up: bool, why: str = "") -> None:
+        if up != self.up:
+            if up:
+                log.info("store.recovered")
+            else:
+                log.error("store.failed", error=why)
+        self.up = up
+        for observer in self._observers:
+            observer.store_is(up=up, unwritten=len(self._next.events))
+
+    def _ended(self, sink: str, state: DeliveryState) -> None:
+        for observer in self._observers:
+            observer.ended(sink, state)
+
+
+def _incident_severity(state: KeptState) -> ReserveStatus | None:
+    return state.known if state.incident_id is not None else None
+
+
+def _bounded(events: list[_Decided]) -> list[_Decided]:
+    """Return the events without the oldest, reminders first, when they are more than memory should hold."""
+    excess = len(events) - _MAX_UNWRITTEN
+    if excess <= 0:
+        return events
+    log.error("journal.dropped", events=excess)
+    reminders = [index for index, each in enumerate(events) if each.outbox.event.reminder][:excess]
+    oldest = [index for index, each in enumerate(events) if not each.outbox.event.reminder][: excess - len(reminders)]
+    dropped = {*reminders, *oldest}
+    return [each for index, each in enumerate(events) if index not in dropped]

@@ -1,0 +1,25 @@
+"""What delivery tells those who watch it: metrics."""
+
+from collections.abc import Mapping
+
+from reservd.errors import FailureReason
+from reservd.store.outbox import Backlog, DeliveryState
+
+
+class DeliveryObserver:
+    """Hears of every attempt to hand on an event, and of the store. Methods run on the event loop and must be quick."""
+
+    def delivered(self, sink: str, seconds: float, failure: FailureReason | None) -> None:
+        """An event was taken in so many seconds, or was not."""
+
+    def ended(self, sink: str, state: DeliveryState) -> None:
+        """A delivery came to an end, well or not."""
+
+    def backlogs(self, by_sink: Mapping[str, Backlog]) -> None:
+        """So much waits in the store for the sinks; for those that are not named, nothing."""
+
+    def silenced(self, modes: frozenset[str]) -> None:
+        """A silence is on for these modes, and for no other."""
+
+    def store_is(self, *, up: bool, unwritten: int) -> None:
+        """Whether the last write went well, and how many events wait in memory for the next one."""

@@ -1,0 +1,73 @@
+"""What the dispatchers of all sinks ask for: letters from the store, and what the journal knows."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from reservd.delivery.journal import Journal
+from reservd.reserve.models import ReserveEvent
+from reservd.store.database import Database
+from reservd.store.outbox import (
+    Letter,
+    Outcome,
+    load_last_change,
+    load_latest_events,
+    load_letters,
+    load_pending_modes,
+)
+
+
+class Outbox:
+    """Where letters come from, and outcomes go.
+
+    Args:
+        database: The store.
+        journal: Writes to it.
+        modes: The modes that each sink hears of, by sink.
+    """
+
+    def __init__(self, database: Database, journal: Journal, modes: Mapping[str, Sequence[str]]) -> None:
+        self._database = database
+        self._journal = journal
+        self._modes = modes
+
+    async def load_modes(self, sink: str) -> list[str]:
+        """Return the modes of which something waits for a sink, those that it no longer hears of included.
+
+        Raises:
+            StoreError: If the store does not tell. So do the others that load.
+        """
+        async with self._database.read() as connection:
+            return await load_pending_modes(connection, sink)
+
+    async def load(self, sink: str, mode: str, after: int, limit: int) -> list[Letter]:
+        """Return what waits for a sink of one mode, in order, after a position."""
+        async with self._database.read() as connection:
+            letters = await load_letters(connection, sink, mode, after, limit)
+            if letters and mode not in self._journal.changes:
+                self._journal.changes[mode] = await load_last_change(connection, mode)
+        return letters
+
+    async def load_latest(self, sink: str) -> list[ReserveEvent]:
+        """Return the newest event of each mode that a sink hears of."""
+        async with self._database.read() as connection:
+            return await load_latest_events(connection, self._modes.get(sink, ()))
+
+    async def may_send(self) -> bool:
+        """Wait until it is certain whether events may go out; false once another daemon owns the store."""
+        return await self._journal.may_send()
+
+    def is_written(self, position: int) -> bool:
+        """Whether an event is in the store."""
+        return position <= self._journal.written_position
+
+    def is_silenced(self, mode: str, at: datetime) -> bool:
+        """Whether an operator's silence is on."""
+        return self._journal.is_silenced(mode, at)
+
+    def is_superseded(self, event: ReserveEvent) -> bool:
+        """Whether a newer status of the mode is known."""
+        return self._journal.changes.get(event.strategy_mode, 0) > event.sequence
+
+    def settle(self, outcome: Outcome) -> None:
+        """Take what became of a delivery."""
+        self._journal.settle(outcome)

@@ -1,0 +1,143 @@
+"""All that lies between a decision and the sinks, for as long as this daemon owns the store."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from reservd.config.settings import EventSinkSettings, Settings
+from reservd.delivery.dispatcher import Dispatcher
+from reservd.delivery.housekeeping import Housekeeping, Retention
+from reservd.delivery.journal import Journal
+from reservd.delivery.observer import DeliveryObserver
+from reservd.delivery.outbox import Outbox
+from reservd.delivery.retry import RetrySchedule
+from reservd.delivery.scope import SinkScope
+from reservd.monitor.clock import Clock
+from reservd.monitor.observer import Checked, Observer
+from reservd.plugin.interfaces import EventSink
+from reservd.reserve.kept import KeptState
+from reservd.reserve.models import ReserveStatus
+from reservd.store.database import Database
+from reservd.store.outbox import Letter, last_position
+from reservd.store.ownership import Ownership
+from reservd.store.schema import upgrade
+from reservd.store.states import load_states
+
+
+class Pipeline(Observer):
+    """Journal, dispatchers and housekeeping of one owner. An observer of the reserve manager.
+
+    Args:
+        database: The store.
+        ownership: Held by this daemon.
+        sinks: By name.
+        settings: How each sink is served, by name, and how long rows are kept.
+        routes: The sinks that each mode names, by mode.
+        clock: Tells the time.
+        observers: Hear of deliveries and of the store.
+
+    Attributes:
+        states: What is kept of the modes, once it is opened.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        ownership: Ownership,
+        sinks: Mapping[str, EventSink[Any]],
+        settings: Settings,
+        routes: Mapping[str, Sequence[str]],
+        clock: Clock,
+        observers: Sequence[DeliveryObserver] = (),
+    ) -> None:
+        scopes = {name: _scope(settings.event_sinks[name]) for name in sinks}
+        self.states: Mapping[str, KeptState] = {}
+        self._journal = Journal(database, ownership, routes, scopes, self._send, clock, observers)
+        outbox = Outbox(database, self._journal, _modes_by_sink(routes, scopes))
+        self._dispatchers = {
+            name: Dispatcher(sink, outbox, each.concurrency, _schedule(each), observers)
+            for name, sink in sinks.items()
+            for each in (settings.event_sinks[name],)
+        }
+        retention = Retention(
+            timedelta(seconds=settings.store.keep_events),
+            timedelta(seconds=settings.store.keep_snapshots),
+            timedelta(seconds=settings.store.snapshot_interval),
+        )
+        self._housekeeping = Housekeeping(
+            database, ownership, self._journal, self._dispatchers, retention, clock, observers
+        )
+        self._database = database
+        self._ownership = ownership
+
+    @property
+    def up(self) -> bool:
+        """Whether the store took the last write."""
+        return self._journal.up
+
+    @property
+    def may_act(self) -> bool:
+        """Whether refills may be asked for."""
+        return self._journal.may_act
+
+    async def open(self) -> None:
+        """Read what is kept, and what waits for the sinks.
+
+        Raises:
+            StoreError: If the store does not tell.
+        """
+        await upgrade(self._database)
+        async with self._database.read() as connection:
+            self.states = await load_states(connection)
+            self._journal.resume(await last_position(connection), self.states)
+        await self._housekeeping.look()
+        for dispatcher in self._dispatchers.values():
+            await dispatcher.prepare()
+
+    async def run(self) -> None:
+        """Store and deliver until cancelled; or until the store is there, when it could not be reached at first.
+
+        Raises:
+            OwnershipLostError: If another daemon owns the store.
+        """
+        work = [self._journal.run(), *(dispatcher.run() for dispatcher in self._dispatchers.values())]
+        if self._ownership.epoch:
+            work.append(self._housekeeping.run())
+        tasks = [asyncio.create_task(each) for each in work]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            # The journal last: it writes down what became of the deliveries that are under way.
+            await asyncio.gather(*(dispatcher.close() for dispatcher in self._dispatchers.values()))
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            await self._journal.flush()
+
+    def checked(self, checked: Checked) -> None:
+        """Take what a check led to."""
+        self._journal.checked(checked)
+        self._housekeeping.checked(checked)
+
+    def _send(self, sink: str, letter: Letter) -> None:
+        self._dispatchers[sink].send(letter)
+
+
+def _scope(settings: EventSinkSettings) -> SinkScope:
+    return SinkScope(settings.modes, settings.events, ReserveStatus(settings.minimum_severity))
+
+
+def _schedule(settings: EventSinkSettings) -> RetrySchedule:
+    retry = settings.retry
+    return RetrySchedule(retry.first, retry.longest, timedelta(seconds=retry.give_up_after))
+
+
+def _modes_by_sink(routes: Mapping[str, Sequence[str]], scopes: Mapping[str, SinkScope]) -> dict[str, list[str]]:
+    return {
+        sink: [mode for mode, sinks in routes.items() if sink in sinks and scope.covers(mode)]
+        for sink, scope in scopes.items()
+    }

@@ -1,0 +1,46 @@
+"""Which events a sink hears of."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from reservd.reserve.models import EventType, ReserveEvent, ReserveStatus
+
+_SEVERITY = {ReserveStatus.LOW: 1, ReserveStatus.UNKNOWN: 1, ReserveStatus.CRITICAL: 2}
+"""Missing data is as bad as a low reserve."""
+
+
+@dataclass(frozen=True, slots=True)
+class SinkScope:
+    """What a sink wants to hear of.
+
+    Attributes:
+        modes: Patterns of modes, such as `btc_*`.
+        events: Kinds of events; None for all.
+        minimum_severity: LOW for all; CRITICAL for what is critical, and for the end of it.
+    """
+
+    modes: tuple[str, ...] = ("*",)
+    events: frozenset[EventType] | None = None
+    minimum_severity: ReserveStatus = ReserveStatus.LOW
+
+    def covers(self, mode: str) -> bool:
+        """Whether it hears of a mode at all."""
+        return any(fnmatchcase(mode, pattern) for pattern in self.modes)
+
+    def wants(self, event: ReserveEvent, incident_severity: ReserveStatus | None) -> bool:
+        """Whether it hears of an event.
+
+        Args:
+            event: The event.
+            incident_severity: How the mode's incident stood before the event, through UNKNOWN; None without one.
+        """
+        if self.events is not None and event.event_type not in self.events:
+            return False
+        # What ends something bad is as important as that was, or nobody would hear of the end.
+        worst = _worst((event.status, event.previous_status, incident_severity))
+        return worst >= _SEVERITY[self.minimum_severity] and self.covers(event.strategy_mode)
+
+
+def _worst(statuses: Iterable[ReserveStatus | None]) -> int:
+    return max((_SEVERITY.get(status, 0) for status in statuses if status is not None), default=0)

@@ -1,0 +1,159 @@
+"""The connection to SQLite or PostgreSQL, and its failures as one error."""
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from reservd.errors import ConfigError, PluginError, StoreError
+
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
+_BUSY_SECONDS = 2
+_POSTGRES = {
+    "connect_timeout": 3,
+    "application_name": "reservd",
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 8000,
+    # A daemon that is stopped in the middle of a write must not hold the owner's row for ever.
+    "options": "-c statement_timeout=5000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=5000",
+}
+_FILE_MODE = 0o600
+_READERS = 4
+
+
+def parse_url(url: str, directory: Path) -> URL:
+    """Return where the store is, with the driver that reservd uses.
+
+    Args:
+        url: `sqlite:///file` or `postgresql://...`.
+        directory: Where a relative path of SQLite starts.
+
+    Raises:
+        ConfigError: If it is neither; the text holds no password.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigError("must be a URL such as sqlite:///reservd.db or postgresql://host/database") from None
+    driver = _DRIVERS.get(parsed.get_backend_name())
+    if driver is None:
+        raise ConfigError(f"must begin with sqlite:// or postgresql://, got {parsed.get_backend_name()}://")
+    if driver == _DRIVERS["sqlite"]:
+        if not parsed.database or parsed.database == ":memory:":
+            raise ConfigError("must name a file, as sqlite:///reservd.db does")
+        parsed = parsed.set(database=str(directory / parsed.database))
+    return parsed.set(drivername=driver)
+
+
+class Database:
+    """One store. Nothing is connected before it is used.
+
+    Args:
+        url: As `parse_url` returns it.
+
+    Attributes:
+        path: The file of SQLite; None on PostgreSQL.
+        description: Where it is, for people, without a password.
+
+    Raises:
+        PluginError: If the driver is not installed.
+    """
+
+    def __init__(self, url: URL) -> None:
+        self.path = Path(str(url.database)) if url.get_backend_name() == "sqlite" else None
+        self._made = False
+        self.description = url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
+        try:
+            if self.path is not None:
+                # SQLite has one writer at a time; a reader of its own never waits for it.
+                self._writer = _sqlite(url, "BEGIN IMMEDIATE", 1)
+                self._reader = _sqlite(url, "BEGIN", _READERS)
+            else:
+                self._writer = self._reader = create_async_engine(
+                    url, connect_args=_POSTGRES, pool_size=_READERS, max_overflow=2, pool_timeout=5
+                )
+        except ModuleNotFoundError as error:
+            raise PluginError(
+                f"the store on PostgreSQL needs the Python package '{error.name}': pip install 'reservd[postgres]'"
+            ) from None
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Give a connection in a transaction that is committed at the end, and rolled back on any error.
+
+        Raises:
+            StoreError: If the store does not do it.
+        """
+        with _translated(self.description):
+            if self.path is not None and not self._made:
+                await asyncio.to_thread(_make_private, self.path)
+                self._made = True
+            async with self._writer.begin() as connection:
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Give a connection that sees one state of the store.
+
+        Raises:
+            StoreError: If the store does not answer.
+        """
+        with _translated(self.description):
+            async with self._reader.connect() as connection:
+                yield connection
+
+    async def close(self) -> None:
+        """Close every connection."""
+        with contextlib.suppress(SQLAlchemyError, OSError):
+            await self._writer.dispose()
+            await self._reader.dispose()
+
+
+def _sqlite(url: URL, begin: str, connections: int) -> AsyncEngine:
+    engine = create_async_engine(
+        url, connect_args={"timeout": _BUSY_SECONDS}, pool_size=connections, max_overflow=0, pool_timeout=5
+    )
+
+    def connected(connection: Any, _: object) -> None:
+        # The driver's own transactions begin too late: see "begin".
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        # FULL: an event that was acknowledged survives a power cut, in WAL mode too.
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    event.listen(engine.sync_engine, "connect", connected)
+    event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine
+
+
+def _make_private(path: Path) -> None:
+    """Create the file, so that only its owner may read it; SQLite would leave that to the umask."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE))
+
+
+@contextlib.contextmanager
+def _translated(where: str) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise StoreError(f"{where}: {_first_line(error.orig or error)}") from error
+    except (SQLAlchemyError, sqlite3.Error, TimeoutError, OSError) as error:
+        raise StoreError(f"{where}: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,58 @@
+"""A bounded history of snapshots."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from pydantic import TypeAdapter
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from reservd.reserve.models import ReserveSnapshot, ReserveStatus
+from reservd.store.statements import insert_new
+from reservd.store.tables import snapshots
+
+_SNAPSHOT = TypeAdapter(ReserveSnapshot)
+
+
+class KeptSnapshot(NamedTuple):
+    """What a check found, and the status that was confirmed then."""
+
+    status: ReserveStatus
+    snapshot: ReserveSnapshot
+
+
+async def add_snapshots(connection: AsyncConnection, added: Sequence[KeptSnapshot]) -> None:
+    """Store snapshots; one of the same mode and moment is there already, and stays."""
+    if added:
+        rows = [
+            {
+                "mode": each.snapshot.strategy_mode,
+                "taken_at": each.snapshot.timestamp,
+                "status": str(each.status),
+                "snapshot": _SNAPSHOT.dump_json(each.snapshot).decode(),
+            }
+            for each in added
+        ]
+        await connection.execute(insert_new(connection, snapshots), rows)
+
+
+async def load_snapshots(connection: AsyncConnection, mode: str, since: datetime, limit: int) -> list[KeptSnapshot]:
+    """Return a mode's snapshots since then, oldest first."""
+    rows = await connection.execute(
+        select(snapshots)
+        .where(snapshots.c.mode == mode, snapshots.c.taken_at >= since)
+        .order_by(snapshots.c.taken_at)
+        .limit(limit)
+    )
+    return [KeptSnapshot(ReserveStatus(row.status), _SNAPSHOT.validate_json(row.snapshot)) for row in rows]
+
+
+async def prune_snapshots(connection: AsyncConnection, before: datetime, limit: int) -> int:
+    """Remove about `limit` of the oldest snapshots that were taken before then, and return how many were."""
+    old = select(snapshots.c.taken_at).where(snapshots.c.taken_at < before).order_by(snapshots.c.taken_at)
+    moments = list(await connection.scalars(old.limit(limit)))
+    if not moments:
+        return 0
+    gone = await connection.execute(delete(snapshots).where(snapshots.c.taken_at <= moments[-1]))
+    return gone.rowcount

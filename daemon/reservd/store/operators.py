@@ -1,0 +1,78 @@
+"""What operators write, for the owner to pick up: silences and wishes to deliver again."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from reservd.store.outbox import DeliveryState
+from reservd.store.tables import deliveries, redeliveries, silences
+
+
+class Silence(NamedTuple):
+    """Events of a mode are kept from the sinks for a while. Nothing else is: it is watched and refilled."""
+
+    id: str
+    mode: str
+    begins_at: datetime
+    ends_at: datetime
+    reason: str
+    made_by: str
+
+    def covers(self, mode: str, at: datetime) -> bool:
+        """Whether it is on for a mode then."""
+        return mode == self.mode and self.begins_at <= at < self.ends_at
+
+
+class Redelivery(NamedTuple):
+    """A wish to deliver an event to a sink again."""
+
+    id: str
+    position: int
+    sink: str
+    asked_at: datetime
+    asked_by: str
+
+
+async def add_silence(connection: AsyncConnection, silence: Silence) -> None:
+    """Store a silence."""
+    await connection.execute(insert(silences), [silence._asdict()])
+
+
+async def end_silences(connection: AsyncConnection, mode: str, at: datetime) -> int:
+    """End a mode's silences then, and return how many were on or to come."""
+    ended = await connection.execute(
+        update(silences).where(silences.c.mode == mode, silences.c.ends_at > at).values(ends_at=at)
+    )
+    return ended.rowcount
+
+
+async def load_silences(connection: AsyncConnection, since: datetime) -> list[Silence]:
+    """Return the silences that end after then, the first to end first."""
+    rows = await connection.execute(select(silences).where(silences.c.ends_at > since).order_by(silences.c.ends_at))
+    return [Silence(*row) for row in rows]
+
+
+async def ask_redeliveries(connection: AsyncConnection, wishes: Sequence[Redelivery]) -> None:
+    """Store wishes."""
+    if wishes:
+        await connection.execute(insert(redeliveries), [wish._asdict() for wish in wishes])
+
+
+async def load_redeliveries(connection: AsyncConnection, limit: int) -> list[Redelivery]:
+    """Return the wishes that the owner has not met yet, in order."""
+    rows = await connection.execute(select(redeliveries).order_by(redeliveries.c.asked_at).limit(limit))
+    return [Redelivery(*row) for row in rows]
+
+
+async def meet_redeliveries(connection: AsyncConnection, wishes: Iterable[Redelivery]) -> None:
+    """Make the deliveries pending again, whatever became of them before."""
+    for wish in wishes:
+        await connection.execute(
+            update(deliveries)
+            .where(deliveries.c.sink == wish.sink, deliveries.c.position == wish.position)
+            .values(state=str(DeliveryState.PENDING), attempts=0, reason=None, detail=None)
+        )
+        await connection.execute(delete(redeliveries).where(redeliveries.c.id == wish.id))

@@ -1,0 +1,202 @@
+"""Events, and what became of each at each sink."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, bindparam, delete, func, literal_column, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from reservd.errors import FailureReason
+from reservd.reserve.models import ReserveEvent
+from reservd.store.statements import insert_new
+from reservd.store.tables import deliveries, events
+
+
+class DeliveryState(StrEnum):
+    """What became of an event at a sink."""
+
+    PENDING = "pending"
+    """It is yet to be taken, for the first time or again."""
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    """The sink refused it for good, or it grew too old: see `reservd events dead-letters`."""
+    SUPERSEDED = "superseded"
+    """A reminder that a newer status overtook."""
+    SILENCED = "silenced"
+    """An operator's silence was on."""
+
+
+class OutboxEvent(NamedTuple):
+    """An event and where it is to go."""
+
+    position: int
+    """Counts all events of the store, in the order of decision."""
+    event: ReserveEvent
+    sinks: Mapping[str, DeliveryState]
+    """PENDING, or SILENCED from the start."""
+
+
+class Outcome(NamedTuple):
+    """What an attempt at a delivery came to."""
+
+    sink: str
+    position: int
+    state: DeliveryState
+    attempts: int
+    """All that were made so far."""
+    tried_at: datetime
+    reason: FailureReason | None = None
+    detail: str = ""
+
+
+class Letter(NamedTuple):
+    """An event that waits for a sink."""
+
+    position: int
+    event: ReserveEvent
+    attempts: int = 0
+
+
+class Backlog(NamedTuple):
+    """What waits for one sink."""
+
+    pending: int
+    oldest: datetime
+
+
+async def last_position(connection: AsyncConnection) -> int:
+    """Return the position of the newest event; 0 when there is none."""
+    return (await connection.scalar(select(func.max(events.c.position)))) or 0
+
+
+async def add_events(connection: AsyncConnection, added: Sequence[OutboxEvent]) -> None:
+    """Store events and their deliveries. What is stored already stays as it is."""
+    if not added:
+        return
+    rows = [
+        {
+            "position": each.position,
+            "id": each.event.id,
+            "mode": each.event.strategy_mode,
+            "sequence": each.event.sequence,
+            "type": str(each.event.event_type),
+            "reminder": each.event.reminder,
+            "decided_at": each.event.timestamp,
+            "event": each.event.model_dump_json(),
+        }
+        for each in added
+    ]
+    await connection.execute(insert_new(connection, events), rows)
+    targets = [
+        {"sink": sink, "position": each.position, "mode": each.event.strategy_mode, "state": str(state)}
+        for each in added
+        for sink, state in each.sinks.items()
+    ]
+    if targets:
+        await connection.execute(insert_new(connection, deliveries), targets)
+
+
+async def record_outcomes(connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
+    """Note what became of deliveries."""
+    if not outcomes:
+        return
+    statement = (
+        update(deliveries)
+        .where(deliveries.c.sink == bindparam("of_sink"), deliveries.c.position == bindparam("of_position"))
+        .values({name: bindparam(f"new_{name}") for name in ("state", "attempts", "tried_at", "reason", "detail")})
+    )
+    rows = [
+        {
+            "of_sink": each.sink,
+            "of_position": each.position,
+            "new_state": str(each.state),
+            "new_attempts": each.attempts,
+            "new_tried_at": each.tried_at,
+            "new_reason": str(each.reason) if each.reason is not None else None,
+            "new_detail": each.detail.replace("\0", " ") or None,  # PostgreSQL takes no NUL
+        }
+        for each in outcomes
+    ]
+    await connection.execute(statement, rows)
+
+
+async def load_pending_modes(connection: AsyncConnection, sink: str) -> list[str]:
+    """Return the modes of which something waits for a sink."""
+    rows = select(deliveries.c.mode).where(deliveries.c.sink == sink, _is_pending()).distinct()
+    return list(await connection.scalars(rows))
+
+
+async def load_letters(connection: AsyncConnection, sink: str, mode: str, after: int, limit: int) -> list[Letter]:
+    """Return what waits for a sink of one mode, in order, after a position."""
+    rows = await connection.execute(
+        select(events.c.position, events.c.event, deliveries.c.attempts)
+        .join(deliveries, deliveries.c.position == events.c.position)
+        .where(deliveries.c.sink == sink, deliveries.c.mode == mode, _is_pending(), deliveries.c.position > after)
+        .order_by(deliveries.c.position)
+        .limit(limit)
+    )
+    return [Letter(row.position, ReserveEvent.model_validate_json(row.event), row.attempts) for row in rows]
+
+
+async def load_last_change(connection: AsyncConnection, mode: str) -> int:
+    """Return the sequence of a mode's newest event that is no reminder; 0 when there is none."""
+    newest = (
+        select(events.c.sequence)
+        .where(events.c.mode == mode, events.c.reminder.is_(False))
+        .order_by(events.c.position.desc())
+        .limit(1)
+    )
+    return (await connection.scalar(newest)) or 0
+
+
+async def load_latest_events(connection: AsyncConnection, modes: Iterable[str]) -> list[ReserveEvent]:
+    """Return the newest event of each mode that has one."""
+    found: list[ReserveEvent] = []
+    for mode in modes:
+        newest = select(events.c.event).where(events.c.mode == mode).order_by(events.c.position.desc()).limit(1)
+        text = await connection.scalar(newest)
+        if text is not None:
+            found.append(ReserveEvent.model_validate_json(text))
+    return found
+
+
+async def load_mode(connection: AsyncConnection, position: int) -> str | None:
+    """Return the mode of an event; None when there is no such event."""
+    mode: str | None = await connection.scalar(select(events.c.mode).where(events.c.position == position))
+    return mode
+
+
+async def load_backlogs(connection: AsyncConnection) -> dict[str, Backlog]:
+    """Return what waits, by sink; sinks that nothing waits for are not there."""
+    heads = (
+        select(deliveries.c.sink, func.count().label("pending"), func.min(deliveries.c.position).label("oldest"))
+        .where(_is_pending())
+        .group_by(deliveries.c.sink)
+        .subquery()
+    )
+    rows = await connection.execute(
+        select(heads.c.sink, heads.c.pending, events.c.decided_at).join(events, events.c.position == heads.c.oldest)
+    )
+    return {row.sink: Backlog(row.pending, row.decided_at) for row in rows}
+
+
+async def prune_events(connection: AsyncConnection, before: datetime, limit: int) -> int:
+    """Remove up to `limit` of the oldest events that were decided before then and wait for no sink.
+
+    Returns:
+        How many were removed.
+    """
+    waits = select(deliveries.c.position).where(deliveries.c.position == events.c.position, _is_pending()).exists()
+    old = select(events.c.position).where(events.c.decided_at < before, ~waits).order_by(events.c.decided_at)
+    positions = list(await connection.scalars(old.limit(limit)))
+    if positions:
+        await connection.execute(delete(deliveries).where(deliveries.c.position.in_(positions)))
+        await connection.execute(delete(events).where(events.c.position.in_(positions)))
+    return len(positions)
+
+
+def _is_pending() -> ColumnElement[bool]:
+    # Spelt out: SQLite looks into a partial index only for the very condition that it is made with.
+    return deliveries.c.state == literal_column("'pending'")

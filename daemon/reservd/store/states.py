@@ -1,0 +1,26 @@
+"""The modes' memories."""
+
+from collections.abc import Mapping
+
+from pydantic import TypeAdapter
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from reservd.reserve.kept import KeptState
+from reservd.store.statements import upsert
+from reservd.store.tables import mode_states
+
+_KEPT = TypeAdapter(KeptState)
+
+
+async def load_states(connection: AsyncConnection) -> dict[str, KeptState]:
+    """Return what is kept of each mode, those that are not watched any more included."""
+    rows = await connection.execute(select(mode_states))
+    return {row.mode: _KEPT.validate_json(row.state) for row in rows}
+
+
+async def save_states(connection: AsyncConnection, states: Mapping[str, KeptState]) -> None:
+    """Keep the states, in place of what was kept of these modes."""
+    if states:
+        rows = [{"mode": mode, "state": _KEPT.dump_json(state).decode()} for mode, state in states.items()]
+        await connection.execute(upsert(connection, mode_states, "state"), rows)

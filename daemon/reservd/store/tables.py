@@ -1,0 +1,121 @@
+"""The tables, as the newest migration leaves them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text, text
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware time as whole microseconds since 1970: exact, and in order, on every database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Return what the database keeps."""
+        del dialect
+        return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Return the time."""
+        del dialect
+        return None if value is None else _EPOCH + value * _MICROSECOND
+
+
+metadata = MetaData()
+
+owner = Table(
+    "owner",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False, comment="Counts the owners; a write with an older one is refused."),
+    Column("holder", String(200), comment="Who it is; none when the last one left."),
+    Column("heartbeat", BigInteger, nullable=False, comment="Counts the owner's writes."),
+)
+
+mode_states = Table(
+    "mode_states",
+    metadata,
+    Column("mode", String(100), primary_key=True),
+    Column("state", Text, nullable=False, comment="KeptState as JSON."),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("position", BigInteger, primary_key=True, autoincrement=False, comment="Counts all events, in order."),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("mode", String(100), nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("reminder", Boolean, nullable=False),
+    Column("decided_at", Moment, nullable=False),
+    Column("event", Text, nullable=False, comment="ReserveEvent as JSON."),
+    Index("events_by_mode", "mode", "position"),
+    Index("events_by_time", "decided_at"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("sink", String(100), primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("mode", String(100), nullable=False),
+    Column("state", String(16), nullable=False, comment="A DeliveryState."),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("tried_at", Moment, comment="The last attempt."),
+    Column("reason", String(32), comment="Why the last attempt failed: a FailureReason."),
+    Column("detail", Text),
+    Index(
+        "deliveries_pending",
+        "sink",
+        "mode",
+        "position",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+    Index(
+        "deliveries_dead",
+        "position",
+        sqlite_where=text("state = 'dead'"),
+        postgresql_where=text("state = 'dead'"),
+    ),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("mode", String(100), primary_key=True),
+    Column("taken_at", Moment, primary_key=True),
+    Column("status", String(16), nullable=False, comment="The confirmed one."),
+    Column("snapshot", Text, nullable=False, comment="ReserveSnapshot as JSON."),
+    Index("snapshots_by_time", "taken_at"),
+)
+
+silences = Table(
+    "silences",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("mode", String(100), nullable=False),
+    Column("begins_at", Moment, nullable=False),
+    Column("ends_at", Moment, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("made_by", String(200), nullable=False),
+    Index("silences_by_end", "ends_at"),
+)
+
+redeliveries = Table(
+    "redeliveries",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("sink", String(100), nullable=False),
+    Column("asked_at", Moment, nullable=False),
+    Column("asked_by", String(200), nullable=False),
+)
