@@ -1,10 +1,14 @@
 """Fixtures that all tests share, and the line that says what was left out."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
+from reservd.store.database import Database, parse_url
 from support.chain import Anvil, require_anvil
+from support.postgres import Postgres
 from support.proxy import RpcProxy
 
 collect_ignore = ["outsider"]  # a package of its own, whose tests run where it is installed
@@ -23,6 +27,30 @@ async def proxy(chain: Anvil) -> AsyncIterator[RpcProxy]:
     """What stands before the node of `chain`, counts requests and misbehaves when told to."""
     async with RpcProxy(chain.url) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL server; every test takes a database of its own."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty store is, as a configuration names it."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/store.db"
+    server: Postgres = request.getfixturevalue("postgres")
+    return make_url(server.url()).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+@pytest.fixture
+async def database(store_url: str) -> AsyncIterator[Database]:
+    """An empty store, on SQLite and on PostgreSQL."""
+    opened = Database(parse_url(store_url, Path()))
+    yield opened
+    await opened.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

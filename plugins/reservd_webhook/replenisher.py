@@ -13,7 +13,8 @@ from reservd.plugin import (
     ReplenishmentRequest,
 )
 from reservd.plugin.http import HttpError, Response
-from reservd_webhook.sender import SignedSender, WebhookConfig
+from reservd_webhook.config import WebhookConfig
+from reservd_webhook.sender import SignedSender
 
 
 class WebhookReplenisher(Replenisher[WebhookConfig]):
@@ -47,7 +48,9 @@ class WebhookReplenisher(Replenisher[WebhookConfig]):
             return _acceptance(answer)
         except HttpError as error:
             retryable = error.retryable or error.reason is FailureReason.INVALID_DATA
-            raise DeliveryError(error.reason, error.detail, retryable=retryable) from None
+            raise DeliveryError(
+                error.reason, error.detail, retryable=retryable, retry_after_seconds=error.retry_after_seconds
+            ) from None
 
 
 def _acceptance(answer: Response) -> Acceptance:

@@ -1,45 +1,15 @@
 """POSTs signed by the Standard Webhooks scheme (https://www.standardwebhooks.com)."""
 
-import base64
-import binascii
 from datetime import UTC, datetime
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import AfterValidator, Field, SecretStr
-from pydantic_core import PydanticCustomError
 from standardwebhooks import Webhook
 
-from reservd.plugin import Secret, SourceConfig, Url
-from reservd.plugin.http import HttpClient, Response
+from reservd.plugin.http import AddressRefusedError, HttpClient, HttpError, Response
+from reservd_webhook.config import WebhookConfig
+from reservd_webhook.targets import host_of, is_public
 
-_PREFIX = "whsec_"
-_KEY_BYTES = range(24, 65)
-"""What the scheme asks for."""
 _MAX_ANSWER_BYTES = 64 * 1024
-
-
-def _signing_key(secret: SecretStr) -> SecretStr:
-    text = secret.get_secret_value().removeprefix(_PREFIX)
-    try:
-        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) not in _KEY_BYTES:
-        raise PydanticCustomError(
-            "signing_key", "must be whsec_ and 24 to 64 bytes in base64, such as $(openssl rand -base64 32) makes"
-        )
-    return secret
-
-
-class WebhookConfig(SourceConfig):
-    """Options that the sink and the replenisher share."""
-
-    url: Url
-    """Where to POST. A redirect is a failure: it is never followed."""
-    secret: Annotated[Secret, AfterValidator(_signing_key)]
-    """The key that signs: `whsec_` and 24 to 64 bytes in base64. The receiver has the same."""
-    headers: dict[str, Secret] = Field(default_factory=dict)
-    """More headers, such as one that a gateway asks for."""
 
 
 class SignedSender:
@@ -47,11 +17,13 @@ class SignedSender:
 
     def __init__(self, config: WebhookConfig) -> None:
         self._url = config.url.get_secret_value()
-        self._signer = Webhook(config.secret.get_secret_value())
+        self._signers = [Webhook(key.get_secret_value()) for key in (config.secret, *config.previous_secrets)]
+        self._host = host_of(self._url)
         self._client = HttpClient(
             timeout_seconds=config.timeout,
             max_response_bytes=_MAX_ANSWER_BYTES,
             headers={name: value.get_secret_value() for name, value in config.headers.items()},
+            may_connect=None if self._host in config.allow_private_hosts else is_public,
         )
 
     async def __aenter__(self) -> Self:
@@ -72,13 +44,17 @@ class SignedSender:
             content_type: What the body is.
 
         Raises:
-            HttpError: If there was no complete 2xx answer.
+            HttpError: If there was no complete 2xx answer, or the host has no address it may be sent to.
         """
         now = datetime.now(UTC)
         headers = {
             "Content-Type": content_type,
             "webhook-id": message_id,
             "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": self._signer.sign(message_id, now, body.decode()),
+            "webhook-signature": " ".join(signer.sign(message_id, now, body.decode()) for signer in self._signers),
         }
-        return await self._client.post(self._url, body, headers=headers)
+        try:
+            return await self._client.post(self._url, body, headers=headers)
+        except AddressRefusedError as error:
+            detail = f"{self._host} has no public address; allow_private_hosts must list it if that is meant"
+            raise HttpError(error.reason, detail, retryable=False) from None

@@ -4,7 +4,8 @@ from typing import Self
 
 from reservd.plugin import CloudEvent, DeliveryError, EventSink
 from reservd.plugin.http import HttpError
-from reservd_webhook.sender import SignedSender, WebhookConfig
+from reservd_webhook.config import WebhookConfig
+from reservd_webhook.sender import SignedSender
 
 CONTENT_TYPE = "application/cloudevents+json"
 
@@ -33,9 +34,14 @@ class WebhookSink(EventSink[WebhookConfig]):
 
         Raises:
             DeliveryError: If no complete 2xx came. Retryable unless the receiver refused the
-                event itself: a redirect, or a 4xx other than 408 and 429.
+                event itself (a redirect, or a 4xx other than 408 and 429) or may not be sent to.
         """
         try:
             await self._sender.post(event.id, event.to_json(), CONTENT_TYPE)
         except HttpError as error:
-            raise DeliveryError(error.reason, error.detail, retryable=error.retryable) from None
+            raise DeliveryError(
+                error.reason,
+                error.detail,
+                retryable=error.retryable,
+                retry_after_seconds=error.retry_after_seconds,
+            ) from None

@@ -64,9 +64,13 @@ def configure(directory: Path, chain: Anvil, token: str, receiver: Receiver) -> 
                 plugin: http_json
                 options: {{url: "{receiver.url}/equity", equity: $.nav.total, currency: $.nav.currency, timeout: 2}}
             event_sinks:
-              ops: {{plugin: webhook, options: {{url: "{receiver.url}/events", secret_file: secret}}}}
+              ops:
+                plugin: webhook
+                options: {{url: "{receiver.url}/events", secret_file: secret, allow_private_hosts: [127.0.0.1]}}
             replenishers:
-              unwinder: {{plugin: webhook, options: {{url: "{receiver.url}/refills", secret_file: secret}}}}
+              unwinder:
+                plugin: webhook
+                options: {{url: "{receiver.url}/refills", secret_file: secret, allow_private_hosts: [127.0.0.1]}}
             """)
     )
     return config

@@ -14,14 +14,17 @@ from reservd.plugin.examples import example_event, example_request
 from reservd.plugin.testing import EventSinkContract, ReplenisherContract
 from reservd_webhook.replenisher import WebhookReplenisher
 from reservd_webhook.sink import WebhookSink
+from reservd_webhook.targets import is_public
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
+OLD, OLDER = ("whsec_" + base64.b64encode(byte * 32).decode() for byte in (b"o", b"r"))
+HERE = {"allow_private_hosts": ["127.0.0.1"]}
 R = FailureReason
 
 
 @pytest.fixture
 def options(receiver: Any) -> dict[str, Any]:
-    return {"url": receiver.url, "secret": SECRET, "timeout": 5}
+    return {"url": receiver.url, "secret": SECRET, "timeout": 5, **HERE}
 
 
 class TestWebhookSink(EventSinkContract):
@@ -29,7 +32,7 @@ class TestWebhookSink(EventSinkContract):
 
     @pytest.fixture
     def options(self, receiver: Any) -> dict[str, Any]:
-        return {"url": receiver.url, "secret": SECRET}
+        return {"url": receiver.url, "secret": SECRET, **HERE}
 
 
 class TestWebhookReplenisher(ReplenisherContract):
@@ -38,7 +41,7 @@ class TestWebhookReplenisher(ReplenisherContract):
     @pytest.fixture
     def options(self, receiver: Any) -> dict[str, Any]:
         receiver.says('{"status": "accepted", "reference": "unwind-7"}')
-        return {"url": receiver.url, "secret": SECRET}
+        return {"url": receiver.url, "secret": SECRET, **HERE}
 
 
 async def deliver(sink: Any) -> None:
@@ -80,6 +83,32 @@ async def test_signature_fails_when_key_or_body_is_another(build: Any, receiver:
         Webhook(SECRET).verify(request.body.replace(b"40000.25", b"90000.25"), request.headers)
 
 
+async def test_receivers_of_every_secret_verify_when_it_is_changed(build: Any, receiver: Any, options: Any) -> None:
+    """Nobody is cut off between the day the sender has the new key and the day the last receiver has it."""
+    await deliver(build(WebhookSink, {**options, "previous_secrets": [OLD, "${OLDER}"]}, {"OLDER": OLDER}))
+    (request,) = receiver.requests
+    signatures = request.headers["webhook-signature"].split(" ")
+    assert [signature.partition(",")[0] for signature in signatures] == ["v1", "v1", "v1"]
+    for secret in (SECRET, OLD, OLDER):
+        assert Webhook(secret).verify(request.body, request.headers)["id"] == "evt-1"
+
+
+async def test_old_secret_verifies_no_more_when_it_is_left_out(build: Any, receiver: Any, options: Any) -> None:
+    await deliver(build(WebhookSink, options))
+    with pytest.raises(WebhookVerificationError):
+        Webhook(OLD).verify(receiver.requests[0].body, receiver.requests[0].headers)
+
+
+@pytest.mark.parametrize("secrets", [["hunter2"], [OLD, ""], [OLD] * 5, OLD])
+def test_previous_secrets_are_refused_without_showing_them_when_they_are_no_keys(
+    build: Any, options: Any, secrets: Any
+) -> None:
+    with pytest.raises(ValidationError, match="previous_secrets") as failure:
+        build(WebhookSink, {**options, "previous_secrets": secrets})
+    assert "hunter2" not in str(failure.value)
+    assert OLD not in str(failure.value)
+
+
 async def test_id_stays_when_an_event_is_sent_again(build: Any, receiver: Any, options: Any) -> None:
     for _ in range(2):
         await deliver(build(WebhookSink, options))
@@ -104,6 +133,18 @@ async def test_delivery_fails_with_its_reason_when_refused(
     receiver.says("no", status)
     error = await failure_of(build(WebhookSink, options))
     assert (error.reason, error.retryable, error.detail) == (reason, retryable, f"HTTP {status}")
+
+
+@pytest.mark.parametrize("call", [deliver, ask])
+@pytest.mark.parametrize(("status", "said", "seconds"), [(503, "120", 120), (429, "7", 7), (500, "later", None)])
+async def test_failure_says_when_to_come_back_when_the_receiver_does(
+    build: Any, receiver: Any, options: Any, call: Any, status: int, said: str, seconds: float | None
+) -> None:
+    receiver.says("", status, Retry_After=said)
+    plugin = build(WebhookSink if call is deliver else WebhookReplenisher, options)
+    with pytest.raises(DeliveryError) as failure:
+        await call(plugin)
+    assert (failure.value.retryable, failure.value.retry_after_seconds) == (True, seconds)
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -147,6 +188,123 @@ async def test_delivery_ends_when_cancelled_while_the_receiver_hangs(build: Any,
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Let every name lead to an address, as a name server might."""
+
+    def lead_to(address: str) -> None:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+
+        def answer(host: str, port: int, *_: object, **__: object) -> list[Any]:
+            return [(family, socket.SOCK_STREAM, 6, "", (address, port, 0, 0)[: 4 if ":" in address else 2])]
+
+        monkeypatch.setattr(socket, "getaddrinfo", answer)
+
+    return lead_to
+
+
+def named(options: Any, **more: Any) -> dict[str, Any]:
+    """Return options with a name in the URL, where the address stood, and nothing allowed."""
+    url = options["url"].replace("127.0.0.1", "hook.example")
+    return {**options, "url": url, "allow_private_hosts": [], **more}
+
+
+async def test_event_is_not_sent_when_a_name_leads_to_a_private_address(
+    build: Any, receiver: Any, options: Any, names: Any
+) -> None:
+    """The address that is connected to counts, whatever the name said at any other time."""
+    names("127.0.0.1")
+    error = await failure_of(build(WebhookSink, named(options)))
+    assert (error.reason, error.retryable) == (R.REJECTED, False)
+    assert error.detail == "hook.example has no public address; allow_private_hosts must list it if that is meant"
+    assert receiver.requests == []
+
+
+async def test_request_is_not_sent_when_a_name_leads_to_a_private_address(
+    build: Any, receiver: Any, options: Any, names: Any
+) -> None:
+    names("127.0.0.1")
+    with pytest.raises(DeliveryError, match="allow_private_hosts must list it") as failure:
+        await ask(build(WebhookReplenisher, named(options)))
+    assert (failure.value.reason, failure.value.retryable) == (R.REJECTED, False)
+    assert receiver.requests == []
+
+
+async def test_event_is_sent_when_a_name_with_a_private_address_is_allowed(
+    build: Any, receiver: Any, options: Any, names: Any
+) -> None:
+    names("127.0.0.1")
+    await deliver(build(WebhookSink, named(options, allow_private_hosts=["Hook.Example."])))
+    assert len(receiver.requests) == 1
+
+
+PRIVATE = [
+    "0.0.0.0",
+    "10.1.2.3",
+    "100.64.0.1",
+    "127.0.0.1",
+    "169.254.169.254",
+    "172.16.0.1",
+    "192.168.0.1",
+    "224.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::127.0.0.1",
+    "::ffff:127.0.0.1",
+    "::ffff:93.184.215.14",
+    "64:ff9b::a00:1",
+    "64:ff9b:1::1",
+    "2001:db8::1",
+    "2002:a00:1::",
+    "fc00::1",
+    "fe80::1",
+    "fec0::1",
+    "ff02::1",
+]
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+async def test_address_is_refused_when_it_is_not_public(build: Any, options: Any, names: Any, address: str) -> None:
+    names(address)
+    assert (await failure_of(build(WebhookSink, named(options)))).reason is R.REJECTED
+
+
+@pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"])
+def test_address_is_taken_when_it_is_public(address: str) -> None:
+    assert is_public(address)
+
+
+def test_address_is_not_public_when_it_is_none() -> None:
+    assert not is_public("hook.example")
+
+
+@pytest.mark.parametrize("host", [*PRIVATE, "localhost", "LOCALHOST.", "hook.localhost"])
+def test_config_is_refused_when_the_url_is_certainly_private(build: Any, options: Any, host: str) -> None:
+    url = f"http://[{host}]:9000/" if ":" in host else f"http://{host}:9000/"
+    with pytest.raises(ValidationError, match=r"allow_private_hosts\n  must list .*, where url leads to") as failure:
+        build(WebhookSink, {**options, "url": url, "allow_private_hosts": ["other.example"]})
+    assert "9000" not in str(failure.value)
+    allowed = build(WebhookSink, {**options, "url": url, "allow_private_hosts": [host]})
+    assert len(allowed.config.allow_private_hosts) == 1
+
+
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f000001", "017700000001"])
+async def test_event_is_not_sent_when_an_address_is_spelled_as_a_number(
+    build: Any, receiver: Any, options: Any, host: str
+) -> None:
+    url = receiver.url.replace("127.0.0.1", host)
+    error = await failure_of(build(WebhookSink, {**options, "url": url, "allow_private_hosts": []}))
+    assert (error.reason, error.retryable) == (R.REJECTED, False)
+    assert receiver.requests == []
+
+
+@pytest.mark.parametrize("host", ["http://localhost", "localhost:9000", "127.0.0.1/8", "a b", "", "[::1]:80", "*"])
+def test_allowed_host_is_refused_when_it_is_more_than_a_host(build: Any, options: Any, host: str) -> None:
+    with pytest.raises(ValidationError, match="must be a host name or an IP address"):
+        build(WebhookSink, {**options, "allow_private_hosts": ["127.0.0.1", host]})
 
 
 async def test_request_arrives_signed(build: Any, receiver: Any, options: Any) -> None:
@@ -234,7 +392,7 @@ async def test_secret_is_taken_in_each_of_its_spellings(build: Any, receiver: An
 
 async def test_secret_comes_from_a_file(build: Any, receiver: Any, tmp_path: Any) -> None:
     (tmp_path / "signing-key").write_text(SECRET + "\n")
-    await deliver(build(WebhookSink, {"url": receiver.url, "secret_file": "signing-key"}))
+    await deliver(build(WebhookSink, {"url": receiver.url, "secret_file": "signing-key", **HERE}))
     Webhook(SECRET).verify(receiver.requests[0].body, receiver.requests[0].headers)
 
 

@@ -35,7 +35,7 @@ _GRACE_SECONDS = 2.0
 class _Lane:
     """The letters of one mode, in order."""
 
-    __slots__ = ("behind", "cursor", "failures", "letters", "mode", "queued", "timer")
+    __slots__ = ("behind", "cursor", "failures", "letters", "mode", "more", "queued", "timer")
 
     def __init__(self, mode: str) -> None:
         self.mode = mode
@@ -43,7 +43,9 @@ class _Lane:
         self.cursor = 0
         """The last position that was taken into memory."""
         self.behind = False
-        """Whether the store has more after those."""
+        """Whether the store has more after those, which comes before anything that is decided now."""
+        self.more = False
+        """Whether something was decided since the store was last looked into."""
         self.failures = 0
         self.queued = False
         """Whether it is being served, or will be without a timer."""
@@ -86,10 +88,12 @@ class Dispatcher:
     def send(self, letter: Letter) -> None:
         """Take a letter that was decided now."""
         lane = self._lane(letter.event.strategy_mode)
-        if letter.position <= lane.cursor or lane.behind:
-            return  # it was read from the store already, or will be
-        if self._held >= _WINDOW and self._outbox.is_written(letter.position):
-            lane.behind = True
+        if letter.position <= lane.cursor:
+            return  # it was read from the store already
+        if lane.behind:
+            lane.more = True
+        elif self._held >= _WINDOW and self._outbox.is_written(letter.position):
+            lane.behind = lane.more = True
             if not lane.letters:
                 lane.cursor = letter.position - 1
         else:
@@ -109,7 +113,7 @@ class Dispatcher:
         lane.letters.clear()
         lane.cursor = min(lane.cursor, position - 1)
         lane.failures = 0
-        lane.behind = True
+        lane.behind = lane.more = True
         self._wake(lane)
 
     async def prepare(self) -> None:
@@ -199,13 +203,10 @@ class Dispatcher:
         return None
 
     async def _load(self, lane: _Lane) -> None:
-        lane.behind = False
-        try:
-            letters = await self._outbox.load(self.name, lane.mode, lane.cursor, _PAGE)
-        except StoreError:
-            lane.behind = True
-            raise
-        lane.behind = lane.behind or len(letters) == _PAGE
+        lane.more = False
+        letters = await self._outbox.load(self.name, lane.mode, lane.cursor, _PAGE)
+        # What was decided meanwhile may not be among them.
+        lane.behind = lane.more or len(letters) == _PAGE
         lane.letters.extend(letters)
         self._held += len(letters)
         if letters:

@@ -159,6 +159,16 @@ class ReserveManager:
         now = self._clock.now()
         return {mode: keep(watch.state, now) for mode, watch in self._watches.items()}
 
+    def begin(self) -> None:
+        """Begin with what was kept of the modes; `start_monitoring` does so."""
+        now = self._clock.now()
+        for mode, watch in self._watches.items():
+            if watch.latest is None:
+                kept = self._kept.pop(mode, None)
+                # Without memory, staleness counts from when watching begins.
+                fresh = TrackerState(now.monotonic, sequence=self._first_sequence)
+                watch.begin(fresh if kept is None else recall(kept, watch.config.policy, now))
+
     async def start_monitoring(self) -> None:
         """Check every mode at once and then each at its interval, until `stop_monitoring`.
 
@@ -168,13 +178,7 @@ class ReserveManager:
             raise RuntimeError("monitoring runs already")
         self._stop.clear()
         self.running = True
-        now = self._clock.now()
-        for mode, watch in self._watches.items():
-            if watch.latest is None:
-                kept = self._kept.pop(mode, None)
-                # Without memory, staleness counts from when watching begins.
-                fresh = TrackerState(now.monotonic, sequence=self._first_sequence)
-                watch.begin(fresh if kept is None else recall(kept, watch.config.policy, now))
+        self.begin()
         self._plans.clear()
         intervals = {watch.config.interval_seconds for watch in self._watches.values()}
         self._first_cycles = set(intervals)

@@ -4,7 +4,7 @@ import json
 import os
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
@@ -41,6 +41,14 @@ class HttpError(CallError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class AddressRefusedError(HttpError):
+    """Nothing was sent: no address of the host is one that the client may connect to."""
+
+
+class _AddressRefused(OSError):  # noqa: N818  # never leaves this module: an OSError, so that the next address is tried
+    pass
+
+
 class Response(NamedTuple):
     """A complete answer with a 2xx status."""
 
@@ -72,17 +80,30 @@ class HttpClient:
         timeout_seconds: float,
         max_response_bytes: int = MAX_RESPONSE_BYTES,
         headers: Mapping[str, str] | None = None,
+        may_connect: Callable[[str], bool] | None = None,
     ) -> None:
+        """Prepare one.
+
+        Args:
+            timeout_seconds: For a whole request, from the look-up of the name to the last byte.
+            max_response_bytes: The most that an answer may have, unpacked.
+            headers: Sent with each request.
+            may_connect: Says of an IP address whether to connect to it; all are connected to when left out.
+        """
         self._timeout_seconds = timeout_seconds
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._max_bytes = max_response_bytes
         self._headers = {"User-Agent": _USER_AGENT, **(headers or {})}
+        self._may_connect = may_connect
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         """Make the pool; nothing is connected yet."""
         self._session = aiohttp.ClientSession(
-            timeout=self._timeout, headers=self._headers, cookie_jar=aiohttp.DummyCookieJar()
+            connector=aiohttp.TCPConnector(socket_factory=self._socket),
+            timeout=self._timeout,
+            headers=self._headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self
 
@@ -110,6 +131,7 @@ class HttpClient:
         """Send one request and return its complete 2xx answer. Redirects are not followed.
 
         Raises:
+            AddressRefusedError: If the host has no address that may be connected to.
             HttpError: Anything else, with its reason.
         """
         if self._session is None:
@@ -125,8 +147,22 @@ class HttpClient:
         except (aiohttp.InvalidURL, ValueError):
             raise HttpError(FailureReason.REJECTED, "the URL is not valid", retryable=False) from None
         except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
+            if isinstance(_cause(error), _AddressRefused):
+                detail = "the host has no address that may be connected to"
+                raise AddressRefusedError(FailureReason.REJECTED, detail, retryable=False) from None
             raise HttpError(FailureReason.UNREACHABLE, _kind(error), retryable=True) from None
         return Response(answer.status, content)
+
+    def _socket(self, address_info: aiohttp.AddrInfoType) -> socket.socket:
+        """Return the socket for one connection.
+
+        Asked once the name is resolved, for each address that is about to be connected to: between this look
+        and the connection no second answer of a name server can come.
+        """
+        family, kind, protocol, _, address = address_info
+        if self._may_connect is not None and not self._may_connect(address[0]):
+            raise _AddressRefused
+        return socket.socket(family, kind, protocol)
 
     async def _bounded(self, answer: aiohttp.ClientResponse) -> bytes:
         parts = bytearray()
@@ -151,14 +187,20 @@ def _seconds(retry_after: str) -> float | None:
         return float(retry_after[:_MAX_DIGITS])
     try:
         date = parsedate_to_datetime(retry_after)
-    except ValueError:
+        return max(0.0, (date.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, (date.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+
+
+def _cause(error: Exception) -> Exception:
+    """Return what lies under an error of aiohttp's."""
+    cause: Exception = getattr(error, "os_error", error)
+    return cause
 
 
 def _kind(error: Exception) -> str:
     """Return what went wrong, without the URL that aiohttp puts into its messages."""
-    cause = getattr(error, "os_error", error)
+    cause = _cause(error)
     if isinstance(cause, socket.gaierror | ssl.SSLError):  # their numbers are not the system's
         return (cause.strerror or "TLS failed").lower()
     if isinstance(cause, OSError) and cause.errno:

@@ -78,10 +78,13 @@ def recall(kept: KeptState, policy: ReservePolicy, now: Instant) -> TrackerState
 def reconcile(stored: KeptState, newer: KeptState) -> KeptState:
     """Return how a mode stands that was watched from memory alone until its store could be read.
 
-    An incident that is open in the store is the one that people know: it goes on, or is closed by
-    the next check. Sequences never fall.
+    An incident that is open in the store is the one that people know: it goes on under its id, or
+    is closed by the next check. Sequences never fall.
     """
-    state = stored if stored.incident_id is not None or newer.confirmed is None else newer
+    if newer.confirmed is None or (newer.incident_id is None and stored.incident_id is not None):
+        state = stored
+    else:
+        state = newer._replace(incident_id=newer.incident_id and (stored.incident_id or newer.incident_id))
     return state._replace(sequence=max(stored.sequence, newer.sequence))
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.reserve.models import ReserveSnapshot, ReserveStatus
+from reservd.store.encoding import encode
 from reservd.store.statements import insert_new
 from reservd.store.tables import snapshots
 
@@ -30,7 +31,7 @@ async def add_snapshots(connection: AsyncConnection, added: Sequence[KeptSnapsho
                 "mode": each.snapshot.strategy_mode,
                 "taken_at": each.snapshot.timestamp,
                 "status": str(each.status),
-                "snapshot": _SNAPSHOT.dump_json(each.snapshot).decode(),
+                "snapshot": encode(each.snapshot),
             }
             for each in added
         ]

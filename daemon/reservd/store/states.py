@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.reserve.kept import KeptState
+from reservd.store.encoding import encode
 from reservd.store.statements import upsert
 from reservd.store.tables import mode_states
 
@@ -22,5 +23,5 @@ async def load_states(connection: AsyncConnection) -> dict[str, KeptState]:
 async def save_states(connection: AsyncConnection, states: Mapping[str, KeptState]) -> None:
     """Keep the states, in place of what was kept of these modes."""
     if states:
-        rows = [{"mode": mode, "state": _KEPT.dump_json(state).decode()} for mode, state in states.items()]
+        rows = [{"mode": mode, "state": encode(state)} for mode, state in states.items()]
         await connection.execute(upsert(connection, mode_states, "state"), rows)

@@ -218,7 +218,7 @@ def test_sharing_is_located_in_the_defaults_when_they_name_the_account(folder: A
 
 def test_configurations_of_the_repository_load() -> None:
     configs = Path(__file__).parents[3] / "configs"
-    urls = dict.fromkeys(("ETHEREUM_RPC_URL", "OPS_WEBHOOK_URL"), "http://127.0.0.1:1/")
+    urls = {"ETHEREUM_RPC_URL": "http://127.0.0.1:1/", "OPS_WEBHOOK_URL": "https://ops.example.com/"}
     secrets = dict.fromkeys(("OPS_WEBHOOK_SECRET", "STRATEGY_WEBHOOK_SECRET"), f"whsec_{'A' * 43}=")
     for name in ("demo.yaml", "reservd.yaml"):
         assert load_config(configs / name, environ=urls | secrets).warnings == ()

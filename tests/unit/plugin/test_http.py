@@ -3,7 +3,9 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from reservd.errors import FailureReason
-from reservd.plugin.http import HttpClient, HttpError, Response
+from reservd.plugin.http import AddressRefusedError, HttpClient, HttpError, Response
 
 SECRET = "s3cret"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -110,6 +112,35 @@ async def test_status_becomes_a_closed_reason(
     server.handler = server.says(status, SECRET.encode() if status != 304 else b"")
     error = await failure_of(client.get(server.url))
     assert (error.reason, error.detail, error.retryable) == (reason, f"HTTP {status}", retryable)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("120", 120),
+        (" 0 ", 0),
+        ("9" * 40, 999_999_999),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+        ("-5", None),
+        ("1.5", None),
+        ("soon", None),
+        ("", None),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", None),
+    ],
+)
+async def test_failure_says_when_to_come_back_when_the_server_does(
+    server: Server, client: HttpClient, said: str, seconds: float | None
+) -> None:
+    server.handler = server.says(503, b"", Retry_After=said)
+    assert (await failure_of(client.get(server.url))).retry_after_seconds == seconds
+
+
+async def test_failure_says_when_to_come_back_when_the_server_names_a_date(server: Server, client: HttpClient) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    server.handler = server.says(429, b"", Retry_After=date)
+    error = await failure_of(client.get(server.url))
+    assert error.retry_after_seconds is not None
+    assert 3000 < error.retry_after_seconds <= 3600
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -213,6 +244,59 @@ async def test_server_is_unreachable_when_it_speaks_no_http(client: HttpClient) 
 async def test_server_is_unreachable_when_it_speaks_no_tls(server: Server, client: HttpClient) -> None:
     error = await failure_of(client.get(server.url.replace("http://", "https://")))
     assert (error.reason, error.retryable) == (FailureReason.UNREACHABLE, True)
+
+
+def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """Let every name have these addresses, as a name server might answer."""
+
+    def answer(host: str, port: int, *_: object, **__: object) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "host.example"])
+async def test_nothing_is_sent_when_the_address_is_refused(
+    server: Server, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """Whether it stands in the URL or comes from a name server."""
+    resolve_to(monkeypatch, "127.0.0.1", "127.0.0.1")
+    asked: list[str] = []
+
+    def refuse(address: str) -> bool:
+        asked.append(address)
+        return False
+
+    async with HttpClient(timeout_seconds=10, may_connect=refuse) as client:
+        error = await failure_of(client.get(server.url.replace("127.0.0.1", host)))
+    assert isinstance(error, AddressRefusedError)
+    assert (error.reason, error.retryable) == (FailureReason.REJECTED, False)
+    assert set(asked) == {"127.0.0.1"}
+    assert server.requests == []
+
+
+async def test_next_address_is_connected_to_when_one_is_refused(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve_to(monkeypatch, "127.0.0.2", "127.0.0.1")
+    async with HttpClient(timeout_seconds=10, may_connect=lambda address: address == "127.0.0.1") as client:
+        assert (await client.get(server.url.replace("127.0.0.1", "host.example"))).status == 200
+    (request,) = server.requests
+    assert request.host.startswith("host.example")
+
+
+async def test_each_connection_is_asked_about_when_a_name_changes_its_address(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name server that answers well once, and then with something else, gets nowhere."""
+    url = server.url.replace("127.0.0.1", "host.example")
+    client = HttpClient(timeout_seconds=10, may_connect=lambda address: address == "127.0.0.1")
+    resolve_to(monkeypatch, "127.0.0.1")
+    async with client:
+        await client.get(url)
+    resolve_to(monkeypatch, "127.0.0.2")
+    async with client:
+        assert isinstance(await failure_of(client.get(url)), AddressRefusedError)
 
 
 @pytest.mark.parametrize(

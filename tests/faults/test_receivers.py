@@ -1,0 +1,126 @@
+"""Receivers that are down, slow, broken or rude: what they miss they get, in order, and gauges go on."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+
+from support.mortal import Nursery
+from support.polling import wait_until
+from support.scrape import sample
+from support.world import Answer, World
+
+DOWN_SECONDS = float(os.environ.get("RESERVD_DOWN_SECONDS", "4"))
+STORY = ["low", "critical", "low", "adequate"]
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with World("m", "n") as running:
+        yield running
+
+
+def tell(world: World, address: str, *statuses: str) -> None:
+    """Bring mode `m` to one status after the other, each as soon as the one before is confirmed."""
+    for status in statuses:
+        world.set("m", status)
+        wait_until(
+            lambda status=status: sample(
+                address, "reservd_reserve_status", mode="m", share_class="USDT", status=status
+            )
+            == 1,
+            f"m to be {status}",
+        )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(500),
+        Answer(503, {"Retry-After": "1"}),
+        Answer(429, {"Retry-After": "1"}),
+        Answer(408),
+        Answer(hang_up=True),
+        Answer(delay_seconds=1.5),
+    ],
+    ids=["500", "503", "429", "408", "hangs up in the middle", "is too slow"],
+)
+def test_nothing_is_missed_when_a_receiver_fails_for_a_while(
+    answer: Answer, world: World, nursery: Nursery, tmp_path: Path
+) -> None:
+    config = world.write_config(tmp_path)
+    text = config.read_text().replace("timeout: 2", "timeout: 1")
+    config.write_text(text)
+    nursery.start(config)
+    address = nursery.address()
+    world.answer = answer
+    tell(world, address, *STORY)
+    wait_until(lambda: world.tries > 0, "a try")
+    world.answer = Answer()
+    wait_until(lambda: len(world.kinds("m")) >= 4, f"all events, got {world.kinds('m')}")
+    assert world.kinds("m") == STORY
+    if answer.hang_up or answer.delay_seconds:
+        # It had taken what it was sent: a second time is under the same id.
+        assert len({event["id"] for event in world.events}) == 4
+
+
+def test_event_is_dead_and_the_next_one_comes_when_a_receiver_is_gone_for_good(
+    world: World, nursery: Nursery, tmp_path: Path
+) -> None:
+    """410: what would never be taken is not tried again."""
+    nursery.start(world.write_config(tmp_path))
+    address = nursery.address()
+    world.answer = Answer(410)
+    tell(world, address, "low")
+    wait_until(lambda: sample(address, "reservd_deliveries_ended_total", sink="ops", state="dead") == 1, "its end")
+    assert world.tries == 1
+    world.answer = Answer()
+    tell(world, address, "critical")
+    wait_until(lambda: world.kinds("m") == ["critical"], "the next event")
+
+
+@pytest.mark.timeout(120 + 2 * DOWN_SECONDS)
+def test_everything_comes_in_order_when_a_receiver_was_down_for_long(nursery: Nursery, tmp_path: Path) -> None:
+    """Down for as long as RESERVD_DOWN_SECONDS says, while reserves move all the time; killed once meanwhile."""
+    modes = [f"m{number}" for number in range(10)]
+    with World(*modes) as world:
+        config = world.write_config(tmp_path, sink={"retry": {"first": 0.5, "longest": 5}})
+        daemon = nursery.start(config)
+        nursery.address()
+        world.answer = Answer(503)
+        way = cycle(STORY)
+        rounds = int(DOWN_SECONDS / 0.25)
+        for number in range(rounds):
+            status = next(way)
+            for mode in modes:
+                world.set(mode, status)
+            if number == rounds // 2:
+                nursery.signal(daemon, signal.SIGKILL)
+                nursery.start(config)
+            threading.Event().wait(0.25)
+        for mode in modes:
+            world.set(mode, "adequate")
+        address = nursery.address(2)
+        wait_until(
+            lambda: all(
+                sample(address, "reservd_reserve_status", mode=mode, share_class="USDT", status="adequate") == 1
+                for mode in modes
+            ),
+            "every mode to be well",
+        )
+        world.answer = Answer()
+        wait_until(
+            lambda: sample(address, "reservd_deliveries_pending", sink="ops") == 0 and len(world.events) > 0,
+            "nothing to wait",
+            timeout_seconds=60,
+        )
+        for mode in modes:
+            mine = [event for event in world.events if event["subject"] == mode]
+            sequences = list(dict.fromkeys(int(event["sequence"]) for event in mine))
+            assert sequences == list(range(1, len(sequences) + 1))
+            assert world.kinds(mode)[-1] == "adequate"
+

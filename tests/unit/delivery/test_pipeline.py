@@ -1,0 +1,154 @@
+"""From a decision through a real store to the sinks."""
+
+import asyncio
+
+from reservd.errors import DeliveryError, FailureReason
+from reservd.plugin import CloudEvent
+from reservd.store.database import Database
+from reservd.store.outbox import DeliveryState
+from support.office import Office, until
+from support.sources import ScriptedSink, hangs, raises
+
+
+def kinds(sink: ScriptedSink) -> list[str]:
+    return [event.data.event_type.removeprefix("reserve_") for event in sink.taken]
+
+
+async def test_event_reaches_every_sink_in_order_when_a_reserve_falls_and_recovers(database: Database) -> None:
+    ops, desk = ScriptedSink("ops"), ScriptedSink("desk")
+    async with Office(database, ops, desk) as office:
+        for status in ("low", "critical", "low", "adequate"):
+            await office.look(m=status)
+        await until(lambda: len(ops.taken) == len(desk.taken) == 4, "all events")
+    assert kinds(ops) == kinds(desk) == ["low", "critical", "low", "adequate"]
+    assert [event.sequence for event in ops.taken] == ["1", "2", "3", "4"]
+    assert len({event.data.incident_id for event in ops.taken}) == 1
+
+
+async def test_restart_in_low_repeats_nothing_and_recovers_later(database: Database) -> None:
+    ops = ScriptedSink("ops")
+    async with Office(database, ops) as office:
+        await office.look(m="low")
+        await until(lambda: ops.taken, "the alarm")
+    async with Office(database, ops, begin="low") as office:
+        assert office.manager.status("m") == "low"
+        await office.look(m="adequate")
+        await until(lambda: len(ops.taken) == 2, "the recovery")
+    assert kinds(ops) == ["low", "adequate"]
+    assert ops.taken[0].data.incident_id == ops.taken[1].data.incident_id
+    assert [event.sequence for event in ops.taken] == ["1", "2"]
+
+
+async def test_event_is_delivered_after_a_restart_when_it_was_not_before(database: Database) -> None:
+    ops = ScriptedSink("ops", timeout=0.05)
+    ops.misbehave = hangs
+    async with Office(database, ops) as office:
+        await office.look(m="low")
+        await until(lambda: office.heard.attempts, "an attempt")
+        said = office.heard.attempts[0]
+    assert said == ("ops", FailureReason.TIMEOUT)
+    ops.misbehave = None
+    async with Office(database, ops, begin="low"):
+        await until(lambda: ops.taken, "the alarm")
+    assert kinds(ops) == ["low"]
+
+
+async def test_order_of_a_mode_is_kept_and_others_go_on_when_one_event_is_refused_for_a_while(
+    database: Database,
+) -> None:
+    class Picky(ScriptedSink):
+        refuse = True
+
+        async def deliver(self, event: CloudEvent) -> None:
+            if self.refuse and event.subject == "a":
+                raise DeliveryError(FailureReason.REJECTED, "not now")
+            await super().deliver(event)
+
+    ops = Picky("ops")
+    async with Office(database, ops, modes=("a", "b")) as office:
+        for status in ("low", "critical"):
+            await office.look(a=status, b=status)
+        await until(lambda: len(ops.taken) == 2, "the events of b")
+        assert {event.subject for event in ops.taken} == {"b"}
+        ops.refuse = False
+        await until(lambda: len(ops.taken) == 4, "the events of a")
+    assert [event.data.event_type for event in ops.taken[2:]] == ["reserve_low", "reserve_critical"]
+    assert ops.taken[2].data.superseded
+    assert not ops.taken[3].data.superseded
+
+
+async def test_event_is_dead_with_its_reason_when_a_sink_refuses_it_for_good(database: Database) -> None:
+    ops = ScriptedSink("ops")
+    ops.misbehave = raises(DeliveryError(FailureReason.REJECTED, "HTTP 410", retryable=False))
+    async with Office(database, ops) as office:
+        await office.look(m="low")
+        await until(lambda: office.heard.ends, "the end")
+        assert office.heard.ends == [("ops", DeliveryState.DEAD)]
+        ops.misbehave = None
+        await office.look(m="critical")
+        await until(lambda: ops.taken, "the next event")
+    assert kinds(ops) == ["critical"]
+
+
+async def test_reminder_is_dropped_and_a_change_is_not_when_a_newer_status_is_known(database: Database) -> None:
+    ops = ScriptedSink("ops")
+    ops.misbehave = raises(DeliveryError(FailureReason.UNREACHABLE))
+    async with Office(database, ops, repeat_seconds=1, ops={"retry": {"first": 0.05, "longest": 0.1}}) as office:
+        await office.look(m="low")
+        await asyncio.sleep(1.1)  # a reminder becomes due
+        await office.look()
+        await office.look(m="critical")
+        ops.misbehave = None
+        await until(lambda: len(ops.taken) == 2, "the changes")
+        await until(lambda: ("ops", DeliveryState.SUPERSEDED) in office.heard.ends, "the end of the reminder")
+    assert kinds(ops) == ["low", "critical"]
+
+
+async def test_slow_sink_delays_no_other(database: Database) -> None:
+    slow, quick = ScriptedSink("slow", timeout=30), ScriptedSink("quick")
+    slow.misbehave = hangs
+    async with Office(database, slow, quick) as office:
+        for status in ("low", "critical", "adequate"):
+            await office.look(m=status)
+        await until(lambda: len(quick.taken) == 3, "the events of the quick one")
+        assert slow.taken == []
+
+
+async def test_sink_hears_only_what_is_in_its_scope(database: Database) -> None:
+    pager, desk = ScriptedSink("pager"), ScriptedSink("desk")
+    scopes = {"pager": {"minimum_severity": "critical"}, "desk": {"modes": ["b*"], "events": ["reserve_low"]}}
+    async with Office(database, pager, desk, modes=("a", "b1"), **scopes) as office:
+        for status in ("low", "critical", "low", "adequate"):
+            await office.look(a=status, b1=status)
+        await until(lambda: len(pager.taken) == 4 and len(desk.taken) == 2, "the events")
+    of_a = [event.data.event_type for event in pager.taken if event.subject == "a"]
+    assert of_a == ["reserve_critical", "reserve_low"]
+    assert {event.subject for event in desk.taken} == {"b1"}
+    assert kinds(desk) == ["low", "low"]
+
+
+async def test_more_than_memory_holds_is_delivered_in_order_when_a_sink_was_down(database: Database) -> None:
+    """The window of a sink is 2,000 letters: the rest waits in the store."""
+    ops = ScriptedSink("ops")
+    ops.misbehave = raises(DeliveryError(FailureReason.UNREACHABLE))
+    modes = [f"m{number}" for number in range(60)]
+    async with Office(database, ops, modes=modes, ops={"retry": {"first": 0.3, "longest": 0.3}}) as office:
+        for status in ["low", "critical"] * 20:
+            await office.look(**dict.fromkeys(modes, status))
+        ops.misbehave = None
+        await until(lambda: len(ops.taken) >= 2400, f"all events, got {len(ops.taken)}", timeout_seconds=60)
+    for mode in modes:
+        sequences = [int(event.sequence) for event in ops.taken if event.subject == mode]
+        assert sequences == list(range(1, 41))
+
+
+async def test_new_event_waits_for_those_of_before_when_a_sink_was_down_over_a_restart(database: Database) -> None:
+    ops = ScriptedSink("ops")
+    ops.misbehave = raises(DeliveryError(FailureReason.UNREACHABLE))
+    async with Office(database, ops) as office:
+        await office.look(m="low")
+        await office.look(m="critical")
+    ops.misbehave = None
+    async with Office(database, ops, begin="adequate"):
+        await until(lambda: len(ops.taken) == 3, "all events")
+    assert kinds(ops) == ["low", "critical", "adequate"]
