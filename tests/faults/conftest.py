@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support.mortal import Nursery
+from support.nursery import Nursery
 
 
 @pytest.fixture

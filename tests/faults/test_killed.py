@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.mortal import STEPS, Nursery
+from support.nursery import STEPS, Nursery
 from support.polling import wait_until
 from support.world import World
 

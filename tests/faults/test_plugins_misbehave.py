@@ -5,16 +5,18 @@ import math
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Self
 
 import pytest
 
 from reservd import ReserveManager, ReserveStatus
-from reservd.delivery.sinks import DeliveryObserver, SinkDelivery
 from reservd.errors import DeliveryError, FailureReason, SourceError
 from reservd.monitor.observer import Observer
 from reservd.plugin import AccountFailure, Balance, Reading
 from reservd.reserve.models import ReserveEvent
+from reservd.store.database import Database, parse_url
+from support.office import Office, until
 from support.sources import (
     Behaviour,
     ScriptedBalances,
@@ -30,17 +32,14 @@ BASE = {"share_class": "USDT", "reserve_ratio": "0.1", "reserve_monitoring_inter
 NOW = datetime.now(UTC)
 
 
-class Failures(Observer, DeliveryObserver):
-    """Notes why readings and deliveries failed."""
+class Failures(Observer):
+    """Notes why readings failed."""
 
     def __init__(self) -> None:
         self.reasons: list[tuple[str, FailureReason | None]] = []
 
     def fetched(self, source: str, seconds: float, failure: FailureReason | None) -> None:
         self.reasons.append((source, failure))
-
-    def delivered(self, sink: str, seconds: float, failure: FailureReason | None) -> None:
-        self.reasons.append((sink, failure))
 
 
 async def generator_that_breaks() -> AsyncIterator[int]:
@@ -205,21 +204,15 @@ SINK_WAYS: dict[str, tuple[Behaviour, FailureReason]] = {
 
 
 @pytest.mark.parametrize("way", SINK_WAYS)
-async def test_sink_costs_its_own_delivery_only(way: str) -> None:
+async def test_sink_costs_its_own_deliveries_only(way: str, tmp_path: Path) -> None:
     behaviour, reason = SINK_WAYS[way]
-    seen = Failures()
     bad, good = ScriptedSink("bad", timeout=0.05), ScriptedSink("good")
-    manager = ReserveManager(ScriptedEquity(), {"t": ScriptedBalances("t", main=10)})
-    manager.set_reserve_config("m", BASE)
-    deliveries = [SinkDelivery(sink, [seen]) for sink in (bad, good)]
-    for delivery in deliveries:
-        manager.add_reserve_callback(delivery, modes=["m"], timeout_seconds=None)
     bad.misbehave = behaviour
-    await manager.check_all_reserves()
-    await manager.close()
-    for delivery in deliveries:
-        await delivery.close()
-    assert sorted(seen.reasons) == sorted([("bad", reason), ("good", None)], key=str)
+    database = Database(parse_url("sqlite:///store.db", tmp_path))
+    async with Office(database, bad, good) as office:
+        await office.look(m="critical")
+        await until(lambda: {("bad", reason), ("good", None)} <= set(office.heard.attempts), "both to be tried")
+    await database.close()
     assert bad.taken == []
     assert [event.type for event in good.taken] == ["reservd.reserve_critical.v1"]
     assert good.taken[0].source == "/reservd/modes/m"

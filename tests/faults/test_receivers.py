@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.mortal import Nursery
+from support.nursery import Nursery
 from support.polling import wait_until
 from support.scrape import sample
 from support.world import Answer, World
@@ -29,10 +29,9 @@ def tell(world: World, address: str, *statuses: str) -> None:
     for status in statuses:
         world.set("m", status)
         wait_until(
-            lambda status=status: sample(
-                address, "reservd_reserve_status", mode="m", share_class="USDT", status=status
-            )
-            == 1,
+            lambda status=status: (
+                sample(address, "reservd_reserve_status", mode="m", share_class="USDT", status=status) == 1
+            ),
             f"m to be {status}",
         )
 
@@ -123,4 +122,3 @@ def test_everything_comes_in_order_when_a_receiver_was_down_for_long(nursery: Nu
             sequences = list(dict.fromkeys(int(event["sequence"]) for event in mine))
             assert sequences == list(range(1, len(sequences) + 1))
             assert world.kinds(mode)[-1] == "adequate"
-

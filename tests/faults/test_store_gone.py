@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from support.mortal import Nursery
+from support.nursery import Nursery
 from support.polling import wait_until
 from support.postgres import Postgres
 from support.require import missing
@@ -47,9 +47,7 @@ def hears(world: World, *kinds: str) -> None:
     assert world.kinds("m") == list(kinds)
 
 
-def check_that_alarms_go_on(
-    world: World, address: str, fail: Callable[[], object], mend: Callable[[], object]
-) -> None:
+def check_that_alarms_go_on(world: World, address: str, fail: Callable[[], object], mend: Callable[[], object]) -> None:
     """The story: low, the store fails, critical is said all the same, the store is mended, recovery is said."""
     world.set("m", "low")
     hears(world, "low")
@@ -62,8 +60,10 @@ def check_that_alarms_go_on(
     assert (status, "the store is gone" in text) == (503, True)
     before = sample(address, "reservd_last_snapshot_timestamp_seconds", mode="m", share_class="USDT")
     wait_until(
-        lambda: (sample(address, "reservd_last_snapshot_timestamp_seconds", mode="m", share_class="USDT") or 0)
-        > (before or 0),
+        lambda: (
+            (sample(address, "reservd_last_snapshot_timestamp_seconds", mode="m", share_class="USDT") or 0)
+            > (before or 0)
+        ),
         "gauges to go on",
     )
     mend()

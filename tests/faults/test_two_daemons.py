@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.mortal import Nursery
+from support.nursery import Nursery
 from support.polling import wait_until
 from support.scrape import page, sample, samples
 from support.world import World

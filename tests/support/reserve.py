@@ -5,10 +5,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 
+from reservd.reserve.kept import keep, recall
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus
 from reservd.reserve.policy import Missing, ReservePolicy, is_current, take_snapshot
 from reservd.reserve.readings import Balance, Equity
 from reservd.reserve.tracker import Instant, Step, TrackerState, advance
+from reservd.store.encoding import encode
+from reservd.store.states import decode_state
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 NOT_READ = Missing("bank/spot: timeout", non_negative=True)
@@ -103,6 +106,15 @@ class Watched:
     def fail(self, *, after: float = 30) -> ReserveEvent | None:
         """Look and see nothing: neither a balance nor the equity can be read."""
         return self.look(equity=None, missing=[NOT_READ], after=after)
+
+    def restart(self, *, down: float = 0) -> None:
+        """Go on after a restart.
+
+        Args:
+            down: Seconds by which the wall's clock moved meanwhile; below 0 when it was set back.
+        """
+        kept = decode_state(encode(keep(self.state, Instant(NOON, self.seconds))))
+        self.state = recall(kept, self.policy, Instant(NOON + timedelta(seconds=down), self.seconds))
 
     @property
     def status(self) -> ReserveStatus | None:

@@ -144,7 +144,9 @@ class World:
                     "plugin": "http_json",
                     "options": {
                         "url": f"{self.url}/balances",
-                        "balances": [{"account": mode, "asset": "USDT", "amount": f"$.{mode}"} for mode in self.amounts],
+                        "balances": [
+                            {"account": mode, "asset": "USDT", "amount": f"$.{mode}"} for mode in self.amounts
+                        ],
                     },
                 }
             },

@@ -14,10 +14,15 @@ from reservd.store.tables import mode_states
 _KEPT = TypeAdapter(KeptState)
 
 
+def decode_state(text: str) -> KeptState:
+    """Return what `encode` made text of."""
+    return _KEPT.validate_json(text)
+
+
 async def load_states(connection: AsyncConnection) -> dict[str, KeptState]:
     """Return what is kept of each mode, those that are not watched any more included."""
     rows = await connection.execute(select(mode_states))
-    return {row.mode: _KEPT.validate_json(row.state) for row in rows}
+    return {row.mode: decode_state(row.state) for row in rows}
 
 
 async def save_states(connection: AsyncConnection, states: Mapping[str, KeptState]) -> None:

@@ -74,6 +74,12 @@ class Reference:
         self.said_at = now
         return self.said, False, incident
 
+    def restart(self, down: int, now: int) -> None:
+        """Forget what a restart forgets; the wall's clock moved by `down` meanwhile."""
+        self.good_at = now - min(max(0, now - self.good_at + down), MAX_STALENESS // 2)
+        self.said_at = now - max(0, now - self.said_at + down)
+        self.counted, self.doubted = [], None
+
     def _severity(self, amount: int | None, equity: int | None, missing: str) -> int | None:
         if equity is None or equity < 0:
             return None
@@ -116,7 +122,7 @@ class Reference:
 
 
 class History(RuleBasedStateMachine):
-    """Readings, gaps and failures in any order."""
+    """Readings, gaps, failures, restarts and clocks that are set, in any order."""
 
     @initialize(confirmations=st.integers(1, 3))
     def start(self, confirmations: int) -> None:
@@ -158,6 +164,12 @@ class History(RuleBasedStateMachine):
     def fail(self, after: int) -> None:
         self.now += after
         self._compare(self.mode.fail(after=after), self.reference.look(None, None, "other", self.now))
+
+    @rule(down=st.sampled_from([0, 1, 30, 301, 86400, -5, -86400]))
+    def restart(self, down: int) -> None:
+        """The daemon is started again, after a while, or after its clock was set."""
+        self.mode.restart(down=down)
+        self.reference.restart(down, self.now)
 
     def _compare(self, said: ReserveEvent | None, expected: tuple[str, bool, str | None] | None) -> None:
         assert (said is None) == (expected is None)

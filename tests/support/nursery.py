@@ -1,0 +1,100 @@
+"""Daemons that are killed and started again, fast.
+
+with Nursery(tmp_path / "log") as nursery:
+    daemon = nursery.start(config)
+    nursery.signal(daemon, signal.SIGKILL)
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from support.polling import wait_until
+
+STEPS = ("decide", "store", "stored", "send", "record")
+"""Where a daemon can be told to kill itself: see `mortal.py`."""
+
+
+class Nursery:
+    """Starts daemons; a context manager that ends them all."""
+
+    def __init__(self, log: Path) -> None:
+        """Prepare one.
+
+        Args:
+            log: Where all of them write their logs.
+        """
+        self._log = log
+        self._process: subprocess.Popen[str]
+        self._children: set[int] = set()
+
+    def __enter__(self) -> Self:
+        environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        self._process = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("mortal.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environ,
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for child in set(self._children):
+            self.signal(child, signal.SIGKILL)
+        self._process.communicate(timeout=10)
+
+    def log(self) -> str:
+        """Return what all of them wrote."""
+        return self._log.read_text() if self._log.exists() else ""
+
+    def address(self, number: int = 1) -> str:
+        """Return where the nth daemon that was started listens, once it does."""
+
+        def found() -> list[str]:
+            lines = (json.loads(line) for line in self.log().splitlines() if line.startswith("{"))
+            return [line["address"] for line in lines if line["event"] == "web.listening"]
+
+        wait_until(lambda: len(found()) >= number, f"daemon number {number} to listen")
+        return found()[number - 1]
+
+    def start(self, config: Path, step: str = "", nth: int = 1) -> int:
+        """Start a daemon and return its process id."""
+        order = {"config": str(config), "log": str(self._log), "step": step, "nth": nth}
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        child = int(self._process.stdout.readline())
+        self._children.add(child)
+        return child
+
+    def signal(self, child: int, number: signal.Signals) -> None:
+        """Send it a signal; one that ends it is waited for."""
+        try:
+            os.kill(child, number)
+        except ProcessLookupError:
+            self._children.discard(child)
+            return
+        if number in {signal.SIGKILL, signal.SIGTERM}:
+            self.wait(child)
+
+    def wait(self, child: int) -> None:
+        """Wait until it has ended."""
+        wait_until(lambda: not self.lives(child), f"process {child} to end")
+        self._children.discard(child)
+
+    def lives(self, child: int) -> bool:
+        """Whether it runs."""
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            return False
+        return True
