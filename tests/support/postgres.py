@@ -45,7 +45,13 @@ class Postgres:
     Stopped and started again it keeps its databases and its address.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        """Prepare one.
+
+        Args:
+            durable: Whether what is committed survives a power cut, as in production.
+        """
+        self._durable = durable
         self._directory = tempfile.TemporaryDirectory(prefix="reservd-postgres-")
         self._databases = {_SUPERUSER}
         self._numbers = count(1)
@@ -58,7 +64,7 @@ class Postgres:
             self._server = library.get_server(data, cleanup_mode="stop", start=False)
             self._server.ensure_pgdata_inited()
             with (data / "postgresql.conf").open("a") as settings:
-                settings.write(_SETTINGS)
+                settings.write("" if self._durable else _SETTINGS)
             self.start()
         except BaseException:
             self.__exit__(None, None, None)

@@ -1,0 +1,56 @@
+"""The options of the `aave_v3` sources."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from reservd.plugin import Amount
+from reservd.plugin.evm import Address, EvmConfig
+
+
+def _each_once(addresses: Mapping[str, str]) -> Mapping[str, str]:
+    """Refuse two names of one address: its money would count twice."""
+    first: dict[str, str] = {}
+    for name, address in addresses.items():
+        twin = first.setdefault(address, name)
+        if twin != name:
+            raise PydanticCustomError(
+                "twins",
+                "must not name the same address twice: '{twin}' and '{name}' are both {address}",
+                {"twin": twin, "name": name, "address": address},
+            )
+    return addresses
+
+
+Addresses = Annotated[dict[str, Address], Field(min_length=1), AfterValidator(_each_once)]
+"""Different addresses by name, at least one."""
+
+
+class AaveV3PoolConfig(EvmConfig):
+    """Options of both `aave_v3` sources."""
+
+    pool: Address
+    """The address of the market's Pool."""
+    accounts: Addresses
+    """The addresses that hold aTokens, by name; in this order they share what the pool can pay."""
+    reserves: Addresses
+    """The underlying tokens, by the name that modes use; in this order they share an account's headroom."""
+
+
+class AaveV3Config(AaveV3PoolConfig):
+    """Options of the `aave_v3` balance source."""
+
+    # Aave rounds the average liquidation threshold down to whole basis points before it compares
+    # the health factor with 1: nearer than this the withdrawal may be refused.
+    min_health_factor: Annotated[Amount, Field(ge=Decimal("1.01"))] = Decimal("1.5")
+    """What an account's health factor may fall to by withdrawals; accounts without debt have none."""
+
+
+class AaveV3EquityConfig(AaveV3PoolConfig):
+    """Options of the `aave_v3` equity source."""
+
+    convert: bool = False
+    """Whether reserves other than the share class count too, at the prices of the pool's oracle."""

@@ -1,0 +1,101 @@
+"""The options of the `ccxt` balance source."""
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from reservd.plugin import PluginConfig, Seconds, Secret, SourceConfig, Url
+from reservd_ccxt.catalogue import exchange_ids
+
+_MAX_OPTIONS = 16 * 1024
+_MAX_DEPTH = 8
+
+Name = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+def _check_exchange(name: str) -> str:
+    if name not in exchange_ids():
+        near = get_close_matches(name, exchange_ids(), n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise PydanticCustomError("exchange", "must be an exchange that ccxt knows{hint}", {"hint": hint})
+    return name
+
+
+def _plain(value: object, depth: int = 0) -> Any:
+    """Return what ccxt takes: numbers of the configuration are Decimal, which it would not put into a request."""
+    if depth > _MAX_DEPTH:
+        raise PydanticCustomError("plain", "must not be nested more than {depth} deep", {"depth": _MAX_DEPTH})
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case Mapping():
+            return {str(key): _plain(part, depth + 1) for key, part in value.items()}
+        case list() | tuple():
+            return [_plain(part, depth + 1) for part in value]
+    raise PydanticCustomError("plain", "must hold only text, numbers, true, false, lists and mappings")
+
+
+def _bounded(value: dict[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = _plain(value)
+    if len(json.dumps(plain)) > _MAX_OPTIONS:
+        raise PydanticCustomError("too_large", "must have at most {limit} characters as JSON", {"limit": _MAX_OPTIONS})
+    return plain
+
+
+PlainData = Annotated[dict[str, Any], AfterValidator(_bounded)]
+"""What JSON can say, of a bounded size; handed to ccxt as it is."""
+
+
+class CcxtAccount(PluginConfig):
+    """One account, or wallet, of the exchange."""
+
+    type: Name | None = None
+    """The account type in ccxt's words: spot, funding, margin, swap and so on; the exchange's default when left out."""
+    params: PlainData = Field(default_factory=dict)
+    """More parameters of ccxt's `fetch_balance`, such as `marginMode: cross` or a sub-account's id."""
+    assets: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """The assets it is asked for, in ccxt's unified codes, such as USDT."""
+
+    def request(self) -> dict[str, Any]:
+        """Return the parameters of its `fetch_balance`."""
+        return {**({} if self.type is None else {"type": self.type}), **self.params}
+
+
+class CcxtConfig(SourceConfig):
+    """Options of the `ccxt` balance source."""
+
+    exchange: Annotated[str, AfterValidator(_check_exchange)]
+    """The exchange's id in ccxt, such as binance."""
+    api_key: Secret
+    """The API key. It needs to read balances and nothing else."""
+    secret: Secret
+    """The key's secret, or its private key in PEM where the exchange takes one."""
+    password: Secret | None = None
+    """The key's passphrase, where the exchange has one."""
+    uid: Secret | None = None
+    """The user id, where the exchange needs one to sign."""
+    accounts: Annotated[dict[Name, CcxtAccount], Field(min_length=1)]
+    """The accounts by the names that modes use."""
+    allow_trading_key: bool = False
+    """Whether a key that may trade, lend or move money inside the exchange is used at all."""
+    allow_withdrawing_key: bool = False
+    """Whether a key that may withdraw is used at all."""
+    sandbox: bool = False
+    """Whether to ask the exchange's test environment."""
+    urls: dict[Name, Url] = Field(default_factory=dict)
+    """What stands in place of scheme and host, by key of ccxt's `urls['api']`; `default` is for all other keys."""
+    options: PlainData = Field(default_factory=dict)
+    """The exchange's own options, handed to ccxt."""
+    rate_limit_ms: Annotated[int, Field(ge=1, le=60_000)] | None = None
+    """Milliseconds between requests of cost 1; ccxt's figure for the exchange when left out."""
+    refresh_interval: Seconds = 300.0
+    """Seconds after which coins, their withdrawals and what the key may do are asked for again."""
+    watch: bool = False
+    """Whether to listen to the exchange's balance stream, and read as soon as it tells of a change."""

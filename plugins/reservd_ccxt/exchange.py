@@ -1,0 +1,199 @@
+"""One key of one exchange: what all sources that use the key share, limiter, nonce and clock above all."""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any, NamedTuple, TypeVar, cast
+
+import aiohttp
+import structlog
+
+from reservd.plugin import FailureReason
+from reservd_ccxt.catalogue import family_of
+from reservd_ccxt.client import Settings, build, import_exchange, open_session
+from reservd_ccxt.coins import Coins, read_coins
+from reservd_ccxt.errors import READING_ERRORS, ExchangeError, from_ccxt, smells_of_time
+from reservd_ccxt.permissions import CHECKS, Permissions
+from reservd_ccxt.streams import BalanceStreams
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+_FACTS_MAX_AGE_SECONDS = 3600.0
+_MAX_PAUSE_SECONDS = 3600.0
+_MAX_DIGITS = 6
+_SKEW_WORTH_TELLING_MS = 1000
+
+
+class Facts(NamedTuple):
+    """What changes seldom, asked for once and again at intervals.
+
+    Attributes:
+        permissions: What the key may do; None when the exchange does not tell.
+        coins: What the exchange lists.
+        known_at: The loop's time at which it was asked for.
+    """
+
+    permissions: Permissions | None
+    coins: Coins
+    known_at: float
+
+
+class SharedExchange:
+    """ccxt's object for one key. Nothing is imported or asked before `facts`.
+
+    Requests go one after another: exchanges refuse a nonce that is overtaken by a later one.
+    """
+
+    def __init__(self, settings: Settings, timeout_seconds: float) -> None:
+        self.settings = settings
+        self.id = settings.exchange
+        self.users = 0
+        self.streams = BalanceStreams(self._follow)
+        self._timeout_seconds = timeout_seconds
+        self._session: aiohttp.ClientSession | None = None
+        self._ccxt: Any = None
+        self._errors: Any = None
+        self._turn = asyncio.Lock()
+        self._resting_until = 0.0
+        self._facts: Facts | None = None
+        self._learning: asyncio.Task[Facts] | None = None
+        self._clock_is_measured = False
+        self._out_of_date = False
+
+    async def facts(self, refresh_seconds: float) -> Facts:
+        """Return what is known, once it is. Older than `refresh_seconds` it is asked for again, without waiting.
+
+        Whoever gives up waiting leaves the work going on: importing and asking may take longer than one deadline.
+
+        Raises:
+            ExchangeError: If nothing could be asked, or not for an hour.
+        """
+        known = self._facts
+        age = _FACTS_MAX_AGE_SECONDS if known is None else asyncio.get_running_loop().time() - known.known_at
+        if age >= refresh_seconds and self._learning is None:
+            self._learning = asyncio.create_task(self._learn())
+            self._learning.add_done_callback(self._learned)
+        if known is None or (age >= _FACTS_MAX_AGE_SECONDS and self._learning is not None):
+            return await asyncio.shield(cast("asyncio.Task[Facts]", self._learning))
+        return known
+
+    async def call(self, method: str, *arguments: Any) -> Any:
+        """Return what a method of ccxt returns.
+
+        An error that smells of a wrong clock makes it be measured, and the call be made once more.
+
+        Raises:
+            ExchangeError: If it fails, or the exchange asked to be left alone for longer.
+        """
+        async with self._turn:
+            self._rest()
+            return await self._told(self._ask(method, *arguments))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        self.streams.close()
+        if self._learning is not None:
+            self._learning.cancel()
+            await asyncio.wait({self._learning})
+        if self._ccxt is not None:
+            await self._ccxt.close()
+        if self._session is not None:
+            await self._session.close()
+
+    @property
+    def has_stream(self) -> bool:
+        """Whether the exchange tells of changed balances. Known once the facts are."""
+        return self._ccxt is not None and self._ccxt.has.get("watchBalance") is True
+
+    async def _learn(self) -> Facts:
+        if self._ccxt is None:
+            await self._open()
+        if not self._clock_is_measured:
+            await self._told(self._measure_clock())
+            self._clock_is_measured = True
+        permissions = await self._read_permissions()
+        coins = await self._read_coins()
+        return Facts(permissions, coins, asyncio.get_running_loop().time())
+
+    def _learned(self, task: asyncio.Task[Facts]) -> None:
+        """Keep what was learnt. A failure is told here when it is new and nobody waits for it."""
+        self._learning = None
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            self._facts = task.result()
+        elif isinstance(error, ExchangeError) and self._facts is not None and not self._out_of_date:
+            log.warning("facts.not_refreshed", exchange=self.id, reason=str(error.reason), detail=error.detail)
+        self._out_of_date = error is not None
+
+    async def _open(self) -> None:
+        exchange_class, self._errors = await asyncio.to_thread(import_exchange, self.id)
+        if self._session is None:
+            self._session = open_session()
+        self._ccxt = build(exchange_class, self._errors, self.settings, self._session, self._timeout_seconds)
+
+    async def _ask(self, method: str, *arguments: Any) -> Any:
+        ask = getattr(self._ccxt, method)
+        try:
+            return await ask(*arguments)
+        except self._errors.BaseError as error:
+            if not (smells_of_time(error) and await self._measure_clock()):
+                raise
+        return await ask(*arguments)
+
+    async def _told(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what ccxt returns; what it raises becomes one of the closed reasons."""
+        try:
+            return await work
+        except (self._errors.BaseError, *READING_ERRORS) as error:
+            failure = from_ccxt(error, self.id)
+            if failure.reason is FailureReason.RATE_LIMITED:
+                self._resting_until = asyncio.get_running_loop().time() + self._asked_pause()
+            raise failure from None
+
+    async def _measure_clock(self) -> bool:
+        """Measure how far the exchange's clock is away, for the requests that follow; false where ccxt cannot."""
+        if not (self._ccxt.has.get("fetchTime") and "timeDifference" in self._ccxt.options):
+            return False
+        difference = await self._ccxt.load_time_difference()
+        if abs(difference) >= _SKEW_WORTH_TELLING_MS:
+            log.warning("clock.skewed", exchange=self.id, ahead_ms=difference)
+        return True
+
+    async def _read_permissions(self) -> Permissions | None:
+        check = CHECKS.get(family_of(self.id))
+        if check is None:
+            return None
+        try:
+            return check.parse(await self.call(check.method))
+        except ExchangeError as error:
+            if error.kinds & {"NotSupported", "PermissionDenied"}:  # a sandbox, a key that may not ask this
+                return None
+            raise
+
+    async def _read_coins(self) -> Coins:
+        currencies = await self.call("fetch_currencies") if self._ccxt.has.get("fetchCurrencies") is True else {}
+        if currencies:
+            if self._ccxt.markets is None:
+                # Coins are enough to read balances: all markets are megabytes, and a second of the loop's time.
+                self._ccxt.set_markets([], currencies)
+            return read_coins(currencies)
+        await self.call("load_markets")
+        return read_coins(self._ccxt.currencies)
+
+    async def _follow(self, params: Mapping[str, Any]) -> None:
+        """Return when the exchange tells of a change of a balance."""
+        await self._told(self._ccxt.watch_balance(dict(params)))
+
+    def _rest(self) -> None:
+        remaining = self._resting_until - asyncio.get_running_loop().time()
+        if remaining > 0:
+            detail = f"{self.id}: asked to be left alone for {remaining:.0f} s more"
+            raise ExchangeError(FailureReason.RATE_LIMITED, detail)
+
+    def _asked_pause(self) -> float:
+        """Return the seconds that the last answer's `Retry-After` asks for; those who go on asking are banned."""
+        headers: Mapping[str, str] = self._ccxt.last_response_headers or {}
+        asked = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
+        return min(float(asked[:_MAX_DIGITS]), _MAX_PAUSE_SECONDS) if asked.isdecimal() else 0.0

@@ -1,0 +1,152 @@
+"""The `ccxt` balance source: free balances of one key's accounts on one exchange."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Self
+
+import structlog
+
+from reservd.plugin import Account, AccountFailure, Balance, BalanceSource, FailureReason, Reading, SourceError
+from reservd_ccxt.balances import is_whole, to_balance
+from reservd_ccxt.catalogue import wallet_of
+from reservd_ccxt.client import Settings
+from reservd_ccxt.coins import Coins
+from reservd_ccxt.config import CcxtAccount, CcxtConfig
+from reservd_ccxt.errors import ExchangeError
+from reservd_ccxt.exchange import SharedExchange
+from reservd_ccxt.permissions import Permissions, refusal
+from reservd_ccxt.registry import acquire, release
+
+log = structlog.get_logger(__name__)
+
+
+class CcxtSource(BalanceSource[CcxtConfig]):
+    """Reads the accounts of one key, one request an account and reading."""
+
+    PLUGIN_NAME = "ccxt"
+    Config = CcxtConfig
+
+    def __init__(self, name: str, config: CcxtConfig) -> None:
+        super().__init__(name, config)
+        self._log = log.bind(source=name, exchange=config.exchange)
+        self._shared: SharedExchange | None = None
+        self._suspended: frozenset[str] = frozenset()
+        self._told: str | None = None
+
+    async def __aenter__(self) -> Self:
+        """Take part in the key. The exchange is asked at the first reading."""
+        if self._shared is None:
+            self._shared = acquire(Settings.of(self.config), self.config.timeout)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Give the key back; the last source of it closes its connections."""
+        shared, self._shared = self._shared, None
+        self._told = None
+        if shared is not None:
+            await release(shared)
+
+    @property
+    def accounts(self) -> Mapping[str, Account]:
+        """Return the accounts; the address is the wallet and a fingerprint of the key and the parameters."""
+        return {
+            name: Account(name, self.config.exchange, self._address(account), frozenset(account.assets))
+            for name, account in self.config.accounts.items()
+        }
+
+    async def fetch_balances(self) -> Reading:
+        """
+        Return what is free, one balance per account and configured asset.
+
+        Raises:
+            SourceError: If no account could be read, or the key may do more than it is allowed to.
+        """
+        shared = self._open()
+        facts = await shared.facts(self.config.refresh_interval)
+        self._check_key(facts.permissions)
+        self._tell_suspensions(facts.coins)
+        results: list[Balance | AccountFailure] = []
+        errors: list[ExchangeError] = []
+        for name, account in self.config.accounts.items():
+            try:
+                results += await self._read(shared, name, account, facts.coins)
+            except ExchangeError as error:
+                errors.append(error)
+                results.append(AccountFailure(name, error.reason, error.detail))
+        if len(errors) == len(self.config.accounts):
+            raise SourceError(errors[0].reason, errors[0].detail)
+        return Reading(
+            balances=[result for result in results if isinstance(result, Balance)],
+            failures=[result for result in results if isinstance(result, AccountFailure)],
+        )
+
+    def changes(self) -> AsyncIterator[None] | None:
+        """Return the exchange's balance stream, when the option `watch` is set."""
+        return self._changes() if self.config.watch else None
+
+    async def _changes(self) -> AsyncIterator[None]:
+        shared = self._open()
+        self._check_key((await shared.facts(self.config.refresh_interval)).permissions)
+        if not shared.has_stream:
+            self._log.warning("stream.not_offered")
+            return
+        async for _ in shared.streams.listen([account.request() for account in self.config.accounts.values()]):
+            yield None
+
+    def _open(self) -> SharedExchange:
+        if self._shared is None:
+            raise SourceError(FailureReason.INTERNAL, "the source is not open")
+        return self._shared
+
+    async def _read(
+        self, shared: SharedExchange, name: str, account: CcxtAccount, coins: Coins
+    ) -> Iterator[Balance | AccountFailure]:
+        # Taken before the request: ccxt's own time, where it has one, is that of the last change, not of the answer.
+        asked_at = datetime.now(UTC)
+        answer = await shared.call("fetch_balance", account.request())
+        if not is_whole(shared.id, wallet_of(shared.id, account.type), answer):
+            raise ExchangeError(FailureReason.INVALID_DATA, f"{shared.id}: the answer is no list of balances")
+        return (to_balance(name, asset, answer, coins, asked_at) for asset in dict.fromkeys(account.assets))
+
+    def _check_key(self, permissions: Permissions | None) -> None:
+        """Refuse a key that may do more than it should, and say at each change what it may do.
+
+        Raises:
+            SourceError: If the key may trade or withdraw, and no option allows that.
+        """
+        config = self.config
+        if permissions is None:
+            self._tell("key.not_checked", "the exchange does not tell what the key may do: see that it only reads")
+            return
+        refused = refusal(
+            permissions, allow_trading=config.allow_trading_key, allow_withdrawing=config.allow_withdrawing_key
+        )
+        if refused:
+            self._tell("key.refused", refused)
+            raise SourceError(FailureReason.REJECTED, refused)
+        if permissions.withdraw or permissions.trade:
+            may = "withdraw" if permissions.withdraw else "trade or move money"
+            self._tell("key.allowed", f"the key may {may}, which an option allows")
+
+    def _tell(self, event: str, why: str) -> None:
+        if self._told != why:
+            self._told = why
+            self._log.warning(event, detail=why)
+
+    def _tell_suspensions(self, coins: Coins) -> None:
+        """Log which coins can no longer leave the exchange, and which can again."""
+        assets = {asset for account in self.config.accounts.values() for asset in account.assets}
+        suspended = frozenset(asset for asset in assets if coins.get(asset, False))
+        for asset in sorted(suspended - self._suspended):
+            self._log.warning("withdrawals.suspended", asset=asset, detail="counts as 0 while it lasts")
+        for asset in sorted(self._suspended - suspended):
+            self._log.info("withdrawals.resumed", asset=asset)
+        self._suspended = suspended
+
+    def _address(self, account: CcxtAccount) -> str:
+        # The key itself must not be shown. Two keys of one account cannot be told apart from two accounts.
+        what = json.dumps([self.config.api_key.get_secret_value(), account.params], sort_keys=True)
+        digest = hashlib.blake2b(what.encode(), digest_size=8).hexdigest()
+        return f"{wallet_of(self.config.exchange, account.type)}:{digest}"

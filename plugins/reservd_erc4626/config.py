@@ -1,0 +1,60 @@
+"""The options of the `erc4626` sources."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from reservd.plugin import PluginConfig
+from reservd.plugin.evm import Address, EvmConfig
+
+
+class Erc4626Account(PluginConfig):
+    """What one holder has in one vault."""
+
+    vault: Address
+    """The vault's address."""
+    holder: Address
+    """The address that owns the shares and, in an ERC-7540 vault, controls the requests."""
+    asset: str
+    """The vault's asset by the name that modes use, such as USDC."""
+    token: Address | None = None
+    """The token that the vault's `asset()` must be; not checked when left out."""
+
+
+class Erc4626Position(Erc4626Account):
+    """What one holder has in one vault, with what is on its way in or out."""
+
+    asynchronous: frozenset[Literal["deposit", "redeem"]] = frozenset()
+    """The ways of an ERC-7540 vault that go by requests; none for a plain ERC-4626 vault."""
+    request_ids: Annotated[frozenset[Annotated[int, Field(ge=0, lt=2**256)]], Field(min_length=1)] = frozenset({0})
+    """The requests that may be pending; 0 is all of a holder's, in vaults that do not number them."""
+
+
+def _each_once(accounts: Mapping[str, Erc4626Account]) -> Mapping[str, Erc4626Account]:
+    """Refuse two names of one holder in one vault: the money would count twice."""
+    first: dict[tuple[str, str], str] = {}
+    for name, account in accounts.items():
+        twin = first.setdefault((account.vault, account.holder), name)
+        if twin != name:
+            raise PydanticCustomError(
+                "twins",
+                "must not name the same holder of the same vault twice: '{twin}' and '{name}'",
+                {"twin": twin, "name": name},
+            )
+    return accounts
+
+
+class Erc4626Config(EvmConfig):
+    """Options of the `erc4626` balance source."""
+
+    accounts: Annotated[dict[str, Erc4626Account], Field(min_length=1), AfterValidator(_each_once)]
+    """The accounts by name, each one holder in one vault."""
+
+
+class Erc4626EquityConfig(EvmConfig):
+    """Options of the `erc4626` equity source."""
+
+    positions: Annotated[dict[str, Erc4626Position], Field(min_length=1), AfterValidator(_each_once)]
+    """The positions by name, each one holder in one vault."""

@@ -1,0 +1,57 @@
+"""What is asked of a vault, whoever holds its shares."""
+
+from collections.abc import Iterable, Iterator
+
+from reservd.plugin import SourceError
+from reservd.plugin.evm import DECIMALS, Call, Function, Results, invalid
+from reservd_erc4626.config import Erc4626Account
+
+MAX_WITHDRAW = Function("maxWithdraw", ("address",))
+_ASSET = Function("asset", returns=("address",))
+_LIMIT = 2**255
+"""Vaults say 2^256 - 1 where they set no limit: that is no amount."""
+
+
+def asset_calls(account: Erc4626Account) -> Iterator[Call]:
+    """Give what tells the vault's token, and its decimals where the token is known beforehand."""
+    yield _ASSET.on(account.vault)
+    if account.token is not None:
+        yield DECIMALS.on(account.token)
+
+
+def decimals_calls(results: Results, accounts: Iterable[Erc4626Account]) -> Iterator[Call]:
+    """Give what tells the decimals of the vaults' tokens; a vault whose token is not known has none."""
+    for account in accounts:
+        try:
+            yield DECIMALS.on(_token(results, account))
+        except SourceError:
+            continue  # the same failure is met, and told, where the amount is
+
+
+def decimals(results: Results, account: Erc4626Account) -> int:
+    """Return the decimals of the vault's token.
+
+    Raises:
+        SourceError: If they are not known, or the token is another than configured.
+    """
+    return results.number(DECIMALS.on(_token(results, account)))
+
+
+def units(results: Results, *calls: Call) -> int:
+    """Return the sum of amounts that the vault told, in the smallest unit.
+
+    Raises:
+        SourceError: If one is not known, or no amount.
+    """
+    total = sum(results.number(call) for call in calls)
+    if total >= _LIMIT:
+        names = ", ".join(f"{call.function.name}()" for call in calls)
+        raise invalid(f"{names}: the vault sets no limit, so this is no amount")
+    return total
+
+
+def _token(results: Results, account: Erc4626Account) -> str:
+    token = results.address(_ASSET.on(account.vault))
+    if account.token not in {None, token}:
+        raise invalid(f"asset(): the vault's token is {token}, not {account.token}")
+    return token

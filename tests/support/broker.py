@@ -1,0 +1,118 @@
+"""What the brokers that tests start have in common: one process on 127.0.0.1 that goes away and comes back."""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+
+from support.polling import wait_until
+
+_TIMEOUT_SECONDS = 30.0
+
+
+class Broker:
+    """One server process on a free port of 127.0.0.1; a context manager that starts and stops it.
+
+    Stopped and started again it keeps its port and its folder.
+
+    Attributes:
+        port: Where it listens.
+        folder: Its own, removed in the end.
+        STOP_SIGNAL: What ends it.
+    """
+
+    STOP_SIGNAL: ClassVar[signal.Signals] = signal.SIGTERM
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self._directory = tempfile.TemporaryDirectory(prefix=f"reservd-{type(self).__name__.lower()}-")
+        self.folder = Path(self._directory.name)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """`host:port`."""
+        return f"127.0.0.1:{self.port}"
+
+    def command(self) -> Sequence[str]:
+        """Return the program and its arguments."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self._directory.cleanup()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        self._directory.cleanup()
+
+    def start(self) -> None:
+        """Start it and wait until it is ready."""
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(self.command(), stdout=log, stderr=log, cwd=self.folder)
+        try:
+            wait_until(self._is_ready, f"{type(self).__name__} to be ready", timeout_seconds=_TIMEOUT_SECONDS)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop it. One that is stopped already stays so."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(self.STOP_SIGNAL)
+        try:
+            process.wait(_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def pause(self) -> None:
+        """Make it hang: connections are taken, nothing is answered."""
+        process = self._running()
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+
+    def resume(self) -> None:
+        """End a `pause`."""
+        self._running().send_signal(signal.SIGCONT)
+
+    def answers(self, connection: socket.socket) -> bool:
+        """Whether a server that took this connection is ready; those that listen only then need not be asked."""
+        del connection
+        return True
+
+    def _is_ready(self) -> bool:
+        if self._running().poll() is not None:
+            raise RuntimeError(f"{type(self).__name__} ended: {(self.folder / 'log').read_text()}")
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                return self.answers(connection)
+        except OSError:
+            return False
+
+    def _running(self) -> "subprocess.Popen[bytes]":
+        if self._process is None:
+            raise RuntimeError(f"{type(self).__name__} is not running")
+        return self._process
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 on which nobody listens now."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
