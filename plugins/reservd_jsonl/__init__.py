@@ -1,4 +1,4 @@
-"""Appends each event to a file, one CloudEvents JSON a line."""
+"""Appends each event to a file, one CloudEvents JSON a line, and rotates it."""
 
 from typing import Any
 

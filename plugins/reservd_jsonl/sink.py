@@ -1,17 +1,13 @@
 """Events appended to a file of JSON lines."""
 
 import asyncio
-import errno
-import fcntl
-import os
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
+
+from pydantic import Field
 
 from reservd.plugin import CloudEvent, ConfigPath, DeliveryError, EventSink, FailureReason, PluginConfig
-
-_FILE_MODE = 0o640
-_FOLDER_MODE = 0o750
+from reservd_jsonl.file import LineFile
 
 
 class JsonLinesConfig(PluginConfig):
@@ -19,16 +15,23 @@ class JsonLinesConfig(PluginConfig):
 
     path: ConfigPath
     """The file; a relative path starts at the folder of the configuration file."""
+    max_bytes: Annotated[int, Field(ge=0)] = 100 * 1024 * 1024
+    """How long the file may get before it becomes `<path>.1` and a new one begins; 0 for any length."""
+    keep: Annotated[int, Field(ge=1, le=1000)] = 5
+    """How many old files stay; the oldest is removed."""
+    sync: bool = True
+    """Whether an event counts as delivered only once it is on the disk, where a power cut leaves it."""
 
 
 class JsonLinesSink(EventSink[JsonLinesConfig]):
-    """Appends one line an event. The file is opened anew for each, so it may be moved or removed any time."""
+    """Appends one line an event."""
 
     PLUGIN_NAME = "jsonl"
     Config = JsonLinesConfig
 
     def __init__(self, name: str, config: JsonLinesConfig) -> None:
         super().__init__(name, config)
+        self._file = LineFile(config.path, config.max_bytes, config.keep, config.sync)
         self._writer: ThreadPoolExecutor | None = None
 
     async def __aenter__(self) -> Self:
@@ -45,36 +48,17 @@ class JsonLinesSink(EventSink[JsonLinesConfig]):
             writer.shutdown(wait=False, cancel_futures=True)
 
     async def deliver(self, event: CloudEvent) -> None:
-        """Append the event; return once the operating system has the whole line.
+        """Append the event; return once the whole line is on the disk, or without `sync` in the system's memory.
 
         Raises:
-            DeliveryError: If the file could not be written; retryable, because disks get space
-                again and permissions are mended.
+            DeliveryError: If the file could not be written or rotated; retryable, because disks get
+                space again and permissions are mended.
         """
         if self._writer is None:
             raise DeliveryError(FailureReason.INTERNAL, "the sink is not open", retryable=True)
         line = event.to_json() + b"\n"
         try:
-            await asyncio.get_running_loop().run_in_executor(self._writer, _append, self.config.path, line)
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._file.append, line)
         except OSError as error:
             what = error.strerror or type(error).__name__
             raise DeliveryError(FailureReason.REJECTED, f"{self.config.path}: {what.lower()}") from error
-
-
-def _append(path: Path, line: bytes) -> None:
-    """Write `line` with one call, so that lines of several writers never mix.
-
-    A line that was cut short before (full disk, power loss) is ended first: it stays one broken
-    line instead of spoiling this one.
-    """
-    path.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
-    with open(descriptor, "r+b", buffering=0) as file:  # noqa: PTH123  # a descriptor, for its file mode
-        # Another writer's line must not be seen half written; closing the file unlocks it.
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        size = os.fstat(descriptor).st_size
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":
-            line = b"\n" + line
-        written = file.write(line)
-    if written != len(line):
-        raise OSError(errno.EIO, f"only {written} of {len(line)} bytes were written")

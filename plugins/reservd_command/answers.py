@@ -1,0 +1,135 @@
+"""What programs answer: JSON, every number exact, nothing guessed."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, NoReturn, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictStr, ValidationError
+from pydantic_core import PydanticCustomError
+
+from reservd.plugin import FailureReason, SourceError, parse_amount
+from reservd_command.options import CommandConfig
+from reservd_command.program import ProgramError, run_program
+
+_MAX_OUTPUT_BYTES = 1024 * 1024
+
+
+def _number(value: object) -> Decimal:
+    try:
+        return parse_amount(value)
+    except (TypeError, ValueError):
+        raise PydanticCustomError("number", "must be a finite number, or text that is one") from None
+
+
+def _moment(value: object) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise PydanticCustomError("moment", "must be ISO 8601 text with a time zone")
+    return moment
+
+
+Number = Annotated[Decimal, BeforeValidator(_number)]
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+
+
+class Answer(BaseModel):
+    """Base of what a program answers. A misspelt key is an error: it may have been meant to say less."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def read(cls, value: object, place: str = "") -> Self:
+        """Return the checked answer.
+
+        Args:
+            value: What JSON gave.
+            place: Where in the whole answer it stood, for the error.
+
+        Raises:
+            SourceError: If it is not what it must be; names the first thing that is wrong, and no value.
+        """
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            where = ".".join([place, *map(str, first["loc"])]).strip(".")
+            detail = f"{where or 'the answer'}: {first['msg']}"
+            raise SourceError(FailureReason.INVALID_DATA, detail) from None
+
+
+class ToldBalances(Answer):
+    """Balances, and what could not be read; the entries are checked one by one."""
+
+    balances: list[dict[str, Any]]
+    failures: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class ToldPlace(Answer):
+    """Which account and asset an entry is about, whatever else it says."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    account: StrictStr
+    asset: StrictStr
+
+
+class ToldBalance(ToldPlace):
+    """One balance, in whole units of the asset."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    amount: Number
+    locked: Number = Decimal(0)
+    observed_at: Moment | None = None
+
+
+class ToldFailure(Answer):
+    """What the program could not read: one asset of an account, or all of it."""
+
+    account: StrictStr
+    asset: StrictStr | None = None
+    reason: FailureReason = FailureReason.REJECTED
+    detail: StrictStr = ""
+
+
+class ToldEquity(Answer):
+    """Total equity, in whole units of the currency."""
+
+    equity: Number
+    currency: StrictStr
+    observed_at: Moment | None = None
+    complete: StrictBool = True
+    net_of_withdrawals: StrictBool = False
+    components: dict[StrictStr, Number] = Field(default_factory=dict)
+
+
+async def fetch_answer(config: CommandConfig, command: Sequence[str], told: Mapping[str, str]) -> object:
+    """Return the JSON that a program writes; numbers are `int` or `Decimal`, never float.
+
+    Args:
+        config: Its surroundings and its deadline.
+        command: The program and its arguments.
+        told: Environment variables that tell it what is asked.
+
+    Raises:
+        SourceError: If it did not end with exit code 0 in time, or wrote no JSON.
+    """
+    try:
+        finished = await run_program(config, command, told, max_output_bytes=_MAX_OUTPUT_BYTES)
+    except ProgramError as error:
+        raise SourceError(error.reason, error.detail) from None
+    if finished.code:
+        raise SourceError(FailureReason.REJECTED, finished.outcome)
+    try:
+        return json.loads(finished.output, parse_float=Decimal, parse_constant=_refuse_constant)
+    except (ValueError, ArithmeticError, RecursionError):
+        raise SourceError(FailureReason.INVALID_DATA, "the program wrote no JSON") from None
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(text)
