@@ -11,10 +11,6 @@ from reservd_evm.rpc import RpcCall
 MULTICALL3 = "0xca11bde05977b3631167028862be2a173976ca11"
 """Where Multicall3 is on every chain that has it."""
 
-CHAIN_ID = RpcCall("eth_chainId", ())
-LATEST_BLOCK = RpcCall("eth_getBlockByNumber", ("latest", False))
-MULTICALL3_CODE = RpcCall("eth_getCode", (MULTICALL3, "latest"))
-
 _BALANCE_OF = selector("balanceOf(address)")
 _ETH_BALANCE = selector("getEthBalance(address)")
 _DECIMALS = selector("decimals()")
@@ -35,14 +31,14 @@ class Query(NamedTuple):
     address: str
     token: str | None
 
-    def direct_call(self, block: str) -> RpcCall:
+    def call(self, block: object) -> RpcCall:
         """Return the JSON-RPC call that reads the balance at a block."""
         if self.token is None:
             return RpcCall("eth_getBalance", (self.address, block))
         return contract_call(self.token, self._data(_BALANCE_OF), block)
 
-    def parse_direct(self, answer: object) -> Outcome:
-        """Return the units that the answer to `direct_call` says."""
+    def parse(self, answer: object) -> Outcome:
+        """Return the units that the answer to `call` says."""
         return parse_quantity(answer) if self.token is None else parse_word(parse_data(answer))
 
     def inner_call(self) -> tuple[str, bytes]:
@@ -64,8 +60,14 @@ def plan_queries(config: EvmConfig) -> tuple[Query, ...]:
     )
 
 
-def contract_call(contract: str, data: bytes, block: str) -> RpcCall:
-    """Return the JSON-RPC call that runs a contract's function at a block."""
+def contract_call(contract: str, data: bytes, block: object) -> RpcCall:
+    """Return the JSON-RPC call that runs a contract's function at a block.
+
+    Args:
+        contract: Its address.
+        data: The function's selector and its encoded arguments.
+        block: A tag, a number, or what EIP-1898 allows.
+    """
     return RpcCall("eth_call", ({"to": contract, "data": "0x" + data.hex()}, block))
 
 

@@ -3,15 +3,16 @@
 import asyncio
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from pydantic import SecretStr
 
-from reservd.plugin import CallError, FailureReason, SourceError
-from reservd.plugin.http import HttpClient
+from reservd.plugin import FailureReason, SourceError
+from reservd.plugin.http import HttpClient, HttpError
 
 _RATE_LIMIT_CODES = frozenset({-32005, -32016, 429})
 """EIP-1474's "limit exceeded", and what some providers answer in its place."""
+_REVERTED = 3
 
 
 class RpcCall(NamedTuple):
@@ -21,19 +22,50 @@ class RpcCall(NamedTuple):
     params: tuple[object, ...]
 
 
+class RpcError(SourceError):
+    """The node answered a JSON-RPC error.
+
+    Attributes:
+        reverted: Whether it says that the contract itself refused, so that asking otherwise is of no use.
+    """
+
+    def __init__(self, code: int) -> None:
+        reason = FailureReason.RATE_LIMITED if code in _RATE_LIMIT_CODES else FailureReason.REJECTED
+        super().__init__(reason, f"JSON-RPC error {code!s:.12}")
+        self.reverted = code == _REVERTED
+
+
 class RpcClient:
     """Calls one JSON-RPC endpoint.
 
+    An endpoint that refuses a batch is asked again call by call, and is sent none from then on.
     No failure's text holds the URL, or what the provider wrote: either may show a key.
     """
 
-    def __init__(self, http: HttpClient, url: SecretStr, batch_size: int) -> None:
+    def __init__(self, http: HttpClient, url: SecretStr, *, batch_size: int, concurrency: int) -> None:
+        """Prepare.
+
+        Args:
+            http: The pool to use; its owner opens and closes it.
+            url: The endpoint.
+            batch_size: Calls in one HTTP request; 1 sends no batches.
+            concurrency: HTTP requests at the same time.
+        """
         self._http = http
         self._url = url
-        self._batch_size = batch_size
+        self._allowed_size = self._batch_size = batch_size
+        self._free = asyncio.Semaphore(concurrency)
+
+    def takes_at_once(self, count: int) -> bool:
+        """Whether that many calls go into one HTTP request."""
+        return count <= self._batch_size
+
+    def forget(self) -> None:
+        """Send batches again: the endpoint may have become another one."""
+        self._batch_size = self._allowed_size
 
     async def call(self, calls: Sequence[RpcCall]) -> list[object]:
-        """Make all calls, in as few HTTP requests as the batch size allows, all at the same time.
+        """Make all calls, in as few HTTP requests as the batch size allows.
 
         Returns:
             For each call, in order, its JSON result, or the `SourceError` it failed with.
@@ -41,40 +73,64 @@ class RpcClient:
         Raises:
             SourceError: If no HTTP request got an answer that holds any results.
         """
-        parts = [calls[start : start + self._batch_size] for start in range(0, len(calls), self._batch_size)]
+        size = self._batch_size
+        parts = [calls[start : start + size] for start in range(0, len(calls), size)]
         answers = await asyncio.gather(*(self._send(part) for part in parts))
-        failures = [answer for answer in answers if isinstance(answer, SourceError)]
+        failures = [answer for answer in answers if not isinstance(answer, list)]
         if len(failures) == len(parts):
-            raise failures[0]
+            if size > 1 and len(calls) > 1 and _may_refuse_batches(failures[0]):
+                return await self._call_one_by_one(calls, failures[0])
+            raise _as_source_error(failures[0])
         return [
             result
             for part, answer in zip(parts, answers, strict=True)
-            for result in ([answer] * len(part) if isinstance(answer, SourceError) else answer)
+            for result in (answer if isinstance(answer, list) else [_as_source_error(answer)] * len(part))
         ]
 
-    async def _send(self, calls: Sequence[RpcCall]) -> list[object] | SourceError:
+    async def _call_one_by_one(self, calls: Sequence[RpcCall], refusal: HttpError | SourceError) -> list[object]:
+        """Make calls whose batch was refused; the first alone, to see whether it was for being one."""
+        first = await self._send(calls[:1], single=True)
+        if not isinstance(first, list) or isinstance(first[0], SourceError):
+            raise _as_source_error(refusal)
+        self._batch_size = 1
+        return first + await self.call(calls[1:])
+
+    async def _send(self, calls: Sequence[RpcCall], *, single: bool = False) -> list[object] | HttpError | SourceError:
         bodies = [
             {"jsonrpc": "2.0", "id": number, "method": call.method, "params": call.params}
             for number, call in enumerate(calls)
         ]
-        single = self._batch_size == 1
+        single = single or self._batch_size == 1
         request = json.dumps(bodies[0] if single else bodies, separators=(",", ":")).encode()
         try:
-            response = await self._http.post(self._url.get_secret_value(), request)
+            async with self._free:
+                response = await self._http.post(self._url.get_secret_value(), request)
             answer = await asyncio.to_thread(response.json)
-            return _results([answer] if single else answer, len(calls))
-        except SourceError as error:
+        except HttpError as error:
             return error
-        except CallError as error:
-            return SourceError(error.reason, error.detail)
+        return _results(answer, len(calls), single=single)
 
 
-def _results(answer: object, count: int) -> list[object]:
+def _may_refuse_batches(failure: HttpError | SourceError) -> bool:
+    """Whether that is how endpoints that take no batches answer one: with a 4xx status, or one error for all."""
+    if failure.reason is not FailureReason.REJECTED:
+        return False
+    return not (isinstance(failure, HttpError) and failure.retryable)
+
+
+def _as_source_error(failure: HttpError | SourceError) -> SourceError:
+    return failure if isinstance(failure, SourceError) else SourceError(failure.reason, failure.detail)
+
+
+def _results(answer: object, count: int, *, single: bool) -> list[object] | SourceError:
     """Return the results in the order of the calls, whatever the order of the answers."""
-    if isinstance(answer, dict) and answer.get("error") is not None:
-        raise _refusal(answer["error"])
+    if isinstance(answer, dict):
+        if answer.get("error") is not None:
+            failure = _failure(answer["error"])
+            return [failure] if single and answer.get("id") is not None else failure
+        answer = [answer] if single else answer
     if not isinstance(answer, list):
-        _refuse("the answer to a JSON-RPC batch is not a list")
+        return SourceError(FailureReason.INVALID_DATA, "the answer is not JSON-RPC")
     by_id = {item["id"]: item for item in answer if isinstance(item, dict) and type(item.get("id")) is int}
     return [_result(by_id.get(number)) for number in range(count)]
 
@@ -83,19 +139,14 @@ def _result(item: dict[str, Any] | None) -> object:
     if item is None:
         return SourceError(FailureReason.INVALID_DATA, "the node left the call unanswered")
     if item.get("error") is not None:
-        return _refusal(item["error"])
+        return _failure(item["error"])
     if "result" not in item:
         return SourceError(FailureReason.INVALID_DATA, "a JSON-RPC answer has neither result nor error")
     return item["result"]
 
 
-def _refusal(error: object) -> SourceError:
+def _failure(error: object) -> SourceError:
     code = error.get("code") if isinstance(error, dict) else None
     if type(code) is not int:
         return SourceError(FailureReason.INVALID_DATA, "a JSON-RPC error has no code")
-    reason = FailureReason.RATE_LIMITED if code in _RATE_LIMIT_CODES else FailureReason.REJECTED
-    return SourceError(reason, f"JSON-RPC error {code!s:.12}")
-
-
-def _refuse(detail: str) -> NoReturn:
-    raise SourceError(FailureReason.INVALID_DATA, detail)
+    return RpcError(code)

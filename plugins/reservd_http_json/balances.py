@@ -1,11 +1,11 @@
 """Balances from a JSON endpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from reservd.plugin import (
@@ -18,10 +18,9 @@ from reservd.plugin import (
     Reading,
     SourceError,
 )
-from reservd_http_json.endpoint import Endpoint, EndpointConfig
+from reservd_http_json.endpoint import Endpoint, EndpointConfig, Name
+from reservd_http_json.pages import Pager
 from reservd_http_json.values import JsonPath, ValueProblem, instant_at, number_at
-
-Name = Annotated[str, Field(min_length=1)]
 
 
 class HttpJsonBalance(PluginConfig):
@@ -46,8 +45,20 @@ class HttpJsonBalanceConfig(EndpointConfig):
     """What the accounts belong to; give two sources of one venue the same. The instance's name when left out."""
     observed_at: JsonPath | None = None
     """Path to the time of the balances; the time of the request when left out."""
+    next: JsonPath | None = None
+    """Path to what names the next page: its URL, or a cursor; nothing or null on the last. One page when left out."""
+    next_parameter: Name | None = None
+    """The query parameter that takes the cursor; without it `next` leads to a URL of the same origin."""
+    max_pages: Annotated[int, Field(ge=1, le=1000)] = 20
+    """How many pages there may be; with more, nothing is read."""
     balances: Annotated[tuple[HttpJsonBalance, ...], Field(min_length=1)]
     """One entry per account and asset."""
+
+    @model_validator(mode="after")
+    def _paged(self) -> Self:
+        if self.next is None and self.next_parameter is not None:
+            raise PydanticCustomError("pages", "next must be given with next_parameter")
+        return self
 
     @field_validator("balances")
     @classmethod
@@ -65,7 +76,7 @@ class HttpJsonBalanceConfig(EndpointConfig):
 
 
 class HttpJsonBalanceSource(BalanceSource[HttpJsonBalanceConfig]):
-    """Reads all its balances from one answer."""
+    """Reads all its balances from one answer, or from the pages of one."""
 
     PLUGIN_NAME = "http_json"
     Config = HttpJsonBalanceConfig
@@ -73,6 +84,13 @@ class HttpJsonBalanceSource(BalanceSource[HttpJsonBalanceConfig]):
     def __init__(self, name: str, config: HttpJsonBalanceConfig) -> None:
         super().__init__(name, config)
         self._endpoint = Endpoint(config)
+        self._pager = Pager(
+            self._endpoint,
+            next_path=config.next,
+            parameter=config.next_parameter,
+            max_pages=config.max_pages,
+            timeout_seconds=config.timeout,
+        )
 
     async def __aenter__(self) -> Self:
         """Open the connection pool."""
@@ -103,23 +121,24 @@ class HttpJsonBalanceSource(BalanceSource[HttpJsonBalanceConfig]):
         """
         # Taken before the request: the answer may be as old as this, and must not look newer.
         asked_at = datetime.now(UTC)
-        document = await self._endpoint.fetch()
+        pages = await self._pager.fetch()
         try:
-            observed_at = instant_at(document, self.config.observed_at) if self.config.observed_at else asked_at
+            path = self.config.observed_at
+            observed_at = min(instant_at([page], path) for page in pages) if path else asked_at
         except ValueProblem as problem:
             raise SourceError(FailureReason.INVALID_DATA, f"observed_at: {problem}") from None
         balances: list[Balance] = []
         failures: list[AccountFailure] = []
         for entry in self.config.balances:
             try:
-                balances.append(_balance(entry, document, observed_at))
+                balances.append(_balance(entry, pages, observed_at))
             except ValueProblem as problem:
                 detail = f"{entry.asset}: {problem}"
                 failures.append(AccountFailure(entry.account, FailureReason.INVALID_DATA, detail, asset=entry.asset))
         return Reading(balances, failures)
 
 
-def _balance(entry: HttpJsonBalance, document: Any, observed_at: datetime) -> Balance:
-    amount = number_at(document, entry.amount)
-    locked = number_at(document, entry.locked) if entry.locked else Decimal(0)
+def _balance(entry: HttpJsonBalance, pages: Sequence[Any], observed_at: datetime) -> Balance:
+    amount = number_at(pages, entry.amount)
+    locked = number_at(pages, entry.locked) if entry.locked else Decimal(0)
     return Balance(entry.account, entry.asset, amount, observed_at, locked=locked)

@@ -1,6 +1,7 @@
 """Total equity from a JSON endpoint."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -9,19 +10,18 @@ from pydantic import AfterValidator, SecretStr
 from pydantic_core import PydanticCustomError
 
 from reservd.plugin import Equity, EquitySource, FailureReason, SourceError, Url
-from reservd_http_json.endpoint import Endpoint, EndpointConfig
+from reservd_http_json.endpoint import PLACEHOLDER, Endpoint, EndpointConfig
 from reservd_http_json.values import JsonPath, ValueProblem, flag_at, instant_at, number_at, text_at
 
 _MODE = "{mode}"
-_KNOWN = re.compile(r"\{(mode|currency)\}")
 _MAX_SHOWN = 20
 
 
 def _template(url: SecretStr) -> SecretStr:
     text = url.get_secret_value()
-    if re.search(r"[{}]", _KNOWN.sub("", text)):
+    if re.search(r"[{}]", PLACEHOLDER.sub("", text)):
         raise PydanticCustomError("url_template", "must hold no braces but {mode} and {currency}")
-    if _KNOWN.search(urlsplit(text).netloc):
+    if PLACEHOLDER.search(urlsplit(text).netloc):
         raise PydanticCustomError("url_template", "must hold {mode} and {currency} after the host only")
     return url
 
@@ -30,7 +30,7 @@ class HttpJsonEquityConfig(EndpointConfig):
     """Options of the `http_json` equity source."""
 
     url: Annotated[Url, AfterValidator(_template)]
-    """What to GET; `{mode}` and `{currency}` in it stand for what is asked. A secret: it is never shown."""
+    """What to ask; `{mode}` and `{currency}` in it stand for what is asked. A secret: it is never shown."""
     equity: JsonPath
     """Path to the total equity, in whole units of the currency."""
     currency: JsonPath | None = None
@@ -42,7 +42,7 @@ class HttpJsonEquityConfig(EndpointConfig):
 
 
 class HttpJsonEquitySource(EquitySource[HttpJsonEquityConfig]):
-    """Reads total equity with one GET."""
+    """Reads total equity with one request."""
 
     PLUGIN_NAME = "http_json"
     Config = HttpJsonEquityConfig
@@ -62,8 +62,9 @@ class HttpJsonEquitySource(EquitySource[HttpJsonEquityConfig]):
 
     @property
     def by_share_class(self) -> bool:
-        """Whether the URL asks for no mode."""
-        return _MODE not in self.config.url.get_secret_value()
+        """Whether neither URL nor body asks for a mode."""
+        asked = (self.config.url, self.config.body)
+        return not any(_MODE in text.get_secret_value() for text in asked if text is not None)
 
     async def fetch_equity(self, mode: str, currency: str) -> Equity:
         """Return the equity that the endpoint tells.
@@ -75,17 +76,17 @@ class HttpJsonEquitySource(EquitySource[HttpJsonEquityConfig]):
         asked_at = datetime.now(UTC)
         document = await self._endpoint.fetch({"mode": mode, "currency": currency})
         try:
-            return self._equity(document, currency, asked_at)
+            return self._equity([document], currency, asked_at)
         except ValueProblem as problem:
             raise SourceError(FailureReason.INVALID_DATA, str(problem)) from None
 
-    def _equity(self, document: Any, currency: str, asked_at: datetime) -> Equity:
+    def _equity(self, pages: Sequence[Any], currency: str, asked_at: datetime) -> Equity:
         paths = self.config
-        if paths.currency and (got := text_at(document, paths.currency)) != currency:
+        if paths.currency and (got := text_at(pages, paths.currency)) != currency:
             raise ValueProblem(f"{paths.currency} must be {currency}, got {got[:_MAX_SHOWN]!r}")
         return Equity(
-            number_at(document, paths.equity),
+            number_at(pages, paths.equity),
             currency,
-            instant_at(document, paths.observed_at) if paths.observed_at else asked_at,
-            complete=flag_at(document, paths.complete) if paths.complete else True,
+            instant_at(pages, paths.observed_at) if paths.observed_at else asked_at,
+            complete=flag_at(pages, paths.complete) if paths.complete else True,
         )

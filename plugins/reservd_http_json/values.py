@@ -1,9 +1,13 @@
-"""One value of a JSON document, found by a JSONPath and believed only when it is what it must be."""
+"""One value of a JSON document, found by a JSONPath and believed only when it is what it must be.
 
+A document may come in pages: a path is followed through each, and must match one value in all of them together.
+"""
+
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from typing import Annotated, Any, cast
 
 from jsonpath import JSONPath, JSONPathEnvironment, JSONPathError
@@ -33,27 +37,49 @@ def _check_path(path: str) -> str:
     try:
         _compiled(path)
     except JSONPathError as error:
-        # Its str() fails for an empty path and draws a picture for others; the first argument is the rule.
-        at = f" (at character {error.token.index + 1})" if error.token is not None and error.token.index >= 0 else ""
+        problem = _path_problem(path, error)
         raise PydanticCustomError(
-            "json_path",
-            "must be a JSONPath such as $.data.free: {problem}",
-            {"problem": f"{error.args[0]}{at}"},
+            "json_path", "must be a JSONPath such as $.data.free: {problem}", {"problem": problem}
         ) from None
     return path
+
+
+def _path_problem(path: str, error: JSONPathError) -> str:
+    """Return what is wrong with a path; the library's own text speaks of its tokens."""
+    if not path.startswith("$"):
+        return "it must start with $"
+    if error.token is None or error.token.index < 0:
+        return "it ends too early"
+    return f"it is wrong at character {error.token.index + 1}"
 
 
 JsonPath = Annotated[str, AfterValidator(_check_path)]
 """An RFC 9535 JSONPath; its syntax is checked with the configuration."""
 
 
-def number_at(document: Any, path: str) -> Decimal:
+def cursor_at(pages: Sequence[Any], path: str) -> str | None:
+    """Return the text or whole number at `path`, as text; None when there is nothing, null, false or empty text.
+
+    Raises:
+        ValueProblem: If there are several, or it is anything else.
+    """
+    if not _values(pages, path):
+        return None
+    value = _only_value(pages, path)
+    if value is None or value is False or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueProblem(f"{path} must be text, a whole number or null, got {_kind(value)}")
+    return str(value)
+
+
+def number_at(pages: Sequence[Any], path: str) -> Decimal:
     """Return the number at `path`, also when it is written as text.
 
     Raises:
         ValueProblem: If there is none, or it is NaN, infinite or absurd.
     """
-    value = _only_value(document, path)
+    value = _only_value(pages, path)
     if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
         raise ValueProblem(f"{path} must be a number, got {_kind(value)}")
     try:
@@ -63,37 +89,37 @@ def number_at(document: Any, path: str) -> Decimal:
         raise ValueProblem(f"{path} must be a number, got {kind}") from None
 
 
-def text_at(document: Any, path: str) -> str:
+def text_at(pages: Sequence[Any], path: str) -> str:
     """Return the text at `path`.
 
     Raises:
         ValueProblem: If there is none.
     """
-    value = _only_value(document, path)
+    value = _only_value(pages, path)
     if not isinstance(value, str):
         raise ValueProblem(f"{path} must be text, got {_kind(value)}")
     return value
 
 
-def flag_at(document: Any, path: str) -> bool:
+def flag_at(pages: Sequence[Any], path: str) -> bool:
     """Return the boolean at `path`.
 
     Raises:
         ValueProblem: If there is none; text and numbers are none.
     """
-    value = _only_value(document, path)
+    value = _only_value(pages, path)
     if not isinstance(value, bool):
         raise ValueProblem(f"{path} must be true or false, got {_kind(value)}")
     return value
 
 
-def instant_at(document: Any, path: str) -> datetime:
+def instant_at(pages: Sequence[Any], path: str) -> datetime:
     """Return the moment at `path`: ISO 8601 text with a zone, or Unix time in seconds or milliseconds.
 
     Raises:
         ValueProblem: If it is neither.
     """
-    value = _only_value(document, path)
+    value = _only_value(pages, path)
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
@@ -104,7 +130,7 @@ def instant_at(document: Any, path: str) -> datetime:
                 raise ValueProblem(f"{path} must be a time with its zone, got one without")
             return moment
     try:
-        return _from_unix(number_at(document, path))
+        return _from_unix(number_at(pages, path))
     except ValueProblem:
         rule = "must be ISO 8601 text, or Unix time in seconds or milliseconds"
         raise ValueProblem(f"{path} {rule}, got {_kind(value)}") from None
@@ -118,14 +144,20 @@ def _from_unix(number: Decimal) -> datetime:
     raise ValueProblem("out of range")
 
 
-def _only_value(document: Any, path: str) -> Any:
+def _only_value(pages: Sequence[Any], path: str) -> Any:
+    values = _values(pages, path)
+    if len(values) != 1:
+        raise ValueProblem(f"{path} must match one value, matched {'several' if values else 'nothing'}")
+    return values[0]
+
+
+def _values(pages: Sequence[Any], path: str) -> list[Any]:
+    """Return the first value at `path`, and the second: more need not be told apart."""
     try:
-        matches = list(islice(_compiled(path).finditer(document), 2))
+        found = chain.from_iterable(map(_compiled(path).finditer, pages))
+        return [match.obj for match in islice(found, 2)]
     except JSONPathError:
         raise ValueProblem(f"{path} cannot be followed through this answer") from None
-    if len(matches) != 1:
-        raise ValueProblem(f"{path} must match one value, matched {'several' if matches else 'nothing'}")
-    return matches[0].obj
 
 
 def _kind(value: Any) -> str:

@@ -10,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reservd.plugin import Balance, FailureReason, SourceError
-from reservd_evm.answers import Block, parse_data, parse_quantity, parse_word
+from reservd_evm.answers import parse_data, parse_quantity, parse_word
+from reservd_evm.blocks import Block
 from reservd_evm.multicall import Chunk, ChunkAnswer
 from reservd_evm.queries import Query
+from reservd_evm.reading import Sighting
 from reservd_evm.units import to_balance
 
-BLOCK = Block(19_000_000, 1_700_000_000)
+BLOCK = Block(19_000_000, 1_700_000_000, hash=b"\x03" * 32, parent_hash=b"\x02" * 32)
+SAID = [(True, number.to_bytes(32, "big")) for number in (19_000_000, 1_700_000_000)] + [(True, BLOCK.parent_hash)]
 QUERIES = [Query("a", "ETH", "0x" + "11" * 20, None), Query("a", "USDT", "0x" + "11" * 20, "0x" + "22" * 20)]
 UINT256 = st.integers(0, 2**256 - 1)
 JSON = st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.integers()) | st.just({"a": 1})
@@ -44,16 +47,13 @@ def test_quantity_and_word_are_read_back(number: int) -> None:
 
 @given(UINT256, UINT256)
 def test_chunk_says_its_block_and_units(ether: int, token: int) -> None:
-    answer = aggregate(
-        [(True, word(BLOCK.number)), (True, word(BLOCK.timestamp)), (True, word(ether)), (True, word(token))]
-    )
-    parsed = Chunk(QUERIES).parse(answer)
-    assert parsed == ChunkAnswer(*BLOCK, {QUERIES[0]: ether, QUERIES[1]: token})
+    parsed = Chunk(QUERIES).parse(aggregate([*SAID, (True, word(ether)), (True, word(token))]))
+    outcomes = {QUERIES[0]: ether, QUERIES[1]: token}
+    assert parsed == ChunkAnswer(BLOCK.number, BLOCK.timestamp, BLOCK.parent_hash, outcomes)
 
 
 def test_chunk_leaves_out_what_failed_and_refuses_what_is_no_word() -> None:
-    results = [(True, word(BLOCK.number)), (True, word(BLOCK.timestamp)), (False, b""), (True, b"")]
-    parsed = Chunk(QUERIES).parse(aggregate(results))
+    parsed = Chunk(QUERIES).parse(aggregate([*SAID, (False, b""), (True, b"")]))
     assert isinstance(parsed, ChunkAnswer)
     assert parsed.outcomes.keys() == {QUERIES[1]}
     assert isinstance(parsed.outcomes[QUERIES[1]], SourceError)
@@ -63,10 +63,10 @@ def test_chunk_leaves_out_what_failed_and_refuses_what_is_no_word() -> None:
     "results",
     [
         [],
-        [(True, word(1))] * 3,
-        [(True, word(1))] * 5,
-        [(False, word(1)), *[(True, word(1))] * 3],
-        [(True, word(1)), (True, b""), *[(True, word(1))] * 2],
+        [(True, word(1))] * 4,
+        [(True, word(1))] * 6,
+        [(False, word(1)), *[(True, word(1))] * 4],
+        [(True, word(1)), (True, b""), *[(True, word(1))] * 3],
     ],
 )
 def test_chunk_fails_when_its_answer_is_of_other_calls_or_of_no_block(results: list[tuple[bool, bytes]]) -> None:
@@ -86,7 +86,7 @@ def test_chunk_never_raises_when_the_answer_is_damaged(results: list[tuple[bool,
 
 @given(UINT256, st.integers(0, 60), st.decimals(0, 10**40, allow_nan=False, allow_infinity=False, places=20))
 def test_balance_is_exact_and_split_by_keep(units: int, decimals: int, keep: Decimal) -> None:
-    found = to_balance(QUERIES[1], units, decimals, keep, BLOCK)
+    found = to_balance(QUERIES[1], Sighting(units, BLOCK, BLOCK.time), decimals, keep)
     held = Fraction(units, 10**decimals)
     if not isinstance(found, Balance):
         assert found.reason is FailureReason.INVALID_DATA
@@ -99,5 +99,5 @@ def test_balance_is_exact_and_split_by_keep(units: int, decimals: int, keep: Dec
 
 
 def test_amount_keeps_every_digit_of_the_chain() -> None:
-    found = to_balance(QUERIES[1], 123456789, 6, Decimal(0), BLOCK)
+    found = to_balance(QUERIES[1], Sighting(123456789, BLOCK, BLOCK.time), 6, Decimal(0))
     assert str(found.amount) == "123.456789"

@@ -7,7 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from reservd.plugin import Account
-from reservd_evm.config import AccountOptions, AssetOptions, EvmConfig
+from reservd_evm.config import EvmAccount, EvmAsset, EvmConfig, EvmEndpoint
 from reservd_evm.source import EvmSource
 
 CHECKSUMMED = "0xdAC17F958D2ee523a2206206994597C13D831ec7"
@@ -25,9 +25,16 @@ def options(**changes: Any) -> dict[str, Any]:
     return {key: value for key, value in (usual | changes).items() if value is not None}
 
 
+def several(*endpoints: Any, **changes: Any) -> dict[str, Any]:
+    return {"rpc_url": None, "rpc_urls": list(endpoints)} | changes
+
+
 def test_sample_is_accepted() -> None:
     sample = yaml.safe_load((PLUGIN / "sample.yaml").read_text(encoding="utf-8"))
-    config = EvmConfig.model_validate(sample["balance_sources"]["treasury"]["options"])
+    context = {"environ": {"ETHEREUM_RPC_URL": "https://eth.example/key"}}
+    config = EvmConfig.model_validate(sample["balance_sources"]["treasury"]["options"], context=context)
+    assert [endpoint.name for endpoint in config.endpoints] == ["own-node", "provider"]
+    assert config.tags == ("latest", "finalized")
     assert config.assets["ETH"].keep == Decimal("0.05")
     assert config.assets_of("hot") == ("ETH", "USDT")
     assert config.assets_of("cold") == ("USDT",)
@@ -35,7 +42,7 @@ def test_sample_is_accepted() -> None:
 
 def test_readme_names_every_option() -> None:
     readme = (PLUGIN / "README.md").read_text(encoding="utf-8")
-    for name in [name for part in (EvmConfig, AssetOptions, AccountOptions) for name in part.model_fields]:
+    for name in [name for part in (EvmConfig, EvmEndpoint, EvmAsset, EvmAccount) for name in part.model_fields]:
         assert f"| `{name}` |" in readme
 
 
@@ -58,6 +65,35 @@ def test_accounts_have_their_chain_and_lower_case_address() -> None:
         "hot": Account("hot", "eip155:1", OTHER.lower(), frozenset({"ETH", "USDT"})),
         "cold": Account("cold", "eip155:1", CHECKSUMMED.lower(), frozenset({"USDT"})),
     }
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds"),
+    [
+        ({}, 10),
+        ({"endpoint_timeout": 4}, 4),
+        (several("http://a.example", "http://b.example", "http://c.example", timeout=6), 2),
+        (several("http://a.example", "http://b.example", "http://c.example", timeout=6, quorum=2), 3),
+    ],
+)
+def test_tries_of_all_endpoints_fit_into_the_timeout(changes: dict[str, Any], seconds: float) -> None:
+    config = EvmConfig.model_validate(options(**changes))
+    assert config.seconds_per_endpoint == seconds
+    assert config.seconds_per_endpoint * config.tries <= config.timeout
+
+
+def test_secrets_may_be_in_files_and_variables(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("https://a.example/key")
+    (tmp_path / "ws").write_text("wss://a.example/key")
+    changes = several({"url_file": "url"}, "https://${HOST}/key") | {"ws_url_file": "ws"}
+    config = EvmConfig.model_validate(
+        options(**changes), context={"directory": tmp_path, "environ": {"HOST": "b.example"}}
+    )
+    urls = [endpoint.url.get_secret_value() for endpoint in config.endpoints]
+    assert urls == ["https://a.example/key", "https://b.example/key"]
+    assert config.ws_url is not None
+    assert config.ws_url.get_secret_value() == "wss://a.example/key"
+    assert "key" not in repr(config)
 
 
 @pytest.mark.parametrize("address", [OTHER, OTHER.lower(), "0x" + OTHER[2:].upper()])
@@ -91,6 +127,26 @@ def test_address_is_accepted_when_its_checksum_holds_or_is_absent(address: str) 
         ({"batch_size": 0}, "greater than 0"),
         ({"rpc_url": "ws://127.0.0.1:8545"}, "http:// or https://"),
         ({"rcp_url": "http://127.0.0.1"}, "rcp_url"),
+        ({"rpc_url": None}, "either rpc_url or rpc_urls"),
+        ({"rpc_urls": ["http://a.example:8545"]}, "either rpc_url or rpc_urls"),
+        (several(), "at least 1"),
+        (several("http://a.example:8545", "http://a.example:8545"), "must not hold the same url twice"),
+        (several(*({"name": "x", "url": f"http://{host}.example:8545"} for host in "ab")), "the same name twice"),
+        (several(7), "must be a URL, or a mapping of url and name"),
+        (several("http://a.example", "http://b.example", quorum=3), "at most the number of endpoints (2), got 3"),
+        ({"quorum": 0}, "greater than 0"),
+        ({"quorum_max_lag": -1}, "greater than or equal to 0"),
+        (
+            several("http://a.example", "http://b.example", endpoint_timeout=6),
+            "at most 5 s, so that 2 tries end within",
+        ),
+        ({"endpoint_timeout": 11}, "at most 10 s, so that 1 tries"),
+        ({"block": "pending"}, "'latest', 'safe' or 'finalized'"),
+        ({"believe_drops_from": "safe"}, "must not be older than block (latest), got safe"),
+        ({"max_block_age": 0}, "greater than 0"),
+        ({"ws_url": "http://127.0.0.1:8545"}, "ws:// or wss://"),
+        ({"ws_url": "ws://"}, "ws:// or wss://"),
+        ({"concurrency": 0}, "greater than 0"),
     ],
 )
 def test_config_is_refused_with_what_must_hold(changes: dict[str, Any], message: str) -> None:

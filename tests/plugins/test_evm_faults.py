@@ -84,9 +84,14 @@ async def test_reading_is_whole_when_answers_come_out_of_order(
             assert {balance.account: balance.amount for balance in reading.balances} == KNOWN
 
 
-def _last(change: Callable[[dict[str, Any]], Any]) -> Callable[[list[Any]], list[Any]]:
+def _last(change: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
     """Return what changes the last answer of a batch."""
-    return lambda answers: [*answers[:-1], change(answers[-1])]
+    return lambda answers: [*answers[:-1], answers[-1] | change]
+
+
+def _last_chunk(change: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
+    """Return what changes the last answer of Multicall3; the header comes after it once more."""
+    return lambda answers: [*answers[:-2], answers[-2] | change, answers[-1]]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +121,7 @@ async def test_account_fails_alone_when_its_answer_is_spoilt(
         def spoil(answers: list[Any]) -> list[Any]:
             if len(proxy.requests) != requests + 2:
                 return answers
-            return answers[:-1] if spoilt is None else _last(lambda answer: answer | spoilt)(answers)
+            return answers[:-1] if spoilt is None else _last(spoilt)(answers)
 
         proxy.alter(spoil)
         reading = await source.fetch_balances()
@@ -133,11 +138,7 @@ async def test_plain_calls_read_what_multicall_could_not(
     async with evm_source(proxy.url, **options, multicall_size=1) as source:
         await source.fetch_balances()
         requests = len(proxy.requests)
-        proxy.alter(
-            lambda answers: (
-                _last(lambda answer: answer | error)(answers) if len(proxy.requests) == requests + 1 else answers
-            )
-        )
+        proxy.alter(lambda answers: _last_chunk(error)(answers) if len(proxy.requests) == requests + 1 else answers)
         reading = await source.fetch_balances()
         assert len(proxy.requests) == requests + 2
     assert {balance.account: balance.amount for balance in reading.balances} == KNOWN
@@ -152,7 +153,7 @@ async def test_account_fails_alone_when_the_plain_calls_for_it_fail(
 
     def refuse_then_fail(answers: list[Any]) -> Any:
         error = {"error": {"code": -32000, "message": "out of gas"}}
-        return _last(lambda answer: answer | error)(answers) if len(proxy.requests) == 1 else error
+        return _last_chunk(error)(answers) if len(proxy.requests) == 1 else error
 
     async with evm_source(proxy.url, **options, multicall_size=1) as source:
         await source.fetch_balances()
@@ -172,7 +173,7 @@ async def test_accounts_fail_alone_when_multicall_is_rate_limited_for_them(
     async with evm_source(proxy.url, **options, multicall_size=1) as source:
         await source.fetch_balances()
         proxy.requests.clear()
-        proxy.alter(_last(lambda answer: answer | error))
+        proxy.alter(_last_chunk(error))
         reading = await source.fetch_balances()
     assert len(proxy.requests) == 1
     assert [(f.account, f.reason) for f in reading.failures] == [("hot", FailureReason.RATE_LIMITED)]
@@ -188,7 +189,7 @@ async def test_reading_is_refused_when_the_node_answers_from_another_block(
     def shift(answers: list[Any]) -> list[Any]:
         for answer in answers:
             if isinstance(answer["result"], dict):
-                answer["result"]["timestamp"] = "0x1"
+                answer["result"]["timestamp"] = hex(int(answer["result"]["timestamp"], 16) - 1)
         return answers
 
     async with evm_source(proxy.url, **options) as source:
@@ -200,7 +201,15 @@ async def test_reading_is_refused_when_the_node_answers_from_another_block(
 
 @pytest.mark.parametrize(
     "header",
-    [None, {}, {"number": "0x1"}, {"number": "0x1", "timestamp": "0x" + "f" * 40}, {"number": 1, "timestamp": 1}],
+    [
+        None,
+        {},
+        {"number": "0x1"},
+        {"number": 1, "timestamp": 1},
+        {"number": "0x1", "timestamp": "0x1"},
+        {"number": "0x1", "timestamp": "0x1", "hash": "0x" + "1" * 64, "parentHash": "0x1"},
+        {"number": "0x1", "timestamp": "0x" + "f" * 40, "hash": "0x" + "1" * 64, "parentHash": "0x" + "0" * 64},
+    ],
 )
 async def test_source_fails_when_the_latest_block_is_no_block(
     proxy: RpcProxy, options: dict[str, Any], header: object

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from eth_abi import decode, encode
 
 from reservd.plugin import Balance, FailureReason, Reading, SourceError
 from reservd.plugin.testing import BalanceSourceContract
@@ -141,10 +142,16 @@ async def test_block_is_the_chains_own_when_contracts_see_another_number(
 ) -> None:
     """As on Arbitrum, where contracts see the number of the chain below."""
     chain.install_multicall()
-    code = chain.rpc("eth_getCode", MULTICALL3, "latest")
-    number, gas_limit = "5043610107", "5045610107"  # the opcode that getBlockNumber() answers
-    assert code.count(number) == 1
-    chain.rpc("anvil_setCode", MULTICALL3, code.replace(number, gas_limit))
+
+    def renumber(answers: list[Any]) -> list[Any]:
+        for answer in answers:
+            if isinstance(answer["result"], str) and len(answer["result"]) > 10_000:
+                (results,) = decode(["(bool,bytes)[]"], bytes.fromhex(answer["result"][2:]))
+                results = [(True, (7).to_bytes(32, "big")), *results[1:]]
+                answer["result"] = "0x" + encode(["(bool,bytes)[]"], [results]).hex()
+        return answers
+
+    proxy.alter(renumber)
     async with evm_source(proxy.url, **treasury.options) as source:
         await source.fetch_balances()
         proxy.requests.clear()

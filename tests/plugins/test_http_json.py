@@ -1,10 +1,15 @@
+import asyncio
 import json
-from contextlib import suppress
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -170,13 +175,24 @@ async def test_request_carries_token_and_headers(build: Any, receiver: Any, tmp_
             {"balances": [{**ONE, "address": "a"}, {**ONE, "asset": "ETH", "address": "b"}]},
             "one address for account main",
         ),
-        ({"balances": [{**ONE, "amount": "free"}]}, r"must be a JSONPath such as \$.data.free: expected"),
+        ({"balances": [{**ONE, "amount": "free"}]}, r"must be a JSONPath such as \$.data.free: it must start with \$"),
         ({"balances": [{**ONE, "amount": ""}]}, "must be a JSONPath"),
-        ({"balances": [{**ONE, "amount": "$.a["}]}, "unexpected end of query"),
-        ({"balances": [{**ONE, "amount": "$.a ]"}]}, r"at character \d"),
+        ({"balances": [{**ONE, "amount": "$.a["}]}, "it ends too early"),
+        ({"balances": [{**ONE, "amount": "$.a ]"}]}, "it is wrong at character 5"),
+        ({"balances": [{**ONE, "amount": "$[1:2:3:4]"}]}, "it is wrong at character 8"),
+        ({"balances": [{**ONE, "amount": "$[?nope(@)]"}]}, "it is wrong at character 4"),
+        ({"body": "{"}, "must be JSON text"),
+        ({"body": '{"mode": {mode}}'}, "placeholders between quotes only"),
+        ({"username": "jo"}, "must be given both or not at all"),
+        ({"password": "x"}, "must be given both or not at all"),
+        ({"username": "j:o", "password": "x"}, "must hold no colon"),
+        ({"username": "jo", "password": "x", "token": "y"}, "only one of username, token"),
+        ({"next_parameter": "cursor"}, "next must be given with next_parameter"),
+        ({"next": "cursor"}, "must be a JSONPath"),
+        ({"max_pages": 0}, "max_pages"),
         ({"observed_at": "time"}, "must be a JSONPath"),
         ({"url": "ftp://host/x"}, "must be an http:// or https:// URL"),
-        ({"token": "x", "headers": {"authorization": "y"}}, "must not be given both"),
+        ({"token": "x", "headers": {"authorization": "y"}}, "only one of username, token"),
         ({"timeout": 0}, "timeout"),
     ],
 )
@@ -207,7 +223,7 @@ def test_accounts_are_known_by_venue_and_address(build: Any) -> None:
     ],
 )
 def test_instant_is_read_in_its_usual_spellings(said: Any, meant: datetime) -> None:
-    assert instant_at({"at": said}, "$.at") == meant
+    assert instant_at([{"at": said}], "$.at") == meant
 
 
 @pytest.mark.parametrize(
@@ -228,7 +244,7 @@ def test_instant_is_read_in_its_usual_spellings(said: Any, meant: datetime) -> N
 )
 def test_instant_is_refused_when_it_leaves_room_for_doubt(said: Any) -> None:
     with pytest.raises(ValueProblem, match=r"\$.at must be"):
-        instant_at({"at": said}, "$.at")
+        instant_at([{"at": said}], "$.at")
 
 
 async def test_balances_are_as_old_as_the_answer_says(build: Any, receiver: Any) -> None:
@@ -304,6 +320,144 @@ async def test_equity_fails_when_a_value_cannot_be_believed(
     assert failure.value.reason is R.INVALID_DATA
 
 
+async def test_body_is_posted_as_it_is_written(build: Any, receiver: Any) -> None:
+    receiver.says('{"free": 1}')
+    body = '{"query": "{ vault { free } }", "limit": 1.10, "key": "${KEY}"}'
+    source = build(
+        HttpJsonBalanceSource, {"url": receiver.url, "balances": [ONE], "body": body}, environ={"KEY": "s3cret"}
+    )
+    await read(source)
+    (sent,) = receiver.requests
+    assert (sent.method, sent.headers["Content-Type"]) == ("POST", "application/json")
+    assert sent.body == b'{"query": "{ vault { free } }", "limit": 1.10, "key": "s3cret"}'
+    assert "s3cret" not in repr(source.config)
+
+
+async def test_body_holds_mode_and_currency_escaped(build: Any, receiver: Any) -> None:
+    receiver.says('{"nav": 7}')
+    options = {"url": receiver.url, "equity": "$.nav", "body": '{"of": ["{mode}/{currency}"]}'}
+    source = build(HttpJsonEquitySource, options)
+    assert not source.by_share_class
+    await equity(source, 'a"b\\', "{mode}")
+    assert json.loads(receiver.requests[0].body) == {"of": ['a"b\\/{mode}']}
+
+
+async def test_request_carries_basic_authentication(build: Any, receiver: Any, tmp_path: Any) -> None:
+    receiver.says('{"free": 1}')
+    (tmp_path / "password").write_text("p:w\n")
+    options = {"url": receiver.url, "balances": [ONE], "username": "jo", "password_file": "password"}
+    await read(build(HttpJsonBalanceSource, options))
+    assert receiver.requests[0].headers["Authorization"] == f"Basic {b64encode(b'jo:p:w').decode()}"
+
+
+class Book:
+    """Answers with pages, by the query parameter `page`."""
+
+    def __init__(self, *pages: Any) -> None:
+        self.pages = pages
+        self.asked: list[str] = []
+        self.keys: set[str | None] = set()
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.asked.append(request.raw_path)
+        self.keys.add(request.headers.get("Authorization"))
+        return web.json_response(self.pages[int(request.query.get("page", "0"))])
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[str]:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self.handle)
+        async with TestServer(app) as server:
+            yield f"http://127.0.0.1:{server.port}"
+
+
+PAGED = {"balances": [{**ONE, "amount": "$.rows[?@.coin=='USDT'].free"}], "next": "$.next", "token": "s3cret"}
+"""One balance that stands on one of the pages."""
+
+
+@pytest.mark.parametrize("last", [{}, {"next": None}, {"next": ""}, {"next": False}])
+async def test_balance_is_found_on_whichever_page_it_stands(build: Any, last: Any) -> None:
+    book = Book(
+        {"rows": [{"coin": "ETH", "free": 1}], "next": 1},
+        {"rows": [{"coin": "USDT", "free": "2.5"}], "next": "2"},
+        {"rows": [], **last},
+    )
+    async with book.open() as url:
+        options = {"url": f"{url}/rows?a=b&page=0", "next_parameter": "page", **PAGED}
+        reading = await read(build(HttpJsonBalanceSource, options))
+    assert [balance.amount for balance in reading.balances] == [Decimal("2.5")]
+    assert book.asked == ["/rows?a=b&page=0", "/rows?a=b&page=1", "/rows?a=b&page=2"]
+    assert book.keys == {"Bearer s3cret"}
+
+
+async def test_next_leads_to_a_url_when_no_parameter_takes_it(build: Any) -> None:
+    book = Book({"next": "/other?page=1"}, {"next": "?page=2"}, {"rows": [{"coin": "USDT", "free": 3}]})
+    async with book.open() as url:
+        book.pages[0]["next"] = f"{url}/other?page=1"
+        reading = await read(build(HttpJsonBalanceSource, {"url": f"{url}/rows", **PAGED}))
+    assert reading.balances[0].amount == 3
+    assert book.asked == ["/rows", "/other?page=1", "/other?page=2"]
+
+
+async def test_balance_is_never_summed_over_pages(build: Any) -> None:
+    row = {"coin": "USDT", "free": 1}
+    async with Book({"rows": [row], "next": "?page=1"}, {"rows": [row]}).open() as url:
+        reading = await read(build(HttpJsonBalanceSource, {"url": url, **PAGED}))
+    assert not reading.balances
+    assert reading.failures[0].detail.endswith("must match one value, matched several")
+
+
+async def test_balances_are_as_old_as_the_oldest_page(build: Any) -> None:
+    book = Book({"at": 1_714_979_290, "next": "?page=1"}, {"at": 1_714_979_289, "rows": [{"coin": "USDT", "free": 1}]})
+    async with book.open() as url:
+        reading = await read(build(HttpJsonBalanceSource, {"url": url, **PAGED, "observed_at": "$.at"}))
+    assert reading.balances[0].observed_at == datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("following", "detail"),
+    [
+        ("?page=0", "there are more than 20 pages"),
+        ("http://localhost/?page=1", "next: must be a URL of the same scheme, host and port"),
+        ("//127.0.0.2/", "next: must be a URL of the same scheme, host and port"),
+        ("https://127.0.0.1/", "next: must be a URL of the same scheme, host and port"),
+        ("mailto:jo", "next: must be a URL"),
+        ("http://[", "next: must be a URL"),
+        (True, "next: $.next must be text, a whole number or null, got true"),
+        (1.5, "next: $.next must be text, a whole number or null, got a number"),
+        ([1], "next: $.next must be text, a whole number or null, got a list"),
+    ],
+)
+async def test_source_fails_when_the_pages_do_not_end_or_lead_away(build: Any, following: Any, detail: str) -> None:
+    """A part of the pages is never read as the whole."""
+    book = Book({"rows": [{"coin": "USDT", "free": 1}], "next": following})
+    async with book.open() as url:
+        with pytest.raises(SourceError) as failure:
+            await read(build(HttpJsonBalanceSource, {"url": url, **PAGED}))
+    assert (failure.value.reason, failure.value.detail) == (R.INVALID_DATA, detail)
+
+
+async def test_source_fails_when_all_pages_together_are_too_large(build: Any) -> None:
+    page = {"rows": ["x" * 5_000_000], "next": "?page=0"}
+    async with Book(page).open() as url:
+        with pytest.raises(SourceError, match="the pages are larger than 16777216 bytes"):
+            await read(build(HttpJsonBalanceSource, {"url": url, **PAGED}))
+
+
+async def test_source_fails_when_a_later_page_does_not_come(build: Any, receiver: Any) -> None:
+    receiver.says('{"rows": [{"coin": "USDT", "free": 1}], "next": "/again"}', 200)
+
+    async def fail_after_the_first() -> None:
+        await receiver.arrived.wait()
+        receiver.behaviour = "hang"
+
+    task = asyncio.create_task(fail_after_the_first())
+    with pytest.raises(SourceError) as failure:
+        await read(build(HttpJsonBalanceSource, {"url": receiver.url, "timeout": 1, **PAGED}))
+    await task
+    assert failure.value.reason is R.TIMEOUT
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.decimals(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -315,4 +469,4 @@ def test_number_is_finite_or_a_problem_whatever_the_answer(document: Any) -> Non
     """Nothing in an answer gets past as another exception, or as a number that is none."""
     for path in ("$", "$.a", "$[0]", "$..a", "$[?@ > 1]"):
         with suppress(ValueProblem):
-            assert number_at(document, path).is_finite()
+            assert number_at([document], path).is_finite()

@@ -22,12 +22,16 @@ class RpcProxy:
         url: Where it listens.
         requests: The parsed body of each HTTP request that came, in order.
         delay_seconds: How long each request waits before it is passed on.
+        most_at_once: How many requests were here at the same time, at most.
     """
 
     def __init__(self, node_url: str, *, delay_seconds: float = 0.0) -> None:
         self.url = ""
         self.requests: list[Any] = []
         self.delay_seconds = delay_seconds
+        self.most_at_once = 0
+        self._here = 0
+        self._batch_status: int | None = None
         self._node_url = node_url
         self._alter: Alteration | None = None
         self._fixed: tuple[int, bytes] | None = None
@@ -60,23 +64,36 @@ class RpcProxy:
         """Change the node's parsed answers by this from now on."""
         self._alter = alteration
 
+    def refuse_batches(self, status: int) -> None:
+        """Answer this HTTP status to batches from now on, and pass on single calls."""
+        self._batch_status = status
+
     def hang(self) -> None:
         """Take requests and answer nothing from now on."""
         self._open.clear()
 
     def heal(self) -> None:
         """Pass on everything unchanged again, what hangs included."""
-        self._alter = self._fixed = None
+        self._alter = self._fixed = self._batch_status = None
         self._open.set()
 
     async def _handle(self, request: web.Request) -> web.Response:
-        body = await request.read()
+        self._here += 1
+        self.most_at_once = max(self.most_at_once, self._here)
+        try:
+            return await self._answer(await request.read())
+        finally:
+            self._here -= 1
+
+    async def _answer(self, body: bytes) -> web.Response:
         self.requests.append(json.loads(body))
         await asyncio.sleep(self.delay_seconds)
         await self._open.wait()
         if self._fixed is not None:
             status, content = self._fixed
             return web.Response(status=status, body=content)
+        if self._batch_status is not None and isinstance(self.requests[-1], list):
+            return web.Response(status=self._batch_status)
         headers = {"Content-Type": "application/json"}
         async with self._session.post(self._node_url, data=body, headers=headers) as answer:
             content = await answer.read()

@@ -1,0 +1,169 @@
+"""Several endpoints in order of preference: which to ask, which failed, and when those are tried again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import TypeVar
+
+import structlog
+
+from reservd.plugin import FailureReason, SourceError
+from reservd_evm.blocks import ReorgError
+from reservd_evm.node import NodeReader
+from reservd_evm.reading import NodeReading
+
+T = TypeVar("T")
+
+
+class Endpoint:
+    """One endpoint and how it is doing.
+
+    Attributes:
+        label: What people call it. Never its URL, which may hold a key.
+        reader: Reads from it.
+        failure: Why it is asked last; None while it is well.
+        probe: What tries it again beside the readings, or did last.
+        probe_at: When to try it again, on the loop's clock.
+    """
+
+    def __init__(self, label: str, reader: NodeReader) -> None:
+        self.label = label
+        self.reader = reader
+        self.failure: SourceError | None = None
+        self.probe: asyncio.Task[None] | None = None
+        self.probe_at = 0.0
+
+
+class EndpointPool:
+    """Knows the endpoints' state, and gives each a deadline of its own."""
+
+    def __init__(
+        self, source: str, endpoints: Sequence[Endpoint], *, seconds_per_endpoint: float, probe_interval: float
+    ) -> None:
+        """Prepare.
+
+        Args:
+            source: The name of the balance source, for logs.
+            endpoints: The preferred one first.
+            seconds_per_endpoint: How long each may take.
+            probe_interval: Seconds between two trials of one that failed.
+        """
+        self._endpoints = endpoints
+        self._has_choice = len(endpoints) > 1
+        self._seconds = seconds_per_endpoint
+        self._probe_interval = probe_interval
+        self._serving: tuple[str, ...] = ()
+        self._log = structlog.get_logger(__name__).bind(source=source)
+
+    def ranked(self) -> list[Endpoint]:
+        """Return all endpoints in the order to ask them: the preferred first, those that failed last."""
+        return sorted(self._endpoints, key=lambda endpoint: endpoint.failure is not None)
+
+    def deadline(self) -> float:
+        """Return until when an endpoint that is asked now may take, on the loop's clock."""
+        return asyncio.get_running_loop().time() + self._seconds
+
+    async def ask(self, endpoint: Endpoint, call: Callable[[NodeReader], Awaitable[T]], deadline: float) -> T:
+        """Return what an endpoint answers; one that fails is asked last from then on.
+
+        Raises:
+            SourceError: If it fails, or has not answered by the deadline.
+        """
+        if endpoint.probe not in {None, asyncio.current_task()}:
+            endpoint.probe.cancel()  # both would learn, and forget, about the node at the same time
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await call(endpoint.reader)
+        except TimeoutError:
+            error = SourceError(FailureReason.TIMEOUT, f"no answer within {self._seconds:g} s")
+        except ReorgError:
+            raise
+        except SourceError as failure:
+            error = failure
+        endpoint.reader.forget()
+        self.put_last(endpoint, error)
+        raise error
+
+    def put_last(self, endpoint: Endpoint, failure: SourceError) -> None:
+        """Ask an endpoint last from now on, until a probe or a reading of it succeeds."""
+        if endpoint.failure is None and self._has_choice:
+            self._log.warning(
+                "endpoint.failed", endpoint=endpoint.label, reason=str(failure.reason), detail=failure.detail
+            )
+        endpoint.failure = failure
+        endpoint.probe_at = asyncio.get_running_loop().time() + self._probe_interval
+
+    def serve_from(self, endpoints: Collection[Endpoint]) -> None:
+        """Note whose answers count from now on."""
+        for endpoint in endpoints:
+            self._restore(endpoint)
+        labels = tuple(endpoint.label for endpoint in endpoints)
+        if labels != self._serving and self._has_choice:
+            self._serving = labels
+            self._log.info("endpoint.chosen", endpoints=labels)
+
+    def probe_failed(self) -> None:
+        """Try those that failed a while ago, beside the readings, so that none waits for them."""
+        now = asyncio.get_running_loop().time()
+        for endpoint in self._endpoints:
+            idle = endpoint.probe is None or endpoint.probe.done()
+            if endpoint.failure is not None and endpoint.probe_at <= now and idle:
+                endpoint.probe = asyncio.create_task(self._probe(endpoint))
+
+    async def close(self) -> None:
+        """End what runs beside the readings."""
+        probes = [endpoint.probe for endpoint in self._endpoints if endpoint.probe is not None]
+        for probe in probes:
+            probe.cancel()
+        await asyncio.gather(*probes, return_exceptions=True)
+
+    async def _probe(self, endpoint: Endpoint) -> None:
+        """Read all from one that failed; only what it is there for shows that it can do it again."""
+        try:
+            reading = await self.ask(endpoint, NodeReader.read, self.deadline())
+        except SourceError:
+            return
+        if reading.failure is None:
+            self._restore(endpoint)
+        else:
+            self.put_last(endpoint, reading.failure)
+
+    def _restore(self, endpoint: Endpoint) -> None:
+        if endpoint.failure is not None and self._has_choice:
+            self._log.info("endpoint.recovered", endpoint=endpoint.label)
+        endpoint.failure = None
+
+
+async def read_preferred(pool: EndpointPool) -> NodeReading:
+    """
+    Return what the first endpoint reads that can read everything.
+
+    When none can, the reading with the most numbers in it.
+
+    Raises:
+        SourceError: If no endpoint can read anything.
+    """
+    partial: list[NodeReading] = []
+    failures: dict[str, SourceError] = {}
+    for endpoint in pool.ranked():
+        try:
+            reading = await pool.ask(endpoint, NodeReader.read, pool.deadline())
+        except SourceError as error:
+            failures[endpoint.label] = error
+            continue
+        if reading.failure is None:
+            pool.serve_from([endpoint])
+            return reading
+        pool.put_last(endpoint, reading.failure)
+        partial.append(reading)
+    if partial:
+        return max(partial, key=lambda reading: reading.numbers)
+    raise summarize(failures)
+
+
+def summarize(failures: Mapping[str, SourceError]) -> SourceError:
+    """Return one failure for those of several endpoints: the first one's reason, and what each said."""
+    first, *others = failures.values()
+    if not others:
+        return first
+    details = "; ".join(f"endpoint {label}: {failure}" for label, failure in failures.items())
+    return SourceError(first.reason, details)

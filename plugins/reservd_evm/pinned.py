@@ -1,0 +1,60 @@
+"""Calls at blocks that are known: by hash where the node takes one, else by number, which is checked afterwards."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from reservd.plugin import FailureReason, SourceError
+from reservd_evm.blocks import Block, ReorgError, header_call, is_header_of
+from reservd_evm.rpc import RpcCall, RpcClient, RpcError
+
+
+class Readable(Protocol):
+    """What can be read at any block."""
+
+    def call(self, block: object) -> RpcCall:
+        """Return the JSON-RPC call that reads it at a block."""
+
+
+class PinnedCalls:
+    """Makes calls whose answers are of the very block that is meant."""
+
+    def __init__(self, rpc: RpcClient) -> None:
+        self._rpc = rpc
+        self._takes_hashes = True
+
+    async def call(self, work: Sequence[tuple[Block, Readable]]) -> list[object]:
+        """Read each thing at its block, all at the same time.
+
+        Returns:
+            For each, in order, its JSON result, or the `SourceError` it failed with.
+
+        Raises:
+            ReorgError: If a block is no longer in the node's chain.
+            SourceError: If there were no answers.
+        """
+        if self._takes_hashes:
+            answers = await self._rpc.call([thing.call(block.by_hash) for block, thing in work])
+            refused = [_is_refused(answer) for answer in answers]
+            if any(refused):
+                # A node says in many ways that it dropped a block, but what its number stands for now is plain.
+                await self._check_canonical(block for block, _ in work)
+            if not all(refused):
+                return answers
+        answers = await self._rpc.call([thing.call(block.by_number) for block, thing in work])
+        await self._check_canonical(block for block, _ in work)
+        self._takes_hashes = self._takes_hashes and all(map(_is_refused, answers))
+        return answers
+
+    async def _check_canonical(self, blocks: Iterable[Block]) -> None:
+        distinct = list(dict.fromkeys(blocks))
+        answers = await self._rpc.call([header_call(block.by_number) for block in distinct])
+        for block, answer in zip(distinct, answers, strict=True):
+            if isinstance(answer, SourceError):
+                raise answer
+            if not is_header_of(block, answer):
+                raise ReorgError(block)
+
+
+def _is_refused(answer: object) -> bool:
+    """Whether the node would not run the call, rather than the contract."""
+    return isinstance(answer, RpcError) and answer.reason is FailureReason.REJECTED and not answer.reverted

@@ -1,0 +1,145 @@
+"""The same numbers from several endpoints at the same block, or none."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
+
+from reservd.plugin import SourceError
+from reservd_evm.answers import Outcome, invalid
+from reservd_evm.blocks import Block, ReorgError
+from reservd_evm.config import BlockTag
+from reservd_evm.endpoints import Endpoint, EndpointPool, summarize
+from reservd_evm.node import NodeReader
+from reservd_evm.reading import Heads, NodeReading
+
+T = TypeVar("T")
+
+_TRIES = 3
+"""How often a vote is begun because endpoints had different blocks of one number."""
+
+
+class _VotersFailedError(Exception):
+    """Endpoints that cannot vote; with others in their place the vote may succeed."""
+
+    def __init__(self, failures: Mapping[Endpoint, SourceError]) -> None:
+        super().__init__()
+        self.failures = failures
+
+
+async def read_agreed(pool: EndpointPool, quorum: int, max_lag: int) -> NodeReading:
+    """
+    Return what `quorum` endpoints say alike, at the lowest of their blocks.
+
+    Args:
+        pool: The endpoints. One that fails is replaced by the next.
+        quorum: How many must agree.
+        max_lag: Blocks that one may be behind the foremost.
+
+    Raises:
+        SourceError: If too few endpoints answer, or they do not say the same.
+    """
+    excluded: dict[Endpoint, SourceError] = {}
+    partial: NodeReading | None = None
+    while True:
+        voters = [endpoint for endpoint in pool.ranked() if endpoint not in excluded][:quorum]
+        if len(voters) < quorum:
+            if partial is not None:
+                return partial
+            raise summarize({endpoint.label: failure for endpoint, failure in excluded.items()})
+        try:
+            readings = await _vote(pool, voters, max_lag)
+        except _VotersFailedError as failed:
+            excluded |= failed.failures
+            continue
+        reading = await asyncio.to_thread(_agreed, readings)
+        lacking = {voter: found.failure for voter, found in zip(voters, readings, strict=True) if found.failure}
+        if not lacking:
+            pool.serve_from(voters)
+            return reading
+        for voter, failure in lacking.items():
+            pool.put_last(voter, failure)
+        excluded |= lacking
+        partial = partial or reading
+
+
+async def _vote(pool: EndpointPool, voters: Sequence[Endpoint], max_lag: int) -> list[NodeReading]:
+    """Return what each endpoint reads at the blocks that all of them have.
+
+    Raises:
+        _VotersFailedError: If some fail.
+        SourceError: If they do not agree on which block has a number.
+    """
+    deadline = pool.deadline()
+    for _ in range(_TRIES):
+        heads = await _ask_all(pool, voters, NodeReader.fetch_heads, deadline)
+        blocks = _common_blocks(pool, heads, max_lag)
+        try:
+            return list((await _ask_all(pool, voters, partial(NodeReader.read_at, blocks=blocks), deadline)).values())
+        except ReorgError as error:
+            replaced = error
+    raise invalid(f"the endpoints do not have the same block: {replaced.detail}")
+
+
+async def _ask_all(
+    pool: EndpointPool, voters: Sequence[Endpoint], call: Callable[[NodeReader], Awaitable[T]], deadline: float
+) -> dict[Endpoint, T]:
+    async def ask(voter: Endpoint) -> T | SourceError:
+        try:
+            return await pool.ask(voter, call, deadline)
+        except SourceError as error:
+            return error
+
+    answers = dict(zip(voters, await asyncio.gather(*map(ask, voters)), strict=True))
+    failures = {voter: answer for voter, answer in answers.items() if isinstance(answer, SourceError)}
+    real = {voter: failure for voter, failure in failures.items() if not isinstance(failure, ReorgError)}
+    if real:
+        raise _VotersFailedError(real)
+    if failures:
+        raise next(iter(failures.values()))
+    return {voter: answer for voter, answer in answers.items() if not isinstance(answer, SourceError)}
+
+
+def _common_blocks(pool: EndpointPool, heads: Mapping[Endpoint, Heads], max_lag: int) -> dict[BlockTag, Block]:
+    """Return the newest block of each tag that all endpoints have reached."""
+    foremost = max(head.latest.number for head in heads.values())
+    late = {
+        voter: invalid(f"the node is {foremost - head.latest.number} blocks behind, quorum_max_lag is {max_lag}")
+        for voter, head in heads.items()
+        if foremost - head.latest.number > max_lag
+    }
+    if late:
+        for voter, failure in late.items():
+            pool.put_last(voter, failure)
+        raise _VotersFailedError(late)
+    first, *_ = heads.values()
+    return {
+        tag: min((head.tagged[tag] for head in heads.values()), key=lambda block: block.number) for tag in first.tagged
+    }
+
+
+def _agreed(readings: Sequence[NodeReading]) -> NodeReading:
+    first = readings[0]
+    units = {
+        tag: {
+            query: _same([reading.units[tag][query] for reading in readings], f"{query.asset} of {query.account}")
+            for query in queries
+        }
+        for tag, queries in first.units.items()
+    }
+    decimals = {
+        asset: _same([reading.decimals[asset] for reading in readings], f"decimals of {asset}")
+        for asset in first.decimals
+    }
+    return NodeReading(first.blocks, units, decimals)
+
+
+def _same(outcomes: Sequence[Outcome], what: str) -> Outcome:
+    """Return what all say; a failure when one does not say.
+
+    Raises:
+        SourceError: If they say different things.
+    """
+    if len({outcome for outcome in outcomes if not isinstance(outcome, SourceError)}) > 1:
+        raise invalid(f"the endpoints disagree: {what}")
+    return next((outcome for outcome in outcomes if isinstance(outcome, SourceError)), outcomes[0])

@@ -1,0 +1,58 @@
+"""Balances from a Prometheus."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Self
+
+from reservd.plugin import Account, AccountFailure, Balance, BalanceSource, Reading, SourceError
+from reservd_prometheus.config import PrometheusBalanceConfig
+from reservd_prometheus.server import PrometheusServer
+
+
+class PrometheusBalanceSource(BalanceSource[PrometheusBalanceConfig]):
+    """Reads each account with a query of its own, all at the same time."""
+
+    PLUGIN_NAME = "prometheus"
+    Config = PrometheusBalanceConfig
+
+    def __init__(self, name: str, config: PrometheusBalanceConfig) -> None:
+        super().__init__(name, config)
+        self._server = PrometheusServer(config)
+
+    async def __aenter__(self) -> Self:
+        """Open the connection pool."""
+        await self._server.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Close every connection."""
+        await self._server.__aexit__()
+
+    @property
+    def accounts(self) -> Mapping[str, Account]:
+        """Return the configured accounts, each with its one asset."""
+        venue = self.config.venue or self.name
+        return {
+            name: Account(name, venue, account.address or name, frozenset({account.asset}))
+            for name, account in self.config.accounts.items()
+        }
+
+    async def fetch_balances(self) -> Reading:
+        """Return the balance of each account, or why it has none.
+
+        Raises:
+            SourceError: If no account could be read.
+        """
+        answers = await asyncio.gather(*map(self._fetch, self.config.accounts))
+        failures = [answer for answer in answers if isinstance(answer, AccountFailure)]
+        if len(failures) == len(answers):
+            raise SourceError(failures[0].reason, failures[0].detail)
+        return Reading([answer for answer in answers if isinstance(answer, Balance)], failures)
+
+    async def _fetch(self, name: str) -> Balance | AccountFailure:
+        account = self.config.accounts[name]
+        try:
+            measured = await self._server.measure(account.query, account.observed_at)
+        except SourceError as error:
+            return AccountFailure(name, error.reason, error.detail, asset=account.asset)
+        return Balance(name, account.asset, measured.amount, measured.observed_at)

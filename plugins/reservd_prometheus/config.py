@@ -1,0 +1,106 @@
+"""The options of both `prometheus` sources."""
+
+import re
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from reservd.plugin import PluginConfig, Secret, SourceConfig, Url
+
+Name = Annotated[str, Field(min_length=1)]
+
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
+"""In PromQL itself braces hold matchers, and in its regular expressions numbers: never a bare word."""
+
+
+def _check_template(query: str) -> str:
+    for word in _PLACEHOLDER.findall(query):
+        if word not in {"mode", "currency"}:
+            rule = "must hold no placeholders but {mode} and {currency}, got '{word}'"
+            raise PydanticCustomError("placeholder", rule, {"word": word})
+    return query
+
+
+def _check_plain(query: str) -> str:
+    if _PLACEHOLDER.search(query):
+        raise PydanticCustomError("placeholder", "must hold no placeholders: balances are not asked for by mode")
+    return query
+
+
+Query = Annotated[Name, AfterValidator(_check_plain)]
+"""A PromQL expression."""
+
+QueryTemplate = Annotated[Name, AfterValidator(_check_template)]
+"""A PromQL expression in which `{mode}` and `{currency}` stand for what is asked."""
+
+
+class PrometheusServerConfig(SourceConfig):
+    """Options that both sources share."""
+
+    url: Url
+    """The server, such as `http://prometheus:9090`; `/api/v1/query` is added. A secret: it is never shown."""
+    headers: dict[str, Secret] = Field(default_factory=dict)
+    """More request headers, such as the tenant of a shared server."""
+    username: Name | None = None
+    """User name of basic authentication."""
+    password: Secret | None = None
+    """Its password."""
+    token: Secret | None = None
+    """Sent as `Authorization: Bearer …`."""
+
+    @model_validator(mode="after")
+    def _authorized_once(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise PydanticCustomError("basic", "username and password must be given both or not at all")
+        if self.username is not None and ":" in self.username:
+            raise PydanticCustomError("basic", "username must hold no colon")
+        own = any(name.lower() == "authorization" for name in self.headers)
+        if own + (self.username is not None) + (self.token is not None) > 1:
+            rule = "only one of username, token and an Authorization header must be given"
+            raise PydanticCustomError("authorization", rule)
+        return self
+
+
+class PrometheusAccount(PluginConfig):
+    """One account: which query gives its balance."""
+
+    asset: Name
+    """The asset, in the spelling of the modes."""
+    query: Query
+    """PromQL that gives one sample: what is payable now, in whole units; negative is debt."""
+    observed_at: Query | None = None
+    """PromQL that gives one sample: when that was true, in Unix time; `timestamp(query)` when left out."""
+    address: Name | None = None
+    """The account's own id at the venue, by which the same money is known; its name when left out."""
+
+
+class PrometheusBalanceConfig(PrometheusServerConfig):
+    """Options of the `prometheus` balance source."""
+
+    venue: Name | None = None
+    """What the accounts belong to; give two sources of one venue the same. The instance's name when left out."""
+    accounts: Annotated[dict[Name, PrometheusAccount], Field(min_length=1)]
+    """The accounts by name."""
+
+    @field_validator("accounts")
+    @classmethod
+    def _each_balance_once(cls, accounts: dict[str, PrometheusAccount]) -> dict[str, PrometheusAccount]:
+        first: dict[tuple[str, str], str] = {}
+        for name, account in accounts.items():
+            twin = first.setdefault((account.query, account.asset), name)
+            if twin != name:
+                rule = "must not count the same money twice: '{twin}' and '{name}' have the same query and asset"
+                raise PydanticCustomError("twins", rule, {"twin": twin, "name": name})
+        return accounts
+
+
+class PrometheusEquityConfig(PrometheusServerConfig):
+    """Options of the `prometheus` equity source."""
+
+    query: QueryTemplate
+    """PromQL that gives one sample: total equity in whole units; `{mode}` and `{currency}` stand for what is asked."""
+    observed_at: QueryTemplate | None = None
+    """PromQL that gives one sample: when that was true, in Unix time; `timestamp(query)` when left out."""
+    currency: Name | None = None
+    """What the number is counted in: a mode with another share class gets no answer."""

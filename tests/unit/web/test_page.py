@@ -1,0 +1,79 @@
+"""The page that is kept ready for scrapers."""
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from reservd.web.metrics import Metrics, News
+from reservd.web.page import MetricsPage
+
+
+class Renderer:
+    """Renders a number that counts the pages; fails when told to."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics({})
+        self.count = 0
+        self.broken = False
+
+    def render(self, news: News) -> bytes:
+        broken = self.broken  # looked at before the count that a test waits for
+        self.count += 1
+        if broken:
+            raise RuntimeError("cannot render")
+        return str(self.count).encode()
+
+
+@pytest.fixture
+def renderer() -> Renderer:
+    return Renderer()
+
+
+@pytest.fixture
+async def page(renderer: Renderer) -> AsyncIterator[MetricsPage]:
+    page = MetricsPage(renderer.metrics.take, renderer.render)
+    await page.start()
+    yield page
+    await page.close()
+
+
+async def until(is_true: Callable[[], bool]) -> None:
+    """Wait by asking."""
+    async with asyncio.timeout(10):
+        while not is_true():
+            await asyncio.sleep(0.005)
+
+
+async def test_page_is_there_before_the_first_cycle(page: MetricsPage) -> None:
+    assert page.serve().plain == b"1"
+    assert zlib.decompress(page.serve().gzipped, 31) == b"1"
+
+
+async def test_page_is_rendered_again_when_a_cycle_has_finished(page: MetricsPage) -> None:
+    page.cycle_finished(30.0, 0.1)
+    await until(lambda: page.serve().plain == b"2")
+    assert zlib.decompress(page.serve().gzipped, 31) == b"2"
+
+
+async def test_many_changes_make_one_page(page: MetricsPage, renderer: Renderer) -> None:
+    """They wait for the second to pass, or for the cycle to end."""
+    for _ in range(100):
+        page.delivered("ops", 0.1, None)
+    page.cycle_finished(30.0, 0.1)
+    await until(lambda: renderer.count > 1)
+    await until(lambda: not page._changed.is_set())
+    assert renderer.count == 2
+
+
+async def test_old_page_stays_when_rendering_fails_and_the_next_change_mends_it(
+    page: MetricsPage, renderer: Renderer
+) -> None:
+    renderer.broken = True
+    page.cycle_finished(30.0, 0.1)
+    await until(lambda: renderer.count == 2)
+    assert page.serve().plain == b"1"
+    renderer.broken = False
+    page.cycle_finished(30.0, 0.1)
+    await until(lambda: page.serve().plain == b"3")

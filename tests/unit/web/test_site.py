@@ -1,0 +1,106 @@
+"""The pages as they are served: a real server on a free port."""
+
+import gzip
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+
+from reservd.errors import ReservdError
+from reservd.web.metrics import Metrics
+from reservd.web.page import MetricsPage
+from reservd.web.server import WebServer
+from reservd.web.site import Readiness, make_site
+
+
+@asynccontextmanager
+async def serve(*, healthy: bool = True, ready: bool = True, modes: int = 1) -> AsyncIterator[aiohttp.ClientSession]:
+    """Serve the pages of some modes, and yield a client that decompresses nothing."""
+    metrics = Metrics({f"mode_{number}": "USDT" for number in range(modes)})
+    page = MetricsPage(metrics.take, metrics.render)
+    await page.start()
+    site = make_site(page, lambda: healthy, lambda: Readiness(ready, "as it is"))
+    server = WebServer(site, ["127.0.0.1:0"])
+    await server.start()
+    try:
+        base = f"http://{server.addresses[0]}"
+        async with aiohttp.ClientSession(base, auto_decompress=False) as client:
+            yield client
+    finally:
+        await server.close()
+        await page.close()
+
+
+@pytest.mark.parametrize(
+    ("accepted", "gzipped"),
+    [
+        ("gzip", True),
+        ("GZIP", True),
+        ("gzip;q=0.5", True),
+        ("gzip; q=0.001", True),
+        ("deflate, gzip;q=1.0, *;q=0.5", True),
+        ("deflate;q=0, gzip", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0", False),
+        ("gzip;q=0.000", False),
+        ("deflate, gzip;q=0, *", False),
+        ("identity", False),
+        ("", False),
+        ("br", False),
+        ("x-gzip", False),
+    ],
+)
+async def test_metrics_are_gzipped_only_when_the_scraper_takes_that(accepted: str, gzipped: bool) -> None:
+    """RFC 9110: a weight of 0 refuses a coding."""
+    async with serve() as client, client.get("/metrics", headers={"Accept-Encoding": accepted}) as answer:
+        body = await answer.read()
+        assert answer.status == 200
+        assert (answer.headers.get("Content-Encoding") == "gzip") is gzipped
+        assert answer.headers["Vary"].lower() == "accept-encoding"
+        assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        assert b"# TYPE reservd_reserve_status gauge\n" in (gzip.decompress(body) if gzipped else body)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "identity"])
+async def test_large_page_arrives_whole(coding: str) -> None:
+    """It is handed over in pieces."""
+    async with serve(modes=3000) as client, client.get("/metrics", headers={"Accept-Encoding": coding}) as answer:
+        body = await answer.read()
+        page = gzip.decompress(body) if coding == "gzip" else body
+    assert len(page) > 256 * 1024
+    assert page.count(b"\nreservd_reserve_status{") == 3000 * 4
+    assert page.endswith(b"\n")
+
+
+async def test_head_says_how_large_the_page_is_and_sends_none() -> None:
+    async with serve() as client, client.head("/metrics") as answer:
+        assert int(answer.headers["Content-Length"]) > 0
+        assert await answer.read() == b""
+
+
+@pytest.mark.parametrize("well", [True, False])
+async def test_health_and_readiness_are_told_by_the_status(well: bool) -> None:
+    async with serve(healthy=well, ready=well) as client:
+        for path in ("/-/healthy", "/-/ready"):
+            async with client.get(path) as answer:
+                assert answer.status == (200 if well else 503)
+        async with client.get("/-/ready") as answer:
+            assert await answer.text() == "as it is\n"
+
+
+async def test_index_links_to_every_page() -> None:
+    async with serve() as client:
+        async with client.get("/") as answer:
+            text = await answer.text()
+        for path in ("/metrics", "/-/healthy", "/-/ready"):
+            assert f'href="{path}"' in text
+            async with client.get(path) as answer:
+                assert answer.status == 200
+
+
+async def test_server_is_refused_when_the_address_is_taken() -> None:
+    async with serve() as client:
+        taken = str(client._base_url).removeprefix("http://").rstrip("/")
+        with pytest.raises(ReservdError, match=f"cannot listen on {taken}: Address already in use".replace(".", r"\.")):
+            WebServer(make_site(None, bool, bool), [taken])  # type: ignore[arg-type]  # nothing is served
