@@ -9,7 +9,7 @@ CODE := daemon plugins tests grafana
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format bench dashboard lock setup-system clean
+.PHONY: help run test check format bench dashboard schemas lock setup-system clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,11 @@ bench: $(VENV)/.dev $(NODE)/node_modules/.installed ## Measure, each figure besi
 
 dashboard: $(VENV)/.dev ## Write grafana/reservd-overview.json again, after a change of grafana/build.py
 	$(BIN)/python grafana/build.py
+
+schemas: $(VENV)/.dev ## Write the JSON Schemas of the events again, after a change of their models
+	for type in low critical adequate unknown; do \
+		$(BIN)/reservd schema event reservd.reserve_$$type.v1 > daemon/reservd/delivery/schemas/reservd.reserve_$$type.v1.json || exit 1; \
+	done
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--annotation-style line --custom-compile-command 'make lock' $(ARGS)

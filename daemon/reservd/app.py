@@ -3,12 +3,10 @@
 import asyncio
 import contextlib
 import gc
-import os
 import signal
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import structlog
 
@@ -20,7 +18,8 @@ from reservd.monitor.clock import SystemClock
 from reservd.monitor.manager import ReserveManager
 from reservd.reserve.kept import KeptState, reconcile
 from reservd.service.replenishment import ReplenishmentService
-from reservd.store.database import Database, parse_url
+from reservd.store.access import open_database
+from reservd.store.database import Database
 from reservd.store.ownership import Ownership
 from reservd.systemd import notify, watchdog_seconds
 from reservd.web.metrics import Metrics
@@ -44,22 +43,6 @@ def settle() -> None:
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER)
     sys.setswitchinterval(_SWITCH_SECONDS)
-
-
-def open_database(config: Config, environ: Mapping[str, str] = os.environ) -> Database:
-    """Return the store that is configured; nothing is connected yet.
-
-    Raises:
-        ConfigError: If its URL cannot be used.
-        PluginError: If its driver is not installed.
-    """
-    url = config.settings.store.url.get_secret_value()
-    folder = config.directory
-    if not url:
-        url = "sqlite:///reservd.db"
-        # systemd names several folders as $PATH does.
-        folder = Path(environ.get("STATE_DIRECTORY", "").partition(":")[0] or folder)
-    return Database(parse_url(url, folder.absolute()))
 
 
 class _Duty:
@@ -88,6 +71,7 @@ class _Duty:
         self.manager = ReserveManager(
             config.equity_sources,
             config.balance_sources,
+            price_sources=config.price_sources,
             observers=[metrics, self.pipeline, self._refills, page],
         )
         self.manager.replenishment = self._refills
@@ -141,12 +125,12 @@ class Daemon:
 
     def __init__(self, config: Config, listen_addresses: Iterable[str] = ()) -> None:
         self._config = config
-        self._database = open_database(config)
+        self._database = open_database(config.settings.store.url.get_secret_value(), config.directory)
         self._ownership = Ownership(self._database)
         self._metrics = Metrics(
             {mode: each.share_class for mode, each in config.modes.items()},
             {each.interval_seconds for each in config.modes.values()},
-            (*config.balance_sources, *config.equity_sources),
+            (*config.balance_sources, *config.equity_sources, *config.price_sources),
             config.event_sinks,
             config.replenishers,
         )
@@ -170,8 +154,10 @@ class Daemon:
     @property
     def readiness(self) -> Readiness:
         """Whether it does all that it is there for."""
+        if self._duty is None and self._ownership.waits:
+            return Readiness(ready=True, text="reservd stands by: another daemon owns the store")
         if self._duty is None:
-            return Readiness(ready=True, text="reservd stands by: another daemon owns the store, or it is waited for")
+            return Readiness(ready=False, text="the store was not reached yet")
         if not self._duty.manager.ready:
             return Readiness(ready=False, text="the first cycle is not done")
         if not self._duty.pipeline.up:

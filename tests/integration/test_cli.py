@@ -16,7 +16,8 @@ import pytest
 import reservd
 from support.daemon import PROGRAM, ReservdProcess
 
-COMMANDS = ["run", "check", "check-config", "plugins", "schema"]
+COMMANDS = ["run", "check", "check-config", "silence", "healthcheck", "plugins", "schema", "events"]
+EVENTS_COMMANDS = ["show", "dead-letters", "redeliver"]
 
 MAIN = """\
 modes: modes/*.yaml
@@ -85,9 +86,15 @@ def test_help_lists_every_command(program: Run, flag: str) -> None:
     assert "..." not in result.stdout.partition("Commands:")[2], "no summary is cut off"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_events_lists_every_command_of_it(program: Run) -> None:
+    commands = program("events", "--help").stdout.partition("Commands:")[2]
+    assert re.findall(r"^  ([a-z-]+)  ", commands, re.MULTILINE) == EVENTS_COMMANDS
+    assert "..." not in commands
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *(f"events {name}" for name in EVENTS_COMMANDS)])
 def test_help_of_a_command_says_what_it_does_and_takes(program: Run, command: str) -> None:
-    result = program(command, "--help")
+    result = program(*command.split(), "--help")
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith(f"Usage: reservd {command} [OPTIONS]")
     options = re.findall(r"^  (?:-\w, )?(--[\w.-]+)(.*(?:\n {8,}.*)*)", result.stdout, re.MULTILINE)
@@ -109,6 +116,7 @@ def test_help_imports_no_library_that_it_does_not_need(program: Run) -> None:
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in result.stderr.splitlines()}
     assert "typer" in imported
     heavy = {"pydantic", "aiohttp", "yaml", "pluggy", "structlog", "apscheduler", "starlette", "uvicorn", "rich"}
+    heavy |= {"sqlalchemy", "alembic"}
     assert heavy & imported == set()
     assert {name for name in imported if name.startswith("reservd_")} == set()
 
@@ -301,7 +309,16 @@ def test_daemon_does_not_import_a_broken_plugin_that_it_does_not_need(program: R
     assert (result.returncode, result.stderr) == (0, "")
 
 
-@pytest.mark.parametrize(("arguments", "title"), [([], "reservd"), (["config"], "reservd"), (["mode"], "reservd mode")])
+@pytest.mark.parametrize(
+    ("arguments", "title"),
+    [
+        ([], "reservd"),
+        (["config"], "reservd"),
+        (["mode"], "reservd mode"),
+        (["event"], "reservd event"),
+        (["event", "reservd.reserve_low.v1"], "reservd.reserve_low.v1"),
+    ],
+)
 def test_schema_prints_a_json_schema(program: Run, arguments: list[str], title: str) -> None:
     result = program("schema", *arguments)
     assert result.returncode == 0
@@ -309,7 +326,16 @@ def test_schema_prints_a_json_schema(program: Run, arguments: list[str], title: 
 
 
 @pytest.mark.parametrize(
-    "arguments", [["frob"], ["--nope"], ["schema", "nope"], ["run", "--web.listen-address", "nowhere"]]
+    "arguments",
+    [
+        ["frob"],
+        ["--nope"],
+        ["schema", "nope"],
+        ["schema", "event", "nope"],
+        ["schema", "mode", "nope"],
+        ["events", "nope"],
+        ["run", "--web.listen-address", "nowhere"],
+    ],
 )
 def test_program_ends_with_2_when_it_is_used_wrongly(program: Run, config: Path, arguments: list[str]) -> None:
     result = program(*arguments)

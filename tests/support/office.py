@@ -26,6 +26,7 @@ class Heard(DeliveryObserver):
     def __init__(self) -> None:
         self.attempts: list[tuple[str, FailureReason | None]] = []
         self.ends: list[tuple[str, DeliveryState]] = []
+        self.silenced_modes: frozenset[str] | None = None
         self.store_up: bool | None = None
         self.unwritten = 0
 
@@ -34,6 +35,9 @@ class Heard(DeliveryObserver):
 
     def ended(self, sink: str, state: DeliveryState) -> None:
         self.ends.append((sink, state))
+
+    def silenced(self, modes: frozenset[str]) -> None:
+        self.silenced_modes = modes
 
     def store_is(self, *, up: bool, unwritten: int) -> None:
         self.store_up, self.unwritten = up, unwritten

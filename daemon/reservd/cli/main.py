@@ -9,9 +9,12 @@ import typer
 from reservd._version import __version__
 from reservd.cli.check import check
 from reservd.cli.check_config import check_config
+from reservd.cli.events import events
+from reservd.cli.healthcheck import healthcheck
 from reservd.cli.plugins import plugins
 from reservd.cli.run import run
 from reservd.cli.schema import schema
+from reservd.cli.silence import silence
 
 # Typer brings its own copy of click, or used to need the real one: its errors are known by this one.
 _ClickException = next(each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException")
@@ -28,6 +31,9 @@ app = typer.Typer(
 app.command()(run)
 app.command()(check)
 app.command("check-config")(check_config)
+app.add_typer(events, name="events")
+app.command()(silence)
+app.command()(healthcheck)
 app.command()(plugins)
 app.command()(schema)
 

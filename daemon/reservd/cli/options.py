@@ -12,6 +12,8 @@ ConfigOption = Annotated[
     typer.Option("--config", "-c", metavar="FILE", help="The configuration file.", envvar="RESERVD_CONFIG"),
 ]
 
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON; amounts are decimal strings.")]
+
 
 def plural(number: int, what: str) -> str:
     """Return `1 mode` or `2 modes`."""

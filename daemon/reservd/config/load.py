@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ from reservd.config.instances import Instances, build_instances
 from reservd.config.mode import PREFIX, ModeConfig
 from reservd.config.modes import ModeFile, ModeLoader
 from reservd.config.problems import Problems, explain
+from reservd.config.references import connect_configured, referred
 from reservd.config.settings import Settings
 from reservd.config.wording import nearest
 from reservd.errors import ConfigError
 from reservd.plugin.host import KINDS, PluginHost
-from reservd.plugin.interfaces import BalanceSource, EquitySource, EventSink, Replenisher
+from reservd.plugin.interfaces import BalanceSource, EquitySource, EventSink, PriceSource, Replenisher
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Config:
         modes: By name.
         balance_sources: By name, like the following.
         warnings: What is allowed and most likely not meant, one line each.
+        price_sources: By name.
     """
 
     settings: Settings
@@ -40,6 +42,7 @@ class Config:
     event_sinks: Mapping[str, EventSink[Any]]
     replenishers: Mapping[str, Replenisher[Any]]
     warnings: tuple[str, ...] = ()
+    price_sources: Mapping[str, PriceSource[Any]] = field(default_factory=dict)
 
 
 def load_config(path: Path, host: PluginHost | None = None, environ: Mapping[str, str] | None = None) -> Config:
@@ -53,16 +56,15 @@ def load_config(path: Path, host: PluginHost | None = None, environ: Mapping[str
     Raises:
         ConfigError: With everything that is wrong, one line each.
     """
-    main = read_document(path)
-    problems = Problems(main.problems)
     environ = os.environ if environ is None else environ
-    settings = _read_settings(main, environ, problems)
+    problems = Problems()
+    main, settings = _read_main(path, environ, problems)
     instances = build_instances(settings, main, host or PluginHost(), environ, problems)
     _check_names(settings, main, problems)
+    connect_configured(instances, main, problems)
     modes = ModeLoader(main, _known_defaults(settings, main, problems), instances, problems)
     files = modes.load(settings.modes)
-    if problems:
-        raise ConfigError(tuple(dict.fromkeys(problems)))
+    _refuse(problems)
     built: Any = instances
     configs = {name: file.config for name, file in files.items()}
     return Config(
@@ -72,6 +74,45 @@ def load_config(path: Path, host: PluginHost | None = None, environ: Mapping[str
         **built,
         warnings=(*_silences(files.values()), *_idle(files.values(), main, built)),
     )
+
+
+def load_settings(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read and check `reservd.yaml` alone: no mode file, no plugin, and no secret of a plugin's options.
+
+    For commands beside the daemon, whose user need not be allowed to see what the daemon sees.
+
+    Raises:
+        ConfigError: With everything that is wrong with it, one line each.
+    """
+    problems = Problems()
+    _, settings = _read_main(path, environ, problems)
+    _refuse(problems)
+    return settings
+
+
+def load_modes(path: Path, environ: Mapping[str, str] | None = None) -> Mapping[str, ModeConfig]:
+    """Read and check the mode files, by mode, without building what they name.
+
+    Raises:
+        ConfigError: With everything that is wrong with them or with `reservd.yaml`, one line each.
+    """
+    problems = Problems()
+    main, settings = _read_main(path, environ, problems)
+    nothing: Instances = {kind: {} for kind in KINDS}
+    modes = ModeLoader(main, _known_defaults(settings, main, problems), nothing, problems).load(settings.modes)
+    _refuse(problems)
+    return {name: file.config for name, file in modes.items()}
+
+
+def _read_main(path: Path, environ: Mapping[str, str] | None, problems: Problems) -> tuple[Document, Settings]:
+    main = read_document(path)
+    problems += main.problems
+    return main, _read_settings(main, os.environ if environ is None else environ, problems)
+
+
+def _refuse(problems: Problems) -> None:
+    if problems:
+        raise ConfigError(tuple(dict.fromkeys(problems)))
 
 
 def _read_settings(main: Document, environ: Mapping[str, str], problems: Problems) -> Settings:
@@ -94,10 +135,13 @@ def _read_settings(main: Document, environ: Mapping[str, str], problems: Problem
 
 
 def _check_names(settings: Settings, main: Document, problems: Problems) -> None:
-    """Refuse an equity source with the name of a balance source: metrics tell sources apart by their names."""
+    """Refuse two sources of one name: metrics tell sources apart by their names."""
     for name in settings.equity_sources:
         if name in settings.balance_sources:
             problems.at(main, ("equity_sources", name), "must not be named as a balance source is", key=True)
+    for name in settings.price_sources:
+        if name in settings.balance_sources or name in settings.equity_sources:
+            problems.at(main, ("price_sources", name), "must not be named as another source is", key=True)
 
 
 def _known_defaults(settings: Settings, main: Document, problems: Problems) -> dict[str, Any]:
@@ -121,17 +165,20 @@ def _silences(files: Iterable[ModeFile]) -> list[str]:
 
 
 def _idle(files: Iterable[ModeFile], main: Document, instances: Instances) -> list[str]:
-    """Return a warning for each instance that no mode names."""
+    """Return a warning for each instance that neither a mode nor another instance names."""
     configs = [file.config for file in files]
+    referred_to = referred(instances)
     used: dict[str, set[str | None]] = {
         "balance_sources": {ref.partition("/")[0] for config in configs for ref in config.reserve_balance_sources},
         "equity_sources": {config.reserve_equity_source for config in configs},
         "event_sinks": {name for config in configs for name in config.reserve_event_sinks},
         "replenishers": {config.reserve_replenisher for config in configs},
+        "price_sources": set(),
     }
     lines = Problems()
     for kind, names in used.items():
         for name in instances[kind]:
-            if name not in names:
-                lines.at(main, (kind, name), "no mode names it", key=True)
+            if name not in names and name not in referred_to[kind]:
+                who = "no equity source" if kind == "price_sources" else "no mode"
+                lines.at(main, (kind, name), f"{who} names it", key=True)
     return lines

@@ -30,6 +30,7 @@ _DOWN_AFTER = 3
 _STORE_RETRY_SECONDS = 1.0
 _RESUME_TRIES = 3
 _GRACE_SECONDS = 2.0
+_LOOK_SECONDS = 0.02
 
 
 class _Lane:
@@ -127,22 +128,37 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Deliver until `close`."""
-        await self._resume()
+        await self.resume()
         self._workers = [asyncio.create_task(self._work()) for _ in range(self._concurrency)]
         await asyncio.gather(*self._workers)
 
+    async def resume(self) -> None:
+        """Tell a sink that holds a state how things stand. Untold, it hears the next event all the same."""
+        if type(self._sink).resume is EventSink.resume:
+            return
+        for failures in range(1, _RESUME_TRIES + 1):
+            try:
+                latest = [wrap(event) for event in await self._outbox.load_latest(self.name)]
+                if latest and await self._outbox.may_send():
+                    await self._guarded.call(partial(self._sink.resume, latest))
+            except (CallError, StoreError) as error:
+                log.warning("sink.resume_failed", sink=self.name, error=str(error))
+                await asyncio.sleep(self._schedule.delay_seconds(failures))
+            else:
+                return
+
     async def close(self) -> None:
-        """Give what is being delivered a moment to end, then close the sink. What waits stays in the store."""
+        """Give what can be delivered now a moment, then close the sink. What still waits stays in the store."""
+        end = time.monotonic() + _GRACE_SECONDS
+        while self._workers and any(lane.queued for lane in self._lanes.values()) and time.monotonic() < end:
+            await asyncio.sleep(_LOOK_SECONDS)
         self._stopping = True
         for lane in self._lanes.values():
             if lane.timer is not None:
                 lane.timer.cancel()
-        for _ in self._workers:
-            self._ready.put_nowait(_Lane(""))
-        if self._workers:
-            _, late = await asyncio.wait(self._workers, timeout=_GRACE_SECONDS)
-            for worker in late:
-                worker.cancel()
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
         await self._guarded.close()
 
     # Lanes
@@ -171,8 +187,6 @@ class Dispatcher:
     async def _work(self) -> None:
         while not self._stopping:
             lane = await self._ready.get()
-            if self._stopping:
-                return
             delay = await self._serve(lane)
             lane.queued = False
             if delay is not None:
@@ -283,21 +297,6 @@ class Dispatcher:
             for lane in self._lanes.values():
                 if lane.timer is not None:
                     self._wake(lane)
-
-    async def _resume(self) -> None:
-        """Tell a sink that holds a state how things stand. Untold, it hears the next event all the same."""
-        if type(self._sink).resume is EventSink.resume:
-            return
-        for failures in range(1, _RESUME_TRIES + 1):
-            try:
-                latest = [wrap(event) for event in await self._outbox.load_latest(self.name)]
-                if latest and await self._outbox.may_send():
-                    await self._guarded.call(partial(self._sink.resume, latest))
-            except (CallError, StoreError) as error:
-                log.warning("sink.resume_failed", sink=self.name, error=str(error))
-                await asyncio.sleep(self._schedule.delay_seconds(failures))
-            else:
-                return
 
     def _tell(self, started: float, reason: FailureReason | None) -> None:
         for observer in self._observers:

@@ -17,7 +17,7 @@ from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.kept import keep
 from reservd.store.database import Database
 from reservd.store.history import KeptSnapshot, prune_snapshots
-from reservd.store.operators import Redelivery, load_redeliveries, load_silences, meet_redeliveries
+from reservd.store.operators import Redelivery, load_redeliveries, load_silences, meet_redeliveries, prune_silences
 from reservd.store.outbox import load_backlogs, load_mode, prune_events
 from reservd.store.ownership import Ownership
 
@@ -107,7 +107,9 @@ class Housekeeping(Observer):
         async with self._database.read() as connection:
             silences = await load_silences(connection, self._clock.now().wall)
             wishes = await load_redeliveries(connection, _STEP)
-        self._journal.silence(silences)
+        if self._journal.silence(silences):
+            # A sink that holds a state may have missed the end of an incident.
+            await asyncio.gather(*(dispatcher.resume() for dispatcher in self._dispatchers.values()))
         if wishes:
             await self._redeliver(wishes)
 
@@ -146,4 +148,5 @@ class Housekeeping(Observer):
             await self._ownership.fence(connection)
             events = await prune_events(connection, now - self._retention.events, _STEP)
             snapshots = await prune_snapshots(connection, now - self._retention.snapshots, _STEP)
+            await prune_silences(connection, now - self._retention.events)
         return 0 if max(events, snapshots) >= _STEP else _PRUNE_SECONDS

@@ -125,6 +125,7 @@ class Journal(Observer):
         self._unsent: deque[OutboxEvent] = deque()
         self._news = asyncio.Event()
         self._silences: tuple[Silence, ...] = ()
+        self._silenced: frozenset[str] = frozenset()
         self.changes: dict[str, int] = {}
         self.written_position = 0
         self.up = True
@@ -179,13 +180,15 @@ class Journal(Observer):
 
     # Silences
 
-    def silence(self, silences: Sequence[Silence]) -> None:
-        """Take the silences that operators made."""
+    def silence(self, silences: Sequence[Silence]) -> bool:
+        """Take the silences that operators made; return whether one has ended since."""
         self._silences = tuple(silences)
         now = self._clock.now().wall
-        modes = frozenset(each.mode for each in self._silences if each.covers(each.mode, now))
+        before, modes = self._silenced, frozenset(each.mode for each in silences if each.covers(each.mode, now))
+        self._silenced = modes
         for observer in self._observers:
             observer.silenced(modes)
+        return bool(before - modes)
 
     def is_silenced(self, mode: str, at: datetime) -> bool:
         """Whether a silence is on for a mode then."""
@@ -228,12 +231,21 @@ class Journal(Observer):
             await self._write(self._take())
 
     async def flush(self) -> None:
-        """Write what waits, for the end; what cannot be written is logged."""
+        """Write what waits and hand it on, for the end; what cannot be written is logged."""
         try:
             while self._next:
-                await self._commit(self._take())
-        except (StoreError, OwnershipLostError) as error:
-            log.error("journal.unwritten", error=str(error))  # noqa: TRY400  # the store's words say it all
+                batch = self._take()
+                try:
+                    await self._commit(batch)
+                except StoreError as error:
+                    self._put_back(batch)
+                    self._fail_open(str(error))
+                    break
+                self._written(batch)
+        except OwnershipLostError as error:
+            log.warning("journal.refused", reason=str(error))
+        if self._next.events:
+            log.error("journal.unwritten", events=len(self._next.events))
 
     async def _run_blind(self) -> None:
         """Hold all in memory until the store is there, write it, and return: what it keeps is yet to be read.
@@ -271,10 +283,13 @@ class Journal(Observer):
             self._put_back(batch)
             raise
         else:
-            if batch.events:
-                self.written_position = batch.events[-1].outbox.position
-            self._note(up=True)
-            self._send_unsent(self.written_position)
+            self._written(batch)
+
+    def _written(self, batch: _Batch) -> None:
+        if batch.events:
+            self.written_position = batch.events[-1].outbox.position
+        self._note(up=True)
+        self._send_unsent(self.written_position)
 
     async def _commit(self, batch: _Batch) -> None:
         began = self._clock.now().monotonic

@@ -101,21 +101,23 @@ class Pipeline(Observer):
         Raises:
             OwnershipLostError: If another daemon owns the store.
         """
-        work = [self._journal.run(), *(dispatcher.run() for dispatcher in self._dispatchers.values())]
+        writing = asyncio.create_task(self._journal.run())
+        others = [asyncio.create_task(dispatcher.run()) for dispatcher in self._dispatchers.values()]
         if self._ownership.epoch:
-            work.append(self._housekeeping.run())
-        tasks = [asyncio.create_task(each) for each in work]
+            others.append(asyncio.create_task(self._housekeeping.run()))
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                if task.done():
-                    task.result()
+            done, _ = await asyncio.wait({writing, *others}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
-            # The journal last: it writes down what became of the deliveries that are under way.
+            writing.cancel()
+            await asyncio.wait({writing})
+            # What was decided last is handed on, and what becomes of it is written down.
+            await self._journal.flush()
             await asyncio.gather(*(dispatcher.close() for dispatcher in self._dispatchers.values()))
-            for task in tasks:
+            for task in others:
                 task.cancel()
-            await asyncio.wait(tasks)
+            await asyncio.gather(*others, return_exceptions=True)
             await self._journal.flush()
 
     def checked(self, checked: Checked) -> None:

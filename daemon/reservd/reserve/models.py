@@ -5,7 +5,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, NamedTuple
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from reservd.reserve.amounts import ZERO, check_amount, subtract
 
@@ -103,7 +103,13 @@ def _plain(value: Decimal) -> str:
     return format(value, "f")
 
 
-PlainDecimal = Annotated[Decimal, PlainSerializer(_plain, return_type=str, when_used="json")]
+_PLAIN_SCHEMA = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"}
+
+PlainDecimal = Annotated[
+    Decimal,
+    PlainSerializer(_plain, return_type=str, when_used="json"),
+    WithJsonSchema(_PLAIN_SCHEMA, mode="serialization"),
+]
 """A finite number, in JSON a string without an exponent. For what was computed from checked amounts."""
 
 Amount = Annotated[PlainDecimal, AfterValidator(check_amount)]
@@ -113,33 +119,42 @@ Amount = Annotated[PlainDecimal, AfterValidator(check_amount)]
 class ReserveEvent(BaseModel):
     """A change of a mode's confirmed status, or a reminder of it.
 
-    Amounts are whole units of `currency` and decimal strings in JSON. `utilization` is coverage:
-    1 is at target, None when the target is 0 or unknown.
+    Amounts are whole units of `currency`, of the last conclusive check, and decimal strings without
+    an exponent in JSON; null where there was no such check yet.
     """
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     event_type: EventType
+    """The status that it announces, or reminds of."""
     strategy_mode: str
+    """The mode."""
     timestamp: AwareDatetime
     """When it was decided."""
     reserve_balance: PlainDecimal | None
+    """What can be paid out now."""
     target_reserve: PlainDecimal | None
+    """What the reserve should be."""
     utilization: PlainDecimal | None
+    """Coverage of the target, rounded down: 1 is at target. Null when the target is 0 or unknown."""
     id: str = ""
     """The same on every delivery of this event."""
     sequence: int = Field(default=0, ge=0)
     """Counts the events of this mode."""
     incident_id: str | None = None
-    """From the first low to the recovery; None where no incident is open."""
+    """The same from the first low to the recovery; null where no incident is open."""
     status: ReserveStatus | None = None
+    """The confirmed status."""
     previous_status: ReserveStatus | None = None
-    """The confirmed status before; None before the first."""
+    """The confirmed status before; null before the first."""
     currency: str = ""
+    """The share-class currency, of which all amounts are whole units."""
     total_equity: PlainDecimal | None = None
+    """What the target is a part of."""
     shortfall: PlainDecimal | None = None
+    """What lacks to the target, never below 0."""
     observed_at: AwareDatetime | None = None
-    """When the oldest input behind the numbers was true at its source."""
+    """When the oldest input behind the numbers was true at its source; null without numbers."""
     reason: str = ""
     """One line for people."""
     reminder: bool = False

@@ -95,9 +95,7 @@ class Database:
             StoreError: If the store does not do it.
         """
         with _translated(self.description):
-            if self.path is not None and not self._made:
-                await asyncio.to_thread(_make_private, self.path)
-                self._made = True
+            await self._make()
             async with self._writer.begin() as connection:
                 yield connection
 
@@ -109,8 +107,14 @@ class Database:
             StoreError: If the store does not answer.
         """
         with _translated(self.description):
+            await self._make()
             async with self._reader.connect() as connection:
                 yield connection
+
+    async def _make(self) -> None:
+        if self.path is not None and not self._made:
+            await asyncio.to_thread(_make_private, self.path)
+            self._made = True
 
     async def close(self) -> None:
         """Close every connection."""

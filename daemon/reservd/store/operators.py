@@ -55,6 +55,11 @@ async def load_silences(connection: AsyncConnection, since: datetime) -> list[Si
     return [Silence(*row) for row in rows]
 
 
+async def prune_silences(connection: AsyncConnection, before: datetime) -> None:
+    """Remove the silences that ended before then."""
+    await connection.execute(delete(silences).where(silences.c.ends_at < before))
+
+
 async def ask_redeliveries(connection: AsyncConnection, wishes: Sequence[Redelivery]) -> None:
     """Store wishes."""
     if wishes:

@@ -60,6 +60,11 @@ class Ownership:
         """Whether it was renewed so lately that nobody else can own the store."""
         return self.epoch > 0 and self._monotonic() - self._renewed_at < ACT_FOR_SECONDS
 
+    @property
+    def waits(self) -> bool:
+        """Whether it stands by: another daemon was seen to own the store."""
+        return self._seen is not None
+
     async def acquire(self, blind_after_seconds: float = _BLIND_AFTER_SECONDS) -> None:
         """Wait until this daemon owns the store; make its tables when it is empty.
 

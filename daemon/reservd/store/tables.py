@@ -1,6 +1,7 @@
 """The tables, as the newest migration leaves them."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text, text
@@ -26,6 +27,23 @@ class Moment(TypeDecorator[datetime]):
         """Return the time."""
         del dialect
         return None if value is None else _EPOCH + value * _MICROSECOND
+
+
+class Money(TypeDecorator[Decimal]):
+    """An amount as its decimal digits: exact on every database. It is never added up or compared there."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
+        """Return what the database keeps."""
+        del dialect
+        return None if value is None else format(value, "f")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+        """Return the amount."""
+        del dialect
+        return None if value is None else Decimal(value)
 
 
 metadata = MetaData()
@@ -118,4 +136,43 @@ redeliveries = Table(
     Column("sink", String(100), nullable=False),
     Column("asked_at", Moment, nullable=False),
     Column("asked_by", String(200), nullable=False),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("position", BigInteger, nullable=False, unique=True, comment="Counts all holds, in order of decision."),
+    Column("mode", String(100), nullable=False),
+    Column("account_group", String(200), nullable=False, comment="The accounts that it is paid from."),
+    Column("currency", String(100), nullable=False),
+    Column("amount", Money, nullable=False),
+    Column("from_reserve", Money, nullable=False),
+    Column("unwound", Money, nullable=False),
+    Column("speed", String(16), nullable=False, comment="A WithdrawalSpeed."),
+    Column("key", String(200), nullable=False, comment="The caller's idempotency key."),
+    Column("request_hash", String(64), nullable=False, comment="Of what was asked for under the key."),
+    Column("decided_at", Moment, nullable=False),
+    Column("overdue_at", Moment, nullable=False),
+    Column("expected_at", Moment, comment="When all of it should be there."),
+    Column("snapshot_at", Moment, comment="Of the snapshot that it was decided on; see snapshots."),
+    Column("arrived", Money, nullable=False, comment="What is there of the part that is unwound."),
+    Column("state", String(16), nullable=False, comment="A HoldState."),
+    Column("unwinding", String(16), nullable=False, comment="An Unwinding."),
+    Column("ended_at", Moment, comment="When it was settled or cancelled; none while it is open."),
+    Column("paid_at", Moment),
+    Column("block", BigInteger, comment="That the payment is in."),
+    Index("holds_by_key", "mode", "key", unique=True),
+    Index("holds_by_mode", "mode", "position"),
+    Index("holds_by_end", "ended_at"),
+    Index("holds_by_time", "decided_at"),
+)
+
+hold_levels = Table(
+    "hold_levels",
+    metadata,
+    Column("account_group", String(200), primary_key=True),
+    Column("balance", Money, nullable=False, comment="Of the last reading from which arrivals were counted."),
+    Column("observed_at", Moment, nullable=False),
+    Column("block", BigInteger),
 )

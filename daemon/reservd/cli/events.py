@@ -1,0 +1,120 @@
+"""`reservd events`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reservd.cli.dead_letters import dead_letters
+from reservd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
+from reservd.cli.redeliver import redeliver
+from reservd.cli.show_event import show
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from reservd.reserve.models import EventType
+    from reservd.store.queries import StoredEvent
+
+_MOST = 10_000
+
+events = typer.Typer(rich_markup_mode=None, add_completion=False)
+events.command()(show)
+events.command("dead-letters")(dead_letters)
+events.command()(redeliver)
+
+
+@events.callback(invoke_without_command=True)
+def _events(
+    context: typer.Context,
+    mode: Annotated[str | None, typer.Option("--mode", metavar="MODE", help="Of this mode only.")] = None,
+    event_type: Annotated[
+        str | None,
+        typer.Option(
+            "--type",
+            metavar="TYPE",
+            help="Of this type only: reserve_low, reserve_critical, reserve_adequate or reserve_unknown.",
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="How many to list.")] = 20,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """List the events and who heard of them, or see to one.
+
+    Newest first. The list is of the store: what a daemon holds in memory while the store is gone is not there yet.
+    """
+    if context.invoked_subcommand is not None:
+        _refuse_options(context)
+        return
+    import asyncio
+
+    found = asyncio.run(_load(config, limit, mode, _known_type(event_type)))
+    if as_json:
+        _print_json(found)
+    else:
+        _print_table(found)
+
+
+def _refuse_options(context: typer.Context) -> None:
+    """Refuse options of the list that were given to another command: they would be ignored."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(f"must stand after '{context.invoked_subcommand}'", ctx=context, param_hint=name)
+
+
+def _known_type(text: str | None) -> "EventType | None":
+    from reservd.reserve.models import EventType
+
+    if text is None:
+        return None
+    try:
+        return EventType(text)
+    except ValueError:
+        raise typer.BadParameter(f"must be one of {', '.join(EventType)}", param_hint="--type") from None
+
+
+async def _load(
+    config: "Path", limit: int, mode: str | None, event_type: "EventType | None"
+) -> "Sequence[StoredEvent]":
+    from reservd.cli.store import open_store
+    from reservd.config.load import load_modes, load_settings
+    from reservd.config.wording import nearest
+    from reservd.config.wording import show as shown
+    from reservd.errors import ConfigError
+    from reservd.store.queries import load_newest_events
+
+    async with open_store(config, load_settings(config)) as database, database.read() as connection:
+        found = await load_newest_events(connection, limit, mode, event_type)
+        known = bool(found) or mode is None or bool(await load_newest_events(connection, 1, mode))
+    if not known and mode is not None and mode not in (modes := load_modes(config)):
+        raise ConfigError(f"mode {shown(mode)} is not configured, and no event is of it{nearest(mode, modes)}")
+    return found
+
+
+def _print_json(found: "Sequence[StoredEvent]") -> None:
+    import json
+
+    from reservd.cli.event_view import as_json
+
+    typer.echo(json.dumps([as_json(each.event, each.deliveries) for each in found], indent=2))
+
+
+def _print_table(found: "Sequence[StoredEvent]") -> None:
+    from reservd.cli.event_view import LEAST_WIDTH, short_id, show_time, summarize
+    from reservd.cli.table import make_console, make_table, visible
+
+    if not found:
+        typer.echo("no events")
+        return
+    table = make_table("Time", "Mode", "Type")
+    table.add_column("Sequence", justify="right")
+    table.add_column("Reminder")
+    table.add_column("ID", no_wrap=True)
+    table.add_column("Deliveries", overflow="fold")
+    for _, event, deliveries in found:
+        cells = (show_time(event.timestamp), event.strategy_mode, event.event_type, event.sequence)
+        tail = ("yes" if event.reminder else "no", short_id(event), summarize(deliveries))
+        table.add_row(*map(visible, (*cells, *tail)))
+    make_console(LEAST_WIDTH).print(table)

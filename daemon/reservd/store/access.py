@@ -1,0 +1,63 @@
+"""Where the configured store is, and whether somebody other than its daemon may use it as it stands."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from sqlalchemy import column, inspect, select, table
+from sqlalchemy.engine import Connection
+
+from reservd.errors import SchemaError, StoreError
+from reservd.store.database import Database, parse_url
+
+DEFAULT_URL = "sqlite:///reservd.db"
+SCHEMA = "0003"
+"""The newest migration. They are numbered; Alembic, which knows them, would double the time that a command takes."""
+
+
+def open_database(url: str, directory: Path, environ: Mapping[str, str] = os.environ) -> Database:
+    """Return the store that is configured; nothing is connected yet.
+
+    Args:
+        url: `store.url` of the configuration; empty for the default.
+        directory: Where the configuration file is: a relative path of SQLite starts there.
+        environ: With $STATE_DIRECTORY, where the default store is when systemd gives one.
+
+    Raises:
+        ConfigError: If the URL cannot be used.
+        PluginError: If its driver is not installed.
+    """
+    if not url:
+        url = DEFAULT_URL
+        # systemd names several folders as $PATH does.
+        directory = Path(environ.get("STATE_DIRECTORY", "").partition(":")[0] or directory)
+    return Database(parse_url(url, directory.absolute()))
+
+
+async def require_current(database: Database) -> None:
+    """Check that the store is there with the schema that this reservd knows. Makes and changes nothing.
+
+    Raises:
+        StoreError: If it is not there, cannot be read, or holds the tables of an older reservd or none at all.
+        SchemaError: If a newer reservd wrote it.
+    """
+    where = database.description
+    if database.path is not None and not database.path.exists():  # SQLite would make it
+        raise StoreError(f"{where}: there is no store; the daemon makes one when it first runs")
+    async with database.read() as connection:
+        version = await connection.run_sync(_version)
+    if version is None:
+        raise StoreError(f"{where}: holds no tables of reservd; the daemon makes them when it first runs")
+    if version > SCHEMA:
+        raise SchemaError(f"{where}: was written by a newer reservd (schema {version}): upgrade this one")
+    if version < SCHEMA:
+        raise StoreError(
+            f"{where}: was written by an older reservd (schema {version}): its daemon upgrades it when it runs this one"
+        )
+
+
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(select(column("version_num")).select_from(table("alembic_version")))
+    return found

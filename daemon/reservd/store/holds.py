@@ -1,0 +1,127 @@
+"""Holds of accepted withdrawals, and the readings from which arrivals for them are counted."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import fields
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Result, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from reservd.reserve.holds import GroupReading, Hold, HoldState, Unwinding
+from reservd.reserve.withdrawal import WithdrawalSpeed
+from reservd.store.statements import upsert
+from reservd.store.tables import hold_levels, holds
+
+_WHAT_CHANGES = ("arrived", "state", "unwinding", "expected_at", "ended_at", "paid_at", "block")
+
+
+async def save_holds(connection: AsyncConnection, changed: Iterable[Hold]) -> None:
+    """Store holds, new ones and what became of others.
+
+    Raises:
+        IntegrityError: If another hold was made under the key of a new one.
+    """
+    rows = [_row(hold) for hold in changed]
+    if rows:
+        await connection.execute(upsert(connection, holds, *_WHAT_CHANGES), rows)
+
+
+async def save_levels(connection: AsyncConnection, levels: Mapping[str, GroupReading]) -> None:
+    """Store levels by group, in place of what was there."""
+    if levels:
+        rows = [{"account_group": group, **level._asdict()} for group, level in levels.items()]
+        await connection.execute(upsert(connection, hold_levels, "balance", "observed_at", "block"), rows)
+
+
+async def load_shown(connection: AsyncConnection, since: datetime) -> list[Hold]:
+    """Return the holds that are open or ended after then, in order of decision."""
+    is_shown = or_(holds.c.ended_at.is_(None), holds.c.ended_at > since)
+    return _holds(await connection.execute(select(holds).where(is_shown).order_by(holds.c.position)))
+
+
+async def load_levels(connection: AsyncConnection) -> dict[str, GroupReading]:
+    """Return the levels by group, those of groups where nothing waits any more included."""
+    rows = await connection.execute(select(hold_levels))
+    return {row.account_group: GroupReading(row.balance, row.observed_at, row.block) for row in rows}
+
+
+async def load_accepted(
+    connection: AsyncConnection, mode: str, since: datetime
+) -> list[tuple[int, Decimal, datetime]]:
+    """Return position, amount and time of what a mode accepted after then and did not cancel, in order."""
+    rows = await connection.execute(
+        select(holds.c.position, holds.c.amount, holds.c.decided_at)
+        .where(holds.c.mode == mode, holds.c.decided_at > since, holds.c.state != str(HoldState.CANCELLED))
+        .order_by(holds.c.position)
+    )
+    return [(row.position, row.amount, row.decided_at) for row in rows]
+
+
+async def load_by_keys(connection: AsyncConnection, keys: Collection[tuple[str, str]]) -> list[Hold]:
+    """Return the holds that were made under these keys, each of a mode."""
+    if not keys:
+        return []
+    is_one = tuple_(holds.c.mode, holds.c.key).in_(keys)
+    return _holds(await connection.execute(select(holds).where(is_one).order_by(holds.c.position)))
+
+
+async def load_by_ids(connection: AsyncConnection, ids: Collection[str]) -> list[Hold]:
+    """Return the holds of these ids."""
+    if not ids:
+        return []
+    return _holds(await connection.execute(select(holds).where(holds.c.id.in_(ids)).order_by(holds.c.position)))
+
+
+async def load_holds(
+    connection: AsyncConnection,
+    mode: str | None = None,
+    states: Collection[HoldState] | None = None,
+    *,
+    limit: int,
+    before: int | None = None,
+) -> list[Hold]:
+    """Return holds, newest first.
+
+    Args:
+        connection: To the store.
+        mode: Of this mode only.
+        states: In these states only.
+        limit: At most so many.
+        before: Only those at a lower position: the last of the page before.
+    """
+    wanted = select(holds).order_by(holds.c.position.desc()).limit(limit)
+    if mode is not None:
+        wanted = wanted.where(holds.c.mode == mode)
+    if states is not None:
+        wanted = wanted.where(holds.c.state.in_([str(state) for state in states]))
+    if before is not None:
+        wanted = wanted.where(holds.c.position < before)
+    return _holds(await connection.execute(wanted))
+
+
+async def last_position(connection: AsyncConnection) -> int:
+    """Return the position of the newest hold; 0 when there is none."""
+    newest = select(holds.c.position).order_by(holds.c.position.desc()).limit(1)
+    return (await connection.scalar(newest)) or 0
+
+
+_COLUMNS = {field.name: "account_group" if field.name == "group" else field.name for field in fields(Hold)}
+
+
+def _row(hold: Hold) -> dict[str, Any]:
+    values = {column: getattr(hold, name) for name, column in _COLUMNS.items()}
+    # The databases' drivers do not know enumerations.
+    return {**values, "speed": str(hold.speed), "state": str(hold.state), "unwinding": str(hold.unwinding)}
+
+
+def _holds(result: Result[Any]) -> list[Hold]:
+    found = []
+    for row in result.mappings():
+        values = {name: row[column] for name, column in _COLUMNS.items()}
+        values["speed"] = WithdrawalSpeed(row["speed"])
+        values["state"] = HoldState(row["state"])
+        values["unwinding"] = Unwinding(row["unwinding"])
+        found.append(Hold(**values))
+    return found

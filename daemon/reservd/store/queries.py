@@ -1,0 +1,132 @@
+"""What people ask of the store: events, and what became of them at the sinks."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Row, func, literal_column, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from reservd.errors import FailureReason
+from reservd.reserve.models import EventType, ReserveEvent
+from reservd.store.outbox import DeliveryState, load_last_change
+from reservd.store.tables import deliveries, events, redeliveries
+
+
+class Delivery(NamedTuple):
+    """What became of an event at one sink so far."""
+
+    sink: str
+    state: DeliveryState
+    attempts: int
+    """That were made since it was decided, or since somebody asked for it again."""
+    tried_at: datetime | None
+    """The last attempt; None before the first."""
+    reason: FailureReason | None
+    """Why the last attempt failed; None when it did not."""
+    detail: str
+    """More of that, for people; whatever the other side said may be in it."""
+
+
+class StoredEvent(NamedTuple):
+    """An event and its deliveries."""
+
+    position: int
+    """Counts all events of the store, in the order of decision."""
+    event: ReserveEvent
+    """As it would be sent now: `superseded` when a later change of its mode is known."""
+    deliveries: tuple[Delivery, ...]
+    """By the names of the sinks; empty when none was to hear of it."""
+
+
+class DeadLetter(NamedTuple):
+    """An event that a sink will not get, unless somebody asks for it."""
+
+    event: ReserveEvent
+    delivery: Delivery
+
+
+async def load_newest_events(
+    connection: AsyncConnection, limit: int, mode: str | None = None, event_type: EventType | None = None
+) -> list[StoredEvent]:
+    """Return up to `limit` events, newest first; of one mode or one type only, when given."""
+    wanted = select(events.c.position, events.c.event).order_by(events.c.position.desc()).limit(limit)
+    if mode is not None:
+        wanted = wanted.where(events.c.mode == mode)
+    if event_type is not None:
+        wanted = wanted.where(events.c.type == str(event_type))
+    return await _with_deliveries(connection, (await connection.execute(wanted)).all())
+
+
+async def load_event(connection: AsyncConnection, event_id: str) -> StoredEvent | None:
+    """Return the event of that whole id; None when there is none."""
+    wanted = select(events.c.position, events.c.event).where(events.c.id == event_id)
+    found = await _with_deliveries(connection, (await connection.execute(wanted)).all())
+    return found[0] if found else None
+
+
+async def find_event_ids(connection: AsyncConnection, prefix: str, limit: int) -> list[str]:
+    """Return up to `limit` ids that begin so, in order; letters count as they are written, on every database."""
+    begins = func.substr(events.c.id, 1, len(prefix)) == prefix
+    return list(await connection.scalars(select(events.c.id).where(begins).order_by(events.c.id).limit(limit)))
+
+
+async def load_dead_letters(connection: AsyncConnection, limit: int, sink: str | None = None) -> list[DeadLetter]:
+    """Return up to `limit` dead letters, newest first; of one sink only, when given."""
+    # Spelt out: SQLite looks into a partial index only for the very condition that it is made with.
+    is_dead = deliveries.c.state == literal_column("'dead'")
+    wanted = (
+        select(events.c.position, events.c.event, *_OF_DELIVERY)
+        .join(deliveries, deliveries.c.position == events.c.position)
+        .where(is_dead)
+        .order_by(deliveries.c.position.desc(), deliveries.c.sink)
+        .limit(limit)
+    )
+    if sink is not None:
+        wanted = wanted.where(deliveries.c.sink == sink)
+    rows = (await connection.execute(wanted)).all()
+    current = await _as_of_now(connection, rows)
+    return [DeadLetter(event, _delivery(row)) for row, event in zip(rows, current, strict=True)]
+
+
+async def load_asked_sinks(connection: AsyncConnection, position: int) -> frozenset[str]:
+    """Return the sinks that somebody asked to get an event again, where its owner has not seen to it yet."""
+    return frozenset(
+        await connection.scalars(select(redeliveries.c.sink).where(redeliveries.c.position == position).distinct())
+    )
+
+
+_OF_DELIVERY = [deliveries.c[name] for name in ("sink", "state", "attempts", "tried_at", "reason", "detail")]
+
+
+async def _with_deliveries(connection: AsyncConnection, rows: Sequence[Row[int, str]]) -> list[StoredEvent]:
+    positions = [row.position for row in rows]
+    by_position: dict[int, list[Delivery]] = {position: [] for position in positions}
+    wanted = select(deliveries.c.position, *_OF_DELIVERY).where(deliveries.c.position.in_(positions))
+    for row in await connection.execute(wanted.order_by(deliveries.c.sink)):
+        by_position[row.position].append(_delivery(row))
+    current = await _as_of_now(connection, rows)
+    return [
+        StoredEvent(position, event, tuple(by_position[position]))
+        for position, event in zip(positions, current, strict=True)
+    ]
+
+
+async def _as_of_now(connection: AsyncConnection, rows: Sequence[Row[*tuple[object, ...]]]) -> list[ReserveEvent]:
+    found = [ReserveEvent.model_validate_json(row.event) for row in rows]
+    changes = {mode: await load_last_change(connection, mode) for mode in {event.strategy_mode for event in found}}
+    return [
+        event.model_copy(update={"superseded": True}) if changes[event.strategy_mode] > event.sequence else event
+        for event in found
+    ]
+
+
+def _delivery(row: Row[*tuple[object, ...]]) -> Delivery:
+    return Delivery(
+        row.sink,
+        DeliveryState(row.state),
+        row.attempts,
+        row.tried_at if row.attempts else None,  # what was hushed or superseded has the time of that
+        FailureReason(row.reason) if row.reason is not None else None,
+        row.detail or "",
+    )

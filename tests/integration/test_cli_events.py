@@ -1,0 +1,223 @@
+"""`reservd events`: what it reads and writes in a real store on SQLite and on PostgreSQL."""
+
+import getpass
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from support.commands import ESCAPE, SHOWN_ESCAPE, Command, Store
+
+
+def test_events_lists_the_newest_first_with_what_became_of_them(command: Command, store: Store) -> None:
+    result = command("events")
+    assert (result.code, result.err) == (0, "")
+    assert result.rows == [
+        ["Time", "Mode", "Type", "Sequence", "Reminder", "ID", "Deliveries"],
+        ["2026-03-01 12:04:00Z", "alpha", "reserve_adequate", "4", "no", "cccc0004", "no sink"],
+        ["2026-03-01 12:03:00Z", "alpha", "reserve_unknown", "3", "no", "cccc0003", "ops silenced"],
+        [
+            *["2026-03-01 12:01:00Z", "beta", "reserve_critical", "1", "no", "bbbb0001"],
+            "desk pending, ops dead (1 try: rejected), pager dead (9 tries: unreachable)",
+        ],
+        ["2026-03-01 12:02:00Z", "alpha", "reserve_low", "2", "yes", "aaaa0002", "ops dead (1 try: rejected)"],
+        [
+            *["2026-03-01 12:01:00Z", "alpha", "reserve_low", "1", "no", "aaaa0001"],
+            "desk delivered (2 tries), ops delivered, pager pending (3 tries: timeout)",
+        ],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--limit", 2], ["cccc0004", "cccc0003"]),
+        (["--mode", "beta"], ["bbbb0001"]),
+        (["--type", "reserve_low"], ["aaaa0002", "aaaa0001"]),
+        (["--type", "reserve_low", "--mode", "alpha", "--limit", 1], ["aaaa0002"]),
+    ],
+)
+def test_events_lists_those_that_were_asked_for(
+    command: Command, store: Store, options: list[object], expected: list[str]
+) -> None:
+    assert [row[5] for row in command("events", *options).rows[1:]] == expected
+
+
+def test_events_prints_json_with_messages_as_they_are_sent(command: Command, store: Store) -> None:
+    listed = command("events", "--json").json
+    assert [each["message"]["id"][:8] for each in listed] == [
+        *["cccc0004", "cccc0003", "bbbb0001", "aaaa0002", "aaaa0001"]
+    ]
+    message, deliveries = listed[-1]["message"], listed[-1]["deliveries"]
+    assert (message["type"], message["subject"], message["sequence"]) == ("reservd.reserve_low.v1", "alpha", "1")
+    assert (message["data"]["reserve_balance"], message["data"]["target_reserve"]) == ("40000.25", "50000")
+    assert message["data"]["superseded"] is True
+    assert listed[0]["message"]["data"]["superseded"] is False
+    assert deliveries[2] == {
+        "sink": "pager",
+        "state": "pending",
+        "attempts": 3,
+        "tried_at": "2026-03-01T13:00:00+00:00",
+        "reason": "timeout",
+        "detail": "no answer within 10 s",
+    }
+
+
+def test_events_says_so_when_there_are_none(command: Command, store: Store) -> None:
+    assert command("events", "--mode", "beta", "--type", "reserve_low").out == "no events\n"
+    assert command("events", "--mode", "beta", "--type", "reserve_low", "--json").json == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (["--mode", "alhpa"], 1, "mode 'alhpa' is not configured, and no event is of it; did you mean alpha?"),
+        (["--type", "reserve_lwo"], 2, "must be one of reserve_low, reserve_critical, "),
+        (["--limit", "0"], 2, "--limit"),
+        (["--limit", "5", "dead-letters"], 2, "must stand after 'dead-letters'"),
+        (["--json", "show", "aaaa0001"], 2, "must stand after 'show'"),
+        (["show", "dddd"], 1, "reservd: no event in the store has the id 'dddd'"),
+        (["show", ""], 1, "must not be empty"),
+        (["show", "aaaa"], 1, "several events have an id that begins with 'aaaa': aaaa0001-low, aaaa0002-low\n"),
+        (["show", ESCAPE], 1, f"has the id '{SHOWN_ESCAPE}'"),
+        (["dead-letters", "--sink", "pagre"], 1, "event sink 'pagre' is not configured; did you mean pager?"),
+        (["redeliver", "dddd"], 1, "no event in the store has the id 'dddd'"),
+        (["redeliver", "aaaa"], 1, "several events have an id that begins with 'aaaa'"),
+        (["redeliver", "aaaa0001", "--sink", "pagre"], 1, "did you mean pager?"),
+        (
+            ["redeliver", "aaaa0002", "--sink", "pager"],
+            1,
+            "was not for the sink 'pager'; it was for: ops",
+        ),
+        (["redeliver", "cccc0004", "--sink", "ops"], 1, "it was for: none"),
+    ],
+)
+def test_events_refuses_in_one_line_and_writes_nothing(
+    command: Command, store: Store, arguments: list[str], code: int, line: str
+) -> None:
+    result = command("events", *arguments)
+    assert (result.code, result.out) == (code, "")
+    assert line in result.err
+    assert len(result.err.splitlines()) == (1 if code == 1 else 4), "one line, below the usage where that is wrong"
+    assert (store.wishes(), store.silences()) == ([], [])
+
+
+def test_event_is_shown_whole(command: Command, store: Store) -> None:
+    result = command("events", "show", "aaaa0001")
+    assert (result.code, result.err) == (0, "")
+    rows = result.rows
+    assert rows[:9] == [
+        ["Event", "aaaa0001-low"],
+        ["Type", "reserve_low"],
+        ["Mode", "alpha"],
+        ["Sequence", "1"],
+        ["Incident", "inc-1"],
+        ["Decided", "2026-03-01 12:01:00Z"],
+        ["Reminder", "no"],
+        ["Superseded", "yes: a later change is known"],
+        ["Reason", "an example"],
+    ]
+    assert rows[10:14] == [
+        ["Sink", "State", "Tries", "Last try", "Last failure"],
+        ["desk", "delivered", "2", "2026-03-01 13:00:00Z"],
+        ["ops", "delivered", "1", "2026-03-01 13:00:00Z"],
+        ["pager", "pending", "3", "2026-03-01 13:00:00Z", "timeout: no answer within 10 s"],
+    ]
+    message = json.loads(result.out[result.out.index("{") :])
+    assert message == command("events", "show", "aaaa0001-low", "--json").json["message"]
+    assert message["data"]["shortfall"] == "9999.75"
+
+
+def test_event_is_shown_when_no_sink_was_to_hear_of_it(command: Command, store: Store) -> None:
+    assert "No sink was to hear of it." in command("events", "show", "cccc0004").out
+
+
+def test_dead_letters_are_listed_with_why(command: Command, store: Store) -> None:
+    rows = command("events", "dead-letters").rows
+    assert rows[0] == ["Time", "Mode", "Type", "Sequence", "Sink", "Tries", "ID", "Last failure"]
+    shown = [(row[4], row[6], row[7]) for row in rows[1:]]
+    assert shown == [
+        ("ops", "bbbb0001", f"rejected: {SHOWN_ESCAPE}"),
+        ("pager", "bbbb0001", "unreachable"),
+        ("ops", "aaaa0002", "rejected: HTTP 410"),
+    ]
+    assert [row[4] for row in command("events", "dead-letters", "--sink", "pager").rows[1:]] == ["pager"]
+    (letter,) = command("events", "dead-letters", "--sink", "pager", "--json").json
+    assert letter["message"]["id"] == "bbbb0001-critical"
+    assert letter["message"]["data"]["total_equity"] == "1000000"
+    assert [(each["sink"], each["state"]) for each in letter["deliveries"]] == [("pager", "dead")]
+    assert command("events", "dead-letters", "--sink", "desk").out == "no dead letters\n"
+
+
+def test_dead_letters_say_that_there_are_more_when_there_are(command: Command, store: Store) -> None:
+    result = command("events", "dead-letters", "--limit", "2")
+    assert len(result.rows) == 3
+    assert result.err == "there are more than 2: see --limit\n"
+    assert command("events", "dead-letters", "--limit", "3").err == ""
+
+
+@pytest.mark.parametrize("arguments", [["events"], ["events", "show", "bbbb"], ["events", "dead-letters"]])
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_terminal_is_safe_from_what_others_wrote(
+    command: Command, store: Store, arguments: list[str], options: list[str]
+) -> None:
+    result = command(*arguments, *options)
+    assert result.code == 0
+    assert [character for character in result.out if character != "\n" and not character.isprintable()] == []
+
+
+def test_redeliver_asks_for_the_sinks_where_an_event_is_dead(command: Command, store: Store) -> None:
+    result = command("events", "redeliver", "bbbb")
+    assert (result.code, result.err) == (0, "")
+    assert result.out == "event bbbb0001-critical (reserve_critical of beta, sequence 1) goes to ops, pager again\n"
+    wishes = store.wishes()
+    assert {(wish.position, wish.sink) for wish in wishes} == {(3, "ops"), (3, "pager")}
+    assert {wish.asked_by for wish in wishes} == {getpass.getuser()}
+    assert all(abs(datetime.now(UTC) - wish.asked_at) < timedelta(hours=1) for wish in wishes)
+
+
+@pytest.mark.parametrize("sink", ["ops", "pager"])
+def test_redeliver_asks_for_the_sinks_that_are_named_whatever_became_of_it_there(
+    command: Command, store: Store, sink: str
+) -> None:
+    assert command("events", "redeliver", "aaaa0001", "--sink", sink, "--sink", sink).code == 0
+    assert [(wish.position, wish.sink) for wish in store.wishes()] == [(1, sink)]
+
+
+def test_redeliver_says_so_when_nothing_is_to_be_done(command: Command, store: Store) -> None:
+    nothing = command("events", "redeliver", "aaaa0001")
+    assert (nothing.code, nothing.err) == (0, "")
+    assert nothing.out == (
+        "nothing to do: no sink has event aaaa0001 as a dead letter: "
+        "desk delivered (2 tries), ops delivered, pager pending (3 tries: timeout)\n"
+    )
+    stale = command("events", "redeliver", "aaaa0002")
+    assert stale.out == "nothing to do: event aaaa0002 is a reminder of what is so no more: it is not sent\n"
+    assert store.wishes() == []
+
+
+def test_redeliver_asks_once_when_it_is_asked_twice(command: Command, store: Store) -> None:
+    command("events", "redeliver", "bbbb", "--sink", "ops")
+    again = command("events", "redeliver", "bbbb")
+    assert again.out.splitlines() == [
+        "event bbbb0001-critical (reserve_critical of beta, sequence 1) goes to pager again",
+        "nothing to do: event bbbb0001 goes to ops already",
+    ]
+    assert sorted(wish.sink for wish in store.wishes()) == ["ops", "pager"]
+
+
+def test_redeliver_does_nothing_while_the_mode_is_silenced(command: Command, store: Store) -> None:
+    store.silence(mode="beta")
+    result = command("events", "redeliver", "bbbb")
+    assert result.out.startswith("nothing to do: a silence is on for beta until ")
+    assert store.wishes() == []
+
+
+def test_redeliver_leaves_out_a_sink_that_is_not_configured_any_more(
+    command: Command, store: Store, store_config: Path
+) -> None:
+    store_config.write_text(store_config.read_text().replace("  pager: {plugin: log}\n", ""))
+    result = command("events", "redeliver", "bbbb")
+    assert result.out.splitlines()[1] == "nothing to do: event sink pager is not configured any more"
+    assert [wish.sink for wish in store.wishes()] == ["ops"]

@@ -1,0 +1,100 @@
+"""`reservd healthcheck` against real servers: good, bad, silent, gone."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from support.commands import Command
+
+
+@contextlib.contextmanager
+def serving(status: int) -> Iterator[int]:
+    """Answer `/-/healthy` with a status, and all else with 404; gives the port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status if self.path == "/-/healthy" else 404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def configure(tmp_path: Path) -> Path:
+    """A configuration that says little more than where to listen."""
+    return tmp_path / "reservd.yaml"
+
+
+def write(path: Path, address: str) -> None:
+    """Say where to listen. Neither modes nor secrets of plugins are looked at."""
+    sink = 'event_sinks: {ops: {plugin: webhook, options: {url: "${NOT_SET}"}}}\n'
+    path.write_text(f'modes: nowhere/*.yaml\nweb: {{listen_address: ["{address}", "127.0.0.1:1"]}}\n{sink}')
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", ""])
+def test_healthcheck_asks_where_the_daemon_listens(command: Command, configure: Path, host: str) -> None:
+    with serving(200) as port:
+        write(configure, f"{host}:{port}")
+        result = command("healthcheck")
+    asked = host if host == "localhost" else "127.0.0.1"
+    assert (result.code, result.out, result.err) == (0, f"{asked}:{port} is healthy\n", "")
+
+
+def test_healthcheck_asks_the_loopback_of_ipv6_when_the_daemon_listens_on_all(
+    command: Command, configure: Path
+) -> None:
+    write(configure, "[::]:1")
+    assert command("healthcheck").err.startswith("reservd: [::1]:1 is not healthy: unreachable: ")
+
+
+def test_healthcheck_ends_with_1_when_the_daemon_says_that_it_is_not_well(command: Command, configure: Path) -> None:
+    with serving(503) as port:
+        write(configure, f"127.0.0.1:{port}")
+        result = command("healthcheck")
+    assert (result.code, result.out) == (1, "")
+    assert result.err == f"reservd: 127.0.0.1:{port} is not healthy: rejected: HTTP 503\n"
+
+
+def test_healthcheck_ends_with_1_when_nothing_answers(command: Command, configure: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        write(configure, f"127.0.0.1:{silent.getsockname()[1]}")
+        result = command("healthcheck")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.endswith(" is not healthy: timeout: no answer within 3 s\n")
+
+
+def test_healthcheck_wants_a_url_when_the_port_is_not_known(command: Command, configure: Path) -> None:
+    write(configure, "127.0.0.1:0")
+    result = command("healthcheck")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.endswith("makes the daemon listen on any free port: tell which by --url\n")
+
+
+def test_healthcheck_needs_no_configuration_when_it_has_a_url(command: Command) -> None:
+    with serving(200) as port:
+        result = command("healthcheck", "--url", f"http://someone:secret@127.0.0.1:{port}/")
+    assert (result.code, result.out) == (0, f"127.0.0.1:{port} is healthy\n")
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:9847", "ftp://127.0.0.1", "http://", "http://x:0", "http://x:99999", "http://[x"]
+)
+def test_healthcheck_refuses_what_is_no_url(command: Command, url: str) -> None:
+    result = command("healthcheck", "--url", url)
+    assert (result.code, result.out) == (2, "")
+    assert "must be a URL such as http://127.0.0.1:9847" in result.err

@@ -1,0 +1,175 @@
+"""Operators' commands and the store that they work on, for the tests of both."""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from reservd.errors import FailureReason
+from reservd.plugin.examples import example_event
+from reservd.reserve.models import EventType, ReserveEvent
+from reservd.store.database import Database, parse_url
+from reservd.store.operators import Redelivery, Silence, add_silence, load_redeliveries, load_silences
+from reservd.store.outbox import DeliveryState, OutboxEvent, Outcome, add_events, record_outcomes
+from reservd.store.schema import prepare
+
+MAIN = """\
+modes: modes/*.yaml
+{store}
+balance_sources:
+  wallet: {{plugin: http_json, options: {{url: "${{UNSET}}", balances: [{{asset: USDT, amount: $.x}}]}}}}
+equity_sources:
+  nav: {{plugin: static, options: {{amount: 1000}}}}
+event_sinks:
+  ops: {{plugin: webhook, options: {{url: "${{UNSET_TOO}}", secret_file: only-for-the-daemon}}}}
+  pager: {{plugin: log}}
+  desk: {{plugin: log}}
+"""
+"""A configuration with secrets that whoever runs the commands does not have."""
+
+MODE = """\
+mode: {name}
+share_class: USDT
+reserve_ratio: 0.05
+reserve_balance_sources: [wallet]
+reserve_equity_source: nav
+reserve_event_sinks: [{sinks}]
+"""
+
+ESCAPE = "\x1b]0;owned\x07\u202egone"
+"""A text that would rename the window and turn the direction of writing."""
+SHOWN_ESCAPE = r"\x1b]0;owned\x07\u202egone"
+
+_NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class Result(NamedTuple):
+    """What a command printed, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The cells of a printed table, its headings included."""
+        return [re.split(r" {2,}", line.strip()) for line in self.out.splitlines()]
+
+    @property
+    def json(self) -> Any:
+        """What was printed, of a command that went well."""
+        assert self.err == ""
+        return json.loads(self.out)
+
+
+Command = Callable[..., Result]
+
+
+def write_config(folder: Path, store: str) -> Path:
+    """Write a configuration with the modes `alpha` and `beta` and the sinks `ops`, `pager` and `desk`.
+
+    Args:
+        folder: Where to.
+        store: The URL of its store; empty for none.
+    """
+    (folder / "modes").mkdir(exist_ok=True)
+    for name in ("alpha", "beta"):
+        (folder / "modes" / f"{name}.yaml").write_text(MODE.format(name=name, sinks="ops, pager, desk"))
+    path = folder / "reservd.yaml"
+    path.write_text(MAIN.format(store=f'store: {{url: "{store}"}}' if store else ""))
+    return path
+
+
+class Store:
+    """The store of a test, worked on from outside of any event loop."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def do(self, work: Callable[[Database], Coroutine[Any, Any, Any]]) -> Any:
+        """Return what some work on the store returns."""
+
+        async def done() -> Any:
+            database = Database(parse_url(self._url, Path()))
+            try:
+                return await work(database)
+            finally:
+                await database.close()
+
+        return asyncio.run(done())
+
+    def fill(self) -> None:
+        """Add four events of `alpha`, of which the second is a reminder, and one of `beta`."""
+        self.do(_fill)
+
+    def wishes(self) -> list[Redelivery]:
+        """Return what was asked to be delivered again."""
+
+        async def load(database: Database) -> list[Redelivery]:
+            async with database.read() as connection:
+                return await load_redeliveries(connection, 100)
+
+        found: list[Redelivery] = self.do(load)
+        return found
+
+    def silences(self, since: datetime = _NOON) -> list[Silence]:
+        """Return the silences that end after then."""
+
+        async def load(database: Database) -> list[Silence]:
+            async with database.read() as connection:
+                return await load_silences(connection, since)
+
+        found: list[Silence] = self.do(load)
+        return found
+
+    def silence(self, mode: str = "alpha", **fields: Any) -> None:
+        """Silence a mode for an hour from now, unless the fields say otherwise."""
+        now = datetime.now(UTC)
+        whole = {
+            "id": mode,
+            "begins_at": now,
+            "ends_at": now + timedelta(hours=1),
+            "reason": "r",
+            "made_by": "somebody",
+        }
+
+        async def add(database: Database) -> None:
+            async with database.write() as connection:
+                await add_silence(connection, Silence(mode=mode, **(whole | fields)))
+
+        self.do(add)
+
+
+def _event(event_id: str, kind: EventType, mode: str, sequence: int, **changes: object) -> ReserveEvent:
+    moment = _NOON + timedelta(minutes=sequence)
+    fields = {"id": event_id, "strategy_mode": mode, "sequence": sequence, "timestamp": moment, **changes}
+    return example_event(kind).data.model_copy(update=fields)
+
+
+async def _fill(database: Database) -> None:
+    await prepare(database)
+    three = dict.fromkeys(("desk", "ops", "pager"), DeliveryState.PENDING)
+    added = [
+        OutboxEvent(1, _event("aaaa0001-low", EventType.LOW, "alpha", 1), three),
+        OutboxEvent(
+            2, _event("aaaa0002-low", EventType.LOW, "alpha", 2, reminder=True), {"ops": DeliveryState.PENDING}
+        ),
+        OutboxEvent(3, _event("bbbb0001-critical", EventType.CRITICAL, "beta", 1, reason=ESCAPE), three),
+        OutboxEvent(4, _event("cccc0003-unknown", EventType.UNKNOWN, "alpha", 3), {"ops": DeliveryState.SILENCED}),
+        OutboxEvent(5, _event("cccc0004-adequate", EventType.ADEQUATE, "alpha", 4), {}),
+    ]
+    later = _NOON + timedelta(hours=1)
+    outcomes = [
+        Outcome("ops", 1, DeliveryState.DELIVERED, 1, later),
+        Outcome("pager", 1, DeliveryState.PENDING, 3, later, FailureReason.TIMEOUT, "no answer within 10 s"),
+        Outcome("desk", 1, DeliveryState.DELIVERED, 2, later),
+        Outcome("ops", 2, DeliveryState.DEAD, 1, later, FailureReason.REJECTED, "HTTP 410"),
+        Outcome("ops", 3, DeliveryState.DEAD, 1, later, FailureReason.REJECTED, ESCAPE),
+        Outcome("pager", 3, DeliveryState.DEAD, 9, later, FailureReason.UNREACHABLE),
+    ]
+    async with database.write() as connection:
+        await add_events(connection, added)
+        await record_outcomes(connection, outcomes)

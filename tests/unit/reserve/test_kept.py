@@ -1,0 +1,114 @@
+"""What a restart remembers, and what time spent down means for it."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from reservd.reserve.kept import KeptState, keep, reconcile
+from reservd.reserve.models import ReserveStatus
+from reservd.reserve.tracker import Instant
+from support.reserve import NOON, Watched, lose, reach
+
+LOW, ADEQUATE, CRITICAL, UNKNOWN = (
+    ReserveStatus.LOW,
+    ReserveStatus.ADEQUATE,
+    ReserveStatus.CRITICAL,
+    ReserveStatus.UNKNOWN,
+)
+
+
+def kept(mode: Watched) -> KeptState:
+    return keep(mode.state, Instant(NOON, mode.seconds))
+
+
+def test_incident_goes_on_when_the_daemon_is_restarted_in_low() -> None:
+    mode = reach(LOW)
+    incident = mode.events[-1].incident_id
+    mode.restart(down=5)
+    assert mode.look(74) is None
+    recovery = mode.look(110)
+    assert recovery is not None
+    assert (recovery.incident_id, recovery.sequence, recovery.previous_status) == (incident, 2, LOW)
+
+
+def test_reminder_is_given_once_when_several_became_due_while_down() -> None:
+    mode = reach(LOW)
+    mode.restart(down=3600)
+    reminder = mode.look(74)
+    assert reminder is not None
+    assert reminder.reminder
+    assert mode.look(74) is None
+
+
+@pytest.mark.parametrize("down", [0, 3600, -3600])
+def test_source_has_half_of_the_staleness_to_answer_when_the_daemon_was_down(down: int) -> None:
+    """Down for an hour: one failed reading after the restart wakes nobody, two minutes of them do."""
+    mode = reach(ADEQUATE, max_staleness=timedelta(seconds=120))
+    mode.restart(down=down)
+    assert mode.fail(after=30) is None
+    assert mode.fail(after=29) is None
+    lose(mode)
+    assert mode.said == ["unknown"]
+
+
+def test_checks_in_a_row_begin_anew_when_the_daemon_is_restarted() -> None:
+    mode = reach(ADEQUATE, confirmations=2)
+    assert mode.look(74) is None
+    mode.restart()
+    assert mode.look(74) is None
+    assert mode.look(74) is not None
+
+
+def test_jump_is_doubted_when_it_happened_while_down() -> None:
+    mode = reach(ADEQUATE)
+    mode.restart(down=60)
+    assert mode.look(0) is None
+    assert mode.step is not None
+    assert mode.step.recheck
+    assert mode.look(0) is not None
+
+
+def test_amounts_of_another_currency_are_forgotten_and_the_incident_is_not() -> None:
+    mode = reach(LOW)
+    mode.policy = Watched(share_class="ETH").policy
+    mode.restart()
+    assert mode.state.good is None
+    assert mode.state.believed_balance is None
+    assert (mode.status, mode.state.incident_severity) == (LOW, LOW)
+
+
+def states(stored: ReserveStatus, newer: ReserveStatus | None) -> tuple[KeptState, KeptState]:
+    blind = Watched()
+    if newer is not None:
+        blind = reach(newer)
+    return kept(reach(stored)), kept(blind)._replace(sequence=1000, incident_id=blind.state.incident_id and "blind")
+
+
+def test_incident_of_the_store_goes_on_when_the_mode_was_low_without_it_too() -> None:
+    stored, newer = states(LOW, CRITICAL)
+    state = reconcile(stored, newer)
+    assert (state.incident_id, state.confirmed, state.sequence) == (stored.incident_id, CRITICAL, 1000)
+
+
+def test_incident_of_the_store_is_left_to_be_closed_when_the_mode_recovered_without_it() -> None:
+    stored, newer = states(LOW, ADEQUATE)
+    assert reconcile(stored, newer) == stored._replace(sequence=1000)
+
+
+def test_incident_of_memory_goes_on_when_the_store_knows_of_none() -> None:
+    stored, newer = states(ADEQUATE, LOW)
+    assert reconcile(stored, newer) == newer
+    assert newer.incident_id == "blind"
+
+
+def test_store_is_right_when_nothing_was_confirmed_without_it() -> None:
+    stored, newer = states(LOW, None)
+    assert reconcile(stored, newer) == stored._replace(sequence=1000)
+
+
+def test_amounts_are_kept_to_the_last_digit() -> None:
+    mode = Watched()
+    mode.look("110.000000000000000001")
+    mode.restart()
+    assert mode.state.believed_balance == Decimal("110.000000000000000001")
