@@ -150,7 +150,7 @@ class Dispatcher:
     async def close(self) -> None:
         """Give what can be delivered now a moment, then close the sink. What still waits stays in the store."""
         end = time.monotonic() + _GRACE_SECONDS
-        while self._workers and any(lane.queued for lane in self._lanes.values()) and time.monotonic() < end:
+        while self._workers and any(lane.queued for lane in self._lanes.values()) and time.monotonic() < end:  # noqa: ASYNC110  # lanes end one by one
             await asyncio.sleep(_LOOK_SECONDS)
         self._stopping = True
         for lane in self._lanes.values():
