@@ -33,6 +33,8 @@ _FAIL_OPEN_AFTER_SECONDS = 2.0
 """Events of a write that takes longer are sent before they are stored."""
 _RETRY_SECONDS = 1.0
 _LOOK_SECONDS = 0.05
+_LINGER_SECONDS = 0.05
+"""What became of deliveries waits for more of its kind: only what was decided is urgent."""
 _MAX_UNWRITTEN = 100_000
 _MAX_OUTCOMES = 200_000
 _MAX_SNAPSHOTS = 20_000
@@ -124,6 +126,7 @@ class Journal(Observer):
         self._next = _Batch()
         self._unsent: deque[OutboxEvent] = deque()
         self._news = asyncio.Event()
+        self._lingering = False
         self._silences: tuple[Silence, ...] = ()
         self._silenced: frozenset[str] = frozenset()
         self.changes: dict[str, int] = {}
@@ -170,13 +173,13 @@ class Journal(Observer):
         self._next.outcomes.append(outcome)
         if outcome.state is not DeliveryState.PENDING:
             self._ended(outcome.sink, outcome.state)
-        self._news.set()
+        self._write_soon()
 
     def keep_states(self, states: Mapping[str, KeptState], snapshots: Sequence[KeptSnapshot]) -> None:
         """Take what is kept of modes without an event, and snapshots for the history."""
         self._next.states |= states
         self._next.snapshots += snapshots
-        self._news.set()
+        self._write_soon()
 
     # Silences
 
@@ -224,9 +227,8 @@ class Journal(Observer):
             await self._run_blind()
             return
         while True:
-            if not self._next:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), RENEW_EVERY_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), RENEW_EVERY_SECONDS)
             self._news.clear()
             await self._write(self._take())
 
@@ -285,6 +287,15 @@ class Journal(Observer):
         else:
             self._written(batch)
 
+    def _write_soon(self) -> None:
+        if not self._lingering:
+            self._lingering = True
+            asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._write_now)
+
+    def _write_now(self) -> None:
+        self._lingering = False
+        self._news.set()
+
     def _written(self, batch: _Batch) -> None:
         if batch.events:
             self.written_position = batch.events[-1].outbox.position
@@ -301,6 +312,7 @@ class Journal(Observer):
     def _take(self) -> _Batch:
         batch, self._next = self._next, _Batch()
         if len(batch.events) > _MAX_EVENTS_A_WRITE:
+            self._news.set()
             self._next.events = batch.events[_MAX_EVENTS_A_WRITE:]
             del batch.events[_MAX_EVENTS_A_WRITE:]
             # A state is never written before the event that led to it, nor what became of an event.
@@ -313,6 +325,7 @@ class Journal(Observer):
         return batch
 
     def _put_back(self, batch: _Batch) -> None:
+        self._news.set()
         self._next = _Batch(
             _bounded(batch.events + self._next.events),
             (batch.outcomes + self._next.outcomes)[-_MAX_OUTCOMES:],
@@ -329,6 +342,8 @@ class Journal(Observer):
             self._hand_on(self._unsent.popleft())
 
     def _hand_on(self, decided: OutboxEvent) -> None:
+        for observer in self._observers:
+            observer.announced(decided.position, decided.event)
         for sink, state in decided.sinks.items():
             if state is DeliveryState.PENDING:
                 self._send(sink, Letter(decided.position, decided.event))

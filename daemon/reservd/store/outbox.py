@@ -14,6 +14,10 @@ from reservd.store.statements import insert_new
 from reservd.store.tables import deliveries, events
 
 
+_MAX_PLACES = 500
+"""Positions named in one statement."""
+
+
 class DeliveryState(StrEnum):
     """What became of an event at a sink."""
 
@@ -100,8 +104,31 @@ async def add_events(connection: AsyncConnection, added: Sequence[OutboxEvent]) 
 
 async def record_outcomes(connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
     """Note what became of deliveries."""
-    if not outcomes:
-        return
+    taken: dict[str, list[Outcome]] = {}
+    others: list[Outcome] = []
+    for each in outcomes:
+        if each.state is DeliveryState.DELIVERED and each.attempts == 1:
+            taken.setdefault(each.sink, []).append(each)
+        else:
+            others.append(each)
+    for sink, each_taken in taken.items():
+        await _record_taken(connection, sink, each_taken)
+    if others:
+        await _record_one_by_one(connection, others)
+
+
+async def _record_taken(connection: AsyncConnection, sink: str, outcomes: Sequence[Outcome]) -> None:
+    """Note those that a sink took at once, which nearly all are: in few statements, at one moment."""
+    for start in range(0, len(outcomes), _MAX_PLACES):
+        some = outcomes[start : start + _MAX_PLACES]
+        await connection.execute(
+            update(deliveries)
+            .where(deliveries.c.sink == sink, deliveries.c.position.in_([each.position for each in some]))
+            .values(state=str(DeliveryState.DELIVERED), attempts=1, tried_at=some[-1].tried_at)
+        )
+
+
+async def _record_one_by_one(connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
     statement = (
         update(deliveries)
         .where(deliveries.c.sink == bindparam("of_sink"), deliveries.c.position == bindparam("of_position"))
