@@ -218,8 +218,11 @@ class Daemon:
             self._metrics.watch(owner=True)
             try:
                 await duty.run(before)
-            except (OwnershipLostError, StoreError) as error:
+            except OwnershipLostError as error:
                 log.warning("ownership.ended", reason=str(error))
+            except StoreError as error:
+                log.error("store.failed", error=str(error))  # noqa: TRY400  # the store's words say it all
+                self._ownership.forget()
             finally:
                 before = duty.manager.kept_states() if blind else {}
                 self._duty = None

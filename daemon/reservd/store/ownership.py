@@ -110,6 +110,11 @@ class Ownership:
         """Note that a write which began at that monotonic second was committed."""
         self._renewed_at = at
 
+    def forget(self) -> None:
+        """Begin anew: the store was taken and then gave no answer."""
+        self.epoch = 0
+        self._lock.release()
+
     async def release(self) -> None:
         """Give the store up, so that a standby need not wait. Never raises."""
         with contextlib.suppress(StoreError, TimeoutError):
@@ -117,8 +122,7 @@ class Ownership:
                 async with asyncio.timeout(1), self._database.write() as connection:
                     mine = update(owner).where(owner.c.id == _ROW, owner.c.epoch == self.epoch)
                     await connection.execute(mine.values(holder=None))
-        self.epoch = 0
-        self._lock.release()
+        self.forget()
 
     async def _try(self) -> bool:
         """Look once; return whether the store is owned by this daemon now."""
