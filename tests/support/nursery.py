@@ -34,7 +34,8 @@ class Nursery:
         self._children: set[int] = set()
 
     def __enter__(self) -> Self:
-        environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        path = os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))))
+        environ = {**os.environ, "PYTHONPATH": path}
         self._process = subprocess.Popen(
             [sys.executable, Path(__file__).with_name("mortal.py")],
             stdin=subprocess.PIPE,
