@@ -39,7 +39,7 @@ dashboard: $(VENV)/.dev ## Write grafana/reservd-overview.json again, after a ch
 	$(BIN)/python grafana/build.py
 
 schemas: $(VENV)/.dev ## Write the JSON Schemas of the events again, after a change of their models
-	for type in low critical adequate unknown; do \
+	for type in low critical adequate unknown runway_low; do \
 		$(BIN)/reservd schema event reservd.reserve_$$type.v1 > daemon/reservd/delivery/schemas/reservd.reserve_$$type.v1.json || exit 1; \
 	done
 

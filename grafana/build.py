@@ -20,6 +20,8 @@ from panels import SOURCE, WIDTH, counts, dashed, graph, increase, percentile_95
 FILE = Path(__file__).with_name("reservd-overview.json")
 
 MODE = 'mode=~"$mode"'
+OF_OWNER = "unless ignoring (sink) reservd_owner == 0"
+"""Leaves out what a daemon that stands by knew of its sinks when it last owned the store."""
 COLORS = {"adequate": "green", "low": "orange", "critical": "red", "unknown": "purple"}
 
 
@@ -46,7 +48,14 @@ def overview() -> Dashboard:
             .all_value(".*")
         )
     )
-    sections = {"Reserves": reserves(), "Events": events(), "Sources": sources(), "The daemon": daemon()}
+    sections = {
+        "Reserves": reserves(),
+        "Events": events(),
+        "Delivery": delivery(),
+        "Sources": sources(),
+        "The store": store(),
+        "The daemon": daemon(),
+    }
     for title, panels in sections.items():
         board.with_row(dashboard.Row(title))
         for panel in panels:
@@ -127,7 +136,7 @@ def reserves() -> Sequence[Builder[Panel]]:
 
 
 def events() -> Sequence[Builder[Panel]]:
-    """Return what was said to whom, and what was asked for."""
+    """Return what was said, what was hushed, and what was asked for."""
     return (
         graph(
             "Events",
@@ -135,13 +144,14 @@ def events() -> Sequence[Builder[Panel]]:
             {"{{type}}": increase("reservd_events_total", "type")},
             width=8,
         ),
-        graph(
-            "Deliveries",
-            "Events that sinks took and, below zero, did not take, by reason.",
+        timeline(
+            "Silences",
+            "Modes whose events an operator keeps from the sinks. They are watched and refilled as ever.",
             {
-                "{{sink}}": increase("reservd_deliveries_total", "sink"),
-                "{{sink}}: {{reason}}": "-" + increase("reservd_delivery_failures_total", "sink", "reason"),
+                "{{mode}}": f"max by (mode) (reservd_silenced{{{MODE}}})"
+                f" or max by (mode) (reservd_reserve_status{{{MODE}}}) * 0"
             },
+            {"heard": "green", "silenced": "purple"},
             width=8,
         ),
         graph(
@@ -159,13 +169,53 @@ def events() -> Sequence[Builder[Panel]]:
     )
 
 
+def delivery() -> Sequence[Builder[Panel]]:
+    """Return whether each sink gets what it should."""
+    oldest = "reservd_deliveries_oldest_timestamp_seconds"
+    return (
+        graph(
+            "Deliveries",
+            "Events that sinks took and, below zero, tries that failed, by reason; those are tried again.",
+            {
+                "{{sink}}": increase("reservd_deliveries_total", "sink"),
+                "{{sink}}: {{reason}}": "-" + increase("reservd_delivery_failures_total", "sink", "reason"),
+            },
+            width=8,
+        ),
+        graph(
+            "Waiting",
+            "Events in the store that a sink is yet to take.",
+            {"{{sink}}": f"max by (sink) (reservd_deliveries_pending {OF_OWNER})"},
+            width=8,
+        ),
+        graph(
+            "Age of what waits",
+            "How long ago the oldest event that waits for a sink was decided; 0 when none does.",
+            {"{{sink}}": f"max by (sink) ((time() - {oldest}) * ({oldest} > bool 0) {OF_OWNER})"},
+            unit="s",
+            width=8,
+        ),
+        graph(
+            "Never taken",
+            "Events a sink will not hear of: dead letters, reminders that a newer status overtook, silenced ones.",
+            {"{{sink}}: {{state}}": increase("reservd_deliveries_ended_total", "sink", "state")},
+        ),
+        graph(
+            "Time of a delivery",
+            "95 of 100 tries took no longer, failed ones included.",
+            {"{{sink}}": percentile_95("reservd_delivery_duration_seconds", "sink")},
+            unit="s",
+        ),
+    )
+
+
 def sources() -> Sequence[Builder[Panel]]:
     """Return whether what reservd reads can be read."""
     return (
         timeline(
             "Source up",
             "Whether the last reading of the source succeeded.",
-            {"{{source}}": "min by (source) (reservd_source_up)"},
+            {"{{source}}": "max by (source) (reservd_source_up unless ignoring (source) reservd_owner == 0)"},
             {"down": "red", "up": "green"},
         ),
         graph(
@@ -184,6 +234,32 @@ def sources() -> Sequence[Builder[Panel]]:
             "Failed readings",
             "By source and reason.",
             {"{{source}}: {{reason}}": increase("reservd_fetch_failures_total", "source", "reason")},
+        ),
+    )
+
+
+def store() -> Sequence[Builder[Panel]]:
+    """Return who owns the store, and whether it takes what is written."""
+    return (
+        timeline(
+            "Owner",
+            "Which daemon watches the reserves; the others stand by.",
+            {"{{instance}}": "reservd_owner"},
+            {"stands by": "blue", "owner": "green"},
+            width=8,
+        ),
+        timeline(
+            "Store",
+            "Whether the store took the owner's last write. Without it alarms go on from memory, refills do not.",
+            {"{{instance}}": "reservd_store_up and reservd_owner == 1"},
+            {"down": "red", "up": "green"},
+            width=8,
+        ),
+        graph(
+            "Unwritten events",
+            "Events that are in the owner's memory only. They are lost if it ends before the store takes them.",
+            {"{{instance}}": "reservd_store_unwritten_events and reservd_owner == 1"},
+            width=8,
         ),
     )
 

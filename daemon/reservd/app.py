@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import structlog
 
@@ -17,15 +18,25 @@ from reservd.errors import OwnershipLostError, SchemaError, StoreError
 from reservd.monitor.clock import SystemClock
 from reservd.monitor.manager import ReserveManager
 from reservd.reserve.kept import KeptState, reconcile
+from reservd.service.hold_journal import HoldJournal
+from reservd.service.refill_commitments import WithdrawalCommitments
+from reservd.service.refill_ledger import StoredLedger
 from reservd.service.replenishment import ReplenishmentService
+from reservd.service.withdrawals import WithdrawalManager
 from reservd.store.access import open_database
 from reservd.store.database import Database
 from reservd.store.ownership import Ownership
 from reservd.systemd import notify, watchdog_seconds
+from reservd.web.access.control import AccessControl
+from reservd.web.access.tokens import TokenBook
+from reservd.web.access.users import UserBook
+from reservd.web.backend import Backend, Readiness
 from reservd.web.metrics import Metrics
 from reservd.web.page import MetricsPage
 from reservd.web.server import WebServer
-from reservd.web.site import Readiness, make_site
+from reservd.web.site import make_site
+from reservd.web.stream import EventStream
+from reservd.web.web_config import TlsFiles, WebConfig, read_web_config
 
 log = structlog.get_logger(__name__)
 
@@ -52,31 +63,52 @@ class _Duty:
         config: What was configured.
         metrics: Hears of everything.
         page: Shows it.
+        stream: Hands events on to whoever listens.
         database: The store.
         ownership: Held by this daemon; not, when the store could not be reached from the start.
     """
 
     def __init__(
-        self, config: Config, metrics: Metrics, page: MetricsPage, database: Database, ownership: Ownership
+        self,
+        config: Config,
+        metrics: Metrics,
+        page: MetricsPage,
+        stream: EventStream,
+        database: Database,
+        ownership: Ownership,
     ) -> None:
         self._ownership = ownership
         routes = {mode: each.reserve_event_sinks for mode, each in config.modes.items()}
         self.pipeline = Pipeline(
-            database, ownership, config.event_sinks, config.settings, routes, SystemClock(), [metrics, page]
+            database, ownership, config.event_sinks, config.settings, routes, SystemClock(), [metrics, page, stream]
         )
-        self._refills = ReplenishmentService(
-            config.modes, config.replenishers, [metrics, page], lambda: self.pipeline.may_act
+        self.replenishments = ReplenishmentService(
+            config.modes,
+            config.replenishers,
+            [metrics, metrics.replenishments, page],
+            lambda: self.pipeline.may_act,
+            ledger=StoredLedger(database, ownership, self.pipeline.journal),
         )
         # Metrics first: a snapshot is published before anything slow happens.
         self.manager = ReserveManager(
             config.equity_sources,
             config.balance_sources,
             price_sources=config.price_sources,
-            observers=[metrics, self.pipeline, self._refills, page],
+            observers=[metrics, self.pipeline, self.replenishments, page],
         )
-        self.manager.replenishment = self._refills
+        self.manager.replenishment = self.replenishments
         for mode, mode_config in config.modes.items():
             self.manager.set_reserve_config(mode, mode_config)
+        self._holds = HoldJournal(database, ownership, SystemClock(), config.modes)
+        self.withdrawals = WithdrawalManager(
+            self.manager, self._holds, [metrics.withdrawals, page], lambda: self.pipeline.may_act
+        )
+        self.replenishments.heed(WithdrawalCommitments(self.manager, self._holds))
+
+    @property
+    def store_up(self) -> bool:
+        """Whether the store takes what is written."""
+        return self.pipeline.up
 
     async def run(self, before: Mapping[str, KeptState]) -> None:
         """Watch until cancelled.
@@ -90,6 +122,8 @@ class _Duty:
         """
         if self._ownership.epoch:
             await self.pipeline.open()
+            await self._holds.open()
+            await self.replenishments.open()
             kept = dict(self.pipeline.states)
             kept |= {mode: reconcile(kept[mode], state) if mode in kept else state for mode, state in before.items()}
             self.manager.restore(kept)
@@ -98,16 +132,23 @@ class _Duty:
             self.manager.restore(before, first_sequence=int(time.time()))
         delivering = asyncio.create_task(self.pipeline.run())
         monitoring = asyncio.create_task(self.manager.start_monitoring())
+        work = {delivering, monitoring}
+        if self._ownership.epoch:
+            work.add(asyncio.create_task(self.withdrawals.run()))
+            work.add(asyncio.create_task(self.replenishments.run()))
         settle()
         try:
-            done, _ = await asyncio.wait({delivering, monitoring}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
             # First what decides, then what asks, then what sends what was decided.
             self.manager.stop_monitoring()
-            await asyncio.gather(monitoring, return_exceptions=True)
-            await self._refills.close()
+            deciding = work - {delivering}
+            for task in deciding - {monitoring}:
+                task.cancel()
+            await asyncio.gather(*deciding, return_exceptions=True)
+            await self.replenishments.close()
             delivering.cancel()
             await asyncio.gather(delivering, return_exceptions=True)
 
@@ -118,12 +159,15 @@ class Daemon:
     Args:
         config: What was configured.
         listen_addresses: Where to serve, in place of what was configured.
+        web_config_file: TLS and passwords, as Prometheus exporters spell them; None for neither.
 
     Raises:
-        ReservdError: If an address or the store's driver cannot be had.
+        ReservdError: If an address, the tokens, the web config file or the store's driver cannot be had.
     """
 
-    def __init__(self, config: Config, listen_addresses: Iterable[str] = ()) -> None:
+    def __init__(
+        self, config: Config, listen_addresses: Iterable[str] = (), web_config_file: Path | None = None
+    ) -> None:
         self._config = config
         self._database = open_database(config.settings.store.url.get_secret_value(), config.directory)
         self._ownership = Ownership(self._database)
@@ -137,8 +181,23 @@ class Daemon:
         self._metrics.watch(owner=False)
         self._page = MetricsPage(self._metrics.take, self._metrics.render)
         self._duty: _Duty | None = None
-        site = make_site(self._page, lambda: not self._stuck, lambda: self.readiness)
-        self._web = WebServer(site, listen_addresses or config.settings.web.listen_address)
+        self._stream = EventStream(self._database)
+        web = config.settings.web
+        tokens = TokenBook(web.tokens_file) if web.tokens_file is not None else None
+        shell = read_web_config(web_config_file) if web_config_file is not None else WebConfig()
+        users = UserBook(shell.users) if shell.users else None
+        backend = Backend(
+            page=self._page,
+            healthy=lambda: not self._stuck,
+            readiness=lambda: self.readiness,
+            duty=lambda: self._duty,
+            database=self._database,
+            stream=self._stream,
+            access=AccessControl(tokens, users, open_reads=web.open_reads),
+            headers=shell.headers,
+        )
+        tls = TlsFiles(shell.tls_server_config) if shell.tls_server_config is not None else None
+        self._web = WebServer(make_site(backend), listen_addresses or web.listen_address, tls)
         self._stop = asyncio.Event()
 
     @property
@@ -147,9 +206,19 @@ class Daemon:
         return self._web.addresses
 
     @property
+    def urls(self) -> list[str]:
+        """Where people find its pages."""
+        return [f"{self._web.scheme}://{address}" for address in self.addresses]
+
+    @property
     def manager(self) -> ReserveManager | None:
         """What watches the modes; None while another daemon does."""
         return self._duty.manager if self._duty is not None else None
+
+    @property
+    def withdrawals(self) -> WithdrawalManager | None:
+        """What decides withdrawals; None while another daemon does: then nothing can be promised here."""
+        return self._duty.withdrawals if self._duty is not None else None
 
     @property
     def readiness(self) -> Readiness:
@@ -214,7 +283,9 @@ class Daemon:
             except StoreError as error:
                 log.error("store.gone", error=str(error))  # noqa: TRY400  # the store's words say it all
             blind = not self._ownership.epoch
-            self._duty = duty = _Duty(self._config, self._metrics, self._page, self._database, self._ownership)
+            self._duty = duty = _Duty(
+                self._config, self._metrics, self._page, self._stream, self._database, self._ownership
+            )
             self._metrics.watch(owner=True)
             try:
                 await duty.run(before)
@@ -226,6 +297,7 @@ class Daemon:
             finally:
                 before = duty.manager.kept_states() if blind else {}
                 self._duty = None
+                self._stream.close()
                 self._metrics.watch(owner=False)
                 self._page.renew()
 

@@ -49,12 +49,36 @@ class StoreError(ReservdError):
     """The store could not be read or written: it is locked, full, read-only or gone."""
 
 
+class TooManyWaitError(StoreError):
+    """More waits for the store than memory should hold: nothing was decided."""
+
+
 class SchemaError(StoreError):
     """A newer reservd wrote the store: to go on would spoil it."""
 
 
 class OwnershipLostError(ReservdError):
     """Another daemon owns the store now: what this one wanted to write was refused."""
+
+
+class WithdrawalConflictError(ReservdError):
+    """Another withdrawal was asked for under a key that is taken: nothing was decided."""
+
+
+class WithdrawalStateError(ReservdError):
+    """A withdrawal cannot go there from where it is: one that was cancelled is not settled."""
+
+
+class UnknownWithdrawalError(ReservdError):
+    """There is no withdrawal of that id."""
+
+
+class ReplenishmentStateError(ReservdError):
+    """A request for a refill cannot go there from where it is: one that was rejected is not settled."""
+
+
+class UnknownReplenishmentError(ReservdError):
+    """There is no request for a refill of that id."""
 
 
 class CallError(ReservdError):

@@ -60,7 +60,8 @@ def advance(before: ModeAlerts | None, event: ReserveEvent, at: datetime) -> Mod
 
 def _wanted(event: ReserveEvent, firing: Names) -> Names:
     """Return the alerts that fire after an event."""
-    if event.event_type is EventType.ADEQUATE:
+    # An early warning is given while the reserve is adequate, and fires nothing.
+    if _status(event) is ReserveStatus.ADEQUATE:
         return _NONE
     name = BY_STATUS[_status(event)]
     if name is not AlertName.UNKNOWN or event.incident_id is None:
@@ -83,7 +84,7 @@ def _may_fire(event: ReserveEvent) -> Names:
 
 
 def _status(event: ReserveEvent) -> ReserveStatus:
-    return ReserveStatus[event.event_type.name]
+    return event.event_type.status
 
 
 class AlertBoard:

@@ -21,6 +21,7 @@ _NOTIFY_TYPES = {
     EventType.CRITICAL: NotifyType.FAILURE,
     EventType.LOW: NotifyType.WARNING,
     EventType.UNKNOWN: NotifyType.WARNING,
+    EventType.RUNWAY_LOW: NotifyType.WARNING,
     EventType.ADEQUATE: NotifyType.SUCCESS,
 }
 
@@ -34,7 +35,7 @@ class Message(NamedTuple):
 
 
 def _status(event: ReserveEvent) -> str:
-    return event.event_type.name.lower()
+    return event.event_type.name.lower().replace("_", " ")
 
 
 def _kind(event: ReserveEvent) -> str:

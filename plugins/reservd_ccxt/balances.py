@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from reservd.plugin import AccountFailure, Balance, FailureReason, parse_amount
@@ -10,6 +10,7 @@ from reservd_ccxt.catalogue import family_of
 from reservd_ccxt.coins import Coins
 
 ZERO = Decimal(0)
+_EXACT = Context(prec=130)  # two amounts of 60 digits and 60 decimals
 
 
 class UnknownBalance(Exception):  # noqa: N818  # not an error of its own: it becomes one account's failure
@@ -32,9 +33,10 @@ def to_balance(
         free = _free(answer, asset, coins)
     except UnknownBalance as unknown:
         return AccountFailure(account, FailureReason.INVALID_DATA, f"{asset}: {unknown}", asset)
+    used = _used(answer, asset)
     if coins.get(asset, False) and free > 0:
-        return Balance(account, asset, ZERO, observed_at, locked=free)
-    return Balance(account, asset, free, observed_at, locked=_used(answer, asset))
+        return Balance(account, asset, ZERO, observed_at, locked=None if used is None else _EXACT.add(free, used))
+    return Balance(account, asset, free, observed_at, locked=used)
 
 
 def is_whole(exchange_id: str, wallet: str, answer: object) -> bool:
@@ -79,12 +81,13 @@ def _amount(answer: Mapping[str, Any], part: str, asset: str) -> Decimal | None:
         raise UnknownBalance(f"what is {part} is no number that can be believed") from None
 
 
-def _used(answer: Mapping[str, Any], asset: str) -> Decimal:
-    """Return what is there but in use, for people: 0 when it is not told, because nothing is decided on it."""
+def _used(answer: Mapping[str, Any], asset: str) -> Decimal | None:
+    """Return what is there but in use; None when the exchange does not tell of a coin that it names."""
     try:
-        return _amount(answer, "used", asset) or ZERO
+        amount = _amount(answer, "used", asset)
     except (KeyError, TypeError, UnknownBalance):
-        return ZERO
+        return None
+    return ZERO if amount is None and asset not in answer["free"] else amount
 
 
 def _binance(info: object, wallet: str) -> bool:

@@ -13,7 +13,7 @@ import aiohttp
 
 from reservd.plugin import FailureReason
 from reservd_ccxt.catalogue import family_of
-from reservd_ccxt.config import CcxtConfig
+from reservd_ccxt.config import ExchangeConfig
 from reservd_ccxt.errors import AnswerTooLargeError, ExchangeError, RedirectRefusedError
 
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -30,7 +30,7 @@ _quiet.setLevel(logging.WARNING)  # below that ccxt logs requests with their hea
 
 @dataclass(frozen=True)
 class Settings:
-    """What two sources must have in common to share a key."""
+    """What two sources must have in common to share a key; those of prices have none, and share that."""
 
     exchange: str
     credentials: Mapping[str, str] = field(repr=False)
@@ -40,9 +40,9 @@ class Settings:
     rate_limit_ms: int | None
 
     @classmethod
-    def of(cls, config: CcxtConfig) -> "Settings":
+    def of(cls, config: ExchangeConfig) -> "Settings":
         """Return those of a source."""
-        secrets = {name: getattr(config, option) for name, option in _OPTION_OF.items()}
+        secrets = {name: getattr(config, option, None) for name, option in _OPTION_OF.items()}
         return cls(
             exchange=config.exchange,
             credentials={name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None},
@@ -109,7 +109,7 @@ def build(
         }
     )
     lacking = [_OPTION_OF.get(name, name) for name in _lacking_credentials(exchange)]
-    if lacking:
+    if lacking and settings.credentials:
         raise _unusable(settings, f"needs {', '.join(lacking)}")
     if settings.sandbox:
         if not exchange.urls.get("test"):

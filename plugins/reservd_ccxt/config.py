@@ -1,4 +1,4 @@
-"""The options of the `ccxt` balance source."""
+"""The options of the `ccxt` balance source, and what it shares with the price source."""
 
 import json
 from collections.abc import Mapping
@@ -68,11 +68,24 @@ class CcxtAccount(PluginConfig):
         return {**({} if self.type is None else {"type": self.type}), **self.params}
 
 
-class CcxtConfig(SourceConfig):
-    """Options of the `ccxt` balance source."""
+class ExchangeConfig(SourceConfig):
+    """Options of everything that asks an exchange."""
 
     exchange: Annotated[str, AfterValidator(_check_exchange)]
     """The exchange's id in ccxt, such as binance."""
+    sandbox: bool = False
+    """Whether to ask the exchange's test environment."""
+    urls: dict[Name, Url] = Field(default_factory=dict)
+    """What stands in place of scheme and host, by key of ccxt's `urls['api']`; `default` is for all other keys."""
+    options: PlainData = Field(default_factory=dict)
+    """The exchange's own options, handed to ccxt."""
+    rate_limit_ms: Annotated[int, Field(ge=1, le=60_000)] | None = None
+    """Milliseconds between requests of cost 1; ccxt's figure for the exchange when left out."""
+
+
+class CcxtConfig(ExchangeConfig):
+    """Options of the `ccxt` balance source."""
+
     api_key: Secret
     """The API key. It needs to read balances and nothing else."""
     secret: Secret
@@ -87,14 +100,6 @@ class CcxtConfig(SourceConfig):
     """Whether a key that may trade, lend or move money inside the exchange is used at all."""
     allow_withdrawing_key: bool = False
     """Whether a key that may withdraw is used at all."""
-    sandbox: bool = False
-    """Whether to ask the exchange's test environment."""
-    urls: dict[Name, Url] = Field(default_factory=dict)
-    """What stands in place of scheme and host, by key of ccxt's `urls['api']`; `default` is for all other keys."""
-    options: PlainData = Field(default_factory=dict)
-    """The exchange's own options, handed to ccxt."""
-    rate_limit_ms: Annotated[int, Field(ge=1, le=60_000)] | None = None
-    """Milliseconds between requests of cost 1; ccxt's figure for the exchange when left out."""
     refresh_interval: Seconds = 300.0
     """Seconds after which coins, their withdrawals and what the key may do are asked for again."""
     watch: bool = False

@@ -53,6 +53,7 @@ class SharedExchange:
         self._session: aiohttp.ClientSession | None = None
         self._ccxt: Any = None
         self._errors: Any = None
+        self._opening: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._resting_until = 0.0
         self._facts: Facts | None = None
@@ -77,6 +78,19 @@ class SharedExchange:
             return await asyncio.shield(cast("asyncio.Task[Facts]", self._learning))
         return known
 
+    async def ready(self) -> None:
+        """Wait until there is something to call: `facts` does so too.
+
+        Raises:
+            ExchangeError: If the options do not fit the exchange.
+        """
+        if self._ccxt is None:
+            if self._opening is None:
+                self._opening = asyncio.create_task(self._open())
+                self._opening.add_done_callback(self._opened)
+            # Importing may take longer than one deadline: the work goes on.
+            await asyncio.shield(self._opening)
+
     async def call(self, method: str, *arguments: Any) -> Any:
         """Return what a method of ccxt returns.
 
@@ -92,9 +106,10 @@ class SharedExchange:
     async def close(self) -> None:
         """Close every connection."""
         self.streams.close()
-        if self._learning is not None:
-            self._learning.cancel()
-            await asyncio.wait({self._learning})
+        if work := {task for task in (self._learning, self._opening) if task is not None}:
+            for task in work:
+                task.cancel()
+            await asyncio.wait(work)
         if self._ccxt is not None:
             await self._ccxt.close()
         if self._session is not None:
@@ -106,8 +121,7 @@ class SharedExchange:
         return self._ccxt is not None and self._ccxt.has.get("watchBalance") is True
 
     async def _learn(self) -> Facts:
-        if self._ccxt is None:
-            await self._open()
+        await self.ready()
         if not self._clock_is_measured:
             await self._told(self._measure_clock())
             self._clock_is_measured = True
@@ -126,6 +140,11 @@ class SharedExchange:
         elif isinstance(error, ExchangeError) and self._facts is not None and not self._out_of_date:
             log.warning("facts.not_refreshed", exchange=self.id, reason=str(error.reason), detail=error.detail)
         self._out_of_date = error is not None
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._opening = None
+        if not task.cancelled():
+            task.exception()  # looked at, whether or not anybody still waits
 
     async def _open(self) -> None:
         exchange_class, self._errors = await asyncio.to_thread(import_exchange, self.id)

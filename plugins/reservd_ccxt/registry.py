@@ -1,4 +1,4 @@
-"""The keys in use: one `SharedExchange` for all sources of one key, closed with the last of them."""
+"""The keys in use: one `SharedExchange` for all sources of one key, or of none, closed with the last of them."""
 
 from reservd.plugin import FailureReason
 from reservd_ccxt.client import Settings
@@ -19,7 +19,8 @@ def acquire(settings: Settings, timeout_seconds: float) -> SharedExchange:
     if shared is None:
         shared = _in_use[key] = SharedExchange(settings, timeout_seconds)
     elif shared.settings != settings:
-        detail = "another source uses this key with other credentials, urls, sandbox, options or rate_limit_ms"
+        of = "key with other credentials," if settings.credentials else "exchange with other"
+        detail = f"another source uses this {of} urls, sandbox, options or rate_limit_ms"
         raise ExchangeError(FailureReason.REJECTED, f"{settings.exchange}: {detail}")
     shared.users += 1
     return shared
@@ -34,4 +35,4 @@ async def release(shared: SharedExchange) -> None:
 
 
 def _key(settings: Settings) -> tuple[str, str]:
-    return settings.exchange, settings.credentials["apiKey"]
+    return settings.exchange, settings.credentials.get("apiKey", "")

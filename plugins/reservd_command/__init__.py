@@ -1,10 +1,11 @@
-"""Programs of your own: events to one's standard input, balances and equity from one's standard output."""
+"""Programs of your own: events and requests to one's standard input, what they tell from its standard output."""
 
 from typing import Any
 
-from reservd.plugin import BalanceSource, EquitySource, EventSink, hookimpl
+from reservd.plugin import BalanceSource, EquitySource, EventSink, Replenisher, hookimpl
 from reservd_command.balances import CommandBalanceSource
 from reservd_command.equity import CommandEquitySource
+from reservd_command.replenisher import CommandReplenisher
 from reservd_command.sink import CommandSink
 
 
@@ -24,3 +25,9 @@ def reservd_register_equity_sources() -> list[type[EquitySource[Any]]]:
 def reservd_register_event_sinks() -> list[type[EventSink[Any]]]:
     """Register the `command` sink."""
     return [CommandSink]
+
+
+@hookimpl
+def reservd_register_replenishers() -> list[type[Replenisher[Any]]]:
+    """Register the `command` replenisher."""
+    return [CommandReplenisher]

@@ -6,7 +6,7 @@ from reservd.plugin import CloudEvent, DeliveryError, EventSink, FailureReason
 from reservd_command.options import CommandConfig
 from reservd_command.program import ProgramError, run_program
 
-_LASTING = {os.EX_USAGE, os.EX_DATAERR, os.EX_CONFIG}
+LASTING = {os.EX_USAGE, os.EX_DATAERR, os.EX_CONFIG}
 """Exit codes of sysexits.h by which a program says that the same event will not do later either."""
 
 
@@ -36,5 +36,5 @@ class CommandSink(EventSink[CommandSinkConfig]):
         except ProgramError as error:
             raise DeliveryError(error.reason, error.detail) from None
         if finished.code:
-            retryable = finished.code not in _LASTING
+            retryable = finished.code not in LASTING
             raise DeliveryError(FailureReason.REJECTED, finished.outcome, retryable=retryable)

@@ -1,10 +1,11 @@
-"""Balances and equity from any JSON endpoint, each number found by a JSONPath."""
+"""Balances, equity and prices from any JSON endpoint, each number found by a JSONPath."""
 
 from typing import Any
 
-from reservd.plugin import BalanceSource, EquitySource, hookimpl
+from reservd.plugin import BalanceSource, EquitySource, PriceSource, hookimpl
 from reservd_http_json.balances import HttpJsonBalanceSource
 from reservd_http_json.equity import HttpJsonEquitySource
+from reservd_http_json.price import HttpJsonPriceSource
 
 
 @hookimpl
@@ -17,3 +18,9 @@ def reservd_register_balance_sources() -> list[type[BalanceSource[Any]]]:
 def reservd_register_equity_sources() -> list[type[EquitySource[Any]]]:
     """Register the `http_json` equity source."""
     return [HttpJsonEquitySource]
+
+
+@hookimpl
+def reservd_register_price_sources() -> list[type[PriceSource[Any]]]:
+    """Register the `http_json` price source."""
+    return [HttpJsonPriceSource]

@@ -6,7 +6,15 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
-from reservd.plugin import CloudEvent, ConfigPath, DeliveryError, EventSink, FailureReason, PluginConfig
+from reservd.plugin import (
+    CloudEvent,
+    ConfigPath,
+    DeliveryError,
+    EventSink,
+    FailureReason,
+    PluginConfig,
+    ReplenishmentMessage,
+)
 from reservd_jsonl.file import LineFile
 
 
@@ -54,9 +62,16 @@ class JsonLinesSink(EventSink[JsonLinesConfig]):
             DeliveryError: If the file could not be written or rotated; retryable, because disks get
                 space again and permissions are mended.
         """
+        await self._append(event.to_json())
+
+    async def deliver_replenishment(self, event: ReplenishmentMessage) -> None:
+        """Append a change of a request for a refill in the same way; raises as `deliver` does."""
+        await self._append(event.to_json())
+
+    async def _append(self, text: bytes) -> None:
         if self._writer is None:
             raise DeliveryError(FailureReason.INTERNAL, "the sink is not open", retryable=True)
-        line = event.to_json() + b"\n"
+        line = text + b"\n"
         try:
             await asyncio.get_running_loop().run_in_executor(self._writer, self._file.append, line)
         except OSError as error:

@@ -2,7 +2,7 @@
 
 import structlog
 
-from reservd.plugin import CloudEvent, EventSink, EventType, PluginConfig
+from reservd.plugin import CloudEvent, EventSink, EventType, PluginConfig, ReplenishmentMessage
 
 LOGGER_NAME = "reservd.events"
 
@@ -11,6 +11,7 @@ _LEVELS = {
     EventType.LOW: "warning",
     EventType.CRITICAL: "error",
     EventType.UNKNOWN: "warning",
+    EventType.RUNWAY_LOW: "warning",
 }
 # In the line under names that do not collide with what log processors add (timestamp, event).
 _RENAMED = {"event_type", "strategy_mode", "timestamp", "id"}
@@ -34,6 +35,17 @@ class LogSink(EventSink[LogConfig]):
         """Log the event at the level of its severity, amounts as text."""
         write = getattr(self._log, _LEVELS[event.data.event_type])
         write(
+            f"event.{event.data.event_type}",
+            sink=self.name,
+            mode=event.subject,
+            event_id=event.id,
+            decided_at=event.time.isoformat(),
+            **event.data.model_dump(mode="json", exclude=_RENAMED),
+        )
+
+    async def deliver_replenishment(self, event: ReplenishmentMessage) -> None:
+        """Log a change of a request for a refill, amounts as text."""
+        self._log.info(
             f"event.{event.data.event_type}",
             sink=self.name,
             mode=event.subject,

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from reservd.plugin import EventSink, hookimpl
+from reservd.plugin import EventSink, Replenisher, hookimpl
+from reservd_nats.replenisher import NatsReplenisher
 from reservd_nats.sink import NatsSink
 
 
@@ -10,3 +11,9 @@ from reservd_nats.sink import NatsSink
 def reservd_register_event_sinks() -> list[type[EventSink[Any]]]:
     """Register the `nats` sink."""
     return [NatsSink]
+
+
+@hookimpl
+def reservd_register_replenishers() -> list[type[Replenisher[Any]]]:
+    """Register the `nats` replenisher."""
+    return [NatsReplenisher]

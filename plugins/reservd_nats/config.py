@@ -1,4 +1,4 @@
-"""Options of the `nats` sink."""
+"""Options of the `nats` sink and replenisher."""
 
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -30,15 +30,11 @@ def _credentials(secret: SecretStr) -> SecretStr:
     return SecretStr("\n".join(text.splitlines()))
 
 
-class NatsConfig(SourceConfig):
-    """Options of the `nats` sink."""
+class NatsServerConfig(SourceConfig):
+    """Options that the `nats` sink and replenisher share: where the server is, and who signs in."""
 
     servers: list[Annotated[Secret, AfterValidator(_server_url)]] = Field(min_length=1)
     """URLs of one server or of several of one cluster: `nats://host:4222`, or `tls://host:4222`."""
-    subject: Annotated[str, AfterValidator(check_template)] = "reservd.events.{mode}"
-    """Where events go; `{mode}` and `{type}` are replaced."""
-    stream: Annotated[str, Field(pattern=r"^[^\s.*>/\\]+$")] | None = None
-    """The stream that must take the events; any stream when it is left out."""
     user: Secret | None = None
     """A user's name; needs `password`."""
     password: Secret | None = None
@@ -60,3 +56,19 @@ class NatsConfig(SourceConfig):
         if len(ways) > 1:
             raise PydanticCustomError("sign_in", "only one of user, token and credentials may be given")
         return self
+
+
+class NatsConfig(NatsServerConfig):
+    """Options of the `nats` sink."""
+
+    subject: Annotated[str, AfterValidator(check_template)] = "reservd.events.{mode}"
+    """Where events go; `{mode}` and `{type}` are replaced."""
+    stream: Annotated[str, Field(pattern=r"^[^\s.*>/\\]+$")] | None = None
+    """The stream that must take the events; any stream when it is left out."""
+
+
+class NatsReplenisherConfig(NatsServerConfig):
+    """Options of the `nats` replenisher."""
+
+    subject: Annotated[str, AfterValidator(check_template)] = "reservd.replenishments.{mode}"
+    """Where requests go; `{mode}` is replaced, and `{type}` by the urgency."""

@@ -5,10 +5,10 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nats import errors
 from nats.aio.client import Client, RawCredentials
@@ -16,7 +16,9 @@ from nats.js.errors import APIError, NoStreamResponseError
 from pydantic import SecretStr
 
 from reservd.plugin import DeliveryError, FailureReason
-from reservd_nats.config import NatsConfig
+from reservd_nats.config import NatsServerConfig
+
+AnswerT = TypeVar("AnswerT")
 
 _NAME = "reservd"
 _CLOSE_SECONDS = 5.0
@@ -36,8 +38,9 @@ class Connection:
     was given up meanwhile.
     """
 
-    def __init__(self, config: NatsConfig) -> None:
+    def __init__(self, config: NatsServerConfig, stream: str | None = None) -> None:
         self._config = config
+        self._stream = stream
         self._client = Client()
         self._jetstream = self._client.jetstream()
         self._last_error: Exception = errors.NoServersError()
@@ -88,16 +91,28 @@ class Connection:
         Raises:
             DeliveryError: If no stream said that it has the message.
         """
-        sending = asyncio.ensure_future(self._publish(subject, body, headers))
+        await self._unless_broken(self._publish(subject, body, headers))
+
+    async def request(self, subject: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+        """Send one message to whoever serves the subject, and return the answer.
+
+        Raises:
+            DeliveryError: If nobody answered.
+        """
+        return await self._unless_broken(self._request(subject, body, headers))
+
+    async def _unless_broken(self, work: Coroutine[Any, Any, AnswerT | DeliveryError]) -> AnswerT:
+        sending = asyncio.ensure_future(work)
         waited_for: set[asyncio.Future[Any]] = {sending, self._broken}
         try:
             # nats-py lets a request wait for its time to pass when the connection is lost.
             await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
-            failure = sending.result() if sending.done() else self._broken.result()
+            answer = sending.result() if sending.done() else self._broken.result()
         finally:
             sending.cancel()
-        if failure is not None:
-            raise failure
+        if isinstance(answer, DeliveryError):
+            raise answer
+        return answer
 
     async def close(self) -> None:
         """Close it, as far as it was opened. Never raises."""
@@ -109,11 +124,23 @@ class Connection:
         config = self._config
         try:
             await self._jetstream.publish(
-                subject, body, timeout=config.timeout, stream=config.stream, headers=dict(headers)
+                subject, body, timeout=config.timeout, stream=self._stream, headers=dict(headers)
             )
         except Exception as error:  # noqa: BLE001  # each has its reason
             return _not_published(error, subject)
         return None
+
+    async def _request(self, subject: str, body: bytes, headers: Mapping[str, str]) -> bytes | DeliveryError:
+        """Return the failure instead of raising it: nobody may be left to hear of it."""
+        try:
+            answer = await self._client.request(subject, body, timeout=self._config.timeout, headers=dict(headers))
+        except errors.NoRespondersError:
+            return DeliveryError(FailureReason.UNREACHABLE, f"nobody serves the subject {subject}")
+        except TimeoutError:
+            return DeliveryError(FailureReason.TIMEOUT, "nobody answered in time")
+        except Exception as error:  # noqa: BLE001  # each has its reason
+            return _not_published(error, subject)
+        return answer.data
 
     async def _on_error(self, error: Exception) -> None:
         self._last_error = error

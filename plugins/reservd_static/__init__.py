@@ -1,8 +1,9 @@
-"""Fixed balances and equity, straight from the configuration."""
+"""Fixed balances, equity and prices, straight from the configuration."""
 
 from typing import Any
 
-from reservd.plugin import BalanceSource, EquitySource, hookimpl
+from reservd.plugin import BalanceSource, EquitySource, PriceSource, hookimpl
+from reservd_static.price import StaticPriceSource
 from reservd_static.source import StaticBalanceSource, StaticEquitySource
 
 
@@ -16,3 +17,9 @@ def reservd_register_balance_sources() -> list[type[BalanceSource[Any]]]:
 def reservd_register_equity_sources() -> list[type[EquitySource[Any]]]:
     """Register the `static` equity source."""
     return [StaticEquitySource]
+
+
+@hookimpl
+def reservd_register_price_sources() -> list[type[PriceSource[Any]]]:
+    """Register the `static` price source."""
+    return [StaticPriceSource]

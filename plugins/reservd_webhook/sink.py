@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from reservd.plugin import CloudEvent, DeliveryError, EventSink
+from reservd.plugin import CloudEvent, DeliveryError, EventSink, ReplenishmentMessage
 from reservd.plugin.http import HttpError
 from reservd_webhook.config import WebhookConfig
 from reservd_webhook.sender import SignedSender
@@ -36,8 +36,15 @@ class WebhookSink(EventSink[WebhookConfig]):
             DeliveryError: If no complete 2xx came. Retryable unless the receiver refused the
                 event itself (a redirect, or a 4xx other than 408 and 429) or may not be sent to.
         """
+        await self._post(event.id, event.to_json())
+
+    async def deliver_replenishment(self, event: ReplenishmentMessage) -> None:
+        """POST a change of a request for a refill in the same way; raises as `deliver` does."""
+        await self._post(event.id, event.to_json())
+
+    async def _post(self, message_id: str, body: bytes) -> None:
         try:
-            await self._sender.post(event.id, event.to_json(), CONTENT_TYPE)
+            await self._sender.post(message_id, body, CONTENT_TYPE)
         except HttpError as error:
             raise DeliveryError(
                 error.reason,

@@ -8,12 +8,15 @@ import sys
 from pathlib import Path
 
 from reservd.config.settings import DEFAULT_LISTEN_ADDRESS
+from reservd.store.access import open_database
 from support.require import missing
 
 _ROOT = Path(__file__).parents[2]
 _UNIT = _ROOT / "deploy" / "systemd" / "reservd.service"
 _DOCKERFILE = _ROOT / "deploy" / "docker" / "Dockerfile"
 _PROMETHEUS = _ROOT / "deploy" / "prometheus" / "prometheus.yaml"
+_README = (_ROOT / "deploy" / "README.md").read_text()
+_STATE = "/var/lib/reservd"
 
 
 def _systemd_analyze(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -59,6 +62,15 @@ def test_deployments_use_the_default_port() -> None:
     port = DEFAULT_LISTEN_ADDRESS.partition(":")[2]
     assert {f"EXPOSE {port}", f"0.0.0.0:{port}", f"127.0.0.1:{port}"} <= _found(_DOCKERFILE, r"EXPOSE \d+|[\d.]+:\d+")
     assert _found(_PROMETHEUS, r"127\.0\.0\.1:\d+") == {DEFAULT_LISTEN_ADDRESS}
+
+
+def test_deployments_keep_the_store_where_the_readme_backs_it_up() -> None:
+    """Both name a folder of the daemon's own in $STATE_DIRECTORY, systemd by StateDirectory."""
+    assert "StateDirectory=reservd\n" in _UNIT.read_text()
+    assert f"STATE_DIRECTORY={_STATE}" in _DOCKERFILE.read_text()
+    assert _found(_DOCKERFILE, r"VOLUME (.+)") == {_STATE}
+    store = open_database("", Path("/etc/reservd"), {"STATE_DIRECTORY": _STATE})
+    assert f"sqlite3 {store.path} " in _README
 
 
 def test_ci_scripts_can_be_run() -> None:

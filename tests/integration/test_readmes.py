@@ -51,6 +51,12 @@ def test_readmes_are_found() -> None:
     assert any(line.startswith("make run") for name, line in commands() if name == "README.md")
 
 
+def test_scenarios_of_faults_are_all_listed() -> None:
+    text = (ROOT / "tests" / "README.md").read_text().partition("## Faults")[2]
+    listed = re.findall(r"`(test_\w+\.py)`", "".join(line for line in text.splitlines() if line.startswith("|")))
+    assert sorted(listed) == sorted(path.name for path in (ROOT / "tests" / "faults").glob("test_*.py"))
+
+
 @pytest.mark.parametrize(("readme", "command"), commands())
 def test_command_works_as_the_readme_says(readme: str, command: str) -> None:
     words = shlex.split(command, comments=True)

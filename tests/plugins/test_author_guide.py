@@ -3,7 +3,9 @@
 import ast
 import re
 import sys
+from collections.abc import Callable
 from decimal import Decimal
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -11,25 +13,36 @@ from typing import Any
 import pytest
 
 import reservd.plugin
-from reservd.plugin import FailureReason, SourceError, hookspecs
+from reservd.plugin import FailureReason, Readers, SourceError, hookspecs
+from support.portfolio import Ledger
 
 FOLDER = Path(reservd.plugin.__file__).parent
 GUIDE = (FOLDER / "README.md").read_text()
 
 
 @pytest.fixture
-def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def class_of_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Give a class by its name, from the guide's code block that has it."""
+
+    def load(name: str) -> Any:
+        (code,) = re.findall(rf"```python\n((?:(?!```).)*?class {name}\(.*?)```", GUIDE, flags=re.DOTALL)
+        file = tmp_path / f"{name.lower()}_of_the_guide.py"
+        file.write_text(code)
+        spec = spec_from_file_location(file.stem, file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, file.stem, module)
+        spec.loader.exec_module(module)
+        return getattr(module, name)
+
+    return load
+
+
+@pytest.fixture
+def acme(class_of_guide: Callable[[str], Any]) -> Any:
     """The class of the guide's first code block."""
-    (code,) = re.findall(r"```python\n(.*?class AcmeSource.*?)```", GUIDE, flags=re.DOTALL)
-    file = tmp_path / "acme_of_the_guide.py"
-    file.write_text(code)
-    spec = spec_from_file_location(file.stem, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, file.stem, module)
-    spec.loader.exec_module(module)
-    return module.AcmeSource
+    return class_of_guide("AcmeSource")
 
 
 async def test_example_reads_a_balance(build: Any, receiver: Any, acme: Any) -> None:
@@ -49,6 +62,16 @@ async def test_example_fails_when_the_number_is_not_there(build: Any, receiver: 
     assert failure.value.reason is FailureReason.INVALID_DATA
 
 
+async def test_example_of_a_composite_sums_its_accounts(build: Any, class_of_guide: Callable[[str], Any]) -> None:
+    treasury = Ledger(main__USDT="1.5", ops__USDT=2, cold__USDT=10)
+    book = build(class_of_guide("AcmeBook"), {"accounts": ["treasury/main", "treasury/ops"]})
+    book.connect(Readers({"treasury": treasury}))
+    assert (await book.fetch_equity("USDT", "USDT")).amount == Decimal("3.5")
+    treasury.amounts["ops/USDT"] = None
+    with pytest.raises(SourceError, match="ops of treasury/ops was not read"):
+        await book.fetch_equity("USDT", "USDT")
+
+
 def test_every_hook_has_its_heading() -> None:
     hooks = {f"{name}()" for name in vars(hookspecs) if name.startswith("reservd_")}
     assert set(re.findall(r"^### `(reservd_\w+\(\))`$", GUIDE, flags=re.MULTILINE)) == hooks
@@ -63,8 +86,9 @@ def test_names_of_code_blocks_exist() -> None:
     """An example that imports what is not there would stop a newcomer at the first line."""
     for code in re.findall(r"```python\n(.*?)```", GUIDE, flags=re.DOTALL):
         for node in ast.walk(ast.parse(code)):
-            if isinstance(node, ast.ImportFrom) and node.module == "reservd.plugin":
-                assert [alias.name for alias in node.names if not hasattr(reservd.plugin, alias.name)] == []
+            if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("reservd.plugin."):
+                module = import_module(str(node.module))
+                assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
 
 
 def test_contract_example_is_that_of_the_module() -> None:

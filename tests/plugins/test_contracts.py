@@ -71,6 +71,22 @@ class TestWrongEquity(EquitySourceContract):
         return {}
 
 
+class WrongPrice(PriceSource):
+    PLUGIN_NAME = "price"
+    Config = Options
+
+    async def fetch_price(self, base, quote):
+        return Price("BTC", quote, Decimal(1), datetime.now(UTC))
+
+
+class TestWrongPrice(PriceSourceContract):
+    plugin_class = WrongPrice
+
+    @pytest.fixture
+    def options(self):
+        return {}
+
+
 class PickySink(EventSink):
     PLUGIN_NAME = "picky"
     Config = Options
@@ -143,6 +159,7 @@ FAILING = [
     "TestBrokenSource::test_balances_are_exact_and_of_now",
     "TestBrokenSource::test_fetch_ends_when_cancelled",
     "TestWrongEquity::test_equity_is_exact_and_in_the_currency_asked_for",
+    "TestWrongPrice::test_price_is_exact_and_of_the_pair_asked_for",
     "TestPickySink::test_every_type_of_event_is_taken*reserve_unknown*",
     "TestPickySink::test_same_event_is_taken_again",
     "TestForgetfulReplenisher::test_same_request_gets_the_same_answer",

@@ -15,6 +15,13 @@ from reservd.plugin.host import KINDS, PluginHost
 
 PLUGINS = Path(reservd.__file__).parents[2] / "plugins"
 FOLDERS = sorted(PLUGINS.glob("reservd_*"))
+COLUMNS = {
+    "balance_sources": "balances",
+    "equity_sources": "equity",
+    "price_sources": "prices",
+    "event_sinks": "events",
+    "replenishers": "refills",
+}
 SECRET = "whsec_" + "A" * 43 + "="
 
 
@@ -100,3 +107,14 @@ def test_sample_builds_an_instance_of_every_class(folder: Path) -> None:
 
 def test_folder_is_typed(folder: Path) -> None:
     assert (folder / "py.typed").exists()
+
+
+def test_list_of_plugins_says_what_each_one_is_for(folder: Path) -> None:
+    """The table in the README of all of them."""
+    lines = (PLUGINS / "README.md").read_text().splitlines()
+    heading = next(line for line in lines if line.startswith("| plugin |"))
+    name = folder.name.removeprefix("reservd_")
+    row = next((line for line in lines if line.startswith(f"| [{name}]({folder.name}/README.md) |")), None)
+    assert row is not None, f"plugins/README.md has no row for {name}"
+    cells = zip(*([cell.strip() for cell in line.split("|")] for line in (heading, row)), strict=True)
+    assert {column for column, cell in cells if cell == "yes"} == {COLUMNS[kind] for kind in classes_of(folder)}

@@ -5,7 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from reservd.plugin import Account, FailureReason, SourceError
-from reservd.plugin.testing import BalanceSourceContract, EquitySourceContract
+from reservd.plugin.testing import BalanceSourceContract, EquitySourceContract, PriceSourceContract
+from reservd_static.price import StaticPriceSource
 from reservd_static.source import StaticBalanceSource, StaticEquitySource
 
 TWO_ACCOUNTS = {
@@ -81,3 +82,29 @@ async def test_equity_fails_when_another_currency_is_asked_for(build: Any) -> No
     with pytest.raises(SourceError, match="stated in USDT, not ETH") as failure:
         await source.fetch_equity("ETH", "ETH")
     assert failure.value.reason is FailureReason.INVALID_DATA
+
+
+class TestStaticPriceSource(PriceSourceContract):
+    plugin_class = StaticPriceSource
+
+    @pytest.fixture
+    def options(self) -> dict[str, Any]:
+        return {"prices": {"ETH/USDT": "3000.5", "USDT.e/USDT": 1}}
+
+
+async def test_price_is_the_configured_one(build: Any) -> None:
+    source = build(StaticPriceSource, {"prices": {"ETH/USDT": "3000.5"}})
+    assert (await source.fetch_price("ETH", "USDT")).value == Decimal("3000.5")
+
+
+async def test_price_fails_when_only_the_other_way_is_stated(build: Any) -> None:
+    source = build(StaticPriceSource, {"prices": {"ETH/USDT": "3000.5"}})
+    with pytest.raises(SourceError, match="no price of USDT/ETH is stated") as failure:
+        await source.fetch_price("USDT", "ETH")
+    assert failure.value.reason is FailureReason.INVALID_DATA
+
+
+@pytest.mark.parametrize("prices", [{}, {"ETH/USDT": 0}, {"ETH/USDT": -1}, {"ETH/USDT": 1.5}, {"ETHUSDT": 1}])
+def test_prices_are_refused_when_they_are_none(build: Any, prices: Any) -> None:
+    with pytest.raises(ValidationError, match="prices"):
+        build(StaticPriceSource, {"prices": prices})

@@ -33,6 +33,8 @@ class ExchangeServer(ABC):
         coins: What it lists: whether the coin can be withdrawn; None does not tell.
         wallets: What the key's accounts hold.
         may_trade: What the key may do, and so `may_withdraw`.
+        tickers: What its spot markets say, by symbol such as ETH/USDT: bid, ask and last price.
+        ticker_age_ms: How old they are, where the exchange tells.
         clock_ahead_ms: How far its clock is ahead of this machine's.
         refused_for_time: How many requests came with a time that is wrong.
     """
@@ -44,6 +46,8 @@ class ExchangeServer(ABC):
         self.calls: list[str] = []
         self.coins: dict[str, bool | None] = {"USDT": True, "USDC": True}
         self.wallets: dict[str, dict[str, Holding]] = {}
+        self.tickers: dict[str, tuple[str, str, str]] = {}
+        self.ticker_age_ms = 0
         self.may_trade = False
         self.may_withdraw = False
         self.clock_ahead_ms = 0

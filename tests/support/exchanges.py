@@ -29,8 +29,9 @@ class Binance(ExchangeServer):
     exchange = "binance"
 
     def respond(self, request: web.Request, body: str) -> object:
-        if request.path == "/api/v3/time":
-            return {"serverTime": self.now_ms()}
+        public = self._public(request)
+        if public is not None:
+            return public
         self._check(request, body or request.rel_url.raw_query_string)
         match request.path:
             case "/sapi/v1/account/apiRestrictions":
@@ -62,6 +63,27 @@ class Binance(ExchangeServer):
                     for coin, (free, used) in self.wallets.get("funding", {}).items()
                 ]
         raise Refused({"code": -1, "msg": "no such path"}, 404)
+
+    def _public(self, request: web.Request) -> object | None:
+        match request.path:
+            case "/api/v3/time":
+                return {"serverTime": self.now_ms()}
+            case "/api/v3/exchangeInfo":
+                pairs = [symbol.split("/") for symbol in self.tickers]
+                return {
+                    "symbols": [
+                        {"symbol": base + quote, "status": "TRADING", "baseAsset": base, "quoteAsset": quote}
+                        for base, quote in pairs
+                    ]
+                }
+            case "/fapi/v1/exchangeInfo" | "/dapi/v1/exchangeInfo":
+                return {"symbols": []}
+            case "/api/v3/ticker/24hr":
+                ids = {symbol.replace("/", ""): ticker for symbol, ticker in self.tickers.items()}
+                bid, ask, last = ids[request.query["symbol"]]
+                said = {"symbol": request.query["symbol"], "bidPrice": bid, "askPrice": ask, "lastPrice": last}
+                return {**said, "closeTime": self.now_ms() - self.ticker_age_ms}
+        return None
 
     def _check(self, request: web.Request, signed: str) -> None:
         query, _, signature = signed.rpartition("&signature=")
@@ -197,20 +219,9 @@ class Kraken(ExchangeServer):
         self.listeners: list[web.WebSocketResponse] = []
 
     def respond(self, request: web.Request, body: str) -> object:
-        match request.path:
-            case "/0/public/Time":
-                return self._said({"unixtime": self.now_ms() // 1000})
-            case "/0/public/Assets":
-                words = {True: "enabled", False: "funding_temporarily_disabled", None: "withdrawal_only"}
-                return self._said(
-                    {
-                        coin: {"aclass": "currency", "altname": coin, "decimals": 8, "status": words[withdraw]}
-                        for coin, withdraw in self.coins.items()
-                    }
-                )
-            case "/0/public/AssetPairs":
-                pair = {"altname": "USDCUSDT", "wsname": "USDC/USDT", "base": "USDC", "quote": "USDT"}
-                return self._said({"USDCUSDT": pair | {"pair_decimals": 4, "lot_decimals": 8, "status": "online"}})
+        public = self._public(request)
+        if public is not None:
+            return public
         self._check(request, body)
         match request.path:
             case "/0/private/GetApiKeyInfo":
@@ -226,6 +237,35 @@ class Kraken(ExchangeServer):
             case "/0/private/GetWebSocketsToken":
                 return self._said({"token": "stream-token", "expires": 900})
         raise Refused({"error": ["EGeneral:Unknown method"]})
+
+    def _public(self, request: web.Request) -> object | None:
+        match request.path:
+            case "/0/public/Time":
+                return self._said({"unixtime": self.now_ms() // 1000})
+            case "/0/public/Assets":
+                words = {True: "enabled", False: "funding_temporarily_disabled", None: "withdrawal_only"}
+                return self._said(
+                    {
+                        coin: {"aclass": "currency", "altname": coin, "decimals": 8, "status": words[withdraw]}
+                        for coin, withdraw in self.coins.items()
+                    }
+                )
+            case "/0/public/AssetPairs":
+                shape = {"pair_decimals": 4, "lot_decimals": 8, "status": "online"}
+                pairs = [symbol.split("/") for symbol in self.tickers or ("USDC/USDT",)]
+                return self._said(
+                    {
+                        base + quote: {"altname": base + quote, "base": base, "quote": quote} | shape
+                        for base, quote in pairs
+                    }
+                )
+            case "/0/public/Ticker":
+                ids = {symbol.replace("/", ""): ticker for symbol, ticker in self.tickers.items()}
+                bid, ask, last = ids[request.query["pair"]]
+                return self._said(
+                    {request.query["pair"]: {"a": [ask, "1", "1"], "b": [bid, "1", "1"], "c": [last, "1"]}}
+                )
+        return None
 
     def _said(self, result: Mapping[str, Any]) -> dict[str, Any]:
         return {"error": [], "result": result}

@@ -8,6 +8,8 @@ store   in the middle of the transaction that stores it
 stored  right after that transaction
 send    the receiver has taken the event, nobody knows yet
 record  in the middle of the transaction that notes it
+hold    in the middle of the transaction that stores holds
+held    right after that transaction, nobody was answered
 """
 
 import importlib
@@ -21,6 +23,8 @@ from typing import Any
 from reservd.cli import main
 from reservd.delivery.dispatcher import Dispatcher
 from reservd.delivery.journal import Journal, _Batch
+from reservd.service import hold_journal
+from support import teller
 
 for _name in ("aiosqlite", "psycopg", "reservd.app", "reservd_http_json", "reservd_webhook"):
     importlib.import_module(_name)
@@ -41,6 +45,8 @@ def _arm(step: str, nth: int) -> None:
         "store": lambda: _after_async(_Batch, "write", lambda batch, _: bool(batch.events), reached),
         "stored": lambda: _after_async(Journal, "_commit", lambda _, batch: bool(batch.events), reached),
         "send": lambda: _before(Dispatcher, "_end", reached),
+        "hold": lambda: _after_holds_are_stored(reached),
+        "held": lambda: _before(hold_journal._Waiting, "reply", reached),
         "record": lambda: _after_async(_Batch, "write", lambda batch, _: bool(batch.outcomes), reached),
     }
     steps[step]()
@@ -68,6 +74,17 @@ def _after_async(cls: type, name: str, matters: Callable[..., bool], reached: Ca
     setattr(cls, name, wrapped)
 
 
+def _after_holds_are_stored(reached: Callable[[], None]) -> None:
+    store = hold_journal.save_holds
+
+    async def wrapped(connection: Any, changed: Any) -> None:
+        await store(connection, changed)
+        if changed:
+            reached()
+
+    hold_journal.save_holds = wrapped
+
+
 def _before(cls: type, name: str, reached: Callable[[], None]) -> None:
     method = getattr(cls, name)
 
@@ -91,6 +108,7 @@ def _run(order: dict[str, Any]) -> None:
 
 def serve() -> None:
     """Fork a daemon for each order."""
+    teller.install()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel forgets children that end
     for line in sys.stdin:
         child = os.fork()

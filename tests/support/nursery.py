@@ -18,6 +18,8 @@ from support.polling import wait_until
 
 STEPS = ("decide", "store", "stored", "send", "record")
 """Where a daemon can be told to kill itself: see `mortal.py`."""
+HOLD_STEPS = ("hold", "held")
+"""The same, of withdrawals."""
 
 
 class Nursery:

@@ -139,6 +139,10 @@ class Prometheus:
         wait_until(gives, f"{expression} to give data", timeout_seconds=_TIMEOUT_SECONDS)
         return found
 
+    def told(self) -> set[str]:
+        """Return the names of all metrics that targets tell of, those that have no series now included."""
+        return set(self._call("/api/v1/metadata")["data"])
+
     def firing(self) -> set[str]:
         """Return the names of the alerts that fire now."""
         alerts = self._call("/api/v1/alerts")["data"]["alerts"]

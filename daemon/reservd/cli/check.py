@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import MAX_PREC, ROUND_CEILING, ROUND_FLOOR, Context, Decimal, localcontext
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
@@ -11,11 +11,8 @@ from reservd.cli.options import DEFAULT_CONFIG, ConfigOption
 
 if TYPE_CHECKING:
     from reservd.config.load import Config
+    from reservd.monitor.explain import Explanation
     from reservd.reserve.models import ReserveSnapshot
-
-_EXACT = Context(prec=MAX_PREC)
-_MIN_PLACES, _MAX_PLACES = 2, 6
-_COLOURS = {"adequate": "green", "low": "yellow", "critical": "bold red", "unknown": "magenta"}
 
 
 def check(
@@ -25,8 +22,16 @@ def check(
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; amounts are decimal strings.")] = False,
+    with_why: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Say where amounts came from, how old they are, and why a status is what it is."
+        ),
+    ] = False,
 ) -> None:
     """Check the reserves once, now, and print what was found.
+
+    Modes that share accounts with those that are named are read too: what they need decides what is left.
 
     Exits as monitoring plugins do: 0 adequate, 1 low, 2 critical, 3 unknown or any failure. Of
     several modes critical wins, then unknown, then low. Nothing is announced and no refill asked for.
@@ -44,22 +49,29 @@ def check(
             from reservd.config.wording import nearest
 
             raise ConfigError(f"mode '{mode}' is not configured{nearest(mode, loaded.modes)}")
-    snapshots = asyncio.run(_snapshots(loaded, modes or list(loaded.modes)))
+    found = asyncio.run(_check(loaded, modes or list(loaded.modes)))
+    snapshots = {mode: explanation.snapshot for mode, explanation in found.items()}
     if as_json:
-        _print_json(snapshots)
+        _print_json(found, with_why)
+    elif with_why:
+        from reservd.cli.explain import print_explanations
+
+        print_explanations(found)
     else:
         _print_table(snapshots)
     raise typer.Exit(_exit_code(snapshots))
 
 
-async def _snapshots(loaded: "Config", modes: list[str]) -> Mapping[str, "ReserveSnapshot"]:
+async def _check(loaded: "Config", modes: list[str]) -> Mapping[str, "Explanation"]:
     from reservd.monitor.manager import ReserveManager
 
-    manager = ReserveManager(loaded.equity_sources, loaded.balance_sources)
-    for mode in modes:
-        manager.set_reserve_config(mode, loaded.modes[mode])
+    manager = ReserveManager(loaded.equity_sources, loaded.balance_sources, price_sources=loaded.price_sources)
+    for mode, config in loaded.modes.items():
+        manager.set_reserve_config(mode, config)
     try:
-        return await manager.check_all_reserves()
+        await manager.check_reserves(modes)
+        explained = {mode: manager.explain(mode) for mode in modes}
+        return {mode: each for mode, each in explained.items() if each is not None}
     finally:
         await manager.close()
 
@@ -72,19 +84,24 @@ def _exit_code(snapshots: Mapping[str, "ReserveSnapshot"]) -> int:
     return 0
 
 
-def _print_json(snapshots: Mapping[str, "ReserveSnapshot"]) -> None:
+def _print_json(found: Mapping[str, "Explanation"], with_why: bool) -> None:
     import json
 
-    typer.echo(json.dumps([_plain(snapshot) for snapshot in snapshots.values()], indent=2, default=_text))
+    from reservd.cli.explain import plain_explanation
+
+    shown = [{**_plain(each.snapshot), **(plain_explanation(each) if with_why else {})} for each in found.values()]
+    typer.echo(json.dumps(shown, indent=2, default=_text))
 
 
 def _plain(snapshot: "ReserveSnapshot") -> dict[str, Any]:
     bounds = snapshot.bounds
-    return {
+    plain = {
         **snapshot._asdict(),
         "bounds": bounds._asdict() if bounds is not None else None,
         "shortfall": snapshot.shortfall,
     }
+    del plain["accounts"]  # part of the explanation
+    return plain
 
 
 def _text(value: Decimal | datetime) -> str:
@@ -94,7 +111,8 @@ def _text(value: Decimal | datetime) -> str:
 def _print_table(snapshots: Mapping[str, "ReserveSnapshot"]) -> None:
     from rich.text import Text
 
-    from reservd.cli.table import make_console, make_table
+    from reservd.cli.amounts import show_amount, show_needed, show_ratio
+    from reservd.cli.table import STATUS_STYLES, make_console, make_table
 
     table = make_table("Mode", "Status")
     for heading in ("Reserve", "Target", "Coverage", "Shortfall", "Equity"):
@@ -104,12 +122,12 @@ def _print_table(snapshots: Mapping[str, "ReserveSnapshot"]) -> None:
         coverage = snapshot.reserve_utilization
         table.add_row(
             Text(mode),
-            Text(str(snapshot.status), style=_COLOURS[str(snapshot.status)]),
-            _amount(snapshot.reserve_balance),
-            _amount(snapshot.target_reserve, ROUND_CEILING),
-            _rounded(coverage, ".1%", ROUND_FLOOR) if coverage is not None else "-",
-            _amount(snapshot.shortfall, ROUND_CEILING),
-            _amount(snapshot.total_equity),
+            Text(str(snapshot.status), style=STATUS_STYLES[str(snapshot.status)]),
+            show_amount(snapshot.reserve_balance),
+            show_needed(snapshot.target_reserve),
+            show_ratio(coverage) if coverage is not None else "-",
+            show_needed(snapshot.shortfall),
+            show_amount(snapshot.total_equity),
             snapshot.share_class,
         )
     console = make_console()
@@ -117,17 +135,3 @@ def _print_table(snapshots: Mapping[str, "ReserveSnapshot"]) -> None:
     for mode, snapshot in snapshots.items():
         for line in snapshot.missing:
             console.print(Text(mode, style="bold").append(f": {line}", style="not bold"), soft_wrap=True)
-
-
-def _amount(value: Decimal | None, rounding: str = ROUND_FLOOR) -> str:
-    """Return an amount for people. Rounded so that a reserve that is too small never looks large enough."""
-    if value is None:
-        return "?"
-    exponent = value.normalize(_EXACT).as_tuple().exponent
-    places = min(_MAX_PLACES, max(_MIN_PLACES, -int(exponent)))
-    return _rounded(value, f",.{places}f", rounding)
-
-
-def _rounded(value: Decimal, pattern: str, rounding: str) -> str:
-    with localcontext(rounding=rounding):
-        return format(value, pattern)

@@ -16,7 +16,7 @@ def check_config(config: ConfigOption = DEFAULT_CONFIG) -> None:
     loaded = load_config(config)
     for warning in loaded.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    sources = len(loaded.balance_sources) + len(loaded.equity_sources)
+    sources = len(loaded.balance_sources) + len(loaded.equity_sources) + len(loaded.price_sources)
     counts = {
         "mode": len(loaded.modes),
         "source": sources,

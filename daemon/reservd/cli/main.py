@@ -12,9 +12,11 @@ from reservd.cli.check_config import check_config
 from reservd.cli.events import events
 from reservd.cli.healthcheck import healthcheck
 from reservd.cli.plugins import plugins
+from reservd.cli.replenishments import replenishments
 from reservd.cli.run import run
 from reservd.cli.schema import schema
 from reservd.cli.silence import silence
+from reservd.cli.token import token
 
 # Typer brings its own copy of click, or used to need the real one: its errors are known by this one.
 _ClickException = next(each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException")
@@ -32,8 +34,10 @@ app.command()(run)
 app.command()(check)
 app.command("check-config")(check_config)
 app.add_typer(events, name="events")
+app.add_typer(replenishments, name="replenishments")
 app.command()(silence)
 app.command()(healthcheck)
+app.command()(token)
 app.command()(plugins)
 app.command()(schema)
 

@@ -1,5 +1,6 @@
 """`reservd run`."""
 
+from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
@@ -16,6 +17,14 @@ def run(
             metavar="HOST:PORT",
             help="Where to serve metrics and health, in place of what the file says; may be repeated. "
             "Port 0 takes a free one.",
+        ),
+    ] = None,
+    web_config_file: Annotated[
+        Optional[Path],  # noqa: UP045  # typer reads the annotation
+        typer.Option(
+            "--web.config.file",
+            metavar="FILE",
+            help="TLS and passwords of the whole server, in the file that Prometheus exporters share.",
         ),
     ] = None,
 ) -> None:
@@ -39,10 +48,10 @@ def run(
     addresses = _checked(listen_address, WebSettings) if listen_address else ()
 
     async def serve() -> None:
-        daemon = Daemon(loaded, addresses)
+        daemon = Daemon(loaded, addresses, web_config_file)
         typer.echo(f"reservd watches {plural(len(loaded.modes), 'mode')}; stop it with Ctrl-C.", err=True)
-        for address in daemon.addresses:
-            typer.echo(f"  http://{address}/metrics", err=True)
+        for url in daemon.urls:
+            typer.echo(f"  {url}/metrics", err=True)
         await daemon.run()
 
     asyncio.run(serve())

@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+STATUS_STYLES = {"adequate": "green", "low": "yellow", "critical": "bold red", "unknown": "magenta"}
 _FILE_WIDTH = 200
 """Columns of a table that goes to a file or a pipe: no terminal limits it."""
 

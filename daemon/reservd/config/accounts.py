@@ -1,12 +1,17 @@
-"""Which accounts are a mode's reserve, and whether two modes count the same money."""
+"""Which accounts are a mode's reserve, and whether those who count the same money agree how it is split."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from reservd.config.mode import ModeConfig
 from reservd.config.wording import nearest, show
 from reservd.plugin.interfaces import BalanceSource
+from reservd.reserve.amounts import ZERO, add, subtract
+from reservd.reserve.models import AllocationMethod
 from reservd.reserve.readings import Account
+
+_WHOLE = Decimal(1)
 
 
 class AccountKey(NamedTuple):
@@ -18,13 +23,15 @@ class AccountKey(NamedTuple):
 
 
 class Holding(NamedTuple):
-    """One asset of one account that counts as a mode's reserve."""
+    """One asset of one account that counts as a mode's reserve. Read where it is named first."""
 
     source: str
     account: str
     asset: str
     key: AccountKey
     non_negative: bool
+    twins: tuple["Holding", ...] = ()
+    """The same money under other names that the mode gives it, in order."""
 
     @property
     def label(self) -> str:
@@ -42,9 +49,10 @@ def resolve_holdings(
         sources: The balance sources by name.
 
     Returns:
-        The holdings; and, for each reference that does not hold, its index and what must hold.
+        The holdings, each account once; and, for each reference that does not hold, its index and what must hold.
     """
     holdings: list[Holding] = []
+    named: set[tuple[str, str]] = set()
     problems: list[tuple[int, str]] = []
     for index, reference in enumerate(mode.reserve_balance_sources):
         name, _, wanted = reference.partition("/")
@@ -60,29 +68,63 @@ def resolve_holdings(
         found = [_holding(source, account, asset) for account in chosen for asset in _assets(account, mode)]
         if not found:
             problems.append((index, f"must hold {mode.share_class}, but no account of '{reference}' does"))
+        twice = [f"{each.label} {each.asset}" for each in found if (each.label, each.asset) in named]
+        problems += [(index, f"must not count an account twice: {label}") for label in twice]
+        named.update((each.label, each.asset) for each in found)
         holdings += found
-    return tuple(holdings), problems
+    return _join_twins(holdings), problems
 
 
-def find_shared(holdings: Iterable[Holding], mode: str, owners: dict[AccountKey, tuple[str, str]]) -> list[str]:
-    """Return what is wrong with the holdings of a mode that others hold too.
+class Disagreement(NamedTuple):
+    """Why modes cannot share an account as they are configured."""
+
+    mode: str
+    option: str
+    message: str
+
+
+def find_disagreements(key: AccountKey, sharers: Mapping[str, ModeConfig]) -> Iterator[Disagreement]:
+    """Yield what keeps modes from sharing an account.
 
     Args:
-        holdings: The mode's.
-        mode: The mode.
-        owners: Who holds what already: mode and label by key. The mode's own are added.
+        key: The account.
+        sharers: The modes that count it, by name, in the order of the configuration.
     """
-    problems = []
-    seen: set[AccountKey] = set()
+    if len(sharers) < 2:  # noqa: PLR2004  # nobody to share it with
+        return
+    (first, config), *_ = sharers.items()
+    what = f"{key.asset} of {key.venue} {key.address}"
+    method = config.reserve_allocation
+    ratios = ZERO
+    for mode, each in sharers.items():
+        others = ", ".join(other for other in sharers if other != mode)
+        if each.reserve_allocation is not method:
+            message = f"must be {method}, as {first} has it, which shares {what}; got {each.reserve_allocation}"
+            yield Disagreement(mode, "reserve_allocation", message)
+        elif method is AllocationMethod.PRIORITY and each.reserve_allocation_priority is None:
+            message = f"is required where reserve_allocation is priority: {what} is shared with {others}"
+            yield Disagreement(mode, "reserve_allocation_priority", message)
+        elif method is AllocationMethod.DEDICATED:
+            ratio = each.reserve_allocation_ratio
+            if ratio is None and each.reserve_allocation_amount is None:
+                message = (
+                    "is required, or reserve_allocation_amount in its place, where reserve_allocation is dedicated: "
+                    f"{what} is shared with {others}"
+                )
+                yield Disagreement(mode, "reserve_allocation_ratio", message)
+            rest, ratios = subtract(_WHOLE, ratios), add(ratios, ratio or ZERO)
+            if ratios > _WHOLE:
+                message = f"must be at most {rest}, which the others leave of {what}, got {ratio}"
+                yield Disagreement(mode, "reserve_allocation_ratio", message)
+
+
+def _join_twins(holdings: list[Holding]) -> tuple[Holding, ...]:
+    joined: dict[AccountKey, Holding] = {}
     for holding in holdings:
-        owner, label = owners.setdefault(holding.key, (mode, holding.label))
-        if owner != mode:
-            where = f"{holding.key.asset} of {holding.key.venue} {holding.key.address}"
-            problems.append(f"must not share an account: {where} ({holding.label}) is counted by {owner} ({label})")
-        elif holding.key in seen:
-            problems.append(f"must not count an account twice: {holding.label} {holding.asset} is {label}")
-        seen.add(holding.key)
-    return problems
+        first = joined.setdefault(holding.key, holding)
+        if first is not holding:
+            joined[holding.key] = first._replace(twins=(*first.twins, holding))
+    return tuple(joined.values())
 
 
 def _assets(account: Account, mode: ModeConfig) -> list[str]:

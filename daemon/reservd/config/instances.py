@@ -34,6 +34,13 @@ def build_instances(
     return {kind: builder.build_all(kind, getattr(settings, kind)) for kind in KINDS}
 
 
+def configured_names(main: Document) -> dict[str, Any]:
+    """Return what the file says under each kind, broken instances included; None where that cannot be told."""
+    # Under a misspelt key there may be just what is looked for.
+    absent: dict[str, Any] | None = {} if main.values.keys() <= Settings.model_fields.keys() else None
+    return {kind: main.values.get(kind, absent) for kind in KINDS}
+
+
 class _Builder:
     def __init__(self, main: Document, host: PluginHost, environ: Mapping[str, str], problems: Problems) -> None:
         self._main = main

@@ -17,13 +17,23 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from reservd.reserve.allocation import AllocationTerms
 from reservd.reserve.amounts import parse_amount
+from reservd.reserve.models import AllocationMethod
 from reservd.reserve.policy import ReservePolicy
 from reservd.reserve.replenishment import RefillPolicy
+from reservd.reserve.withdrawal import WithdrawalPolicy
 
 PREFIX = "reserve_"
 OWN_KEYS = ("mode", "share_class", "asset")
 """The keys without the prefix that are read; every other key is the strategy engine's."""
+
+_METHODS = {
+    "reserve_allocation_priority": AllocationMethod.PRIORITY,
+    "reserve_allocation_amount": AllocationMethod.DEDICATED,
+    "reserve_allocation_ratio": AllocationMethod.DEDICATED,
+}
+"""The keys that go with one way to split shared accounts only."""
 
 NAME_PATTERN = r"^[A-Za-z0-9_.-]+$"
 
@@ -92,12 +102,28 @@ class ModeConfig(BaseModel):
     """How often the reserve is checked."""
     reserve_max_staleness: Duration | None = None
     """Without a conclusive check for so long the status is unknown. Default: 3 intervals, at least 120."""
+    reserve_max_skew: Duration | None = None
+    """How far apart equity and balances may have been observed for a check to count. Default: any distance."""
+    reserve_runway_window: Duration = Decimal(3600)
+    """How far back it is measured how fast money leaves the reserve."""
+    reserve_runway_warning: Duration | None = None
+    """An early warning is given when the reserve will be low in so long at that rate. Default: none is."""
     reserve_event_repeat_interval: Duration = Decimal(300)
     """How often a status that lasts is said again."""
     reserve_asset_aliases: dict[Name, Name] = {}
     """Other assets that count as reserve, one for one: `USDT.e: USDT`."""
     reserve_balance_sources: Annotated[tuple[Reference, ...], Field(max_length=1000)] = ()
     """Where the reserve lies: `name` of a balance source, or `name/account`."""
+    reserve_allocation: AllocationMethod = AllocationMethod.PRO_RATA
+    """How accounts that other modes count too are split: `pro_rata`, `priority` or `dedicated`, the same for all."""
+    reserve_allocation_priority: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(_refuse_bool)] | None = None
+    """With `priority`: modes with a lower number are served first, those with the same one pro rata."""
+    reserve_allocation_amount: Annotated[Decimal, Exact(ge=0, le=10**30)] | None = None
+    """With `dedicated`: what the mode gets of all accounts that it shares together."""
+    reserve_allocation_ratio: Annotated[Decimal, Exact(ge=0, le=1)] | None = None
+    """With `dedicated`, in place of an amount: the part of each shared account that the mode gets."""
+    reserve_require_agreement: Annotated[bool, Field(strict=True)] = False
+    """Whether an account that is named twice, as by two sources, is unknown unless all of them say the same."""
     reserve_equity_source: Reference | None = None
     """The name of an equity source."""
     reserve_event_sinks: Annotated[tuple[Reference, ...], Field(max_length=100)] = ()
@@ -106,10 +132,46 @@ class ModeConfig(BaseModel):
     """The name of the replenisher that is asked for refills."""
     reserve_refill_level: Annotated[Decimal, Exact(gt=0, le=100)] = Decimal("1.1")
     """Up to which part of the target a refill is asked for."""
+    reserve_refill_min: Annotated[Decimal, Exact(ge=0, le=10**30)] | None = None
+    """Refills of less are not asked for."""
+    reserve_refill_max: Annotated[Decimal, Exact(gt=0, le=10**30)] | None = None
+    """The most that one refill is asked for; no limit unless given."""
+    reserve_refill_decimals: Annotated[int, Field(ge=0, le=60), BeforeValidator(_refuse_bool)] | None = None
+    """To how many decimals amounts are rounded, such as the token has; not rounded unless given."""
+    reserve_refill_in_flight: Annotated[int, Field(ge=1, le=100), BeforeValidator(_refuse_bool)] = 1
+    """How many requests may be open at a time; those for withdrawals are not counted."""
     reserve_refill_cooldown: Duration = Decimal(300)
     """How long to wait after a request that failed, was rejected or had no effect."""
+    reserve_refill_longest_cooldown: Duration = Decimal(3600)
+    """The same after several in a row: it doubles with each, up to this."""
     reserve_refill_patience: Duration = Decimal(1800)
-    """How long an accepted request that names no time of its own is waited for."""
+    """How long a request is waited for whose answer names no time of its own."""
+    reserve_refill_settling: Duration = Decimal(300)
+    """How long the reserve may take to see what is said to be settled."""
+    reserve_refill_tolerance: Annotated[Decimal, Exact(ge=0, le=1)] = Decimal("0.01")
+    """Which part of an amount may lack when a refill counts as arrived."""
+    reserve_refill_budget_period: Duration = Decimal(86400)
+    """How far back the two budgets look."""
+    reserve_refill_budget_amount: Annotated[Decimal, Exact(gt=0, le=10**30)] | None = None
+    """The most that is asked for within that period; no limit unless given. Withdrawals' own requests do not count."""
+    reserve_refill_budget_count: Annotated[int, Field(ge=1, le=100_000), BeforeValidator(_refuse_bool)] | None = None
+    """The most requests within that period; no limit unless given."""
+    reserve_refill_max_loss: Annotated[Decimal, Exact(ge=0, le=1)] | None = None
+    """The largest part of an amount that may be lost by unwinding; passed on with each request."""
+    reserve_refill_approval_above: Annotated[Decimal, Exact(ge=0, le=10**30)] | None = None
+    """Emergencies for more wait for `reservd replenishments approve`; none does unless given."""
+    reserve_refill_dry_run: Annotated[bool, Field(strict=True)] = False
+    """Only say what would be asked for: nothing is."""
+    reserve_withdrawal_floor: Annotated[Decimal, Exact(ge=0, le=100)] | None = None
+    """The part of the target that withdrawals leave in the reserve. Default: `reserve_critical_threshold`."""
+    reserve_withdrawal_max: Annotated[Decimal, Exact(gt=0, le=10**30)] | None = None
+    """The most that one withdrawal may be; no limit unless given."""
+    reserve_withdrawal_max_per_period: Annotated[Decimal, Exact(gt=0, le=10**30)] | None = None
+    """The most that is accepted within a period; no limit unless given."""
+    reserve_withdrawal_period: Duration = Decimal(86400)
+    """How long an accepted withdrawal counts toward `reserve_withdrawal_max_per_period`."""
+    reserve_withdrawal_patience: Duration = Decimal(3600)
+    """How long an accepted withdrawal may stay unpaid before it is overdue; unwinding comes on top."""
 
     @field_validator("reserve_currency", mode="after")
     @classmethod
@@ -136,6 +198,28 @@ class ModeConfig(BaseModel):
         if low is not None and margin is not None and value < low + margin:
             rule = "must be at least reserve_low_threshold plus reserve_recovery_margin ({least})"
             raise PydanticCustomError("order", rule, {"least": str(low + margin), "beside": "reserve_low_threshold"})
+        return value
+
+    @field_validator("reserve_refill_max", mode="after")
+    @classmethod
+    def _is_above_minimum(cls, value: Decimal | None, info: ValidationInfo) -> Decimal | None:
+        least = info.data.get("reserve_refill_min")
+        if value is not None and least is not None and value < least:
+            context = {"least": str(least), "beside": "reserve_refill_min"}
+            raise PydanticCustomError("order", "must be at least reserve_refill_min ({least})", context)
+        return value
+
+    @field_validator(*_METHODS, mode="after")
+    @classmethod
+    def _goes_with_method(cls, value: object, info: ValidationInfo) -> object:
+        method, needed = info.data.get("reserve_allocation"), _METHODS[str(info.field_name)]
+        if value is None or method is None:
+            return value
+        if method is not needed:
+            context = {"method": str(needed), "beside": "reserve_allocation"}
+            raise PydanticCustomError("method", "must not be given unless reserve_allocation is {method}", context)
+        if info.data.get("reserve_allocation_amount") is not None:
+            raise PydanticCustomError("method", "must not be given beside reserve_allocation_amount")
         return value
 
     @field_validator("reserve_max_staleness", mode="after")
@@ -167,6 +251,8 @@ class ModeConfig(BaseModel):
     def policy(self) -> ReservePolicy:
         """What is enough, and when to say so."""
         staleness = self.reserve_max_staleness or max(3 * self.reserve_monitoring_interval, Decimal(120))
+        skew = self.reserve_max_skew
+        warning = self.reserve_runway_warning
         return ReservePolicy(
             mode=self.mode,
             share_class=self.share_class,
@@ -178,6 +264,19 @@ class ModeConfig(BaseModel):
             max_jump=self.reserve_max_jump,
             max_staleness=timedelta(seconds=float(staleness)),
             repeat_interval=timedelta(seconds=float(self.reserve_event_repeat_interval)),
+            max_skew=timedelta(seconds=float(skew)) if skew is not None else None,
+            runway_window=timedelta(seconds=float(self.reserve_runway_window)),
+            runway_warning=timedelta(seconds=float(warning)) if warning is not None else None,
+        )
+
+    @cached_property
+    def allocation(self) -> AllocationTerms:
+        """How accounts are shared with other modes."""
+        return AllocationTerms(
+            method=self.reserve_allocation,
+            priority=self.reserve_allocation_priority,
+            amount=self.reserve_allocation_amount,
+            ratio=self.reserve_allocation_ratio,
         )
 
     @cached_property
@@ -185,8 +284,34 @@ class ModeConfig(BaseModel):
         """How the mode is refilled."""
         return RefillPolicy(
             level=self.reserve_refill_level,
+            minimum=self.reserve_refill_min,
+            maximum=self.reserve_refill_max,
+            decimals=self.reserve_refill_decimals,
+            in_flight=self.reserve_refill_in_flight,
             cooldown=timedelta(seconds=float(self.reserve_refill_cooldown)),
+            longest_cooldown=timedelta(seconds=float(self.reserve_refill_longest_cooldown)),
             patience=timedelta(seconds=float(self.reserve_refill_patience)),
+            settling=timedelta(seconds=float(self.reserve_refill_settling)),
+            tolerance=self.reserve_refill_tolerance,
+            budget_period=timedelta(seconds=float(self.reserve_refill_budget_period)),
+            budget_amount=self.reserve_refill_budget_amount,
+            budget_count=self.reserve_refill_budget_count,
+            max_loss=self.reserve_refill_max_loss,
+            approval_above=self.reserve_refill_approval_above,
+            dry_run=self.reserve_refill_dry_run,
+        )
+
+    @cached_property
+    def withdrawal(self) -> WithdrawalPolicy:
+        """How withdrawals are decided."""
+        floor = self.reserve_withdrawal_floor
+        return WithdrawalPolicy(
+            floor=self.reserve_critical_threshold if floor is None else floor,
+            maximum=self.reserve_withdrawal_max,
+            maximum_per_period=self.reserve_withdrawal_max_per_period,
+            period=timedelta(seconds=float(self.reserve_withdrawal_period)),
+            patience=timedelta(seconds=float(self.reserve_withdrawal_patience)),
+            unwinding=self.refill.patience if self.reserve_replenisher is not None else None,
         )
 
     @property

@@ -8,16 +8,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from reservd.config.accounts import AccountKey, find_shared, resolve_holdings
+from reservd.config.accounts import AccountKey, find_disagreements, resolve_holdings
 from reservd.config.document import Document, Loc, read_document
-from reservd.config.instances import Instances
+from reservd.config.instances import Instances, configured_names
 from reservd.config.layers import ModeDocument
 from reservd.config.mode import OWN_KEYS, PREFIX, ModeConfig
 from reservd.config.problems import Problems, explain
-from reservd.config.settings import Settings
 from reservd.config.wording import closest, nearest, show
 from reservd.errors import ConfigError
-from reservd.plugin.host import KINDS
 from reservd.plugin.interfaces import BalanceSource
 
 _REFERENCES = {
@@ -54,9 +52,7 @@ class ModeLoader:
         self._sources = {
             name: source for name, source in instances["balance_sources"].items() if isinstance(source, BalanceSource)
         }
-        # Under a misspelt key there may be just what a mode names.
-        absent: dict[str, Any] | None = {} if main.values.keys() <= Settings.model_fields.keys() else None
-        self._configured = {kind: main.values.get(kind, absent) for kind in KINDS}
+        self._configured = configured_names(main)
         self._modes: dict[str, ModeFile] = {}
 
     def load(self, patterns: Iterable[str]) -> dict[str, ModeFile]:
@@ -126,13 +122,22 @@ class ModeLoader:
         return isinstance(known, dict) and name not in known
 
     def _check_accounts(self) -> None:
-        """Check that each mode's accounts exist and that no two count the same money."""
-        owners: dict[AccountKey, tuple[str, str]] = {}
+        """Check that each mode's accounts exist, and that those who share one agree how."""
+        sharers: dict[AccountKey, dict[str, ModeConfig]] = {}
         for name, file in self._modes.items():
             holdings, problems = resolve_holdings(file.config, self._sources)
             for index, message in problems:
                 source = file.config.reserve_balance_sources[index].partition("/")[0]
                 if source in self._sources:  # else it is broken or not there, which was said already
                     self._problems.at(file.document, ("reserve_balance_sources", index), message)
-            for message in find_shared(holdings, name, owners):
-                self._problems.at(file.document, ("reserve_balance_sources",), message)
+            for holding in holdings:
+                sharers.setdefault(holding.key, {})[name] = file.config
+        told: set[tuple[str, str]] = set()
+        for key, configs in sharers.items():
+            for mode, option, message in find_disagreements(key, configs):
+                if (mode, option) not in told:  # once, however many accounts they share
+                    told.add((mode, option))
+                    document, loc = self._modes[mode].document, (option,)
+                    said = document.has(loc) or document.inherits(loc)
+                    place = document.where(loc if said else ("reserve_balance_sources",))
+                    self._problems.append(f"{place}: {option}: {message}")

@@ -3,10 +3,12 @@
 from typing import Any
 
 from reservd.config.mode import NAME_PATTERN, PREFIX, ModeConfig
-from reservd.config.settings import InstanceSettings, Settings
+from reservd.config.settings import EventSinkSettings, InstanceSettings, Settings
 from reservd.plugin.host import KINDS, PluginHost
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_SETTINGS = {"event_sinks": EventSinkSettings}
+"""Of the kinds whose instances have more settings than plugin and options."""
 
 
 def mode_schema() -> dict[str, Any]:
@@ -27,7 +29,8 @@ def config_schema(host: PluginHost) -> dict[str, Any]:
     schema = Settings.model_json_schema()
     schema |= {"$schema": _DIALECT, "title": "reservd"}
     definitions = schema.setdefault("$defs", {})
-    definitions.pop(InstanceSettings.__name__, None)
+    for settings in (InstanceSettings, *_SETTINGS.values()):
+        definitions.pop(settings.__name__, None)
     plugins = [plugin for plugin in host.installed() if not plugin.error]
     for kind in KINDS:
         options: dict[str, dict[str, Any]] = {
@@ -39,7 +42,9 @@ def config_schema(host: PluginHost) -> dict[str, Any]:
             definitions |= each.pop("$defs", {})
         section = schema["properties"][kind]
         section |= {
-            "patternProperties": {NAME_PATTERN: bool(options) and _instance(options)},
+            "patternProperties": {
+                NAME_PATTERN: bool(options) and _instance(options, _SETTINGS.get(kind, InstanceSettings))
+            },
             "additionalProperties": False,
         }
     mode = mode_schema()
@@ -53,9 +58,9 @@ def config_schema(host: PluginHost) -> dict[str, Any]:
     return schema
 
 
-def _instance(options: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _instance(options: dict[str, dict[str, Any]], settings: type[InstanceSettings]) -> dict[str, Any]:
     """Return the schema of an instance, whose options are those of the plugin it names."""
-    properties = InstanceSettings.model_json_schema()["properties"]
+    properties = settings.model_json_schema()["properties"]
     return {
         "type": "object",
         "properties": {**properties, "plugin": {**properties["plugin"], "enum": list(options)}},

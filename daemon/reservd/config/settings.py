@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from reservd.config.mode import Name, Reference
 from reservd.log import LogFormat, LogLevel
-from reservd.plugin.options import PluginConfig, Seconds, Secret
+from reservd.plugin.options import ConfigPath, PluginConfig, Seconds, Secret
 from reservd.reserve.models import EventType
 
 DEFAULT_LISTEN_ADDRESS = "127.0.0.1:9847"
@@ -31,6 +31,7 @@ Retained = Annotated[float, Field(gt=0, le=10 * 365 * 86400, allow_inf_nan=False
 ListenAddress = Annotated[str, Field(pattern=ADDRESS_PATTERN), AfterValidator(_check_port)]
 ListenAddresses = Annotated[tuple[ListenAddress, ...], Field(min_length=1, max_length=10)]
 References = Annotated[tuple[Reference, ...], Field(min_length=1, max_length=10_000)]
+Patterns = Annotated[tuple[str, ...], Field(min_length=1, max_length=1000)]
 
 
 class Section(BaseModel):
@@ -46,6 +47,10 @@ class WebSettings(Section):
         ListenAddresses, BeforeValidator(_as_tuple, json_schema_input_type=ListenAddress | ListenAddresses)
     ] = (DEFAULT_LISTEN_ADDRESS,)
     """`host:port`, or a list of them; port 0 takes a free one."""
+    tokens_file: ConfigPath | None = None
+    """Who may call the API: hashed tokens and their roles, as `reservd token` prints them. Without it, nobody writes."""
+    open_reads: bool = True
+    """Whether what only reads the API needs no token."""
 
 
 class LogSettings(Section):
@@ -80,7 +85,7 @@ class RetrySettings(Section):
 class EventSinkSettings(InstanceSettings):
     """One event sink: its plugin, what it hears of, and how hard it is tried."""
 
-    modes: Annotated[tuple[str, ...], Field(min_length=1, max_length=1000), BeforeValidator(_as_tuple)] = ("*",)
+    modes: Annotated[Patterns, BeforeValidator(_as_tuple, json_schema_input_type=str | Patterns)] = ("*",)
     """Patterns of the modes that it hears of, of those that name it."""
     events: Annotated[frozenset[EventType] | None, Field(min_length=1)] = None
     """The kinds of events that it hears of; all unless given."""
@@ -130,6 +135,8 @@ class Settings(Section):
     """What reads balances."""
     equity_sources: Instances = {}
     """What reads total equity."""
+    price_sources: Instances = {}
+    """What reads prices, for equity sources that count several assets."""
     event_sinks: EventSinks = {}
     """What hears of events."""
     replenishers: Instances = {}

@@ -3,20 +3,21 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import structlog
 
-from reservd.delivery.envelope import wrap
+from reservd.delivery.envelope import wrap, wrap_change
 from reservd.delivery.observer import DeliveryObserver
 from reservd.delivery.outbox import Outbox
 from reservd.delivery.retry import RetrySchedule
 from reservd.errors import CallError, DeliveryError, FailureReason, StoreError
 from reservd.plugin.guard import GuardedPlugin, retryable
 from reservd.plugin.interfaces import EventSink
+from reservd.reserve.replenishment_event import AnyEvent, ReplenishmentEvent
 from reservd.store.outbox import DeliveryState, Letter, Outcome
 
 log = structlog.get_logger(__name__)
@@ -242,10 +243,10 @@ class Dispatcher:
         if not await self._outbox.may_send():
             return _STORE_RETRY_SECONDS
         attempts = letter.attempts + lane.failures + 1
-        message = wrap(event.model_copy(update={"superseded": True}) if superseded else event)
+        deliver = self._delivery(event, superseded=superseded)
         started = time.monotonic()
         try:
-            await self._guarded.call(lambda: self._sink.deliver(message), lane.mode)
+            await self._guarded.call(deliver, lane.mode)
         except CallError as error:
             self._tell(started, error.reason)
             return self._failed(letter, lane, attempts, error)
@@ -254,6 +255,12 @@ class Dispatcher:
         self._recovered()
         self._end(letter, DeliveryState.DELIVERED, attempts, now)
         return None
+
+    def _delivery(self, event: AnyEvent, *, superseded: bool) -> Callable[[], Coroutine[Any, Any, None]]:
+        if isinstance(event, ReplenishmentEvent):
+            return partial(self._sink.deliver_replenishment, wrap_change(event))
+        message = wrap(event.model_copy(update={"superseded": True}) if superseded else event)
+        return partial(self._sink.deliver, message)
 
     def _failed(self, letter: Letter, lane: _Lane, attempts: int, error: CallError) -> float | None:
         now = datetime.now(UTC)

@@ -1,7 +1,8 @@
 """Reserve events in their CloudEvents envelope."""
 
-from reservd.plugin.envelope import CloudEvent
+from reservd.plugin.envelope import CloudEvent, ReplenishmentMessage
 from reservd.reserve.models import ReserveEvent
+from reservd.reserve.replenishment_event import ReplenishmentEvent
 
 SCHEMA_VERSION = 1
 
@@ -11,6 +12,19 @@ def wrap(event: ReserveEvent) -> CloudEvent:
     return CloudEvent(
         id=event.id,
         source=f"/reservd/modes/{event.strategy_mode}",
+        type=f"reservd.{event.event_type}.v{SCHEMA_VERSION}",
+        time=event.timestamp,
+        subject=event.strategy_mode,
+        sequence=str(event.sequence),
+        data=event,
+    )
+
+
+def wrap_change(event: ReplenishmentEvent) -> ReplenishmentMessage:
+    """Return the same of a change of a request for a refill: its source, and so its sequence, is its own."""
+    return ReplenishmentMessage(
+        id=event.id,
+        source=f"/reservd/modes/{event.strategy_mode}/replenishments",
         type=f"reservd.{event.event_type}.v{SCHEMA_VERSION}",
         time=event.timestamp,
         subject=event.strategy_mode,

@@ -38,7 +38,7 @@ def event_schema(event_type: EventType | None = None) -> dict[str, Any]:
     else:
         title = message_type(event_type)
         envelope["type"]["const"] = title
-        for name, value in (("event_type", str(event_type)), ("status", event_type.name.lower())):
+        for name, value in (("event_type", str(event_type)), ("status", str(event_type.status))):
             fields[name] = {"const": value, "description": fields[name]["description"]}
         del definitions[EventType.__name__]
     return {"$schema": _DIALECT, **schema, "title": title}

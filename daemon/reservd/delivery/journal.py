@@ -19,12 +19,15 @@ from reservd.monitor.clock import Clock
 from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.kept import KeptState, keep, reconcile
 from reservd.reserve.models import ReserveStatus
+from reservd.reserve.replenishment_event import AnyEvent, ReplenishmentChange
+from reservd.reserve.replenishment_states import Replenishment
 from reservd.reserve.state import Instant
 from reservd.store.database import Database
 from reservd.store.history import KeptSnapshot, add_snapshots
 from reservd.store.operators import Silence
 from reservd.store.outbox import DeliveryState, Letter, OutboxEvent, Outcome, add_events, record_outcomes
 from reservd.store.ownership import RENEW_EVERY_SECONDS, Ownership
+from reservd.store.replenishments import save_changes, save_records
 from reservd.store.states import load_states, save_states
 
 log = structlog.get_logger(__name__)
@@ -47,10 +50,10 @@ Send = Callable[[str, Letter], None]
 
 
 class _Decided(NamedTuple):
-    """An event, and the state that it left its mode in."""
+    """An event, and the state that it left its mode in; None when it is not of the mode's status."""
 
     outbox: OutboxEvent
-    state: KeptState
+    state: KeptState | None
 
 
 @dataclass
@@ -61,16 +64,18 @@ class _Batch:
     outcomes: list[Outcome] = field(default_factory=list)
     states: dict[str, KeptState] = field(default_factory=dict)
     snapshots: list[KeptSnapshot] = field(default_factory=list)
+    changes: list[ReplenishmentChange] = field(default_factory=list)
+    records: dict[str, Replenishment] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.events or self.outcomes or self.states or self.snapshots)
+        return any((self.events, self.outcomes, self.states, self.snapshots, self.changes, self.records))
 
     def newest_states(self) -> dict[str, KeptState]:
         """Return the state of each mode: the one that its last event here left, or a newer one without an event."""
         newest = dict(self.states)
         for outbox, state in self.events:
             mode = outbox.event.strategy_mode
-            if mode not in newest or newest[mode].sequence < state.sequence:
+            if state is not None and (mode not in newest or newest[mode].sequence < state.sequence):
                 newest[mode] = state
         return newest
 
@@ -80,6 +85,8 @@ class _Batch:
         await save_states(connection, self.newest_states())
         await record_outcomes(connection, self.outcomes)
         await add_snapshots(connection, self.snapshots)
+        await save_changes(connection, self.changes)
+        await save_records(connection, self.records.values())
 
 
 class Journal(Observer):
@@ -126,6 +133,7 @@ class Journal(Observer):
         self._next = _Batch()
         self._unsent: deque[OutboxEvent] = deque()
         self._news = asyncio.Event()
+        self._progress = asyncio.Event()
         self._lingering = False
         self._silences: tuple[Silence, ...] = ()
         self._silenced: frozenset[str] = frozenset()
@@ -151,15 +159,18 @@ class Journal(Observer):
         self._next.snapshots.append(KeptSnapshot(checked.status, checked.snapshot))
         before = self._incidents.get(checked.mode)
         self._incidents[checked.mode] = _incident_severity(kept)
-        if not event.reminder:
+        if event.is_change:
             self.changes[checked.mode] = event.sequence
-        self._position += 1
         silenced = self.is_silenced(checked.mode, event.timestamp)
         first = DeliveryState.SILENCED if silenced else DeliveryState.PENDING
         sinks = {sink: first for sink in self._routes.get(checked.mode, ()) if self._scopes[sink].wants(event, before)}
-        if silenced:
-            for sink in sinks:
-                self._ended(sink, DeliveryState.SILENCED)
+        self._announce(event, sinks, kept)
+
+    def _announce(self, event: AnyEvent, sinks: Mapping[str, DeliveryState], kept: KeptState | None) -> None:
+        self._position += 1
+        for sink, state in sinks.items():
+            if state is DeliveryState.SILENCED:
+                self._ended(sink, state)
         decided = OutboxEvent(self._position, event, sinks)
         self._next.events.append(_Decided(decided, kept))
         if self.up:
@@ -180,6 +191,29 @@ class Journal(Observer):
         self._next.states |= states
         self._next.snapshots += snapshots
         self._write_soon()
+
+    # Requests for refills
+
+    def replenishment_changed(self, change: ReplenishmentChange) -> int:
+        """Take a change of a request for a refill; return its position, for `until_written`."""
+        event = change.event
+        self._next.changes.append(change)
+        self._next.records.pop(change.record.id, None)
+        silenced = self.is_silenced(event.strategy_mode, event.timestamp)
+        first = DeliveryState.SILENCED if silenced else DeliveryState.PENDING
+        routes = self._routes.get(event.strategy_mode, ())
+        self._announce(event, {sink: first for sink in routes if self._scopes[sink].wants_change(event)}, None)
+        return self._position
+
+    def keep_replenishment(self, record: Replenishment) -> None:
+        """Take a record of which only what nobody is told of has changed."""
+        self._next.records[record.id] = record
+        self._write_soon()
+
+    async def until_written(self, position: int) -> None:
+        """Wait until everything up to a position is in the store."""
+        while self.written_position < position:
+            await self._progress.wait()
 
     # Silences
 
@@ -260,9 +294,9 @@ class Journal(Observer):
         async with self._database.read() as connection:
             stored = await load_states(connection)
         self._next.events = [
-            each._replace(state=reconcile(stored[mode], each.state)) if mode in stored else each
+            each._replace(state=reconcile(stored[mode], state)) if state is not None and mode in stored else each
             for each in self._next.events
-            for mode in (each.outbox.event.strategy_mode,)
+            for mode, state in ((each.outbox.event.strategy_mode, each.state),)
         ]
         self._next.states.clear()
         await self.flush()
@@ -299,6 +333,8 @@ class Journal(Observer):
     def _written(self, batch: _Batch) -> None:
         if batch.events:
             self.written_position = batch.events[-1].outbox.position
+            self._progress.set()
+            self._progress = asyncio.Event()
         self._note(up=True)
         self._send_unsent(self.written_position)
 
@@ -331,6 +367,8 @@ class Journal(Observer):
             (batch.outcomes + self._next.outcomes)[-_MAX_OUTCOMES:],
             batch.states | self._next.states,
             (batch.snapshots + self._next.snapshots)[-_MAX_SNAPSHOTS:],
+            batch.changes + self._next.changes,
+            batch.records | self._next.records,
         )
 
     def _fail_open(self, why: str) -> None:

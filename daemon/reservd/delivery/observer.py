@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from reservd.errors import FailureReason
+from reservd.reserve.replenishment_event import AnyEvent
 from reservd.store.outbox import Backlog, DeliveryState
 
 
@@ -14,6 +15,9 @@ class DeliveryObserver:
 
     def ended(self, sink: str, state: DeliveryState) -> None:
         """A delivery came to an end, well or not."""
+
+    def announced(self, position: int, event: AnyEvent) -> None:
+        """An event may be told: it is in the store at this position, or the store is known to be gone."""
 
     def backlogs(self, by_sink: Mapping[str, Backlog]) -> None:
         """So much waits in the store for the sinks; for those that are not named, nothing."""

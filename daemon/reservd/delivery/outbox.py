@@ -5,6 +5,7 @@ from datetime import datetime
 
 from reservd.delivery.journal import Journal
 from reservd.reserve.models import ReserveEvent
+from reservd.reserve.replenishment_event import AnyEvent
 from reservd.store.database import Database
 from reservd.store.outbox import (
     Letter,
@@ -64,9 +65,9 @@ class Outbox:
         """Whether an operator's silence is on."""
         return self._journal.is_silenced(mode, at)
 
-    def is_superseded(self, event: ReserveEvent) -> bool:
-        """Whether a newer status of the mode is known."""
-        return self._journal.changes.get(event.strategy_mode, 0) > event.sequence
+    def is_superseded(self, event: AnyEvent) -> bool:
+        """Whether a newer status of the mode is known; what tells of a refill is never superseded."""
+        return isinstance(event, ReserveEvent) and self._journal.changes.get(event.strategy_mode, 0) > event.sequence
 
     def settle(self, outcome: Outcome) -> None:
         """Take what became of a delivery."""

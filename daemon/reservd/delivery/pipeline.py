@@ -39,6 +39,7 @@ class Pipeline(Observer):
 
     Attributes:
         states: What is kept of the modes, once it is opened.
+        journal: Writes what is decided.
     """
 
     def __init__(
@@ -51,10 +52,10 @@ class Pipeline(Observer):
         clock: Clock,
         observers: Sequence[DeliveryObserver] = (),
     ) -> None:
-        scopes = {name: _scope(settings.event_sinks[name]) for name in sinks}
+        scopes = {name: _scope(settings.event_sinks[name], sink) for name, sink in sinks.items()}
         self.states: Mapping[str, KeptState] = {}
-        self._journal = Journal(database, ownership, routes, scopes, self._send, clock, observers)
-        outbox = Outbox(database, self._journal, _modes_by_sink(routes, scopes))
+        self.journal = Journal(database, ownership, routes, scopes, self._send, clock, observers)
+        outbox = Outbox(database, self.journal, _modes_by_sink(routes, scopes))
         self._dispatchers = {
             name: Dispatcher(sink, outbox, each.concurrency, _schedule(each), observers)
             for name, sink in sinks.items()
@@ -66,7 +67,7 @@ class Pipeline(Observer):
             timedelta(seconds=settings.store.snapshot_interval),
         )
         self._housekeeping = Housekeeping(
-            database, ownership, self._journal, self._dispatchers, retention, clock, observers
+            database, ownership, self.journal, self._dispatchers, retention, clock, observers
         )
         self._database = database
         self._ownership = ownership
@@ -74,12 +75,12 @@ class Pipeline(Observer):
     @property
     def up(self) -> bool:
         """Whether the store took the last write."""
-        return self._journal.up
+        return self.journal.up
 
     @property
     def may_act(self) -> bool:
         """Whether refills may be asked for."""
-        return self._journal.may_act
+        return self.journal.may_act
 
     async def open(self) -> None:
         """Read what is kept, and what waits for the sinks.
@@ -90,7 +91,7 @@ class Pipeline(Observer):
         await upgrade(self._database)
         async with self._database.read() as connection:
             self.states = await load_states(connection)
-            self._journal.resume(await last_position(connection), self.states)
+            self.journal.resume(await last_position(connection), self.states)
         await self._housekeeping.look()
         for dispatcher in self._dispatchers.values():
             await dispatcher.prepare()
@@ -101,7 +102,7 @@ class Pipeline(Observer):
         Raises:
             OwnershipLostError: If another daemon owns the store.
         """
-        writing = asyncio.create_task(self._journal.run())
+        writing = asyncio.create_task(self.journal.run())
         others = [asyncio.create_task(dispatcher.run()) for dispatcher in self._dispatchers.values()]
         if self._ownership.epoch:
             others.append(asyncio.create_task(self._housekeeping.run()))
@@ -113,24 +114,25 @@ class Pipeline(Observer):
             writing.cancel()
             await asyncio.wait({writing})
             # What was decided last is handed on, and what becomes of it is written down.
-            await self._journal.flush()
+            await self.journal.flush()
             await asyncio.gather(*(dispatcher.close() for dispatcher in self._dispatchers.values()))
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
-            await self._journal.flush()
+            await self.journal.flush()
 
     def checked(self, checked: Checked) -> None:
         """Take what a check led to."""
-        self._journal.checked(checked)
+        self.journal.checked(checked)
         self._housekeeping.checked(checked)
 
     def _send(self, sink: str, letter: Letter) -> None:
         self._dispatchers[sink].send(letter)
 
 
-def _scope(settings: EventSinkSettings) -> SinkScope:
-    return SinkScope(settings.modes, settings.events, ReserveStatus(settings.minimum_severity))
+def _scope(settings: EventSinkSettings, sink: EventSink[Any]) -> SinkScope:
+    tells = type(sink).deliver_replenishment is not EventSink.deliver_replenishment
+    return SinkScope(settings.modes, settings.events, ReserveStatus(settings.minimum_severity), tells)
 
 
 def _schedule(settings: EventSinkSettings) -> RetrySchedule:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from reservd.reserve.models import EventType, ReserveEvent, ReserveStatus
+from reservd.reserve.replenishment import Urgency
+from reservd.reserve.replenishment_event import ReplenishmentEvent
 
 _SEVERITY = {ReserveStatus.LOW: 1, ReserveStatus.UNKNOWN: 1, ReserveStatus.CRITICAL: 2}
 """Missing data is as bad as a low reserve."""
@@ -18,11 +20,13 @@ class SinkScope:
         modes: Patterns of modes, such as `btc_*`.
         events: Kinds of events; None for all.
         minimum_severity: LOW for all; CRITICAL for what is critical, and for the end of it.
+        replenishments: Whether the sink can tell of requests for refills.
     """
 
     modes: tuple[str, ...] = ("*",)
     events: frozenset[EventType] | None = None
     minimum_severity: ReserveStatus = ReserveStatus.LOW
+    replenishments: bool = False
 
     def covers(self, mode: str) -> bool:
         """Whether it hears of a mode at all."""
@@ -39,7 +43,16 @@ class SinkScope:
             return False
         # What ends something bad is as important as that was, or nobody would hear of the end.
         worst = _worst((event.status, event.previous_status, incident_severity))
+        if event.event_type is EventType.RUNWAY_LOW:
+            worst = _SEVERITY[ReserveStatus.LOW]
         return worst >= _SEVERITY[self.minimum_severity] and self.covers(event.strategy_mode)
+
+    def wants_change(self, event: ReplenishmentEvent) -> bool:
+        """Whether it hears of a change of a request for a refill; where only some events are asked for, not."""
+        if not self.replenishments or self.events is not None:
+            return False
+        severe = self.minimum_severity is not ReserveStatus.CRITICAL or event.urgency is Urgency.EMERGENCY
+        return severe and self.covers(event.strategy_mode)
 
 
 def _worst(statuses: Iterable[ReserveStatus | None]) -> int:

@@ -9,16 +9,20 @@ from typing import Any, Protocol
 
 import structlog
 
-from reservd.config.accounts import AccountKey, find_shared
 from reservd.config.mode import ModeConfig
 from reservd.errors import ConfigError, ReserveUnknownError
 from reservd.monitor.callbacks import TIMEOUT_SECONDS, CallbackQueue, ReserveCallback
 from reservd.monitor.clock import Clock, SystemClock
-from reservd.monitor.cycle import CyclePlan
+from reservd.monitor.cycle import PATIENCE, CyclePlan
+from reservd.monitor.explain import Explanation, explain
 from reservd.monitor.observer import Checked, Observer
+from reservd.monitor.runways import Runways
 from reservd.monitor.schedule import CycleSchedule
-from reservd.monitor.watch import ModeWatch, Readings
+from reservd.monitor.sharers import Sharers
+from reservd.monitor.wake import WakeUps
+from reservd.monitor.watch import Holds, ModeWatch, Readings, Standing
 from reservd.monitor.wiring import Wiring, parse_mode
+from reservd.plugin.interfaces import PriceSource
 from reservd.reserve.kept import KeptState, keep, recall
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus
 from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome
@@ -27,15 +31,13 @@ from reservd.reserve.tracker import Instant, Step, TrackerState
 log = structlog.get_logger(__name__)
 
 _DRAIN_SECONDS = 1.0
-_PATIENCE = 0.8
-"""How long a cycle waits for its sources, as a part of its interval."""
 
 
 class ReplenishmentDesk(Protocol):
     """Where requests for a refill go."""
 
-    async def request(self, mode: str, amount: Decimal) -> ReplenishmentOutcome:
-        """Ask the mode's strategy for so much, and return what came of it."""
+    async def request(self, mode: str, amount: Decimal, *, withdrawal_id: str | None = None) -> ReplenishmentOutcome:
+        """Ask the mode's strategy for so much, for a withdrawal when that is named; return what came of it."""
 
 
 class ReserveManager:
@@ -45,6 +47,7 @@ class ReserveManager:
         equity_calculator: An `EquitySource`, an object with `calculate_equity(share_class)`, or
             a mapping of names to such.
         venue_interfaces: By name, each a `BalanceSource` or an object with `get_balances()`.
+        price_sources: By name, for equity sources that build on them.
         observers: Who hears what the monitor does.
         clock: Tells the time; the machine's unless given.
 
@@ -52,6 +55,7 @@ class ReserveManager:
         reserve_configs: The configuration of each mode.
         running: Whether `start_monitoring` runs.
         replenishment: Where requests for a refill go; None when nobody takes them.
+        holds: What is promised to accepted withdrawals; None when there are none.
     """
 
     def __init__(
@@ -59,25 +63,29 @@ class ReserveManager:
         equity_calculator: object,
         venue_interfaces: Mapping[str, Any],
         *,
+        price_sources: Mapping[str, PriceSource[Any]] | None = None,
         observers: Iterable[Observer] = (),
         clock: Clock | None = None,
     ) -> None:
         self._observers = list(observers)
-        self._wiring = Wiring(equity_calculator, venue_interfaces, self._observers)
+        self._wiring = Wiring(equity_calculator, venue_interfaces, price_sources or {}, self._observers)
         self._readers = self._wiring.readers
         self._clock = clock or SystemClock()
         self._watches: dict[str, ModeWatch] = {}
         self._plans: dict[float, CyclePlan] = {}
-        self._owners: dict[AccountKey, tuple[str, str]] = {}
+        self._sharers = Sharers()
         self._callbacks: list[CallbackQueue] = []
         self._last_changes: dict[str, int] = {}
         self._schedule = CycleSchedule(self._run_cycle, self._overran)
+        self._wakeups = WakeUps(self._readers, self._clock, self._watches.values, self._check_batch, self._woken)
+        self._runways = Runways(self._observers, _new_id)
         self._first_cycles: set[float] = set()
         self._stop = asyncio.Event()
         self._kept: dict[str, KeptState] = {}
         self._first_sequence = 0
         self.reserve_configs: dict[str, ModeConfig] = {}
         self.replenishment: ReplenishmentDesk | None = None
+        self.holds: Holds | None = None
         self.running = False
 
     @property
@@ -122,25 +130,23 @@ class ReserveManager:
                 read, all others ignored. Sources may be left out where there is only one.
 
         Raises:
-            ConfigError: If a key is unknown, missing or wrong, a source is not there, or an
-                account is counted by another mode already.
+            ConfigError: If a key is unknown, missing or wrong, a source is not there, or modes
+                that count the same account do not agree how it is split.
         """
         parsed = parse_mode(strategy_mode, config)
         watch = self._wiring.watch(parsed, self._clock.now().monotonic)
-        owners = {each.key: self._owners[each.key] for each in watch.holdings if each.key in self._owners}
-        owners = {key: owner for key, owner in owners.items() if owner[0] != strategy_mode}
-        shared = find_shared(watch.holdings, strategy_mode, owners)
-        if shared:
-            raise ConfigError([f"{strategy_mode}: reserve_balance_sources: {message}" for message in shared])
+        disagreements = self._sharers.disagreements(watch)
+        if disagreements:
+            raise ConfigError([f"{mode}: {option}: {message}" for mode, option, message in disagreements])
         before = self._watches.get(strategy_mode)
         if before is not None:
-            for holding in before.holdings:
-                del self._owners[holding.key]
             watch.inherit(before)
-        self._owners |= owners
+        self._sharers.replace(before, watch)
         self._watches[strategy_mode] = watch
         self.reserve_configs[strategy_mode] = parsed
         self._plans.clear()
+        self._wakeups.renew()
+        self._runways.forget(strategy_mode)
         if self.running:
             self._schedule.add(parsed.interval_seconds)
 
@@ -158,6 +164,10 @@ class ReserveManager:
         """Return what is to be kept of each mode now."""
         now = self._clock.now()
         return {mode: keep(watch.state, now) for mode, watch in self._watches.items()}
+
+    def kept_state(self, strategy_mode: str) -> KeptState:
+        """Return what is to be kept of one mode now: what is confirmed, and its incident."""
+        return keep(self._watches[strategy_mode].state, self._clock.now())
 
     def begin(self) -> None:
         """Begin with what was kept of the modes; `start_monitoring` does so."""
@@ -184,9 +194,11 @@ class ReserveManager:
         self._first_cycles = set(intervals)
         try:
             self._schedule.start(sorted(intervals))
+            self._wakeups.start()
             await self._stop.wait()
         finally:
             self.running = False
+            await self._wakeups.stop()
             await self._schedule.stop()
             await self.close()
 
@@ -202,14 +214,19 @@ class ReserveManager:
             for task in late:
                 task.cancel()
         await asyncio.gather(*(callback.close() for callback in self._callbacks))
-        readers = [*self._readers.balances.values(), *self._readers.equities.values()]
-        await asyncio.gather(*(reader.close() for reader in readers))
+        await asyncio.gather(*(reader.close() for by_name in self._readers for reader in by_name.values()))
 
     async def check_all_reserves(self) -> Mapping[str, ReserveSnapshot]:
         """Check every mode once, now, and return what was found."""
         plans = [self._plan(interval) for interval in {each.interval_seconds for each in self.reserve_configs.values()}]
         await asyncio.gather(*(plan.run(self._readers, self._clock, self._check_batch) for plan in plans))
         return {mode: watch.latest for mode, watch in self._watches.items() if watch.latest is not None}
+
+    async def check_reserves(self, strategy_modes: Iterable[str]) -> Mapping[str, ReserveSnapshot]:
+        """Check some modes once, now, with all that share accounts with them, and return what was found for them."""
+        watches = [self._watches[mode] for mode in strategy_modes]
+        await CyclePlan(watches).run(self._readers, self._clock, self._check_batch)
+        return {watch.mode: watch.latest for watch in watches if watch.latest is not None}
 
     async def calculate_reserve_snapshot(
         self, strategy_mode: str, config: Mapping[str, Any] | ModeConfig | None = None
@@ -225,10 +242,12 @@ class ReserveManager:
         parsed = known if config is None or config is known else parse_mode(strategy_mode, config)
         assert parsed is not None  # noqa: S101  # one of the two is there
         watch = self._wiring.watch(parsed, self._clock.now().monotonic)
+        watch.share(self._sharers.group_of(watch))
         found: list[ReserveSnapshot] = []
 
         async def take(watches: Sequence[ModeWatch], readings: Readings) -> Sequence[ModeWatch]:
-            found.extend(one.observe(readings) for one in watches)
+            # Of those that share accounts with it, all are read.
+            found.extend(one.observe(readings, self.holds) for one in watches if one is watch)
             return ()
 
         await CyclePlan([watch]).run(self._readers, self._clock, take)
@@ -271,7 +290,7 @@ class ReserveManager:
             reminder=event.reminder,
             reason=event.reason,
         )
-        if not event.reminder:
+        if event.is_change:
             self._last_changes[event.strategy_mode] = event.sequence
         for observer in self._observers:
             observer.event_decided(event)
@@ -300,11 +319,43 @@ class ReserveManager:
         """Return what the last check of a mode found; None before the first."""
         return self._watches[strategy_mode].latest
 
+    def explain(self, strategy_mode: str) -> Explanation | None:
+        """Return what the last check of a mode was made of, and why it says what it does; None before the first."""
+        return explain(self._watches[strategy_mode])
+
+    def standing(self, strategy_mode: str) -> Standing | None:
+        """Return how a mode stands; None before its first check."""
+        watch = self._watches[strategy_mode]
+        latest = watch.latest
+        if latest is None:
+            return None
+        state = watch.state
+        doubted = state.doubted is not None
+        return Standing(self.status(strategy_mode), latest, watch.reading, doubted, state.good)
+
+    def account_group(self, strategy_mode: str) -> str:
+        """Return the name of the accounts that a mode is paid from: the same for all that share some."""
+        sharing = self._watches[strategy_mode].sharing
+        return strategy_mode if sharing is None else sharing.name
+
+    def venues(self, strategy_mode: str) -> frozenset[str]:
+        """Return the chains and exchanges that a mode's accounts are on; none for a mode that is not watched."""
+        watch = self._watches.get(strategy_mode)
+        return frozenset(holding.key.venue for holding in watch.holdings) if watch is not None else frozenset()
+
+    def look_again(self, strategy_mode: str) -> None:
+        """Have the next cycle check a mode, even if it reads nothing new: what is held of it has changed."""
+        watch = self._watches.get(strategy_mode)
+        if watch is not None:
+            watch.look_again()
+
     async def _run_cycle(self, interval: float) -> None:
         started = time.monotonic()
         # A source that takes longer must not hold up the next cycle, which joins its reading.
-        patience = _PATIENCE * interval
-        await self._plan(interval).run(self._readers, self._clock, self._check_batch, patience)
+        patience = PATIENCE * interval
+        with self._wakeups.cycle(interval):
+            await self._plan(interval).run(self._readers, self._clock, self._check_batch, patience)
+        self._runways.slide(self._watches, self._clock.now().monotonic)
         self._first_cycles.discard(interval)
         for observer in self._observers:
             observer.cycle_finished(interval, time.monotonic() - started)
@@ -312,13 +363,17 @@ class ReserveManager:
     def _plan(self, interval: float) -> CyclePlan:
         plan = self._plans.get(interval)
         if plan is None:
-            members = [watch for watch in self._watches.values() if watch.config.interval_seconds == interval]
+            members = [watch for watch in self._watches.values() if watch.interval_seconds == interval]
             plan = self._plans[interval] = CyclePlan(members, self._refreshed)
         return plan
 
     def _refreshed(self, modes: Sequence[str], now: Instant) -> None:
         for observer in self._observers:
             observer.refreshed(modes, now)
+
+    def _woken(self, source: str) -> None:
+        for observer in self._observers:
+            observer.woken(source)
 
     def _superseded(self, event: ReserveEvent) -> bool:
         return self._last_changes.get(event.strategy_mode, 0) > event.sequence
@@ -334,7 +389,7 @@ class ReserveManager:
         for watch in watches:
             if watch.has_seen(readings) or self._watches.get(watch.mode) is not watch:
                 continue
-            step = self._advance(watch, watch.observe(readings), readings.now)
+            step = self._advance(watch, watch.observe(readings, self.holds), readings.now)
             if step.recheck:
                 doubtful.append(watch)
             if step.event is not None:
@@ -342,7 +397,8 @@ class ReserveManager:
         return doubtful
 
     def _advance(self, watch: ModeWatch, snapshot: ReserveSnapshot, now: Instant) -> Step:
-        step = watch.advance(snapshot, now, _new_id)
+        before = watch.state
+        step = self._runways.follow(watch, before, snapshot, watch.advance(snapshot, now, _new_id), now)
         if self._observers:
             checked = Checked(watch.mode, snapshot, step)
             for observer in self._observers:

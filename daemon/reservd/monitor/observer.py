@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from reservd.errors import FailureReason
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus
+from reservd.reserve.runway import Runway
 from reservd.reserve.tracker import Instant, Step
 
 
@@ -37,6 +38,15 @@ class Observer:
 
     def source_is(self, source: str, *, up: bool) -> None:
         """After a reading: whether all that a source was last asked for was answered."""
+
+    def circuit_is(self, source: str, *, is_open: bool) -> None:
+        """A source that fails again and again is asked less often from now on, or no longer."""
+
+    def woken(self, source: str) -> None:
+        """A source told that a balance may have changed."""
+
+    def runway_is(self, mode: str, runway: Runway | None) -> None:
+        """How long a mode's reserve lasts is another now; None: it falls no longer."""
 
     def cycle_finished(self, interval: float, seconds: float) -> None:
         """All modes of an interval were checked."""

@@ -2,45 +2,96 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import structlog
 
 from reservd.errors import CallError, FailureReason, SourceError
+from reservd.monitor.breaker import LONGEST_PAUSE_SECONDS, Circuit, after_failure, is_due
 from reservd.monitor.observer import Observer
 from reservd.monitor.table import FailedTable, Table, tabulate
+from reservd.plugin.composition import Composite
 from reservd.plugin.guard import GuardedPlugin
-from reservd.plugin.interfaces import BalanceSource, EquitySource
-from reservd.reserve.readings import Equity
+from reservd.plugin.interfaces import BalanceSource, EquitySource, PriceSource
+from reservd.reserve.readings import Equity, Price
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
-class _Reader:
-    """Reads one source. Whoever asks while it is being read gets the answer that is on its way."""
+class _Cycle:
+    """What one cycle has read or is reading; None once it has ended."""
 
-    def __init__(self, guarded: GuardedPlugin, observers: list[Observer]) -> None:
+    def __init__(self) -> None:
+        self.reads: dict[tuple[_Reader, str], asyncio.Task[Any]] | None = {}
+
+
+_cycle: ContextVar[_Cycle | None] = ContextVar("reservd_cycle", default=None)
+
+
+@asynccontextmanager
+async def one_cycle() -> AsyncIterator[None]:
+    """Have everything that is read within, by sources that build on others too, read once.
+
+    Tasks that are started within belong to it until it ends; after that they read anew.
+    """
+    cycle = _Cycle()
+    before = _cycle.set(cycle)
+    try:
+        yield
+    finally:
+        cycle.reads = None
+        _cycle.reset(before)
+
+
+class _Reader:
+    """Reads one source. Whoever asks in the same cycle, or while it is being read, gets the same answer.
+
+    Args:
+        guarded: The source.
+        observers: Hear of every reading.
+        stalenesses: After how many seconds without a reading modes are called unknown; may grow.
+    """
+
+    def __init__(self, guarded: GuardedPlugin, observers: list[Observer], stalenesses: Collection[float]) -> None:
         self.guarded = guarded
         self._observers = observers
+        self._stalenesses = stalenesses
         self._on_the_way: dict[str, asyncio.Task[Any]] = {}
-        self._failing: dict[str, FailureReason] = {}
+        self._failing: dict[str, Circuit] = {}
+        self._well_at: dict[str, float] = {}
 
     async def close(self) -> None:
         """Close the source."""
         await self.guarded.close()
 
-    def _shared(self, key: str, read: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
-        task = self._on_the_way.get(key)
+    def _shared(
+        self, key: str, read: Callable[[], Coroutine[Any, Any, T]], fresh: asyncio.Task[T] | None = None
+    ) -> asyncio.Task[T]:
+        cycle = _cycle.get()
+        reads = cycle.reads if cycle is not None else None
+        task = fresh
+        if task is None and reads is not None:
+            task = reads.get((self, key))
+        if task is None:
+            task = self._on_the_way.get(key)
         if task is None:
             task = asyncio.create_task(read())
             self._on_the_way[key] = task
             task.add_done_callback(lambda _: self._on_the_way.pop(key, None))
+        if reads is not None:
+            reads[self, key] = task
         return task
 
     async def _counted(self, key: str, fetch: Callable[[], Coroutine[Any, Any, T]]) -> T | CallError:
         started = time.monotonic()
+        circuit = self._failing.get(key)
+        if circuit is not None and not is_due(circuit, started, self._stalenesses):
+            self._failing[key] = circuit._replace(passed_over=circuit.passed_over + 1)
+            return circuit.failure
         failure: CallError | None = None
         try:
             return await self.guarded.call(fetch, key)
@@ -48,64 +99,142 @@ class _Reader:
             failure = error
             return error
         finally:
-            self._note(key, time.monotonic() - started, failure)
+            self._note(key, started, failure)
 
-    def _note(self, key: str, seconds: float, failure: CallError | None) -> None:
+    def _note(self, key: str, started: float, failure: CallError | None) -> None:
+        ended = time.monotonic()
+        before = self._failing.pop(key, None)
+        after = None
+        if failure is None:
+            self._well_at[key] = ended
+        else:
+            well_at = self._well_at.setdefault(key, started)
+            # One that builds on others asks nobody itself: those are spared already, and it is well when they are.
+            counted = None if isinstance(self.guarded.plugin, Composite) else before
+            after = self._failing[key] = after_failure(counted, failure, well_at, started)
+        self._log_change(key, before, after)
         reason = failure.reason if failure is not None else None
         for observer in self._observers:
-            observer.fetched(self.guarded.name, seconds, reason)
-        if reason is not self._failing.get(key):
-            # Logged at the change only: an outage would repeat the line every cycle.
-            bound = log.bind(source=self.guarded.name, **({"of": key} if key else {}))
-            if failure is not None:
-                self._failing[key] = failure.reason
-                bound.warning("source.failed", reason=str(failure.reason), detail=failure.detail)
-            else:
-                del self._failing[key]
-                bound.info("source.recovered")
-        for observer in self._observers:
+            observer.fetched(self.guarded.name, ended - started, reason)
             # Up only when all that it is asked for is answered: one mode's equity may fail alone.
             observer.source_is(self.guarded.name, up=not self._failing)
+        if (before is not None and before.open) is not (after is not None and after.open):
+            is_open = any(circuit.open for circuit in self._failing.values())
+            for observer in self._observers:
+                observer.circuit_is(self.guarded.name, is_open=is_open)
+
+    def _log_change(self, key: str, before: Circuit | None, after: Circuit | None) -> None:
+        """Log what has changed: an outage would repeat the lines every cycle."""
+        bound = log.bind(source=self.guarded.name, **({"of": key} if key else {}))
+        if after is None:
+            if before is not None:
+                bound.info("source.recovered")
+            return
+        if before is None or before.failure.reason is not after.failure.reason:
+            bound.warning("source.failed", reason=str(after.failure.reason), detail=after.failure.detail)
+        if after.open and not (before is not None and before.open):
+            bound.warning("source.circuit_opened", failures=after.failures, longest_pause=LONGEST_PAUSE_SECONDS)
 
 
 class BalanceReader(_Reader):
-    """Reads one balance source."""
+    """Reads one balance source.
 
-    def __init__(self, source: BalanceSource[Any], observers: list[Observer]) -> None:
-        super().__init__(GuardedPlugin(source), observers)
-        self._source = source
+    Attributes:
+        source: The source.
+        latest: The last reading; None before the first, and when the last failed.
+    """
 
-    def read(self) -> asyncio.Task[Table]:
-        """Start reading, or join a reading that is on its way. The task never fails."""
-        return self._shared("", self._read)
+    def __init__(
+        self, source: BalanceSource[Any], observers: list[Observer], stalenesses: Collection[float] = ()
+    ) -> None:
+        super().__init__(GuardedPlugin(source), observers, stalenesses)
+        self.source = source
+        self.latest: Table | None = None
+
+    def read(self, fresh: asyncio.Task[Table] | None = None) -> asyncio.Task[Table]:
+        """Start reading, or join a reading that is on its way. The task never fails.
+
+        Args:
+            fresh: A reading of the source that this cycle is to take for its own.
+        """
+        return self._shared("", self._read, fresh)
+
+    @property
+    def tells_changes(self) -> bool:
+        """Whether the source may have a stream of changes."""
+        return type(self.source).changes is not BalanceSource.changes
+
+    async def follow_changes(self, told: Callable[[], None]) -> bool:
+        """Call `told` whenever the source says that a balance may have changed, until that ends.
+
+        Returns:
+            Whether it was told at all: a source may be configured without.
+
+        Raises:
+            CallError: If the stream broke.
+        """
+        return await self.guarded.follow(self.source.changes, told)
 
     async def _read(self) -> Table:
         answer = await self._counted("", self._fetch)
-        return FailedTable(answer) if isinstance(answer, CallError) else answer
+        if isinstance(answer, CallError):
+            self.latest = None
+            return FailedTable(answer)
+        self.latest = answer
+        return answer
 
     async def _fetch(self) -> Table:
-        return tabulate(await self._source.fetch_balances(), self.guarded.redact)
+        return tabulate(await self.source.fetch_balances(), self.guarded.redact)
 
 
 class EquityReader(_Reader):
     """Reads one equity source."""
 
-    def __init__(self, source: EquitySource[Any], observers: list[Observer]) -> None:
-        super().__init__(GuardedPlugin(source), observers)
-        self._source = source
+    def __init__(
+        self, source: EquitySource[Any], observers: list[Observer], stalenesses: Collection[float] = ()
+    ) -> None:
+        super().__init__(GuardedPlugin(source), observers, stalenesses)
+        self.source = source
 
     def key(self, mode: str, share_class: str) -> str:
         """Return what is asked: two modes with the same key share one call."""
-        return share_class if self._source.by_share_class else mode
+        return share_class if self.source.by_share_class else mode
 
     def read(self, key: str, share_class: str) -> asyncio.Task[Equity | CallError]:
         """Start reading, or join a reading that is on its way. The task never fails."""
 
         async def fetch() -> Equity:
-            answer = await self._source.fetch_equity(key, share_class)
+            answer = await self.source.fetch_equity(key, share_class)
             if not isinstance(answer, Equity):
                 got = type(answer).__name__
                 raise SourceError(FailureReason.INVALID_DATA, f"fetch_equity() gave {got}, not Equity")
             return answer
 
-        return self._shared(key, lambda: self._counted(key, fetch))
+        # A source that is asked by mode may be asked in several currencies by those that build on it.
+        what = key if key == share_class else f"{key} in {share_class}"
+        return self._shared(what, lambda: self._counted(what, fetch))
+
+
+class PriceReader(_Reader):
+    """Reads one price source."""
+
+    def __init__(
+        self, source: PriceSource[Any], observers: list[Observer], stalenesses: Collection[float] = ()
+    ) -> None:
+        super().__init__(GuardedPlugin(source), observers, stalenesses)
+        self.source = source
+
+    def read(self, base: str, quote: str) -> asyncio.Task[Price | CallError]:
+        """Start reading, or join a reading that is on its way. The task never fails."""
+
+        async def fetch() -> Price:
+            answer = await self.source.fetch_price(base, quote)
+            if not isinstance(answer, Price):
+                got = type(answer).__name__
+                raise SourceError(FailureReason.INVALID_DATA, f"fetch_price() gave {got}, not Price")
+            if (answer.base, answer.quote) != (base, quote):
+                raise SourceError(FailureReason.INVALID_DATA, f"fetch_price() gave a price of another pair than {pair}")
+            return answer
+
+        pair = f"{base}/{quote}"
+        return self._shared(pair, lambda: self._counted(pair, fetch))

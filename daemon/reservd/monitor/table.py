@@ -24,6 +24,13 @@ class Table(Protocol):
     def get(self, place: Place, /) -> Found | None:
         """Return what was read there, why it was not, or None when the source said nothing of it."""
 
+    def reading(self) -> Reading:
+        """Return all of it.
+
+        Raises:
+            CallError: If the source could not be read.
+        """
+
     def news(self, before: "Table", earliest: datetime, latest: datetime) -> set[Place] | None:
         """Return the places of which it says something else than another reading did; None: it may be all.
 
@@ -44,6 +51,10 @@ class FailedTable:
         """Return the failure, whatever the place."""
         del place
         return self._error
+
+    def reading(self) -> Reading:
+        """Raise the failure."""
+        raise CallError(self._error.reason, self._error.detail)
 
     def news(self, before: Table, earliest: datetime, latest: datetime) -> set[Place] | None:
         """Return None."""
@@ -83,6 +94,14 @@ class ReadTable:
         self.get = found.get
         self.number = next(_numbers)
         self._news: dict[int, set[Place]] = {}
+
+    def reading(self) -> Reading:
+        """Return what was read, and what could not be."""
+        found = [self.get(place) for place in self.places]
+        return Reading(
+            [each for each in found if isinstance(each, Balance)],
+            [each for each in found if isinstance(each, AccountFailure)],
+        )
 
     def news(self, before: Table, earliest: datetime, latest: datetime) -> set[Place] | None:
         """Return the places whose amount is not what it was, or may not be believed any more."""

@@ -1,20 +1,28 @@
 """One mode under watch: from readings to a snapshot, and what was made of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from decimal import Decimal
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from reservd.config.accounts import Holding
 from reservd.config.mode import ModeConfig
 from reservd.errors import CallError
 from reservd.monitor.table import Found, Place, Table
-from reservd.reserve.models import ADEQUATE, ReserveSnapshot
+from reservd.reserve.amounts import ZERO
+from reservd.reserve.holds import GroupReading, read_group
+from reservd.reserve.models import ADEQUATE, ReserveSnapshot, ReserveStatus
 from reservd.reserve.policy import Missing, take_snapshot
 from reservd.reserve.readings import AccountFailure, Balance, Equity
 from reservd.reserve.tracker import Instant, Step, TrackerState, advance
 
+if TYPE_CHECKING:
+    from reservd.monitor.sharing import JointReadings, SharingGroup
+
 EquityPlace = tuple[str, str]
 """The name of an equity source, and what it is asked for."""
+Need = str | EquityPlace
+"""A balance source, or where an equity is read."""
 
 
 class Readings(NamedTuple):
@@ -27,6 +35,32 @@ class Readings(NamedTuple):
     earliest: datetime
     latest: datetime
     """What was observed before `earliest` or after `latest` is not believed."""
+    joint: "JointReadings | None" = None
+    """What was read for all who share accounts with the mode; None where it shares none."""
+
+
+class Holds(Protocol):
+    """What is promised to accepted withdrawals."""
+
+    def held(self, mode: str, balances: Sequence[Balance]) -> Decimal:
+        """Return what of these balances of a mode's accounts is promised."""
+
+    def owed(self, mode: str, equity: Equity) -> Decimal:
+        """Return what an equity that is not net of them still shows of a mode's accepted withdrawals."""
+
+
+class Standing(NamedTuple):
+    """How a mode stands: what a decision about its reserve rests on."""
+
+    confirmed: ReserveStatus
+    snapshot: ReserveSnapshot
+    """What the last check found."""
+    reading: GroupReading | None
+    """What the accounts held then, as far as they were read; None when nothing was."""
+    doubted: bool
+    """Whether an amount jumped and no second reading has agreed yet."""
+    good: ReserveSnapshot | None
+    """The last snapshot that was conclusive and is not doubted."""
 
 
 class GroupRecord:
@@ -54,10 +88,12 @@ class ModeWatch:
         equity: Where its equity is read.
         places: The source, the account and the asset of each holding.
         number: Its number in its group.
+        sharing: All who share accounts with it, and are checked with it; None where it shares none.
     """
 
     __slots__ = (
         "_group",
+        "_held_anew",
         "_latest",
         "_policy",
         "_seen",
@@ -68,6 +104,7 @@ class ModeWatch:
         "mode",
         "number",
         "places",
+        "sharing",
     )
 
     def __init__(
@@ -79,10 +116,12 @@ class ModeWatch:
         self.equity = equity
         self.places: tuple[tuple[str, Place], ...] = tuple((h.source, (h.account, h.asset)) for h in holdings)
         self.number = 0
+        self.sharing: SharingGroup | None = None
         self._group = GroupRecord(set())
         self._state = state
         self._latest: ReserveSnapshot | None = None
         self._seen: Readings | None = None
+        self._held_anew = False
         self._policy = config.policy
 
     def begin(self, state: TrackerState) -> None:
@@ -101,9 +140,26 @@ class ModeWatch:
         self._group = group
         self.number = number
 
+    def share(self, sharing: "SharingGroup | None") -> None:
+        """Share accounts with these modes from now on, or with none."""
+        if sharing is not None:
+            self.join(GroupRecord(set()), 0)
+        self.sharing = sharing
+
+    @property
+    def interval_seconds(self) -> float:
+        """How often it is checked: as often as any mode that it shares accounts with."""
+        return self.config.interval_seconds if self.sharing is None else self.sharing.interval_seconds
+
     def rouse(self) -> None:
         """Have the next cycle check the mode whatever it reads: what it remembers is not of a reading."""
         self._seen = None
+        self._group.awake.add(self.number)
+
+    def look_again(self) -> None:
+        """Have the next cycle check the mode whatever it reads: what is held of its reserve has changed."""
+        self._state, self._latest = self.state, self.latest
+        self._held_anew = True
         self._group.awake.add(self.number)
 
     @property
@@ -117,6 +173,9 @@ class ModeWatch:
             and latest.bounds is None
             and not state.low_streak
             and self._seen is not None
+            and not self._held_anew
+            # With a limit, times are news as well as amounts.
+            and self._policy.max_skew is None
         )
 
     @property
@@ -137,6 +196,24 @@ class ModeWatch:
         oldest = min((value.observed_at for value in found if isinstance(value, Equity | Balance)), default=None)
         return self._latest._replace(timestamp=readings.now.wall, observed_at=oldest)
 
+    @property
+    def readings(self) -> Readings | None:
+        """What the last check was made of; None before the first."""
+        return self._left_alone_by() or self._seen
+
+    @property
+    def reading(self) -> GroupReading | None:
+        """What the accounts held at the last check, as far as they were read; None when nothing was.
+
+        Where accounts are shared, what all those of the group held; None when not all were read.
+        """
+        readings = self.readings
+        if readings is None:
+            return None
+        if readings.joint is not None:
+            return readings.joint.whole
+        return read_group(self._believed(readings)[0])
+
     def _left_alone_by(self) -> Readings | None:
         """Return the readings that found the mode as it was, when they are newer than its last check."""
         readings = self._group.readings
@@ -144,9 +221,26 @@ class ModeWatch:
             return None
         return readings
 
-    def observe(self, readings: Readings) -> ReserveSnapshot:
-        """Return what the readings say of this mode."""
-        tables, equity, now, earliest, latest = readings
+    def observe(self, readings: Readings, holds: Holds | None = None) -> ReserveSnapshot:
+        """Return what the readings say of this mode, less what is promised of its reserve."""
+        equity = readings.equity
+        self._seen = readings
+        self._held_anew = False
+        known = Missing(f"{self.equity[0]}: {equity}") if isinstance(equity, CallError) else equity
+        owed = owed_of(self.mode, equity, holds) if holds is not None else ZERO
+        now = readings.now.wall
+        if readings.joint is not None:
+            found = readings.joint.find(self.mode, holds)
+            return take_snapshot(
+                self._policy, known, found.balances, found.missing, now=now, owed=owed, share=found.share
+            )
+        balances, missing = self._believed(readings)
+        held = holds.held(self.mode, balances) if holds is not None else ZERO
+        return take_snapshot(self._policy, known, balances, missing, now=now, held=held, owed=owed)
+
+    def _believed(self, readings: Readings) -> tuple[list[Balance], list[Missing]]:
+        """Return the balances that were read and may be believed, and why the others may not."""
+        tables, _, _, earliest, latest, _ = readings
         balances: list[Balance] = []
         missing: list[Missing] = []
         for index, (source, place) in enumerate(self.places):
@@ -157,10 +251,8 @@ class ModeWatch:
                 # A failure without an asset is one of the whole account.
                 why = value if value is not None else tables[source].get((place[0], ""))
                 holding = self.holdings[index]
-                missing.append(Missing(f"{holding.label}: {_why(holding, why)}", holding.non_negative))
-        self._seen = readings
-        known = Missing(f"{self.equity[0]}: {equity}") if isinstance(equity, CallError) else equity
-        return take_snapshot(self._policy, known, balances, missing, now=now.wall)
+                missing.append(Missing(f"{holding.label}: {why_missing(holding.asset, why)}", holding.non_negative))
+        return balances, missing
 
     def has_seen(self, readings: Readings) -> bool:
         """Whether these are the very readings of the last check: two checks may have joined one.
@@ -168,11 +260,11 @@ class ModeWatch:
         A reading counts once; it must neither agree with itself nor be two checks in a row.
         """
         seen = self._seen
-        return (
-            seen is not None
-            and readings.equity is seen.equity
-            and all(readings.balances[source] is seen.balances[source] for source, _ in self.places)
-        )
+        if seen is None or readings.equity is not seen.equity:
+            return False
+        if readings.joint is not None:
+            return all(table is seen.balances.get(source) for source, table in readings.balances.items())
+        return all(readings.balances[source] is seen.balances.get(source) for source, _ in self.places)
 
     def advance(self, snapshot: ReserveSnapshot, now: Instant, new_id: Callable[[], str]) -> Step:
         """Take a snapshot into the memory and return what it led to."""
@@ -183,12 +275,20 @@ class ModeWatch:
         return step
 
 
-def _why(holding: Holding, value: Found | None) -> str:
+def owed_of(mode: str, equity: Equity | CallError, holds: Holds) -> Decimal:
+    """Return what an equity still shows of a mode's accepted withdrawals."""
+    if isinstance(equity, CallError) or equity.net_of_withdrawals:
+        return ZERO
+    return holds.owed(mode, equity)
+
+
+def why_missing(asset: str, value: Found | None) -> str:
+    """Return why what was found of an asset cannot be counted."""
     match value:
         case None:
-            return f"{holding.asset} is missing"
+            return f"{asset} is missing"
         case Balance():
-            return f"{holding.asset} is of {value.observed_at.isoformat()}, too far from now to be believed"
+            return f"{asset} is of {value.observed_at.isoformat()}, too far from now to be believed"
         case AccountFailure():
             return f"{value.reason}: {value.detail}" if value.detail else str(value.reason)
         case _:

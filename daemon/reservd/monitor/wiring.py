@@ -6,14 +6,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from reservd.config.accounts import resolve_holdings
+from reservd.config.document import dotted
 from reservd.config.mode import ModeConfig, own_keys
 from reservd.config.problems import describe
+from reservd.config.references import Instances, connect_all
 from reservd.errors import ConfigError
 from reservd.monitor.adapters import as_balance_source, as_equity_sources
+from reservd.monitor.composition import SharedReaders
 from reservd.monitor.cycle import Sources
 from reservd.monitor.observer import Observer
-from reservd.monitor.readers import BalanceReader, EquityReader
+from reservd.monitor.readers import BalanceReader, EquityReader, PriceReader
 from reservd.monitor.watch import ModeWatch
+from reservd.plugin.interfaces import PriceSource
 from reservd.reserve.tracker import TrackerState
 
 
@@ -34,16 +38,39 @@ def parse_mode(mode: str, config: Mapping[str, Any] | ModeConfig) -> ModeConfig:
 class Wiring:
     """The sources of one manager.
 
+    Args:
+        equity: As `ReserveManager` takes it, and the following.
+        venues: Balance sources by name.
+        prices: Price sources by name.
+        observers: Hear of every reading.
+
     Attributes:
         readers: What reads them, by name.
+
+    Raises:
+        ConfigError: If a source that builds on others names one that is not there, or itself in the end.
     """
 
-    def __init__(self, equity: object, venues: Mapping[str, Any], observers: list[Observer]) -> None:
+    def __init__(
+        self,
+        equity: object,
+        venues: Mapping[str, Any],
+        prices: Mapping[str, PriceSource[Any]],
+        observers: list[Observer],
+    ) -> None:
         self._sources = {name: as_balance_source(name, venue) for name, venue in venues.items()}
+        equities = as_equity_sources(equity)
+        self._stalenesses: set[float] = set()
         self.readers = Sources(
-            {name: BalanceReader(source, observers) for name, source in self._sources.items()},
-            {name: EquityReader(source, observers) for name, source in as_equity_sources(equity).items()},
+            {name: BalanceReader(source, observers, self._stalenesses) for name, source in self._sources.items()},
+            {name: EquityReader(source, observers, self._stalenesses) for name, source in equities.items()},
+            {name: PriceReader(source, observers, self._stalenesses) for name, source in prices.items()},
         )
+        instances: Instances = {"balance_sources": self._sources, "equity_sources": equities, "price_sources": prices}
+        problems = connect_all(instances, SharedReaders(*self.readers))
+        if problems:
+            lines = [(name, dotted(way), message) for _, name, way, message in problems]
+            raise ConfigError([": ".join(filter(None, line)) for line in lines])
 
     def watch(self, config: ModeConfig, since: float) -> ModeWatch:
         """Return a watch without memory. Sources may be left out where there is only one.
@@ -69,5 +96,6 @@ class Wiring:
             lines.append(f"{config.mode}: reserve_equity_source: must name one of {sorted(equities)}")
         if lines or equity is None:
             raise ConfigError(lines)
+        self._stalenesses.add(config.policy.max_staleness.total_seconds())
         place = (equity, equities[equity].key(config.mode, config.share_class))
         return ModeWatch(config, holdings, place, TrackerState(since))

@@ -1,14 +1,22 @@
 """All that a plugin may import; HTTP is in `reservd.plugin.http`, tests for authors in `reservd.plugin.testing`."""
 
 from reservd.errors import CallError, DeliveryError, FailureReason, SourceError
-from reservd.plugin.envelope import CloudEvent
+from reservd.plugin.composition import BalanceReference, Composite, EquityReference, PriceReference, Readers
+from reservd.plugin.envelope import CloudEvent, ReplenishmentMessage
 from reservd.plugin.hookspecs import hookimpl
-from reservd.plugin.interfaces import BalanceSource, EquitySource, EventSink, Plugin, Replenisher
-from reservd.plugin.options import ConfigPath, PluginConfig, Seconds, Secret, SourceConfig, Url
+from reservd.plugin.interfaces import BalanceSource, EquitySource, EventSink, Plugin, PriceSource, Replenisher
+from reservd.plugin.options import ConfigPath, Duration, PluginConfig, Seconds, Secret, SourceConfig, Url
 from reservd.reserve.amounts import parse_amount
 from reservd.reserve.models import Amount, EventType, ReserveEvent, ReserveStatus
-from reservd.reserve.readings import Account, AccountFailure, Balance, Equity, Reading
-from reservd.reserve.replenishment import Acceptance, AcceptanceStatus, ReplenishmentRequest, Urgency
+from reservd.reserve.readings import Account, AccountFailure, Balance, Component, Equity, Price, Reading
+from reservd.reserve.replenishment import (
+    Acceptance,
+    AcceptanceStatus,
+    Progress,
+    ProgressStatus,
+    ReplenishmentRequest,
+    Urgency,
+)
 
 __all__ = [
     "Acceptance",
@@ -17,20 +25,32 @@ __all__ = [
     "AccountFailure",
     "Amount",
     "Balance",
+    "BalanceReference",
     "BalanceSource",
     "CallError",
     "CloudEvent",
+    "Component",
+    "Composite",
     "ConfigPath",
     "DeliveryError",
+    "Duration",
     "Equity",
+    "EquityReference",
     "EquitySource",
     "EventSink",
     "EventType",
     "FailureReason",
     "Plugin",
     "PluginConfig",
+    "Price",
+    "PriceReference",
+    "PriceSource",
+    "Progress",
+    "ProgressStatus",
+    "Readers",
     "Reading",
     "Replenisher",
+    "ReplenishmentMessage",
     "ReplenishmentRequest",
     "ReserveEvent",
     "ReserveStatus",

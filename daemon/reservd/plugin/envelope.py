@@ -5,13 +5,11 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from reservd.reserve.models import ReserveEvent
+from reservd.reserve.replenishment_event import ReplenishmentEvent
 
 
-class CloudEvent(BaseModel):
-    """A reserve event in its CloudEvents 1.0 envelope.
-
-    Attributes of the envelope are CloudEvents' own; `sequence` is its sequence extension.
-    """
+class Envelope(BaseModel):
+    """What all messages have in common: the attributes of CloudEvents 1.0, with its sequence extension."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
@@ -27,9 +25,24 @@ class CloudEvent(BaseModel):
     subject: str
     """The mode."""
     sequence: str
-    """Counts the events of this mode; CloudEvents wants it as a string."""
-    data: ReserveEvent
+    """Counts the events of this source; CloudEvents wants it as a string."""
 
     def to_json(self) -> bytes:
         """Return the structured-mode JSON, amounts as decimal strings."""
         return self.model_dump_json().encode()
+
+
+class CloudEvent(Envelope):
+    """A reserve event in its CloudEvents 1.0 envelope."""
+
+    data: ReserveEvent
+
+
+class ReplenishmentMessage(Envelope):
+    """A change of a request for a refill in its CloudEvents 1.0 envelope.
+
+    Its source is `/reservd/modes/<mode>/replenishments`, which has a sequence of its own: what counts a mode's
+    reserve events finds no gap in them.
+    """
+
+    data: ReplenishmentEvent

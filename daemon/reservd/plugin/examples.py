@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from reservd.plugin.envelope import CloudEvent
-from reservd.reserve.models import EventType, ReserveEvent, ReserveStatus
+from reservd.reserve.models import EventType, ReserveEvent
 from reservd.reserve.replenishment import ReplenishmentRequest, Urgency
 
 
@@ -21,8 +21,8 @@ def example_event(event_type: EventType = EventType.LOW, event_id: str = "evt-1"
         utilization=Decimal("0.800005") if known else None,
         id=event_id,
         sequence=1,
-        incident_id="inc-1",
-        status=ReserveStatus[event_type.name],
+        incident_id="inc-1" if event_type is not EventType.RUNWAY_LOW else None,
+        status=event_type.status,
         currency="USDT",
         total_equity=Decimal(1_000_000) if known else None,
         shortfall=Decimal("9999.75") if known else None,

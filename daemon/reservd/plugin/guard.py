@@ -2,7 +2,7 @@
 
 import asyncio
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 import structlog
@@ -17,6 +17,9 @@ T = TypeVar("T")
 DEFAULT_TIMEOUT_SECONDS = 10.0
 _CLOSE_TIMEOUT_SECONDS = 0.5
 _GRACE_SECONDS = 0.05
+_STREAM = "changes"
+_PACE_SECONDS = 0.01
+"""A stream is asked for the next so much later: one that never waits must not take the loop."""
 _MAX_DETAIL = 300
 
 
@@ -49,10 +52,44 @@ class GuardedPlugin:
         Raises:
             CallError: Anything else that happens, with its reason.
         """
-        before = self._left_behind.get(key)
-        if before is not None and not before.done() and not (await asyncio.wait({before}, timeout=_GRACE_SECONDS))[0]:
+        if await self._still_runs(key, _GRACE_SECONDS):
             raise CallError(FailureReason.TIMEOUT, "the call before this one has still not ended")
         return await self._run(self._opened_call(method), key, self.timeout_seconds)
+
+    async def follow(self, stream: Callable[[], AsyncIterator[None] | None], told: Callable[[], None]) -> bool:
+        """Call `told` for all that a stream of the plugin yields, for as long as it goes on.
+
+        Args:
+            stream: Starts it; the plugin is opened first when it is not.
+            told: Must be quick.
+
+        Returns:
+            Whether there was a stream; it has ended.
+
+        Raises:
+            CallError: If the plugin could not be opened, or the stream broke.
+        """
+
+        async def consume() -> bool:
+            changes = stream()
+            if changes is None:
+                return False
+            try:
+                async for _ in changes:
+                    told()
+                    await asyncio.sleep(_PACE_SECONDS)
+            finally:
+                if isinstance(changes, AsyncGenerator):
+                    await changes.aclose()
+            return True
+
+        # Opened under a deadline, which the stream itself has not.
+        await self.call(_nothing, _STREAM)
+        try:
+            return await self._run(consume(), _STREAM, None)
+        except asyncio.CancelledError:
+            await self._still_runs(_STREAM, _CLOSE_TIMEOUT_SECONDS)
+            raise
 
     async def close(self) -> None:
         """Close the plugin. Never raises."""
@@ -71,7 +108,12 @@ class GuardedPlugin:
                 self._opened = True
         return await method()
 
-    async def _run(self, work: Coroutine[Any, Any, T], key: str, timeout_seconds: float) -> T:
+    async def _still_runs(self, key: str, patience_seconds: float) -> bool:
+        """Whether a call that was left behind does not end within so long."""
+        task = self._left_behind.get(key)
+        return task is not None and bool((await asyncio.wait({task}, timeout=patience_seconds))[1])
+
+    async def _run(self, work: Coroutine[Any, Any, T], key: str, timeout_seconds: float | None) -> T:
         task = asyncio.ensure_future(self._survive(work, key))
         try:
             done, _ = await asyncio.wait({task}, timeout=timeout_seconds)
@@ -138,6 +180,10 @@ class GuardedPlugin:
             self._told.add(type(error))
             text = self._redact("".join(traceback.format_exception(error)).rstrip())
             log.error("plugin.broke", plugin=self.name, error=type(error).__name__, exception=text)
+
+
+async def _nothing() -> None:
+    """Ask the plugin for nothing but to be open."""
 
 
 def retryable(error: CallError) -> bool:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pluggy
 
-from reservd.plugin.interfaces import BalanceSource, EquitySource, EventSink, Replenisher
+from reservd.plugin.interfaces import BalanceSource, EquitySource, EventSink, PriceSource, Replenisher
 
 hookspec = pluggy.HookspecMarker("reservd")
 hookimpl = pluggy.HookimplMarker("reservd")
@@ -18,6 +18,11 @@ def reservd_register_balance_sources() -> list[type[BalanceSource[Any]]]:  # typ
 @hookspec
 def reservd_register_equity_sources() -> list[type[EquitySource[Any]]]:  # type: ignore[empty-body]
     """Return the classes that read total equity."""
+
+
+@hookspec
+def reservd_register_price_sources() -> list[type[PriceSource[Any]]]:  # type: ignore[empty-body]
+    """Return the classes that read prices."""
 
 
 @hookspec

@@ -12,11 +12,12 @@ from pydantic import BaseModel
 
 from reservd.errors import PluginError
 from reservd.plugin import hookspecs
-from reservd.plugin.interfaces import BalanceSource, EquitySource, EventSink, Plugin, Replenisher
+from reservd.plugin.interfaces import BalanceSource, EquitySource, EventSink, Plugin, PriceSource, Replenisher
 
 KINDS: Mapping[str, type[Plugin[Any]]] = {
     "balance_sources": BalanceSource,
     "equity_sources": EquitySource,
+    "price_sources": PriceSource,
     "event_sinks": EventSink,
     "replenishers": Replenisher,
 }

@@ -1,4 +1,4 @@
-"""What a plugin implements: four small classes, each with one method to write.
+"""What a plugin implements: five small classes, each with one method to write.
 
 The host owns deadlines, retries, counters and logs. A plugin reads or sends, and raises.
 """
@@ -7,10 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import ClassVar, Generic, Self, TypeVar
 
-from reservd.plugin.envelope import CloudEvent
+from reservd.plugin.envelope import CloudEvent, ReplenishmentMessage
 from reservd.plugin.options import PluginConfig
-from reservd.reserve.readings import Account, Equity, Reading
-from reservd.reserve.replenishment import Acceptance, ReplenishmentRequest
+from reservd.reserve.readings import Account, Equity, Price, Reading
+from reservd.reserve.replenishment import Acceptance, Progress, ReplenishmentRequest
 
 ConfigT = TypeVar("ConfigT", bound=PluginConfig)
 
@@ -103,6 +103,26 @@ class EquitySource(Plugin[ConfigT]):
         """
 
 
+class PriceSource(Plugin[ConfigT]):
+    """Reads what assets cost. Prices serve equity; other assets never count as reserve."""
+
+    @abstractmethod
+    async def fetch_price(self, base: str, quote: str) -> Price:
+        """
+        Return what one unit of `base` costs in units of `quote`.
+
+        May be called for several pairs at the same time.
+
+        Args:
+            base: The asset, in the configuration's spelling.
+            quote: What it is counted in.
+
+        Raises:
+            SourceError: If it could not be read, is not to be believed, or is of a pair that the
+                source was not told of: it must never answer for another.
+        """
+
+
 class EventSink(Plugin[ConfigT]):
     """Hands events on to people and programs."""
 
@@ -116,6 +136,16 @@ class EventSink(Plugin[ConfigT]):
         Raises:
             DeliveryError: If it was not taken; `retryable` says whether it may be later, and
                 `retry_after_seconds` when the other side asked for that.
+        """
+
+    async def deliver_replenishment(self, event: ReplenishmentMessage) -> None:
+        """
+        Hand on one change of a request for a refill, as `deliver` does an event.
+
+        For sinks that hand on messages as they are. A sink that leaves it out hears of none.
+
+        Raises:
+            DeliveryError: As `deliver` does.
         """
 
     async def resume(self, latest: Sequence[CloudEvent]) -> None:
@@ -145,3 +175,15 @@ class Replenisher(Plugin[ConfigT]):
         Raises:
             DeliveryError: If no answer came; `retryable` says whether one may come later.
         """
+
+    async def poll(self, request_id: str) -> Progress | None:
+        """
+        Ask how far an earlier request is; None when the strategy does not know it.
+
+        For strategies that can be asked. Where it is left out, they report on their own, or nobody does.
+
+        Raises:
+            DeliveryError: If no answer came.
+        """
+        del request_id
+        return None

@@ -85,6 +85,9 @@ def _refuse_bool(value: object) -> object:
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False), BeforeValidator(_refuse_bool)]
 """A duration, above 0 and at most an hour."""
 
+Duration = Annotated[float, Field(gt=0, le=31 * 86400, allow_inf_nan=False), BeforeValidator(_refuse_bool)]
+"""A longer one in seconds, above 0 and at most 31 days."""
+
 
 def _config_path(value: Path, info: ValidationInfo) -> Path:
     base: Path = (info.context or {}).get("directory", Path())

@@ -31,17 +31,19 @@ import pytest
 from pydantic import ValidationError
 
 from reservd.errors import CallError
+from reservd.plugin.composition import Composite, Readers
 from reservd.plugin.examples import example_event, example_request
 from reservd.plugin.host import KINDS, PluginHost
-from reservd.plugin.interfaces import BalanceSource, EquitySource, EventSink, Plugin, Replenisher
+from reservd.plugin.interfaces import BalanceSource, EquitySource, EventSink, Plugin, PriceSource, Replenisher
 from reservd.reserve.models import EventType
-from reservd.reserve.readings import Account, AccountFailure, Balance, Equity, Reading
+from reservd.reserve.readings import Account, AccountFailure, Balance, Equity, Price, Reading
 from reservd.reserve.replenishment import Acceptance, AcceptanceStatus
 
 __all__ = [
     "BalanceSourceContract",
     "EquitySourceContract",
     "EventSinkContract",
+    "PriceSourceContract",
     "ReplenisherContract",
     "example_event",
     "example_request",
@@ -63,9 +65,17 @@ class PluginContract:
         raise NotImplementedError(f"{type(self).__name__} must override the fixture 'options'")
 
     @pytest.fixture
-    def plugin(self, options: dict[str, Any], tmp_path: Path) -> Any:
-        """Return the instance, built as the daemon builds it and not opened."""
-        return self._build(options, tmp_path)
+    def readers(self) -> Readers:
+        """Return what reads the instances that the options name. Override this for a `Composite`."""
+        return Readers()
+
+    @pytest.fixture
+    def plugin(self, options: dict[str, Any], readers: Readers, tmp_path: Path) -> Any:
+        """Return the instance, built and connected as the daemon does it and not opened."""
+        plugin = self._build(options, tmp_path)
+        if isinstance(plugin, Composite):
+            plugin.connect(readers)
+        return plugin
 
     def test_name_is_one_lower_case_word(self) -> None:
         """Entry point, extra and PLUGIN_NAME are the same word."""
@@ -199,6 +209,38 @@ class EquitySourceContract(PluginContract):
 
     def _key(self, plugin: EquitySource[Any]) -> str:
         return self.currency if plugin.by_share_class else self.mode
+
+
+class PriceSourceContract(PluginContract):
+    """What holds for price sources."""
+
+    base: ClassVar[str] = "ETH"
+    """An asset whose price the options can tell."""
+    quote: ClassVar[str] = "USDT"
+    """What it is counted in."""
+
+    @pytest.mark.asyncio
+    async def test_price_is_exact_and_of_the_pair_asked_for(self, plugin: PriceSource[Any]) -> None:
+        """On each opening."""
+        for _ in range(2):
+            async with plugin:
+                price = await plugin.fetch_price(self.base, self.quote)
+            assert isinstance(price, Price), f"fetch_price must return a Price, got {type(price).__name__}"
+            assert (price.base, price.quote) == (self.base, self.quote), f"must be the pair asked for, got {price}"
+            assert price.observed_at <= datetime.now(UTC) + _CLOCK_SKEW, "observed_at must not be in the future"
+
+    @pytest.mark.asyncio
+    async def test_fetches_run_beside_each_other(self, plugin: PriceSource[Any]) -> None:
+        """The daemon asks for several pairs at the same time."""
+        async with plugin:
+            answers = await asyncio.gather(*(plugin.fetch_price(self.base, self.quote) for _ in range(5)))
+        assert all(isinstance(answer, Price) for answer in answers)
+
+    @pytest.mark.asyncio
+    async def test_fetch_ends_when_cancelled(self, plugin: PriceSource[Any]) -> None:
+        """The daemon gives up on a source by cancelling the call."""
+        async with plugin:
+            await _check_cancellable(plugin.fetch_price(self.base, self.quote))
 
 
 class EventSinkContract(PluginContract):

@@ -3,6 +3,7 @@
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
 
 ZERO = Decimal(0)
+_ONE = Decimal(1)
 
 MAX_MAGNITUDE = 60
 """Amounts are below 10^60 and have at most 60 decimals: wider than a uint256 of any token."""
@@ -17,6 +18,24 @@ _EXACT = Context(prec=6 * MAX_MAGNITUDE, traps=_TRAPS)
 add = _EXACT.add
 subtract = _EXACT.subtract
 multiply = _EXACT.multiply
+
+
+def decimals(amount: Decimal) -> int:
+    """Return how many decimals a finite amount is written with."""
+    exponent: int = amount.as_tuple().exponent  # type: ignore[assignment]  # finite: the exponent is a number
+    return max(0, -exponent)
+
+
+def to_units(amount: Decimal, places: int) -> int:
+    """Return an amount as a whole number of units of its `places`th decimal; it has no further ones."""
+    return int(_EXACT.scaleb(amount, places))
+
+
+def from_units(units: int, places: int) -> Decimal:
+    """Return the amount that so many units of the `places`th decimal are, without zeros at its end."""
+    amount = _EXACT.normalize(_EXACT.scaleb(Decimal(units), -places))
+    return amount if decimals(amount) else amount.quantize(_ONE, context=_EXACT)
+
 
 _RATIO = Context(prec=28, rounding=ROUND_FLOOR, traps=_TRAPS)
 

@@ -31,7 +31,7 @@ def has_jumped(
         snapshot: What was found now.
         max_jump: As a part of what was believed.
     """
-    if equity is not None and snapshot.total_equity is not None and _moved(equity, snapshot.total_equity, max_jump):
+    if equity is not None and snapshot.total_equity is not None and moved(equity, snapshot.total_equity, max_jump):
         return True
     if parts and len(parts) == len(snapshot.parts) and any(map(_emptied, parts, snapshot.parts)):
         return True
@@ -39,7 +39,7 @@ def has_jumped(
     if balance is None or amount is None:
         return False
     # A part of the balance is naturally less than the whole; only more than the whole is a jump.
-    return (snapshot.bounds is None or amount > balance) and _moved(balance, amount, max_jump)
+    return (snapshot.bounds is None or amount > balance) and moved(balance, amount, max_jump)
 
 
 def agrees(doubted: ReserveSnapshot | None, snapshot: ReserveSnapshot, max_jump: Decimal) -> bool:
@@ -53,7 +53,8 @@ def _emptied(before: Decimal, after: Decimal) -> bool:
     return after <= ZERO < before
 
 
-def _moved(before: Decimal, after: Decimal, max_jump: Decimal) -> bool:
+def moved(before: Decimal, after: Decimal, max_jump: Decimal) -> bool:
+    """Whether an amount moved by more than a part of what it was, or fell to 0 or below."""
     if after == before:
         return False
     # The commonest rubbish is a 0, so falling to it is a jump however large a jump may be.

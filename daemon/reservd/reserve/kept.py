@@ -31,6 +31,7 @@ class KeptState(NamedTuple):
     believed_balance: Decimal | None
     believed_equity: Decimal | None
     believed_parts: tuple[Decimal, ...]
+    warned: bool = False
 
 
 def keep(state: TrackerState, now: Instant) -> KeptState:
@@ -46,6 +47,7 @@ def keep(state: TrackerState, now: Instant) -> KeptState:
         state.believed_balance,
         state.believed_equity,
         state.believed_parts,
+        state.warned,
     )
 
 
@@ -72,6 +74,7 @@ def recall(kept: KeptState, policy: ReservePolicy, now: Instant) -> TrackerState
         believed_equity=kept.believed_equity,
         believed_parts=kept.believed_parts,
         announced_at=now.monotonic - _seconds(now.wall - kept.announced_at),
+        warned=kept.warned,
     )
 
 

@@ -42,6 +42,13 @@ class EventType(StrEnum):
     CRITICAL = "reserve_critical"
     ADEQUATE = "reserve_adequate"
     UNKNOWN = "reserve_unknown"
+    RUNWAY_LOW = "reserve_runway_low"
+    """An early warning while the reserve is adequate. No status: it opens and ends nothing."""
+
+    @property
+    def status(self) -> ReserveStatus:
+        """The confirmed status that it is said in."""
+        return ADEQUATE if self is EventType.RUNWAY_LOW else ReserveStatus[self.name]
 
     @classmethod
     def of(cls, status: ReserveStatus) -> "EventType":
@@ -56,6 +63,57 @@ class Bounds(NamedTuple):
     upper: Decimal | None
 
 
+class AllocationMethod(StrEnum):
+    """How an account that several modes count is split among them."""
+
+    PRO_RATA = "pro_rata"
+    """By what each still lacks after its own accounts."""
+    PRIORITY = "priority"
+    """In order, each up to its target."""
+    DEDICATED = "dedicated"
+    """As configured: to each a fixed amount, or a fixed part."""
+
+
+class AccountPart(NamedTuple):
+    """What one account holds of one asset, and how much of it counts for a mode.
+
+    Attributes:
+        account: What people call it: `source/account`.
+        asset: The asset.
+        amount: All that was read there, in whole units; None when it could not be told.
+        held: Promised to accepted withdrawals, taken off the account before it is split.
+        part: What counts for the mode; None when it could not be told.
+        method: How it is split; None for an account of the mode's own.
+        observed_at: When the amount was true at its venue.
+        block: The block it was read at, where there are blocks.
+        problem: Why something could not be told; empty when all could.
+    """
+
+    account: str
+    asset: str
+    amount: Decimal | None
+    held: Decimal = ZERO
+    part: Decimal | None = None
+    method: AllocationMethod | None = None
+    observed_at: datetime | None = None
+    block: int | None = None
+    problem: str = ""
+
+
+class Share(NamedTuple):
+    """What counts for a mode that shares accounts.
+
+    Attributes:
+        balance: Its own accounts and its parts of the others, holds taken off; one number when both ends are equal.
+        accounts: What it is made of.
+        held: Promised to accepted withdrawals out of the accounts that they share, whoever of them accepted it.
+    """
+
+    balance: Bounds
+    accounts: tuple[AccountPart, ...]
+    held: Decimal = ZERO
+
+
 class ReserveSnapshot(NamedTuple):
     """What one check found for one mode.
 
@@ -66,7 +124,7 @@ class ReserveSnapshot(NamedTuple):
         total_equity: None when it could not be told, or was negative.
         reserve_balance: Payable now, holds taken off; None when it could not be told.
         reserve_ratio: The target as a part of equity, 0 to 1.
-        target_reserve: `total_equity * reserve_ratio`; None without equity.
+        target_reserve: `reserve_ratio` of the equity less accepted unpaid withdrawals; None without equity.
         status: Of this reading alone, without memory. The confirmed status is the tracker's.
         reserve_utilization: Coverage of the target: 1 is at target. None when the target is 0 or unknown.
         observed_at: When the oldest input was true at its source; None when nothing was read.
@@ -74,6 +132,7 @@ class ReserveSnapshot(NamedTuple):
         missing: What could not be read, one line each.
         held: Promised to accepted withdrawals, already taken off the balance.
         parts: What each account holds, in order, where there are several and all were read.
+        accounts: Where accounts are shared: what each holds, and how much of that counts.
     """
 
     timestamp: datetime
@@ -90,6 +149,7 @@ class ReserveSnapshot(NamedTuple):
     missing: tuple[str, ...] = ()
     held: Decimal = ZERO
     parts: tuple[Decimal, ...] = ()
+    accounts: tuple[AccountPart, ...] = ()
 
     @property
     def shortfall(self) -> Decimal | None:
@@ -126,7 +186,7 @@ class ReserveEvent(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     event_type: EventType
-    """The status that it announces, or reminds of."""
+    """The status that it announces or reminds of, or an early warning."""
     strategy_mode: str
     """The mode."""
     timestamp: AwareDatetime
@@ -161,3 +221,8 @@ class ReserveEvent(BaseModel):
     """Said again, not new: nobody acts on it."""
     superseded: bool = False
     """A later status is known; computed at each send."""
+
+    @property
+    def is_change(self) -> bool:
+        """Whether it tells of another status than the event before it: it is no reminder and no early warning."""
+        return not self.reminder and self.event_type is not EventType.RUNWAY_LOW

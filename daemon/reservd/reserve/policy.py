@@ -7,7 +7,17 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from reservd.reserve.amounts import ZERO, add, multiply, ratio, subtract
-from reservd.reserve.models import ADEQUATE, CRITICAL, LOW, UNKNOWN, Bounds, ReserveSnapshot, ReserveStatus
+from reservd.reserve.models import (
+    ADEQUATE,
+    CRITICAL,
+    LOW,
+    UNKNOWN,
+    AccountPart,
+    Bounds,
+    ReserveSnapshot,
+    ReserveStatus,
+    Share,
+)
 from reservd.reserve.readings import Balance, Equity
 
 
@@ -26,6 +36,9 @@ class ReservePolicy:
         max_jump: A reading that moves by more than this part of the last good one needs a second look.
         max_staleness: Without a conclusive check for so long, the status is UNKNOWN.
         repeat_interval: A status that lasts is said again so often.
+        max_skew: How far apart equity and each balance may have been observed for a check to count; None: any.
+        runway_window: How far back it is measured how fast money leaves the reserve.
+        runway_warning: An early warning is given when the reserve is LOW in so long at that rate; None: never.
     """
 
     mode: str
@@ -38,6 +51,9 @@ class ReservePolicy:
     max_jump: Decimal = Decimal("0.5")
     max_staleness: timedelta = timedelta(seconds=120)
     repeat_interval: timedelta = timedelta(seconds=300)
+    max_skew: timedelta | None = None
+    runway_window: timedelta = timedelta(hours=1)
+    runway_warning: timedelta | None = None
 
 
 class Missing(NamedTuple):
@@ -117,6 +133,8 @@ def take_snapshot(
     *,
     now: datetime,
     held: Decimal = ZERO,
+    owed: Decimal = ZERO,
+    share: Share | None = None,
 ) -> ReserveSnapshot:
     """Return what one check found.
 
@@ -126,9 +144,11 @@ def take_snapshot(
         balances: The mode's accounts that were read and are current, of its currency.
         missing: The accounts that were not, and anything else that could not be read.
         now: The instant of the check, aware UTC.
-        held: Promised to accepted withdrawals.
+        held: Promised to accepted withdrawals, out of the balances.
+        owed: Accepted withdrawals that the equity still shows: what is as good as paid needs no reserve.
+        share: What counts of the balances, where accounts are shared; holds are off it already.
     """
-    amount, problem = _believed_equity(equity, policy, now)
+    amount, problem = believed_equity(equity, balances, policy, now)
     observed_at = equity.observed_at if isinstance(equity, Equity) else None
     total = subtract(ZERO, held) if held else None
     for balance in balances:
@@ -137,11 +157,20 @@ def take_snapshot(
             observed_at = balance.observed_at
     if total is None:
         total = ZERO
-    target = multiply(amount, policy.ratio) if amount is not None else None
+    target = None
+    if amount is not None:
+        target = multiply(max(ZERO, subtract(amount, owed)) if owed else amount, policy.ratio)
     bounds = None
     if missing or not balances:
         known_at_least = bool(balances) and all(part.non_negative for part in missing)
         bounds = Bounds(total if known_at_least else None, None)
+    read = bounds is None
+    accounts: tuple[AccountPart, ...] = ()
+    if share is not None:
+        bounds, accounts, held = share
+        read = len(balances) == len(accounts)
+        if bounds.lower is not None and bounds.lower == bounds.upper:
+            total, bounds = bounds.lower, None
     if target is None:
         status = UNKNOWN
     elif bounds is None:
@@ -166,7 +195,8 @@ def take_snapshot(
             bounds,
             () if whole and problem is None else _lines(balances, missing, problem),
             held,
-            tuple([balance.amount for balance in balances]) if whole and len(balances) > 1 else (),
+            tuple([balance.amount for balance in balances]) if read and len(balances) > 1 else (),
+            accounts,
         ),
     )
 
@@ -180,10 +210,10 @@ def _lines(balances: Sequence[Balance], missing: Sequence[Missing], problem: str
     return tuple(lines)
 
 
-def _believed_equity(
-    equity: Equity | Missing | None, policy: ReservePolicy, now: datetime
+def believed_equity(
+    equity: Equity | Missing | None, balances: Sequence[Balance], policy: ReservePolicy, now: datetime
 ) -> tuple[Decimal | None, str | None]:
-    """Return the equity that may be believed, or why it may not."""
+    """Return the equity that may be believed beside these balances, or why it may not."""
     if not isinstance(equity, Equity):
         return None, equity.what if equity is not None else "equity is unknown"
     if equity.currency != policy.share_class:
@@ -194,4 +224,17 @@ def _believed_equity(
         return None, f"equity is negative ({equity.amount})"
     if not is_current(equity.observed_at, now, policy):
         return None, f"equity is of {equity.observed_at.isoformat()}, too far from now to be believed"
-    return equity.amount, None
+    problem = _skewed(equity, balances, policy.max_skew) if policy.max_skew is not None else None
+    return equity.amount if problem is None else None, problem
+
+
+def _skewed(equity: Equity, balances: Sequence[Balance], max_skew: timedelta) -> str | None:
+    """Return what is wrong when equity and a balance were observed too far apart.
+
+    Money that moves between two readings would be in both, or in neither.
+    """
+    apart = max((abs(equity.observed_at - balance.observed_at) for balance in balances), default=timedelta())
+    if apart <= max_skew:
+        return None
+    seconds = apart.total_seconds()
+    return f"equity and balance are {seconds:.0f} s apart, more than reserve_max_skew ({max_skew.total_seconds():g})"

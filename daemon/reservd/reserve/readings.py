@@ -1,4 +1,4 @@
-"""What sources report: balances, equity, and what they could not read."""
+"""What sources report: balances, equity, prices, and what they could not read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,7 +51,7 @@ class Balance:
         asset: The asset, in the configuration's spelling.
         amount: Payable right now, in whole units. Negative is debt.
         observed_at: When this was true at the venue, aware.
-        locked: There but not payable now, in whole units.
+        locked: There but not payable now, in whole units; None when the venue does not tell.
         block: The block it was read at, where there are blocks.
 
     Raises:
@@ -63,12 +63,13 @@ class Balance:
     asset: str
     amount: Decimal
     observed_at: datetime
-    locked: Decimal = ZERO
+    locked: Decimal | None = ZERO
     block: int | None = None
 
     def __post_init__(self) -> None:
         check_amount(self.amount)
-        check_amount(self.locked, "locked")
+        if self.locked is not None:
+            check_amount(self.locked, "locked")
         check_instant(self.observed_at, "observed_at")
 
 
@@ -101,6 +102,47 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """What one unit of an asset costs.
+
+    Attributes:
+        base: The asset, in the configuration's spelling.
+        quote: What it is counted in.
+        value: Whole units of `quote` for one whole unit of `base`, above 0.
+        observed_at: When this was true, aware.
+
+    Raises:
+        TypeError: If the value is not a Decimal or the time not a datetime.
+        ValueError: If the value is 0, negative, NaN, infinite or absurd, or the time has no zone.
+    """
+
+    base: str
+    quote: str
+    value: Decimal
+    observed_at: datetime
+
+    def __post_init__(self) -> None:
+        if check_amount(self.value, "value") <= ZERO:
+            raise ValueError(f"value must be above 0, got {self.value}")
+        check_instant(self.observed_at, "observed_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One part of an equity, with where its number comes from.
+
+    Attributes:
+        amount: In whole units of the equity's currency; negative is debt.
+        observed_at: When the part itself was true, aware.
+        price: What it was converted with; None when it is in the equity's currency.
+    """
+
+    amount: Decimal
+    observed_at: datetime
+    price: Price | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Equity:
     """The total equity of a mode, or of a share class.
 
@@ -110,7 +152,7 @@ class Equity:
         observed_at: When it was true, aware.
         complete: False when parts are missing. Incomplete equity is unknown, never a floor.
         net_of_withdrawals: True when accepted unpaid withdrawals are already taken off.
-        components: What it is made of, for people: name to amount.
+        components: What it is made of, for people: name to amount, or to a `Component` where more is known.
 
     Raises:
         TypeError: If the amount is not a Decimal or the time not a datetime.
@@ -122,7 +164,7 @@ class Equity:
     observed_at: datetime
     complete: bool = True
     net_of_withdrawals: bool = False
-    components: Mapping[str, Decimal] = field(default_factory=dict)
+    components: Mapping[str, Decimal | Component] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_amount(self.amount)

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from reservd.reserve.amounts import add, describe, multiply, ratio, subtract
 from reservd.reserve.jumps import at_least
-from reservd.reserve.models import ADEQUATE, CRITICAL, ReserveSnapshot, ReserveStatus
+from reservd.reserve.models import ADEQUATE, CRITICAL, UNKNOWN, Bounds, ReserveSnapshot, ReserveStatus
 from reservd.reserve.policy import ReservePolicy
 
 _MAX_MISSING = 3
@@ -25,8 +25,8 @@ def why_status(good: ReserveSnapshot | None, status: ReserveStatus, policy: Rese
         return "the target is 0, because the equity is 0" if good.reserve_ratio else "the target is 0, as its ratio is"
     target = f"{describe(good.target_reserve, round_up=True)} {good.share_class}"
     if good.reserve_balance is None:
-        lower = good.bounds.lower if good.bounds is not None else None
-        known = f"at least {describe(lower)} of {target}" if lower is not None else "certain without what is missing"
+        known = _range(good.bounds)
+        known = f"{known} of {target}" if known else "certain without what is missing"
         return f"{known}; not read: {_some(good.missing)}"
     part = describe(ratio(good.reserve_balance, good.target_reserve), 4)
     reserve = f"{describe(good.reserve_balance)} of {target} is {part} of the target"
@@ -38,6 +38,17 @@ def why_status(good: ReserveSnapshot | None, status: ReserveStatus, policy: Rese
     lacks = subtract(good.target_reserve, good.reserve_balance)
     short = f"; {describe(lacks, round_up=True)} {good.share_class} short" if lacks > 0 else ""
     return f"{reserve}, below {threshold} ({status}){short}"
+
+
+def why_found(snapshot: ReserveSnapshot, policy: ReservePolicy) -> str:
+    """Return why one check speaks for the status that it does, without memory; UNKNOWN too."""
+    if snapshot.status is not UNKNOWN:
+        return why_status(snapshot, snapshot.status, policy)
+    known = _range(snapshot.bounds)
+    if snapshot.target_reserve is None or not known:
+        return f"not certain: {_some(snapshot.missing)}"
+    target = f"{describe(snapshot.target_reserve, round_up=True)} {snapshot.share_class}"
+    return f"{known} of {target}, which may be more than one status; not certain: {_some(snapshot.missing)}"
 
 
 def why_unknown(seconds: float, snapshot: ReserveSnapshot) -> str:
@@ -63,6 +74,15 @@ def why_doubted(seconds: float, balance: Decimal | None, equity: Decimal | None,
         if before is not None and after is not None and before != after
     ]
     return f"nothing certain for {seconds:.0f} s: {', '.join(moves)}, and no second reading agrees"
+
+
+def _range(bounds: Bounds | None) -> str:
+    """Return what is certain of an amount; nothing when nothing is."""
+    lower, upper = bounds or (None, None)
+    if upper is None:
+        return f"at least {describe(lower)}" if lower is not None else ""
+    most = describe(upper, round_up=True)
+    return f"between {describe(lower)} and {most}" if lower is not None else f"at most {most}"
 
 
 def _some(lines: Sequence[str]) -> str:

@@ -1,14 +1,13 @@
-"""Whether to ask a strategy for a refill, for how much, and how urgently."""
+"""The words of refills: what a strategy is asked for, what it says, and why nothing is asked for."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from reservd.reserve.amounts import describe, multiply, subtract
-from reservd.reserve.models import PlainDecimal, ReserveSnapshot, ReserveStatus
+from reservd.reserve.models import PlainDecimal
 
 
 class Urgency(StrEnum):
@@ -17,7 +16,7 @@ class Urgency(StrEnum):
     FAST = "fast"
     """For a reserve that is LOW."""
     EMERGENCY = "emergency"
-    """For a reserve that is CRITICAL."""
+    """For a reserve that is CRITICAL, and for one that stays LOW because a request had no effect."""
 
 
 class ReplenishmentRequest(BaseModel):
@@ -36,6 +35,12 @@ class ReplenishmentRequest(BaseModel):
     replaces: str | None = None
     """An earlier request that this one stands in for: its amount is the whole, not an addition."""
     reason: str = ""
+    deadline: AwareDatetime | None = None
+    """When it is given up, unless the answer names another time."""
+    max_loss: PlainDecimal | None = None
+    """The largest part of the amount that may be lost by unwinding, 0 to 1; null where nothing limits it."""
+    withdrawal_id: str | None = None
+    """The withdrawal that it is for; null for a refill of the reserve."""
 
 
 class AcceptanceStatus(StrEnum):
@@ -60,6 +65,30 @@ class Acceptance(BaseModel):
     """When the money should have arrived."""
 
 
+class ProgressStatus(StrEnum):
+    """How far a strategy is with a request that it was asked before."""
+
+    ACCEPTED = "accepted"
+    IN_PROGRESS = "in_progress"
+    SETTLED = "settled"
+    """It says that the money has left; whether it arrived is for the reserve to see."""
+    REJECTED = "rejected"
+    FAILED = "failed"
+
+
+class Progress(BaseModel):
+    """What a strategy says of a request that it was asked before."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    status: ProgressStatus
+    reference: str | None = None
+    """The strategy's own id of the work."""
+    reason: str = ""
+    expected_by: AwareDatetime | None = None
+    """When the money should have arrived."""
+
+
 class Inaction(StrEnum):
     """Why no refill is asked for."""
 
@@ -69,8 +98,22 @@ class Inaction(StrEnum):
     """The status is UNKNOWN, or the last check did not say."""
     IN_FLIGHT = "in_flight"
     """An earlier request is still expected to arrive."""
+    COVERED = "covered"
+    """What is in flight, for withdrawals too, is enough."""
+    AWAITING_APPROVAL = "awaiting_approval"
+    """A request is made, and waits for `reservd replenishments approve`."""
     COOLDOWN = "cooldown"
     """The last request failed, was rejected, or ran out a moment ago."""
+    BACKOFF = "backoff"
+    """The same, after several in a row: the wait doubles with each."""
+    BELOW_MINIMUM = "below_minimum"
+    """What lacks is less than a request may be for."""
+    BUDGET_AMOUNT = "budget_amount"
+    """What may be asked for within the period is used up."""
+    BUDGET_COUNT = "budget_count"
+    """There were as many requests within the period as there may be."""
+    DRY_RUN = "dry_run"
+    """It would be asked for: the mode only says so."""
     STORE_GONE = "store_gone"
     """The store does not take requests down, or another daemon may own it: two might be made of one."""
 
@@ -96,121 +139,49 @@ class ReplenishmentOutcome:
 
 @dataclass(frozen=True, slots=True)
 class RefillPolicy:
-    """How a mode is refilled.
+    """How a mode is refilled. Amounts are whole units of the share class.
 
     Attributes:
         level: Up to which part of the target.
+        minimum: Less is not asked for; None for any amount.
+        maximum: More is not asked for at once; None for any amount.
+        decimals: To how many decimals amounts are rounded; None for none.
+        in_flight: How many requests may be open at a time, those for withdrawals not counted.
         cooldown: How long to wait after a request that failed, was rejected or had no effect.
-        patience: How long an accepted request without its own deadline is waited for.
+        longest_cooldown: The same after several in a row: it doubles up to this.
+        patience: How long a request is waited for whose answer names no time of its own.
+        settling: How long the reserve may take to see what is said to be settled.
+        tolerance: Which part of an amount may lack when it counts as arrived.
+        budget_period: How far back the budgets look.
+        budget_amount: The most that is asked for within it; None for any amount.
+        budget_count: The most requests within it; None for any number.
+        max_loss: The largest part of an amount that may be lost by unwinding; passed on.
+        approval_above: An emergency for more waits for approval; None for never.
+        dry_run: Only say what would be asked for.
     """
 
     level: Decimal = Decimal("1.1")
+    minimum: Decimal | None = None
+    maximum: Decimal | None = None
+    decimals: int | None = None
+    in_flight: int = 1
     cooldown: timedelta = timedelta(seconds=300)
+    longest_cooldown: timedelta = timedelta(seconds=3600)
     patience: timedelta = timedelta(seconds=1800)
+    settling: timedelta = timedelta(seconds=300)
+    tolerance: Decimal = Decimal("0.01")
+    budget_period: timedelta = timedelta(days=1)
+    budget_amount: Decimal | None = None
+    budget_count: int | None = None
+    max_loss: Decimal | None = None
+    approval_above: Decimal | None = None
+    dry_run: bool = False
 
+    def needs_approval(self, request: ReplenishmentRequest) -> bool:
+        """Whether somebody has to approve a request before it is made."""
+        large = self.approval_above is not None and request.amount > self.approval_above
+        return large and request.urgency is Urgency.EMERGENCY
 
-@dataclass(frozen=True, slots=True)
-class RefillState:
-    """What is remembered of a mode's refills between two decisions.
-
-    Attributes:
-        open: The request that is in flight.
-        delivered: Whether its replenisher answered. One that did not is sent again under its id.
-        until: When `open` is given up, or when the cooldown ends; aware UTC.
-        earlier: What stands again when `open`, which replaces it, is rejected.
-        hurry_rejected: Whether the strategy refused to replace `open` by something more urgent.
-    """
-
-    open: ReplenishmentRequest | None = None
-    delivered: bool = False
-    until: datetime | None = None
-    earlier: "RefillState | None" = None
-    hurry_rejected: bool = False
-
-
-def decide_refill(
-    snapshot: ReserveSnapshot,
-    confirmed: ReserveStatus,
-    policy: RefillPolicy,
-    state: RefillState,
-    *,
-    request_id: str,
-    incident_id: str | None = None,
-) -> ReplenishmentRequest | Inaction:
-    """Return the request to make, or why none is made.
-
-    Args:
-        snapshot: A check whose step is `actionable`: conclusive, and its amounts not doubted.
-        confirmed: The confirmed status; UNKNOWN never asks.
-        policy: How the mode is refilled.
-        state: What is in flight; see `settle_refill`.
-        request_id: The id a new request gets.
-        incident_id: The open incident.
-    """
-    if confirmed is ReserveStatus.ADEQUATE:
-        return Inaction.ADEQUATE
-    target, balance = snapshot.target_reserve, snapshot.reserve_balance
-    if confirmed is ReserveStatus.UNKNOWN or target is None or balance is None:
-        return Inaction.NOT_CONCLUSIVE
-    urgency = Urgency.EMERGENCY if confirmed is ReserveStatus.CRITICAL else Urgency.FAST
-    calm = state.open is not None and state.open.urgency is Urgency.FAST and not state.hurry_rejected
-    if not (calm and urgency is Urgency.EMERGENCY):
-        if state.open is not None:
-            return Inaction.IN_FLIGHT if state.delivered else state.open
-        if state.until is not None and snapshot.timestamp < state.until:
-            return Inaction.COOLDOWN
-    amount = subtract(multiply(policy.level, target), balance)
-    if amount <= 0:
-        return Inaction.ADEQUATE
-    return ReplenishmentRequest(
-        id=request_id,
-        strategy_mode=snapshot.strategy_mode,
-        amount=amount,
-        currency=snapshot.share_class,
-        urgency=urgency,
-        requested_at=snapshot.timestamp,
-        incident_id=incident_id,
-        replaces=state.open.id if state.open is not None else None,
-        reason=(
-            f"{describe(balance)} of {describe(target, round_up=True)} {snapshot.share_class} is {confirmed}; "
-            f"asked for up to {policy.level} of the target"
-        ),
-    )
-
-
-def expire_refill(state: RefillState, confirmed: ReserveStatus, policy: RefillPolicy, now: datetime) -> RefillState:
-    """Return the state without what is over: recovered, or waited for in vain."""
-    if confirmed is ReserveStatus.ADEQUATE:
-        return RefillState()
-    if state.open is not None and state.until is not None and now >= state.until:
-        return RefillState(until=now + policy.cooldown)
-    return state
-
-
-def settle_refill(
-    state: RefillState,
-    request: ReplenishmentRequest,
-    acceptance: Acceptance | None,
-    policy: RefillPolicy,
-    now: datetime,
-) -> RefillState:
-    """Return the state after a request was answered.
-
-    Args:
-        state: Before the request.
-        request: What was asked.
-        acceptance: The answer; None when there was none, so that the same request is sent again.
-        policy: How the mode is refilled.
-        now: When the answer came.
-    """
-    if state.open is None or state.open.id != request.id:
-        earlier = state if state.open is not None and state.delivered else None
-        state = RefillState(open=request, until=now + policy.patience, earlier=earlier)
-    if acceptance is None:
-        return state
-    if acceptance.status is AcceptanceStatus.REJECTED:
-        if state.earlier is None:
-            return RefillState(until=now + policy.cooldown)
-        # What the strategy took before is still on its way: to ask anew would unwind twice.
-        return replace(state.earlier, hurry_rejected=True)
-    return RefillState(open=request, delivered=True, until=acceptance.expected_by or now + policy.patience)
+    def remembers(self, ended_at: datetime, now: datetime) -> bool:
+        """Whether a request that ended then may still matter to a decision."""
+        return now - ended_at <= max(self.budget_period, self.longest_cooldown)

@@ -43,6 +43,8 @@ class TrackerState(NamedTuple):
     """A snapshot that jumped and waits for a second one to agree."""
     announced_at: float = 0.0
     """Monotonic seconds of the last event."""
+    warned: bool = False
+    """Whether an early warning was given, and the runway is not long again since."""
 
     @property
     def incident_severity(self) -> ReserveStatus | None:

@@ -21,7 +21,7 @@ from reservd.reserve.policy import ReservePolicy, status_of
 from reservd.reserve.reasons import why_doubted, why_status, why_unknown
 from reservd.reserve.state import Instant, Step, TrackerState
 
-__all__ = ["Instant", "Step", "TrackerState", "advance"]
+__all__ = ["Instant", "Step", "TrackerState", "advance", "announce"]
 
 
 def advance(
@@ -65,7 +65,7 @@ def _inconclusive(
     if state.confirmed is UNKNOWN or age <= policy.max_staleness.total_seconds():
         return _remind(state, snapshot, policy, now, new_id, conclusive=False)
     reason = _why_unknown(state, snapshot, now)
-    state, event = _announce(state, UNKNOWN, reason, policy, now, new_id)
+    state, event = announce(state, UNKNOWN, reason, policy, now, new_id)
     return Step(state._replace(confirmed=UNKNOWN), event, conclusive=False, recheck=False)
 
 
@@ -97,7 +97,9 @@ def _believe(state: TrackerState, snapshot: ReserveSnapshot, status: ReserveStat
     balance = snapshot.reserve_balance
     if balance is None:
         balance = state.believed_balance if state.believed_balance is not None else at_least(snapshot)
-    _, confirmed, known, incident_id, sequence, low_streak, critical_streak, _, _, _, parts, _, announced_at = state
+    _, confirmed, known, incident_id, sequence, low_streak, critical_streak, _, _, _, parts, _, announced_at, warned = (
+        state
+    )
     # Every check makes one: in half the time of TrackerState(...).
     return tuple.__new__(
         TrackerState,
@@ -115,6 +117,7 @@ def _believe(state: TrackerState, snapshot: ReserveSnapshot, status: ReserveStat
             snapshot.parts or parts,
             None,
             announced_at,
+            warned,
         ),
     )
 
@@ -141,7 +144,7 @@ def _confirmed(
     event = None
     if state.confirmed is not None or not recovered:
         reason = why_status(state.good, status, policy)
-        state, event = _announce(state, status, reason, policy, now, new_id)
+        state, event = announce(state, status, reason, policy, now, new_id)
     incident = None if recovered else state.incident_id
     state = state._replace(confirmed=status, known=status, incident_id=incident)
     return Step(state, event, conclusive=True, recheck=False)
@@ -170,7 +173,7 @@ def _remind(
             reason = why_status(state.good, status, policy)
             if state.good is not None and state.good is not snapshot:
                 reason = f"{reason}; as of {state.good.timestamp:%Y-%m-%dT%H:%M:%SZ}, nothing newer is certain"
-        state, event = _announce(state, status, reason, policy, now, new_id, reminder=True)
+        state, event = announce(state, status, reason, policy, now, new_id, reminder=True)
     return Step(state, event, conclusive=conclusive, recheck=False)
 
 
@@ -183,7 +186,7 @@ def _why_unknown(state: TrackerState, snapshot: ReserveSnapshot, now: Instant) -
     return why_unknown(seconds, snapshot)
 
 
-def _announce(
+def announce(
     state: TrackerState,
     status: ReserveStatus,
     reason: str,
@@ -192,11 +195,12 @@ def _announce(
     new_id: Callable[[], str],
     *,
     reminder: bool = False,
+    event_type: EventType | None = None,
 ) -> tuple[TrackerState, ReserveEvent]:
-    """Return the event that says `status`, with the numbers of the last good snapshot."""
+    """Return the event that says `status`, unless another type is given, with the numbers of the last good snapshot."""
     good = state.good
     event = ReserveEvent(
-        event_type=EventType.of(status),
+        event_type=event_type or EventType.of(status),
         strategy_mode=policy.mode,
         timestamp=now.wall,
         reserve_balance=good.reserve_balance if good else None,

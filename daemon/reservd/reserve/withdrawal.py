@@ -1,8 +1,13 @@
-"""How fast a withdrawal may be paid."""
+"""How fast a withdrawal may be paid, and how much of it from the reserve."""
 
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
-from reservd.reserve.models import ReserveStatus
+from reservd.reserve.amounts import ZERO, add, multiply, subtract
+from reservd.reserve.models import ADEQUATE, CRITICAL, LOW, UNKNOWN, ReserveStatus
 
 
 class WithdrawalSpeed(StrEnum):
@@ -16,8 +21,68 @@ class WithdrawalSpeed(StrEnum):
     """All unwound."""
 
 
-_BY_STATUS = {ReserveStatus.ADEQUATE: WithdrawalSpeed.FAST, ReserveStatus.LOW: WithdrawalSpeed.MEDIUM}
-_FASTEST_LAST = (WithdrawalSpeed.SLOW, WithdrawalSpeed.MEDIUM, WithdrawalSpeed.FAST)
+class Refusal(StrEnum):
+    """Why a withdrawal was not accepted: nothing is held for it, and nothing will be paid."""
+
+    OVER_MAXIMUM = "over_maximum"
+    """It is more than one withdrawal of the mode may be."""
+    OVER_PERIOD_MAXIMUM = "over_period_maximum"
+    """With it, more would be accepted within the period than the mode allows."""
+    STORE_GONE = "store_gone"
+    """The store does not take holds down, or another daemon owns it. Asking again under the same key is safe."""
+    BUSY = "busy"
+    """More withdrawals wait for an answer than memory should hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawalPolicy:
+    """What one mode's owner decided about withdrawals.
+
+    Attributes:
+        floor: The part of the target that stays in the reserve.
+        maximum: The most that one withdrawal may be; None is no limit.
+        maximum_per_period: The most that is accepted within a period; None is no limit.
+        period: How long an accepted amount counts.
+        patience: How long what is payable may stay unpaid before it is overdue.
+        unwinding: How long unwinding may take; None where nobody is asked to unwind.
+    """
+
+    floor: Decimal = Decimal("0.5")
+    maximum: Decimal | None = None
+    maximum_per_period: Decimal | None = None
+    period: timedelta = timedelta(days=1)
+    patience: timedelta = timedelta(hours=1)
+    unwinding: timedelta | None = None
+
+
+class Ground(NamedTuple):
+    """What a decision rests on."""
+
+    status: ReserveStatus
+    """The worse of the raw and the confirmed one."""
+    available: Decimal = ZERO
+    """What the accounts hold, less all that is promised of it."""
+    target: Decimal = ZERO
+    snapshot_at: datetime | None = None
+    """When the snapshot was taken; None when there is none that may be believed."""
+
+
+class Terms(NamedTuple):
+    """How a withdrawal is paid. The two amounts make up the whole."""
+
+    speed: WithdrawalSpeed
+    from_reserve: Decimal
+    unwound: Decimal
+
+
+_BY_STATUS = {ADEQUATE: WithdrawalSpeed.FAST, LOW: WithdrawalSpeed.MEDIUM}
+
+
+def worse(raw: ReserveStatus, confirmed: ReserveStatus) -> ReserveStatus:
+    """Return the worse of two statuses; nothing is worse than UNKNOWN."""
+    if UNKNOWN in (raw, confirmed):
+        return UNKNOWN
+    return max(raw, confirmed, key=lambda status: status.severity)
 
 
 def withdrawal_speed(raw: ReserveStatus, confirmed: ReserveStatus) -> WithdrawalSpeed:
@@ -27,5 +92,37 @@ def withdrawal_speed(raw: ReserveStatus, confirmed: ReserveStatus) -> Withdrawal
         raw: What the newest snapshot says alone.
         confirmed: What the tracker confirmed; UNKNOWN before anything was.
     """
-    speeds = [_BY_STATUS.get(status, WithdrawalSpeed.SLOW) for status in (raw, confirmed)]
-    return min(speeds, key=_FASTEST_LAST.index)
+    return _BY_STATUS.get(worse(raw, confirmed), WithdrawalSpeed.SLOW)
+
+
+def decide_withdrawal(amount: Decimal, ground: Ground, policy: WithdrawalPolicy) -> Terms:
+    """Return how a withdrawal is paid, by the reserve that is left after it.
+
+    Args:
+        amount: Above 0.
+        ground: How the reserve stands.
+        policy: With the floor that stays in the reserve.
+    """
+    if ground.status in (CRITICAL, UNKNOWN):
+        return Terms(WithdrawalSpeed.SLOW, ZERO, amount)
+    above_floor = subtract(ground.available, multiply(policy.floor, ground.target))
+    if ground.status is ADEQUATE and amount <= above_floor:
+        return Terms(WithdrawalSpeed.FAST, amount, ZERO)
+    from_reserve = max(ZERO, min(amount, above_floor))
+    speed = WithdrawalSpeed.MEDIUM if from_reserve else WithdrawalSpeed.SLOW
+    return Terms(speed, from_reserve, subtract(amount, from_reserve))
+
+
+def check_limits(amount: Decimal, accepted: Decimal, policy: WithdrawalPolicy) -> Refusal | None:
+    """Return why a withdrawal is more than the mode allows; None when it is not.
+
+    Args:
+        amount: Of the withdrawal.
+        accepted: What was accepted within the period before it.
+        policy: The limits.
+    """
+    if policy.maximum is not None and amount > policy.maximum:
+        return Refusal.OVER_MAXIMUM
+    if policy.maximum_per_period is not None and add(accepted, amount) > policy.maximum_per_period:
+        return Refusal.OVER_PERIOD_MAXIMUM
+    return None

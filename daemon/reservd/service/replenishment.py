@@ -1,49 +1,49 @@
-"""Refills: the decision joined to the replenishers that carry it out."""
+"""Refills as a closed loop: decided, stored, asked for, followed, and verified by the reserve."""
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import structlog
 
 from reservd.config.mode import ModeConfig
-from reservd.errors import CallError, FailureReason
+from reservd.errors import ReplenishmentStateError, StoreError, UnknownReplenishmentError
+from reservd.monitor.clock import Clock, SystemClock
 from reservd.monitor.observer import Checked, Observer
-from reservd.plugin.guard import GuardedPlugin, retryable
 from reservd.plugin.interfaces import Replenisher
+from reservd.reserve.amounts import ZERO
+from reservd.reserve.holds import GroupReading
 from reservd.reserve.models import ReserveStatus
-from reservd.reserve.replenishment import (
-    Acceptance,
-    AcceptanceStatus,
-    Inaction,
-    RefillState,
-    ReplenishmentOutcome,
-    ReplenishmentRequest,
-    Urgency,
-    decide_refill,
-    expire_refill,
-    settle_refill,
-)
+from reservd.reserve.refill_arrival import accounts_total, baseline_of, count_from, credited_since, see_arrival
+from reservd.reserve.refill_decision import RefillDecision, decide_refill
+from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome, ReplenishmentRequest, Urgency
+from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, advance, expire
+from reservd.reserve.tracker import Instant
+from reservd.service.refill_asker import RefillAsker
+from reservd.service.refill_book import RefillBook
+from reservd.service.refill_caller import RefillCaller, ReplenishmentObserver
+from reservd.service.refill_commitments import Commitments, NoCommitments
+from reservd.service.refill_desk import RefillDesk
+from reservd.service.refill_ledger import RefillLedger
+from reservd.store.replenishments import OrderAction, ReplenishmentOrder
 
 log = structlog.get_logger(__name__)
 
-_DRAIN_SECONDS = 1.0
-
-
-class ReplenishmentObserver:
-    """Hears of every request for a refill."""
-
-    def requested(self, replenisher: str, status: AcceptanceStatus | None, failure: FailureReason | None) -> None:
-        """A request was answered with a status, or was not answered for a reason."""
+_LOOK_SECONDS = 1.0
+_LONGEST_MEMORY = timedelta(days=31)
 
 
 class ReplenishmentService(Observer):
-    """Decides on each confirmed snapshot whether to ask a mode's strategy for a refill, and asks.
+    """Decides on each confirmed snapshot whether to ask a mode's strategy for a refill, asks, and follows it up.
 
     It acts on snapshots, never on events: a reminder or a redelivery asks for nothing.
+
+    Attributes:
+        desk: Where strategies and operators say what became of requests.
+        inactions: Why nothing was asked for at the last check, by mode.
     """
 
     def __init__(
@@ -52,6 +52,9 @@ class ReplenishmentService(Observer):
         replenishers: Mapping[str, Replenisher[Any]],
         observers: Iterable[ReplenishmentObserver] = (),
         may_act: Callable[[], bool] = lambda: True,
+        *,
+        ledger: RefillLedger | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """Take what is configured.
 
@@ -60,41 +63,200 @@ class ReplenishmentService(Observer):
             replenishers: By name.
             observers: Hear of every request.
             may_act: Whether refills may be asked for: never by two daemons, nor without a store.
+            ledger: Keeps requests before they are made; nothing does unless given.
+            clock: Tells the time; the machine's unless given.
         """
-        self._may_act = may_act
         self._configs = configs
-        self._replenishers = {name: GuardedPlugin(replenisher) for name, replenisher in replenishers.items()}
         self._observers = tuple(observers)
-        self._states: dict[str, RefillState] = {}
-        self._recovered: set[str] = set()
-        self._asking: dict[str, asyncio.Task[ReplenishmentOutcome]] = {}
+        self._may_act = may_act
+        self._ledger = ledger or RefillLedger()
+        self._clock = clock or SystemClock()
+        self._commitments: Commitments = NoCommitments()
+        self._caller = RefillCaller(replenishers, self._observers)
+        self._book = RefillBook(self._ledger, self._observers)
+        self._asker = RefillAsker(configs, self._book, self._caller, may_act, self._clock)
+        self._latest: dict[str, Checked] = {}
+        self.inactions: dict[str, Inaction] = {}
+        self.desk = RefillDesk(self._book, self._ledger, self._asker, may_act, self._clock)
+
+    def heed(self, commitments: Commitments) -> None:
+        """Take withdrawals into account from now on."""
+        self._commitments = commitments
+
+    async def open(self) -> None:
+        """Read what is in flight, and what the budgets and cooldowns go by.
+
+        Raises:
+            StoreError: If the store does not tell.
+        """
+        self._book.load(await self._ledger.load(self._clock.now().wall - _LONGEST_MEMORY))
+
+    async def run(self) -> None:
+        """Enforce deadlines, ask strategies how far they are, and do what operators want, until cancelled."""
+        while True:
+            try:
+                if self._may_act():
+                    await self.look()
+            except StoreError as error:
+                log.debug("replenishments.not_looked", error=str(error))  # the journal says so, loudly
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Do once what `run` does again and again.
+
+        Raises:
+            StoreError: If the store does not tell what operators want.
+            OwnershipLostError: If another daemon owns the store.
+        """
+        now = self._clock.now().wall
+        for record in self._book.open():
+            self._book.put(expire(record, now))
+        await self._asker.follow(now)
+        for order in await self._ledger.orders():
+            await self._obey(order)
+
+    async def _obey(self, order: ReplenishmentOrder) -> None:
+        """Do what an operator wants; what cannot be done is logged."""
+        try:
+            if order.action is OrderAction.REQUEST:
+                asked = {"request_id": order.id, "asked_by": order.asked_by, "reason": order.reason}
+                outcome = await self.request(order.target, order.amount or ZERO, **asked)
+                log.info("replenishment.ordered", mode=order.target, id=order.id, reason=outcome.reason)
+            else:
+                carry_out = {
+                    OrderAction.APPROVE: self.desk.approve,
+                    OrderAction.REJECT: self.desk.reject,
+                    OrderAction.CANCEL: self.desk.cancel,
+                }[order.action]
+                await carry_out(order.target, by=order.asked_by, reason=order.reason)
+        except (ReplenishmentStateError, UnknownReplenishmentError, ValueError) as error:
+            log.warning("replenishment.order_refused", action=str(order.action), target=order.target, why=str(error))
+        await self._ledger.end_orders([order.id])
+
+    # What checks lead to
 
     def checked(self, checked: Checked) -> None:
-        """Ask for a refill when one is due. One request of a mode at a time."""
+        """See what has arrived, and ask for a refill when one is due."""
         config = self._configs[checked.mode]
-        if config.reserve_replenisher is None or not self._may_act():
+        if config.reserve_replenisher is None:
             return
+        self._latest[checked.mode] = checked
+        if not self._may_act():
+            self._note(checked, RefillDecision(None, Inaction.STORE_GONE))
+            return
+        if checked.step.actionable:
+            self._see(checked, config)
+        if checked.status is ReserveStatus.ADEQUATE and checked.step.conclusive:
+            self._withdraw_unapproved(checked)
+        self._decide(checked, config)
+
+    def refreshed(self, modes: Sequence[str], now: Instant) -> None:
+        """Decide anew about modes that were found as they were, where only time stood against a request."""
+        for mode in self.inactions.keys() & modes if self.inactions else ():
+            before = self._latest[mode]
+            if before.status in {ReserveStatus.LOW, ReserveStatus.CRITICAL}:
+                self.checked(before._replace(snapshot=before.snapshot._replace(timestamp=now.wall)))
+
+    def _see(self, checked: Checked, config: ModeConfig) -> None:
+        reading = self._reading(checked)
+        if reading is None:
+            return
+        for record in self._book.open(checked.mode):
+            baseline = baseline_of(record)
+            if baseline is None:
+                self._book.put(count_from(record, reading))
+                continue
+            others = (each for each in self._book.of_mode(checked.mode) if each.id != record.id)
+            self._book.put(
+                see_arrival(
+                    record,
+                    baseline,
+                    reading,
+                    payouts=self._commitments.paid_between(checked.mode, baseline, reading),
+                    credited=credited_since(record.request.requested_at, others),
+                    tolerance=config.refill.tolerance,
+                    now=checked.snapshot.timestamp,
+                )
+            )
+
+    def _reading(self, checked: Checked) -> GroupReading | None:
+        """Return what a mode's accounts hold; None when not all of it is known."""
+        total = accounts_total(checked.snapshot)
+        if total is None:
+            return None
+        at = self._commitments.reading(checked.mode)
+        if at is None:
+            return GroupReading(total, checked.snapshot.timestamp, None)
+        return GroupReading(total, at.observed_at, at.block)
+
+    def _withdraw_unapproved(self, checked: Checked) -> None:
+        for record in self._book.open(checked.mode):
+            if record.held_back and record.request.withdrawal_id is None:
+                why = "the reserve has recovered before it was approved"
+                self._book.put(advance(record, ReplenishmentState.CANCELLED, checked.snapshot.timestamp, detail=why))
+
+    def _decide(self, checked: Checked, config: ModeConfig) -> None:
         now = checked.snapshot.timestamp
-        state = self._states.get(checked.mode, RefillState())
-        if checked.status is not ReserveStatus.UNKNOWN and checked.step.conclusive:
-            state = self._states[checked.mode] = expire_refill(state, checked.status, config.refill, now)
-        if checked.status is ReserveStatus.ADEQUATE and checked.mode in self._asking:
-            self._recovered.add(checked.mode)
-        if not checked.step.actionable or checked.mode in self._asking:
+        if not checked.step.actionable:
+            self._note(checked, RefillDecision(None, Inaction.NOT_CONCLUSIVE))
             return
+        self._book.forget(checked.mode, config.refill, now)
+        for record in self._book.open(checked.mode):
+            self._book.put(expire(record, now))
         decision = decide_refill(
             checked.snapshot,
             checked.status,
             config.refill,
-            state,
+            self._book.of_mode(checked.mode),
             request_id=str(uuid.uuid4()),
             incident_id=checked.step.state.incident_id,
+            queued=self._commitments.queued(checked.mode),
         )
-        if isinstance(decision, ReplenishmentRequest):
-            self._start(decision)
+        if decision.request is None or decision.inaction is not None:
+            self._note(checked, decision)
+            return
+        known = self._book.find(decision.request.id)
+        self._note(checked, RefillDecision(None, Inaction.IN_FLIGHT if known is not None else None))
+        record = known or self._make(decision.request, config)
+        if record.held_back:
+            self._note(checked, RefillDecision(None, Inaction.AWAITING_APPROVAL))
+        else:
+            self._asker.ask(record)
 
-    async def request(self, mode: str, amount: Decimal) -> ReplenishmentOutcome:
+    def _note(self, checked: Checked, decision: RefillDecision) -> None:
+        """Tell why nothing is asked for; a log line only at a change."""
+        reason, before = decision.inaction, self.inactions.pop(checked.mode, None)
+        if reason is None:
+            return
+        self.inactions[checked.mode] = reason
+        for observer in self._observers:
+            observer.not_requested(checked.mode, checked.status, reason)
+        if reason is not before and reason is not Inaction.ADEQUATE:
+            would = f"{decision.request.amount:f} {decision.request.urgency}" if decision.request is not None else None
+            log.info("replenishment.not_requested", mode=checked.mode, reason=str(reason), would_request=would)
+
+    # Requests
+
+    async def request(
+        self,
+        mode: str,
+        amount: Decimal,
+        *,
+        withdrawal_id: str | None = None,
+        request_id: str | None = None,
+        asked_by: str = "strategy",
+        reason: str = "asked for",
+    ) -> ReplenishmentOutcome:
         """Ask a mode's strategy for an amount, on somebody's own wish.
+
+        Args:
+            mode: The mode.
+            amount: Exactly so much.
+            withdrawal_id: Of the withdrawal that it is for. Its request has the same id, and is made
+                whatever else is in flight: that is for other money.
+            request_id: The id that it gets: asked for twice under it, it is one. A new one unless given.
+            asked_by: Who wants it.
+            reason: Why.
 
         Returns:
             The request and its answer; or why none was made: no replenisher, or one is in flight.
@@ -102,76 +264,65 @@ class ReplenishmentService(Observer):
         Raises:
             ValueError: If the amount is not above 0.
         """
-        config = self._configs.get(mode)
         if amount <= 0:
             raise ValueError(f"amount must be above 0, got {amount}")
+        config = self._configs.get(mode)
         if config is None or config.reserve_replenisher is None:
             return ReplenishmentOutcome(None, None, Inaction.NO_REPLENISHER)
         if not self._may_act():
             return ReplenishmentOutcome(None, None, Inaction.STORE_GONE)
-        if mode in self._asking or self._states.get(mode, RefillState()).open is not None:
+        wanted = withdrawal_id or request_id or str(uuid.uuid4())
+        known = self._book.find(wanted) or await self._ledger.find(wanted)
+        if known is not None:
+            return await self._asker.ask(known) if known.to_be_asked else _outcome(known)
+        # After the ledger was asked: nothing may come between looking and making.
+        own = [each for each in self._book.open(mode) if each.request.withdrawal_id is None]
+        if withdrawal_id is None and len(own) >= config.refill.in_flight:
             return ReplenishmentOutcome(None, None, Inaction.IN_FLIGHT)
+        now = self._clock.now().wall
         request = ReplenishmentRequest(
-            id=str(uuid.uuid4()),
+            id=wanted,
             strategy_mode=mode,
             amount=amount,
             currency=config.share_class,
             urgency=Urgency.FAST,
-            requested_at=datetime.now(UTC),
-            reason="asked for",
+            requested_at=now,
+            reason=reason if withdrawal_id is None else "the part of a withdrawal that the reserve does not pay",
+            deadline=now + config.refill.patience,
+            max_loss=config.refill.max_loss,
+            withdrawal_id=withdrawal_id,
         )
-        return await self._start(request)
+        record = self._make(request, config, asked_by="" if withdrawal_id is not None else asked_by)
+        return await self._asker.ask(record)
+
+    def _make(self, request: ReplenishmentRequest, config: ModeConfig, asked_by: str = "") -> Replenishment:
+        """Take a new request down, with what its arrival is counted from."""
+        deadline = request.deadline or request.requested_at + config.refill.patience
+        record = Replenishment(
+            request=request,
+            changed_at=request.requested_at,
+            deadline=deadline,
+            needs_approval=config.refill.needs_approval(request),
+            asked_by=asked_by,
+            by=asked_by,
+        )
+        latest = self._latest.get(request.strategy_mode)
+        reading = self._reading(latest) if latest is not None and latest.step.actionable else None
+        if reading is not None:
+            record = count_from(record, reading)
+        self._book.put(record)
+        return record
+
+    async def idle(self) -> None:
+        """Wait until nothing is being asked."""
+        await self._asker.idle()
 
     async def close(self) -> None:
         """Wait a moment for what is being asked, cut off the rest, and close the replenishers."""
-        tasks = list(self._asking.values())
-        if tasks:
-            # One that was taken and not heard of would be asked for again, under another id.
-            await asyncio.wait(tasks, timeout=_DRAIN_SECONDS)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*(guarded.close() for guarded in self._replenishers.values()))
-
-    def _start(self, request: ReplenishmentRequest) -> asyncio.Task[ReplenishmentOutcome]:
-        mode = request.strategy_mode
-        task = asyncio.create_task(self._ask(request))
-        self._asking[mode] = task
-        task.add_done_callback(lambda _: self._asking.pop(mode, None))
-        return task
-
-    async def _ask(self, request: ReplenishmentRequest) -> ReplenishmentOutcome:
-        config = self._configs[request.strategy_mode]
-        name = str(config.reserve_replenisher)
-        bound = log.bind(mode=request.strategy_mode, replenisher=name, id=request.id)
-        bound.info("replenishment.requested", amount=str(request.amount), urgency=str(request.urgency))
-        guarded = self._replenishers[name]
-        plugin: Any = guarded.plugin
-        acceptance, failure, why = None, None, ""
-        try:
-            acceptance = _accepted(await guarded.call(lambda: plugin.request(request), request.strategy_mode))
-        except CallError as error:
-            failure, why = error.reason, str(error)
-            bound.error("replenishment.failed", reason=str(error.reason), detail=error.detail)
-            if not retryable(error):
-                acceptance = Acceptance(status=AcceptanceStatus.REJECTED, reason=why)
-        else:
-            bound.info("replenishment.answered", status=str(acceptance.status), reference=acceptance.reference)
-        status = acceptance.status if acceptance is not None and failure is None else None
-        for observer in self._observers:
-            observer.requested(name, status, failure)
-        if request.strategy_mode in self._recovered:
-            # While it was being asked: what is settled now would stand in the way of the next incident.
-            self._recovered.discard(request.strategy_mode)
-            return ReplenishmentOutcome(request, acceptance, why)
-        state = self._states.get(request.strategy_mode, RefillState())
-        self._states[request.strategy_mode] = settle_refill(
-            state, request, acceptance, config.refill, datetime.now(UTC)
-        )
-        return ReplenishmentOutcome(request, acceptance, why)
+        await self._asker.close()
+        await self._caller.close()
 
 
-def _accepted(answer: object) -> Acceptance:
-    if not isinstance(answer, Acceptance):
-        raise CallError(FailureReason.INVALID_DATA, f"request() gave {type(answer).__name__}, not Acceptance")
-    return answer
+def _outcome(record: Replenishment) -> ReplenishmentOutcome:
+    reason = str(Inaction.AWAITING_APPROVAL) if record.held_back else record.detail
+    return ReplenishmentOutcome(record.request, record.acceptance, reason)

@@ -1,27 +1,297 @@
-"""How fast clients may be paid."""
+"""Withdrawals: how fast clients may be paid, with a hold for each that is accepted."""
 
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+
+import structlog
+
+from reservd.config.mode import ModeConfig
+from reservd.errors import (
+    ConfigError,
+    StoreError,
+    TooManyWaitError,
+    UnknownWithdrawalError,
+)
+from reservd.monitor.clock import Clock, SystemClock
 from reservd.monitor.manager import ReserveManager
-from reservd.reserve.withdrawal import WithdrawalSpeed, withdrawal_speed
+from reservd.reserve import holds as rules
+from reservd.reserve.amounts import ZERO, add, check_amount
+from reservd.reserve.hold_book import HoldBook
+from reservd.reserve.holds import Hold, HoldState
+from reservd.reserve.withdrawal import Refusal, WithdrawalSpeed, decide_withdrawal, withdrawal_speed
+from reservd.service.held_reserves import HeldReserves
+from reservd.service.hold_desk import HoldDesk
+from reservd.service.hold_watch import HoldWatch
+from reservd.service.unwinding import Unwinder
+from reservd.service.withdrawal_answers import (
+    QueuedWithdrawal,
+    WithdrawalDecision,
+    WithdrawalObserver,
+    WithdrawalQuote,
+)
+from reservd.service.withdrawal_decisions import WithdrawalDecider
+
+log = structlog.get_logger(__name__)
+
+_MAX_KEY = 200
 
 
 class WithdrawalManager:
-    """Tells the speed of withdrawals from the snapshots a reserve manager has; asks no venue.
+    """Decides how withdrawals are paid, from the snapshots that a reserve manager has; asks no venue, pays nothing.
+
+    Whatever is accepted is held: no part of the reserve is promised twice, by however many callers
+    at the same time. Money fails closed: without a current snapshot, and without a store where one
+    belongs to it, all is slow.
 
     Args:
-        reserve_manager: Watches the modes.
+        reserve_manager: Watches the modes. Its snapshots take holds into account from now on.
+        desk: Keeps the holds; in memory alone unless given.
+        observers: Hear of withdrawals.
+        may_promise: Whether this daemon is certain to own its store.
+        clock: Tells the time; the machine's unless given.
     """
 
-    def __init__(self, reserve_manager: ReserveManager) -> None:
+    def __init__(
+        self,
+        reserve_manager: ReserveManager,
+        desk: HoldDesk | None = None,
+        observers: Iterable[WithdrawalObserver] = (),
+        may_promise: Callable[[], bool] = lambda: True,
+        clock: Clock | None = None,
+    ) -> None:
         self.reserve_manager = reserve_manager
+        self._desk = desk or HoldDesk(self._is_limited)
+        self._observers = tuple(observers)
+        self._may_promise = may_promise
+        self._clock = clock or SystemClock()
+        self._decider = WithdrawalDecider(reserve_manager, self._desk, self._clock)
+        self._unwinder = Unwinder(reserve_manager, self._desk)
+        self._watch = HoldWatch(reserve_manager, self._desk, self._unwinder, self._observers, self._clock)
+        held = HeldReserves(reserve_manager, self._desk)
+        reserve_manager.holds = held
+        reserve_manager.add_observer(held)
 
-    async def get_withdrawal_speed(self, strategy_mode: str) -> WithdrawalSpeed:
-        """Return how fast a mode may pay now: by the worse of its newest and its confirmed status.
+    # Asking
 
-        A mode that is not watched, was not checked yet, or is unknown pays slowly.
+    async def get_withdrawal_speed(self, strategy_mode: str, amount: Decimal | None = None) -> WithdrawalSpeed:
+        """Return how fast a mode would pay now.
+
+        Args:
+            strategy_mode: The mode. One that is not watched, was not checked yet, or is unknown pays slowly.
+            amount: What is to be paid; without it, by the worse of the newest and the confirmed status alone.
+
+        Raises:
+            TypeError: If the amount is not a Decimal.
+            ValueError: If it is not above 0.
         """
-        if strategy_mode not in self.reserve_manager.reserve_configs:
+        if amount is not None:
+            _check(amount)
+        config = self.reserve_manager.reserve_configs.get(strategy_mode)
+        if config is None:
             return WithdrawalSpeed.SLOW
-        latest = self.reserve_manager.latest_snapshot(strategy_mode)
-        if latest is None:
-            return WithdrawalSpeed.SLOW
-        return withdrawal_speed(latest.status, self.reserve_manager.status(strategy_mode))
+        ground = self._decider.ground(config, may_promise=self._promises)
+        if amount is None:
+            return withdrawal_speed(ground.status, ground.status)
+        return decide_withdrawal(amount, ground, config.withdrawal).speed
+
+    async def quote_withdrawal(self, strategy_mode: str, amount: Decimal) -> WithdrawalQuote:
+        """Return how a withdrawal would be paid if it were asked for now. Holds nothing.
+
+        Raises:
+            ConfigError: If the mode is not watched.
+            TypeError: If the amount is not a Decimal.
+            ValueError: If it is not above 0.
+        """
+        _check(amount)
+        return self._decider.quote(self._config(strategy_mode), amount, may_promise=self._promises)
+
+    def queue(self, strategy_mode: str) -> tuple[QueuedWithdrawal, ...]:
+        """Return the withdrawals that wait for money to arrive on a mode's accounts, in their order."""
+        queued: list[QueuedWithdrawal] = []
+        ahead = ZERO
+        for place, hold in enumerate(self._desk.book.waiting(self.reserve_manager.account_group(strategy_mode)), 1):
+            queued.append(QueuedWithdrawal(hold, place, ahead))
+            ahead = add(ahead, hold.outstanding)
+        return tuple(queued)
+
+    async def list(
+        self,
+        strategy_mode: str | None = None,
+        states: Collection[HoldState] | None = None,
+        *,
+        limit: int = 100,
+        before: int | None = None,
+    ) -> Sequence[Hold]:
+        """Return accepted withdrawals, newest first.
+
+        Args:
+            strategy_mode: Of this mode only.
+            states: In these states only.
+            limit: At most so many.
+            before: Only those at a lower position: that of the last one of the page before.
+
+        Raises:
+            StoreError: If the store does not tell.
+        """
+        return await self._desk.load(strategy_mode, states, limit, before)
+
+    async def find(self, withdrawal_id: str) -> Hold:
+        """Return an accepted withdrawal.
+
+        Raises:
+            UnknownWithdrawalError: If there is none of that id.
+            StoreError: If the store does not tell.
+        """
+        return _known(await self._desk.find(withdrawal_id), withdrawal_id)
+
+    def overdue(self) -> Sequence[Hold]:
+        """Return the withdrawals that should have been paid by now."""
+        return self._watch.overdue()
+
+    # Deciding
+
+    async def process_withdrawal(
+        self, strategy_mode: str, amount: Decimal, idempotency_key: str | None = None
+    ) -> WithdrawalDecision:
+        """Decide a withdrawal, hold what it is promised, and return the decision once that is kept.
+
+        The part to unwind is asked for from the mode's replenisher, if it has one.
+
+        Args:
+            strategy_mode: The mode.
+            amount: What is to be paid, in whole units of its share class.
+            idempotency_key: The same key gives the same answer however often it is asked; without
+                one, every call is another withdrawal.
+
+        Returns:
+            How it is paid; or, false, why it was not accepted. When that is `STORE_GONE`, nothing is
+            promised and nothing is certain: ask again under the same key.
+
+        Raises:
+            ConfigError: If the mode is not watched.
+            TypeError: If the amount is not a Decimal.
+            ValueError: If it is not above 0, or the key is empty or too long.
+            WithdrawalConflictError: If another amount was asked for under the key.
+        """
+        _check(amount)
+        config = self._config(strategy_mode)
+        key = str(uuid.uuid4()) if idempotency_key is None else idempotency_key
+        if not 0 < len(key) <= _MAX_KEY or "\0" in key:
+            raise ValueError(f"an idempotency key must have 1 to {_MAX_KEY} characters, got {len(key)}")
+        began = time.monotonic()
+        refused = partial(WithdrawalDecision.refused, strategy_mode, amount, config.share_class)
+        try:
+            decision = await self._desk.submit(
+                partial(self._decider.decide, config, amount, key), key=(strategy_mode, key)
+            )
+        except TooManyWaitError:
+            decision = refused(Refusal.BUSY)
+        except StoreError:
+            decision = refused(Refusal.STORE_GONE)
+        for observer in self._observers:
+            observer.decided(decision, time.monotonic() - began)
+        if decision.hold is not None:
+            self._unwinder.ask(decision.hold)
+        return decision
+
+    async def mark_paying(self, withdrawal_id: str) -> Hold:
+        """Note that the payment was sent.
+
+        Raises:
+            UnknownWithdrawalError: If there is no such withdrawal.
+            WithdrawalStateError: If it has ended.
+            StoreError: If it is not certain that this is kept.
+        """
+        return await self._change(withdrawal_id, rules.mark_paying)
+
+    async def settle(self, withdrawal_id: str, *, block: int | None = None, paid_at: datetime | None = None) -> Hold:
+        """Note that the client was paid: readings that are older still show the money, later ones do not.
+
+        Args:
+            withdrawal_id: Of the withdrawal.
+            block: The block that the payment is in, where the mode's accounts are on one chain alone.
+            paid_at: When it took effect, aware. One of the two is needed.
+
+        Raises:
+            UnknownWithdrawalError: If there is no such withdrawal.
+            ValueError: If neither is given, or one cannot be.
+            WithdrawalStateError: If it was cancelled, or settled otherwise.
+            StoreError: If it is not certain that this is kept.
+        """
+        if paid_at is not None and paid_at.tzinfo is None:
+            raise ValueError(f"paid_at must have a time zone, got {paid_at.isoformat()}")
+        now = self._clock.now().wall
+
+        def settled(hold: Hold) -> Hold:
+            if block is not None and paid_at is None and len(self.reserve_manager.venues(hold.mode)) > 1:
+                raise ValueError(f"mode '{hold.mode}' has accounts on several venues: a payment needs its paid_at")
+            return rules.settle(hold, now, block=block, paid_at=paid_at)
+
+        return await self._change(withdrawal_id, settled)
+
+    async def cancel(self, withdrawal_id: str) -> Hold:
+        """Note that nothing was paid and nothing will be: what was held is free again.
+
+        Raises:
+            UnknownWithdrawalError: If there is no such withdrawal.
+            WithdrawalStateError: If it was settled.
+            StoreError: If it is not certain that this is kept.
+        """
+        return await self._change(withdrawal_id, partial(rules.cancel, now=self._clock.now().wall))
+
+    # Running
+
+    async def run(self) -> None:
+        """Keep what is decided, tell of what is overdue, and ask again for what nobody took, until cancelled.
+
+        Raises:
+            OwnershipLostError: If another daemon owns the store.
+        """
+        watching = asyncio.create_task(self._watch.run())
+        try:
+            await self._desk.run()
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, self._unwinder.close(), return_exceptions=True)
+
+    async def _change(self, withdrawal_id: str, change: Callable[[Hold], Hold]) -> Hold:
+        def changed(book: HoldBook) -> Hold:
+            before = _known(book.find(withdrawal_id), withdrawal_id)
+            after = change(before)
+            if after != before:
+                book.put(after)
+                self.reserve_manager.look_again(after.mode)
+                log.info("withdrawal.changed", mode=after.mode, id=after.id, state=str(after.state))
+            return after
+
+        return await self._desk.submit(changed, hold_id=withdrawal_id)
+
+    @property
+    def _promises(self) -> bool:
+        return self._desk.up and self._may_promise()
+
+    def _config(self, mode: str) -> ModeConfig:
+        config = self.reserve_manager.reserve_configs.get(mode)
+        if config is None:
+            raise ConfigError(f"mode '{mode}' is not configured")
+        return config
+
+    def _is_limited(self, mode: str) -> bool:
+        config = self.reserve_manager.reserve_configs.get(mode)
+        return config is not None and config.withdrawal.maximum_per_period is not None
+
+
+def _check(amount: Decimal) -> None:
+    if check_amount(amount) <= ZERO:
+        raise ValueError(f"amount must be above 0, got {amount}")
+
+
+def _known(hold: Hold | None, withdrawal_id: str) -> Hold:
+    if hold is None:
+        raise UnknownWithdrawalError(f"there is no withdrawal '{withdrawal_id}'")
+    return hold

@@ -6,15 +6,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Result, or_, select, tuple_
+from sqlalchemy import Result, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.reserve.holds import GroupReading, Hold, HoldState, Unwinding
 from reservd.reserve.withdrawal import WithdrawalSpeed
-from reservd.store.statements import upsert
+from reservd.store.statements import is_one_of, plan_anew, upsert, upsert_rows
 from reservd.store.tables import hold_levels, holds
 
-_WHAT_CHANGES = ("arrived", "state", "unwinding", "expected_at", "ended_at", "paid_at", "block")
+_WHAT_CHANGES = ("arrived", "state", "unwinding", "expected_at", "overdue_at", "ended_at", "paid_at", "block")
 
 
 async def save_holds(connection: AsyncConnection, changed: Iterable[Hold]) -> None:
@@ -25,7 +25,7 @@ async def save_holds(connection: AsyncConnection, changed: Iterable[Hold]) -> No
     """
     rows = [_row(hold) for hold in changed]
     if rows:
-        await connection.execute(upsert(connection, holds, *_WHAT_CHANGES), rows)
+        await upsert_rows(connection, holds, rows, _WHAT_CHANGES)
 
 
 async def save_levels(connection: AsyncConnection, levels: Mapping[str, GroupReading]) -> None:
@@ -47,9 +47,7 @@ async def load_levels(connection: AsyncConnection) -> dict[str, GroupReading]:
     return {row.account_group: GroupReading(row.balance, row.observed_at, row.block) for row in rows}
 
 
-async def load_accepted(
-    connection: AsyncConnection, mode: str, since: datetime
-) -> list[tuple[int, Decimal, datetime]]:
+async def load_accepted(connection: AsyncConnection, mode: str, since: datetime) -> list[tuple[int, Decimal, datetime]]:
     """Return position, amount and time of what a mode accepted after then and did not cancel, in order."""
     rows = await connection.execute(
         select(holds.c.position, holds.c.amount, holds.c.decided_at)
@@ -63,15 +61,18 @@ async def load_by_keys(connection: AsyncConnection, keys: Collection[tuple[str, 
     """Return the holds that were made under these keys, each of a mode."""
     if not keys:
         return []
-    is_one = tuple_(holds.c.mode, holds.c.key).in_(keys)
-    return _holds(await connection.execute(select(holds).where(is_one).order_by(holds.c.position)))
+    await plan_anew(connection)
+    # By key alone, which is nearly unique: SQLite reads the whole table to compare pairs.
+    wanted = select(holds).where(is_one_of(connection, holds.c.key, {key for _, key in keys}))
+    return [hold for hold in _holds(await connection.execute(wanted)) if (hold.mode, hold.key) in keys]
 
 
 async def load_by_ids(connection: AsyncConnection, ids: Collection[str]) -> list[Hold]:
     """Return the holds of these ids."""
     if not ids:
         return []
-    return _holds(await connection.execute(select(holds).where(holds.c.id.in_(ids)).order_by(holds.c.position)))
+    wanted = select(holds).where(is_one_of(connection, holds.c.id, ids)).order_by(holds.c.position)
+    return _holds(await connection.execute(wanted))
 
 
 async def load_holds(

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.errors import FailureReason
 from reservd.reserve.models import ReserveEvent
+from reservd.reserve.replenishment_event import REPLENISHMENT_CHANGED, AnyEvent, ReplenishmentEvent
 from reservd.store.statements import insert_new
 from reservd.store.tables import deliveries, events
 
@@ -37,7 +38,7 @@ class OutboxEvent(NamedTuple):
 
     position: int
     """Counts all events of the store, in the order of decision."""
-    event: ReserveEvent
+    event: AnyEvent
     sinks: Mapping[str, DeliveryState]
     """PENDING, or SILENCED from the start."""
 
@@ -59,7 +60,7 @@ class Letter(NamedTuple):
     """An event that waits for a sink."""
 
     position: int
-    event: ReserveEvent
+    event: AnyEvent
     attempts: int = 0
 
 
@@ -158,20 +159,46 @@ async def load_pending_modes(connection: AsyncConnection, sink: str) -> list[str
 async def load_letters(connection: AsyncConnection, sink: str, mode: str, after: int, limit: int) -> list[Letter]:
     """Return what waits for a sink of one mode, in order, after a position."""
     rows = await connection.execute(
-        select(events.c.position, events.c.event, deliveries.c.attempts)
+        select(events.c.position, events.c.type, events.c.event, deliveries.c.attempts)
         .join(deliveries, deliveries.c.position == events.c.position)
         .where(deliveries.c.sink == sink, deliveries.c.mode == mode, _is_pending(), deliveries.c.position > after)
         .order_by(deliveries.c.position)
         .limit(limit)
     )
-    return [Letter(row.position, ReserveEvent.model_validate_json(row.event), row.attempts) for row in rows]
+    return [Letter(row.position, _decode(row.type, row.event), row.attempts) for row in rows]
+
+
+async def load_events_after(
+    connection: AsyncConnection, position: int, limit: int, modes: Sequence[str] = ()
+) -> list[Letter]:
+    """Return up to `limit` events after a position, oldest first, as they would be sent now.
+
+    Args:
+        connection: To the store.
+        position: Only events after it.
+        limit: At most so many.
+        modes: Only of these; of all when empty.
+    """
+    wanted = select(events.c.position, events.c.type, events.c.event).where(events.c.position > position)
+    if modes:
+        wanted = wanted.where(events.c.mode.in_(modes))
+    rows = (await connection.execute(wanted.order_by(events.c.position).limit(limit))).all()
+    letters = [Letter(row.position, _decode(row.type, row.event)) for row in rows]
+    found = {each.event.strategy_mode for each in letters}
+    changes = {mode: await load_last_change(connection, mode) for mode in found}
+    return [
+        each._replace(event=each.event.model_copy(update={"superseded": True}))
+        if isinstance(each.event, ReserveEvent) and changes[each.event.strategy_mode] > each.event.sequence
+        else each
+        for each in letters
+    ]
 
 
 async def load_last_change(connection: AsyncConnection, mode: str) -> int:
     """Return the sequence of a mode's newest event that is no reminder; 0 when there is none."""
     newest = (
         select(events.c.sequence)
-        .where(events.c.mode == mode, events.c.reminder.is_(False))
+        .where(events.c.mode == mode, events.c.reminder.is_(False), is_of_status())
         .order_by(events.c.position.desc())
         .limit(1)
     )
@@ -182,8 +209,8 @@ async def load_latest_events(connection: AsyncConnection, modes: Iterable[str]) 
     """Return the newest event of each mode that has one."""
     found: list[ReserveEvent] = []
     for mode in modes:
-        newest = select(events.c.event).where(events.c.mode == mode).order_by(events.c.position.desc()).limit(1)
-        text = await connection.scalar(newest)
+        newest = select(events.c.event).where(events.c.mode == mode, is_of_status())
+        text = await connection.scalar(newest.order_by(events.c.position.desc()).limit(1))
         if text is not None:
             found.append(ReserveEvent.model_validate_json(text))
     return found
@@ -222,6 +249,17 @@ async def prune_events(connection: AsyncConnection, before: datetime, limit: int
         await connection.execute(delete(deliveries).where(deliveries.c.position.in_(positions)))
         await connection.execute(delete(events).where(events.c.position.in_(positions)))
     return len(positions)
+
+
+def is_of_status() -> ColumnElement[bool]:
+    """Return the condition of reserve events; the others tell of requests for refills."""
+    return events.c.type != REPLENISHMENT_CHANGED
+
+
+def _decode(event_type: str, text: str) -> AnyEvent:
+    if event_type == REPLENISHMENT_CHANGED:
+        return ReplenishmentEvent.model_validate_json(text)
+    return ReserveEvent.model_validate_json(text)
 
 
 def _is_pending() -> ColumnElement[bool]:

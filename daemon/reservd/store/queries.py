@@ -1,4 +1,4 @@
-"""What people ask of the store: events, and what became of them at the sinks."""
+"""What people ask of the store: reserve events, and what became of them at the sinks."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.errors import FailureReason
 from reservd.reserve.models import EventType, ReserveEvent
-from reservd.store.outbox import DeliveryState, load_last_change
+from reservd.store.outbox import DeliveryState, is_of_status, load_last_change
 from reservd.store.tables import deliveries, events, redeliveries
 
 
@@ -47,28 +47,42 @@ class DeadLetter(NamedTuple):
 
 
 async def load_newest_events(
-    connection: AsyncConnection, limit: int, mode: str | None = None, event_type: EventType | None = None
+    connection: AsyncConnection,
+    limit: int,
+    mode: str | None = None,
+    event_type: EventType | None = None,
+    before: int | None = None,
 ) -> list[StoredEvent]:
-    """Return up to `limit` events, newest first; of one mode or one type only, when given."""
-    wanted = select(events.c.position, events.c.event).order_by(events.c.position.desc()).limit(limit)
+    """Return up to `limit` events, newest first; of one mode or one type, or before one position only, when given."""
+    wanted = select(events.c.position, events.c.event).where(is_of_status())
+    wanted = wanted.order_by(events.c.position.desc()).limit(limit)
     if mode is not None:
         wanted = wanted.where(events.c.mode == mode)
     if event_type is not None:
         wanted = wanted.where(events.c.type == str(event_type))
+    if before is not None:
+        wanted = wanted.where(events.c.position < before)
     return await _with_deliveries(connection, (await connection.execute(wanted)).all())
 
 
 async def load_event(connection: AsyncConnection, event_id: str) -> StoredEvent | None:
     """Return the event of that whole id; None when there is none."""
-    wanted = select(events.c.position, events.c.event).where(events.c.id == event_id)
+    wanted = select(events.c.position, events.c.event).where(events.c.id == event_id, is_of_status())
     found = await _with_deliveries(connection, (await connection.execute(wanted)).all())
     return found[0] if found else None
+
+
+async def find_position(connection: AsyncConnection, event_id: str) -> int | None:
+    """Return the position of the event of that whole id; None when there is none."""
+    found: int | None = await connection.scalar(select(events.c.position).where(events.c.id == event_id))
+    return found
 
 
 async def find_event_ids(connection: AsyncConnection, prefix: str, limit: int) -> list[str]:
     """Return up to `limit` ids that begin so, in order; letters count as they are written, on every database."""
     begins = func.substr(events.c.id, 1, len(prefix)) == prefix
-    return list(await connection.scalars(select(events.c.id).where(begins).order_by(events.c.id).limit(limit)))
+    wanted = select(events.c.id).where(begins, is_of_status()).order_by(events.c.id)
+    return list(await connection.scalars(wanted.limit(limit)))
 
 
 async def load_dead_letters(connection: AsyncConnection, limit: int, sink: str | None = None) -> list[DeadLetter]:
@@ -78,7 +92,7 @@ async def load_dead_letters(connection: AsyncConnection, limit: int, sink: str |
     wanted = (
         select(events.c.position, events.c.event, *_OF_DELIVERY)
         .join(deliveries, deliveries.c.position == events.c.position)
-        .where(is_dead)
+        .where(is_dead, is_of_status())
         .order_by(deliveries.c.position.desc(), deliveries.c.sink)
         .limit(limit)
     )

@@ -1,8 +1,10 @@
 """Statements that each database says in its own way."""
 
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Table
+from sqlalchemy import ARRAY, Column, ColumnElement, Table, any_, bindparam, func, literal, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,7 +16,47 @@ def insert_new(connection: AsyncConnection, table: Table) -> Any:
 
 def upsert(connection: AsyncConnection, table: Table, *columns: str) -> Any:
     """Return an INSERT that replaces these columns where the primary key is there already."""
-    statement = _insert(connection, table)
+    return _replacing(_insert(connection, table), table, columns)
+
+
+async def upsert_rows(
+    connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]
+) -> None:
+    """Store rows; where the primary key is there already, replace these columns.
+
+    On PostgreSQL in one statement with an array for each column, at half the cost of one for each row.
+    """
+    if connection.dialect.name != "postgresql":
+        await connection.execute(upsert(connection, table, *columns), rows)
+        return
+    arrays = {column.name: [row[column.name] for row in rows] for column in table.columns}
+    await connection.execute(_upsert_arrays(table, tuple(columns)), arrays)
+
+
+async def plan_anew(connection: AsyncConnection) -> None:
+    """Have what follows in this transaction planned for the tables as they are.
+
+    PostgreSQL keeps the plans of statements that come again; one that was made while a table was
+    empty reads all of it until the table is analysed.
+    """
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
+
+
+def is_one_of(connection: AsyncConnection, column: Column[str], values: Collection[str]) -> ColumnElement[bool]:
+    """Return the condition that a text is one of many: on PostgreSQL as one parameter, which is quicker."""
+    if connection.dialect.name == "postgresql":
+        return column == any_(literal(list(values), ARRAY(column.type)))
+    return column.in_(values)
+
+
+@cache
+def _upsert_arrays(table: Table, columns: tuple[str, ...]) -> Any:
+    unnested = select(*(func.unnest(bindparam(each.name, type_=ARRAY(each.type))) for each in table.columns))
+    return _replacing(postgresql.insert(table).from_select(list(table.columns.keys()), unnested), table, columns)
+
+
+def _replacing(statement: Any, table: Table, columns: Sequence[str]) -> Any:
     return statement.on_conflict_do_update(
         index_elements=[column.name for column in table.primary_key],
         set_={column: statement.excluded[column] for column in columns},

@@ -162,7 +162,7 @@ holds = Table(
     Column("ended_at", Moment, comment="When it was settled or cancelled; none while it is open."),
     Column("paid_at", Moment),
     Column("block", BigInteger, comment="That the payment is in."),
-    Index("holds_by_key", "mode", "key", unique=True),
+    Index("holds_by_key", "key", "mode", unique=True),
     Index("holds_by_mode", "mode", "position"),
     Index("holds_by_end", "ended_at"),
     Index("holds_by_time", "decided_at"),
@@ -175,4 +175,41 @@ hold_levels = Table(
     Column("balance", Money, nullable=False, comment="Of the last reading from which arrivals were counted."),
     Column("observed_at", Moment, nullable=False),
     Column("block", BigInteger),
+)
+
+replenishments = Table(
+    "replenishments",
+    metadata,
+    Column("id", String(64), primary_key=True, comment="What its strategy was asked under."),
+    Column("mode", String(100), nullable=False),
+    Column("state", String(16), nullable=False, comment="A ReplenishmentState."),
+    Column("requested_at", Moment, nullable=False),
+    Column("ended_at", Moment, comment="None while money may still come."),
+    Column("record", Text, nullable=False, comment="Replenishment as JSON."),
+    Index("replenishments_by_mode", "mode", "requested_at"),
+    Index("replenishments_by_time", "requested_at"),
+    Index("replenishments_by_end", "ended_at"),
+)
+
+replenishment_changes = Table(
+    "replenishment_changes",
+    metadata,
+    Column("mode", String(100), primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False, comment="Counts the mode's changes."),
+    Column("replenishment_id", String(64), nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    Column("change", Text, nullable=False, comment="ReplenishmentEvent as JSON."),
+    Index("replenishment_changes_by_id", "replenishment_id"),
+)
+
+replenishment_orders = Table(
+    "replenishment_orders",
+    metadata,
+    Column("id", String(64), primary_key=True, comment="Of a new request, the id that it gets."),
+    Column("action", String(16), nullable=False, comment="An OrderAction."),
+    Column("target", String(100), nullable=False, comment="A request's id; the mode of a new one."),
+    Column("amount", Money, comment="Of a new request."),
+    Column("reason", Text, nullable=False),
+    Column("asked_at", Moment, nullable=False),
+    Column("asked_by", String(200), nullable=False),
 )

@@ -21,10 +21,13 @@ from reservd.errors import FailureReason
 from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.models import EventType, ReserveEvent
 from reservd.reserve.replenishment import AcceptanceStatus
+from reservd.reserve.runway import Runway
 from reservd.reserve.tracker import Instant
-from reservd.service.replenishment import ReplenishmentObserver
+from reservd.service.refill_caller import ReplenishmentObserver
 from reservd.store.outbox import Backlog, DeliveryState
 from reservd.web.mode_gauges import Changes, ModeGauges
+from reservd.web.replenishment_metrics import ReplenishmentMetrics
+from reservd.web.withdrawal_metrics import WithdrawalMetrics
 
 _ENDS = (DeliveryState.DEAD, DeliveryState.SUPERSEDED, DeliveryState.SILENCED)
 _FETCH_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -45,9 +48,14 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
     Args:
         modes: Share class by mode.
         intervals: The distinct monitoring intervals, in seconds.
-        sources: The names of balance and equity sources.
+        sources: The names of balance, equity and price sources.
         sinks: The names of event sinks.
         replenishers: The names of replenishers.
+
+    Attributes:
+        registry: Has all series but those of `ModeGauges`.
+        withdrawals: Counts withdrawals.
+        replenishments: Counts what became of requests for refills.
     """
 
     def __init__(
@@ -98,6 +106,13 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
             "reservd_source_last_success_timestamp_seconds", "When the source was last read, in Unix time; 0: never.",
             ["source"], registry=registry,
         )  # fmt: skip
+        self._circuit_open = Gauge(
+            "reservd_source_circuit_open", "Whether the source failed so often that it is asked less often.",
+            ["source"], registry=registry,
+        )  # fmt: skip
+        self._wakeups = Counter(
+            "reservd_wakeups", "Times a source told that a balance may have changed.", ["source"], registry=registry
+        )
         self._events = Counter("reservd_events", "Events decided, reminders included.", ["type"], registry=registry)
         self._deliveries = Counter("reservd_deliveries", "Events handed on by a sink.", ["sink"], registry=registry)
         self._delivery_failures = Counter(
@@ -138,6 +153,12 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
             "reservd_silenced", "Whether an operator's silence keeps the mode's events from the sinks.", ["mode"],
             registry=registry,
         )  # fmt: skip
+        self._runways = Gauge(
+            "reservd_runway_seconds",
+            "How long the reserve lasts at the rate at which money leaves it; absent while it does not fall.",
+            ["mode", "share_class", "to"],
+            registry=registry,
+        )
         self._owner = Gauge(
             "reservd_owner", "Whether this daemon owns the store; one that stands by watches nothing.",
             registry=registry,
@@ -146,6 +167,8 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         self._unwritten = Gauge(
             "reservd_store_unwritten_events", "Events that wait in memory for the store.", registry=registry
         )
+        self.withdrawals = WithdrawalMetrics(registry, modes)
+        self.replenishments = ReplenishmentMetrics(registry)
         self._sinks = tuple(sinks)
         self._preset(intervals, sources, self._sinks, replenishers)
 
@@ -164,6 +187,8 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         each(self._overruns, every)
         for of_source in (self._fetches, self._fetch_seconds, self._source_up, self._source_success):
             each(of_source, sources)
+        for of_source in (self._circuit_open, self._wakeups):
+            each(of_source, sources)
         each(self._fetch_failures, sources, FailureReason)
         for of_sink in (self._deliveries, self._delivery_seconds, self._dropped):
             each(of_sink, sinks)
@@ -179,6 +204,10 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         self._owner.set(owner)
         self._gauges = ModeGauges(self._modes) if owner else None
         self._silenced.clear()
+        self._runways.clear()
+        self.backlogs({})
+        self.withdrawals.watch(owner=owner)
+        self.replenishments.watch()
 
     def take(self) -> News:
         """Return what is new of the modes. On the event loop."""
@@ -213,6 +242,24 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
     def source_is(self, source: str, *, up: bool) -> None:
         """Note whether a source answers."""
         self._source_up.labels(source).set(up)
+
+    def circuit_is(self, source: str, *, is_open: bool) -> None:
+        """Note whether a source is asked less often."""
+        self._circuit_open.labels(source).set(is_open)
+
+    def woken(self, source: str) -> None:
+        """Count what a source told."""
+        self._wakeups.labels(source).inc()
+
+    def runway_is(self, mode: str, runway: Runway | None) -> None:
+        """Note how long a reserve lasts."""
+        labels = mode, self._modes[mode]
+        if runway is None:
+            for to in ("low", "critical"):
+                self._runways.remove(*labels, to)
+        else:
+            self._runways.labels(*labels, "low").set(runway.low_seconds)
+            self._runways.labels(*labels, "critical").set(runway.critical_seconds)
 
     def cycle_finished(self, interval: float, seconds: float) -> None:
         """Measure a cycle."""

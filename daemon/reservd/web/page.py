@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -14,7 +14,8 @@ from reservd.delivery.observer import DeliveryObserver
 from reservd.errors import FailureReason
 from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.replenishment import AcceptanceStatus
-from reservd.service.replenishment import ReplenishmentObserver
+from reservd.service.refill_caller import ReplenishmentObserver
+from reservd.service.withdrawal_answers import WithdrawalDecision, WithdrawalObserver
 from reservd.web.metrics import News
 
 log = structlog.get_logger(__name__)
@@ -32,7 +33,7 @@ class Page(NamedTuple):
     gzipped: bytes
 
 
-class MetricsPage(Observer, DeliveryObserver, ReplenishmentObserver):
+class MetricsPage(Observer, DeliveryObserver, ReplenishmentObserver, WithdrawalObserver):
     """Renders after each cycle, and at most once a second when something else changed.
 
     Args:
@@ -98,6 +99,16 @@ class MetricsPage(Observer, DeliveryObserver, ReplenishmentObserver):
         """Render soon."""
         del replenisher, status, failure
         self._changed.set()
+
+    def decided(self, decision: WithdrawalDecision, seconds: float) -> None:
+        """Render soon."""
+        del decision, seconds
+        self._changed.set()
+
+    def overdue(self, by_mode: Mapping[str, int]) -> None:
+        """Render soon, if something is."""
+        if by_mode:
+            self._changed.set()
 
     async def _run(self) -> None:
         while True:

@@ -11,20 +11,45 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from reservd.errors import ReservdError
+from reservd.errors import ConfigError, ReservdError
+from reservd.web.stream import MAX_CLIENTS
+from reservd.web.web_config import TlsFiles
 
 log = structlog.get_logger(__name__)
 
 _STOP_SECONDS = 1
-_BACKLOG = 128
+_BACKLOG = 512
+_MAX_REQUESTS = 256
+"""Connections beside those that listen to events."""
+_MAX_UNREAD_SECONDS = 20.0
+_RENEW_SECONDS = 30.0
 
 
 class _Protocol(H11Protocol):
-    """HTTP that gives up on a connection which asks for nothing: it would take another's place."""
+    """HTTP that gives up on a connection which asks for nothing, or reads nothing: it would take another's place."""
+
+    _unread_task: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread_task = self.loop.call_later(_MAX_UNREAD_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_unread_task()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_unread_task()
+        super().connection_lost(exc)
+
+    def _stop_unread_task(self) -> None:
+        if self._unread_task is not None:
+            self._unread_task.cancel()
+            self._unread_task = None
 
 
 class _Server(uvicorn.Server):
@@ -39,10 +64,16 @@ class WebServer:
 
     Attributes:
         addresses: Where it listens, `host:port` with the port that was chosen.
+        scheme: `http`, or `https` with TLS.
     """
 
-    def __init__(self, app: ASGIApp, listen_addresses: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, listen_addresses: Iterable[str], tls: TlsFiles | None = None) -> None:
         """Take the addresses, so that a failure shows before anything is started.
+
+        Args:
+            app: What is served.
+            listen_addresses: Where, `host:port` each.
+            tls: What it shows to clients; None to speak in the clear.
 
         Raises:
             ReservdError: If an address cannot be had.
@@ -65,8 +96,12 @@ class WebServer:
             ws="none",
             server_header=False,
             timeout_graceful_shutdown=_STOP_SECONDS,
-            limit_concurrency=256,
+            limit_concurrency=_MAX_REQUESTS + MAX_CLIENTS,
+            ssl_context_factory=None if tls is None else lambda *_: tls.context,
         )
+        self._tls = tls
+        self._renewing: asyncio.Task[None] | None = None
+        self.scheme = "http" if tls is None else "https"
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
 
@@ -76,15 +111,29 @@ class WebServer:
         while not self._server.started and not self._task.done():  # noqa: ASYNC110  # uvicorn tells by this only
             await asyncio.sleep(0.01)
         for address in self.addresses:
-            log.info("web.listening", address=address, url=f"http://{address}/")
+            log.info("web.listening", address=address, url=f"{self.scheme}://{address}/")
+        if self._tls is not None:
+            self._renewing = asyncio.create_task(self._renew(self._tls))
 
     async def close(self) -> None:
         """Finish what is being served, for a second at most, and stop."""
+        if self._renewing is not None:
+            self._renewing.cancel()
         if self._task is not None:
             self._server.should_exit = True
             await asyncio.gather(self._task, return_exceptions=True)
         for listening in self._sockets:
             listening.close()
+
+    @staticmethod
+    async def _renew(tls: TlsFiles) -> None:
+        while True:
+            await asyncio.sleep(_RENEW_SECONDS)
+            try:
+                if tls.renew():
+                    log.info("tls.renewed")
+            except ConfigError as error:
+                log.error("tls.unusable", error=str(error))  # noqa: TRY400  # it says which files
 
     def _listen(self, address: str) -> None:
         host, _, port = address.rpartition(":")

@@ -1,28 +1,18 @@
-"""The pages: metrics and health."""
+"""The site: metrics, health, the status page and the API, behind what lets callers in."""
 
-from collections.abc import Callable
-from typing import NamedTuple
-
+from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
-from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from reservd._version import __version__
-from reservd.web.page import MetricsPage
+from reservd.web.access.middleware import AccessMiddleware
+from reservd.web.api.application import make_application
+from reservd.web.api.dependencies import let_read
+from reservd.web.backend import Backend
+from reservd.web.status_page import StatusPage
 
 _CHUNK = 256 * 1024
-
-_INDEX = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>reservd</title></head>
-<body><h1>reservd {__version__}</h1><ul>
-<li><a href="/metrics">Metrics</a></li>
-<li><a href="/-/healthy">Healthy</a></li>
-<li><a href="/-/ready">Ready</a></li>
-</ul></body></html>
-"""
 
 
 class _Bytes(Response):
@@ -42,30 +32,16 @@ class _Bytes(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-class Readiness(NamedTuple):
-    """Whether the daemon does all that it is there for."""
-
-    ready: bool
-    """A daemon that stands by is ready."""
-    text: str
-    """One line for people."""
-
-
-def make_site(page: MetricsPage, healthy: Callable[[], bool], readiness: Callable[[], Readiness]) -> Starlette:
-    """Return the application.
-
-    Args:
-        page: The metrics.
-        healthy: False only when the daemon no longer does its work and should be restarted.
-        readiness: Whether its first cycle is done and its store takes what is written.
-    """
+def make_site(backend: Backend) -> FastAPI:
+    """Return the application that serves all there is."""
+    status_page = StatusPage(backend)
 
     async def index(request: Request) -> Response:
-        del request
-        return HTMLResponse(_INDEX)
+        await let_read(request, backend, None)
+        return _Bytes(status_page.render(), status_page.headers)
 
     async def metrics(request: Request) -> Response:
-        current = page.serve()
+        current = backend.page.serve()
         headers = {"content-type": CONTENT_TYPE_PLAIN_0_0_4, "vary": "accept-encoding"}
         if _takes_gzip(request.headers.get("accept-encoding", "")):
             return _Bytes(current.gzipped, {**headers, "content-encoding": "gzip"})
@@ -73,23 +49,23 @@ def make_site(page: MetricsPage, healthy: Callable[[], bool], readiness: Callabl
 
     async def health(request: Request) -> Response:
         del request
-        if healthy():
+        if backend.healthy():
             return PlainTextResponse("reservd is healthy\n")
         return PlainTextResponse("cycles no longer come to their end\n", status_code=503)
 
     async def ready(request: Request) -> Response:
         del request
-        found = readiness()
+        found = backend.readiness()
         return PlainTextResponse(f"{found.text}\n", status_code=200 if found.ready else 503)
 
-    return Starlette(
-        routes=[
-            Route("/", index),
-            Route("/metrics", metrics),
-            Route("/-/healthy", health),
-            Route("/-/ready", ready),
-        ]
-    )
+    app = make_application()
+    app.state.backend = backend
+    app.add_route("/", index)
+    app.add_route("/metrics", metrics)
+    app.add_route("/-/healthy", health)
+    app.add_route("/-/ready", ready)
+    app.add_middleware(AccessMiddleware, control=backend.access, headers=backend.headers)
+    return app
 
 
 def _takes_gzip(accept_encoding: str) -> bool:

@@ -64,6 +64,12 @@ def test_staleness_is_three_intervals_when_they_are_long(folder: Any) -> None:
     assert folder.load().modes["pure_lending"].policy.max_staleness == timedelta(seconds=180)
 
 
+def test_skew_is_limited_only_when_the_mode_says_so(folder: Any) -> None:
+    assert folder.load().modes["pure_lending"].policy.max_skew is None
+    folder.mode(more="reserve_max_skew: 45.5\n")
+    assert folder.load().modes["pure_lending"].policy.max_skew == timedelta(seconds=45.5)
+
+
 def test_defaults_give_what_a_mode_file_leaves_out(folder: Any) -> None:
     folder.main(more="defaults: {reserve_ratio: 0.1, reserve_confirmations: 3}\n")
     folder.mode("reserve_ratio: 0.05\n", "reserve_confirmations: 2\n")

@@ -101,7 +101,20 @@ def test_every_key_of_a_mode_is_described() -> None:
     [
         {"modes": ["a.yaml", "b/*.yaml"], "web": {"listen_address": ["127.0.0.1:0", "[::1]:9847"]}},
         {"defaults": {"reserve_ratio": 0.05, "reserve_event_sinks": ["ops"]}},
+        {"store": {"url_file": "store-url", "keep_events": 86400}},
         {"event_sinks": {"ops": {"plugin": "log"}}},
+        {"event_sinks": {"ops": {"plugin": "log", "modes": "btc_*", "minimum_severity": "critical"}}},
+        {
+            "event_sinks": {
+                "ops": {
+                    "plugin": "log",
+                    "modes": ["btc_*", "eth_*"],
+                    "events": ["reserve_low", "reserve_adequate"],
+                    "concurrency": 1,
+                    "retry": {"first": 0.5, "longest": 60, "give_up_after": 3600},
+                }
+            }
+        },
         {"event_sinks": {"ops": {"plugin": "webhook", "options": {"url": "https://h/", "secret_file": "key"}}}},
         {"event_sinks": {"ops": {"plugin": "webhook", "options": {"url_file": "url", "secret": "whsec_x"}}}},
     ],
@@ -124,6 +137,14 @@ def test_main_fits_when_it_would_load(main: Any, more: dict[str, Any]) -> None:
         ({"event_sinks": {"ops": {"plugin": "webhook", "options": {"url": "https://h/"}}}}, "event_sinks/ops/options"),
         ({"event_sinks": {"ops": {"plugin": "webhook"}}}, "event_sinks/ops"),
         ({"event_sinks": {"the ops": {"plugin": "log"}}}, "event_sinks"),
+        ({"event_sinks": {"ops": {"plugin": "log", "retries": 3}}}, "event_sinks/ops"),
+        ({"event_sinks": {"ops": {"plugin": "log", "events": ["reserve_lwo"]}}}, "event_sinks/ops/events"),
+        ({"event_sinks": {"ops": {"plugin": "log", "retry": {"first": 0}}}}, "event_sinks/ops/retry/first"),
+        (
+            {"replenishers": {"desk": {"plugin": "paper", "options": {"treasury": "t"}, "modes": "*"}}},
+            "replenishers/desk",
+        ),
+        ({"store": {"keep": 1}}, "store"),
         (
             {
                 "event_sinks": {

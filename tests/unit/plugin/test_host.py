@@ -52,7 +52,7 @@ def test_every_first_party_plugin_keeps_the_contract() -> None:
     ("name", "line"),
     [
         ("statik", "no plugin 'statik' is installed; did you mean 'static'?"),
-        ("zzz", "no plugin 'zzz' is installed (installed: evm, "),
+        ("zzz", "no plugin 'zzz' is installed (installed: aave_v3, "),
     ],
 )
 def test_plugin_is_refused_when_it_is_not_installed(name: str, line: str) -> None:
@@ -243,4 +243,4 @@ def test_one_plugin_may_have_a_class_of_each_kind() -> None:
     assert [plugin.kinds for plugin in PluginHost().installed() if plugin.name == "paper"] == [
         ("balance_sources", "equity_sources", "replenishers")
     ]
-    assert set(KINDS) == {"balance_sources", "equity_sources", "event_sinks", "replenishers"}
+    assert set(KINDS) == {"balance_sources", "equity_sources", "price_sources", "event_sinks", "replenishers"}

@@ -202,3 +202,31 @@ def test_status_is_exact_when_amounts_are_tiny_or_huge(unit: str) -> None:
     policy = make_policy(ratio=Decimal("0.1"))
     statuses = [make_snapshot(policy, scaled(amount), equity=scaled(1000)).status for amount in (100, 99, 50, 49)]
     assert statuses == [ADEQUATE, LOW, LOW, CRITICAL]
+
+
+@pytest.mark.parametrize(("apart", "believed"), [(-60, True), (0, True), (60, True), (60.001, False), (-60.001, False)])
+def test_check_is_inconclusive_when_equity_and_a_balance_are_too_far_apart(apart: float, believed: bool) -> None:
+    """Money that moved from one to the other would be in both, or in neither."""
+    policy = make_policy(max_skew=timedelta(seconds=60))
+    balances = [make_balance(100), make_balance(100, at=NOON - timedelta(seconds=apart), account="b")]
+    snapshot = take_snapshot(policy, make_equity(1000), balances, [], now=NOON)
+    if believed:
+        assert (snapshot.status, snapshot.total_equity, snapshot.missing) == (ADEQUATE, 1000, ())
+        return
+    assert (snapshot.status, snapshot.total_equity, snapshot.target_reserve) == (UNKNOWN, None, None)
+    assert snapshot.reserve_balance == 200
+    assert snapshot.missing == ("equity and balance are 60 s apart, more than reserve_max_skew (60)",)
+    assert status_of(snapshot, policy, LOW) is UNKNOWN
+
+
+def test_skew_is_nobodys_when_no_balance_was_read() -> None:
+    policy = make_policy(max_skew=timedelta(seconds=60))
+    snapshot = take_snapshot(policy, make_equity(1000), [], [NOT_READ], now=NOON)
+    assert snapshot.missing == (NOT_READ.what,)
+
+
+def test_any_skew_is_believed_when_there_is_no_limit() -> None:
+    snapshot = take_snapshot(
+        POLICY, make_equity(1000, at=NOON - timedelta(seconds=100)), [make_balance(100)], [], now=NOON
+    )
+    assert snapshot.status is ADEQUATE

@@ -3,7 +3,7 @@ from decimal import Decimal
 
 import pytest
 
-from reservd.reserve.readings import Balance, Equity
+from reservd.reserve.readings import Balance, Equity, Price
 from support.reserve import NOON
 
 
@@ -43,3 +43,20 @@ def test_reading_is_refused_when_its_time_has_no_zone() -> None:
 def test_reading_is_refused_when_its_time_is_a_number() -> None:
     with pytest.raises(TypeError, match="observed_at must be a datetime, got int"):
         Balance("main", "USDT", Decimal(1), 1767614400)
+
+
+def test_balance_is_taken_when_the_venue_does_not_tell_what_is_locked() -> None:
+    assert Balance("main", "USDT", Decimal(1), NOON, locked=None).locked is None
+
+
+@pytest.mark.parametrize("value", [Decimal(0), Decimal("-0.0"), Decimal(-1), Decimal("NaN"), Decimal("Infinity")])
+def test_price_is_refused_when_it_is_not_above_zero(value: Decimal) -> None:
+    with pytest.raises(ValueError, match="value must be"):
+        Price("ETH", "USDT", value, NOON)
+
+
+def test_price_is_refused_when_it_is_a_float_or_has_no_time() -> None:
+    with pytest.raises(TypeError, match="value must be a Decimal, got float"):
+        Price("ETH", "USDT", 3000.5, NOON)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="observed_at must have a time zone"):
+        Price("ETH", "USDT", Decimal(3000), NOON.replace(tzinfo=None))

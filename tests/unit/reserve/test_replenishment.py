@@ -1,32 +1,30 @@
+"""The decision: every reason for doing nothing, and what is asked for otherwise."""
+
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
-from itertools import count
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reservd.reserve.models import ReserveSnapshot, ReserveStatus
+from reservd.reserve.refill_decision import RefillDecision, cooldown_after, decide_refill
 from reservd.reserve.replenishment import (
     Acceptance,
     AcceptanceStatus,
     Inaction,
     RefillPolicy,
-    RefillState,
     ReplenishmentOutcome,
     ReplenishmentRequest,
     Urgency,
-    decide_refill,
-    expire_refill,
-    settle_refill,
 )
+from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
 from support.reserve import NOON, NOT_READ, make_policy, make_snapshot
 
 ADEQUATE, LOW, CRITICAL, UNKNOWN = ReserveStatus
-POLICY = RefillPolicy()
-ACCEPTED = Acceptance(status=AcceptanceStatus.ACCEPTED)
-PENDING = Acceptance(status=AcceptanceStatus.PENDING)
-REJECTED = Acceptance(status=AcceptanceStatus.REJECTED)
+FAST, EMERGENCY = Urgency
+State = ReplenishmentState
 
 
 def at(seconds: float) -> datetime:
@@ -37,197 +35,265 @@ def snapshot_of(amount: object, *, seconds: float = 0, **changes: object) -> Res
     return make_snapshot(make_policy(), amount, **changes)._replace(timestamp=at(seconds))
 
 
-class Desk:
-    """Asks one mode's strategy, as the daemon does: over again with every check."""
+def record_of(
+    state: ReplenishmentState = State.ACCEPTED,
+    *,
+    amount: object = 70,
+    urgency: Urgency = FAST,
+    id: str = "r0",  # noqa: A002  # as the request calls it
+    seconds: float = -60,
+    ended: float = -30,
+    withdrawal_id: str | None = None,
+    replaces: str | None = None,
+    incident_id: str | None = None,
+    **changes: Any,
+) -> Replenishment:
+    """Return an earlier request: made a minute before noon, and in its state for half a minute."""
+    request = ReplenishmentRequest(
+        id=id,
+        strategy_mode="lending",
+        amount=Decimal(str(amount)),
+        currency="USDT",
+        urgency=urgency,
+        requested_at=at(seconds),
+        withdrawal_id=withdrawal_id,
+        replaces=replaces,
+        incident_id=incident_id,
+    )
+    heard = state is not State.REQUESTED
+    return Replenishment(
+        **{"request": request, "state": state, "changed_at": at(ended), "deadline": at(1800), "heard": heard} | changes
+    )
 
-    def __init__(self) -> None:
-        self.state = RefillState()
-        self.asked: list[ReplenishmentRequest] = []
-        self._ids = count(1)
 
-    def check(
-        self, status: ReserveStatus, answer: Acceptance | None, *, seconds: float, amount: object = 40
-    ) -> ReplenishmentRequest | Inaction:
-        self.state = expire_refill(self.state, status, POLICY, at(seconds))
-        snapshot = snapshot_of(amount, seconds=seconds)
-        decision = decide_refill(snapshot, status, POLICY, self.state, request_id=f"r{next(self._ids)}")
-        if isinstance(decision, ReplenishmentRequest):
-            self.asked.append(decision)
-            self.state = settle_refill(self.state, decision, answer, POLICY, at(seconds))
-        return decision
+def decide(
+    amount: object,
+    status: ReserveStatus,
+    *history: Replenishment,
+    seconds: float = 0,
+    queued: object = 0,
+    incident_id: str | None = None,
+    **policy: Any,
+) -> RefillDecision:
+    return decide_refill(
+        snapshot_of(amount, seconds=seconds),
+        status,
+        RefillPolicy(**policy),
+        history,
+        request_id="r1",
+        queued=Decimal(str(queued)),
+        incident_id=incident_id,
+    )
+
+
+def asked(decision: RefillDecision) -> ReplenishmentRequest:
+    assert decision.inaction is None
+    assert decision.request is not None
+    return decision.request
 
 
 @pytest.mark.parametrize(
     ("status", "amount", "urgency", "wanted"),
-    [(LOW, 80, Urgency.FAST, 30), (CRITICAL, 20, Urgency.EMERGENCY, 90), (CRITICAL, -10, Urgency.EMERGENCY, 120)],
+    [(LOW, 80, FAST, 30), (CRITICAL, 20, EMERGENCY, 90), (CRITICAL, -10, EMERGENCY, 120)],
 )
 def test_refill_is_asked_up_to_the_level_when_the_reserve_is_short(
     status: ReserveStatus, amount: int, urgency: Urgency, wanted: int
 ) -> None:
-    request = decide_refill(snapshot_of(amount), status, POLICY, RefillState(), request_id="r1", incident_id="incident")
+    request = asked(decide(amount, status, incident_id="incident", max_loss=Decimal("0.02")))
     assert (request.id, request.amount, request.urgency, request.currency) == ("r1", wanted, urgency, "USDT")
     assert (request.incident_id, request.replaces, request.requested_at) == ("incident", None, NOON)
+    assert (request.deadline, request.max_loss) == (at(1800), Decimal("0.02"))
 
 
 def test_refill_says_why_it_is_asked() -> None:
-    request = decide_refill(snapshot_of("20.5"), CRITICAL, POLICY, RefillState(), request_id="r1")
+    request = asked(decide("20.5", CRITICAL))
     assert request.reason == "20.5 of 100 USDT is critical; asked for up to 1.1 of the target"
 
 
 def test_refill_is_exact_when_the_caller_rounds_to_three_digits() -> None:
     with localcontext(prec=3):
-        request = decide_refill(snapshot_of("99.123456789"), LOW, POLICY, RefillState(), request_id="r1")
-        assert request.amount == Decimal("10.876543211")
+        assert asked(decide("99.123456789", LOW)).amount == Decimal("10.876543211")
+
+
+FAILED = record_of(State.FAILED)
+REFUSED_TWICE = (record_of(State.REJECTED, id="a"), record_of(State.FAILED, id="b"))
 
 
 @pytest.mark.parametrize(
-    ("snapshot", "status", "why"),
+    ("reason", "decision"),
     [
-        (snapshot_of(20), ADEQUATE, Inaction.ADEQUATE),
-        (snapshot_of(20), UNKNOWN, Inaction.NOT_CONCLUSIVE),
-        (snapshot_of(20, equity=None), CRITICAL, Inaction.NOT_CONCLUSIVE),
-        (snapshot_of(20, equity=-5), CRITICAL, Inaction.NOT_CONCLUSIVE),
-        (snapshot_of(20, missing=[NOT_READ]), CRITICAL, Inaction.NOT_CONCLUSIVE),
-        (snapshot_of(110), LOW, Inaction.ADEQUATE),
-        (snapshot_of(20, equity=0), CRITICAL, Inaction.ADEQUATE),
+        (Inaction.ADEQUATE, lambda: decide(20, ADEQUATE)),
+        (Inaction.ADEQUATE, lambda: decide(110, LOW)),
+        (Inaction.ADEQUATE, lambda: decide_refill(
+            snapshot_of(20, equity=0), CRITICAL, RefillPolicy(), (), request_id="r1")),
+        (Inaction.NOT_CONCLUSIVE, lambda: decide(20, UNKNOWN)),
+        (Inaction.NOT_CONCLUSIVE, lambda: decide_refill(
+            snapshot_of(20, equity=None), CRITICAL, RefillPolicy(), (), request_id="r1")),
+        (Inaction.NOT_CONCLUSIVE, lambda: decide_refill(
+            snapshot_of(20, missing=[NOT_READ]), CRITICAL, RefillPolicy(), (), request_id="r1")),
+        (Inaction.IN_FLIGHT, lambda: decide(40, LOW, record_of())),
+        (Inaction.IN_FLIGHT, lambda: decide(40, LOW, record_of(State.REQUESTED, heard=True))),
+        (Inaction.COVERED, lambda: decide(40, LOW, record_of(withdrawal_id="w", amount=90))),
+        (Inaction.COVERED, lambda: decide(40, LOW, record_of(amount=90), in_flight=2)),
+        (Inaction.AWAITING_APPROVAL, lambda: decide(40, LOW, record_of(State.REQUESTED, needs_approval=True))),
+        (Inaction.COOLDOWN, lambda: decide(40, LOW, FAILED)),
+        (Inaction.COOLDOWN, lambda: decide(40, LOW, FAILED, seconds=269)),
+        (Inaction.BACKOFF, lambda: decide(40, LOW, *REFUSED_TWICE, seconds=271)),
+        (Inaction.BACKOFF, lambda: decide(40, LOW, *REFUSED_TWICE, seconds=569)),
+        (Inaction.BELOW_MINIMUM, lambda: decide(95, LOW, minimum=Decimal(16))),
+        (Inaction.BELOW_MINIMUM, lambda: decide(95, LOW, maximum=Decimal("0.4"), decimals=0)),
+        (Inaction.BUDGET_AMOUNT, lambda: decide(
+            40, LOW, record_of(State.VERIFIED, amount=100), budget_amount=Decimal(100))),
+        (Inaction.BUDGET_AMOUNT, lambda: decide(
+            40, LOW, record_of(State.VERIFIED, amount=95), budget_amount=Decimal(100), minimum=Decimal(6))),
+        (Inaction.BUDGET_COUNT, lambda: decide(40, LOW, record_of(State.VERIFIED), budget_count=1)),
+        (Inaction.DRY_RUN, lambda: decide(40, LOW, dry_run=True)),
     ],
+)  # fmt: skip
+def test_nothing_is_asked_for_and_the_reason_is_told(reason: Inaction, decision: Any) -> None:
+    assert decision().inaction is reason
+
+
+def test_dry_run_tells_what_would_be_asked_for() -> None:
+    request = decide(40, LOW, dry_run=True).request
+    assert request is not None
+    assert request.amount == 70
+
+
+def test_same_request_is_asked_again_when_nobody_has_heard_it() -> None:
+    record = record_of(State.REQUESTED)
+    assert asked(decide(40, LOW, record)) is record.request
+    approved = record_of(State.REQUESTED, needs_approval=True, approved_by="ann")
+    assert asked(decide(40, LOW, approved)) is approved.request
+
+
+def test_queued_withdrawals_are_asked_for_as_well_but_not_twice() -> None:
+    assert asked(decide(80, LOW, queued=25)).amount == 55
+    own = record_of(withdrawal_id="w", amount=25)
+    assert asked(decide(80, LOW, own, queued=25)).amount == 30
+
+
+def test_withdrawals_own_request_stands_in_nobodys_way() -> None:
+    refused = record_of(State.REJECTED, withdrawal_id="w", amount=25)
+    unheard = record_of(State.REQUESTED, withdrawal_id="v", amount=5)
+    request = asked(decide(80, LOW, refused, unheard, budget_count=1))
+    assert (request.id, request.amount) == ("r1", 25)
+
+
+def test_more_is_asked_for_while_one_is_open_when_the_mode_allows_two() -> None:
+    request = asked(decide(40, LOW, record_of(amount=50, arrived=10), in_flight=2))
+    assert request.amount == 30
+    two = (record_of(amount=10), record_of(amount=10, id="b"))
+    assert decide(40, LOW, *two, in_flight=2).inaction is Inaction.IN_FLIGHT
+
+
+def test_emergency_replaces_what_is_open_when_the_reserve_becomes_critical() -> None:
+    request = asked(decide(20, CRITICAL, record_of()))
+    assert (request.urgency, request.replaces, request.amount) == (EMERGENCY, "r0", 90)
+
+
+def test_emergency_is_not_asked_for_again_while_one_is_open_or_was_refused() -> None:
+    hurry = record_of(State.ACCEPTED, id="h", urgency=EMERGENCY, replaces="r0")
+    assert decide(20, CRITICAL, record_of(), hurry).inaction is Inaction.IN_FLIGHT
+    refused = record_of(State.REJECTED, id="h", urgency=EMERGENCY, replaces="r0")
+    assert decide(20, CRITICAL, record_of(), refused).inaction is Inaction.IN_FLIGHT
+
+
+def test_emergency_does_not_wait_when_only_a_calm_request_failed() -> None:
+    assert asked(decide(20, CRITICAL, FAILED)).urgency is EMERGENCY
+    again = record_of(State.FAILED, urgency=EMERGENCY)
+    assert decide(20, CRITICAL, again).inaction is Inaction.COOLDOWN
+
+
+@pytest.mark.parametrize("state", [State.EXPIRED, State.INEFFECTIVE])
+def test_next_request_is_an_emergency_when_the_last_had_no_effect(state: ReplenishmentState) -> None:
+    past = record_of(state, incident_id="i")
+    assert decide(40, LOW, past, incident_id="i").inaction is Inaction.COOLDOWN
+    assert asked(decide(40, LOW, past, incident_id="i", seconds=271)).urgency is EMERGENCY
+    assert asked(decide(40, LOW, past, incident_id="other", seconds=271)).urgency is FAST
+
+
+def test_failures_are_forgotten_when_a_request_has_arrived() -> None:
+    history = (record_of(State.FAILED, ended=-40), record_of(State.VERIFIED, id="b", ended=-30))
+    assert asked(decide(40, LOW, *history)).amount == 70
+
+
+def test_replaced_request_is_no_failure_and_uses_no_budget() -> None:
+    past = record_of(State.CANCELLED, replaced_by="x")
+    assert asked(decide(40, LOW, past, budget_count=1)).amount == 70
+
+
+def test_rejected_request_uses_no_budget() -> None:
+    past = record_of(State.REJECTED)
+    assert asked(decide(40, LOW, past, seconds=300, budget_count=1, budget_amount=Decimal(70))).amount == 70
+
+
+def test_budget_is_free_again_when_its_period_is_over() -> None:
+    past = record_of(State.VERIFIED)
+    assert decide(40, LOW, past, budget_count=1, budget_period=timedelta(seconds=61)).inaction is Inaction.BUDGET_COUNT
+    assert asked(decide(40, LOW, past, budget_count=1, budget_period=timedelta(seconds=60))).amount == 70
+
+
+def test_amount_is_cut_to_what_is_left_of_the_budget() -> None:
+    past = record_of(State.VERIFIED, amount="65.5")
+    assert asked(decide(40, LOW, past, budget_amount=Decimal(100))).amount == Decimal("34.5")
+    assert asked(decide(40, LOW, past, budget_amount=Decimal(100), decimals=0)).amount == 34
+    assert asked(decide(40, LOW, past, budget_amount=Decimal(1000))).amount == 70
+
+
+def test_amount_is_kept_within_the_sizes_and_rounded_to_what_the_asset_has() -> None:
+    assert asked(decide("39.9999", LOW, decimals=2)).amount == Decimal("70.01")
+    assert asked(decide(40, LOW, maximum=Decimal("50.555"), decimals=2)).amount == Decimal("50.55")
+    assert asked(decide(40, LOW, minimum=Decimal(70), maximum=Decimal(70))).amount == 70
+
+
+@pytest.mark.parametrize(("failures", "seconds"), [(1, 300), (2, 600), (3, 1200), (5, 3600), (1000, 3600)])
+def test_cooldown_doubles_with_each_failure_up_to_the_longest(failures: int, seconds: int) -> None:
+    assert cooldown_after(failures, RefillPolicy()) == timedelta(seconds=seconds)
+
+
+def test_cooldown_is_never_cut_below_its_length() -> None:
+    policy = RefillPolicy(cooldown=timedelta(hours=2))
+    assert cooldown_after(3, policy) == timedelta(hours=2)
+
+
+def test_approval_is_needed_for_large_emergencies_only() -> None:
+    policy = RefillPolicy(approval_above=Decimal(80))
+    assert policy.needs_approval(asked(decide(20, CRITICAL)))
+    assert not policy.needs_approval(asked(decide(40, CRITICAL)))
+    assert not policy.needs_approval(asked(decide(20, LOW)))
+    assert not RefillPolicy().needs_approval(asked(decide(20, CRITICAL)))
+
+
+def test_policy_remembers_as_long_as_budgets_and_cooldowns_need() -> None:
+    assert RefillPolicy().remembers(at(-86400), NOON)
+    assert not RefillPolicy().remembers(at(-86401), NOON)
+
+
+@given(
+    amounts=st.lists(st.decimals(0, 200, places=2), max_size=4),
+    balance=st.decimals(-50, 109, places=3),
+    maximum=st.none() | st.decimals(1, 300, places=2),
+    budget=st.none() | st.decimals(1, 300, places=2),
+    places=st.none() | st.integers(0, 4),
 )
-def test_no_refill_is_asked_when_the_check_does_not_tell_of_a_shortfall(
-    snapshot: ReserveSnapshot, status: ReserveStatus, why: Inaction
+def test_no_limit_is_ever_exceeded(
+    amounts: list[Decimal], balance: Decimal, maximum: Decimal | None, budget: Decimal | None, places: int | None
 ) -> None:
-    assert decide_refill(snapshot, status, POLICY, RefillState(), request_id="r1") is why
+    history = [record_of(State.VERIFIED, amount=each, id=f"h{index}") for index, each in enumerate(amounts)]
+    decision = decide(balance, CRITICAL, *history, maximum=maximum, budget_amount=budget, decimals=places)
+    if decision.request is None:
+        assert decision.inaction in {Inaction.BUDGET_AMOUNT, Inaction.BELOW_MINIMUM}
+        return
+    amount = decision.request.amount
+    assert amount > 0
+    assert maximum is None or amount <= maximum
+    assert budget is None or sum(amounts) + amount <= budget
+    assert places is None or amount == round(amount, places)
 
 
-@pytest.mark.parametrize("answer", [ACCEPTED, PENDING])
-def test_no_second_refill_is_asked_while_one_is_expected(answer: Acceptance | None) -> None:
-    desk = Desk()
-    desk.check(LOW, answer, seconds=0)
-    assert [desk.check(LOW, answer, seconds=seconds) for seconds in (30, 1799)] == [Inaction.IN_FLIGHT] * 2
-
-
-def test_same_request_is_sent_again_when_nobody_answered() -> None:
-    desk = Desk()
-    first = desk.check(LOW, None, seconds=0)
-    assert desk.check(LOW, None, seconds=30, amount=30) == first
-    assert desk.check(LOW, ACCEPTED, seconds=60) == first
-    assert desk.check(LOW, ACCEPTED, seconds=90) is Inaction.IN_FLIGHT
-
-
-def test_request_is_given_up_when_nobody_answers_for_too_long() -> None:
-    """Counted from the first attempt, however often it is sent again."""
-    desk = Desk()
-    first = desk.check(LOW, None, seconds=0)
-    desk.check(LOW, None, seconds=1799)
-    assert desk.check(LOW, None, seconds=1800) is Inaction.COOLDOWN
-    assert desk.check(LOW, None, seconds=2100).id != first.id
-
-
-def test_request_is_given_up_when_its_own_deadline_has_passed() -> None:
-    desk = Desk()
-    acceptance = Acceptance(status=AcceptanceStatus.ACCEPTED, expected_by=at(600))
-    desk.check(LOW, acceptance, seconds=0)
-    assert desk.check(LOW, acceptance, seconds=599) is Inaction.IN_FLIGHT
-    assert desk.check(LOW, acceptance, seconds=600) is Inaction.COOLDOWN
-    assert isinstance(desk.check(LOW, acceptance, seconds=900), ReplenishmentRequest)
-
-
-def test_nothing_is_asked_for_a_while_when_a_request_was_rejected() -> None:
-    desk = Desk()
-    desk.check(LOW, REJECTED, seconds=0)
-    assert desk.check(LOW, REJECTED, seconds=299) is Inaction.COOLDOWN
-    assert isinstance(desk.check(LOW, REJECTED, seconds=300), ReplenishmentRequest)
-
-
-def test_emergency_replaces_a_calm_request_when_the_reserve_turns_critical() -> None:
-    desk = Desk()
-    calm = desk.check(LOW, ACCEPTED, seconds=0, amount=80)
-    urgent = desk.check(CRITICAL, ACCEPTED, seconds=30, amount=20)
-    assert (urgent.replaces, urgent.urgency, urgent.amount) == (calm.id, Urgency.EMERGENCY, 90)
-    assert desk.check(CRITICAL, ACCEPTED, seconds=60) is Inaction.IN_FLIGHT
-
-
-def test_emergency_is_sent_again_under_its_id_when_nobody_answered() -> None:
-    desk = Desk()
-    desk.check(LOW, ACCEPTED, seconds=0)
-    urgent = desk.check(CRITICAL, None, seconds=30)
-    assert desk.check(CRITICAL, ACCEPTED, seconds=60) == urgent
-
-
-@pytest.mark.parametrize("unanswered", [0, 1, 3])
-def test_calm_request_stands_when_the_strategy_refuses_to_hurry(unanswered: int) -> None:
-    """What it accepted is on its way; to ask anew would unwind twice."""
-    desk = Desk()
-    desk.check(LOW, ACCEPTED, seconds=0)
-    for look in range(unanswered):
-        desk.check(CRITICAL, None, seconds=30 + look)
-    desk.check(CRITICAL, REJECTED, seconds=60)
-    asked = len(desk.asked)
-    assert [desk.check(CRITICAL, REJECTED, seconds=seconds) for seconds in (90, 400, 1799)] == [Inaction.IN_FLIGHT] * 3
-    assert desk.check(CRITICAL, REJECTED, seconds=1800) is Inaction.COOLDOWN
-    assert len(desk.asked) == asked
-
-
-def test_cooldown_holds_when_a_refused_emergency_would_have_replaced_what_nobody_answered() -> None:
-    desk = Desk()
-    desk.check(LOW, None, seconds=0)
-    desk.check(CRITICAL, REJECTED, seconds=30)
-    assert desk.check(CRITICAL, REJECTED, seconds=60) is Inaction.COOLDOWN
-    assert isinstance(desk.check(CRITICAL, ACCEPTED, seconds=330), ReplenishmentRequest)
-
-
-@pytest.mark.parametrize("answer", [ACCEPTED, REJECTED, None])
-def test_everything_is_forgotten_when_the_reserve_has_recovered(answer: Acceptance | None) -> None:
-    desk = Desk()
-    desk.check(LOW, answer, seconds=0)
-    assert desk.check(ADEQUATE, answer, seconds=30, amount=120) is Inaction.ADEQUATE
-    assert desk.state == RefillState()
-
-
-def test_request_stays_expected_while_the_status_is_unknown() -> None:
-    desk = Desk()
-    desk.check(LOW, ACCEPTED, seconds=0)
-    before = desk.state
-    assert desk.check(UNKNOWN, ACCEPTED, seconds=30) is Inaction.NOT_CONCLUSIVE
-    assert desk.state == before
-
-
-@pytest.mark.parametrize(("acceptance", "made"), [(ACCEPTED, True), (PENDING, True), (REJECTED, False), (None, False)])
-def test_outcome_is_true_when_the_strategy_has_the_request(acceptance: Acceptance | None, made: bool) -> None:
-    assert bool(ReplenishmentOutcome(None, acceptance)) is made
-
-
-CHECKS = st.lists(
-    st.tuples(
-        st.sampled_from([LOW, LOW, CRITICAL, CRITICAL, ADEQUATE, UNKNOWN]),
-        st.sampled_from([ACCEPTED, PENDING, REJECTED, None]),
-        st.sampled_from([1, 30, 299, 600, 1800]),
-    ),
-    max_size=40,
-)
-
-
-@given(CHECKS)
-@settings(deadline=None, max_examples=150)
-def test_at_most_one_request_is_in_flight_in_any_history(
-    checks: list[tuple[ReserveStatus, Acceptance | None, int]],
-) -> None:
-    """A new id is asked only when nothing the strategy has is awaited, or in the place of it."""
-    desk = Desk()
-    awaited: dict[str, datetime] = {}
-    unanswered: ReplenishmentRequest | None = None
-    seconds = 0
-    for status, answer, after in checks:
-        seconds += after
-        now = at(seconds)
-        awaited = {id_: until for id_, until in awaited.items() if now < until and status is not ADEQUATE}
-        decision = desk.check(status, answer, seconds=seconds)
-        if not isinstance(decision, ReplenishmentRequest):
-            unanswered = unanswered if status is not ADEQUATE else None
-            continue
-        assert status in {LOW, CRITICAL}
-        assert decision.amount > 0
-        assert decision == unanswered or desk.asked.count(decision) == 1
-        assert set(awaited) <= {decision.replaces}
-        unanswered = decision if answer is None else None
-        if answer is ACCEPTED or answer is PENDING:
-            awaited = {decision.id: now + POLICY.patience}
+def test_outcome_is_true_when_the_strategy_has_the_request() -> None:
+    request = asked(decide(40, LOW))
+    for status, is_true in ((AcceptanceStatus.ACCEPTED, True), (AcceptanceStatus.REJECTED, False)):
+        assert bool(ReplenishmentOutcome(request, Acceptance(status=status))) is is_true
+    assert not ReplenishmentOutcome(None, None, Inaction.IN_FLIGHT)

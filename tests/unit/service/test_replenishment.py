@@ -11,7 +11,8 @@ from reservd import ReserveManager
 from reservd.errors import DeliveryError, FailureReason
 from reservd.plugin import Acceptance, AcceptanceStatus, Urgency
 from reservd.reserve.replenishment import Inaction
-from reservd.service.replenishment import ReplenishmentObserver, ReplenishmentService
+from reservd.service.refill_caller import ReplenishmentObserver
+from reservd.service.replenishment import ReplenishmentService
 from support.sources import ScriptedBalances, ScriptedEquity, ScriptedReplenisher, hangs, raises
 
 BASE = {
@@ -52,9 +53,7 @@ class Refilled:
         """Check once with this balance, and let what was asked be answered."""
         self.source.amounts["main"] = amount
         await self.manager.check_all_reserves()
-        for task in list(self.service._asking.values()):
-            await asyncio.wait({task})
-        await asyncio.sleep(0)
+        await self.service.idle()
 
 
 async def test_refill_is_asked_for_once_when_a_reserve_stays_low() -> None:
@@ -164,4 +163,4 @@ async def test_what_is_being_asked_is_cut_off_when_the_service_closes() -> None:
     mode.source.amounts["main"] = 70
     await mode.manager.check_all_reserves()
     await mode.service.close()
-    assert mode.service._asking == {}
+    await mode.service.idle()

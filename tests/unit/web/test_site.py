@@ -3,15 +3,20 @@
 import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import pytest
 
 from reservd.errors import ReservdError
+from reservd.store.database import Database, parse_url
+from reservd.web.access.control import AccessControl
+from reservd.web.backend import Backend, Readiness
 from reservd.web.metrics import Metrics
 from reservd.web.page import MetricsPage
 from reservd.web.server import WebServer
-from reservd.web.site import Readiness, make_site
+from reservd.web.site import make_site
+from reservd.web.stream import EventStream
 
 
 @asynccontextmanager
@@ -20,8 +25,18 @@ async def serve(*, healthy: bool = True, ready: bool = True, modes: int = 1) -> 
     metrics = Metrics({f"mode_{number}": "USDT" for number in range(modes)})
     page = MetricsPage(metrics.take, metrics.render)
     await page.start()
-    site = make_site(page, lambda: healthy, lambda: Readiness(ready, "as it is"))
-    server = WebServer(site, ["127.0.0.1:0"])
+    database = Database(parse_url("sqlite:///nothing.db", Path("/dev/null")))
+    backend = Backend(
+        page=page,
+        healthy=lambda: healthy,
+        readiness=lambda: Readiness(ready, "as it is"),
+        duty=lambda: None,
+        database=database,
+        stream=EventStream(database),
+        access=AccessControl(),
+        headers={"X-Frame-Options": "deny"},
+    )
+    server = WebServer(make_site(backend), ["127.0.0.1:0"])
     await server.start()
     try:
         base = f"http://{server.addresses[0]}"
@@ -30,6 +45,7 @@ async def serve(*, healthy: bool = True, ready: bool = True, modes: int = 1) -> 
     finally:
         await server.close()
         await page.close()
+        await database.close()
 
 
 @pytest.mark.parametrize(
@@ -99,8 +115,36 @@ async def test_index_links_to_every_page() -> None:
                 assert answer.status == 200
 
 
+async def test_configured_headers_are_on_every_page() -> None:
+    async with serve() as client:
+        for path in ("/metrics", "/", "/nothing", "/api/v1/modes"):
+            async with client.get(path) as answer:
+                assert answer.headers["X-Frame-Options"] == "deny"
+
+
+async def test_daemon_that_stands_by_says_so() -> None:
+    """Reserves are the owner's to tell; a problem says when to ask again."""
+    async with serve() as client:
+        for path in ("/api/v1/modes", "/api/v1/events/stream", "/api/v1/modes/m/withdrawals"):
+            async with client.get(path) as answer:
+                assert (answer.status, (await answer.json(content_type=None))["title"]) == (
+                    503,
+                    "This daemon does not own the store",
+                )
+                assert answer.headers["Retry-After"]
+        async with client.get("/") as answer:
+            assert "stands by" in await answer.text()
+
+
+async def test_events_are_a_problem_when_the_store_is_gone() -> None:
+    async with serve() as client, client.get("/api/v1/events") as answer:
+        problem = await answer.json(content_type=None)
+        assert (answer.status, problem["type"]) == (503, "urn:problem-type:reservd:store-gone")
+        assert "null" not in problem["detail"]
+
+
 async def test_server_is_refused_when_the_address_is_taken() -> None:
     async with serve() as client:
         taken = str(client._base_url).removeprefix("http://").rstrip("/")
         with pytest.raises(ReservdError, match=f"cannot listen on {taken}: Address already in use".replace(".", r"\.")):
-            WebServer(make_site(None, bool, bool), [taken])  # type: ignore[arg-type]  # nothing is served
+            WebServer(lambda *_: None, [taken])  # type: ignore[arg-type,return-value]  # nothing is served

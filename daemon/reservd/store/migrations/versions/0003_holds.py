@@ -33,7 +33,7 @@ def upgrade() -> None:
         sa.Column("paid_at", sa.BigInteger),
         sa.Column("block", sa.BigInteger),
     )
-    op.create_index("holds_by_key", "holds", ["mode", "key"], unique=True)
+    op.create_index("holds_by_key", "holds", ["key", "mode"], unique=True)
     op.create_index("holds_by_mode", "holds", ["mode", "position"])
     op.create_index("holds_by_end", "holds", ["ended_at"])
     op.create_index("holds_by_time", "holds", ["decided_at"])

@@ -1,0 +1,34 @@
+"""Amounts as people read them, rounded so that a reserve that is too small never looks large enough."""
+
+from decimal import MAX_PREC, ROUND_CEILING, ROUND_FLOOR, Context, Decimal, localcontext
+
+_EXACT = Context(prec=MAX_PREC)
+_MIN_PLACES, _MAX_PLACES = 2, 6
+
+
+def show_amount(value: Decimal | None) -> str:
+    """Return what is there, rounded down."""
+    return _show(value, ROUND_FLOOR)
+
+
+def show_needed(value: Decimal | None) -> str:
+    """Return what is needed or lacks, rounded up."""
+    return _show(value, ROUND_CEILING)
+
+
+def show_ratio(value: Decimal) -> str:
+    """Return a part of something as percent, rounded down."""
+    return _rounded(value, ".1%", ROUND_FLOOR)
+
+
+def _show(value: Decimal | None, rounding: str) -> str:
+    if value is None:
+        return "?"
+    exponent = value.normalize(_EXACT).as_tuple().exponent
+    places = min(_MAX_PLACES, max(_MIN_PLACES, -int(exponent)))
+    return _rounded(value, f",.{places}f", rounding)
+
+
+def _rounded(value: Decimal, pattern: str, rounding: str) -> str:
+    with localcontext(rounding=rounding):
+        return format(value, pattern)

@@ -1,0 +1,147 @@
+"""What `reservd check --explain` says: where amounts came from, how old they are, and why a status is what it is."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from reservd.cli.amounts import show_amount, show_needed
+from reservd.cli.table import STATUS_STYLES, make_console, make_table, visible
+from reservd.monitor.explain import Explanation
+from reservd.reserve.models import AccountPart
+from reservd.reserve.readings import Component
+
+_INDENT = (0, 0, 0, 2)
+
+
+def print_explanations(found: Mapping[str, Explanation]) -> None:
+    """Print what the last check of each mode was made of."""
+    console = make_console()
+    for mode, explanation in found.items():
+        status = str(explanation.snapshot.status)
+        console.print(Text(mode, style="bold").append(": ").append(status, style=STATUS_STYLES[status]))
+        for heading, line in _lines(explanation):
+            console.print(Text(f"  {heading:<10}").append(visible(line)), soft_wrap=True)
+        console.print(Padding(_accounts(explanation), _INDENT, expand=False))
+        if explanation.equity_components:
+            console.print(Padding(_components(explanation), _INDENT, expand=False))
+        console.print()
+
+
+def plain_explanation(explanation: Explanation) -> dict[str, Any]:
+    """Return the same for JSON, beside what the snapshot has."""
+    now = explanation.snapshot.timestamp
+    components = {
+        name: {"amount": each.amount, "observed_at": each.observed_at, "price": each.price and each.price.value}
+        if isinstance(each, Component)
+        else {"amount": each, "observed_at": None, "price": None}
+        for name, each in explanation.equity_components.items()
+    }
+    return {
+        "why": explanation.why,
+        "low_below": explanation.low_below,
+        "critical_below": explanation.critical_below,
+        "equity": {
+            "source": explanation.equity_source,
+            "observed_at": explanation.equity_observed_at,
+            "age_seconds": _seconds(explanation.equity_observed_at, now),
+            "problem": explanation.equity_problem,
+            "components": components,
+        },
+        "accounts": [
+            {**part._asdict(), "age_seconds": _seconds(part.observed_at, now)} for part in explanation.snapshot.accounts
+        ],
+    }
+
+
+def _lines(explanation: Explanation) -> Iterator[tuple[str, str]]:
+    snapshot = explanation.snapshot
+    currency = snapshot.share_class
+    yield "why", explanation.why
+    if explanation.equity_problem:
+        yield "equity", f"? from {explanation.equity_source}: {explanation.equity_problem}"
+    else:
+        age = _age(explanation.equity_observed_at, snapshot.timestamp)
+        yield "equity", f"{show_amount(snapshot.total_equity)} {currency} from {explanation.equity_source}, {age} old"
+    if snapshot.target_reserve is not None:
+        low, critical = show_needed(explanation.low_below), show_needed(explanation.critical_below)
+        below = f"low below {low}, critical below {critical}"
+        target = show_needed(snapshot.target_reserve)
+        yield "target", f"{target} {currency}, {snapshot.reserve_ratio} of the equity; {below}"
+    yield "reserve", _reserve(explanation)
+    if snapshot.held:
+        yield "held", f"{show_needed(snapshot.held)} {currency} for accepted withdrawals"
+    if snapshot.shortfall:
+        yield "shortfall", f"{show_needed(snapshot.shortfall)} {currency}"
+    # What an account or the equity lacks stands beside it.
+    said = {f"{part.account}: {part.problem}" for part in snapshot.accounts}
+    said.add(f"{explanation.equity_source}: {explanation.equity_problem}")
+    for line in snapshot.missing:
+        if line not in said:
+            yield "missing", line
+
+
+def _reserve(explanation: Explanation) -> str:
+    snapshot = explanation.snapshot
+    if snapshot.bounds is None:
+        return f"{show_amount(snapshot.reserve_balance)} {snapshot.share_class}"
+    lower, upper = snapshot.bounds
+    least = show_amount(lower) if lower is not None else "anything"
+    most = f"to {show_amount(upper)}" if upper is not None else "up"
+    return f"not certain: from {least} {most} {snapshot.share_class}"
+
+
+def _accounts(explanation: Explanation) -> Table:
+    table = make_table("Account", "Asset")
+    for heading in ("Amount", "Held", "Part"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("Split", no_wrap=True)
+    for heading in ("Age", "Block"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("Problem")
+    for part in explanation.snapshot.accounts:
+        table.add_row(
+            visible(part.account),
+            visible(part.asset),
+            show_amount(part.amount),
+            show_needed(part.held) if part.held else "-",
+            show_amount(part.part),
+            _split(part),
+            _age(part.observed_at, explanation.snapshot.timestamp),
+            str(part.block) if part.block is not None else "-",
+            visible(part.problem),
+        )
+    return table
+
+
+def _components(explanation: Explanation) -> Table:
+    table = make_table("Equity part")
+    for heading in ("Amount", "Price", "Age"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, component in explanation.equity_components.items():
+        known = component if isinstance(component, Component) else None
+        amount = component.amount if isinstance(component, Component) else component
+        price = known.price if known is not None else None
+        table.add_row(
+            visible(name),
+            show_amount(amount),
+            visible(f"{price.value.normalize():f} {price.quote}/{price.base}") if price is not None else "-",
+            _age(known.observed_at if known is not None else None, explanation.snapshot.timestamp),
+        )
+    return table
+
+
+def _split(part: AccountPart) -> str:
+    return str(part.method) if part.method is not None else "not shared"
+
+
+def _seconds(observed_at: datetime | None, now: datetime) -> Decimal | None:
+    return Decimal(f"{(now - observed_at).total_seconds():.3f}") if observed_at is not None else None
+
+
+def _age(observed_at: datetime | None, now: datetime) -> str:
+    return f"{(now - observed_at).total_seconds():,.0f} s" if observed_at is not None else "-"

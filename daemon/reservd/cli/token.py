@@ -1,0 +1,49 @@
+"""`reservd token`."""
+
+from typing import Annotated, Optional
+
+import typer
+
+
+def token(
+    name: Annotated[str, typer.Argument(help="Whose it is: what the audit log says.")],
+    role: Annotated[
+        str,
+        typer.Option(
+            metavar="ROLE",
+            help="`read`; `strategy`: withdrawals and refills of its modes; `treasury`: of every mode; `admin`.",
+        ),
+    ],
+    mode: Annotated[
+        Optional[list[str]],  # noqa: UP045  # typer reads the annotation
+        typer.Option(metavar="MODE", help="A mode that a strategy acts for; may be repeated."),
+    ] = None,
+    days: Annotated[
+        Optional[int],  # noqa: UP045  # the same
+        typer.Option(metavar="DAYS", min=1, max=3650, help="For how many days it is good; for ever unless given."),
+    ] = None,
+) -> None:
+    """Make a token of the API, and the line that makes the daemon know it.
+
+    The line goes to standard output, to be added under `tokens:` in the file that `web.tokens_file` names; the
+    token itself goes to standard error and is kept nowhere.
+    """
+    from datetime import UTC, datetime, timedelta
+
+    from pydantic import ValidationError
+
+    from reservd.config.problems import describe
+    from reservd.errors import ConfigError
+    from reservd.web.access.principal import Role
+    from reservd.web.access.tokens import TokenEntry, describe_token, make_token
+
+    if role not in set(Role):
+        raise typer.BadParameter(f"must be one of {', '.join(Role)}", param_hint="--role")
+    expires = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days) if days is not None else None
+    made = make_token()
+    try:
+        line = describe_token(made, name, Role(role), tuple(mode or ()), expires)
+    except ValidationError as error:
+        raise ConfigError(describe(error, TokenEntry)) from None
+    typer.echo(line)
+    typer.echo(f"The token, shown this once: {made}", err=True)

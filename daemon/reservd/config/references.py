@@ -1,0 +1,153 @@
+"""Instances that build on each other: whether what they name is there, and in which order they are connected."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from reservd.config.document import Document
+from reservd.config.instances import configured_names
+from reservd.config.problems import Problems
+from reservd.config.wording import nearest, show
+from reservd.plugin.composition import BalanceReference, Composite, Readers, Reference, Way, references_in
+from reservd.plugin.interfaces import Plugin
+from reservd.plugin.redact import Redactor
+
+Instances = Mapping[str, Mapping[str, Plugin[Any]]]
+"""By kind and name."""
+_Place = tuple[str, str]
+"""Kind and name of an instance."""
+
+_WHAT = {
+    "balance_sources": "a balance source",
+    "equity_sources": "an equity source",
+    "price_sources": "a price source",
+}
+
+
+class Misreference(NamedTuple):
+    """What is wrong with what an instance builds on."""
+
+    kind: str
+    name: str
+    way: Way
+    """To the option, from the instance's options; empty when it is no single one."""
+    message: str
+
+
+def connect_all(
+    instances: Instances, readers: Readers, configured: Mapping[str, Collection[str] | None] | None = None
+) -> list[Misreference]:
+    """Connect what builds on other instances, in such an order that what is built on comes first.
+
+    Args:
+        instances: All that could be built.
+        readers: Hands out what they read.
+        configured: The names of each kind that are configured, also those that could not be built: of these
+            something was said already. None: the names are not known. The instances' own unless given.
+
+    Returns:
+        What is wrong; where something is, nothing is connected that needs it.
+    """
+    known = instances if configured is None else configured
+    problems = list(_unknown(instances, known))
+    if problems:
+        return problems
+    order = _Order(instances)
+    for kind, name in order.places:
+        plugin = instances[kind][name]
+        if isinstance(plugin, Composite) and order.is_whole((kind, name)):
+            try:
+                plugin.connect(readers)
+            except ValueError as error:
+                order.problems.append(Misreference(kind, name, (), str(error)))
+            except Exception as error:  # noqa: BLE001  # the border to plugins
+                text = Redactor(plugin.config)(" ".join(f"{type(error).__name__}: {error}".split()))
+                order.problems.append(Misreference(kind, name, (), f"the plugin broke: {text}"))
+    return order.problems
+
+
+def connect_configured(instances: Instances, main: Document, problems: Problems) -> None:
+    """Connect the instances of a configuration file; what is wrong joins its problems."""
+    built: Any = instances
+    readers = Readers(built["balance_sources"], built["equity_sources"], built["price_sources"])
+    names = {kind: names if isinstance(names, dict) else None for kind, names in configured_names(main).items()}
+    for kind, name, way, message in connect_all(instances, readers, names):
+        problems.at(main, (kind, name, "options", *way), message)
+
+
+def referred(instances: Instances) -> Mapping[str, frozenset[str]]:
+    """Return the names of the instances, by kind, that others build on."""
+    plugins = [plugin for named in instances.values() for plugin in named.values()]
+    found = [reference for plugin in plugins for _, reference in _references(plugin)]
+    return {kind: frozenset(each.instance for each in found if kind == each.KIND) for kind in instances}
+
+
+def _unknown(instances: Instances, configured: Mapping[str, Collection[str] | None]) -> Iterator[Misreference]:
+    """Yield the references to what is not there."""
+    for kind, named in instances.items():
+        for name, plugin in named.items():
+            for way, reference in _references(plugin):
+                message = _why_unknown(reference, instances, configured)
+                if message:
+                    yield Misreference(kind, name, way, message)
+
+
+def _references(plugin: Plugin[Any]) -> Iterator[tuple[Way, Reference]]:
+    # Of the others, which may have options for thousands of accounts, none needs to be looked at.
+    return references_in(plugin.config) if isinstance(plugin, Composite) else iter(())
+
+
+def _why_unknown(reference: Reference, instances: Instances, configured: Mapping[str, Collection[str] | None]) -> str:
+    target = instances[reference.KIND].get(reference.instance)
+    if target is None:
+        known = configured[reference.KIND]
+        if known is None or reference.instance in known:
+            return ""
+        return f"must name {_WHAT[reference.KIND]}, got {show(reference.instance)}{nearest(reference.instance, known)}"
+    if isinstance(reference, BalanceReference) and reference.account:
+        accounts: Mapping[str, object] = target.accounts  # type: ignore[attr-defined]  # it is a balance source
+        if reference.account not in accounts:
+            hint = nearest(reference.account, accounts)
+            return f"must name an account of '{reference.instance}', got {show(reference.account)}{hint}"
+    return ""
+
+
+class _Order:
+    """Instances in the order in which they can be connected, and the circles among them.
+
+    Attributes:
+        places: All instances; each comes after those that it builds on.
+        problems: The circles.
+    """
+
+    def __init__(self, instances: Instances) -> None:
+        self.places: list[_Place] = []
+        self.problems: list[Misreference] = []
+        self._instances = instances
+        self._whole: dict[_Place, bool] = {}
+        for kind, named in instances.items():
+            for name in named:
+                self._visit((kind, name), ())
+
+    def is_whole(self, place: _Place) -> bool:
+        """Whether all that an instance builds on was built, and no circle leads back to it."""
+        return self._whole[place]
+
+    def _visit(self, place: _Place, above: tuple[_Place, ...]) -> bool:
+        if place in self._whole:
+            return self._whole[place]
+        kind, name = place
+        if name not in self._instances[kind]:
+            return False
+        whole = True
+        for way, reference in _references(self._instances[kind][name]):
+            below = (reference.KIND, reference.instance)
+            path = (*above, place)
+            if below in path:
+                circle = " -> ".join([each for _, each in path[path.index(below) :]] + [below[1]])
+                self.problems.append(Misreference(kind, name, way, f"must not build on itself: {circle}"))
+                whole = False
+            elif not self._visit(below, path):
+                whole = False
+        self._whole[place] = whole
+        self.places.append(place)
+        return whole

@@ -1,0 +1,66 @@
+"""How often a source that keeps failing is asked: a circuit breaker, as plain decisions.
+
+After a few failures in a row a source is asked at every second occasion only, then at every fourth, and so on, and
+what asks for it has the last failure meanwhile. One answer makes all as before. An occasion is a cycle.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from reservd.errors import CallError
+
+FAILURES = 3
+"""In a row, after which a source is asked less often."""
+LONGEST_PAUSE_SECONDS = 300.0
+"""A source that is well again is noticed at most so much later."""
+_MOST_DOUBLINGS = 16
+
+
+class Circuit(NamedTuple):
+    """What is remembered of a source that fails.
+
+    Attributes:
+        failure: The last.
+        failures: How many there were in a row.
+        well_at: When it last answered, or was asked for the first time; monotonic seconds, as all times here.
+        asked_at: When it was last asked.
+        passed_over: On how many occasions it was not, since.
+    """
+
+    failure: CallError
+    failures: int
+    well_at: float
+    asked_at: float
+    passed_over: int = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether it is asked less often."""
+        return self.failures >= FAILURES
+
+
+def after_failure(before: Circuit | None, failure: CallError, well_at: float, asked_at: float) -> Circuit:
+    """Return what to remember when a source that was asked at a time has failed."""
+    return Circuit(failure, before.failures + 1 if before is not None else 1, well_at, asked_at)
+
+
+def is_due(circuit: Circuit, now: float, stalenesses: Iterable[float]) -> bool:
+    """Whether to ask on this occasion.
+
+    Args:
+        circuit: What is remembered.
+        now: The moment.
+        stalenesses: After how many seconds without a reading modes are called unknown. Of what is left until then no
+            more than half is waited: a source that is well again in time must be seen to be.
+    """
+    if not circuit.open:
+        return True
+    every = 2 ** min(circuit.failures - FAILURES + 1, _MOST_DOUBLINGS)
+    occasions = circuit.passed_over + 1
+    if occasions >= every:
+        return True
+    age = circuit.asked_at - circuit.well_at
+    halves = [(staleness - age) / 2 for staleness in stalenesses if staleness > age]
+    waited = now - circuit.asked_at
+    # The next occasion is expected as far from this one as this from the last.
+    return waited + waited / occasions > min([LONGEST_PAUSE_SECONDS, *halves])

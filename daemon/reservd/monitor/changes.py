@@ -1,0 +1,56 @@
+"""The stream on which one source tells that its balances may have changed, followed through its failures."""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import structlog
+
+from reservd.errors import CallError
+from reservd.monitor.readers import BalanceReader
+
+log = structlog.get_logger(__name__)
+
+_FIRST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 60.0
+
+
+class ChangeStream:
+    """Follows what one source tells of changes.
+
+    Args:
+        source: Its name, for logs.
+        reader: Reads it.
+        told: Called whenever a balance may have changed.
+    """
+
+    def __init__(self, source: str, reader: BalanceReader, told: Callable[[], None]) -> None:
+        self._log = log.bind(source=source)
+        self._reader = reader
+        self._told = told
+        self._lost = False
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
+
+    async def follow(self) -> None:
+        """Follow the stream until cancelled, and start another whenever it breaks or ends."""
+        while self._reader.tells_changes:
+            why = "it ended"
+            try:
+                if not await self._reader.follow_changes(self._heard):
+                    return
+            except CallError as error:
+                why = str(error)
+            if not self._lost:
+                # Logged at the change only: a source may be down for long.
+                self._log.warning("changes.lost", reason=why)
+            self._lost = True
+            # Not all daemons that lost a venue may come back to it at the same instant.
+            await asyncio.sleep(self._pause_seconds * random.uniform(0.5, 1.0))  # noqa: S311  # no secret
+            self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
+
+    def _heard(self) -> None:
+        if self._lost:
+            self._log.info("changes.followed")
+        self._lost = False
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._told()

@@ -1,0 +1,102 @@
+"""How long the reserve of every mode lasts: measured where a balance is checked, told while it falls."""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
+
+from reservd.monitor.observer import Observer
+from reservd.monitor.watch import ModeWatch
+from reservd.reserve.models import ReserveSnapshot
+from reservd.reserve.runway import Outflow, Runway, project, warn
+from reservd.reserve.tracker import Instant, Step, TrackerState
+
+_SLIDE_SECONDS = 60.0
+"""So long what was told of a mode that is left alone stays: windows slide, though it is not checked."""
+
+
+class Runways:
+    """Follows all modes.
+
+    Args:
+        observers: Hear how long a reserve lasts.
+        new_id: Makes the ids of early warnings.
+    """
+
+    def __init__(self, observers: Sequence[Observer], new_id: Callable[[], str]) -> None:
+        self._observers = observers
+        self._new_id = new_id
+        self._outflows: dict[str, Outflow] = {}
+        self._told_at: dict[str, float] = {}
+        """When it was last told how long a reserve that falls lasts, the longest ago first."""
+
+    def follow(
+        self, watch: ModeWatch, before: TrackerState, snapshot: ReserveSnapshot, step: Step, now: Instant
+    ) -> Step:
+        """Take a check of a mode, tell how long its reserve lasts, and return the step with an early warning if due.
+
+        Args:
+            watch: The mode's; its memory takes what a warning leaves.
+            before: Its memory before the check.
+            snapshot: What the check found.
+            step: What it led to.
+            now: The moment of the check.
+        """
+        balance = snapshot.reserve_balance
+        if balance is None or step.state.good is not snapshot:
+            return step
+        policy = watch.config.policy
+        outflow = self._outflows.get(watch.mode)
+        if outflow is None:
+            outflow = self._outflows[watch.mode] = Outflow(
+                policy.runway_window.total_seconds(), policy.max_staleness.total_seconds()
+            )
+        _hold(outflow, before)
+        advanced = step.state
+        if advanced.warned:
+            # While the mode was left alone its runway may have become long again.
+            held = before.good if before.good is not None else snapshot
+            step = warn(step, project(outflow, held, policy, before.good_at), policy, now, self._new_id)
+        outflow.note(now.monotonic, balance)
+        runway = project(outflow, snapshot, policy, now.monotonic) if outflow.moved else None
+        self._tell(watch.mode, runway, now.monotonic)
+        step = warn(step, runway, policy, now, self._new_id)
+        if step.state is not advanced:
+            watch.begin(step.state)
+        return step
+
+    def slide(self, watches: Mapping[str, ModeWatch], now: float) -> None:
+        """Look again at what was told of modes that were left alone since: their windows have moved on.
+
+        What was told of a mode stays while its balance is not known.
+
+        Args:
+            watches: All modes.
+            now: The moment, in monotonic seconds.
+        """
+        old = takewhile(lambda told: now - told[1] > _SLIDE_SECONDS, list(self._told_at.items()))
+        for mode, _ in old:
+            watch = watches[mode]
+            state, policy = watch.state, watch.config.policy
+            if state.good is None or now - state.good_at > policy.max_staleness.total_seconds():
+                continue
+            _hold(self._outflows[mode], state)
+            self._tell(mode, project(self._outflows[mode], state.good, policy, now), now)
+
+    def forget(self, mode: str) -> None:
+        """Begin anew with a mode: its reserve may be of other accounts now."""
+        self._tell(mode, None, 0.0)
+        self._outflows.pop(mode, None)
+
+    def _tell(self, mode: str, runway: Runway | None, now: float) -> None:
+        before = self._told_at.pop(mode, None)
+        if runway is not None:
+            self._told_at[mode] = now
+        elif before is None:
+            return
+        for observer in self._observers:
+            observer.runway_is(mode, runway)
+
+
+def _hold(outflow: Outflow, state: TrackerState) -> None:
+    """Take what a memory says of the time before it: a mode that was left alone held what it held."""
+    if state.good is not None and state.good.reserve_balance is not None and state.doubted is None:
+        outflow.hold(state.good_at, state.good.reserve_balance)

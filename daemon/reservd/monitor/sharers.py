@@ -1,0 +1,68 @@
+"""Which modes count the same money, as modes come and change."""
+
+from collections.abc import Iterable, Iterator
+
+from reservd.config.accounts import AccountKey, Disagreement, find_disagreements
+from reservd.monitor.sharing import SharingGroup
+from reservd.monitor.watch import ModeWatch
+
+
+class Sharers:
+    """Knows who counts which account, and tells modes with whom they share."""
+
+    def __init__(self) -> None:
+        self._by_account: dict[AccountKey, dict[str, ModeWatch]] = {}
+        self._order: dict[str, int] = {}
+
+    def disagreements(self, watch: ModeWatch) -> list[Disagreement]:
+        """Return what keeps a mode, as it is to be, from sharing accounts with those that count them."""
+        found = [
+            each
+            for key, sharers in self._sharers_of(watch)
+            for each in find_disagreements(key, {one.mode: one.config for one in sharers})
+        ]
+        # Once, however many accounts they share.
+        return list({(each.mode, each.option): each for each in found}.values())
+
+    def replace(self, before: ModeWatch | None, watch: ModeWatch) -> None:
+        """Take a mode in, in place of what it was, and tell all whom that concerns with whom they share."""
+        self._order.setdefault(watch.mode, len(self._order))
+        concerned = {watch.mode: watch}
+        if before is not None:
+            for holding in before.holdings:
+                del self._by_account[holding.key][watch.mode]
+            if before.sharing is not None:
+                concerned = {each.mode: each for each in before.sharing.watches} | concerned
+        for holding in watch.holdings:
+            self._by_account.setdefault(holding.key, {})[watch.mode] = watch
+        while concerned:
+            _, one = concerned.popitem()
+            group = self.group_of(one)
+            for member in group.watches if group is not None else (one,):
+                concerned.pop(member.mode, None)
+                member.share(group)
+
+    def group_of(self, watch: ModeWatch) -> SharingGroup | None:
+        """Return all who share accounts with a mode, which need not have been taken in, or with each other.
+
+        None when it shares none, and none of its accounts is read under two names.
+        """
+        found = {watch.mode: watch}
+        new = [watch]
+        while new:
+            others = {each.mode: each for _, sharers in self._sharers_of(new.pop()) for each in sharers}
+            new += [each for mode, each in others.items() if mode not in found]
+            found = others | found
+        if len(found) == 1 and not any(holding.twins for holding in watch.holdings):
+            return None
+        group = SharingGroup(self._ordered(found.values()))
+        return group if len(found) > 1 or group.compares else None
+
+    def _sharers_of(self, watch: ModeWatch) -> Iterator[tuple[AccountKey, list[ModeWatch]]]:
+        """Yield each account of a mode with all that count it, the mode itself in place of what it was."""
+        for holding in watch.holdings:
+            known = {**self._by_account.get(holding.key, {}), watch.mode: watch}
+            yield holding.key, self._ordered(known.values())
+
+    def _ordered(self, watches: Iterable[ModeWatch]) -> list[ModeWatch]:
+        return sorted(watches, key=lambda watch: self._order.get(watch.mode, len(self._order)))

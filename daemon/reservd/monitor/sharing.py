@@ -1,0 +1,184 @@
+"""Modes that count the same money: read and checked together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import NamedTuple
+
+from reservd.config.accounts import AccountKey, Holding
+from reservd.errors import CallError
+from reservd.monitor.table import Found, Table
+from reservd.monitor.watch import EquityPlace, Holds, ModeWatch, Need, Readings, owed_of, why_missing
+from reservd.reserve.amounts import ZERO
+from reservd.reserve.claims import AccountReading, Member
+from reservd.reserve.holds import GroupReading, read_group
+from reservd.reserve.policy import Missing
+from reservd.reserve.readings import Balance, Equity
+from reservd.reserve.sharing import Finding, SharedAccount, share_out
+from reservd.reserve.state import Instant
+
+Tables = Mapping[str, Table]
+"""What was read, by source."""
+
+
+class SharingGroup:
+    """All modes that share accounts with each other, directly or through others.
+
+    They are checked in one cycle, at the shortest of their intervals: what one of them needs decides what is left
+    for the others. An account that several names mean is read under the first of them, modes and names in the
+    order of the configuration; where one of the modes requires agreement, under all.
+
+    Attributes:
+        name: That of one of its modes.
+        watches: The modes, in the order of the configuration.
+        interval_seconds: How often they are checked.
+        sources: The balance sources that are read.
+        numbers: The place of each mode.
+        compares: Whether an account is read under two names.
+    """
+
+    def __init__(self, watches: Sequence[ModeWatch]) -> None:
+        self.name = min(watch.mode for watch in watches)
+        self.watches = tuple(watches)
+        self.interval_seconds = min(watch.config.interval_seconds for watch in watches)
+        self.numbers = {watch.mode: number for number, watch in enumerate(watches)}
+        accounts = _accounts(watches)
+        self.compares = any(len(account.names) > 1 for account in accounts)
+        self._own = [[each for each in accounts if each.members == (number,)] for number in range(len(watches))]
+        # Those with the fewest sharers first, as what a mode has alone counts before what it shares.
+        self._shared = sorted((each for each in accounts if len(each.members) > 1), key=lambda each: len(each.members))
+        self.sources = frozenset(name.source for account in accounts for name in account.names)
+
+    @property
+    def equities(self) -> Mapping[EquityPlace, str]:
+        """Where the equities are read, with the share class."""
+        return {watch.equity: watch.config.share_class for watch in self.watches}
+
+    @property
+    def needs(self) -> Sequence[Need]:
+        """What the modes wait for."""
+        return [*self.sources, *self.equities]
+
+    def read(self, tables: Tables) -> tuple[list[tuple[AccountReading, ...]], list[SharedAccount]]:
+        """Return what each mode's own accounts hold, and what the shared ones do, in the order of splitting."""
+        own = [tuple([read_account(account.names, tables) for account in accounts]) for accounts in self._own]
+        return own, [SharedAccount(read_account(account.names, tables), account.members) for account in self._shared]
+
+
+class JointReadings:
+    """What one check read for modes that share accounts: split once, when the first of them is looked at.
+
+    Args:
+        group: The modes.
+        tables: What was read of all their balance sources.
+        equities: What was read of all their equities.
+        now: The moment of the check.
+    """
+
+    def __init__(
+        self,
+        group: SharingGroup,
+        tables: Tables,
+        equities: Mapping[EquityPlace, Equity | CallError],
+        now: Instant,
+    ) -> None:
+        self._group = group
+        self._tables = tables
+        self._own, self._shared = group.read(tables)
+        self._equities = equities
+        self._now = now
+        self._findings: tuple[Finding, ...] = ()
+
+    def readings(self, watch: ModeWatch) -> Readings:
+        """Return what was read for one of the modes."""
+        age = watch.config.policy.max_staleness
+        earliest, latest = self._now.wall - age, self._now.wall + age
+        return Readings(self._tables, self._equities[watch.equity], self._now, earliest, latest, self)
+
+    def find(self, mode: str, holds: Holds | None) -> Finding:
+        """Return what was found for one of the modes, less what is promised."""
+        if not self._findings:
+            held = holds.held(self._group.name, self._balances) if holds is not None else ZERO
+            members = [self._member(number, watch, holds) for number, watch in enumerate(self._group.watches)]
+            self._findings = share_out(members, self._shared, held=held, now=self._now.wall)
+        return self._findings[self._group.numbers[mode]]
+
+    @property
+    def in_doubt(self) -> list[ModeWatch]:
+        """The modes of which a reading jumped, once they were looked at: the others wait for a second one."""
+        return [watch for watch, found in zip(self._group.watches, self._findings, strict=False) if found.doubted]
+
+    @property
+    def whole(self) -> GroupReading | None:
+        """What all accounts of the group hold together; None when not all were read, or one is in doubt."""
+        balances = self._balances
+        complete = len(balances) == len(self._shared) + sum(map(len, self._own))
+        return read_group(balances) if complete and not self.in_doubt else None
+
+    @property
+    def _balances(self) -> list[Balance]:
+        readings = [*chain.from_iterable(self._own), *(account.reading for account in self._shared)]
+        return [reading.found for reading in readings if reading.found is not None]
+
+    def _member(self, number: int, watch: ModeWatch, holds: Holds | None) -> Member:
+        equity = self._equities[watch.equity]
+        return Member(
+            watch.config.policy,
+            watch.config.allocation,
+            watch.state,
+            Missing(f"{watch.equity[0]}: {equity}") if isinstance(equity, CallError) else equity,
+            self._own[number],
+            owed_of(watch.mode, equity, holds) if holds is not None else ZERO,
+        )
+
+
+class _Account(NamedTuple):
+    """One account, and where it is read.
+
+    Attributes:
+        names: The names under which it is read: one, or all that must agree.
+        members: The numbers of the modes that count it.
+    """
+
+    names: tuple[Holding, ...]
+    members: tuple[int, ...]
+
+
+def read_account(names: Sequence[Holding], tables: Tables) -> AccountReading:
+    """Return what was read of one account: under one name, or under several that must agree."""
+    first = names[0]
+    found = [(name, _look_up(name, tables[name.source])) for name in names]
+    balances = [value for _, value in found if isinstance(value, Balance)]
+    balance, problem = None, ""
+    if len(balances) < len(found):
+        name, value = next((name, value) for name, value in found if not isinstance(value, Balance))
+        problem = why_missing(name.asset, value)
+        if name is not first:
+            problem = f"{name.label}, which must agree: {problem}"
+    elif any(balance.amount != balances[0].amount for balance in balances):
+        said = [f"{name.label} says {value.amount:f}" for name, value in zip(names, balances, strict=True)]
+        problem = f"{', '.join(said)}: they must agree"
+    else:
+        balance = replace(balances[0], observed_at=min(each.observed_at for each in balances))
+    return AccountReading(first.label, first.asset, balance, problem, first.non_negative)
+
+
+def _look_up(holding: Holding, table: Table) -> Found | None:
+    value = table.get((holding.account, holding.asset))
+    # A failure without an asset is one of the whole account.
+    return value if value is not None else table.get((holding.account, ""))
+
+
+def _accounts(watches: Sequence[ModeWatch]) -> list[_Account]:
+    """Return the accounts of modes, each once, in the order of the configuration."""
+    names: dict[AccountKey, dict[tuple[str, str], Holding]] = {}
+    members: dict[AccountKey, dict[int, bool]] = {}
+    for number, watch in enumerate(watches):
+        for holding in watch.holdings:
+            for name in (holding, *holding.twins):
+                names.setdefault(holding.key, {}).setdefault((name.source, name.account), name)
+            members.setdefault(holding.key, {})[number] = watch.config.reserve_require_agreement
+    return [
+        _Account(tuple(each.values()) if any(members[key].values()) else tuple(each.values())[:1], tuple(members[key]))
+        for key, each in names.items()
+    ]

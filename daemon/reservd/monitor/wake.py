@@ -1,0 +1,187 @@
+"""Modes checked sooner than at their interval, because a source told of a change.
+
+An accelerator only: cycles go on as if it were not there, and what is missed here they find.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+
+from reservd.config.accounts import AccountKey
+from reservd.monitor.changes import ChangeStream
+from reservd.monitor.clock import Clock
+from reservd.monitor.cycle import PATIENCE, Check, CyclePlan, Sources
+from reservd.monitor.table import FailedTable, Place
+from reservd.monitor.watch import ModeWatch, Readings
+
+log = structlog.get_logger(__name__)
+
+_APART_SECONDS = 0.25
+"""Least time between two extra readings of a source, and from one to a cycle that reads it anyway."""
+_ANY_TIME = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
+class AffectedModes:
+    """Finds the modes that a change at a source is news for.
+
+    They are those that count the place, and those that share an account with one of them: what a
+    mode lacks decides what is left of it for the others.
+    """
+
+    def __init__(self, watches: Iterable[ModeWatch]) -> None:
+        self._by_place: dict[tuple[str, Place], list[ModeWatch]] = {}
+        self._by_account: dict[AccountKey, list[ModeWatch]] = {}
+        for watch in watches:
+            for holding in watch.holdings:
+                for named in (holding, *holding.twins):
+                    self._by_place.setdefault((named.source, (named.account, named.asset)), []).append(watch)
+                self._by_account.setdefault(holding.key, []).append(watch)
+
+    def at(self, source: str, news: set[Place] | None = None) -> list[ModeWatch]:
+        """Return the modes to check when these places of a source changed; all that use it when None."""
+        if news is None:
+            news = {place for named, place in self._by_place if named == source}
+        found: dict[str, ModeWatch] = {}
+        new = [watch for place in news for watch in self._by_place.get((source, place), ())]
+        while new:
+            watch = new.pop()
+            if watch.mode not in found:
+                found[watch.mode] = watch
+                new += [other for holding in watch.holdings for other in self._by_account[holding.key]]
+        return list(found.values())
+
+
+class WakeUps:
+    """Reads a source as soon as it tells of a change, and has the modes checked that something is new for.
+
+    Args:
+        sources: What reads.
+        clock: Tells when a mode is checked.
+        watches: Returns all modes.
+        check: Checks some modes and returns those that want a second look.
+        woken: Hears the name of a source whenever it told of a change.
+    """
+
+    def __init__(
+        self,
+        sources: Sources,
+        clock: Clock,
+        watches: Callable[[], Iterable[ModeWatch]],
+        check: Check,
+        woken: Callable[[str], None],
+    ) -> None:
+        self._sources = sources
+        self._clock = clock
+        self._watches = watches
+        self._check_modes = check
+        self._woken = woken
+        self._told: dict[str, asyncio.Event] = {}
+        self._affected: AffectedModes | None = None
+        self._running: Counter[float] = Counter()
+        self._begun: Counter[float] = Counter()
+        self._due_at: dict[float, float] = {}
+        self._cycle_ended = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to listen to all sources that tell of changes."""
+        for source, reader in self._sources.balances.items():
+            if reader.tells_changes:
+                self._told[source] = asyncio.Event()
+                stream = ChangeStream(source, reader, partial(self._hear, source))
+                self._tasks += [asyncio.create_task(stream.follow()), asyncio.create_task(self._answer(source))]
+
+    async def stop(self) -> None:
+        """Listen no more, and close the streams."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def renew(self) -> None:
+        """Look at the modes anew: they are others now."""
+        self._affected = None
+
+    @contextmanager
+    def cycle(self, interval: float) -> Iterator[None]:
+        """Keep away from the modes of an interval while their own cycle runs within."""
+        self._running[interval] += 1
+        self._begun[interval] += 1
+        self._due_at[interval] = time.monotonic() + interval
+        try:
+            yield
+        finally:
+            self._running[interval] -= 1
+            self._cycle_ended.set()
+
+    @property
+    def _modes(self) -> AffectedModes:
+        if self._affected is None:
+            self._affected = AffectedModes(self._watches())
+        return self._affected
+
+    def _hear(self, source: str) -> None:
+        self._woken(source)
+        self._told[source].set()
+
+    async def _answer(self, source: str) -> None:
+        """Read a source once it told of a change, and no cycle does so anyway."""
+        told = self._told[source]
+        while True:
+            await told.wait()
+            intervals = {watch.interval_seconds for watch in self._modes.at(source)}
+            while any(self._running[interval] for interval in intervals):
+                # It may have read the source before the change.
+                self._cycle_ended.clear()
+                await self._cycle_ended.wait()
+            told.clear()
+            if intervals and not any(map(self._is_due, intervals)):
+                try:
+                    await self._wake(source)
+                except Exception:  # a defect here must not end the acceleration, let alone the daemon
+                    log.exception("wakeup.failed", source=source)
+            # What is told meanwhile is one change.
+            await asyncio.sleep(_APART_SECONDS)
+
+    def _is_due(self, interval: float) -> bool:
+        """Whether the next cycle is about to begin."""
+        due_at = self._due_at.get(interval)
+        return due_at is not None and abs(due_at - time.monotonic()) < _APART_SECONDS
+
+    async def _wake(self, source: str) -> None:
+        begun = self._begun.copy()
+        reader = self._sources.balances[source]
+        # What the modes were last checked with, whether by a cycle or here.
+        before = reader.latest
+        if before is None:
+            # A source that fails is asked again by the next cycle, or less often.
+            return
+        reading = reader.read()
+        table = await asyncio.shield(reading)
+        if isinstance(table, FailedTable):
+            return
+        watches = self._modes.at(source, table.news(before, *_ANY_TIME))
+        if watches:
+            patience = PATIENCE * min(watch.interval_seconds for watch in watches)
+            check = partial(self._check, begun)
+            await CyclePlan(watches).run(self._sources, self._clock, check, patience, {source: reading})
+
+    async def _check(
+        self, begun: Counter[float], watches: Sequence[ModeWatch], readings: Readings
+    ) -> Sequence[ModeWatch]:
+        """Check modes of which no cycle has begun since, for that read later: what is older must not come after it."""
+        free = [watch for watch in watches if self._is_free(watch.interval_seconds, begun)]
+        doubtful = await self._check_modes(free, readings)
+        for watch in free:
+            # The next cycle compares with the one before it, not with what was read here.
+            watch.rouse()
+        return doubtful
+
+    def _is_free(self, interval: float, begun: Counter[float]) -> bool:
+        return not self._running[interval] and self._begun[interval] == begun[interval]

@@ -1,0 +1,191 @@
+"""All holds that matter now: found by id and by key, summed by group of accounts and by mode."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from reservd.reserve.amounts import ZERO, add, subtract
+from reservd.reserve.hold_sums import GroupSums, ModeSums
+from reservd.reserve.holds import GroupReading, Hold, is_older, is_shown
+
+
+class Changes(NamedTuple):
+    """What is to be stored."""
+
+    holds: Sequence[Hold]
+    levels: Mapping[str, GroupReading]
+
+
+class HoldBook:
+    """Holds are put in when they are made and again when they change; what changed is kept until it is stored.
+
+    Attributes:
+        last_position: The highest position that was given.
+    """
+
+    def __init__(self, is_limited: Callable[[str], bool] = lambda _: False) -> None:
+        """Make an empty book.
+
+        Args:
+            is_limited: Whether a mode limits what is accepted within a period; of others it is not counted.
+        """
+        self._is_limited = is_limited
+        self._holds: dict[str, Hold] = {}
+        self._ids: dict[tuple[str, str], str] = {}
+        self._ended: dict[str, None] = {}
+        self._groups: defaultdict[str, GroupSums] = defaultdict(GroupSums)
+        self._modes: defaultdict[str, ModeSums] = defaultdict(ModeSums)
+        self._changed: dict[str, None] = {}
+        self._moved: dict[str, None] = {}
+        self.last_position = 0
+
+    def __len__(self) -> int:
+        return len(self._holds)
+
+    # What there is
+
+    def find(self, hold_id: str) -> Hold | None:
+        """Return the hold of an id."""
+        return self._holds.get(hold_id)
+
+    def find_key(self, mode: str, key: str) -> Hold | None:
+        """Return the hold that was made under a key."""
+        hold_id = self._ids.get((mode, key))
+        return None if hold_id is None else self._holds[hold_id]
+
+    def holds(self) -> list[Hold]:
+        """Return all that are in the book, in order of decision."""
+        return sorted(self._holds.values(), key=lambda hold: hold.position)
+
+    def open_holds(self) -> Iterator[Hold]:
+        """Yield those that are yet to be paid."""
+        return (hold for hold in self._holds.values() if hold.open)
+
+    def waiting(self, group: str) -> list[Hold]:
+        """Return those that wait for money, the first to get it first."""
+        sums = self._groups.get(group)
+        return list(sums.waiting.values()) if sums is not None else []
+
+    def last_waiting(self, group: str) -> Hold | None:
+        """Return the last to get money; None when nobody waits for any."""
+        sums = self._groups.get(group)
+        return sums.waiting[next(reversed(sums.waiting))] if sums is not None and sums.waiting else None
+
+    # Sums
+
+    def held(self, group: str, reading: GroupReading) -> Decimal:
+        """Return what of a reading is promised, what arrived for those that wait included."""
+        sums = self._groups.get(group)
+        return ZERO if sums is None else add(sums.promised(reading), sums.arrived(reading))
+
+    def owed(self, mode: str, observed_at: datetime) -> Decimal:
+        """Return what an equity of that time still shows of the amounts of accepted withdrawals."""
+        sums = self._modes.get(mode)
+        return ZERO if sums is None else sums.owed(observed_at)
+
+    def accepted_since(self, mode: str, since: datetime) -> Decimal:
+        """Return what a mode that limits it accepted after then, what was cancelled left out. `since` only grows."""
+        sums = self._modes.get(mode)
+        return ZERO if sums is None else sums.accepted_since(since)
+
+    # Changes
+
+    def put(self, hold: Hold) -> None:
+        """Take in a new hold, or what became of one."""
+        if hold.position > self.last_position and self._is_limited(hold.mode):
+            self._modes[hold.mode].accept(hold.position, hold.amount, hold.decided_at)
+        self.load([hold])
+        self._changed[hold.id] = None
+
+    def set_level(self, group: str, reading: GroupReading | None) -> None:
+        """Take the reading from which arrivals are counted, where something waits and none is known."""
+        sums = self._groups[group]
+        if sums.waiting and sums.level is None and reading is not None:
+            sums.level = reading
+            self._moved[group] = None
+
+    def believe(self, group: str, reading: GroupReading) -> list[Hold]:
+        """Hold what a believed reading shows to have arrived for those that wait, and return those that got some.
+
+        A reading that is older than the one before, as of a node that lags, tells of no arrival: what came in
+        between would be counted twice.
+        """
+        sums = self._groups.get(group)
+        if sums is None or not sums.waiting or (sums.level is not None and is_older(reading, sums.level)):
+            return []
+        got: list[Hold] = []
+        rest = sums.arrived(reading)
+        for hold in self.waiting(group):
+            if not rest:
+                break
+            part = min(rest, hold.outstanding)
+            rest = subtract(rest, part)
+            got.append(replace(hold, arrived=add(hold.arrived, part)))
+        for hold in got:
+            self.put(hold)
+        if sums.waiting and sums.level != reading:
+            sums.level = reading
+            self._moved[group] = None
+        return got
+
+    @property
+    def changed(self) -> bool:
+        """Whether something is to be stored."""
+        return bool(self._changed or self._moved)
+
+    def take_changes(self) -> Changes:
+        """Return what is to be stored, and forget that it is."""
+        levels = {group: level for group in self._moved if (level := self._groups[group].level) is not None}
+        changes = Changes([self._holds[hold_id] for hold_id in self._changed], levels)
+        self._changed, self._moved = {}, {}
+        return changes
+
+    # What is stored as it is
+
+    def load(self, holds: Iterable[Hold]) -> None:
+        """Take in holds, those that wait for money in order of decision."""
+        for hold in holds:
+            group, mode = self._groups[hold.group], self._modes[hold.mode]
+            before = self._holds.get(hold.id)
+            if before is not None:
+                group.leave(before)
+                mode.leave(before)
+            group.enter(hold)
+            mode.enter(hold)
+            self._holds[hold.id] = hold
+            self._ids[hold.mode, hold.key] = hold.id
+            self.last_position = max(self.last_position, hold.position)
+            if not hold.open:
+                self._ended.setdefault(hold.id)
+
+    def load_levels(self, levels: Mapping[str, GroupReading]) -> None:
+        """Take in levels, after the holds: only where something waits do they mean anything."""
+        for group, level in levels.items():
+            if self.waiting(group):
+                self._groups[group].level = level
+
+    def load_accepted(self, mode: str, accepted: Iterable[tuple[int, Decimal, datetime]]) -> None:
+        """Take in what counts for a mode's period, in order: positions, amounts and times of decision."""
+        for position, amount, at in accepted:
+            self._modes[mode].accept(position, amount, at)
+
+    def forget(self, before: datetime, keep: int = 0) -> None:
+        """Leave out holds that ended so long ago that no reading shows them.
+
+        Args:
+            before: Readings that are older are never believed.
+            keep: So many of the newest that ended stay all the same.
+        """
+        for hold_id in list(self._ended)[: max(0, len(self._ended) - keep)]:
+            hold = self._holds[hold_id]
+            group = self._groups[hold.group]
+            if hold.ended_at is None or hold.ended_at >= before:
+                break
+            if hold_id in self._changed or (group.level is not None and is_shown(hold, group.level)):
+                continue
+            group.leave(hold)
+            self._modes[hold.mode].leave(hold)
+            del self._holds[hold_id], self._ids[hold.mode, hold.key], self._ended[hold_id]

@@ -1,0 +1,154 @@
+"""Sums of holds, kept as holds come and go: none is ever added up anew."""
+
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from operator import itemgetter
+from typing import Any
+
+from reservd.reserve.amounts import ZERO, add, subtract
+from reservd.reserve.holds import GroupReading, Hold
+
+_AT = itemgetter(0)
+
+
+class Timeline:
+    """Amounts in order of a time or a block. Only the end, which is short, is ever added up."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[Any, int, Decimal]] = []
+
+    def add(self, at: Any, position: int, amount: Decimal) -> None:
+        """Take an amount in."""
+        insort(self._entries, (at, position, amount))
+
+    def remove(self, at: Any, position: int, amount: Decimal) -> None:
+        """Take out what was taken in."""
+        del self._entries[bisect_left(self._entries, (at, position, amount))]
+
+    def after(self, at: Any) -> Decimal:
+        """Return the sum of the amounts after a time or a block."""
+        total = ZERO
+        for _, _, amount in self._entries[bisect_right(self._entries, at, key=_AT) :]:
+            total = add(total, amount)
+        return total
+
+
+class GroupSums:
+    """What is held of one group of accounts.
+
+    Attributes:
+        waiting: The holds that wait for money, by position, in order.
+        level: The last believed reading, while something waits: what arrives is counted from it.
+    """
+
+    __slots__ = ("_by_block", "_by_time", "_held", "_outstanding", "_timed", "level", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: dict[int, Hold] = {}
+        self.level: GroupReading | None = None
+        self._held = ZERO
+        self._outstanding = ZERO
+        self._by_time = Timeline()
+        self._by_block = Timeline()
+        self._timed = Timeline()
+
+    def enter(self, hold: Hold) -> None:
+        """Count a hold."""
+        if hold.open:
+            self._held = add(self._held, hold.held)
+            self._outstanding = add(self._outstanding, hold.outstanding)
+        for timeline, at in self._timelines(hold):
+            timeline.add(at, hold.position, hold.held)
+        if hold.outstanding:
+            self.waiting[hold.position] = hold
+        else:
+            self.waiting.pop(hold.position, None)
+            if not self.waiting:
+                self.level = None
+
+    def leave(self, hold: Hold) -> None:
+        """Count it no more."""
+        if hold.open:
+            self._held = subtract(self._held, hold.held)
+            self._outstanding = subtract(self._outstanding, hold.outstanding)
+        for timeline, at in self._timelines(hold):
+            timeline.remove(at, hold.position, hold.held)
+
+    def promised(self, reading: GroupReading) -> Decimal:
+        """Return what of a reading is promised: the sum over all holds of which it shows the money (`is_shown`)."""
+        if reading.block is None:
+            return add(self._held, self._by_time.after(reading.observed_at))
+        shown = add(self._timed.after(reading.observed_at), self._by_block.after(reading.block))
+        return add(self._held, shown)
+
+    def arrived(self, reading: GroupReading) -> Decimal:
+        """Return what came in since the level, as far as something waits for it."""
+        if self.level is None:
+            return ZERO
+        # Both under the holds of now: what was promised, paid or cancelled between the two is no arrival.
+        now = subtract(reading.balance, self.promised(reading))
+        before = subtract(self.level.balance, self.promised(self.level))
+        return min(self._outstanding, max(ZERO, subtract(now, before)))
+
+    def _timelines(self, hold: Hold) -> Iterator[tuple[Timeline, Any]]:
+        """Yield where a settled hold belongs, and at what: readings with blocks and without ask in different ones."""
+        if hold.left_at is not None:
+            yield self._by_time, hold.left_at
+            if hold.block is None:
+                yield self._timed, hold.left_at
+            else:
+                yield self._by_block, hold.block
+
+
+class ModeSums:
+    """What one mode accepted, and owes of it."""
+
+    __slots__ = ("_accepted", "_amounts", "_in_period", "_owed", "_paid")
+
+    def __init__(self) -> None:
+        self._owed = ZERO
+        self._paid = Timeline()
+        self._accepted: deque[tuple[datetime, int]] = deque()
+        self._amounts: dict[int, Decimal] = {}
+        self._in_period = ZERO
+
+    def enter(self, hold: Hold) -> None:
+        """Count a hold."""
+        if hold.open:
+            self._owed = add(self._owed, hold.amount)
+        elif hold.left_at is not None:
+            self._paid.add(hold.left_at, hold.position, hold.amount)
+        else:
+            self.discount(hold.position)
+
+    def leave(self, hold: Hold) -> None:
+        """Count it no more."""
+        if hold.open:
+            self._owed = subtract(self._owed, hold.amount)
+        elif hold.left_at is not None:
+            self._paid.remove(hold.left_at, hold.position, hold.amount)
+
+    def owed(self, observed_at: datetime) -> Decimal:
+        """Return what an equity of that time still shows of what was accepted."""
+        return add(self._owed, self._paid.after(observed_at))
+
+    def accept(self, position: int, amount: Decimal, at: datetime) -> None:
+        """Count an amount for the period. In order of time."""
+        self._accepted.append((at, position))
+        self._amounts[position] = amount
+        self._in_period = add(self._in_period, amount)
+
+    def discount(self, position: int) -> None:
+        """Count it no more: it was cancelled, or is of an earlier period."""
+        self._in_period = subtract(self._in_period, self._amounts.pop(position, ZERO))
+
+    def accepted_since(self, since: datetime) -> Decimal:
+        """Return what was accepted after then. What was before is forgotten."""
+        while self._accepted and self._accepted[0][0] <= since:
+            self.discount(self._accepted.popleft()[1])
+        return self._in_period

@@ -1,0 +1,272 @@
+"""Holds: what was promised to accepted withdrawals, and which readings still show the money."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from hashlib import sha256
+from typing import NamedTuple
+
+from reservd.errors import WithdrawalStateError
+from reservd.reserve.amounts import ZERO, add, subtract
+from reservd.reserve.readings import Balance
+from reservd.reserve.withdrawal import Terms, WithdrawalPolicy, WithdrawalSpeed
+
+CLOCKS_DIFFER_BY = timedelta(minutes=1)
+"""How far apart the clocks of those who pay and of reservd may be."""
+
+
+class HoldState(StrEnum):
+    """How far an accepted withdrawal is."""
+
+    HELD = "held"
+    """Accepted; nothing was sent."""
+    PAYING = "paying"
+    """The payment is on its way."""
+    SETTLED = "settled"
+    """Paid."""
+    CANCELLED = "cancelled"
+    """Nothing was paid, and nothing will be."""
+
+
+class Unwinding(StrEnum):
+    """What became of the request for the part of a withdrawal that the reserve does not pay."""
+
+    NONE = "none"
+    """There is no such part."""
+    DUE = "due"
+    """Nobody has taken it yet."""
+    ASKED = "asked"
+    """The strategy has it."""
+    REFUSED = "refused"
+    """The strategy will not: somebody has to see to it."""
+
+
+class GroupReading(NamedTuple):
+    """What the accounts of a group held when they were read."""
+
+    balance: Decimal
+    """Payable, with all that is promised of it."""
+    observed_at: datetime
+    """When the oldest account was read."""
+    block: int | None = None
+    """The oldest block that was read; None without blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An accepted withdrawal, and what is held for it. Amounts are whole units of `currency`.
+
+    Attributes:
+        id: Nobody else's. The request for the part to unwind has the same.
+        position: Counts all accepted withdrawals, in the order of decision.
+        mode: The strategy mode.
+        group: The group of accounts that it is paid from.
+        currency: The share-class currency.
+        amount: What is to be paid.
+        from_reserve: The part that the reserve held free when it was decided.
+        unwound: The rest, for which money has to arrive.
+        arrived: How much of that is there, and held.
+        speed: What was answered.
+        state: How far it is.
+        unwinding: What became of the request for the part to unwind.
+        key: The caller's idempotency key, unique within the mode.
+        request_hash: Of what was asked for under the key.
+        decided_at: When it was accepted.
+        overdue_at: From when on it is overdue, unless it has ended.
+        expected_at: When all of it should be there; None when nobody can tell.
+        snapshot_at: When the snapshot was taken that it was decided on; None when there was none.
+        ended_at: When it was told that it was settled or cancelled.
+        paid_at: When the payment took effect, where that was told.
+        block: The block that the payment is in, where that was told.
+    """
+
+    id: str
+    position: int
+    mode: str
+    group: str
+    currency: str
+    amount: Decimal
+    from_reserve: Decimal
+    unwound: Decimal
+    speed: WithdrawalSpeed
+    key: str
+    request_hash: str
+    decided_at: datetime
+    overdue_at: datetime
+    expected_at: datetime | None
+    snapshot_at: datetime | None
+    arrived: Decimal = ZERO
+    state: HoldState = HoldState.HELD
+    unwinding: Unwinding = Unwinding.NONE
+    ended_at: datetime | None = None
+    paid_at: datetime | None = None
+    block: int | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether it is yet to be paid."""
+        return self.ended_at is None
+
+    @property
+    def held(self) -> Decimal:
+        """What the accounts hold for it."""
+        return add(self.from_reserve, self.arrived)
+
+    @property
+    def outstanding(self) -> Decimal:
+        """What has to arrive before it can be paid; 0 once it has ended."""
+        return subtract(self.unwound, self.arrived) if self.open else ZERO
+
+    @property
+    def left_at(self) -> datetime | None:
+        """When the money is known to have left; None while it has not, and when it was cancelled."""
+        return (self.paid_at or self.ended_at) if self.state is HoldState.SETTLED else None
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Whether it should have ended by now."""
+        return self.open and now > self.overdue_at
+
+
+def read_group(balances: Sequence[Balance]) -> GroupReading | None:
+    """Return what balances, all of one currency, say together; None when there is none."""
+    if not balances:
+        return None
+    total = ZERO
+    for balance in balances:
+        total = add(total, balance.amount)
+    blocks = [balance.block for balance in balances if balance.block is not None]
+    return GroupReading(total, min(balance.observed_at for balance in balances), min(blocks, default=None))
+
+
+def is_older(reading: GroupReading, than: GroupReading) -> bool:
+    """Whether a reading is of an earlier block, or without blocks of an earlier time."""
+    if reading.block is not None and than.block is not None:
+        return reading.block < than.block
+    return reading.observed_at < than.observed_at
+
+
+def hash_request(mode: str, amount: Decimal) -> str:
+    """Return what tells two requests under one key apart; `1.50` is `1.5`."""
+    return sha256(repr((mode, amount.as_integer_ratio())).encode()).hexdigest()
+
+
+def expect(terms: Terms, policy: WithdrawalPolicy, before: datetime | None, now: datetime) -> datetime | None:
+    """Return when all of a withdrawal should be there; None when nobody is asked to unwind what it lacks.
+
+    Args:
+        terms: How it is paid.
+        policy: How long unwinding takes.
+        before: The same of the last one that waits for money before it.
+        now: When it is decided.
+    """
+    if not terms.unwound:
+        return now
+    if policy.unwinding is None:
+        return None
+    return max(now + policy.unwinding, before or now)
+
+
+def hold_for(
+    hold_id: str,
+    position: int,
+    mode: str,
+    group: str,
+    currency: str,
+    terms: Terms,
+    policy: WithdrawalPolicy,
+    *,
+    key: str,
+    expected_at: datetime | None,
+    snapshot_at: datetime | None,
+    now: datetime,
+) -> Hold:
+    """Return the hold of a withdrawal that is accepted on these terms."""
+    amount = add(terms.from_reserve, terms.unwound)
+    unwinding = (policy.unwinding or timedelta()) if terms.unwound else timedelta()
+    return Hold(
+        id=hold_id,
+        position=position,
+        mode=mode,
+        group=group,
+        currency=currency,
+        amount=amount,
+        from_reserve=terms.from_reserve,
+        unwound=terms.unwound,
+        speed=terms.speed,
+        key=key,
+        request_hash=hash_request(mode, amount),
+        decided_at=now,
+        overdue_at=now + policy.patience + unwinding,
+        expected_at=expected_at,
+        snapshot_at=snapshot_at,
+        unwinding=Unwinding.DUE if terms.unwound else Unwinding.NONE,
+    )
+
+
+def mark_paying(hold: Hold) -> Hold:
+    """Return the hold once its payment was sent.
+
+    Raises:
+        WithdrawalStateError: If it has ended.
+    """
+    if not hold.open:
+        raise WithdrawalStateError(f"withdrawal {hold.id} must not have ended, is {hold.state}")
+    return replace(hold, state=HoldState.PAYING)
+
+
+def settle(hold: Hold, now: datetime, *, block: int | None = None, paid_at: datetime | None = None) -> Hold:
+    """Return the hold once it is paid. The same again changes nothing.
+
+    Args:
+        hold: The hold.
+        now: When this is told.
+        block: The block that the payment is in.
+        paid_at: When it took effect. One of the two is needed: it tells which readings still show the money.
+
+    Raises:
+        ValueError: If neither is given, or they cannot be.
+        WithdrawalStateError: If it was cancelled, or settled otherwise.
+    """
+    if hold.state is HoldState.SETTLED and (block, paid_at) == (hold.block, hold.paid_at):
+        return hold
+    if not hold.open:
+        raise WithdrawalStateError(f"withdrawal {hold.id} must be open to be settled, is {hold.state}")
+    if block is None and paid_at is None:
+        raise ValueError("a payment needs its block or its paid_at")
+    if block is not None and block < 0:
+        raise ValueError(f"block must be at least 0, got {block}")
+    if paid_at is not None and not hold.decided_at - CLOCKS_DIFFER_BY <= paid_at <= now + CLOCKS_DIFFER_BY:
+        raise ValueError(
+            f"paid_at must be between the decision ({hold.decided_at.isoformat()}) and now, got {paid_at.isoformat()}"
+        )
+    return replace(hold, state=HoldState.SETTLED, ended_at=now, block=block, paid_at=paid_at)
+
+
+def cancel(hold: Hold, now: datetime) -> Hold:
+    """Return the hold once it is certain that nothing will be paid. The same again changes nothing.
+
+    Raises:
+        WithdrawalStateError: If it was settled.
+    """
+    if hold.state is HoldState.CANCELLED:
+        return hold
+    if not hold.open:
+        raise WithdrawalStateError(f"withdrawal {hold.id} must be open to be cancelled, is {hold.state}")
+    return replace(hold, state=HoldState.CANCELLED, ended_at=now)
+
+
+def is_shown(hold: Hold, reading: GroupReading) -> bool:
+    """Whether a reading still shows the money that is held, so that it is to be subtracted.
+
+    What is open is. What was settled is in every reading that is older than the payment, and in
+    none that is not: told by the block where both have one, else by the time.
+    """
+    if hold.open:
+        return True
+    if hold.left_at is None:
+        return False
+    if hold.block is not None and reading.block is not None:
+        return reading.block < hold.block
+    return reading.observed_at < hold.left_at

@@ -1,0 +1,87 @@
+"""Whether a refill has arrived, as the reserve sees it."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+
+from reservd.reserve.amounts import ZERO, add, multiply, subtract
+from reservd.reserve.holds import GroupReading
+from reservd.reserve.models import ReserveSnapshot
+from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, advance
+
+_ONE = Decimal(1)
+_AWAITED = (ReplenishmentState.ACCEPTED, ReplenishmentState.IN_PROGRESS, ReplenishmentState.SETTLED)
+
+
+def accounts_total(snapshot: ReserveSnapshot) -> Decimal | None:
+    """Return what a mode's accounts hold, holds and other modes' shares included; None when that is not known."""
+    if snapshot.reserve_balance is None:
+        return None
+    if not snapshot.accounts:
+        return add(snapshot.reserve_balance, snapshot.held)
+    total = ZERO
+    for part in snapshot.accounts:
+        if part.amount is None:
+            return None
+        total = add(total, part.amount)
+    return total
+
+
+def credited_since(since: datetime, others: Iterable[Replenishment]) -> Decimal:
+    """Return what was counted as the arrival of other requests after then."""
+    total = ZERO
+    for other in others:
+        if other.state is ReplenishmentState.VERIFIED and other.changed_at > since:
+            total = add(total, min(other.arrived, other.request.amount))
+    return total
+
+
+def count_from(record: Replenishment, reading: GroupReading) -> Replenishment:
+    """Return the record with the reading that arrivals are counted from; it stays once there is one."""
+    if record.baseline is not None:
+        return record
+    baseline = {
+        "baseline": reading.balance,
+        "baseline_at": reading.observed_at,
+        "baseline_block": reading.block,
+    }
+    return record.model_copy(update=baseline)
+
+
+def baseline_of(record: Replenishment) -> GroupReading | None:
+    """Return the reading that arrivals are counted from; None while none was believed."""
+    if record.baseline is None or record.baseline_at is None:
+        return None
+    return GroupReading(record.baseline, record.baseline_at, record.baseline_block)
+
+
+def see_arrival(
+    record: Replenishment,
+    baseline: GroupReading,
+    reading: GroupReading,
+    *,
+    payouts: Decimal,
+    credited: Decimal,
+    tolerance: Decimal,
+    now: datetime,
+) -> Replenishment:
+    """Return the record after a reading: with what has arrived, VERIFIED when that is enough.
+
+    What has arrived is the accounts' change since it was asked for, plus payouts, minus other credited
+    inflows. Since it was asked, not since its answer was heard: a strategy may pay before that.
+
+    Args:
+        record: An open request.
+        baseline: What the accounts held when it was asked for; see `baseline_of`.
+        reading: What they hold.
+        payouts: What was paid out of them between the two.
+        credited: What other requests were credited meanwhile; see `credited_since`.
+        tolerance: Which part of the amount may lack.
+        now: When the reading was checked.
+    """
+    if record.state not in _AWAITED:
+        return record
+    arrived = max(ZERO, subtract(add(subtract(reading.balance, baseline.balance), payouts), credited))
+    if arrived and arrived >= multiply(subtract(_ONE, tolerance), record.request.amount):
+        return advance(record, ReplenishmentState.VERIFIED, now, detail="the reserve has seen it", arrived=arrived)
+    return record if arrived == record.arrived else record.model_copy(update={"arrived": arrived})

@@ -1,0 +1,187 @@
+"""Whether to ask a strategy for a refill, for how much, and how urgently."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from typing import NamedTuple
+
+from reservd.reserve.amounts import MAX_MAGNITUDE, ZERO, add, describe, multiply, subtract
+from reservd.reserve.models import ReserveSnapshot, ReserveStatus
+from reservd.reserve.replenishment import Inaction, RefillPolicy, ReplenishmentRequest, Urgency
+from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+
+_NO_EFFECT = (ReplenishmentState.EXPIRED, ReplenishmentState.INEFFECTIVE)
+_NOT_SPENT = (ReplenishmentState.REJECTED, ReplenishmentState.CANCELLED)
+_MAX_DOUBLINGS = 30
+_WIDE = Context(prec=3 * MAX_MAGNITUDE)
+
+
+class RefillDecision(NamedTuple):
+    """What follows from a check.
+
+    Attributes:
+        request: What to ask for, the open one that was not heard yet again; of a dry run what would be asked.
+        inaction: Why nothing is asked for; None when something is.
+    """
+
+    request: ReplenishmentRequest | None
+    inaction: Inaction | None
+
+
+def decide_refill(
+    snapshot: ReserveSnapshot,
+    confirmed: ReserveStatus,
+    policy: RefillPolicy,
+    history: Sequence[Replenishment],
+    *,
+    request_id: str,
+    incident_id: str | None = None,
+    queued: Decimal = ZERO,
+) -> RefillDecision:
+    """Return the request to make, or why none is made.
+
+    Args:
+        snapshot: A check whose step is `actionable`: conclusive, and its amounts not doubted.
+        confirmed: The confirmed status; UNKNOWN never asks.
+        policy: How the mode is refilled.
+        history: The mode's requests that are open, or that ended so lately that the policy remembers them.
+        request_id: The id a new request gets.
+        incident_id: The open incident.
+        queued: What accepted withdrawals wait for, which the reserve will have to give away.
+    """
+    if confirmed is ReserveStatus.ADEQUATE:
+        return RefillDecision(None, Inaction.ADEQUATE)
+    target, balance = snapshot.target_reserve, snapshot.reserve_balance
+    if confirmed is ReserveStatus.UNKNOWN or target is None or balance is None:
+        return RefillDecision(None, Inaction.NOT_CONCLUSIVE)
+    own = [each for each in history if each.request.withdrawal_id is None]
+    failed = _failed_in_a_row(own)
+    urgency = _urgency(confirmed, incident_id, failed)
+    replaced = _replaceable(own) if urgency is Urgency.EMERGENCY else None
+    if replaced is None:
+        waiting = _wait(own, failed, confirmed, policy, snapshot.timestamp)
+        if waiting is not None:
+            return waiting
+    in_flight = _sum(each.outstanding for each in history if each is not replaced)
+    lacking = add(subtract(multiply(policy.level, target), balance), subtract(queued, in_flight))
+    spent = [each for each in own if each is not replaced and _counts(each, policy, snapshot.timestamp)]
+    amount = _amount(lacking, policy, spent, in_flight=in_flight)
+    if isinstance(amount, Inaction):
+        return RefillDecision(None, amount)
+    request = ReplenishmentRequest(
+        id=request_id,
+        strategy_mode=snapshot.strategy_mode,
+        amount=amount,
+        currency=snapshot.share_class,
+        urgency=urgency,
+        requested_at=snapshot.timestamp,
+        incident_id=incident_id,
+        replaces=replaced.id if replaced is not None else None,
+        reason=(
+            f"{describe(balance)} of {describe(target, round_up=True)} {snapshot.share_class} is {confirmed}; "
+            f"asked for up to {policy.level} of the target"
+        ),
+        deadline=snapshot.timestamp + policy.patience,
+        max_loss=policy.max_loss,
+    )
+    return RefillDecision(request, Inaction.DRY_RUN if policy.dry_run else None)
+
+
+def _failed_in_a_row(own: Sequence[Replenishment]) -> list[Replenishment]:
+    """Return the requests that came to nothing since the last one that arrived, newest first."""
+    ended = (each for each in own if not each.open and each.replaced_by is None)
+    failed: list[Replenishment] = []
+    for each in sorted(ended, key=lambda each: each.changed_at, reverse=True):
+        if each.state is ReplenishmentState.VERIFIED:
+            break
+        failed.append(each)
+    return failed
+
+
+def _urgency(confirmed: ReserveStatus, incident_id: str | None, failed: Sequence[Replenishment]) -> Urgency:
+    had_no_effect = any(each.state in _NO_EFFECT and each.request.incident_id == incident_id for each in failed)
+    return Urgency.EMERGENCY if confirmed is ReserveStatus.CRITICAL or had_no_effect else Urgency.FAST
+
+
+def _replaceable(own: Sequence[Replenishment]) -> Replenishment | None:
+    """Return the open request that something more urgent may stand in for."""
+    is_open = [each for each in own if each.open]
+    if not is_open or any(each.request.urgency is Urgency.EMERGENCY for each in is_open):
+        return None
+    newest = is_open[-1]
+    # What the strategy took is still on its way; it has said that it will not hurry.
+    refused = any(each.request.replaces == newest.id for each in own)
+    return None if refused else newest
+
+
+def _wait(
+    own: Sequence[Replenishment],
+    failed: Sequence[Replenishment],
+    confirmed: ReserveStatus,
+    policy: RefillPolicy,
+    now: datetime,
+) -> RefillDecision | None:
+    """Return what is done in place of a new request; None when nothing stands against one."""
+    is_open = [each for each in own if each.open]
+    for each in reversed(is_open):
+        if each.held_back:
+            return RefillDecision(None, Inaction.AWAITING_APPROVAL)
+        if not each.heard:
+            return RefillDecision(each.request, None)
+    if len(is_open) >= policy.in_flight:
+        return RefillDecision(None, Inaction.IN_FLIGHT)
+    # What failed calmly says little of what comes of an emergency.
+    calm = all(each.request.urgency is Urgency.FAST for each in failed)
+    if not failed or (calm and confirmed is ReserveStatus.CRITICAL):
+        return None
+    if now < failed[0].changed_at + cooldown_after(len(failed), policy):
+        return RefillDecision(None, Inaction.BACKOFF if len(failed) > 1 else Inaction.COOLDOWN)
+    return None
+
+
+def cooldown_after(failures: int, policy: RefillPolicy) -> timedelta:
+    """Return how long to wait after so many failures in a row, 1 or more."""
+    doubled: timedelta = policy.cooldown * (2 ** min(failures - 1, _MAX_DOUBLINGS))
+    return min(doubled, max(policy.cooldown, policy.longest_cooldown))
+
+
+def _counts(record: Replenishment, policy: RefillPolicy, now: datetime) -> bool:
+    """Whether a request counts for the budgets."""
+    recent = record.request.requested_at > now - policy.budget_period
+    return recent and record.replaced_by is None and record.state not in _NOT_SPENT
+
+
+def _amount(
+    lacking: Decimal, policy: RefillPolicy, spent: Sequence[Replenishment], *, in_flight: Decimal
+) -> Decimal | Inaction:
+    """Return how much to ask for: what lacks, within the limits."""
+    if lacking <= 0:
+        return Inaction.COVERED if in_flight else Inaction.ADEQUATE
+    least = policy.minimum or ZERO
+    amount = _rounded(lacking, policy, ROUND_CEILING)
+    if amount < least:
+        return Inaction.BELOW_MINIMUM
+    if policy.maximum is not None and amount > policy.maximum:
+        amount = _rounded(policy.maximum, policy, ROUND_FLOOR)
+    if policy.budget_count is not None and len(spent) >= policy.budget_count:
+        return Inaction.BUDGET_COUNT
+    if policy.budget_amount is not None:
+        left = subtract(policy.budget_amount, _sum(each.request.amount for each in spent))
+        if amount > left:
+            amount = _rounded(left, policy, ROUND_FLOOR)
+            if amount <= 0 or amount < least:
+                return Inaction.BUDGET_AMOUNT
+    return amount if amount > 0 else Inaction.BELOW_MINIMUM
+
+
+def _rounded(amount: Decimal, policy: RefillPolicy, rounding: str) -> Decimal:
+    if policy.decimals is None:
+        return amount
+    return amount.quantize(Decimal(1).scaleb(-policy.decimals), rounding=rounding, context=_WIDE)
+
+
+def _sum(amounts: Iterable[Decimal]) -> Decimal:
+    total = ZERO
+    for amount in amounts:
+        total = add(total, amount)
+    return total

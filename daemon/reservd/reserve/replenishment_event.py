@@ -1,0 +1,126 @@
+"""What is published when a request for a refill changes."""
+
+from enum import StrEnum
+from typing import Literal, NamedTuple
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from reservd.reserve.models import PlainDecimal, ReserveEvent
+from reservd.reserve.replenishment import Urgency
+from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+
+REPLENISHMENT_CHANGED = "replenishment_changed"
+
+
+class Approval(StrEnum):
+    """Whether somebody has to approve a request."""
+
+    NOT_NEEDED = "not_needed"
+    AWAITED = "awaited"
+    GIVEN = "given"
+
+
+class ReplenishmentEvent(BaseModel):
+    """A change of a request for a refill. Amounts are whole units of `currency`, decimal strings in JSON."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    event_type: Literal["replenishment_changed"] = "replenishment_changed"
+    strategy_mode: str
+    """The mode."""
+    timestamp: AwareDatetime
+    """When it changed."""
+    id: str
+    """The same on every delivery of this event."""
+    sequence: int = Field(ge=1)
+    """Counts the changes of all of this mode's requests, apart from the mode's reserve events."""
+    replenishment_id: str
+    """The request's id: the same in all of its events, and what its strategy was asked under."""
+    state: ReplenishmentState
+    """Where the request is."""
+    previous_state: ReplenishmentState | None
+    """Where it was before; null in its first event."""
+    amount: PlainDecimal
+    """What is asked for."""
+    arrived: PlainDecimal
+    """What the reserve has seen of it; may be more than was asked for."""
+    currency: str
+    """The share-class currency."""
+    urgency: Urgency
+    """How fast the strategy should unwind."""
+    deadline: AwareDatetime
+    """When it is given up."""
+    approval: Approval
+    """Whether somebody has to approve it, and has."""
+    incident_id: str | None
+    """The incident that it is for; null where there is none."""
+    withdrawal_id: str | None
+    """The withdrawal that it is for; null for a refill of the reserve."""
+    replaces: str | None
+    """The request that this one stands in for."""
+    replaced_by: str | None
+    """The request that stands in for this one."""
+    reference: str | None
+    """The strategy's own id of the work."""
+    reason: str
+    """Why the request was made, in one line for people."""
+    detail: str
+    """Why it is where it is, in one line for people."""
+    by: str
+    """Who brought it there: `strategy`, an operator's name, or empty for reservd."""
+
+    @property
+    def reminder(self) -> bool:
+        """Changes are said once."""
+        return False
+
+
+AnyEvent = ReserveEvent | ReplenishmentEvent
+"""All that sinks may hear of."""
+
+
+class ReplenishmentChange(NamedTuple):
+    """What is stored of a change: the record after it, and the event that tells it."""
+
+    record: Replenishment
+    event: ReplenishmentEvent
+
+
+def tell_change(
+    record: Replenishment, previous: ReplenishmentState | None, event_id: str, sequence: int
+) -> ReplenishmentEvent:
+    """Return the event that tells how a request changed.
+
+    Args:
+        record: After the change.
+        previous: Its state before; None when it was just made.
+        event_id: The id that the event gets.
+        sequence: Its number among the mode's.
+    """
+    request = record.request
+    approval = Approval.NOT_NEEDED
+    if record.needs_approval:
+        approval = Approval.AWAITED if record.approved_by is None else Approval.GIVEN
+    return ReplenishmentEvent(
+        strategy_mode=request.strategy_mode,
+        timestamp=record.changed_at,
+        id=event_id,
+        sequence=sequence,
+        replenishment_id=request.id,
+        state=record.state,
+        previous_state=previous,
+        amount=request.amount,
+        arrived=record.arrived,
+        currency=request.currency,
+        urgency=request.urgency,
+        deadline=record.deadline,
+        approval=approval,
+        incident_id=request.incident_id,
+        withdrawal_id=request.withdrawal_id,
+        replaces=request.replaces,
+        replaced_by=record.replaced_by,
+        reference=record.reference,
+        reason=request.reason,
+        detail=record.detail,
+        by=record.by,
+    )

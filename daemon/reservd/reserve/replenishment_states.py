@@ -1,0 +1,180 @@
+"""The life of a request for a refill: a state machine, and the record of one request."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from reservd.errors import ReplenishmentStateError
+from reservd.reserve.amounts import ZERO, subtract
+from reservd.reserve.models import PlainDecimal
+from reservd.reserve.replenishment import Acceptance, AcceptanceStatus, ReplenishmentRequest
+
+LONGEST_WAIT = timedelta(days=31)
+"""No strategy is waited for longer, whatever it promises."""
+
+
+class ReplenishmentState(StrEnum):
+    """Where a request for a refill is."""
+
+    REQUESTED = "requested"
+    """It is stored. The strategy may not have it yet, or not have decided."""
+    ACCEPTED = "accepted"
+    IN_PROGRESS = "in_progress"
+    SETTLED = "settled"
+    """The strategy says that it is done; the reserve has not seen it yet."""
+    VERIFIED = "verified"
+    """The reserve has seen the money."""
+    REJECTED = "rejected"
+    """The strategy will not, or an operator did not approve."""
+    FAILED = "failed"
+    """The strategy says that it could not, or can never be asked."""
+    EXPIRED = "expired"
+    """Its deadline has passed."""
+    INEFFECTIVE = "ineffective"
+    """It was said to be settled, and the reserve has not seen it in time."""
+    CANCELLED = "cancelled"
+    """By an operator, or because another request stands in for it."""
+
+
+_S = ReplenishmentState
+_WAYS_OUT = frozenset({_S.FAILED, _S.CANCELLED})
+
+TRANSITIONS: Mapping[ReplenishmentState, frozenset[ReplenishmentState]] = {
+    # Not to VERIFIED: until the strategy has it, what arrives is somebody else's.
+    _S.REQUESTED: _WAYS_OUT | {_S.ACCEPTED, _S.IN_PROGRESS, _S.SETTLED, _S.REJECTED, _S.EXPIRED},
+    _S.ACCEPTED: _WAYS_OUT | {_S.IN_PROGRESS, _S.SETTLED, _S.VERIFIED, _S.EXPIRED},
+    _S.IN_PROGRESS: _WAYS_OUT | {_S.SETTLED, _S.VERIFIED, _S.EXPIRED},
+    _S.SETTLED: _WAYS_OUT | {_S.VERIFIED, _S.INEFFECTIVE},
+    **dict.fromkeys((_S.VERIFIED, _S.REJECTED, _S.FAILED, _S.EXPIRED, _S.INEFFECTIVE, _S.CANCELLED), frozenset()),
+}
+"""Where each state may lead."""
+
+OPEN = frozenset(state for state, following in TRANSITIONS.items() if following)
+"""The states from which money may still come."""
+
+_WAY = (_S.REQUESTED, _S.ACCEPTED, _S.IN_PROGRESS, _S.SETTLED, _S.VERIFIED)
+"""The way of a request that goes well. Who says again what was said before changes nothing."""
+
+
+class Replenishment(BaseModel):
+    """One request for a refill and what became of it. Amounts are whole units of the request's currency."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    request: ReplenishmentRequest
+    state: ReplenishmentState = ReplenishmentState.REQUESTED
+    changed_at: AwareDatetime
+    """When it came to its state."""
+    deadline: AwareDatetime
+    """When it is given up; once it is said to be settled, until when the reserve must have seen it."""
+    heard: bool = False
+    """Whether the strategy has it. One that did not answer is asked again under the same id."""
+    needs_approval: bool = False
+    """Whether it waits until somebody approves it."""
+    approved_by: str | None = None
+    asked_by: str = ""
+    """Who asked for it; empty when reservd decided it."""
+    reference: str | None = None
+    """The strategy's own id of the work."""
+    baseline: PlainDecimal | None = None
+    """What the accounts held when it was asked for, holds included; null until that could be told."""
+    baseline_at: AwareDatetime | None = None
+    """When that was true."""
+    baseline_block: int | None = None
+    """The block that it was read at, where there are blocks."""
+    arrived: PlainDecimal = ZERO
+    """What the reserve has seen of it; may be more than was asked for."""
+    replaced_by: str | None = None
+    """The request that stands in for this one."""
+    detail: str = ""
+    """Why it is where it is, in one line for people."""
+    by: str = ""
+    """Who brought it there: `strategy`, an operator's name, or empty for reservd."""
+
+    @property
+    def id(self) -> str:
+        """The request's id."""
+        return self.request.id
+
+    @property
+    def open(self) -> bool:
+        """Whether money may still come."""
+        return self.state in OPEN
+
+    @property
+    def held_back(self) -> bool:
+        """Whether it waits for somebody's approval."""
+        return self.open and self.needs_approval and self.approved_by is None
+
+    @property
+    def to_be_asked(self) -> bool:
+        """Whether its strategy is yet to hear of it."""
+        return self.open and not self.heard and not self.held_back
+
+    @property
+    def outstanding(self) -> Decimal:
+        """What is still to come: 0 when it has ended."""
+        return max(ZERO, subtract(self.request.amount, self.arrived)) if self.open else ZERO
+
+    @property
+    def acceptance(self) -> Acceptance | None:
+        """What the strategy has answered so far; None when nothing."""
+        if self.state is _S.REQUESTED and not self.heard:
+            return None
+        status = AcceptanceStatus.ACCEPTED
+        if self.state is _S.REQUESTED:
+            status = AcceptanceStatus.PENDING
+        elif self.state not in _WAY:
+            status = AcceptanceStatus.REJECTED
+        by = self.deadline if status is AcceptanceStatus.ACCEPTED else None
+        return Acceptance(status=status, reference=self.reference, reason=self.detail, expected_by=by)
+
+
+def advance(
+    record: Replenishment, state: ReplenishmentState, at: datetime, *, by: str = "", detail: str = "", **more: Any
+) -> Replenishment:
+    """Return the record in another state; the same record when it was there already, or is further on its way.
+
+    Args:
+        record: Before.
+        state: Where it goes.
+        at: When.
+        by: Who brings it there.
+        detail: Why.
+        more: Other fields that change with it: `deadline`, `reference`, `arrived`, `heard`, `replaced_by`.
+
+    Raises:
+        ReplenishmentStateError: If it cannot go there: what was rejected is not settled.
+    """
+    if state is record.state or (
+        state in _WAY and record.state in _WAY and _WAY.index(state) < _WAY.index(record.state)
+    ):
+        return record
+    if state not in TRANSITIONS[record.state]:
+        raise ReplenishmentStateError(f"replenishment {record.id} is {record.state}: it cannot become {state}")
+    return record.model_copy(update={"state": state, "changed_at": at, "by": by, "detail": detail, **more})
+
+
+def wait_until(promised: datetime | None, record: Replenishment) -> datetime:
+    """Return until when a request is waited for.
+
+    Args:
+        promised: What its strategy names; None for the deadline that it has.
+        record: The request.
+    """
+    if promised is None:
+        return record.deadline
+    return min(promised, record.request.requested_at + LONGEST_WAIT)
+
+
+def expire(record: Replenishment, at: datetime) -> Replenishment:
+    """Return the record as it is once its deadline has passed; the same before, or when it has ended."""
+    if not record.open or at < record.deadline:
+        return record
+    if record.state is _S.SETTLED:
+        return advance(record, _S.INEFFECTIVE, at, detail="said to be settled, and the reserve has not seen it")
+    return advance(record, _S.EXPIRED, at, detail="its deadline has passed")

@@ -1,0 +1,152 @@
+"""From readings of accounts that several modes share to what counts for each of them."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from reservd.reserve.allocation import SharedBalance, allocate, is_exact
+from reservd.reserve.amounts import ZERO, subtract
+from reservd.reserve.claims import AccountReading, Assessment, Member, assess
+from reservd.reserve.models import AccountPart, AllocationMethod, Bounds, Share
+from reservd.reserve.policy import Missing
+from reservd.reserve.readings import Balance
+
+
+class SharedAccount(NamedTuple):
+    """One account that several modes count.
+
+    Attributes:
+        reading: What was read of it.
+        members: The numbers of the modes.
+    """
+
+    reading: AccountReading
+    members: tuple[int, ...]
+
+    def believed(self, members: Sequence[Member], now: datetime) -> "SharedAccount":
+        """Return what of it all who share it may believe now."""
+        reading = self.reading
+        for number in self.members:
+            reading = reading.at(now, members[number].policy)
+        return self._replace(reading=reading)
+
+
+class Finding(NamedTuple):
+    """What a check of modes that share accounts found for one of them.
+
+    Attributes:
+        balances: What all its accounts hold, as far as that may be believed.
+        missing: What could not be told.
+        share: What counts for it.
+        doubted: Whether a reading of its own jumped, so that the others cannot tell what it needs.
+    """
+
+    balances: tuple[Balance, ...]
+    missing: tuple[Missing, ...]
+    share: Share
+    doubted: bool
+
+
+def share_out(
+    members: Sequence[Member], accounts: Sequence[SharedAccount], *, held: Decimal = ZERO, now: datetime
+) -> tuple[Finding, ...]:
+    """Split the accounts that modes share, and return what each of them is to be told.
+
+    A shared account is believed when all who share it may believe its reading.
+
+    Args:
+        members: All who share any of the accounts, in the order of the configuration, with one method.
+        accounts: In the order in which they are split.
+        held: Promised to accepted withdrawals of any of the members. Taken off the shared accounts, one after the
+            other, as far as they reach, and the rest off the last of them.
+        now: The instant of the check, aware UTC.
+
+    Returns:
+        The findings, in the order of the members.
+    """
+    members = [member.believed(now) for member in members]
+    accounts = [account.believed(members, now) for account in accounts]
+    holds = tuple(_place(held, accounts))
+    counted = [
+        (*member.own, *(account.reading for account in accounts if number in account.members))
+        for number, member in enumerate(members)
+    ]
+    balances = [tuple(each.found for each in readings if each.found is not None) for readings in counted]
+    claims = [assess(member, read, now) for member, read in zip(members, balances, strict=True)]
+    method = members[0].terms.method
+    allotments = allocate(
+        [
+            SharedBalance(account.reading.bounds, account.members, hold)
+            for account, hold in zip(accounts, holds, strict=True)
+        ],
+        [claim.sharer for claim in claims],
+        method,
+    )
+    findings = []
+    for number, (member, allotment) in enumerate(zip(members, allotments, strict=True)):
+        doubts = tuple(_doubts(number, members, claims))
+        why = "; ".join(filter(None, (*doubts, claims[number].doubt)))
+        parts = [
+            *(own_part(reading) for reading in member.own),
+            *(
+                _shared_part(account.reading, hold, part, method, why)
+                for account, hold, part in zip(accounts, holds, allotment.parts, strict=True)
+                if number in account.members
+            ),
+        ]
+        missing = [
+            Missing(f"{each.account}: {each.problem}", each.non_negative)
+            for each in counted[number]
+            if each.found is None
+        ]
+        balance = allotment.total if accounts else _less(allotment.total, held)
+        if not is_exact(balance):
+            missing += map(Missing, doubts)
+        share = Share(balance, tuple(parts), held)
+        findings.append(Finding(balances[number], tuple(missing), share, claims[number].doubted))
+    return tuple(findings)
+
+
+def _place(held: Decimal, accounts: Sequence[SharedAccount]) -> Iterator[Decimal]:
+    """Yield what of the holds is taken off each account."""
+    for account in accounts:
+        found = account.reading.found
+        there = max(ZERO, found.amount) if found is not None else ZERO
+        part = held if account is accounts[-1] else min(held, there)
+        held = subtract(held, part)
+        yield part
+
+
+def _doubts(number: int, members: Sequence[Member], claims: Sequence[Assessment]) -> Iterator[str]:
+    """Yield why a member cannot tell what the others need."""
+    for other, claim in enumerate(claims):
+        if other != number and claim.doubt:
+            yield f"what {members[other].policy.mode} needs of shared accounts: {claim.doubt}"
+
+
+def own_part(reading: AccountReading) -> AccountPart:
+    """Return what an account holds that no other mode counts: all of it counts."""
+    found = reading.found
+    if found is None:
+        return AccountPart(reading.account, reading.asset, None, problem=reading.problem)
+    return AccountPart(
+        reading.account,
+        reading.asset,
+        found.amount,
+        part=found.amount,
+        observed_at=found.observed_at,
+        block=found.block,
+    )
+
+
+def _shared_part(
+    reading: AccountReading, held: Decimal, part: Decimal | None, method: AllocationMethod, why: str
+) -> AccountPart:
+    whole = own_part(reading)
+    problem = whole.problem or (why if part is None else "")
+    return whole._replace(held=held, part=part, method=method, problem=problem)
+
+
+def _less(bounds: Bounds, held: Decimal) -> Bounds:
+    return Bounds(*(None if end is None else subtract(end, held) for end in bounds))

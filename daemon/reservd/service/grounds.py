@@ -1,0 +1,77 @@
+"""How a mode's reserve stands for a decision about a withdrawal: at no time better than is certain."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from reservd.config.mode import ModeConfig
+from reservd.monitor.manager import ReserveManager
+from reservd.monitor.watch import Standing
+from reservd.reserve.amounts import ZERO, add, subtract
+from reservd.reserve.hold_book import HoldBook
+from reservd.reserve.holds import GroupReading
+from reservd.reserve.jumps import at_least
+from reservd.reserve.models import ReserveSnapshot, ReserveStatus
+from reservd.reserve.policy import is_current
+from reservd.reserve.state import Instant
+from reservd.reserve.withdrawal import Ground, worse
+
+_UNKNOWN = Ground(ReserveStatus.UNKNOWN)
+
+
+def find_ground(manager: ReserveManager, config: ModeConfig, book: HoldBook, now: Instant) -> Ground:
+    """Return what a decision rests on: UNKNOWN without a snapshot that is within its maximum age.
+
+    Where the newest snapshot is doubted, neither more is available nor less stays in the reserve
+    than by the last one that was believed.
+    """
+    standing = manager.standing(config.mode)
+    if standing is None:
+        return _UNKNOWN
+    snapshot = standing.snapshot
+    status = worse(snapshot.status, standing.confirmed)
+    if snapshot.observed_at is None or not is_current(snapshot.observed_at, now.wall, config.policy):
+        status = ReserveStatus.UNKNOWN
+    if status is ReserveStatus.UNKNOWN:
+        return _UNKNOWN._replace(snapshot_at=snapshot.timestamp)
+    group = manager.account_group(config.mode)
+    available: list[Decimal] = []
+    targets: list[Decimal] = []
+    for reading, target in _certain(standing):
+        available.append(subtract(reading.balance, book.held(group, reading)))
+        targets.append(target)
+    if not available:
+        # A target of 0 is met by whatever there is; what that is, nobody knows.
+        return _UNKNOWN._replace(snapshot_at=snapshot.timestamp)
+    return Ground(status, min(available), max(targets), snapshot.timestamp)
+
+
+def find_level(manager: ReserveManager, mode: str) -> GroupReading | None:
+    """Return the last reading that was believed as a whole: what arrives is counted from it."""
+    standing = manager.standing(mode)
+    if standing is None:
+        return None
+    if not standing.doubted and standing.snapshot.reserve_balance is not None:
+        return standing.reading
+    if standing.good is None or standing.good.accounts:
+        return None  # of accounts that are shared, a snapshot tells the mode's part alone
+    return _told(standing.good)
+
+
+def _certain(standing: Standing) -> Iterator[tuple[GroupReading, Decimal]]:
+    """Yield what is read, or known to be there at least, with the target then."""
+    snapshot = standing.snapshot
+    least = at_least(snapshot)
+    if standing.reading is not None and least is not None:
+        # Of accounts that are shared, the mode's part alone.
+        yield standing.reading._replace(balance=add(least, snapshot.held)), snapshot.target_reserve or ZERO
+    if standing.doubted and standing.good is not None:
+        reading = _told(standing.good)
+        if reading is not None:
+            yield reading, standing.good.target_reserve or ZERO
+
+
+def _told(snapshot: ReserveSnapshot) -> GroupReading | None:
+    """Return the reading that a snapshot was made of, as far as it still tells."""
+    if snapshot.reserve_balance is None or snapshot.observed_at is None:
+        return None
+    return GroupReading(add(snapshot.reserve_balance, snapshot.held), snapshot.observed_at)

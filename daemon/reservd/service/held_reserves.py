@@ -1,0 +1,53 @@
+"""What holds mean for the snapshots of the monitor, and what its readings mean for holds."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import structlog
+
+from reservd.monitor.manager import ReserveManager
+from reservd.monitor.observer import Checked, Observer
+from reservd.reserve.amounts import ZERO
+from reservd.reserve.holds import GroupReading, read_group
+from reservd.reserve.readings import Balance, Equity
+from reservd.service.hold_desk import HoldDesk
+
+log = structlog.get_logger(__name__)
+
+_NOTHING_READ = GroupReading(ZERO, datetime.max.replace(tzinfo=UTC))
+
+
+class HeldReserves(Observer):
+    """Tells the monitor what is promised of the reserves, and hears what arrived.
+
+    Args:
+        reserve_manager: Watches the modes.
+        desk: Has the holds.
+    """
+
+    def __init__(self, reserve_manager: ReserveManager, desk: HoldDesk) -> None:
+        self._reserve_manager = reserve_manager
+        self._desk = desk
+
+    def held(self, mode: str, balances: Sequence[Balance]) -> Decimal:
+        """Return what of these balances of a mode's accounts is promised to accepted withdrawals."""
+        group = self._reserve_manager.account_group(mode)
+        return self._desk.book.held(group, read_group(balances) or _NOTHING_READ)
+
+    def owed(self, mode: str, equity: Equity) -> Decimal:
+        """Return what an equity that is not net of them still shows of accepted withdrawals."""
+        return self._desk.book.owed(mode, equity.observed_at)
+
+    def checked(self, checked: Checked) -> None:
+        """Hold what arrived for those that wait, once a reading is believed."""
+        standing = self._reserve_manager.standing(checked.mode)
+        if not checked.step.actionable or checked.snapshot.reserve_balance is None or standing is None:
+            return
+        if standing.reading is None:
+            return
+        group = self._reserve_manager.account_group(checked.mode)
+        for hold in self._desk.book.believe(group, standing.reading):
+            log.info("hold.arrived", mode=hold.mode, id=hold.id, outstanding=str(hold.outstanding))
+        if self._desk.book.changed:
+            self._desk.note_changes()

@@ -1,0 +1,93 @@
+"""Where withdrawals are decided, one after another."""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from reservd.config.mode import ModeConfig
+from reservd.reserve.hold_book import HoldBook
+from reservd.reserve.holds import Hold, HoldState
+from reservd.store.history import KeptSnapshot
+
+T = TypeVar("T")
+
+_MOST_IN_MEMORY = 100_000
+"""Holds that ended and are remembered, with their keys."""
+
+
+def shown_for(configs: Iterable[ModeConfig]) -> timedelta:
+    """Return how long after its end a hold may still be in a reading, with ample room for clocks that differ."""
+    return max((2 * config.policy.max_staleness for config in configs), default=timedelta()) + timedelta(hours=1)
+
+
+class HoldDesk:
+    """Keeps holds in memory alone: for a reserve manager that is embedded without a store.
+
+    Operations are plain functions on the book that neither wait nor fail half-way, so that none
+    comes between another's looking and holding.
+
+    Attributes:
+        book: The holds.
+        up: Whether what is decided is kept.
+    """
+
+    def __init__(self, is_limited: Callable[[str], bool] = lambda _: False) -> None:
+        """Begin with an empty book.
+
+        Args:
+            is_limited: Whether a mode limits what is accepted within a period.
+        """
+        self.is_limited = is_limited
+        self.book = HoldBook(is_limited)
+        self.up = True
+
+    async def submit(
+        self, operation: Callable[[HoldBook], T], *, key: tuple[str, str] | None = None, hold_id: str | None = None
+    ) -> T:
+        """Carry an operation out and return what it returns, once what it did is kept.
+
+        Args:
+            operation: Looks at the book and puts in what changes.
+            key: The mode and key that it looks for, if any.
+            hold_id: The id that it looks for, if any.
+
+        Raises:
+            StoreError: If it is not certain to be kept; nothing is, where it was not carried out at all.
+        """
+        del key, hold_id
+        result = operation(self.book)
+        self.note_changes()
+        return result
+
+    def note_changes(self) -> None:
+        """Keep what was put in the book by others than operations, some time soon."""
+        self.book.take_changes()
+
+    def keep_snapshot(self, snapshot: KeptSnapshot) -> None:
+        """Keep a snapshot that a decision rests on, where there is a history."""
+
+    def forget(self, before: datetime) -> None:
+        """Leave out of memory what ended before then."""
+        self.book.forget(before, keep=_MOST_IN_MEMORY)
+
+    async def run(self) -> None:
+        """Keep what is noted until cancelled."""
+        await asyncio.Event().wait()
+
+    async def load(
+        self, mode: str | None, states: Collection[HoldState] | None, limit: int, before: int | None
+    ) -> Sequence[Hold]:
+        """Return holds, newest first: see `reservd.store.holds.load_holds`."""
+        found = (
+            hold
+            for hold in reversed(self.book.holds())
+            if (mode is None or hold.mode == mode)
+            and (states is None or hold.state in states)
+            and (before is None or hold.position < before)
+        )
+        return [hold for hold, _ in zip(found, range(limit), strict=False)]
+
+    async def find(self, hold_id: str) -> Hold | None:
+        """Return the hold of an id."""
+        return self.book.find(hold_id)

@@ -1,0 +1,252 @@
+"""Withdrawals decided in memory and stored in one transaction, before any of them is answered."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from reservd.config.mode import ModeConfig
+from reservd.errors import StoreError, TooManyWaitError
+from reservd.monitor.clock import Clock
+from reservd.reserve.hold_book import HoldBook
+from reservd.reserve.holds import Hold, HoldState
+from reservd.service.hold_desk import HoldDesk, shown_for
+from reservd.store.database import Database
+from reservd.store.history import KeptSnapshot, add_snapshots
+from reservd.store.holds import (
+    last_position,
+    load_accepted,
+    load_by_ids,
+    load_by_keys,
+    load_holds,
+    load_levels,
+    load_shown,
+    save_holds,
+    save_levels,
+)
+from reservd.store.ownership import Ownership
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+_MAX_A_WRITE = 500
+_MAX_WAITING = 20_000
+_PATIENCE_SECONDS = 30.0
+"""How long a caller waits before it is told that nothing is certain."""
+_RETRY_SECONDS = 1.0
+_END_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """An operation, and the caller that waits for it."""
+
+    operation: Callable[[HoldBook], Any]
+    key: tuple[str, str] | None
+    hold_id: str | None
+    answer: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+
+    def carry_out(self, book: HoldBook) -> None:
+        """Carry it out; what it raises is the caller's."""
+        try:
+            self.result = self.operation(book)
+        except Exception as error:  # noqa: BLE001  # it is raised where it was asked for
+            self.error = error
+
+    def reply(self) -> None:
+        """Tell the caller, if it still waits."""
+        if self.answer.done():
+            return
+        if self.error is not None:
+            self.answer.set_exception(self.error)
+        else:
+            self.answer.set_result(self.result)
+
+
+class HoldJournal(HoldDesk):
+    """The one writer of holds of an owner.
+
+    What many callers ask for at the same time is decided in the order in which they came, in memory,
+    within one transaction that proves that this daemon owns the store; they are answered when it is
+    committed. After a transaction that failed, of which nobody knows whether it was committed, all
+    is read anew before anything else is decided.
+
+    Args:
+        database: The store.
+        ownership: Held by this daemon.
+        clock: Tells the time.
+        configs: By mode.
+    """
+
+    def __init__(
+        self, database: Database, ownership: Ownership, clock: Clock, configs: Mapping[str, ModeConfig]
+    ) -> None:
+        periods = {
+            mode: config.withdrawal.period
+            for mode, config in configs.items()
+            if config.withdrawal.maximum_per_period is not None
+        }
+        super().__init__(periods.__contains__)
+        self._database = database
+        self._ownership = ownership
+        self._clock = clock
+        self._periods = periods
+        self._shown_for = shown_for(configs.values())
+        self._waiting: deque[_Waiting] = deque()
+        self._snapshots: dict[str, KeptSnapshot] = {}
+        self._stored: dict[str, datetime] = {}
+        self._news = asyncio.Event()
+        self.up = False
+
+    async def open(self) -> None:
+        """Read what is held.
+
+        Raises:
+            StoreError: If the store does not tell.
+        """
+        now = self._clock.now().wall
+        book = HoldBook(self.is_limited)
+        self._stored = {}
+        async with self._database.read() as connection:
+            book.last_position = await last_position(connection)
+            for mode, period in self._periods.items():
+                book.load_accepted(mode, await load_accepted(connection, mode, now - period))
+            book.load(await load_shown(connection, now - self._shown_for))
+            book.load_levels(await load_levels(connection))
+        self.book = book
+        self.up = True
+
+    async def submit(
+        self, operation: Callable[[HoldBook], T], *, key: tuple[str, str] | None = None, hold_id: str | None = None
+    ) -> T:
+        """Carry an operation out and return what it returns, once that is stored.
+
+        Raises:
+            StoreError: If it is not certain to be stored.
+        """
+        if not self.up:
+            raise StoreError(f"{self._database.description}: holds cannot be stored now")
+        if len(self._waiting) >= _MAX_WAITING:
+            raise TooManyWaitError(f"{_MAX_WAITING} operations on holds wait for the store")
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(operation, key, hold_id, answer))
+        self._news.set()
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                return await answer
+        except TimeoutError:
+            raise StoreError(f"{self._database.description}: no answer within {_PATIENCE_SECONDS:g} s") from None
+
+    def note_changes(self) -> None:
+        """Have what was put in the book stored with the next write."""
+        self._news.set()
+
+    def keep_snapshot(self, snapshot: KeptSnapshot) -> None:
+        """Have a snapshot that a decision rests on stored with it."""
+        mode = snapshot.snapshot.strategy_mode
+        if self._stored.get(mode) != snapshot.snapshot.timestamp:
+            self._snapshots[mode] = snapshot
+
+    def forget(self, before: datetime) -> None:
+        """Leave out of memory what ended before then: the store has it."""
+        self.book.forget(before)
+
+    async def load(
+        self, mode: str | None, states: Collection[HoldState] | None, limit: int, before: int | None
+    ) -> Sequence[Hold]:
+        """Return holds, newest first."""
+        async with self._database.read() as connection:
+            return await load_holds(connection, mode, states, limit=limit, before=before)
+
+    async def find(self, hold_id: str) -> Hold | None:
+        """Return the hold of an id."""
+        found = self.book.find(hold_id)
+        if found is not None:
+            return found
+        async with self._database.read() as connection:
+            stored = await load_by_ids(connection, [hold_id])
+        return stored[0] if stored else None
+
+    async def run(self) -> None:
+        """Write until cancelled.
+
+        Raises:
+            OwnershipLostError: If another daemon owns the store.
+        """
+        try:
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                while self._waiting or self.book.changed:
+                    await self._write(self._take())
+        finally:
+            self.up = False
+            self._turn_away(self._waiting, "reservd stops, or another daemon owns the store")
+
+    def _take(self) -> list[_Waiting]:
+        # Whoever waits no more is not decided for: nobody would hear of it.
+        taken = [self._waiting.popleft() for _ in range(min(_MAX_A_WRITE, len(self._waiting)))]
+        return [each for each in taken if not each.answer.done()]
+
+    async def _write(self, batch: list[_Waiting]) -> None:
+        """Carry a batch out and store what it did; if that fails, wait until the store tells what it holds."""
+        writing = asyncio.ensure_future(self._commit(batch))
+        try:
+            await asyncio.shield(writing)
+        except StoreError as error:
+            self.up = False
+            log.error("holds.failed", error=str(error))  # noqa: TRY400  # the store's words say it all
+            self._turn_away(batch, str(error))
+            self._turn_away(self._waiting, str(error))
+            await self._reopen()
+        finally:
+            # The end, or another owner. What is being committed is answered when it is.
+            if not writing.done():
+                await asyncio.wait({writing}, timeout=_END_SECONDS)
+                writing.cancel()
+            self._turn_away(batch, "reservd stops, or another daemon owns the store")
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        began = self._clock.now().monotonic
+        async with self._database.write() as connection:
+            await self._ownership.fence(connection)
+            await self._recall(connection, batch)
+            for each in batch:
+                each.carry_out(self.book)
+            changes = self.book.take_changes()
+            snapshots, self._snapshots = self._snapshots, {}
+            self._stored |= {mode: each.snapshot.timestamp for mode, each in snapshots.items()}
+            await add_snapshots(connection, list(snapshots.values()))
+            await save_holds(connection, changes.holds)
+            await save_levels(connection, changes.levels)
+        self._ownership.renewed(began)
+        for each in batch:
+            each.reply()
+
+    async def _recall(self, connection: AsyncConnection, batch: Sequence[_Waiting]) -> None:
+        """Bring into memory what the batch looks for, and what has ended long ago."""
+        keys = {each.key for each in batch if each.key is not None and self.book.find_key(*each.key) is None}
+        ids = {each.hold_id for each in batch if each.hold_id is not None and self.book.find(each.hold_id) is None}
+        self.book.load(await load_by_keys(connection, keys))
+        self.book.load(await load_by_ids(connection, ids))
+
+    async def _reopen(self) -> None:
+        while not self.up:
+            await asyncio.sleep(_RETRY_SECONDS)
+            try:
+                await self.open()
+            except StoreError as error:
+                log.debug("holds.unreadable", error=str(error))
+        log.info("holds.recovered")
+
+    def _turn_away(self, waiting: Iterable[_Waiting], why: str) -> None:
+        for each in waiting:
+            each.error = StoreError(f"{self._database.description}: {why}")
+            each.reply()

@@ -1,0 +1,69 @@
+"""Looks after holds while they last: tells of what is overdue, and forgets what ended long ago."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+
+import structlog
+
+from reservd.monitor.clock import Clock
+from reservd.monitor.manager import ReserveManager
+from reservd.reserve.holds import Hold
+from reservd.service.hold_desk import HoldDesk, shown_for
+from reservd.service.unwinding import Unwinder
+from reservd.service.withdrawal_answers import WithdrawalObserver
+
+log = structlog.get_logger(__name__)
+
+_LOOK_SECONDS = 5.0
+
+
+class HoldWatch:
+    """Runs beside the desk.
+
+    Args:
+        reserve_manager: Watches the modes.
+        desk: Has the holds.
+        unwinder: Asks for what the reserve does not pay.
+        observers: Hear of what is overdue.
+        clock: Tells the time.
+    """
+
+    def __init__(
+        self,
+        reserve_manager: ReserveManager,
+        desk: HoldDesk,
+        unwinder: Unwinder,
+        observers: Sequence[WithdrawalObserver],
+        clock: Clock,
+    ) -> None:
+        self._reserve_manager = reserve_manager
+        self._desk = desk
+        self._unwinder = unwinder
+        self._observers = observers
+        self._clock = clock
+        self._said: set[str] = set()
+
+    def overdue(self) -> Sequence[Hold]:
+        """Return the holds that should have ended by now."""
+        now = self._clock.now().wall
+        return [hold for hold in self._desk.book.open_holds() if hold.is_overdue(now)]
+
+    async def run(self) -> None:
+        """Look again and again until cancelled."""
+        while True:
+            self.look()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def look(self) -> None:
+        """Tell of what is overdue, each once in the log; ask again for what nobody took."""
+        overdue = self.overdue()
+        for hold in overdue:
+            if hold.id not in self._said:
+                log.error("withdrawal.overdue", mode=hold.mode, id=hold.id, state=str(hold.state))
+        self._said = {hold.id for hold in overdue}
+        for observer in self._observers:
+            observer.overdue(Counter(hold.mode for hold in overdue))
+        for hold in list(self._desk.book.open_holds()):
+            self._unwinder.ask(hold)
+        self._desk.forget(self._clock.now().wall - shown_for(self._reserve_manager.reserve_configs.values()))

@@ -1,0 +1,213 @@
+"""Requests on their way to strategies: asked until they are heard, then followed."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from reservd.config.mode import ModeConfig
+from reservd.errors import ReplenishmentStateError, StoreError
+from reservd.monitor.clock import Clock
+from reservd.reserve.replenishment import (
+    Acceptance,
+    AcceptanceStatus,
+    Inaction,
+    Progress,
+    ProgressStatus,
+    ReplenishmentOutcome,
+)
+from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, advance, wait_until
+from reservd.service.refill_book import RefillBook
+from reservd.service.refill_caller import RefillCaller, UnansweredError
+
+log = structlog.get_logger(__name__)
+
+STRATEGY = "strategy"
+_DRAIN_SECONDS = 1.0
+_REPEAT_AFTER = timedelta(seconds=30)
+"""How long to wait before what nobody decides anew is asked again, and between two polls."""
+
+_STATES = {
+    ProgressStatus.ACCEPTED: ReplenishmentState.ACCEPTED,
+    ProgressStatus.IN_PROGRESS: ReplenishmentState.IN_PROGRESS,
+    ProgressStatus.SETTLED: ReplenishmentState.SETTLED,
+    ProgressStatus.REJECTED: ReplenishmentState.REJECTED,
+    ProgressStatus.FAILED: ReplenishmentState.FAILED,
+}
+
+
+_UNDER_WAY = (ReplenishmentState.ACCEPTED, ReplenishmentState.IN_PROGRESS)
+_HEEDED = (*_UNDER_WAY, ReplenishmentState.SETTLED)
+
+
+class RefillAsker:
+    """Asks for each request once at a time, under its id, never before it is kept.
+
+    Args:
+        configs: By mode.
+        book: Has the requests.
+        caller: Calls the replenishers.
+        may_act: Whether refills may be asked for.
+        clock: Tells the time.
+    """
+
+    def __init__(
+        self,
+        configs: Mapping[str, ModeConfig],
+        book: RefillBook,
+        caller: RefillCaller,
+        may_act: Callable[[], bool],
+        clock: Clock,
+    ) -> None:
+        self._configs = configs
+        self._book = book
+        self._caller = caller
+        self._may_act = may_act
+        self._clock = clock
+        self._asking: dict[str, asyncio.Task[ReplenishmentOutcome]] = {}
+        self._next: dict[str, datetime] = {}
+
+    def ask(self, record: Replenishment) -> "asyncio.Future[ReplenishmentOutcome]":
+        """Ask the strategy, beside whatever else goes on; who waits for the answer may stop waiting."""
+        task = self._asking.get(record.id)
+        if task is None:
+            task = self._asking[record.id] = asyncio.create_task(self._ask(record.id))
+            task.add_done_callback(lambda _: self._asking.pop(record.id, None))
+        return asyncio.shield(task)
+
+    async def idle(self) -> None:
+        """Wait until nothing is being asked."""
+        while self._asking:
+            await asyncio.wait(list(self._asking.values()))
+
+    async def follow(self, now: datetime) -> None:
+        """Ask again what an operator or a withdrawal wants and nobody heard, and poll what was heard."""
+        open_records = self._book.open()
+        is_open = {record.id for record in open_records}
+        self._next = {each: due for each, due in self._next.items() if each in is_open}
+        polled: list[Replenishment] = []
+        for record in open_records:
+            if now < self._next.setdefault(record.id, record.request.requested_at + _REPEAT_AFTER):
+                continue
+            self._next[record.id] = now + _REPEAT_AFTER
+            if record.to_be_asked and (record.asked_by or record.approved_by):
+                self.ask(record)
+            elif record.heard and self._caller.polls(self._replenisher(record)):
+                polled.append(record)
+        await asyncio.gather(*map(self._poll, polled))
+
+    def take(self, record: Replenishment, state: ReplenishmentState, **told: Any) -> Replenishment:
+        """Return a request after what its strategy or an operator said of it, which is taken down.
+
+        Args:
+            record: The request.
+            state: Where it goes.
+            told: `by`, `reason`, `reference`, `expected_by`.
+
+        Raises:
+            ReplenishmentStateError: If it cannot go there.
+        """
+        now = self._clock.now().wall
+        detail, by = told.get("reason") or "", told.get("by", STRATEGY)
+        more: dict[str, Any] = {"heard": record.heard or state in _HEEDED}
+        if told.get("reference") is not None:
+            more["reference"] = told["reference"]
+        if state is ReplenishmentState.SETTLED:
+            settling = self._configs[record.request.strategy_mode].refill.settling
+            more["deadline"] = now + settling
+        else:
+            more["deadline"] = wait_until(told.get("expected_by"), record)
+        after = advance(record, state, now, by=by, detail=detail, **more)
+        if after is record and state is record.state and state in _UNDER_WAY:
+            # Said again: another time or reference may be told, nothing else.
+            after = record.model_copy(update=more)
+        if after is not record:
+            self._book.put(after)
+            if after.state in _HEEDED:
+                self._stand_in(after)
+        return after
+
+    async def close(self) -> None:
+        """Wait a moment for what is being asked, and cut off the rest."""
+        tasks = list(self._asking.values())
+        if tasks:
+            # One that was taken and not heard of is asked for again after the next start, under its id.
+            await asyncio.wait(tasks, timeout=_DRAIN_SECONDS)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ask(self, replenishment_id: str) -> ReplenishmentOutcome:
+        try:
+            await self._book.written(replenishment_id)
+        except StoreError as error:
+            log.warning("replenishment.not_stored", id=replenishment_id, error=str(error))
+            return ReplenishmentOutcome(self._book.get(replenishment_id).request, None, Inaction.STORE_GONE)
+        record = self._book.get(replenishment_id)
+        if not self._may_act():
+            return ReplenishmentOutcome(record.request, None, Inaction.STORE_GONE)
+        if not record.to_be_asked:
+            reason = str(Inaction.AWAITING_APPROVAL) if record.held_back else record.detail
+            return ReplenishmentOutcome(record.request, record.acceptance, reason)
+        try:
+            acceptance = await self._caller.request(self._replenisher(record), record.request)
+        except UnansweredError as error:
+            if not error.lasting:
+                return ReplenishmentOutcome(record.request, None, str(error))
+            acceptance = None
+            self._end(replenishment_id, ReplenishmentState.FAILED, str(error))
+        if acceptance is not None:
+            self._answered(replenishment_id, acceptance)
+        after = self._book.get(replenishment_id)
+        return ReplenishmentOutcome(record.request, after.acceptance, "" if after.open else after.detail)
+
+    def _answered(self, replenishment_id: str, acceptance: Acceptance) -> None:
+        record = self._book.get(replenishment_id)
+        told = {
+            "reason": acceptance.reason,
+            "reference": acceptance.reference,
+            "expected_by": acceptance.expected_by,
+        }
+        try:
+            if acceptance.status is AcceptanceStatus.PENDING and record.state is ReplenishmentState.REQUESTED:
+                deadline = wait_until(acceptance.expected_by, record)
+                self._book.put(record.model_copy(update={"heard": True, "deadline": deadline}))
+            elif acceptance.status is AcceptanceStatus.ACCEPTED:
+                self.take(record, ReplenishmentState.ACCEPTED, **told)
+            elif acceptance.status is AcceptanceStatus.REJECTED:
+                self.take(record, ReplenishmentState.REJECTED, **told)
+        except ReplenishmentStateError as error:
+            # It came after the deadline, or says something else than before.
+            log.warning("replenishment.late_answer", id=record.id, status=str(acceptance.status), why=str(error))
+
+    def _end(self, replenishment_id: str, state: ReplenishmentState, why: str) -> None:
+        record = self._book.get(replenishment_id)
+        if record.open:
+            self._book.put(advance(record, state, self._clock.now().wall, detail=why))
+
+    def _stand_in(self, record: Replenishment) -> None:
+        """End the request that another one, which the strategy has accepted, stands in for."""
+        earlier = self._book.find(record.request.replaces or "")
+        if earlier is not None and earlier.open:
+            now, why = self._clock.now().wall, f"replaced by {record.id}"
+            self._book.put(advance(earlier, ReplenishmentState.CANCELLED, now, detail=why, replaced_by=record.id))
+
+    async def _poll(self, record: Replenishment) -> None:
+        progress: Progress | None = await self._caller.poll(self._replenisher(record), record.id)
+        now = self._book.find(record.id)
+        if progress is None or now is None or not now.open:
+            return
+        told = {"reason": progress.reason, "reference": progress.reference, "expected_by": progress.expected_by}
+        state = _STATES[progress.status]
+        if state is ReplenishmentState.REJECTED and now.state is not ReplenishmentState.REQUESTED:
+            state = ReplenishmentState.FAILED  # it was accepted before
+        try:
+            self.take(now, state, **told)
+        except ReplenishmentStateError as error:
+            log.warning("replenishment.progress_refused", id=record.id, why=str(error))
+
+    def _replenisher(self, record: Replenishment) -> str:
+        config = self._configs.get(record.request.strategy_mode)
+        return str(config.reserve_replenisher) if config is not None else ""

@@ -1,0 +1,144 @@
+"""The requests for refills that matter now, found by id and by mode."""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+import structlog
+
+from reservd.errors import UnknownReplenishmentError
+from reservd.reserve.amounts import ZERO, add
+from reservd.reserve.replenishment import RefillPolicy
+from reservd.reserve.replenishment_event import ReplenishmentChange, tell_change
+from reservd.reserve.replenishment_states import Replenishment
+from reservd.service.refill_caller import ReplenishmentObserver
+from reservd.service.refill_ledger import RefillLedger, Remembered
+
+log = structlog.get_logger(__name__)
+
+_MOST_OF_A_MODE = 1_000
+"""Ended requests of a mode that stay in memory; the store has all."""
+
+
+class RefillBook:
+    """Records in memory, each change of which goes to the ledger.
+
+    Args:
+        ledger: Keeps them.
+        observers: Hear of every change.
+    """
+
+    def __init__(self, ledger: RefillLedger, observers: Iterable[ReplenishmentObserver] = ()) -> None:
+        self._ledger = ledger
+        self._observers = tuple(observers)
+        self._positions: dict[str, int] = {}
+        self._records: dict[str, Replenishment] = {}
+        self._by_mode: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        self._open: dict[str, None] = {}
+        self._sequences: dict[str, int] = {}
+
+    def load(self, remembered: Remembered) -> None:
+        """Begin with what is known."""
+        self._sequences = dict(remembered.sequences)
+        for record in remembered.records:
+            self._hold(record)
+            if record.open:
+                for observer in self._observers:
+                    observer.replenishment_loaded(record)
+
+    def find(self, replenishment_id: str) -> Replenishment | None:
+        """Return the request of that id; None when it is not in memory."""
+        return self._records.get(replenishment_id)
+
+    def get(self, replenishment_id: str) -> Replenishment:
+        """Return the request of that id.
+
+        Raises:
+            UnknownReplenishmentError: If it is not in memory.
+        """
+        record = self._records.get(replenishment_id)
+        if record is None:
+            raise UnknownReplenishmentError(f"there is no replenishment {replenishment_id}")
+        return record
+
+    def of_mode(self, mode: str) -> list[Replenishment]:
+        """Return a mode's requests, in order of request."""
+        return [self._records[each] for each in self._by_mode.get(mode, ())]
+
+    def open(self, mode: str | None = None) -> list[Replenishment]:
+        """Return the requests from which money may still come, of one mode when given, in order of request."""
+        found = (self._records[each] for each in self._open)
+        return [record for record in found if mode is None or record.request.strategy_mode == mode]
+
+    def newest(self) -> Iterator[Replenishment]:
+        """Yield all requests in memory, newest first."""
+        return iter(sorted(self._records.values(), key=lambda record: record.request.requested_at, reverse=True))
+
+    def outstanding(self, mode: str) -> Decimal:
+        """Return what is still to come for a mode."""
+        total = ZERO
+        for record in self.open(mode):
+            total = add(total, record.outstanding)
+        return total
+
+    def put(self, record: Replenishment) -> None:
+        """Take in a new request or a change of one.
+
+        What is published is a change of its state, of what it waits for, or of what stands in for it.
+        """
+        before = self._records.get(record.id)
+        if before == record:
+            return
+        self._hold(record)
+        for observer in self._observers:
+            observer.replenishment_changed(record, before)
+        if before is not None and _told(before) == _told(record):
+            self._ledger.keep(record)
+            return
+        mode = record.request.strategy_mode
+        self._sequences[mode] = self._sequences.get(mode, 0) + 1
+        event = tell_change(record, before.state if before else None, str(uuid.uuid4()), self._sequences[mode])
+        self._positions[record.id] = self._ledger.change(ReplenishmentChange(record, event))
+        log.info(
+            "replenishment.changed",
+            mode=mode,
+            id=record.id,
+            state=str(record.state),
+            arrived=str(record.arrived),
+            detail=record.detail,
+            by=record.by,
+        )
+
+    async def written(self, replenishment_id: str) -> None:
+        """Wait until the last change of a request is kept for certain.
+
+        Raises:
+            StoreError: If it is not in time; it may be later.
+        """
+        await self._ledger.written(self._positions.get(replenishment_id, 0))
+
+    def forget(self, mode: str, policy: RefillPolicy, now: datetime) -> None:
+        """Leave out of memory what ended too long ago to matter to a decision about a mode."""
+        ended = [record for record in self.of_mode(mode) if not record.open]
+        old = [record for record in ended if not policy.remembers(record.changed_at, now)]
+        self._drop(old or ended[:-_MOST_OF_A_MODE])
+
+    def _hold(self, record: Replenishment) -> None:
+        self._records[record.id] = record
+        self._by_mode[record.request.strategy_mode].setdefault(record.id)
+        if record.open:
+            self._open.setdefault(record.id)
+        else:
+            self._open.pop(record.id, None)
+
+    def _drop(self, records: Sequence[Replenishment]) -> None:
+        for record in records:
+            del self._records[record.id]
+            self._positions.pop(record.id, None)
+            del self._by_mode[record.request.strategy_mode][record.id]
+
+
+def _told(record: Replenishment) -> tuple[object, ...]:
+    return record.state, record.approved_by, record.replaced_by

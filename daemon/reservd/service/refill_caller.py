@@ -1,0 +1,115 @@
+"""Calls to replenishers: requests, and questions how far they are."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import structlog
+
+from reservd.errors import CallError, FailureReason
+from reservd.plugin.guard import GuardedPlugin, retryable
+from reservd.plugin.interfaces import Replenisher
+from reservd.reserve.models import ReserveStatus
+from reservd.reserve.replenishment import Acceptance, AcceptanceStatus, Inaction, Progress, ReplenishmentRequest
+from reservd.reserve.replenishment_states import Replenishment
+
+log = structlog.get_logger(__name__)
+AnswerT = TypeVar("AnswerT", Acceptance, Progress)
+
+
+class ReplenishmentObserver:
+    """Hears of refills. Methods run on the event loop and must be quick."""
+
+    def requested(self, replenisher: str, status: AcceptanceStatus | None, failure: FailureReason | None) -> None:
+        """A request was answered with a status, or was not answered for a reason."""
+
+    def replenishment_loaded(self, record: Replenishment) -> None:
+        """A request that is open was found in the store."""
+
+    def replenishment_changed(self, record: Replenishment, before: Replenishment | None) -> None:
+        """A request was made, changed its state, or more of it has arrived."""
+
+    def not_requested(self, mode: str, status: ReserveStatus, reason: Inaction) -> None:
+        """A check of a mode led to no request."""
+
+
+class UnansweredError(CallError):
+    """A request was not answered.
+
+    Attributes:
+        lasting: Whether the same request will not be answered later either.
+    """
+
+    def __init__(self, error: CallError) -> None:
+        super().__init__(error.reason, error.detail)
+        self.lasting = not retryable(error)
+
+
+class RefillCaller:
+    """Asks replenishers, each under its deadline.
+
+    Args:
+        replenishers: By name.
+        observers: Hear of every answer.
+    """
+
+    def __init__(
+        self, replenishers: Mapping[str, Replenisher[Any]], observers: Iterable[ReplenishmentObserver]
+    ) -> None:
+        self._replenishers = {name: GuardedPlugin(replenisher) for name, replenisher in replenishers.items()}
+        self._observers = tuple(observers)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a replenisher of that name."""
+        return name in self._replenishers
+
+    def polls(self, name: str) -> bool:
+        """Whether a replenisher can be asked how far it is."""
+        guarded = self._replenishers.get(name)
+        return guarded is not None and getattr(type(guarded.plugin), "poll", None) is not Replenisher.poll
+
+    async def request(self, name: str, request: ReplenishmentRequest) -> Acceptance:
+        """Return what the strategy says to a request.
+
+        Raises:
+            UnansweredError: If it says nothing.
+        """
+        bound = log.bind(mode=request.strategy_mode, replenisher=name, id=request.id)
+        bound.info("replenishment.requested", amount=str(request.amount), urgency=str(request.urgency))
+        guarded = self._replenishers[name]
+        plugin: Any = guarded.plugin
+        try:
+            answer = await guarded.call(lambda: plugin.request(request), request.id)
+            acceptance = _checked(answer, Acceptance, "request")
+        except CallError as error:
+            bound.error("replenishment.failed", reason=str(error.reason), detail=error.detail)
+            self._tell(name, None, error.reason)
+            raise UnansweredError(error) from None
+        bound.info("replenishment.answered", status=str(acceptance.status), reference=acceptance.reference)
+        self._tell(name, acceptance.status, None)
+        return acceptance
+
+    async def poll(self, name: str, request_id: str) -> Progress | None:
+        """Return how far a request is; None when the strategy does not know it, or does not say."""
+        guarded = self._replenishers[name]
+        plugin: Any = guarded.plugin
+        try:
+            progress = await guarded.call(lambda: plugin.poll(request_id), request_id)
+            return None if progress is None else _checked(progress, Progress, "poll")
+        except CallError as error:
+            log.debug("replenishment.not_polled", replenisher=name, id=request_id, reason=str(error.reason))
+            return None
+
+    async def close(self) -> None:
+        """Close the replenishers."""
+        for guarded in self._replenishers.values():
+            await guarded.close()
+
+    def _tell(self, name: str, status: AcceptanceStatus | None, failure: FailureReason | None) -> None:
+        for observer in self._observers:
+            observer.requested(name, status, failure)
+
+
+def _checked(answer: object, wanted: type[AnswerT], method: str) -> AnswerT:
+    if not isinstance(answer, wanted):
+        raise CallError(FailureReason.INVALID_DATA, f"{method}() gave {type(answer).__name__}, not {wanted.__name__}")
+    return answer

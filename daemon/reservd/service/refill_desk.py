@@ -1,0 +1,155 @@
+"""Where strategies say how far they are with requests, and operators what becomes of them."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+
+from reservd.errors import ReplenishmentStateError, StoreError, UnknownReplenishmentError
+from reservd.monitor.clock import Clock
+from reservd.reserve.replenishment_event import ReplenishmentEvent
+from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.service.refill_asker import STRATEGY, RefillAsker
+from reservd.service.refill_book import RefillBook
+from reservd.service.refill_ledger import RefillLedger
+
+
+class RefillDesk:
+    """Takes down what is said of requests, and answers once it is kept.
+
+    Each method that changes something returns the request as it is then. What was said before may be said
+    again: it changes nothing. All raise `UnknownReplenishmentError` for an id that there is no request of,
+    `ReplenishmentStateError` where a request cannot go there from where it is, and `StoreError` while nothing
+    can be kept.
+
+    Args:
+        book: Has the requests.
+        ledger: Keeps them.
+        asker: Asks the strategies.
+        may_act: Whether anything can be kept.
+        clock: Tells the time.
+    """
+
+    def __init__(
+        self, book: RefillBook, ledger: RefillLedger, asker: RefillAsker, may_act: Callable[[], bool], clock: Clock
+    ) -> None:
+        self._book = book
+        self._ledger = ledger
+        self._asker = asker
+        self._may_act = may_act
+        self._clock = clock
+
+    # What strategies say
+
+    async def accept(
+        self,
+        replenishment_id: str,
+        *,
+        by: str = STRATEGY,
+        reason: str = "",
+        reference: str | None = None,
+        expected_by: datetime | None = None,
+    ) -> Replenishment:
+        """Note that the strategy does it, and when the money should have arrived."""
+        told = {"by": by, "reason": reason, "reference": reference, "expected_by": expected_by}
+        return await self._take(replenishment_id, ReplenishmentState.ACCEPTED, told)
+
+    async def progress(
+        self,
+        replenishment_id: str,
+        *,
+        by: str = STRATEGY,
+        reason: str = "",
+        reference: str | None = None,
+        expected_by: datetime | None = None,
+    ) -> Replenishment:
+        """Note that the strategy is at it."""
+        told = {"by": by, "reason": reason, "reference": reference, "expected_by": expected_by}
+        return await self._take(replenishment_id, ReplenishmentState.IN_PROGRESS, told)
+
+    async def settle(self, replenishment_id: str, *, by: str = STRATEGY, reason: str = "") -> Replenishment:
+        """Note that the strategy says that the money has left; the reserve believes it when it sees it."""
+        return await self._take(replenishment_id, ReplenishmentState.SETTLED, {"by": by, "reason": reason})
+
+    async def fail(self, replenishment_id: str, *, by: str = STRATEGY, reason: str = "") -> Replenishment:
+        """Note that the strategy could not."""
+        return await self._take(replenishment_id, ReplenishmentState.FAILED, {"by": by, "reason": reason})
+
+    async def reject(self, replenishment_id: str, *, by: str = STRATEGY, reason: str = "") -> Replenishment:
+        """Note that the strategy will not, or that an operator does not approve."""
+        return await self._take(replenishment_id, ReplenishmentState.REJECTED, {"by": by, "reason": reason})
+
+    # What operators say
+
+    async def cancel(self, replenishment_id: str, *, by: str, reason: str = "") -> Replenishment:
+        """Give a request up. A strategy that has it may still act on it."""
+        return await self._take(replenishment_id, ReplenishmentState.CANCELLED, {"by": by, "reason": reason})
+
+    async def approve(self, replenishment_id: str, *, by: str, reason: str = "") -> Replenishment:
+        """Let a request go that waits for it; once only."""
+        record = await self._get(replenishment_id)
+        if not record.open or not record.needs_approval:
+            what = f"is {record.state}" if not record.open else "waits for no approval"
+            raise ReplenishmentStateError(f"replenishment {record.id} {what}: it cannot be approved")
+        if record.approved_by is None:
+            update = {"approved_by": by, "by": by, "detail": reason, "changed_at": self._clock.now().wall}
+            record = record.model_copy(update=update)
+            self._book.put(record)
+            self._asker.ask(record)
+        await self._book.written(record.id)
+        return record
+
+    # What there is
+
+    async def find(self, replenishment_id: str) -> Replenishment:
+        """Return a request."""
+        record = self._book.find(replenishment_id) or await self._ledger.find(replenishment_id)
+        if record is None:
+            raise UnknownReplenishmentError(f"there is no replenishment {replenishment_id}")
+        return record
+
+    async def list(
+        self,
+        mode: str | None = None,
+        states: Iterable[ReplenishmentState] | None = None,
+        *,
+        limit: int = 100,
+        before: datetime | None = None,
+    ) -> Sequence[Replenishment]:
+        """Return requests, newest first.
+
+        Args:
+            mode: Of this mode only.
+            states: In these states only.
+            limit: At most so many.
+            before: Made before then: when the last one of the page before was.
+        """
+        wanted = None if states is None else frozenset(states)
+        stored = await self._ledger.list(limit, mode, wanted, before)
+        if stored is not None:
+            return stored
+        found = (
+            record
+            for record in self._book.newest()
+            if (mode is None or record.request.strategy_mode == mode)
+            and (wanted is None or record.state in wanted)
+            and (before is None or record.request.requested_at < before)
+        )
+        return list(islice(found, limit))
+
+    async def changes(self, replenishment_id: str) -> Sequence[ReplenishmentEvent]:
+        """Return what became of a request, in order, as it was published."""
+        return await self._ledger.changes(replenishment_id)
+
+    async def _take(
+        self, replenishment_id: str, state: ReplenishmentState, told: Mapping[str, object]
+    ) -> Replenishment:
+        record = await self._get(replenishment_id)
+        after = self._asker.take(record, state, **told)
+        await self._book.written(record.id)
+        return after
+
+    async def _get(self, replenishment_id: str) -> Replenishment:
+        """Return a request as it is in memory, or as it ended long ago."""
+        if not self._may_act():
+            raise StoreError("replenishments cannot be stored now")
+        return await self.find(replenishment_id)

@@ -1,0 +1,155 @@
+"""Where requests for refills are kept: in memory alone, or in the store before anything is asked."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from reservd.delivery.journal import Journal
+from reservd.errors import StoreError
+from reservd.reserve.replenishment_event import ReplenishmentChange, ReplenishmentEvent
+from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.store.database import Database
+from reservd.store.ownership import Ownership
+from reservd.store.replenishments import (
+    ReplenishmentOrder,
+    end_orders,
+    load_changes,
+    load_orders,
+    load_remembered,
+    load_replenishment,
+    load_replenishments,
+    load_sequences,
+)
+
+_PATIENCE_SECONDS = 5.0
+_MAX_ORDERS = 100
+
+
+class Remembered(NamedTuple):
+    """What is known at the start."""
+
+    records: Sequence[Replenishment] = ()
+    """Open, or ended not long ago."""
+    sequences: dict[str, int] = {}  # noqa: RUF012  # a default of a named tuple, never changed
+    """The number of the newest change, by mode."""
+
+
+class RefillLedger:
+    """Keeps nothing: for a reserve manager that is embedded without a store."""
+
+    async def load(self, since: datetime) -> Remembered:
+        """Return what is open, or ended after then."""
+        del since
+        return Remembered()
+
+    def change(self, change: ReplenishmentChange) -> int:
+        """Take a change down; return what `written` waits for."""
+        del change
+        return 0
+
+    def keep(self, record: Replenishment) -> None:
+        """Take a record of which only what nobody is told of has changed."""
+
+    async def written(self, position: int) -> None:
+        """Wait until a change is kept for certain.
+
+        Raises:
+            StoreError: If it is not in time; it may be later.
+        """
+
+    async def find(self, replenishment_id: str) -> Replenishment | None:
+        """Return a request that is not in memory any more."""
+        del replenishment_id
+        return None
+
+    async def list(
+        self, limit: int, mode: str | None, states: Iterable[ReplenishmentState] | None, before: datetime | None
+    ) -> Sequence[Replenishment] | None:
+        """Return requests, newest first; None where memory has all there is."""
+        del limit, mode, states, before
+        return None
+
+    async def changes(self, replenishment_id: str) -> Sequence[ReplenishmentEvent]:
+        """Return what became of a request, in order; nothing where that is not kept."""
+        del replenishment_id
+        return ()
+
+    async def orders(self) -> Sequence[ReplenishmentOrder]:
+        """Return what operators want, in order."""
+        return ()
+
+    async def end_orders(self, ids: Iterable[str]) -> None:
+        """Note that these were seen to."""
+
+
+class StoredLedger(RefillLedger):
+    """Keeps all in the store, through the journal of its owner.
+
+    Args:
+        database: The store.
+        ownership: Held by this daemon.
+        journal: Writes to it.
+    """
+
+    def __init__(self, database: Database, ownership: Ownership, journal: Journal) -> None:
+        self._database = database
+        self._ownership = ownership
+        self._journal = journal
+
+    async def load(self, since: datetime) -> Remembered:
+        """Return what is open, or ended after then.
+
+        Raises:
+            StoreError: If the store does not tell. So do the others that read.
+        """
+        async with self._database.read() as connection:
+            return Remembered(await load_remembered(connection, since), await load_sequences(connection))
+
+    def change(self, change: ReplenishmentChange) -> int:
+        """Write a change with the journal's next write, and publish it."""
+        return self._journal.replenishment_changed(change)
+
+    def keep(self, record: Replenishment) -> None:
+        """Write a record with the journal's next write."""
+        self._journal.keep_replenishment(record)
+
+    async def written(self, position: int) -> None:
+        """Wait until a change is in the store."""
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self._journal.until_written(position)
+        except TimeoutError:
+            raise StoreError(f"{self._database.description}: did not take it in {_PATIENCE_SECONDS:g} s") from None
+
+    async def find(self, replenishment_id: str) -> Replenishment | None:
+        """Return a request."""
+        async with self._database.read() as connection:
+            return await load_replenishment(connection, replenishment_id)
+
+    async def list(
+        self, limit: int, mode: str | None, states: Iterable[ReplenishmentState] | None, before: datetime | None
+    ) -> Sequence[Replenishment]:
+        """Return requests, newest first."""
+        async with self._database.read() as connection:
+            return await load_replenishments(connection, limit, mode, states, before)
+
+    async def changes(self, replenishment_id: str) -> Sequence[ReplenishmentEvent]:
+        """Return what became of a request, in order."""
+        async with self._database.read() as connection:
+            return await load_changes(connection, replenishment_id)
+
+    async def orders(self) -> Sequence[ReplenishmentOrder]:
+        """Return what operators want, in order."""
+        async with self._database.read() as connection:
+            return await load_orders(connection, _MAX_ORDERS)
+
+    async def end_orders(self, ids: Iterable[str]) -> None:
+        """Remove what was seen to.
+
+        Raises:
+            OwnershipLostError: If another daemon owns the store.
+        """
+        async with self._database.write() as connection:
+            await self._ownership.fence(connection)
+            await end_orders(connection, ids)

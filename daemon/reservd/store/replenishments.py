@@ -1,0 +1,152 @@
+"""Requests for refills, what became of them, and what operators want done with them."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import NamedTuple
+
+from sqlalchemy import delete, func, insert, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from reservd.reserve.replenishment_event import ReplenishmentChange, ReplenishmentEvent
+from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.store.statements import insert_new, upsert
+from reservd.store.tables import replenishment_changes, replenishment_orders, replenishments
+
+
+class OrderAction(StrEnum):
+    """What an operator may want."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    CANCEL = "cancel"
+    REQUEST = "request"
+
+
+class ReplenishmentOrder(NamedTuple):
+    """What an operator wants, for the owner to pick up."""
+
+    id: str
+    """Of a new request, the id that it gets: carried out twice, it is one."""
+    action: OrderAction
+    target: str
+    """A request's id; the mode of a new one."""
+    amount: Decimal | None
+    """Of a new request."""
+    reason: str
+    asked_at: datetime
+    asked_by: str
+
+
+async def save_changes(connection: AsyncConnection, changes: Sequence[ReplenishmentChange]) -> None:
+    """Store changes, in order, and the records as they left them. What is stored already stays as it is."""
+    if not changes:
+        return
+    newest = {change.record.id: change.record for change in changes}
+    await save_records(connection, newest.values())
+    rows = [
+        {
+            "mode": each.event.strategy_mode,
+            "sequence": each.event.sequence,
+            "replenishment_id": each.record.id,
+            "changed_at": each.event.timestamp,
+            "change": each.event.model_dump_json(),
+        }
+        for each in changes
+    ]
+    await connection.execute(insert_new(connection, replenishment_changes), rows)
+
+
+async def save_records(connection: AsyncConnection, records: Iterable[Replenishment]) -> None:
+    """Store records, in place of what was kept of them."""
+    rows = [
+        {
+            "id": record.id,
+            "mode": record.request.strategy_mode,
+            "state": str(record.state),
+            "requested_at": record.request.requested_at,
+            "ended_at": None if record.open else record.changed_at,
+            "record": record.model_dump_json(),
+        }
+        for record in records
+    ]
+    if rows:
+        await connection.execute(upsert(connection, replenishments, "state", "ended_at", "record"), rows)
+
+
+async def load_remembered(connection: AsyncConnection, since: datetime) -> list[Replenishment]:
+    """Return the requests that are open or ended after then, in order of request."""
+    matters = or_(replenishments.c.ended_at.is_(None), replenishments.c.ended_at > since)
+    rows = select(replenishments.c.record).where(matters).order_by(replenishments.c.requested_at)
+    return _records(await connection.scalars(rows))
+
+
+async def load_sequences(connection: AsyncConnection) -> dict[str, int]:
+    """Return the number of the newest change, by mode."""
+    mode, sequence = replenishment_changes.c.mode, func.max(replenishment_changes.c.sequence)
+    rows = await connection.execute(select(mode, sequence).group_by(mode))
+    return {mode: newest for mode, newest in rows}  # noqa: C416  # rows are no pairs to a type checker
+
+
+async def load_replenishment(connection: AsyncConnection, replenishment_id: str) -> Replenishment | None:
+    """Return the request of that id; None when there is none."""
+    rows = select(replenishments.c.record).where(replenishments.c.id == replenishment_id)
+    found = _records(await connection.scalars(rows))
+    return found[0] if found else None
+
+
+async def load_replenishments(
+    connection: AsyncConnection,
+    limit: int,
+    mode: str | None = None,
+    states: Iterable[ReplenishmentState] | None = None,
+    before: datetime | None = None,
+) -> list[Replenishment]:
+    """Return up to `limit` requests, newest first; of one mode, in some states, or made before then, when given."""
+    wanted = select(replenishments.c.record).order_by(replenishments.c.requested_at.desc(), replenishments.c.id)
+    if mode is not None:
+        wanted = wanted.where(replenishments.c.mode == mode)
+    if states is not None:
+        wanted = wanted.where(replenishments.c.state.in_([str(state) for state in states]))
+    if before is not None:
+        wanted = wanted.where(replenishments.c.requested_at < before)
+    return _records(await connection.scalars(wanted.limit(limit)))
+
+
+async def find_replenishment_ids(connection: AsyncConnection, prefix: str, limit: int) -> list[str]:
+    """Return up to `limit` ids that begin so, in order."""
+    column = replenishments.c.id
+    begins = func.substr(column, 1, len(prefix)) == prefix
+    return list(await connection.scalars(select(column).where(begins).order_by(column).limit(limit)))
+
+
+async def load_changes(connection: AsyncConnection, replenishment_id: str) -> list[ReplenishmentEvent]:
+    """Return what became of a request, in order."""
+    rows = (
+        select(replenishment_changes.c.change)
+        .where(replenishment_changes.c.replenishment_id == replenishment_id)
+        .order_by(replenishment_changes.c.sequence)
+    )
+    return [ReplenishmentEvent.model_validate_json(change) for change in await connection.scalars(rows)]
+
+
+async def ask_order(connection: AsyncConnection, order: ReplenishmentOrder) -> None:
+    """Store what an operator wants."""
+    await connection.execute(insert(replenishment_orders), [order._asdict()])
+
+
+async def load_orders(connection: AsyncConnection, limit: int) -> list[ReplenishmentOrder]:
+    """Return what the owner has not seen to yet, in order."""
+    table = replenishment_orders
+    rows = await connection.execute(select(table).order_by(table.c.asked_at, table.c.id).limit(limit))
+    return [ReplenishmentOrder(*row)._replace(action=OrderAction(row.action)) for row in rows]
+
+
+async def end_orders(connection: AsyncConnection, ids: Iterable[str]) -> None:
+    """Remove what was seen to."""
+    await connection.execute(delete(replenishment_orders).where(replenishment_orders.c.id.in_(list(ids))))
+
+
+def _records(texts: Iterable[str]) -> list[Replenishment]:
+    return [Replenishment.model_validate_json(text) for text in texts]

@@ -1,0 +1,34 @@
+"""How often an address may fail to say who it is."""
+
+from collections import OrderedDict
+
+_FAILURES = 10
+_PERIOD_SECONDS = 60.0
+_MAX_ADDRESSES = 10_000
+
+
+class FailureLimiter:
+    """Counts failures by address: ten within a minute, then that address waits for the minute to end."""
+
+    def __init__(self) -> None:
+        self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def wait_seconds(self, address: str, now: float) -> float:
+        """Return how long an address has to wait; 0 when it has not.
+
+        Args:
+            address: Who asks.
+            now: Monotonic seconds.
+        """
+        began, failures = self._windows.get(address, (now, 0))
+        left = began + _PERIOD_SECONDS - now
+        return max(0.0, left) if failures >= _FAILURES else 0.0
+
+    def failed(self, address: str, now: float) -> None:
+        """Count a failure."""
+        began, failures = self._windows.pop(address, (now, 0))
+        if now - began >= _PERIOD_SECONDS:
+            began, failures = now, 0
+        self._windows[address] = (began, failures + 1)
+        if len(self._windows) > _MAX_ADDRESSES:
+            self._windows.popitem(last=False)

@@ -1,0 +1,165 @@
+"""Bearer tokens: a file of their hashes, and the making of new ones.
+
+A token is 256 random bits, so one round of SHA-256 hides it well: there is nothing to guess.
+"""
+
+import hashlib
+import hmac
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import structlog
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from reservd.config.document import read_document
+from reservd.config.mode import Name
+from reservd.config.problems import explain
+from reservd.errors import ConfigError
+from reservd.web.access.principal import Principal, Role
+
+log = structlog.get_logger(__name__)
+
+PREFIX = "rsv_"
+"""So that people and secret scanners know a token when they see one."""
+_RANDOM_BYTES = 32
+_MAX_LENGTH = 200
+_Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class TokenEntry(BaseModel):
+    """One token, without the token."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    name: Name
+    """Whose it is: what the audit log says."""
+    role: Role
+    modes: Annotated[tuple[Name, ...], Field(max_length=1000)] = ()
+    """The modes that a `strategy` acts for."""
+    sha256: _Digest
+    """The SHA-256 of the token, in hexadecimal."""
+    expires: AwareDatetime | None = None
+    """From when on it is refused."""
+
+    @model_validator(mode="after")
+    def _names_its_modes(self) -> "TokenEntry":
+        if self.role is Role.STRATEGY and not self.modes:
+            raise PydanticCustomError("modes", "must name the modes of a strategy")
+        if self.role is not Role.STRATEGY and self.modes:
+            raise PydanticCustomError("modes", "must name modes only for a strategy")
+        return self
+
+
+class TokensFile(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    tokens: Annotated[tuple[TokenEntry, ...], Field(max_length=1000)]
+
+
+class _Stamp(NamedTuple):
+    changed_ns: int
+    size: int
+
+
+class TokenBook:
+    """The tokens of a file, which is read again whenever it changes: a token that is taken out is refused at once.
+
+    A file that cannot be read any more, or is wrong, leaves the tokens as they were; that is logged.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigError: If it is wrong to begin with.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp = _stamp(path)
+        self._entries = read_tokens(path)
+
+    def find(self, token: str, now: datetime) -> Principal | None:
+        """Return whose token it is; None when it is nobody's, or has expired.
+
+        Every entry is compared in constant time, so that an answer tells nothing of how near a guess was.
+        """
+        self._renew()
+        if len(token) > _MAX_LENGTH:
+            return None
+        digest = hash_token(token)
+        found: Principal | None = None
+        for entry in self._entries:
+            if hmac.compare_digest(entry.sha256, digest):
+                found = Principal(entry.name, entry.role, frozenset(entry.modes), entry.expires)
+        if found is not None and found.expires is not None and now >= found.expires:
+            return None
+        return found
+
+    def _renew(self) -> None:
+        stamp = _stamp(self._path)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._entries = read_tokens(self._path)
+        except ConfigError as error:
+            log.error("tokens.unreadable", error=str(error))  # noqa: TRY400  # it says where and what
+        else:
+            log.info("tokens.read", tokens=len(self._entries))
+
+
+def read_tokens(path: Path) -> tuple[TokenEntry, ...]:
+    """Return what a file of tokens says.
+
+    Raises:
+        ConfigError: With everything that is wrong with it, one line each.
+    """
+    document = read_document(path)
+    problems = list(document.problems)
+    entries: tuple[TokenEntry, ...] = ()
+    try:
+        entries = TokensFile.model_validate(document.values).tokens
+    except ValidationError as error:
+        problems += explain(error, TokensFile, document)
+    if problems:
+        raise ConfigError(problems)
+    return entries
+
+
+def make_token() -> str:
+    """Return a new token that nobody can guess."""
+    return PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+
+
+def hash_token(token: str) -> str:
+    """Return what a file keeps of a token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def describe_token(token: str, name: str, role: Role, modes: tuple[str, ...], expires: datetime | None) -> str:
+    """Return the line to add to the file, under `tokens:`.
+
+    Raises:
+        ValidationError: If they do not go together.
+    """
+    entry = TokenEntry(name=name, role=role, modes=modes, sha256=hash_token(token), expires=expires)
+    parts = [f"name: {entry.name}", f"role: {entry.role}"]
+    if entry.modes:
+        parts.append(f"modes: [{', '.join(entry.modes)}]")
+    parts.append(f'sha256: "{entry.sha256}"')
+    if entry.expires is not None:
+        parts.append(f'expires: "{entry.expires.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"')
+    return f"  - {{{', '.join(parts)}}}"
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return _Stamp(found.st_mtime_ns, found.st_size)

@@ -1,0 +1,59 @@
+"""The bounds of what callers may send."""
+
+from decimal import Decimal
+from typing import Annotated
+
+from fastapi import Header, Path, Query
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from reservd.config.mode import NAME_PATTERN
+from reservd.reserve.amounts import check_amount
+
+_MAX_PAGE = 500
+_PAGE = 100
+_AMOUNT_PATTERN = r"^[0-9]{1,60}(\.[0-9]{1,60})?$"
+_MAX_POSITION = 2**63 - 1
+
+ModeName = Annotated[str, Path(pattern=NAME_PATTERN, max_length=100, description="The strategy mode.")]
+ModeFilter = Annotated[str | None, Query(pattern=NAME_PATTERN, max_length=100, description="Only of this mode.")]
+Identifier = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+PageSize = Annotated[int, Query(ge=1, le=_MAX_PAGE, description="How many at most.")]
+PositionCursor = Annotated[
+    int | None, Query(ge=1, le=_MAX_POSITION, description="The `next_cursor` of the page before.")
+]
+NameCursor = Annotated[
+    str | None, Query(pattern=NAME_PATTERN, max_length=100, description="The `next_cursor` of the page before.")
+]
+DEFAULT_PAGE: int = _PAGE
+
+
+def _text_only(value: object) -> object:
+    # A JSON number has lost its digits by the time it is a float.
+    if not isinstance(value, str):
+        raise PydanticCustomError("amount", "must be a decimal string such as '1250.50'")
+    return value
+
+
+def _positive(value: Decimal) -> Decimal:
+    if check_amount(value) <= 0:
+        raise ValueError("must be above 0")
+    return value
+
+
+PositiveAmount = Annotated[
+    Decimal,
+    BeforeValidator(_text_only),
+    Field(description="Whole units of the share-class currency, as a decimal string."),
+    AfterValidator(_positive),
+    WithJsonSchema({"type": "string", "pattern": _AMOUNT_PATTERN, "examples": ["1250.50"]}),
+]
+
+IdempotencyKey = Annotated[
+    str,
+    Header(
+        pattern=r"^[\x21-\x7e]{1,200}$",
+        alias="Idempotency-Key",
+        description="Names what is asked for: the same key gives the same answer, however often it is sent.",
+    ),
+]

@@ -1,0 +1,67 @@
+"""What operations ask for: the daemon behind them, who calls, and that it may."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPBearer
+
+from reservd.web.access.control import Verdict
+from reservd.web.access.principal import Principal
+from reservd.web.backend import Backend, Duty
+from reservd.web.problems import ProblemError, ProblemKind
+
+_bearer = HTTPBearer(auto_error=False, description="A token that `reservd token` made.")
+
+
+async def get_backend(request: Request) -> Backend:
+    """Return the daemon behind the site."""
+    backend: Backend = request.app.state.backend
+    return backend
+
+
+BackendOf = Annotated[Backend, Depends(get_backend)]
+
+
+async def get_duty(backend: BackendOf) -> Duty:
+    """Return what the daemon does as the owner of the store."""
+    duty = backend.duty()
+    if duty is None:
+        raise ProblemError(ProblemKind.STANDBY, backend.readiness().text, {"retry-after": "5"})
+    return duty
+
+
+DutyOf = Annotated[Duty, Depends(get_duty)]
+
+
+async def let_read(request: Request, backend: BackendOf, _: Annotated[object, Security(_bearer)]) -> None:
+    """Refuse a caller that is not known, where reads are not open."""
+    if not backend.access.open_reads:
+        _principal(request, backend)
+
+
+async def let_write(request: Request, backend: BackendOf, _: Annotated[object, Security(_bearer)]) -> Principal:
+    """Return the caller, which must be known; what it may do depends on the mode."""
+    return _principal(request, backend)
+
+
+Caller = Annotated[Principal, Depends(let_write)]
+
+
+def require_mode(caller: Principal, mode: str) -> None:
+    """Refuse a caller that may not act for a mode."""
+    if not caller.may_write(mode):
+        raise ProblemError(ProblemKind.FORBIDDEN, f"{caller.role} '{caller.name}' may not act for mode '{mode}'")
+
+
+def require_mode_exists(duty: Duty, mode: str) -> None:
+    """Refuse a mode that is not watched."""
+    if mode not in duty.manager.reserve_configs:
+        raise ProblemError(ProblemKind.NOT_FOUND, f"mode '{mode}' is not configured")
+
+
+def _principal(request: Request, backend: Backend) -> Principal:
+    verdict: Verdict = request.state.verdict
+    if verdict.principal is None:
+        headers = {"www-authenticate": backend.access.challenge}
+        raise ProblemError(ProblemKind.UNAUTHORIZED, "a bearer token is needed", headers)
+    return verdict.principal

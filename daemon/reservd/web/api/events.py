@@ -1,0 +1,81 @@
+"""`/api/v1/events`: what was decided, from the store and as it happens."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query
+from fastapi.responses import StreamingResponse
+
+from reservd.config.mode import Name
+from reservd.reserve.models import EventType
+from reservd.store.queries import load_event, load_newest_events
+from reservd.web.api.bounds import DEFAULT_PAGE, Identifier, ModeFilter, PageSize, PositionCursor
+from reservd.web.api.dependencies import BackendOf, DutyOf, let_read
+from reservd.web.api.views import EventPage, EventView, show_event
+from reservd.web.problems import ProblemError, ProblemKind, describe_problems
+
+router = APIRouter(
+    prefix="/events",
+    tags=["events"],
+    dependencies=[Depends(let_read)],
+    responses=describe_problems(ProblemKind.UNAUTHORIZED, ProblemKind.STORE_GONE),
+)
+
+_MAX_MODES = 100
+
+
+@router.get("")
+async def list_events(
+    backend: BackendOf,
+    mode: ModeFilter = None,
+    event_type: Annotated[EventType | None, Query(alias="type", description="Only of this type.")] = None,
+    limit: PageSize = DEFAULT_PAGE,
+    cursor: PositionCursor = None,
+) -> EventPage:
+    """Return events, newest first, reminders included. A daemon that stands by answers too."""
+    async with backend.database.read() as connection:
+        found = await load_newest_events(connection, limit + 1, mode, event_type, cursor)
+    items = [show_event(each) for each in found[:limit]]
+    return EventPage(items=items, next_cursor=found[limit - 1].position if len(found) > limit else None)
+
+
+@router.get(
+    "/stream",
+    response_class=StreamingResponse,
+    responses={
+        200: {"description": "Events without end.", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        **describe_problems(ProblemKind.STANDBY, ProblemKind.BUSY),
+    },
+)
+async def stream_events(
+    backend: BackendOf,
+    _: DutyOf,
+    mode: Annotated[
+        list[Name] | None, Query(max_length=_MAX_MODES, description="Only of these modes; repeatable.")
+    ] = None,
+    last_event_id: Annotated[
+        str | None, Header(max_length=64, description="The id of the last event that the client has.")
+    ] = None,
+) -> StreamingResponse:
+    """Send events as they are decided, as server-sent events.
+
+    With `Last-Event-ID` what came after that event is sent first, from the store. A `gap` says that it is not
+    known any more, so that some events may have been missed: read how the modes stand. A comment line comes
+    every 15 seconds. A client that does not read is hung up on.
+    """
+    if backend.stream.full:
+        raise ProblemError(ProblemKind.BUSY, "too many listen already", {"retry-after": "5"})
+    return StreamingResponse(
+        backend.stream.listen(mode or (), last_event_id or None),
+        media_type="text/event-stream",
+        headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+    )
+
+
+@router.get("/{event_id}", responses=describe_problems(ProblemKind.NOT_FOUND))
+async def get_event(event_id: Identifier, backend: BackendOf) -> EventView:
+    """Return one event, by its id."""
+    async with backend.database.read() as connection:
+        found = await load_event(connection, event_id)
+    if found is None:
+        raise ProblemError(ProblemKind.NOT_FOUND, f"no event in the store has the id '{event_id}'")
+    return show_event(found)

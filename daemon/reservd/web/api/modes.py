@@ -1,0 +1,44 @@
+"""`/api/v1/modes`: how the reserves stand."""
+
+import bisect
+import itertools
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+
+from reservd.reserve.models import ReserveStatus
+from reservd.web.api.bounds import DEFAULT_PAGE, ModeName, NameCursor, PageSize
+from reservd.web.api.dependencies import DutyOf, let_read, require_mode_exists
+from reservd.web.api.views import ModeDetail, ModePage, show_mode, show_mode_detail
+from reservd.web.problems import ProblemKind, describe_problems
+
+router = APIRouter(
+    prefix="/modes",
+    tags=["modes"],
+    dependencies=[Depends(let_read)],
+    responses=describe_problems(ProblemKind.UNAUTHORIZED, ProblemKind.STANDBY),
+)
+
+
+@router.get("")
+async def list_modes(
+    duty: DutyOf,
+    status: Annotated[ReserveStatus | None, Query(description="Only modes with this confirmed status.")] = None,
+    limit: PageSize = DEFAULT_PAGE,
+    cursor: NameCursor = None,
+) -> ModePage:
+    """Return the modes that are watched, by name."""
+    manager = duty.manager
+    names = sorted(manager.reserve_configs)
+    rest = names[bisect.bisect_right(names, cursor) :] if cursor is not None else names
+    wanted = (name for name in rest if status is None or manager.status(name) is status)
+    found = list(itertools.islice(wanted, limit + 1))
+    items = [show_mode(manager, name) for name in found[:limit]]
+    return ModePage(items=items, next_cursor=found[limit - 1] if len(found) > limit else None)
+
+
+@router.get("/{mode}", responses=describe_problems(ProblemKind.NOT_FOUND))
+async def get_mode(mode: ModeName, duty: DutyOf) -> ModeDetail:
+    """Return how one mode stands."""
+    require_mode_exists(duty, mode)
+    return show_mode_detail(duty.manager, mode)

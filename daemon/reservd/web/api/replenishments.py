@@ -1,0 +1,221 @@
+"""`/api/v1/modes/{mode}/replenishments` and `/api/v1/replenishments`: what strategies were asked for, and say."""
+
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends, Query
+from pydantic import AwareDatetime, Field
+
+from reservd.reserve.replenishment import Inaction
+from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.service.refill_desk import RefillDesk
+from reservd.web.access.principal import Principal
+from reservd.web.api.bounds import DEFAULT_PAGE, IdempotencyKey, Identifier, ModeName, PageSize, PositiveAmount
+from reservd.web.api.dependencies import Caller, DutyOf, let_read, require_mode, require_mode_exists
+from reservd.web.api.views import Order, View
+from reservd.web.backend import Duty
+from reservd.web.problems import ProblemError, ProblemKind, describe_problems
+
+_READ_PROBLEMS = describe_problems(
+    ProblemKind.UNAUTHORIZED, ProblemKind.NOT_FOUND, ProblemKind.STANDBY, ProblemKind.STORE_GONE
+)
+_WRITE_PROBLEMS = describe_problems(
+    ProblemKind.UNAUTHORIZED,
+    ProblemKind.FORBIDDEN,
+    ProblemKind.NOT_FOUND,
+    ProblemKind.CONFLICT,
+    ProblemKind.STANDBY,
+    ProblemKind.STORE_GONE,
+)
+_IDS = uuid.UUID("8a7d2f66-53a1-4c8e-9a55-6f2a1c0d9b37")
+"""The namespace of ids that are made of a mode and an idempotency key."""
+
+of_modes = APIRouter(prefix="/modes/{mode}/replenishments", tags=["replenishments"])
+router = APIRouter(prefix="/replenishments", tags=["replenishments"])
+
+Line = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class ReplenishmentOrder(Order):
+    """A refill that is asked for."""
+
+    amount: PositiveAmount
+    reason: Line = "asked for"
+    """Why, in one line for people."""
+
+
+class Remark(Order):
+    """Why, in one line for people."""
+
+    reason: Line = ""
+
+
+class Report(Remark):
+    """How far a strategy is."""
+
+    reference: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
+    """The strategy's own id of the work."""
+    expected_by: AwareDatetime | None = None
+    """When the money should have arrived."""
+
+
+class ReplenishmentPage(View):
+    """Some requests for refills, newest first."""
+
+    items: list[Replenishment]
+    next_cursor: AwareDatetime | None
+    """For the next page; null on the last."""
+
+
+_Remark = Annotated[Remark, Body()]
+_Report = Annotated[Report, Body()]
+_NO_REMARK = Remark()
+_NO_REPORT = Report()
+
+
+@of_modes.get("", dependencies=[Depends(let_read)], responses=_READ_PROBLEMS)
+async def list_replenishments(
+    mode: ModeName,
+    duty: DutyOf,
+    state: Annotated[ReplenishmentState | None, Query(description="Only in this state.")] = None,
+    limit: PageSize = DEFAULT_PAGE,
+    cursor: Annotated[AwareDatetime | None, Query(description="The `next_cursor` of the page before.")] = None,
+) -> ReplenishmentPage:
+    """Return the mode's requests for refills, newest first."""
+    require_mode_exists(duty, mode)
+    states = None if state is None else [state]
+    found = await duty.replenishments.desk.list(mode, states, limit=limit + 1, before=cursor)
+    after = found[limit - 1].request.requested_at if len(found) > limit else None
+    return ReplenishmentPage(items=list(found[:limit]), next_cursor=after)
+
+
+@of_modes.post(
+    "", status_code=201, responses={**_WRITE_PROBLEMS, **describe_problems(ProblemKind.INVALID, ProblemKind.KEY_REUSED)}
+)
+async def request_replenishment(
+    mode: ModeName, caller: Caller, duty: DutyOf, order: ReplenishmentOrder, key: IdempotencyKey
+) -> Replenishment:
+    """Ask the mode's strategy for a refill, once under a key, and return the request after the strategy was asked."""
+    require_mode(caller, mode)
+    require_mode_exists(duty, mode)
+    request_id = str(uuid.uuid5(_IDS, f"{mode}\n{key}"))
+    outcome = await duty.replenishments.request(
+        mode, order.amount, request_id=request_id, asked_by=caller.name, reason=order.reason
+    )
+    if outcome.request is None:
+        raise _not_requested(outcome.reason)
+    if outcome.request.amount != order.amount:
+        raise ProblemError(ProblemKind.KEY_REUSED, "another amount was asked for under this key: nothing was asked now")
+    return await duty.replenishments.desk.find(request_id)
+
+
+@router.get("/{replenishment_id}", dependencies=[Depends(let_read)], responses=_READ_PROBLEMS)
+async def get_replenishment(replenishment_id: Identifier, duty: DutyOf) -> Replenishment:
+    """Return one request for a refill."""
+    return await duty.replenishments.desk.find(replenishment_id)
+
+
+@router.post("/{replenishment_id}/accept", responses=_WRITE_PROBLEMS)
+async def accept_replenishment(
+    replenishment_id: Identifier, caller: Caller, duty: DutyOf, report: _Report = _NO_REPORT
+) -> Replenishment:
+    """Note that the strategy does it, and when the money should have arrived."""
+    return await _report(duty, caller, replenishment_id, report, RefillDesk.accept)
+
+
+@router.post("/{replenishment_id}/progress", responses=_WRITE_PROBLEMS)
+async def progress_replenishment(
+    replenishment_id: Identifier, caller: Caller, duty: DutyOf, report: _Report = _NO_REPORT
+) -> Replenishment:
+    """Note that the strategy is at it."""
+    return await _report(duty, caller, replenishment_id, report, RefillDesk.progress)
+
+
+@router.post("/{replenishment_id}/settle", responses=_WRITE_PROBLEMS)
+async def settle_replenishment(
+    replenishment_id: Identifier, caller: Caller, duty: DutyOf, remark: _Remark = _NO_REMARK
+) -> Replenishment:
+    """Note that the strategy says that the money has left; the reserve believes it when it sees it."""
+    return await _remark(duty, caller, replenishment_id, remark, RefillDesk.settle)
+
+
+@router.post("/{replenishment_id}/fail", responses=_WRITE_PROBLEMS)
+async def fail_replenishment(
+    replenishment_id: Identifier, caller: Caller, duty: DutyOf, remark: _Remark = _NO_REMARK
+) -> Replenishment:
+    """Note that the strategy could not."""
+    return await _remark(duty, caller, replenishment_id, remark, RefillDesk.fail)
+
+
+@router.post("/{replenishment_id}/reject", responses=_WRITE_PROBLEMS)
+async def reject_replenishment(
+    replenishment_id: Identifier, caller: Caller, duty: DutyOf, remark: _Remark = _NO_REMARK
+) -> Replenishment:
+    """Note that the strategy will not, or that it is not approved."""
+    return await _remark(duty, caller, replenishment_id, remark, RefillDesk.reject)
+
+
+@router.post("/{replenishment_id}/approve", responses=_WRITE_PROBLEMS)
+async def approve_replenishment(
+    replenishment_id: Identifier, caller: Caller, duty: DutyOf, remark: _Remark = _NO_REMARK
+) -> Replenishment:
+    """Let a request go that waits for approval. For treasury and admin: a strategy does not approve its own."""
+    _require_treasury(caller)
+    return await _remark(duty, caller, replenishment_id, remark, RefillDesk.approve)
+
+
+@router.post("/{replenishment_id}/cancel", responses=_WRITE_PROBLEMS)
+async def cancel_replenishment(
+    replenishment_id: Identifier, caller: Caller, duty: DutyOf, remark: _Remark = _NO_REMARK
+) -> Replenishment:
+    """Give a request up. For treasury and admin; a strategy that has it may still act on it."""
+    _require_treasury(caller)
+    return await _remark(duty, caller, replenishment_id, remark, RefillDesk.cancel)
+
+
+async def _report(
+    duty: Duty,
+    caller: Principal,
+    replenishment_id: str,
+    report: Report,
+    note: Callable[..., Awaitable[Replenishment]],
+) -> Replenishment:
+    desk = await _desk(duty, caller, replenishment_id)
+    return await note(
+        desk,
+        replenishment_id,
+        by=caller.name,
+        reason=report.reason,
+        reference=report.reference,
+        expected_by=report.expected_by,
+    )
+
+
+async def _remark(
+    duty: Duty,
+    caller: Principal,
+    replenishment_id: str,
+    remark: Remark,
+    note: Callable[..., Awaitable[Replenishment]],
+) -> Replenishment:
+    desk = await _desk(duty, caller, replenishment_id)
+    return await note(desk, replenishment_id, by=caller.name, reason=remark.reason)
+
+
+async def _desk(duty: Duty, caller: Principal, replenishment_id: str) -> RefillDesk:
+    """Return where it is noted, to a caller that may act for the request's mode."""
+    desk = duty.replenishments.desk
+    require_mode(caller, (await desk.find(replenishment_id)).request.strategy_mode)
+    return desk
+
+
+def _require_treasury(caller: Principal) -> None:
+    if not caller.may_approve():
+        raise ProblemError(ProblemKind.FORBIDDEN, f"{caller.role} '{caller.name}' may neither approve nor cancel")
+
+
+def _not_requested(reason: str) -> ProblemError:
+    if reason == Inaction.STORE_GONE:
+        return ProblemError(ProblemKind.STORE_GONE, "the store does not take requests down now", {"retry-after": "5"})
+    return ProblemError(ProblemKind.NOT_REQUESTED, "no refill is asked for", reason=reason)

@@ -1,0 +1,145 @@
+"""`/api/v1/modes/{mode}/withdrawals` and `/api/v1/withdrawals`: who may be paid, how fast, and what became of it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from reservd.reserve.holds import HoldState
+from reservd.reserve.withdrawal import Refusal
+from reservd.web.access.principal import Principal
+from reservd.web.api.bounds import (
+    DEFAULT_PAGE,
+    IdempotencyKey,
+    Identifier,
+    ModeName,
+    PageSize,
+    PositionCursor,
+    PositiveAmount,
+)
+from reservd.web.api.dependencies import Caller, DutyOf, let_read, require_mode, require_mode_exists
+from reservd.web.api.withdrawal_views import (
+    Settlement,
+    SpeedView,
+    WithdrawalOrder,
+    WithdrawalPage,
+    WithdrawalView,
+    show_quote,
+    show_withdrawal,
+)
+from reservd.web.backend import Duty
+from reservd.web.problems import ProblemError, ProblemKind, describe_problems
+
+_READ_PROBLEMS = describe_problems(
+    ProblemKind.UNAUTHORIZED, ProblemKind.NOT_FOUND, ProblemKind.STANDBY, ProblemKind.STORE_GONE
+)
+_WRITE_PROBLEMS = describe_problems(
+    ProblemKind.UNAUTHORIZED,
+    ProblemKind.FORBIDDEN,
+    ProblemKind.NOT_FOUND,
+    ProblemKind.CONFLICT,
+    ProblemKind.STANDBY,
+    ProblemKind.STORE_GONE,
+    ProblemKind.BUSY,
+)
+_TRANSIENT = {Refusal.STORE_GONE: ProblemKind.STORE_GONE, Refusal.BUSY: ProblemKind.BUSY}
+
+of_modes = APIRouter(prefix="/modes/{mode}", tags=["withdrawals"])
+router = APIRouter(prefix="/withdrawals", tags=["withdrawals"])
+
+
+@of_modes.get("/withdrawal-speed", dependencies=[Depends(let_read)], responses=_READ_PROBLEMS)
+async def get_withdrawal_speed(
+    mode: ModeName, duty: DutyOf, amount: Annotated[PositiveAmount | None, Query()] = None
+) -> SpeedView:
+    """Return how fast the mode would pay now: an amount, or at best."""
+    require_mode_exists(duty, mode)
+    if amount is None:
+        return SpeedView(mode=mode, speed=await duty.withdrawals.get_withdrawal_speed(mode))
+    return show_quote(await duty.withdrawals.quote_withdrawal(mode, amount))
+
+
+@of_modes.get("/withdrawals", dependencies=[Depends(let_read)], responses=_READ_PROBLEMS)
+async def list_withdrawals(
+    mode: ModeName,
+    duty: DutyOf,
+    state: Annotated[HoldState | None, Query(description="Only in this state.")] = None,
+    limit: PageSize = DEFAULT_PAGE,
+    cursor: PositionCursor = None,
+) -> WithdrawalPage:
+    """Return the mode's accepted withdrawals, newest first."""
+    require_mode_exists(duty, mode)
+    states = None if state is None else [state]
+    found = await duty.withdrawals.list(mode, states, limit=limit + 1, before=cursor)
+    items = [show_withdrawal(each) for each in found[:limit]]
+    return WithdrawalPage(items=items, next_cursor=found[limit - 1].position if len(found) > limit else None)
+
+
+@of_modes.post(
+    "/withdrawals",
+    status_code=201,
+    responses={
+        200: {"model": WithdrawalView, "description": "It was accepted before, under the same key."},
+        **_WRITE_PROBLEMS,
+        **describe_problems(ProblemKind.REFUSED),
+    },
+)
+async def process_withdrawal(
+    mode: ModeName, caller: Caller, duty: DutyOf, order: WithdrawalOrder, key: IdempotencyKey, response: Response
+) -> WithdrawalView:
+    """Decide how a withdrawal is paid, and hold what the reserve pays.
+
+    After a 503, or no answer, send the same again under the same key: it is decided once.
+    """
+    require_mode(caller, mode)
+    require_mode_exists(duty, mode)
+    decision = await duty.withdrawals.process_withdrawal(mode, order.amount, key)
+    if decision.hold is None:
+        raise _refused(decision.refusal)
+    if decision.repeated:
+        response.status_code = 200
+    return show_withdrawal(decision.hold)
+
+
+@router.get("/{withdrawal_id}", dependencies=[Depends(let_read)], responses=_READ_PROBLEMS)
+async def get_withdrawal(withdrawal_id: Identifier, duty: DutyOf) -> WithdrawalView:
+    """Return one accepted withdrawal."""
+    return show_withdrawal(await duty.withdrawals.find(withdrawal_id))
+
+
+@router.post("/{withdrawal_id}/paying", responses=_WRITE_PROBLEMS)
+async def mark_paying(withdrawal_id: Identifier, caller: Caller, duty: DutyOf) -> WithdrawalView:
+    """Note that the payment was sent."""
+    await _require_own(duty, caller, withdrawal_id)
+    return show_withdrawal(await duty.withdrawals.mark_paying(withdrawal_id))
+
+
+@router.post("/{withdrawal_id}/settle", responses=_WRITE_PROBLEMS)
+async def settle_withdrawal(
+    withdrawal_id: Identifier, caller: Caller, duty: DutyOf, settlement: Settlement
+) -> WithdrawalView:
+    """Note that the client was paid: readings that are older still show the money, later ones do not."""
+    await _require_own(duty, caller, withdrawal_id)
+    try:
+        hold = await duty.withdrawals.settle(withdrawal_id, block=settlement.block, paid_at=settlement.paid_at)
+    except ValueError as error:
+        raise ProblemError(ProblemKind.INVALID, str(error)) from None
+    return show_withdrawal(hold)
+
+
+@router.post("/{withdrawal_id}/cancel", responses=_WRITE_PROBLEMS)
+async def cancel_withdrawal(withdrawal_id: Identifier, caller: Caller, duty: DutyOf) -> WithdrawalView:
+    """Note that nothing was paid and nothing will be: what was held is free again."""
+    await _require_own(duty, caller, withdrawal_id)
+    return show_withdrawal(await duty.withdrawals.cancel(withdrawal_id))
+
+
+async def _require_own(duty: Duty, caller: Principal, withdrawal_id: str) -> None:
+    require_mode(caller, (await duty.withdrawals.find(withdrawal_id)).mode)
+
+
+def _refused(refusal: Refusal | None) -> ProblemError:
+    kind = _TRANSIENT.get(refusal) if refusal is not None else None
+    if kind is not None:
+        detail = "nothing is promised, and nothing is certain: ask again under the same key"
+        return ProblemError(kind, detail, {"retry-after": "1"})
+    return ProblemError(ProblemKind.REFUSED, "nothing is held for it, and nothing will be paid", reason=refusal)

@@ -1,0 +1,205 @@
+"""Errors as RFC 9457 problem details."""
+
+from collections.abc import Mapping
+from enum import Enum
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from reservd.errors import (
+    OwnershipLostError,
+    ReplenishmentStateError,
+    ReservdError,
+    StoreError,
+    TooManyWaitError,
+    UnknownReplenishmentError,
+    UnknownWithdrawalError,
+    WithdrawalConflictError,
+    WithdrawalStateError,
+)
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+_MAX_ERRORS = 20
+_LATER = {"retry-after": "5"}
+_UNAVAILABLE = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class ProblemKind(Enum):
+    """The closed set of problems: the end of `type`, the status, and the title."""
+
+    INVALID = "invalid", HTTPStatus.UNPROCESSABLE_ENTITY, "The request does not hold"
+    TOO_LARGE = "too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large"
+    UNAUTHORIZED = "unauthorized", HTTPStatus.UNAUTHORIZED, "Credentials are needed"
+    FORBIDDEN = "forbidden", HTTPStatus.FORBIDDEN, "The role does not allow it"
+    TOO_MANY_FAILURES = "too-many-failures", HTTPStatus.TOO_MANY_REQUESTS, "Wrong credentials came too often"
+    NOT_FOUND = "not-found", HTTPStatus.NOT_FOUND, "There is no such thing"
+    CONFLICT = "conflict", HTTPStatus.CONFLICT, "It contradicts what was done before"
+    KEY_REUSED = "idempotency-key-reused", HTTPStatus.UNPROCESSABLE_ENTITY, "The key was used for something else"
+    STANDBY = "standby", HTTPStatus.SERVICE_UNAVAILABLE, "This daemon does not own the store"
+    STORE_GONE = "store-gone", HTTPStatus.SERVICE_UNAVAILABLE, "The store does not answer"
+    BUSY = "busy", HTTPStatus.SERVICE_UNAVAILABLE, "Too many ask at the same time"
+    REFUSED = "withdrawal-refused", HTTPStatus.CONFLICT, "The withdrawal is more than the mode allows"
+    NOT_REQUESTED = "not-requested", HTTPStatus.CONFLICT, "No refill is asked for"
+    INTERNAL = "internal", HTTPStatus.INTERNAL_SERVER_ERROR, "A defect of reservd"
+
+    def __init__(self, code: str, status: HTTPStatus, title: str) -> None:
+        self.code = code
+        self.status = status
+        self.title = title
+
+
+_BY_ERROR: dict[type[ReservdError], ProblemKind] = {
+    TooManyWaitError: ProblemKind.BUSY,
+    StoreError: ProblemKind.STORE_GONE,
+    OwnershipLostError: ProblemKind.STANDBY,
+    WithdrawalConflictError: ProblemKind.KEY_REUSED,
+    WithdrawalStateError: ProblemKind.CONFLICT,
+    UnknownWithdrawalError: ProblemKind.NOT_FOUND,
+    ReplenishmentStateError: ProblemKind.CONFLICT,
+    UnknownReplenishmentError: ProblemKind.NOT_FOUND,
+}
+_UNSAID = {
+    ProblemKind.BUSY: "too many ask at the same time: ask again soon",
+    ProblemKind.STORE_GONE: "the store does not answer now: nothing is certain, ask again",
+    ProblemKind.STANDBY: "another daemon owns the store now",
+    ProblemKind.INTERNAL: "this is a defect; the log of the daemon has more",
+}
+
+
+class FieldProblem(BaseModel):
+    """One thing that is wrong with a request."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    where: str
+    """`query.limit`, `body.amount` and so on."""
+    detail: str
+
+
+class Problem(BaseModel):
+    """Problem details, as RFC 9457 defines them."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    type: str
+    """`urn:problem-type:reservd:` and one of the documented kinds; `about:blank` when the status says it all."""
+    title: str
+    status: int
+    detail: str
+    reason: str | None = None
+    """Of a withdrawal that is refused, `over_maximum` or `over_period_maximum`; of a refill, why none is asked for."""
+    errors: list[FieldProblem] | None = None
+    """Of a request that does not hold: each thing that is wrong."""
+
+
+class ProblemError(Exception):
+    """A request that is answered with a problem.
+
+    Args:
+        kind: Which.
+        detail: One line for people.
+        headers: To go with the answer.
+        reason: A word of a closed set, for programs.
+    """
+
+    def __init__(
+        self, kind: ProblemKind, detail: str, headers: Mapping[str, str] | None = None, reason: str | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.kind = kind
+        self.detail = detail
+        self.headers = headers
+
+
+def problem_response(
+    kind: ProblemKind,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    reason: str | None = None,
+    errors: list[FieldProblem] | None = None,
+) -> Response:
+    """Return the answer that tells a problem."""
+    problem = Problem(
+        type=f"urn:problem-type:reservd:{kind.code}",
+        title=kind.title,
+        status=kind.status,
+        detail=detail,
+        reason=reason,
+        errors=errors,
+    )
+    return _answer(problem, headers)
+
+
+def describe_problems(*kinds: ProblemKind) -> dict[int | str, dict[str, Any]]:
+    """Return what an operation says in the OpenAPI document of the problems that it answers with."""
+    statuses: dict[int | str, list[str]] = {}
+    for kind in kinds:
+        statuses.setdefault(int(kind.status), []).append(f"{kind.title} (`{kind.code}`).")
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {"description": " ".join(titles), "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status, titles in statuses.items()
+    }
+
+
+def install_problems(app: FastAPI) -> None:
+    """Make an application answer every error with a problem."""
+    app.add_exception_handler(ProblemError, _on_problem)
+    app.add_exception_handler(ReservdError, _on_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_status)
+    app.add_exception_handler(Exception, _on_defect)
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, ProblemError)  # noqa: S101  # registered for nothing else
+    return problem_response(error.kind, error.detail, error.headers, reason=error.reason)
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    del request
+    kind = next((kind for cause, kind in _BY_ERROR.items() if isinstance(error, cause)), ProblemKind.INTERNAL)
+    if kind in _UNSAID:  # their own words may name hosts and files
+        log.warning("request.failed", problem=kind.code, error=str(error))
+    return problem_response(kind, _UNSAID.get(kind, str(error)), _LATER if kind.status == _UNAVAILABLE else None)
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for nothing else
+    # What was sent is left out: it may be a secret in the wrong place.
+    errors = [
+        FieldProblem(where=".".join(map(str, each["loc"])), detail=str(each["msg"]))
+        for each in error.errors()[:_MAX_ERRORS]
+    ]
+    told = "; ".join(f"{each.where}: {each.detail}" for each in errors)
+    return problem_response(ProblemKind.INVALID, told, errors=errors)
+
+
+async def _on_status(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, HTTPException)  # noqa: S101  # registered for nothing else
+    title = HTTPStatus(error.status_code).phrase
+    problem = Problem(type="about:blank", title=title, status=error.status_code, detail=str(error.detail))
+    return _answer(problem, error.headers)
+
+
+async def _on_defect(request: Request, error: Exception) -> Response:
+    del request, error
+    return problem_response(ProblemKind.INTERNAL, _UNSAID[ProblemKind.INTERNAL])
+
+
+def _answer(problem: Problem, headers: Mapping[str, str] | None) -> Response:
+    content = problem.model_dump_json(exclude_none=True)
+    return Response(content, problem.status, dict(headers or {}), media_type=MEDIA_TYPE)

@@ -1,0 +1,163 @@
+"""Events as server-sent events: what is decided goes to everybody who listens, each at its own pace."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Collection
+from typing import NamedTuple
+
+import structlog
+
+from reservd.delivery.envelope import wrap, wrap_change
+from reservd.delivery.observer import DeliveryObserver
+from reservd.errors import StoreError
+from reservd.reserve.models import ReserveEvent
+from reservd.reserve.replenishment_event import AnyEvent
+from reservd.store.database import Database
+from reservd.store.outbox import load_events_after
+from reservd.store.queries import find_position
+
+log = structlog.get_logger(__name__)
+
+MAX_CLIENTS = 600
+_MAX_WAITING = 256
+_REMEMBERED = 2_000
+_PAGE = 200
+_HEARTBEAT_SECONDS = 15.0
+_HEARTBEAT = b": alive\n\n"
+_HELLO = b"retry: 2000\n\n"
+_GAP = b'event: gap\ndata: {"detail": "the last event is not known here: some may have been missed"}\n\n'
+
+
+class _Frame(NamedTuple):
+    """One event, ready to be sent."""
+
+    position: int
+    """In the store, or where it will be once the store is there."""
+    event_id: str
+    mode: str
+    content: bytes
+
+
+class _Client:
+    """Somebody who listens."""
+
+    def __init__(self, modes: Collection[str]) -> None:
+        self._modes = frozenset(modes)
+        self.waiting: asyncio.Queue[_Frame | None] = asyncio.Queue(_MAX_WAITING + 1)
+
+    def wants(self, mode: str) -> bool:
+        """Whether it listens to a mode."""
+        return not self._modes or mode in self._modes
+
+    def take(self, frame: _Frame) -> bool:
+        """Queue an event; return whether there was room."""
+        if self.waiting.qsize() >= _MAX_WAITING:
+            return False
+        self.waiting.put_nowait(frame)
+        return True
+
+    def end(self, *, at_once: bool) -> None:
+        """Hang up: at once, or after what is queued."""
+        while at_once and not self.waiting.empty():
+            self.waiting.get_nowait()
+        if not self.waiting.full():
+            self.waiting.put_nowait(None)
+
+
+class EventStream(DeliveryObserver):
+    """Sends each event to all clients once it is stored, or once the store is known to be gone.
+
+    A client that does not read is hung up on when its queue is full; it comes back with the id of
+    the last event that it has, and gets what it missed from the store.
+
+    Args:
+        database: The store.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._clients: set[_Client] = set()
+        self._recent: deque[_Frame] = deque(maxlen=_REMEMBERED)
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another client."""
+        return len(self._clients) >= MAX_CLIENTS
+
+    def announced(self, position: int, event: AnyEvent) -> None:
+        """Send an event to everybody who listens to its mode."""
+        frame = _frame(position, event)
+        self._recent.append(frame)
+        for client in [each for each in self._clients if each.wants(frame.mode)]:
+            if not client.take(frame):
+                self._clients.discard(client)
+                client.end(at_once=True)
+                log.warning("stream.client_dropped", waiting=_MAX_WAITING)
+
+    def close(self) -> None:
+        """Hang up on everybody: another daemon may have more to tell."""
+        for client in self._clients:
+            client.end(at_once=False)
+        self._clients.clear()
+        self._recent.clear()
+
+    async def listen(self, modes: Collection[str], last_id: str | None) -> AsyncIterator[bytes]:
+        """Give what to send to one client, until it is hung up on.
+
+        Args:
+            modes: Which it wants to hear of; empty for all.
+            last_id: The id of the last event that it has; None to begin with what comes.
+        """
+        client = _Client(modes)
+        self._clients.add(client)
+        try:
+            yield _HELLO
+            sent = 0
+            if last_id is not None:
+                async for position, content in self._missed(client, modes, last_id):
+                    sent = position or sent
+                    yield content
+            while True:
+                try:
+                    async with asyncio.timeout(_HEARTBEAT_SECONDS):
+                        frame = await client.waiting.get()
+                except TimeoutError:
+                    yield _HEARTBEAT
+                    continue
+                if frame is None:
+                    return
+                if frame.position > sent:
+                    yield frame.content
+        finally:
+            self._clients.discard(client)
+
+    async def _missed(self, client: _Client, modes: Collection[str], last_id: str) -> AsyncIterator[tuple[int, bytes]]:
+        """Give position and content of what came after an event: from the store, then what is not there yet."""
+        known = next((frame.position for frame in self._recent if frame.event_id == last_id), None)
+        position = known
+        try:
+            if position is None:
+                async with self._database.read() as connection:
+                    position = await find_position(connection, last_id)
+            while position is not None and known is None:
+                async with self._database.read() as connection:
+                    page = await load_events_after(connection, position, _PAGE, list(modes))
+                for each in page:
+                    position = each.position
+                    yield position, _frame(position, each.event).content
+                if len(page) < _PAGE:
+                    break
+        except StoreError as error:
+            log.warning("stream.replay_failed", error=str(error))
+            position = None
+        if position is None:
+            yield 0, _GAP
+        for frame in list(self._recent):
+            if frame.position > (position or 0) and client.wants(frame.mode):
+                yield frame.position, frame.content
+
+
+def _frame(position: int, event: AnyEvent) -> _Frame:
+    message = wrap(event) if isinstance(event, ReserveEvent) else wrap_change(event)
+    lines = (b"id: " + event.id.encode(), b"event: " + message.type.encode(), b"data: " + message.to_json())
+    return _Frame(position, event.id, event.strategy_mode, b"\n".join(lines) + b"\n\n")

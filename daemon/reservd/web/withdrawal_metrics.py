@@ -1,0 +1,62 @@
+"""What is counted of withdrawals."""
+
+from collections.abc import Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from reservd.reserve.withdrawal import Refusal, WithdrawalSpeed
+from reservd.service.withdrawal_answers import WithdrawalDecision, WithdrawalObserver
+
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+class WithdrawalMetrics(WithdrawalObserver):
+    """Counts withdrawals. Every series is there from the start, at 0.
+
+    Args:
+        registry: Takes the series.
+        modes: The modes.
+    """
+
+    def __init__(self, registry: CollectorRegistry, modes: Iterable[str]) -> None:
+        self._modes = tuple(modes)
+        self._accepted = Counter(
+            "reservd_withdrawals", "Withdrawals that were accepted, by speed.", ["speed"], registry=registry
+        )
+        self._refused = Counter(
+            "reservd_withdrawals_refused", "Withdrawals that were not accepted, by reason.", ["reason"],
+            registry=registry,
+        )  # fmt: skip
+        self._seconds = Histogram(
+            "reservd_withdrawal_decision_duration_seconds",
+            "Time to decide a withdrawal and to store its hold, refusals included.",
+            registry=registry,
+            buckets=_BUCKETS,
+        )
+        self._overdue = Gauge(
+            "reservd_holds_overdue", "Accepted withdrawals that should have been paid or cancelled by now.", ["mode"],
+            registry=registry,
+        )  # fmt: skip
+        for speed in WithdrawalSpeed:
+            self._accepted.labels(speed)
+        for reason in Refusal:
+            self._refused.labels(reason)
+
+    def watch(self, *, owner: bool) -> None:
+        """Begin anew, or leave out what only an owner can tell."""
+        self._overdue.clear()
+        if owner:
+            self.overdue({})
+
+    def decided(self, decision: WithdrawalDecision, seconds: float) -> None:
+        """Count a decision; one that is only said again is none."""
+        self._seconds.observe(seconds)
+        if decision.refusal is not None:
+            self._refused.labels(decision.refusal).inc()
+        elif not decision.repeated:
+            self._accepted.labels(decision.speed).inc()
+
+    def overdue(self, by_mode: Mapping[str, int]) -> None:
+        """Note what is overdue."""
+        for mode in {*self._modes, *by_mode}:
+            self._overdue.labels(mode).set(by_mode.get(mode, 0))

@@ -1,0 +1,102 @@
+"""What is asked of a feed, and whether its answer is believed."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from reservd.plugin import SourceError
+from reservd.plugin.evm import DECIMALS, Call, Function, Results, invalid, whole_units
+from reservd_chainlink.config import ChainlinkFeed, ChainlinkSequencer
+
+_LATEST_ROUND = Function("latestRoundData", returns=("uint80", "int256", "uint256", "uint256", "uint80"))
+_DESCRIPTION = Function("description", returns=("string",))
+_UP = 0
+_MAX_SHOWN = 40
+
+
+def feed_calls(feed: ChainlinkFeed) -> Iterator[Call]:
+    """Give what tells a feed's answer."""
+    yield _LATEST_ROUND.on(feed.address)
+    yield DECIMALS.on(feed.address)
+    yield _DESCRIPTION.on(feed.address)
+
+
+def sequencer_call(sequencer: ChainlinkSequencer) -> Call:
+    """Return what tells whether a sequencer is up."""
+    return _LATEST_ROUND.on(sequencer.address)
+
+
+def answer_of(name: str, feed: ChainlinkFeed, results: Results, slack_seconds: float) -> Decimal:
+    """Return what a feed tells, in whole units.
+
+    Args:
+        name: The feed's pair.
+        feed: Where it is and what it promised.
+        results: Of its `feed_calls`.
+        slack_seconds: How long after its heartbeat an answer may come.
+
+    Raises:
+        SourceError: If it could not be read, is another feed than it should be, or its answer cannot be believed.
+    """
+    try:
+        _check_description(name, feed, results)
+        return _believed(feed, results, slack_seconds)
+    except SourceError as error:
+        raise SourceError(error.reason, f"{name}: {error.detail}") from None
+
+
+def check_sequencer(sequencer: ChainlinkSequencer, results: Results) -> None:
+    """Refuse prices while the sequencer is down, and for a while after: they could not be brought up to date.
+
+    Raises:
+        SourceError: If it is down, came back only now, or cannot be read.
+    """
+    try:
+        _, answer, started_at, _, _ = results.values(sequencer_call(sequencer))
+    except SourceError as error:
+        raise SourceError(error.reason, f"sequencer: {error.detail}") from None
+    if answer != _UP:
+        raise invalid("sequencer: it is down")
+    seconds = _seconds_since(started_at, results)
+    if not started_at or seconds < 0:
+        raise invalid("sequencer: the feed does not tell since when it is up")
+    if seconds <= sequencer.grace_period:
+        raise invalid(f"sequencer: it is up for {seconds} s only, grace_period is {sequencer.grace_period:g}")
+
+
+def _check_description(name: str, feed: ChainlinkFeed, results: Results) -> None:
+    """Refuse another feed: one wrong address would price everything by another asset."""
+    (description,) = results.values(_DESCRIPTION.on(feed.address))
+    if _letters(description) != _letters(feed.description or name):
+        raise invalid(f"description(): the feed calls itself {str(description)[:_MAX_SHOWN]!r}")
+
+
+def _believed(feed: ChainlinkFeed, results: Results, slack_seconds: float) -> Decimal:
+    round_id, answer, _, updated_at, answered_in = results.values(_LATEST_ROUND.on(feed.address))
+    if not updated_at:
+        raise invalid("latestRoundData(): the round is not complete")
+    if answered_in < round_id:
+        raise invalid("latestRoundData(): the answer is of an earlier round")
+    seconds = _seconds_since(updated_at, results)
+    if seconds < 0:
+        raise invalid("latestRoundData(): the answer is of a time after its block")
+    if seconds > feed.heartbeat + slack_seconds:
+        at = datetime.fromtimestamp(updated_at, UTC).isoformat()
+        raise invalid(f"latestRoundData(): the answer is of {at}, older than the heartbeat of {feed.heartbeat:g} s")
+    if answer <= 0:
+        raise invalid("latestRoundData(): the answer is not above 0")
+    price = whole_units(answer, results.number(DECIMALS.on(feed.address)))
+    if feed.minimum is not None and price < feed.minimum:
+        raise invalid(f"latestRoundData(): the answer {price:f} is below the minimum of {feed.minimum:f}")
+    if feed.maximum is not None and price > feed.maximum:
+        raise invalid(f"latestRoundData(): the answer {price:f} is above the maximum of {feed.maximum:f}")
+    return price
+
+
+def _seconds_since(moment: int, results: Results) -> int:
+    """Return how long before the block something was: at the block, by its own clock, the feed is read."""
+    return int(results.block.time.timestamp()) - moment
+
+
+def _letters(text: str) -> str:
+    return "".join(text.split()).casefold()

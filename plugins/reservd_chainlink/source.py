@@ -1,0 +1,72 @@
+"""The `chainlink` price source."""
+
+import asyncio
+from typing import Self
+
+from reservd.plugin import FailureReason, Price, PriceSource, SourceError
+from reservd.plugin.evm import EvmClient, Results, invalid
+from reservd_chainlink.config import ChainlinkConfig
+from reservd_chainlink.feeds import answer_of, check_sequencer, feed_calls, sequencer_call
+from reservd_chainlink.routes import follow
+
+
+class ChainlinkPriceSource(PriceSource[ChainlinkConfig]):
+    """Reads all feeds at one block, and once for all who ask at the same time: in two HTTP requests."""
+
+    PLUGIN_NAME = "chainlink"
+    Config = ChainlinkConfig
+
+    def __init__(self, name: str, config: ChainlinkConfig) -> None:
+        super().__init__(name, config)
+        self._client = EvmClient(config)
+        self._routes = config.routes
+        self._calls = [call for feed in config.feeds.values() for call in feed_calls(feed)]
+        if config.sequencer is not None:
+            self._calls.append(sequencer_call(config.sequencer))
+        self._reading: asyncio.Task[Results] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the connection pool."""
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """End what is being read and close the connection pool."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait({self._reading})
+        await self._client.__aexit__(None, None, None)
+
+    async def fetch_price(self, base: str, quote: str) -> Price:
+        """
+        Return what the feeds tell of a pair at the node's block. It is of the block's time, as a balance is.
+
+        Raises:
+            SourceError: If the pair is not configured, a feed on its way could not be read or cannot be
+                believed, or the sequencer is not up for long enough.
+        """
+        steps = self._routes.get(f"{base}/{quote}")
+        if steps is None:
+            raise SourceError(FailureReason.INVALID_DATA, f"neither feeds nor pairs have {base}/{quote}")
+        results = await self._read()
+        if self.config.sequencer is not None:
+            check_sequencer(self.config.sequencer, results)
+        feeds = {step.feed: self.config.feeds[step.feed] for step in steps}
+        slack = self.config.heartbeat_slack
+        answers = {name: answer_of(name, feed, results, slack) for name, feed in feeds.items()}
+        try:
+            return Price(base, quote, follow(steps, answers), results.block.time)
+        except ValueError as error:
+            raise invalid(f"{base}/{quote}: {error}") from None
+
+    async def _read(self) -> Results:
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._client.read(self._calls))
+            self._reading.add_done_callback(self._ended)
+        # Whoever gives up waiting leaves the others the reading.
+        return await asyncio.shield(self._reading)
+
+    def _ended(self, reading: asyncio.Task[Results]) -> None:
+        self._reading = None
+        if not reading.cancelled():
+            reading.exception()  # looked at, whether or not anybody still waits

@@ -1,0 +1,66 @@
+"""Requests for refills on a program's standard input, the answer on its standard output."""
+
+import json
+
+from pydantic import ValidationError
+
+from reservd.plugin import (
+    Acceptance,
+    AcceptanceStatus,
+    DeliveryError,
+    FailureReason,
+    Replenisher,
+    ReplenishmentRequest,
+)
+from reservd_command.options import CommandConfig
+from reservd_command.program import ProgramError, run_program
+from reservd_command.sink import LASTING
+
+_MAX_OUTPUT_BYTES = 64 * 1024
+
+
+class CommandReplenisherConfig(CommandConfig):
+    """Options of the `command` replenisher."""
+
+
+class CommandReplenisher(Replenisher[CommandReplenisherConfig]):
+    """Runs the program once a request, and again under the same id when it did not answer."""
+
+    PLUGIN_NAME = "command"
+    Config = CommandReplenisherConfig
+
+    async def request(self, request: ReplenishmentRequest) -> Acceptance:
+        """Run the program and return what it writes; nothing at all is `pending`.
+
+        Raises:
+            DeliveryError: If it failed or wrote something else; not retryable after the exit codes 64, 65 and 78.
+        """
+        told = {
+            "RESERVD_REQUEST_ID": request.id,
+            "RESERVD_MODE": request.strategy_mode,
+            "RESERVD_URGENCY": str(request.urgency),
+        }
+        body = request.model_dump_json().encode()
+        try:
+            finished = await run_program(
+                self.config, self.config.command, told, stdin=body, max_output_bytes=_MAX_OUTPUT_BYTES
+            )
+        except ProgramError as error:
+            raise DeliveryError(error.reason, error.detail) from None
+        if finished.code:
+            raise DeliveryError(FailureReason.REJECTED, finished.outcome, retryable=finished.code not in LASTING)
+        return _acceptance(finished.output)
+
+
+def _acceptance(output: bytes) -> Acceptance:
+    if not output.strip():
+        return Acceptance(status=AcceptanceStatus.PENDING)
+    try:
+        content = json.loads(output)
+        return Acceptance.model_validate({name: value for name, value in content.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DeliveryError(FailureReason.INVALID_DATA, f"the answer's {where}: {first['msg']}") from None
+    except (ValueError, AttributeError, RecursionError):
+        raise DeliveryError(FailureReason.INVALID_DATA, "the program must write a JSON object") from None

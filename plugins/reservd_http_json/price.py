@@ -1,0 +1,99 @@
+"""Prices from a JSON endpoint."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Self
+from urllib.parse import quote as percent_encoded
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, SecretStr, model_validator
+from pydantic_core import PydanticCustomError
+
+from reservd.plugin import FailureReason, Price, PriceSource, SourceError, Url
+from reservd_http_json.endpoint import Endpoint, EndpointConfig, Name, parse
+from reservd_http_json.values import JsonPath, ValueProblem, instant_at, number_at
+
+_PLACEHOLDER = re.compile(r"\{(base|quote)\}")
+
+
+def _template(url: SecretStr) -> SecretStr:
+    text = url.get_secret_value()
+    if re.search(r"[{}]", _PLACEHOLDER.sub("", text)):
+        raise PydanticCustomError("url_template", "must hold no braces but {base} and {quote}")
+    if _PLACEHOLDER.search(urlsplit(text).netloc):
+        raise PydanticCustomError("url_template", "must hold {base} and {quote} after the host only")
+    return url
+
+
+class HttpJsonPriceConfig(EndpointConfig):
+    """Options of the `http_json` price source."""
+
+    url: Annotated[Url, AfterValidator(_template)]
+    """What to ask; `{base}` and `{quote}` in it stand for what is asked. A secret: it is never shown."""
+    base: Name | None = None
+    """The only asset whose price it tells; needed where the URL does not hold `{base}`."""
+    quote: Name | None = None
+    """The only asset that it counts in; needed where the URL does not hold `{quote}`."""
+    value: JsonPath
+    """Path to the price: units of the quote for one of the base."""
+    observed_at: JsonPath | None = None
+    """Path to the time of the price; the time of the request when left out."""
+
+    @model_validator(mode="after")
+    def _tells_pairs_apart(self) -> Self:
+        url = self.url.get_secret_value()
+        for name, fixed in (("base", self.base), ("quote", self.quote)):
+            if fixed is None and f"{{{name}}}" not in url:
+                rule = "url must hold {placeholder}, or {name} must be given: it would answer for any asset"
+                raise PydanticCustomError("pair", rule, {"placeholder": f"{{{name}}}", "name": name})
+        return self
+
+
+class HttpJsonPriceSource(PriceSource[HttpJsonPriceConfig]):
+    """Reads a price with one request."""
+
+    PLUGIN_NAME = "http_json"
+    Config = HttpJsonPriceConfig
+
+    def __init__(self, name: str, config: HttpJsonPriceConfig) -> None:
+        super().__init__(name, config)
+        self._endpoint = Endpoint(config)
+
+    async def __aenter__(self) -> Self:
+        """Open the connection pool."""
+        await self._endpoint.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Close every connection."""
+        await self._endpoint.__aexit__()
+
+    async def fetch_price(self, base: str, quote: str) -> Price:
+        """Return the price that the endpoint tells.
+
+        Raises:
+            SourceError: If the source is for another pair, no JSON came, or a value in it cannot be believed.
+        """
+        if self.config.base not in {None, base} or self.config.quote not in {None, quote}:
+            pair = f"{self.config.base or '*'}/{self.config.quote or '*'}"
+            raise SourceError(FailureReason.INVALID_DATA, f"tells {pair} only, not {base}/{quote}")
+        asked = {"base": percent_encoded(base, safe=""), "quote": percent_encoded(quote, safe="")}
+        url = _PLACEHOLDER.sub(lambda match: asked[match[1]], self._endpoint.url)
+        # Taken before the request: the answer may be as old as this, and must not look newer.
+        asked_at = datetime.now(UTC)
+        pages = [parse(await self._endpoint.ask(url))]
+        path = self.config.observed_at
+        try:
+            value = _above_zero(pages, self.config.value)
+            return Price(base, quote, value, instant_at(pages, path) if path else asked_at)
+        except ValueProblem as problem:
+            raise SourceError(FailureReason.INVALID_DATA, str(problem)) from None
+
+
+def _above_zero(pages: Sequence[Any], path: str) -> Decimal:
+    value = number_at(pages, path)
+    if value <= 0:
+        raise ValueProblem(f"{path} must be above 0")
+    return value

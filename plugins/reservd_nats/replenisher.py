@@ -1,0 +1,62 @@
+"""Requests for refills, answered over NATS by whoever serves the subject."""
+
+import json
+from typing import Self
+
+from pydantic import ValidationError
+
+from reservd.plugin import (
+    Acceptance,
+    AcceptanceStatus,
+    DeliveryError,
+    FailureReason,
+    Replenisher,
+    ReplenishmentRequest,
+)
+from reservd_nats.config import NatsReplenisherConfig
+from reservd_nats.keeper import ConnectionKeeper
+from reservd_nats.subject import subject_of
+
+
+class NatsReplenisher(Replenisher[NatsReplenisherConfig]):
+    """Sends each request and waits for the answer: request and reply, no stream between."""
+
+    PLUGIN_NAME = "nats"
+    Config = NatsReplenisherConfig
+
+    def __init__(self, name: str, config: NatsReplenisherConfig) -> None:
+        super().__init__(name, config)
+        self._keeper = ConnectionKeeper(config)
+
+    async def __aenter__(self) -> Self:
+        """Connect with the first request, not now."""
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Close the connection; one that does not close in time is left to itself."""
+        await self._keeper.close()
+
+    async def request(self, request: ReplenishmentRequest) -> Acceptance:
+        """Send the request and return the answer; an empty one is `pending`.
+
+        Raises:
+            DeliveryError: If no answer came, or none that can be read. Retryable: the strategy may have acted,
+                and knows the request again by its id.
+        """
+        subject = subject_of(self.config.subject, request.strategy_mode, str(request.urgency))
+        headers = {"Nats-Msg-Id": request.id, "Content-Type": "application/json"}
+        return _acceptance(await self._keeper.request(subject, request.model_dump_json().encode(), headers))
+
+
+def _acceptance(answer: bytes) -> Acceptance:
+    if not answer.strip():
+        return Acceptance(status=AcceptanceStatus.PENDING)
+    try:
+        content = json.loads(answer)
+        return Acceptance.model_validate({name: value for name, value in content.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DeliveryError(FailureReason.INVALID_DATA, f"the answer's {where}: {first['msg']}") from None
+    except (ValueError, AttributeError, RecursionError):
+        raise DeliveryError(FailureReason.INVALID_DATA, "the answer must be a JSON object") from None

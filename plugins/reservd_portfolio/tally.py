@@ -1,0 +1,93 @@
+"""Adds up the parts of a portfolio. One that lacks leaves no sum: incomplete equity would be a target too low."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+
+from reservd.plugin import CallError, Component, Equity, FailureReason, Price, SourceError
+
+_EXACT = Context(prec=400, rounding=ROUND_HALF_EVEN)
+_PLACES = Decimal("1e-30")
+"""Finer than any coin: products of two long numbers would have more decimals than an amount may have."""
+_MAX_SHOWN = 3
+
+
+class Tally:
+    """A sum in the making.
+
+    Args:
+        currency: What it is counted in.
+        prices: What each other asset costs, or why that is not known.
+    """
+
+    def __init__(self, currency: str, prices: Mapping[str, Price | CallError]) -> None:
+        self._currency = currency
+        self._prices = prices
+        self._components: dict[str, Component] = {}
+        self._missing: dict[str, CallError] = {}
+        self._net = False
+
+    def add(self, label: str, asset: str, amount: Decimal, observed_at: datetime) -> None:
+        """Count so much of an asset. Of what is not there, no price is needed."""
+        if asset == self._currency or not amount:
+            self._components[label] = Component(amount, observed_at)
+            return
+        price = self._prices[asset]
+        if isinstance(price, CallError):
+            self._missing[f"price of {asset}"] = price
+            return
+        value = _EXACT.multiply(amount, price.value)
+        self._components[label] = Component(_rounded(value), observed_at, price)
+
+    def add_equity(self, label: str, equity: Equity, currency: str) -> None:
+        """Count what another equity source told, which was asked for a currency."""
+        if equity.currency != currency:
+            self.lack(label, SourceError(FailureReason.INVALID_DATA, f"is in {equity.currency}, not in {currency}"))
+        elif not equity.complete:
+            self.lack(label, SourceError(FailureReason.INVALID_DATA, "is incomplete"))
+        else:
+            self.add(label, currency, equity.amount, equity.observed_at)
+            self._net = self._net or equity.net_of_withdrawals
+
+    def lack(self, label: str, error: CallError) -> None:
+        """Note a part that could not be read."""
+        self._missing[label] = error
+
+    def equity(self, max_skew_seconds: float | None) -> Equity:
+        """Return the sum, as old as the oldest part and price in it.
+
+        Args:
+            max_skew_seconds: How far apart the parts may have been observed; None: any distance.
+
+        Raises:
+            SourceError: If a part lacks, they are too far apart, or the sum is beyond belief.
+        """
+        if self._missing:
+            raise self._failure()
+        parts = self._components.values()
+        times = [part.observed_at for part in parts]
+        apart = max(times) - min(times)
+        if max_skew_seconds is not None and apart > timedelta(seconds=max_skew_seconds):
+            detail = f"the parts are {apart.total_seconds():.0f} s apart, max_skew is {max_skew_seconds:g}"
+            raise SourceError(FailureReason.INVALID_DATA, detail)
+        total = Decimal(0)
+        for part in parts:
+            total = _EXACT.add(total, part.amount)
+        times += [part.price.observed_at for part in parts if part.price is not None]
+        try:
+            return Equity(
+                total, self._currency, min(times), net_of_withdrawals=self._net, components=dict(self._components)
+            )
+        except ValueError as error:
+            raise SourceError(FailureReason.INVALID_DATA, str(error)) from None
+
+    def _failure(self) -> SourceError:
+        errors = [f"{label}: {error}" for label, error in self._missing.items()]
+        more = len(errors) - _MAX_SHOWN
+        text = "; ".join(errors[:_MAX_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+        return SourceError(next(iter(self._missing.values())).reason, text)
+
+
+def _rounded(value: Decimal) -> Decimal:
+    exponent = value.as_tuple().exponent
+    return _EXACT.quantize(value, _PLACES) if isinstance(exponent, int) and exponent < -30 else value  # noqa: PLR2004

@@ -1,0 +1,251 @@
+"""Strategies that do not do what they say, and daemons that die: nothing is asked for twice, and the events tell it."""
+
+import asyncio
+import signal
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from reservd.errors import DeliveryError, FailureReason, ReplenishmentStateError
+from reservd.plugin import Acceptance, AcceptanceStatus, Urgency
+from reservd.reserve.replenishment import Inaction
+from reservd.store.database import Database
+from support.nursery import Nursery
+from support.office import until
+from support.polling import wait_until
+from support.refills import Refinery
+from support.sources import ScriptedReplenisher, raises
+from support.world import World
+
+
+def soon(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+def promising(seconds: float) -> ScriptedReplenisher:
+    """Return a strategy that accepts and says when the money will be there."""
+    replenisher = ScriptedReplenisher()
+    replenisher.answer = Acceptance(status=AcceptanceStatus.ACCEPTED, expected_by=soon(seconds))
+    return replenisher
+
+
+async def tells(shop: Refinery, *states: str) -> None:
+    await until(lambda: len(shop.ops.states) >= len(states), f"{states}, got {shop.ops.states}")
+    assert shop.ops.states == list(states)
+    assert [int(each.sequence) for each in shop.ops.changes] == list(range(1, len(states) + 1))
+
+
+async def test_request_expires_and_the_next_is_an_emergency_when_a_strategy_accepts_and_does_nothing(
+    database: Database,
+) -> None:
+    async with Refinery(database, promising(0), reserve_refill_cooldown="0.01") as shop:
+        await shop.check(70)
+        await tells(shop, "requested", "accepted", "expired")
+        await asyncio.sleep(0.02)
+        shop.replenisher.answer = Acceptance(status=AcceptanceStatus.ACCEPTED)
+        await shop.check(69)
+        first, second = shop.replenisher.asked
+        assert (first.urgency, second.urgency) == (Urgency.FAST, Urgency.EMERGENCY)
+        assert len({first.id, second.id}) == 2
+
+
+async def test_half_of_a_refill_is_told_as_half_and_not_as_done(database: Database) -> None:
+    async with Refinery(database, reserve_refill_settling="0.3") as shop:
+        await shop.check(70)
+        (asked,) = shop.asked
+        await shop.check(90)
+        await shop.service.desk.settle(asked)
+        await shop.check(90.5)
+        assert (await shop.service.desk.find(asked)).state == "settled"
+        await asyncio.sleep(0.3)
+        await shop.check(90)
+        await tells(shop, "requested", "accepted", "settled", "ineffective")
+        assert shop.ops.changes[-1].data.arrived == 20
+        assert shop.asked == [asked]
+
+
+async def test_money_that_never_arrives_is_told_when_a_strategy_says_that_it_settled(database: Database) -> None:
+    async with Refinery(database, reserve_refill_settling="0.05") as shop:
+        await shop.check(70)
+        await shop.service.desk.settle(shop.asked[0])
+        await asyncio.sleep(0.06)
+        await shop.check(69)
+        await tells(shop, "requested", "accepted", "settled", "ineffective")
+        assert shop.reasons.all[-1] is Inaction.COOLDOWN
+        assert len(shop.asked) == 1
+
+
+async def test_second_answer_changes_nothing_when_it_says_the_same_and_is_refused_when_not(database: Database) -> None:
+    async with Refinery(database) as shop:
+        await shop.check(70)
+        (asked,) = shop.asked
+        await shop.service.desk.accept(asked)
+        await shop.service.desk.progress(asked, reference="u-2")
+        await shop.service.desk.accept(asked)
+        with pytest.raises(ReplenishmentStateError, match="is in_progress: it cannot become rejected"):
+            await shop.service.desk.reject(asked)
+        await shop.check(110)
+        await shop.service.desk.settle(asked)
+        await tells(shop, "requested", "accepted", "in_progress", "verified")
+        assert shop.ops.changes[-1].data.reference == "u-2"
+
+
+async def test_answer_is_refused_when_it_comes_after_the_deadline(database: Database) -> None:
+    replenisher = ScriptedReplenisher()
+    replenisher.misbehave = raises(DeliveryError(FailureReason.UNREACHABLE))
+    async with Refinery(database, replenisher, reserve_refill_patience="0.05") as shop:
+        await shop.check(70)
+        await asyncio.sleep(0.06)
+        await shop.check(69)
+        with pytest.raises(ReplenishmentStateError, match="is expired"):
+            await shop.service.desk.accept(shop.asked[0])
+        await tells(shop, "requested", "expired")
+
+
+async def test_late_answer_to_the_call_itself_is_not_believed(database: Database) -> None:
+    replenisher = ScriptedReplenisher()
+    gate = asyncio.Event()
+
+    async def waits() -> None:
+        await gate.wait()
+
+    replenisher.misbehave = waits
+    async with Refinery(database, replenisher, reserve_refill_patience="0.05") as shop:
+        shop._balances.amounts["main"] = 70
+        await shop.manager.check_all_reserves()
+        await until(lambda: shop.asked, "the call")
+        await asyncio.sleep(0.06)
+        await shop.service.look()
+        gate.set()
+        await shop.service.idle()
+        await tells(shop, "requested", "expired")
+
+
+async def test_overshoot_is_told_and_nothing_more_is_asked_for(database: Database) -> None:
+    async with Refinery(database) as shop:
+        await shop.check(70)
+        await shop.check(190)
+        await shop.check(189)
+        await tells(shop, "requested", "accepted", "verified")
+        assert shop.ops.changes[-1].data.arrived == 120
+        assert shop.reasons.all[-1] is Inaction.ADEQUATE
+        assert len(shop.asked) == 1
+
+
+async def test_request_is_asked_for_again_under_its_id_when_the_daemon_stopped_before_it_was_heard(
+    database: Database,
+) -> None:
+    deaf = ScriptedReplenisher()
+    deaf.misbehave = raises(DeliveryError(FailureReason.UNREACHABLE))
+    async with Refinery(database, deaf) as first:
+        await first.check(70)
+        await tells(first, "requested")
+    async with Refinery(database) as second:
+        await second.check(69)
+        await second.check(68)
+        assert second.asked == [first.asked[0]]
+        states = [str(each.state) for each in await second.history(first.asked[0])]
+        assert states == ["requested", "accepted"]
+
+
+async def test_cooldown_and_budget_hold_after_a_restart(database: Database) -> None:
+    refusing = ScriptedReplenisher()
+    refusing.answer = Acceptance(status=AcceptanceStatus.REJECTED, reason="nothing to unwind")
+    async with Refinery(database, refusing) as shop:
+        await shop.check(70)
+        await tells(shop, "requested", "rejected")
+    async with Refinery(database) as shop:
+        await shop.check(69)
+        assert (shop.asked, shop.reasons.all[-1]) == ([], Inaction.COOLDOWN)
+    async with Refinery(database, reserve_refill_cooldown="0.01", reserve_refill_budget_count=1) as shop:
+        await shop.check(68)
+        await shop.check(110)
+        assert len(shop.asked) == 1
+    async with Refinery(database, reserve_refill_budget_count=1) as shop:
+        await shop.check(67)
+        assert (shop.asked, shop.reasons.all[-1]) == ([], Inaction.BUDGET_COUNT)
+
+
+async def test_large_emergency_waits_for_somebody_and_is_asked_for_once(database: Database) -> None:
+    async with Refinery(database, reserve_refill_approval_above=50) as shop:
+        await shop.check(20)
+        await shop.check(21)
+        assert (shop.asked, shop.reasons.all[-1]) == ([], Inaction.AWAITING_APPROVAL)
+        await tells(shop, "requested")
+        (record,) = await shop.service.desk.list("m")
+        await shop.service.desk.approve(record.id, by="ann")
+        await shop.service.desk.approve(record.id, by="bob")
+        await shop.service.idle()
+        assert shop.asked == [record.id]
+        await until(lambda: len(shop.ops.changes) == 3, "its events")
+        assert [str(each.data.approval) for each in shop.ops.changes] == ["awaited", "given", "given"]
+
+
+# Real daemons
+
+
+def write_config(world: World, folder: Path) -> Path:
+    """Return a configuration whose strategy is a program that writes down what it is asked and accepts."""
+    program = folder / "unwind"
+    program.write_text(f'#!/bin/sh\necho "$RESERVD_REQUEST_ID" >> {folder}/asked\necho \'{{"status": "accepted"}}\'\n')
+    program.chmod(0o755)
+    config = world.write_config(folder, defaults={"reserve_replenisher": "unwinder"})
+    document = yaml.safe_load(config.read_text())
+    document["replenishers"] = {"unwinder": {"plugin": "command", "options": {"command": [str(program)]}}}
+    config.write_text(yaml.safe_dump(document))
+    return config
+
+
+def asked_in(folder: Path) -> list[str]:
+    path = folder / "asked"
+    return path.read_text().split() if path.exists() else []
+
+
+def stored_in(folder: Path) -> dict[str, str]:
+    with closing(sqlite3.connect(folder / "reservd.db")) as connection:
+        return dict(connection.execute("SELECT id, state FROM replenishments").fetchall())
+
+
+def told_in(world: World) -> list[str]:
+    """Return the states that the sink heard of; what is sent again after a takeover has the same id."""
+    by_id = {each["id"]: each["data"] for each in world.events if "replenishment" in each["type"]}
+    return [each["state"] for each in by_id.values()]
+
+
+@pytest.mark.parametrize("step", ["store", "stored"])
+def test_one_request_is_made_when_the_daemon_is_killed_between_decision_and_request(
+    step: str, tmp_path: Path, nursery: Nursery
+) -> None:
+    """It is decided and stored, or not even that, and its strategy has not heard of it."""
+    with World("m") as world:
+        world.set("m", "low")
+        config = write_config(world, tmp_path)
+        nursery.wait(nursery.start(config, step))
+        before = stored_in(tmp_path)
+        assert (len(before), asked_in(tmp_path)) == (1 if step == "stored" else 0, [])
+        nursery.start(config)
+        wait_until(lambda: "accepted" in stored_in(tmp_path).values(), "the answer")
+        assert len(stored_in(tmp_path)) == 1
+        assert asked_in(tmp_path) == list(stored_in(tmp_path))
+        assert set(before) <= set(stored_in(tmp_path))
+
+
+def test_one_request_is_made_when_another_daemon_takes_over(tmp_path: Path, nursery: Nursery) -> None:
+    with World("m") as world:
+        config = write_config(world, tmp_path)
+        first = nursery.start(config)
+        wait_until(lambda: "ownership.taken" in nursery.log(), "the first to own the store")
+        nursery.start(config)
+        wait_until(lambda: "ownership.waiting" in nursery.log(), "the second to wait")
+        world.set("m", "low")
+        wait_until(lambda: "accepted" in (stored_in(tmp_path).values()), "the answer")
+        nursery.signal(first, signal.SIGKILL)
+        wait_until(lambda: nursery.log().count("ownership.taken") == 2, "the second to own the store")
+        world.set("m", "adequate")
+        wait_until(lambda: "verified" in stored_in(tmp_path).values(), "the second to see the money")
+        assert asked_in(tmp_path) == list(stored_in(tmp_path))
+        wait_until(lambda: told_in(world) == ["requested", "accepted", "verified"], "the events")

@@ -1,0 +1,151 @@
+"""Sources that fail again and again are asked less often, harm nobody meanwhile, and are taken back by themselves.
+
+Each mode wants 100 USDT, a tenth of its equity of 1,000, and is looked at 50 times a second.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from structlog.testing import capture_logs
+
+from reservd import ReserveManager
+from reservd.errors import FailureReason, SourceError
+from reservd.web.metrics import Metrics
+from support.sources import ScriptedBalances, ScriptedEquity, hangs, raises
+
+MODE = {"share_class": "USDT", "reserve_ratio": "0.1", "reserve_monitoring_interval": "0.02"}
+RATE_LIMITED = SourceError(FailureReason.RATE_LIMITED, "come back later")
+
+
+async def until(is_true: Callable[[], bool], timeout_seconds: float = 20.0) -> None:
+    """Wait by asking."""
+    async with asyncio.timeout(timeout_seconds):
+        while not is_true():
+            await asyncio.sleep(0.005)
+
+
+class Room:
+    """Two modes on a source each, of which one will fail, and the metrics that tell of them."""
+
+    def __init__(self, staleness: float) -> None:
+        self.nav = ScriptedEquity()
+        self.failing = ScriptedBalances("failing", timeout=1.0, main=110)
+        self.well = ScriptedBalances("well", main=110)
+        self.metrics = Metrics({"m": "USDT", "other": "USDT"}, [0.02], ["failing", "well", "nav"])
+        sources = {"failing": self.failing, "well": self.well}
+        self.manager = ReserveManager(self.nav, sources, observers=[self.metrics])
+        for mode, source in (("m", "failing"), ("other", "well")):
+            config = {**MODE, "reserve_balance_sources": [source], "reserve_max_staleness": staleness}
+            self.manager.set_reserve_config(mode, config)
+
+    def sample(self, name: str, source: str = "failing") -> float | None:
+        """Return a metric of a source."""
+        return self.metrics.registry.get_sample_value(name, {"source": source})
+
+    @property
+    def open(self) -> bool:
+        """Whether the metric says that the failing source is asked less often."""
+        return self.sample("reservd_source_circuit_open") == 1
+
+
+@asynccontextmanager
+async def room(staleness: float = 0.02) -> AsyncIterator[Room]:
+    """Have both modes adequate."""
+    found = Room(staleness)
+    running = asyncio.create_task(found.manager.start_monitoring())
+    try:
+        await until(lambda: {found.manager.status(mode) for mode in ("m", "other")} == {"adequate"})
+        yield found
+    finally:
+        found.manager.stop_monitoring()
+        await running
+
+
+async def test_source_is_asked_ever_less_often_when_it_fails_for_many_cycles() -> None:
+    async with room() as here:
+        here.failing.misbehave = raises(RATE_LIMITED)
+        reads, others = here.failing.reads, here.well.reads
+        await until(lambda: here.well.reads >= others + 60)
+        assert here.open
+        assert here.failing.reads - reads < 12
+        assert here.sample("reservd_source_circuit_open", "well") == 0
+
+
+async def test_others_are_looked_at_as_before_when_a_source_hangs_again_and_again() -> None:
+    async with room() as here:
+        here.failing.misbehave = hangs
+        await until(lambda: here.open)
+        reads = here.well.reads
+        await until(lambda: here.well.reads >= reads + 20)
+        here.well.amounts["main"] = 90
+        await until(lambda: here.manager.status("other") == "low")
+
+
+async def test_mode_is_unknown_in_time_and_says_the_last_reason_when_its_source_is_not_asked() -> None:
+    async with room(staleness=0.6) as here:
+        here.failing.misbehave = raises(RATE_LIMITED)
+        await until(lambda: here.manager.status("m") == "unknown")
+        latest = here.manager.latest_snapshot("m")
+        assert latest is not None
+        assert latest.missing == ("failing/main: rate_limited: come back later",)
+
+
+@pytest.mark.parametrize("staleness", [0.02, 60])
+async def test_recovery_is_seen_without_help_when_the_source_answers_again(staleness: float) -> None:
+    """At the next probe, and the source is asked every time from then on."""
+    async with room(staleness) as here:
+        here.failing.misbehave = raises(RATE_LIMITED)
+        await until(lambda: here.open)
+        here.failing.amounts["main"] = 90
+        here.failing.misbehave = None
+        await until(lambda: here.manager.status("m") == "low")
+        assert not here.open
+        reads, others = here.failing.reads, here.well.reads
+        await until(lambda: here.well.reads >= others + 10)
+        assert here.failing.reads - reads >= 9
+
+
+async def test_nothing_is_asked_less_often_when_only_every_second_reading_fails() -> None:
+    async with room() as here:
+        calls = 0
+        plain = here.failing.fetch_balances
+
+        async def every_second() -> object:
+            nonlocal calls
+            calls += 1
+            if calls % 2:
+                raise RATE_LIMITED
+            here.failing.misbehave = None
+            try:
+                return await plain()
+            finally:
+                here.failing.misbehave = every_second
+
+        here.failing.misbehave = every_second
+        others = here.well.reads
+        await until(lambda: here.well.reads >= others + 20)
+        assert not here.open
+
+
+async def test_equity_that_fails_again_and_again_is_asked_less_often_too() -> None:
+    async with room() as here:
+        here.nav.misbehave = raises(OSError())
+        asked, others = len(here.nav.asked), here.well.reads
+        await until(lambda: here.well.reads >= others + 60)
+        assert len(here.nav.asked) - asked < 12
+        here.nav.misbehave = None
+        await until(lambda: here.manager.status("m") == "adequate")
+
+
+async def test_it_is_logged_once_when_a_source_goes_and_once_when_it_is_back() -> None:
+    with capture_logs() as logs:
+        async with room() as here:
+            here.failing.misbehave = raises(RATE_LIMITED)
+            others = here.well.reads
+            await until(lambda: here.well.reads >= others + 40)
+            here.failing.misbehave = None
+            await until(lambda: not here.open)
+    told = [log["event"] for log in logs if log["event"].startswith("source.")]
+    assert told == ["source.failed", "source.circuit_opened", "source.recovered"]

@@ -1,0 +1,194 @@
+"""Daemons are killed, stopped, doubled or without a store while clients withdraw: the same coin is promised once."""
+
+import random
+import signal
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.nursery import HOLD_STEPS, Nursery
+from support.polling import wait_until
+from support.scrape import sample
+from support.teller import Teller
+from support.world import World
+
+FREE = {"reserve_withdrawal_floor": 0, "reserve_max_jump": 1000}
+"""All of the 110 that a mode holds may be promised."""
+KEYS = [f"client-{number}" for number in range(150)]
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with World("m") as running:
+        yield running
+
+
+def orders(keys: Iterable[str]) -> list[dict[str, str]]:
+    return [{"mode": "m", "amount": "1", "key": key} for key in keys]
+
+
+def stored(path: Path) -> list[tuple[Any, ...]]:
+    """Return key, id, from_reserve, arrived and state of each hold."""
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT key, id, from_reserve, arrived, state FROM holds ORDER BY position").fetchall()
+
+
+def check_promises(answers: Iterable[dict[str, Any]], path: Path, reserve: int = 110) -> None:
+    """Check that each key has one hold and one answer for ever, and that the reserve is promised once."""
+    holds = stored(path)
+    assert len({key for key, *_ in holds}) == len(holds), "two holds under one key"
+    by_key = {key: (hold_id, Decimal(from_reserve)) for key, hold_id, from_reserve, *_ in holds}
+    assert sum(from_reserve for _, from_reserve in by_key.values()) == reserve
+    for answer in answers:
+        if answer["refusal"] is None:
+            assert by_key[answer["key"]] == (answer["id"], Decimal(answer["from_reserve"])), "an answer changed"
+
+
+@pytest.mark.parametrize("step", HOLD_STEPS)
+def test_reserve_is_promised_once_when_the_daemon_is_killed_between_hold_and_answer(
+    step: str, world: World, nursery: Nursery, tmp_path: Path
+) -> None:
+    config = world.write_config(tmp_path, interval=0.05, defaults=FREE)
+    answers: list[dict[str, Any]] = []
+    for nth in (1, 2):
+        daemon = nursery.start(config, step, nth)
+        with Teller(daemon) as teller:
+            teller.wait_for_status("m", "adequate", "low", "critical")
+            for some in (KEYS[:100], KEYS[50:], KEYS):
+                answers += teller.ask(orders(some))
+        nursery.wait(daemon)
+    daemon = nursery.start(config)
+    with Teller(daemon) as teller:
+        # What was promised before stays promised, and its status with it: CRITICAL promises nothing more.
+        teller.wait_for_status("m", "adequate", "low", "critical")
+        answers += teller.ask(orders(KEYS))
+    assert len({answer["key"] for answer in answers}) == len(KEYS)
+    promised = sum(Decimal(from_reserve) for _, _, from_reserve, *_ in stored(tmp_path / "reservd.db"))
+    assert promised <= 110
+    check_promises(answers, tmp_path / "reservd.db", int(promised))
+
+
+def test_reserve_is_promised_once_when_the_daemon_is_killed_again_and_again(
+    world: World, nursery: Nursery, tmp_path: Path
+) -> None:
+    """A target of 0 keeps the status adequate: all of the reserve goes, and not a coin more."""
+    config = world.write_config(tmp_path, interval=0.05, defaults={**FREE, "reserve_ratio": 0})
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    answers: list[dict[str, Any]] = []
+    for _ in range(8):
+        daemon = nursery.start(config)
+        with Teller(daemon) as teller:
+            teller.wait_for_status("m", "adequate")
+            killer = threading.Timer(rng.uniform(0.0, 0.05), nursery.signal, (daemon, signal.SIGKILL))
+            killer.start()
+            answers += teller.ask(orders(rng.sample(KEYS, 60)))
+            killer.join()
+    daemon = nursery.start(config)
+    with Teller(daemon) as teller:
+        teller.wait_for_status("m", "adequate")
+        answers += teller.ask(orders(KEYS))
+    check_promises(answers, tmp_path / "reservd.db")
+
+
+def test_standby_goes_on_with_what_was_promised_and_a_stopped_owner_promises_nothing(
+    world: World, nursery: Nursery, tmp_path: Path
+) -> None:
+    config = world.write_config(tmp_path, interval=0.05, defaults={**FREE, "reserve_ratio": 0})
+    first = nursery.start(config)
+    with Teller(first) as owner:
+        owner.wait_for_status("m", "adequate")
+        answers = owner.ask(orders(KEYS[:60]))
+        second = nursery.start(config)
+        with Teller(second) as standby:
+            wait_until(lambda: "ownership.waiting" in nursery.log(), "the second to wait")
+            (refused,) = standby.ask(orders(["early"]))
+            assert (refused["refusal"], refused["speed"]) == ("standby", "slow")
+            nursery.signal(first, signal.SIGSTOP)
+            standby.wait_for_status("m", "adequate")
+            answers += standby.ask(orders(KEYS[30:90]))
+            nursery.signal(first, signal.SIGCONT)
+            late = owner.ask(orders(KEYS[90:]))
+            assert {answer["refusal"] for answer in late} <= {"store_gone", "standby"}
+            answers += standby.ask(orders(KEYS))
+    check_promises(answers, tmp_path / "reservd.db")
+    assert len(stored(tmp_path / "reservd.db")) == len(KEYS)
+
+
+def test_nothing_is_promised_when_the_store_is_locked_and_the_same_key_is_decided_when_it_is_back(
+    world: World, nursery: Nursery, tmp_path: Path
+) -> None:
+    daemon = nursery.start(world.write_config(tmp_path, interval=0.05, defaults=FREE))
+    with Teller(daemon) as teller:
+        teller.wait_for_status("m", "adequate")
+        with closing(sqlite3.connect(tmp_path / "reservd.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            (refused,) = teller.ask(orders(["k"]))
+            assert (refused["refusal"], refused["speed"], refused["from_reserve"]) == ("store_gone", "slow", "0")
+            (quote,) = teller.ask([{"mode": "m", "amount": "1"}])
+            assert quote["speed"] == "slow"
+            other.execute("ROLLBACK")
+        teller.wait_for_status("m", "adequate")
+        (accepted,) = teller.ask(orders(["k"]))
+        assert (accepted["refusal"], accepted["speed"]) == (None, "fast")
+    assert len(stored(tmp_path / "reservd.db")) == 1
+
+
+def test_withdrawal_waits_for_its_money_when_the_reserve_is_unknown(
+    world: World, nursery: Nursery, tmp_path: Path
+) -> None:
+    limits = {"reserve_max_staleness": 0.5, "reserve_max_jump": 1000}
+    daemon = nursery.start(world.write_config(tmp_path, interval=0.1, defaults=limits))
+    with Teller(daemon) as teller:
+        teller.wait_for_status("m", "adequate")
+        world.amounts["m"] = "nobody knows"
+        teller.wait_for_status("m", "unknown")
+        (accepted,) = teller.ask(orders(["k"]))
+        assert (accepted["speed"], accepted["from_reserve"], accepted["refusal"]) == ("slow", "0", None)
+        world.amounts["m"] = "111.5"
+        wait_until(lambda: stored(tmp_path / "reservd.db")[0][3] == "1", "what arrived to be held for it")
+        labels = {"mode": "m", "share_class": "USDT"}
+        wait_until(lambda: sample(nursery.address(), "reservd_reserve_held", **labels) == 1, "the gauge")
+        assert sample(nursery.address(), "reservd_reserve_balance", **labels) == 110.5
+        assert sample(nursery.address(), "reservd_holds_overdue", mode="m") == 0
+        assert sample(nursery.address(), "reservd_withdrawals_total", speed="slow") == 1
+
+
+def test_burst_is_promised_no_more_than_what_is_left_when_the_reserve_falls(
+    world: World, nursery: Nursery, tmp_path: Path
+) -> None:
+    """Money leaves the wallet for elsewhere while clients withdraw: from 110 it falls to 40, and 40 are there."""
+    config = world.write_config(tmp_path, interval=0.05, defaults={**FREE, "reserve_ratio": 0})
+    daemon = nursery.start(config)
+    with Teller(daemon) as teller:
+        teller.wait_for_status("m", "adequate")
+        teller.ask(orders(KEYS[:20]))
+        world.amounts["m"] = "40"
+        labels = {"mode": "m", "share_class": "USDT"}
+        wait_until(lambda: sample(nursery.address(), "reservd_reserve_balance", **labels) == 20, "the fall")
+        answers = teller.ask(orders(KEYS))
+    check_promises(answers, tmp_path / "reservd.db", 40)
+    assert [answer["speed"] for answer in answers].count("fast") == 40
+
+
+def test_hold_that_is_settled_is_off_the_gauge_and_one_that_is_cancelled_is_free_again(
+    world: World, nursery: Nursery, tmp_path: Path
+) -> None:
+    daemon = nursery.start(world.write_config(tmp_path, interval=0.05, defaults=FREE))
+    labels = {"mode": "m", "share_class": "USDT"}
+    with Teller(daemon) as teller:
+        teller.wait_for_status("m", "adequate")
+        paid, given_up = teller.ask([{"mode": "m", "amount": "10", "key": key} for key in ("paid", "given up")])
+        wait_until(lambda: sample(nursery.address(), "reservd_reserve_held", **labels) == 20, "the holds")
+        world.amounts["m"] = "100"
+        assert teller.ask([{"settle": paid["id"]}])[0]["state"] == "settled"
+        assert teller.ask([{"cancel": given_up["id"]}])[0]["state"] == "cancelled"
+        wait_until(lambda: sample(nursery.address(), "reservd_reserve_held", **labels) == 0, "their ends")
+        assert sample(nursery.address(), "reservd_reserve_balance", **labels) == 100

@@ -1,0 +1,155 @@
+"""The stream of events: live, after a break, and with clients that do not read."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from reservd.store.database import Database
+from reservd.web.access.control import AccessControl
+from reservd.web.backend import Backend, Readiness
+from reservd.web.metrics import Metrics
+from reservd.web.page import MetricsPage
+from reservd.web.server import WebServer
+from reservd.web.site import make_site
+from reservd.web.stream import EventStream
+from support.api import ApiDaemon
+from support.office import Office, until
+
+_SECONDS = 20
+
+
+async def read(answer: aiohttp.ClientResponse, number: int) -> list[dict[str, Any]]:
+    """Return the next so many events."""
+    found: list[dict[str, Any]] = []
+    fields: dict[str, str] = {}
+    async with asyncio.timeout(_SECONDS):
+        async for line in answer.content:
+            text = line.decode().rstrip("\n")
+            if text:
+                name, _, value = text.partition(": ")
+                fields[name] = value
+            elif "data" in fields:
+                found.append({"id": fields.get("id"), "event": fields["event"], **json.loads(fields["data"])})
+                fields = {}
+                if len(found) == number:
+                    break
+    return found
+
+
+def listen(client: aiohttp.ClientSession, query: str = "", last_id: str = "") -> Any:
+    headers = {"Last-Event-ID": last_id} if last_id else {}
+    return client.get(f"/api/v1/events/stream{query}", headers=headers)
+
+
+class _Duty:
+    """What the site asks of an owner, where a test needs nothing but events."""
+
+    def __init__(self, office: Office) -> None:
+        self.manager = office.manager
+        self.store_up = True
+
+
+@asynccontextmanager
+async def serve(database: Database, *modes: str) -> AsyncIterator[tuple[Office, EventStream, str]]:
+    """Serve the events of an office over real HTTP."""
+    stream = EventStream(database)
+    metrics = Metrics(dict.fromkeys(modes, "USDT"))
+    page = MetricsPage(metrics.take, metrics.render)
+    async with Office(database, modes=modes) as office:
+        office.pipeline.journal._observers = [office.heard, stream]
+        backend = Backend(
+            page=page,
+            healthy=lambda: True,
+            readiness=lambda: Readiness(ready=True, text="as it is"),
+            duty=lambda: _Duty(office),  # type: ignore[arg-type,return-value]  # no withdrawals here
+            database=database,
+            stream=stream,
+            access=AccessControl(),
+        )
+        server = WebServer(make_site(backend), ["127.0.0.1:0"])
+        await server.start()
+        try:
+            yield office, stream, f"http://{server.addresses[0]}"
+        finally:
+            stream.close()
+            await server.close()
+
+
+async def test_client_hears_of_events_and_gets_what_it_missed_when_it_comes_back(tmp_path: Path) -> None:
+    """From a real daemon, which was killed and started again in between."""
+    store = f"sqlite:///{tmp_path}/store.db"
+    with ApiDaemon(tmp_path, store) as daemon:
+        async with aiohttp.ClientSession(f"http://{daemon.address}") as client, listen(client) as answer:
+            assert answer.headers["Content-Type"].startswith("text/event-stream")
+            await asyncio.to_thread(daemon.bring, "alpha", "low")
+            [low] = await read(answer, 1)
+            assert (low["event"], low["id"], low["subject"]) == ("reservd.reserve_low.v1", low["data"]["id"], "alpha")
+        await asyncio.to_thread(daemon.bring, "beta", "low")
+        await asyncio.to_thread(daemon.bring, "alpha", "critical")
+    with ApiDaemon(tmp_path, store) as daemon:
+        await asyncio.to_thread(daemon.world.set, "alpha", "critical")
+        async with aiohttp.ClientSession(f"http://{daemon.address}") as client:
+            async with listen(client, last_id=low["id"]) as answer:
+                missed = await read(answer, 2)
+            assert [(each["subject"], each["event"].split(".")[1]) for each in missed] == [
+                ("beta", "reserve_low"),
+                ("alpha", "reserve_critical"),
+            ]
+            async with listen(client, "?mode=beta", last_id=low["id"]) as answer:
+                assert [each["subject"] for each in await read(answer, 1)] == ["beta"]
+            async with listen(client, last_id="nobody-knows") as answer:
+                [gap] = await read(answer, 1)
+                assert gap["event"] == "gap"
+
+
+async def test_every_one_of_500_clients_hears_of_every_event(database: Database) -> None:
+    modes = [f"m{number}" for number in range(4)]
+    async with serve(database, *modes) as (office, stream, url), AsyncExitStack() as stack:
+        connector = aiohttp.TCPConnector(limit=0)
+        client = await stack.enter_async_context(aiohttp.ClientSession(url, connector=connector))
+        answers = [await stack.enter_async_context(listen(client)) for _ in range(500)]
+        await until(lambda: len(stream._clients) == 500, "all to listen")
+        async with client.get("/-/healthy") as answer:
+            assert answer.status == 200
+        await office.look(**dict.fromkeys(modes, "low"))
+        heard = await asyncio.gather(*(read(answer, 4) for answer in answers))
+        assert all([each["subject"] for each in events] == modes for events in heard)
+
+
+async def test_client_that_does_not_read_is_dropped_and_others_are_not(database: Database) -> None:
+    async with serve(database, "m") as (office, stream, url), aiohttp.ClientSession(url) as client:
+        host, _, port = url.removeprefix("http://").partition(":")
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            await asyncio.to_thread(deaf.connect, (host, int(port)))
+            deaf.sendall(b"GET /api/v1/events/stream HTTP/1.1\r\nHost: x\r\n\r\n")
+            await until(lambda: len(stream._clients) == 1, "it to listen")
+            async with listen(client) as answer:
+                await until(lambda: len(stream._clients) == 2, "both to listen")
+                statuses = ["low", "adequate"]
+                heard = 0
+                while len(stream._clients) == 2:
+                    for status in statuses * 10:
+                        await office.look(m=status)
+                    heard += len(await read(answer, 20))
+                assert heard >= 256
+                await office.look(m="low")
+                assert len(await read(answer, 1)) == 1
+        await until(lambda: not stream._clients, "both to be gone")
+
+
+async def test_all_are_hung_up_on_when_the_daemon_is_not_the_owner_any_more(database: Database) -> None:
+    async with serve(database, "m") as (office, stream, url), aiohttp.ClientSession(url) as client:
+        async with listen(client) as answer:
+            await until(lambda: len(stream._clients) == 1, "it to listen")
+            await office.look(m="low")
+            await until(lambda: stream._recent, "the event")
+            stream.close()
+            assert b"reserve_low" in await answer.read()
+        assert not stream._clients

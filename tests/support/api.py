@@ -1,0 +1,161 @@
+"""A daemon with tokens and what a caller of its API does.
+
+with ApiDaemon(tmp_path) as daemon:
+    daemon.post("/api/v1/modes/alpha/withdrawals", {"amount": "5"}, token="treasury", key="k")
+"""
+
+import http.client
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import yaml
+
+from reservd.web.access.principal import Role
+from reservd.web.access.tokens import describe_token
+from support.daemon import ReservdProcess
+from support.polling import wait_until
+from support.world import SECRET, World
+
+TOKENS = {
+    "reader": (Role.READ, ()),
+    "alpha-bot": (Role.STRATEGY, ("alpha",)),
+    "treasury": (Role.TREASURY, ()),
+    "admin": (Role.ADMIN, ()),
+}
+"""Who has a token; the token is `rsv_` and the name."""
+
+_TIMEOUT_SECONDS = 20.0
+
+
+class Reply(NamedTuple):
+    """What a call was answered with."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        """The body."""
+        return json.loads(self.text)
+
+    @property
+    def problem(self) -> str:
+        """The end of the type of a problem."""
+        assert self.headers["content-type"] == "application/problem+json", self
+        assert self.json["status"] == self.status
+        return str(self.json["type"]).rpartition(":")[2]
+
+
+def call(
+    address: str,
+    method: str,
+    path: str,
+    body: object = None,
+    *,
+    token: str | None = None,
+    key: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Reply:
+    """Make a call.
+
+    Args:
+        address: `host:port`.
+        method: `GET` or `POST`.
+        path: With the query.
+        body: Sent as JSON; bytes as they are; None for none.
+        token: Whose token it carries, of `TOKENS`; any other text is the token itself.
+        key: The idempotency key.
+        headers: More headers.
+    """
+    sent = {"Content-Type": "application/json"} if body is not None else {}
+    if token is not None:
+        sent["Authorization"] = f"Bearer {f'rsv_{token}' if token in TOKENS else token}"
+    if key is not None:
+        sent["Idempotency-Key"] = key
+    content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+    connection = http.client.HTTPConnection(address, timeout=_TIMEOUT_SECONDS)
+    try:
+        connection.request(method, path, content, {**sent, **(headers or {})})
+        answer = connection.getresponse()
+        return Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read().decode())
+    finally:
+        connection.close()
+
+
+def write_tokens(path: Path, names: Iterable[str] = TOKENS) -> Path:
+    """Write the file of tokens and return its place."""
+    lines = [describe_token(f"rsv_{name}", name, *TOKENS[name], expires=None) for name in names]
+    path.write_text("\n".join(["tokens:", *lines, ""]))
+    return path
+
+
+def write_api_config(
+    world: World, folder: Path, store_url: str = "", *, refilled: Iterable[str] = (), **web: object
+) -> Path:
+    """Write a configuration of a world with tokens, and return its place; some modes have a replenisher."""
+    config = world.write_config(folder, store_url)
+    document = yaml.safe_load(config.read_text())
+    document["web"] = {"tokens_file": str(write_tokens(folder / "tokens.yaml")), **web}
+    options = {"url": f"{world.url}/refill", "secret": SECRET, "allow_private_hosts": ["127.0.0.1"]}
+    document["replenishers"] = {"unwinder": {"plugin": "webhook", "options": options}}
+    for mode in refilled:
+        with (folder / "modes" / f"{mode}.yaml").open("a") as file:
+            file.write("reserve_replenisher: unwinder\n")
+    config.write_text(yaml.safe_dump(document))
+    return config
+
+
+class ApiDaemon:
+    """A daemon that watches the modes `alpha` and `beta`; a context manager.
+
+    Attributes:
+        world: Its balances, equity and receiver.
+        process: The daemon.
+    """
+
+    def __init__(self, folder: Path, store_url: str = "", *, refilled: Iterable[str] = (), **web: object) -> None:
+        """Prepare one.
+
+        Args:
+            folder: Where its configuration goes.
+            store_url: Where its store is; its own unless given.
+            refilled: Modes that have a replenisher.
+            web: More of the section `web` of its configuration.
+        """
+        self._resources = ExitStack()
+        self.world = World("alpha", "beta")
+        self._folder, self._store_url, self._refilled, self._web = folder, store_url, refilled, web
+        self.process: ReservdProcess
+
+    def __enter__(self) -> Self:
+        with ExitStack() as starting:
+            starting.enter_context(self.world)
+            config = write_api_config(self.world, self._folder, self._store_url, refilled=self._refilled, **self._web)
+            self.process = starting.enter_context(ReservdProcess(config))
+            self._resources = starting.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._resources.close()
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return self.process.address
+
+    def get(self, path: str, **how: Any) -> Reply:
+        """Read; see `call`."""
+        return call(self.address, "GET", path, **how)
+
+    def post(self, path: str, body: object = None, **how: Any) -> Reply:
+        """Write; see `call`."""
+        return call(self.address, "POST", path, body, **how)
+
+    def bring(self, mode: str, status: str) -> None:
+        """Give a mode the balance that a status word stands for, and wait until it has the status."""
+        self.world.set(mode, status)
+        wait_until(lambda: self.get(f"/api/v1/modes/{mode}").json["status"] == status, f"{mode} to be {status}")

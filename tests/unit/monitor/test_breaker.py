@@ -1,0 +1,68 @@
+"""A source that keeps failing is asked less often, and never so rarely that its recovery is missed."""
+
+from itertools import pairwise
+
+import pytest
+
+from reservd.errors import CallError, FailureReason
+from reservd.monitor.breaker import FAILURES, LONGEST_PAUSE_SECONDS, Circuit, after_failure, is_due
+
+DOWN = CallError(FailureReason.UNREACHABLE, "down")
+
+
+def asked_at(*, until: float, every: float, stalenesses: tuple[float, ...] = (), well_at: float = 0.0) -> list[float]:
+    """Return when a source that is down is asked, by cycles that come at an interval."""
+    circuit: Circuit | None = None
+    asked = []
+    now = well_at + every
+    while now <= until:
+        if circuit is None or is_due(circuit, now, stalenesses):
+            asked.append(now)
+            circuit = after_failure(circuit, DOWN, well_at, now)
+        else:
+            circuit = circuit._replace(passed_over=circuit.passed_over + 1)
+        now += every
+    return asked
+
+
+def test_every_second_then_fourth_then_eighth_cycle_asks_when_it_failed_three_times_in_a_row() -> None:
+    assert asked_at(until=400, every=10) == [10, 20, 30, 50, 90, 170, 330]
+
+
+def test_circuit_is_open_from_the_third_failure() -> None:
+    circuit = None
+    opened = []
+    for number in range(FAILURES):
+        circuit = after_failure(circuit, DOWN, 0, number)
+        opened.append(circuit.open)
+    assert opened == [False, False, True]
+
+
+@pytest.mark.parametrize("every", [0.5, 7, 30, 60, 110, 149])
+def test_no_pause_is_longer_than_five_minutes(every: float) -> None:
+    asked = asked_at(until=20_000, every=every)
+    gaps = [late - early for early, late in pairwise(asked)]
+    assert max(gaps) <= LONGEST_PAUSE_SECONDS
+    assert max(gaps) > LONGEST_PAUSE_SECONDS / 2
+
+
+def test_every_cycle_asks_when_they_are_minutes_apart() -> None:
+    assert asked_at(until=2400, every=240) == [240 * number for number in range(1, 11)]
+
+
+def test_every_cycle_asks_when_modes_would_be_unknown_before_a_pause_is_over() -> None:
+    """Three intervals, the default: there is no time to lose until then."""
+    assert asked_at(until=120, every=30, stalenesses=(120,)) == [30, 60, 90, 120]
+
+
+@pytest.mark.parametrize("staleness", [100, 600, 3600, 86_400])
+def test_source_that_is_well_two_cycles_before_modes_are_unknown_is_seen_to_be(staleness: float) -> None:
+    asked = asked_at(until=2 * staleness, every=10, stalenesses=(staleness,))
+    assert any(staleness - 20 <= at <= staleness for at in asked)
+
+
+def test_nearest_limit_counts_when_modes_have_different_ones() -> None:
+    asked = asked_at(until=600, every=10, stalenesses=(100, 500))
+    assert any(80 <= at <= 100 for at in asked)
+    assert any(480 <= at <= 500 for at in asked)
+    assert len(asked) < 30

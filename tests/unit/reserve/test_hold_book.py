@@ -1,0 +1,259 @@
+"""The book of holds, against the same rules added up anew."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from reservd.reserve.hold_book import HoldBook
+from reservd.reserve.holds import Hold, cancel, is_shown, mark_paying, settle
+from support.holds import make_hold, read
+from support.reserve import NOON
+
+MINUTE = timedelta(minutes=1)
+
+
+def arrivals(book: HoldBook) -> dict[str, int]:
+    return {hold.id: int(hold.arrived) for hold in book.holds()}
+
+
+def test_book_finds_holds_by_id_and_key_and_counts_positions() -> None:
+    book = HoldBook()
+    assert (book.find("h-1"), book.find_key("m", "k-1"), book.last_position, len(book)) == (None, None, 0, 0)
+    book.put(hold := make_hold(1))
+    assert book.find("h-1") is book.find_key("m", "k-1") is hold
+    assert book.find_key("other", "k-1") is None
+    assert (book.last_position, len(book), list(book.open_holds())) == (1, 1, [hold])
+
+
+def test_promises_are_off_a_reading_until_it_shows_their_payment() -> None:
+    book = HoldBook()
+    assert book.held("m", read(100)) == 0
+    book.put(hold := make_hold(1, 30))
+    book.put(make_hold(2, 20, 5))
+    assert book.held("m", read(100)) == 50
+    assert book.held("other", read(100)) == 0
+    book.put(settle(hold, NOON + 2 * MINUTE, paid_at=NOON + MINUTE))
+    assert book.held("m", read(100)) == 50
+    assert book.held("m", read(70, NOON + MINUTE)) == 20
+    assert book.held("m", read(70, NOON + MINUTE, block=3)) == 20
+
+
+def test_equity_owes_the_whole_of_accepted_withdrawals_until_it_shows_their_payment() -> None:
+    book = HoldBook()
+    assert book.owed("m", NOON) == 0
+    book.put(hold := make_hold(1, 20, 5))
+    assert book.owed("m", NOON) == 25
+    book.put(settle(hold, NOON + 2 * MINUTE, paid_at=NOON + MINUTE))
+    assert (book.owed("m", NOON), book.owed("m", NOON + MINUTE)) == (25, 0)
+    book.put(cancelled := cancel(make_hold(2, 3), NOON))
+    book.load([cancelled])
+    assert book.owed("m", NOON + MINUTE) == 0
+
+
+def test_money_that_arrives_is_held_for_the_first_who_waits_first() -> None:
+    book = HoldBook()
+    for hold in (make_hold(1, 0, 10), make_hold(2, 5, 0), make_hold(3, 0, 20)):
+        book.put(hold)
+    book.set_level("m", read(5))
+    assert [hold.id for hold in book.waiting("m")] == ["h-1", "h-3"]
+    assert book.held("m", read(9, NOON + MINUTE)) == 5 + 4  # it is held before it is believed
+    assert arrivals(book) == {"h-1": 0, "h-2": 0, "h-3": 0}
+    assert [hold.id for hold in book.believe("m", read(9, NOON + MINUTE))] == ["h-1"]
+    book.believe("m", read(17, NOON + 2 * MINUTE))
+    assert arrivals(book) == {"h-1": 10, "h-2": 0, "h-3": 2}
+    book.believe("m", read(17, NOON + 3 * MINUTE))
+    assert arrivals(book) == {"h-1": 10, "h-2": 0, "h-3": 2}
+    last = book.last_waiting("m")
+    assert last is not None
+    assert (last.id, last.outstanding) == ("h-3", 18)
+    book.believe("m", read(100, NOON + 4 * MINUTE))
+    assert arrivals(book)["h-3"] == 20
+    assert (book.waiting("m"), book.last_waiting("m")) == ([], None)
+    assert book.held("m", read(100, NOON + 4 * MINUTE)) == 35
+
+
+def test_nothing_arrives_when_what_a_payment_or_a_new_hold_moved_is_all_that_moved() -> None:
+    book = HoldBook()
+    book.put(first := make_hold(1, 30))
+    book.put(make_hold(2, 0, 10))
+    book.set_level("m", read(100))
+    book.put(make_hold(3, 20))
+    assert book.believe("m", read(100, NOON + MINUTE)) == []
+    # The payment is in the reading before anybody tells of it.
+    assert book.believe("m", read(70, NOON + 2 * MINUTE)) == []
+    book.put(settle(first, NOON + 4 * MINUTE, paid_at=NOON + 2 * MINUTE))
+    assert book.believe("m", read(70, NOON + 3 * MINUTE)) == []
+    assert arrivals(book)["h-2"] == 0
+
+
+def test_money_that_arrives_beside_a_payment_is_counted_in_full() -> None:
+    book = HoldBook()
+    book.put(first := make_hold(1, 30))
+    book.put(make_hold(2, 0, 10))
+    book.set_level("m", read(100))
+    book.put(settle(first, NOON + MINUTE, block=7))
+    assert book.believe("m", read(78, NOON + 2 * MINUTE, block=8))[0].arrived == 8
+
+
+def test_level_is_kept_while_something_waits_only() -> None:
+    book = HoldBook()
+    book.put(make_hold(1, 10))
+    book.set_level("m", read(100))
+    assert book.take_changes().levels == {}
+    book.put(hold := make_hold(2, 0, 10))
+    book.set_level("m", None)
+    assert book.take_changes().levels == {}
+    book.set_level("m", read(100))
+    book.set_level("m", read(200))
+    assert book.take_changes().levels == {"m": read(100)}
+    book.believe("m", read(100))
+    assert not book.changed
+    book.put(cancel(hold, NOON))
+    assert book.believe("m", read(500)) == []
+    book.put(make_hold(3, 0, 10))
+    assert book.believe("m", read(500)) == []
+    assert arrivals(book)["h-3"] == 0  # nothing was known to count from
+    assert book.take_changes().levels == {"m": read(500)}
+
+
+def test_changes_are_taken_once_in_their_last_state() -> None:
+    book = HoldBook()
+    book.put(hold := make_hold(1))
+    book.put(mark_paying(hold))
+    assert book.changed
+    assert [each.state for each in book.take_changes().holds] == ["paying"]
+    assert not book.changed
+    assert book.take_changes().holds == []
+
+
+def test_book_is_the_same_when_it_is_read_from_the_store() -> None:
+    book = HoldBook()
+    for hold in (make_hold(1, 10), make_hold(2, 0, 10)):
+        book.put(hold)
+    book.set_level("m", read(50))
+    changes = book.take_changes()
+    again = HoldBook()
+    again.load(changes.holds)
+    again.load_levels({**changes.levels, "gone": read(1)})
+    assert not again.changed
+    assert again.last_position == 2
+    assert again.held("m", read(57)) == book.held("m", read(57)) == 17
+
+
+def test_accepted_amounts_count_within_the_period_unless_they_are_cancelled() -> None:
+    book = HoldBook(lambda mode: mode == "m")
+    assert book.accepted_since("m", NOON) == 0
+    book.load_accepted("m", [(1, Decimal(7), NOON), (2, Decimal(8), NOON + MINUTE)])
+    book.load([make_hold(2, 8, at=NOON + MINUTE)])
+    book.put(make_hold(3, 20, at=NOON + 2 * MINUTE))
+    book.put(make_hold(4, 5, mode="other"))
+    assert book.accepted_since("m", NOON - MINUTE) == 35
+    assert book.accepted_since("m", NOON) == 28
+    book.put(cancel(make_hold(2, 8, at=NOON + MINUTE), NOON))
+    assert book.accepted_since("m", NOON) == 20
+    assert book.accepted_since("m", NOON + 2 * MINUTE) == 0
+    assert book.accepted_since("other", NOON - MINUTE) == 0
+    # One of long ago that is looked up again is not counted anew.
+    book.load([settle(make_hold(1, 7), NOON, block=1)])
+    assert book.accepted_since("m", NOON + 2 * MINUTE) == 0
+
+
+def test_ended_holds_are_forgotten_when_no_reading_shows_them_and_they_are_stored() -> None:
+    book = HoldBook()
+    for position in range(1, 5):
+        book.put(settle(make_hold(position), NOON + position * MINUTE, paid_at=NOON))
+    book.put(make_hold(5))
+    book.forget(NOON + 10 * MINUTE)
+    assert len(book) == 5  # not stored yet
+    book.take_changes()
+    book.forget(NOON + 3 * MINUTE)
+    assert [hold.position for hold in book.holds()] == [3, 4, 5]
+    book.forget(NOON + 10 * MINUTE, keep=1)
+    assert [hold.position for hold in book.holds()] == [4, 5]
+    book.forget(NOON + 10 * MINUTE)
+    assert [hold.position for hold in book.holds()] == [5]
+    assert book.held("m", read(0, NOON - MINUTE)) == 10
+
+
+def test_ended_hold_is_not_forgotten_when_arrivals_are_counted_from_a_reading_that_shows_it() -> None:
+    book = HoldBook()
+    book.put(paid := make_hold(1, 30))
+    book.put(make_hold(2, 0, 10))
+    book.set_level("m", read(100))
+    book.put(settle(paid, NOON + MINUTE, paid_at=NOON + MINUTE))
+    book.take_changes()
+    book.forget(NOON + timedelta(days=1))
+    assert len(book) == 2
+    assert book.believe("m", read(70, NOON + 2 * MINUTE)) == []
+
+
+class BookMachine(RuleBasedStateMachine):
+    """Arbitrary lives of holds in two groups; sums are those of a plain loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.book = HoldBook(lambda _: True)
+        self.lives: dict[str, Hold] = {}
+        self.now = 0
+
+    @rule(group=st.sampled_from("ab"), from_reserve=st.integers(0, 50), unwound=st.integers(0, 50))
+    def accept(self, group: str, from_reserve: int, unwound: int) -> None:
+        hold = make_hold(self.book.last_position + 1, from_reserve, unwound, mode=group)
+        self.book.put(hold)
+        self.lives[hold.id] = hold
+        self.book.set_level(group, read(100, NOON + timedelta(seconds=self.now), self.now))
+
+    @rule(pick=st.integers(0), how=st.sampled_from(["pay", "block", "time", "cancel"]))
+    def change(self, pick: int, how: str) -> None:
+        alive = [hold for hold in self.lives.values() if hold.open]
+        if not alive:
+            return
+        hold, now = alive[pick % len(alive)], NOON + timedelta(seconds=self.now)
+        if how == "pay":
+            hold = mark_paying(hold)
+        elif how == "cancel":
+            hold = cancel(hold, now)
+        else:
+            hold = settle(hold, now, **({"block": self.now} if how == "block" else {"paid_at": now}))
+        self.book.put(hold)
+        self.lives[hold.id] = hold
+
+    @rule(seconds=st.integers(1, 30), group=st.sampled_from("ab"), balance=st.integers(-50, 300))
+    def see(self, seconds: int, group: str, balance: int) -> None:
+        self.now += seconds
+        reading = read(balance, NOON + timedelta(seconds=self.now), self.now)
+        promised = self.book.held(group, reading)
+        for hold in self.book.believe(group, reading):
+            assert 0 <= hold.arrived <= hold.unwound
+            self.lives[hold.id] = hold
+        assert self.book.held(group, reading) == promised, "what is held does not depend on when it is believed"
+
+    @rule()
+    def forget(self) -> None:
+        self.book.take_changes()
+        self.book.forget(NOON + timedelta(seconds=self.now - 60))
+        gone = {hold_id for hold_id, hold in self.lives.items() if self.book.find(hold_id) is None}
+        assert not any(self.lives[hold_id].open for hold_id in gone)
+        for hold_id in gone:
+            del self.lives[hold_id]
+
+    @invariant()
+    def sums_are_those_of_a_loop(self) -> None:
+        for group in "ab":
+            waiting = [hold for hold in self.lives.values() if hold.mode == group and hold.outstanding]
+            assert self.book.waiting(group) == waiting
+            first_short = next((index for index, hold in enumerate(waiting) if hold.outstanding), len(waiting))
+            assert not any(hold.arrived for hold in waiting[first_short + 1 :]), "first come, first served"
+            for seconds, block in ((0, None), (self.now, None), (self.now, self.now), (self.now // 2, self.now // 3)):
+                reading = read(-(10**6), NOON + timedelta(seconds=seconds), block)  # so little that nothing arrives
+                shown = [hold for hold in self.lives.values() if hold.mode == group and is_shown(hold, reading)]
+                assert self.book.held(group, reading) == sum(hold.held for hold in shown)
+            owed = sum(hold.amount for hold in self.lives.values() if hold.mode == group and hold.open)
+            assert self.book.owed(group, NOON + timedelta(seconds=self.now)) == owed
+
+
+TestBook = BookMachine.TestCase
+TestBook.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

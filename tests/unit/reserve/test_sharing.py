@@ -1,0 +1,239 @@
+"""What modes that share accounts are told, from what was read of all of them."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from reservd.reserve.allocation import AllocationTerms
+from reservd.reserve.claims import AccountReading, Member
+from reservd.reserve.models import Bounds, ReserveSnapshot
+from reservd.reserve.policy import Missing, take_snapshot
+from reservd.reserve.sharing import Finding, SharedAccount, share_out
+from reservd.reserve.tracker import TrackerState
+from support.reserve import NOON, make_balance, make_equity, make_policy
+from support.sharing import DEDICATED, bounds
+
+GONE = Missing("nav: timeout")
+
+
+def make_reading(amount: object, account: str = "bank/own", *, age: int = 0, owes: bool = False) -> AccountReading:
+    """Return what was read at noon, less an age in seconds; None when it could not be."""
+    problem = "" if amount is not None else "timeout"
+    found = None if amount is None else make_balance(amount, at=NOON - timedelta(seconds=age))
+    return AccountReading(account, "USDT", found, problem, not owes)
+
+
+def make_member(
+    mode: str,
+    *own: AccountReading,
+    equity: object = 1000,
+    state: TrackerState | None = None,
+    terms: AllocationTerms | None = None,
+    owed: object = 0,
+    age: int = 0,
+    **policy: object,
+) -> Member:
+    """Return a mode whose target is a tenth of its equity; equity None could not be read."""
+    return Member(
+        make_policy(mode=mode, **policy),
+        terms or AllocationTerms(),
+        state or TrackerState(0.0),
+        GONE if equity is None else make_equity(equity, at=NOON - timedelta(seconds=age)),
+        own,
+        Decimal(str(owed)),
+    )
+
+
+def share(
+    members: Sequence[Member], *amounts: object, held: object = 0, among: Sequence[tuple[int, ...]] = ()
+) -> tuple[Finding, ...]:
+    """Share accounts that hold these amounts among all, or some, of the members."""
+    accounts = [
+        SharedAccount(
+            amount if isinstance(amount, AccountReading) else make_reading(amount, f"pool/{number}"),
+            among[number] if among else tuple(range(len(members))),
+        )
+        for number, amount in enumerate(amounts)
+    ]
+    return share_out(members, accounts, held=Decimal(str(held)), now=NOON)
+
+
+def look(member: Member, found: Finding) -> ReserveSnapshot:
+    """Return the snapshot that a finding leads to."""
+    return take_snapshot(
+        member.policy, member.equity, found.balances, found.missing, now=NOON, owed=member.owed, share=found.share
+    )
+
+
+def remember(member: Member, found: Finding, *, doubted: bool = False) -> TrackerState:
+    """Return what is remembered after a check, as believed or as doubted."""
+    snapshot = look(member, found)
+    if doubted:
+        return member.state._replace(doubted=snapshot)
+    return TrackerState(0.0, good=snapshot, believed_equity=snapshot.total_equity)
+
+
+def lines(found: Finding) -> list[str]:
+    return [each.what for each in found.missing]
+
+
+def test_each_is_told_its_part_and_what_explains_it() -> None:
+    members = [make_member("a", make_reading(40)), make_member("b")]
+    a, b = share(members, 96)
+    assert (a.share.balance, b.share.balance) == (bounds(76), bounds(60))
+    own, pool = a.share.accounts
+    assert (own.account, own.amount, own.part, own.method) == ("bank/own", 40, 40, None)
+    assert (pool.account, pool.amount, pool.part, pool.method) == ("pool/0", 96, 36, "pro_rata")
+    assert (pool.observed_at, pool.problem, a.missing, a.doubted) == (NOON, "", (), False)
+    snapshot = look(members[0], a)
+    assert (snapshot.reserve_balance, snapshot.bounds, snapshot.status) == (76, None, "low")
+    assert snapshot.parts == (40, 96), "what was read, by which an account that falls to 0 is looked at twice"
+
+
+def test_target_is_of_the_equity_less_what_is_owed() -> None:
+    a, b = share([make_member("a", owed=500), make_member("b")], 75)
+    assert (a.share.balance, b.share.balance) == (bounds(25), bounds(50))
+
+
+def test_others_get_bounds_when_the_equity_of_one_cannot_be_read() -> None:
+    """At best it needs nothing, at worst 1.25 of its last good target of 80."""
+    state = TrackerState(0.0, believed_equity=Decimal(800))
+    members = [make_member("a"), make_member("b", equity=None, state=state)]
+    a, b = share(members, 100)
+    assert a.share.balance == bounds((50, 100))
+    assert lines(a) == ["what b needs of shared accounts: nav: timeout"]
+    assert (a.share.accounts[0].part, a.share.accounts[0].problem) == (None, lines(a)[0])
+    assert (b.share.balance, b.missing) == (bounds((0, 50)), ())
+    assert b.share.accounts[0].problem == "nav: timeout"
+    assert not b.doubted
+
+
+@pytest.mark.parametrize(
+    "changes", [{"equity": None}, {"equity": -5}, {"age": 121}, {"max_skew": timedelta(seconds=1), "age": 2}]
+)
+def test_nothing_of_the_account_is_certain_when_one_was_never_known(changes: dict[str, object]) -> None:
+    a, _ = share([make_member("a", make_reading(7)), make_member("b", **changes)], 100)  # type: ignore[arg-type]
+    assert a.share.balance == bounds((7, 107))
+
+
+def test_others_get_bounds_when_an_own_account_of_one_cannot_be_read() -> None:
+    b = make_member("b", make_reading(60), make_reading(None, "bank/other"))
+    first, second = share([make_member("a"), b], 70)
+    assert first.share.balance == bounds((50, 70))
+    assert lines(first) == ["what b needs of shared accounts: bank/other: timeout"]
+    assert second.share.balance == bounds((80, None)), "what it has at least, and its part then"
+    assert lines(second) == ["bank/other: timeout"]
+    assert second.share.accounts[1].problem == "timeout"
+
+
+def test_nothing_of_the_account_is_certain_when_one_may_owe_anything() -> None:
+    b = make_member("b", make_reading(None, owes=True))
+    first, second = share([make_member("a"), b], 70)
+    assert (first.share.balance, second.share.balance) == (bounds((0, 70)), bounds((None, None)))
+    assert not second.missing[0].non_negative
+
+
+def test_part_is_bounded_by_0_when_the_shared_account_cannot_be_read() -> None:
+    members = [make_member("a", make_reading(120)), make_member("b")]
+    a, b = share(members, None)
+    assert (a.share.balance, b.share.balance) == (bounds((120, None)), bounds((0, None)))
+    assert lines(a) == lines(b) == ["pool/0: timeout"]
+    assert [look(member, found).status for member, found in zip(members, (a, b), strict=True)] == [
+        "adequate",
+        "unknown",
+    ]
+
+
+@pytest.mark.parametrize("patience", [{"max_staleness": timedelta(seconds=60)}, {}])
+def test_shared_account_is_believed_when_all_who_share_it_may(patience: dict[str, object]) -> None:
+    members = [make_member("a"), make_member("b", **patience)]  # type: ignore[arg-type]
+    a, b = share(members, make_reading(100, "pool/0", age=90))
+    assert a.share.balance == b.share.balance == (bounds((0, None)) if patience else bounds(50))
+    if patience:
+        assert "too far from now to be believed" in lines(a)[0]
+
+
+def test_own_account_is_not_believed_when_it_is_too_old() -> None:
+    a, _ = share([make_member("a", make_reading(30, age=121)), make_member("b")], 100)
+    assert a.share.balance == bounds((50, None))
+    assert "too far from now to be believed" in lines(a)[0]
+
+
+@pytest.mark.parametrize(("before", "expected"), [(400, (bounds((50, 70)))), (1000, bounds(50))])
+def test_others_reckon_with_both_when_the_equity_of_one_jumps(before: object, expected: Bounds) -> None:
+    state = TrackerState(0.0, believed_equity=Decimal(str(before)))
+    members = [make_member("a"), make_member("b", equity=1000, state=state)]
+    a, b = share(members, 100)
+    if before == 400:
+        expected = bounds((50, Decimal("71.428571428571428572")))
+    assert a.share.balance == expected
+    assert b.share.balance == bounds(50), "the mode itself goes by the new one, which its tracker doubts"
+    assert b.doubted is (before == 400)
+    if b.doubted:
+        assert "equity went from 400 to 1,000, and no second reading agrees yet" in lines(a)[0]
+        again = members[1]._replace(state=remember(members[1], b, doubted=True))
+        a, b = share([members[0], again], 100)
+        assert (a.share.balance, b.doubted) == (bounds(50), False), "a second reading agrees"
+
+
+def test_others_reckon_with_both_when_an_own_balance_of_one_jumps() -> None:
+    before = make_member("b", make_reading(80), make_reading(10, "bank/other"))
+    _, known = share([make_member("a"), before], 60)
+    b = make_member("b", make_reading(0), make_reading(10, "bank/other"), state=remember(before, known))
+    a, found = share([make_member("a"), b], 60)
+    assert a.share.balance.lower == Decimal("31.578947368421052631")
+    assert a.share.balance.upper == Decimal("54.545454545454545455")
+    assert "own balance went from 90 to 10" in lines(a)[0]
+    assert found.doubted
+    assert not found.missing
+    again = b._replace(state=remember(b, found, doubted=True))
+    a, found = share([make_member("a"), again], 60)
+    assert (a.share.balance.lower, found.doubted) == (Decimal("31.578947368421052632"), False)
+    flapping = make_member("b", make_reading(1), make_reading(0, "bank/other"), state=again.state)
+    assert share([make_member("a"), flapping], 60)[1].doubted, "what was doubted is another number"
+
+
+def test_own_balance_is_compared_with_nothing_when_it_was_not_certain_before() -> None:
+    before = make_member("b", make_reading(None))
+    _, known = share([make_member("a"), before], 60)
+    b = make_member("b", make_reading(1), state=remember(before, known))
+    assert not share([make_member("a"), b], 60)[1].doubted
+
+
+def test_held_money_is_taken_off_the_shared_accounts_one_after_the_other() -> None:
+    members = [make_member("a", make_reading(30)), make_member("b")]
+    a, b = share(members, 40, -5, 100, held=120)
+    assert [part.held for part in a.share.accounts] == [0, 40, 0, 80]
+    assert a.share.held == b.share.held == look(members[0], a).held == 120
+    assert sum(found.share.balance.lower or 0 for found in (a, b)) == 30 + 40 - 5 + 100 - 120
+
+
+def test_held_money_is_taken_off_the_last_account_when_none_holds_enough() -> None:
+    a, b = share([make_member("a"), make_member("b")], None, 10, held=30)
+    assert [part.held for part in a.share.accounts] == [0, 30]
+    assert a.share.balance == b.share.balance == bounds((-10, None))
+
+
+def test_held_money_is_taken_off_its_own_when_nobody_shares() -> None:
+    (found,) = share([make_member("a", make_reading(50))], held=20)
+    assert found.share.balance == bounds(30)
+    (unknown,) = share([make_member("a", make_reading(None))], held=20)
+    assert unknown.share.balance == bounds((-20, None))
+
+
+def test_part_is_of_the_accounts_that_a_mode_counts() -> None:
+    members = [make_member("a"), make_member("b"), make_member("c")]
+    a, b, c = share(members, 60, 90, among=[(0, 1), (1, 2)])
+    assert [part.account for part in a.share.accounts] == ["pool/0"]
+    assert [part.account for part in b.share.accounts] == ["pool/0", "pool/1"]
+    assert sum(found.share.balance.lower or 0 for found in (a, b, c)) == 150
+
+
+def test_dedicated_parts_are_certain_when_the_equity_of_another_cannot_be_read() -> None:
+    terms = AllocationTerms(DEDICATED, amount=Decimal(30))
+    members = [make_member("a", terms=terms), make_member("b", equity=None, terms=terms)]
+    a, b = share(members, 100)
+    assert (a.share.balance, a.missing) == (bounds(30), ())
+    assert b.share.balance == bounds(30)

@@ -1,0 +1,436 @@
+"""Withdrawals from a mode that is watched, with holds in memory."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from reservd import ReserveManager, ReserveStatus, WithdrawalManager
+from reservd.errors import (
+    ConfigError,
+    DeliveryError,
+    FailureReason,
+    UnknownWithdrawalError,
+    WithdrawalConflictError,
+    WithdrawalStateError,
+)
+from reservd.plugin import Acceptance, AcceptanceStatus, Account, Balance, Equity, Reading, Urgency
+from reservd.reserve.holds import HoldState, Unwinding
+from reservd.reserve.withdrawal import Refusal, WithdrawalSpeed
+from support.bank import BASE, Bank
+from support.office import until
+from support.sources import ScriptedBalances, ScriptedEquity, ScriptedReplenisher, hangs, raises
+
+FAST, MEDIUM, SLOW = WithdrawalSpeed
+
+
+def terms(decision: Any) -> tuple[WithdrawalSpeed, Decimal, Decimal]:
+    return decision.speed, decision.from_reserve, decision.unwound
+
+
+async def test_withdrawals_are_decided_on_what_the_ones_before_leave() -> None:
+    async with Bank(110) as bank:
+        assert terms(await bank.ask(40)) == (FAST, 40, 0)
+        assert terms(await bank.ask(30)) == (MEDIUM, 20, 10)
+        assert terms(await bank.ask(1)) == (SLOW, 0, 1)
+        assert [bool(decision) for decision in bank.heard.decisions] == [True] * 3
+
+
+async def test_snapshot_is_less_what_is_held_and_its_target_less_what_is_owed() -> None:
+    async with Bank(110, reserve_withdrawal_floor=0) as bank:
+        await bank.ask(100)
+        await bank.ask(30)
+        snapshot = await bank.see()
+        assert (snapshot.held, snapshot.reserve_balance) == (110, 0)
+        assert snapshot.target_reserve == 87  # a tenth of 1,000 less 130
+        assert snapshot.status is ReserveStatus.CRITICAL
+
+
+async def test_target_is_of_the_whole_equity_when_its_source_is_net_of_withdrawals() -> None:
+    async def net() -> Equity:
+        return Equity(Decimal(1000), "USDT", bank.clock.wall, net_of_withdrawals=True)
+
+    async with Bank(110) as bank:
+        bank.equity.misbehave = net
+        await bank.ask(40)
+        assert (await bank.see()).target_reserve == 100
+
+
+async def test_mode_that_is_left_alone_is_checked_again_when_a_hold_changes() -> None:
+    """A mode of which nothing new is read costs a cycle nothing; a hold is news."""
+    bank = Bank(110, reserve_monitoring_interval="0.05")
+    monitoring = asyncio.create_task(bank.manager.start_monitoring())
+
+    def held() -> Decimal | None:
+        latest = bank.manager.latest_snapshot("m")
+        return latest.held if latest is not None else None
+
+    await until(lambda: bank.balances.reads > 5, "some quiet cycles")
+    decision = await bank.ask(20)
+    assert bank.manager.status("m") is ReserveStatus.ADEQUATE
+    await until(lambda: held() == 20, "the hold in the snapshot")
+    reads = bank.balances.reads
+    await until(lambda: bank.balances.reads > reads + 5, "some quiet cycles")
+    assert held() == 20
+    await bank.withdrawals.cancel(decision.hold.id)
+    await until(lambda: held() == 0, "the end of the hold in the snapshot")
+    bank.manager.stop_monitoring()
+    await monitoring
+
+
+async def test_hold_is_off_readings_older_than_its_payment_and_none_later() -> None:
+    async with Bank(110) as bank:
+        decision = await bank.ask(40)
+        await bank.withdrawals.mark_paying(decision.hold.id)
+        assert (await bank.see(110)).reserve_balance == 70
+        # The payment leaves after that reading, and is told of before the next.
+        await bank.withdrawals.settle(decision.hold.id, paid_at=bank.clock.wall)
+        assert await bank.withdrawals.get_withdrawal_speed("m", Decimal(21)) is MEDIUM
+        snapshot = await bank.see(70)
+        assert (snapshot.held, snapshot.reserve_balance, snapshot.target_reserve) == (0, 70, 100)
+
+
+async def test_block_tells_which_reading_shows_a_payment_when_a_node_lags() -> None:
+    class Chain(ScriptedBalances):
+        block = 100
+
+        async def fetch_balances(self) -> Reading:
+            now = bank.clock.wall
+            return Reading([Balance("m", "USDT", Decimal(self.amounts["m"]), now, block=self.block)])
+
+    bank = Bank(110)
+    bank.balances = Chain("t", m=110)
+    bank.manager = ReserveManager({"nav": bank.equity}, {"t": bank.balances}, clock=bank.clock)
+    bank.manager.set_reserve_config("m", BASE)
+    withdrawals = WithdrawalManager(bank.manager, clock=bank.clock)
+    await bank.see()
+    decision = await withdrawals.process_withdrawal("m", Decimal(60))
+    await withdrawals.settle(decision.hold.id, block=101)
+    assert (await bank.see(110)).reserve_balance == 50
+    assert await withdrawals.get_withdrawal_speed("m", Decimal(1)) is SLOW
+    bank.balances.block = 101
+    assert (await bank.see(50)).reserve_balance == 50
+
+
+async def test_block_is_refused_when_accounts_are_on_several_venues() -> None:
+    class Two(ScriptedBalances):
+        @property
+        def accounts(self) -> dict[str, Account]:
+            return {name: Account(name, name, "0x1", frozenset({"USDT"})) for name in self.amounts}
+
+    manager = ReserveManager({"nav": ScriptedEquity()}, {"t": Two("t", m=100, n=10)})
+    manager.set_reserve_config("m", {**BASE, "reserve_balance_sources": ["t"]})
+    withdrawals = WithdrawalManager(manager)
+    await manager.check_all_reserves()
+    decision = await withdrawals.process_withdrawal("m", Decimal(10))
+    with pytest.raises(ValueError, match="several venues: a payment needs its paid_at"):
+        await withdrawals.settle(decision.hold.id, block=7)
+    assert (await withdrawals.settle(decision.hold.id, paid_at=decision.hold.decided_at)).state is HoldState.SETTLED
+
+
+async def test_same_key_gives_the_same_answer_and_holds_once() -> None:
+    async with Bank(110) as bank:
+        first = await bank.ask("40.00", "k")
+        again = await bank.ask(40, "k")
+        assert (again.repeated, terms(again), again.hold) == (True, terms(first), first.hold)
+        assert (await bank.see()).held == 40
+        with pytest.raises(WithdrawalConflictError, match=r"key 'k' of mode 'm' is of a withdrawal of 40.00, got 41"):
+            await bank.ask(41, "k")
+        assert (await bank.see()).held == 40
+        await bank.withdrawals.cancel(first.hold.id)
+        assert terms(await bank.ask(40, "k")) == terms(first), "the answer is kept after its end"
+
+
+@pytest.mark.parametrize("amount", [0, -1, "NaN", "Infinity"])
+async def test_amount_is_refused_when_it_is_no_amount_to_pay(amount: object) -> None:
+    async with Bank() as bank:
+        with pytest.raises(ValueError, match="amount must be"):
+            await bank.ask(amount)
+        with pytest.raises(ValueError, match="amount must be"):
+            await bank.withdrawals.get_withdrawal_speed("m", Decimal(str(amount)))
+        with pytest.raises(ValueError, match="amount must be"):
+            await bank.withdrawals.quote_withdrawal("m", Decimal(str(amount)))
+
+
+async def test_unknown_mode_pays_slowly_and_accepts_nothing() -> None:
+    async with Bank() as bank:
+        assert await bank.withdrawals.get_withdrawal_speed("nope") is SLOW
+        with pytest.raises(ConfigError, match="mode 'nope' is not configured"):
+            await bank.withdrawals.quote_withdrawal("nope", Decimal(1))
+        with pytest.raises(ConfigError, match="mode 'nope' is not configured"):
+            await bank.withdrawals.process_withdrawal("nope", Decimal(1))
+        with pytest.raises(ValueError, match="must have 1 to 200 characters, got 0"):
+            await bank.ask(1, "")
+        with pytest.raises(TypeError, match="must be a Decimal"):
+            await bank.withdrawals.process_withdrawal("m", 1.5)  # type: ignore[arg-type]  # that is the test
+
+
+@pytest.mark.parametrize("lose", ["never read", "failed", "old", "incomplete"])
+async def test_withdrawal_is_slow_when_no_current_snapshot_tells(lose: str) -> None:
+    bank = Bank(1000)
+    if lose != "never read":
+        await bank.see()
+    if lose == "failed":
+        bank.balances.misbehave = raises(ValueError("broken"))
+        await bank.see()
+    elif lose == "old":
+        bank.clock.ahead = timedelta(seconds=121)
+    elif lose == "incomplete":
+        bank.equity.misbehave = hangs
+        bank.equity.config = bank.equity.config.model_copy(update={"timeout": 0.05})
+        await bank.see()
+    assert await bank.withdrawals.get_withdrawal_speed("m") is SLOW
+    quote = await bank.withdrawals.quote_withdrawal("m", Decimal(1))
+    assert (quote.status, quote.speed) == (ReserveStatus.UNKNOWN, SLOW)
+    decision = await bank.ask(1)
+    assert (terms(decision), bool(decision)) == ((SLOW, 0, 1), True), "it is accepted, and waits for its money"
+
+
+async def test_less_is_promised_when_the_newest_reading_is_a_jump_that_nobody_confirmed() -> None:
+    bank = Bank(110, reserve_max_jump="0.5")
+    await bank.see()
+    bank.balances.script = [{"m": 10_000}, {"m": 110}, {"m": 10_000}]
+    standing = None
+    while standing is None or not standing.doubted:
+        await bank.see()
+        standing = bank.manager.standing("m")
+    assert terms(await bank.ask(1000)) == (MEDIUM, 60, 940)
+
+
+async def test_what_is_known_to_be_there_is_promised_when_an_account_cannot_be_read() -> None:
+    class Half(ScriptedBalances):
+        async def fetch_balances(self) -> Reading:
+            reading = await super().fetch_balances()
+            return Reading([balance for balance in reading.balances if balance.account == "m"])
+
+    manager = ReserveManager({"nav": ScriptedEquity()}, {"t": Half("t", m=150, n=1000)})
+    manager.set_reserve_config("m", {**BASE, "reserve_balance_sources": ["t"]})
+    withdrawals = WithdrawalManager(manager)
+    await manager.check_all_reserves()
+    decision = await withdrawals.process_withdrawal("m", Decimal(500))
+    assert terms(decision) == (MEDIUM, 100, 400)
+
+
+async def test_nothing_is_promised_when_a_target_of_0_is_met_by_nobody_knows_what() -> None:
+    class Debts(ScriptedBalances):
+        NON_NEGATIVE = False
+
+        async def fetch_balances(self) -> Reading:
+            return Reading([])
+
+    manager = ReserveManager({"nav": ScriptedEquity()}, {"t": Debts("t", m=150)})
+    manager.set_reserve_config("m", {**BASE, "reserve_ratio": 0})
+    withdrawals = WithdrawalManager(manager)
+    await manager.check_all_reserves()
+    assert manager.status("m") is ReserveStatus.ADEQUATE
+    assert terms(await withdrawals.process_withdrawal("m", Decimal(1))) == (SLOW, 0, 1)
+
+
+async def test_withdrawal_is_refused_when_it_is_over_a_limit() -> None:
+    async with Bank(
+        1000, reserve_withdrawal_max=50, reserve_withdrawal_max_per_period=80, reserve_withdrawal_period=3600
+    ) as bank:
+        refused = await bank.ask(51, "a")
+        assert (bool(refused), refused.refusal, terms(refused)) == (False, Refusal.OVER_MAXIMUM, (SLOW, 0, 51))
+        assert (await bank.withdrawals.quote_withdrawal("m", Decimal(51))).refusal is Refusal.OVER_MAXIMUM
+        first = await bank.ask(50)
+        assert (await bank.ask(31)).refusal is Refusal.OVER_PERIOD_MAXIMUM
+        await bank.withdrawals.cancel(first.hold.id)
+        assert await bank.ask(50)
+        assert (await bank.ask(31)).refusal is Refusal.OVER_PERIOD_MAXIMUM
+        bank.clock.ahead = timedelta(hours=1)
+        await bank.see()
+        assert await bank.ask(31)
+        assert await bank.ask(49, "a"), "a refusal is not remembered under its key"
+
+
+async def test_quote_tells_what_would_be_decided_and_holds_nothing() -> None:
+    async with Bank(110, replenisher=ScriptedReplenisher()) as bank:
+        quote = await bank.withdrawals.quote_withdrawal("m", Decimal(80))
+        assert (quote.speed, quote.from_reserve, quote.unwound, quote.status) == (MEDIUM, 60, 20, "adequate")
+        assert quote.currency == "USDT"
+        assert bank.clock.wall < quote.expires_at <= bank.clock.wall + timedelta(seconds=30)
+        assert quote.expected_at is not None
+        assert quote.expected_at > bank.clock.wall + timedelta(minutes=29)
+        assert await bank.withdrawals.get_withdrawal_speed("m") is FAST
+        assert await bank.withdrawals.get_withdrawal_speed("m", Decimal(60)) is FAST
+        assert terms(await bank.ask(80)) == (MEDIUM, 60, 20)
+
+
+async def test_quote_expires_with_the_snapshot_that_it_rests_on() -> None:
+    async with Bank(110, reserve_monitoring_interval=100, reserve_max_staleness=100) as bank:
+        bank.clock.ahead = timedelta(seconds=90)
+        quote = await bank.withdrawals.quote_withdrawal("m", Decimal(1))
+        assert quote.expires_at <= bank.clock.wall + timedelta(seconds=10)
+
+
+async def test_nothing_is_quoted_when_this_daemon_is_not_certain_to_own_its_store() -> None:
+    async with Bank(110, promises=False) as bank:
+        assert await bank.withdrawals.get_withdrawal_speed("m") is SLOW
+        assert await bank.withdrawals.get_withdrawal_speed("m", Decimal(1)) is SLOW
+        quote = await bank.withdrawals.quote_withdrawal("m", Decimal(1))
+        assert (quote.speed, quote.refusal) == (SLOW, Refusal.STORE_GONE)
+
+
+# Unwinding and the queue
+
+
+async def test_part_to_unwind_is_asked_for_exactly_and_whatever_is_in_flight() -> None:
+    unwinder = ScriptedReplenisher()
+    async with Bank(70, replenisher=unwinder) as bank:
+        shortfall = await bank.manager.request_reserve_replenishment("m", Decimal(40))
+        assert shortfall
+        decision = await bank.ask("33.3")
+        await until(lambda: len(unwinder.asked) == 2, "the request")
+        request = unwinder.asked[1]
+        assert (request.id, request.amount, request.urgency) == (decision.hold.id, Decimal("13.3"), Urgency.FAST)
+        assert not await bank.manager.request_reserve_replenishment("m", Decimal(40)), "the refill is still in flight"
+        await until(lambda: hold_of(bank, decision).unwinding is Unwinding.ASKED, "the answer")
+
+
+def hold_of(bank: Bank, decision: Any) -> Any:
+    return bank.withdrawals._desk.book.find(decision.hold.id)
+
+
+async def test_unwinding_is_asked_for_when_the_status_is_unknown() -> None:
+    unwinder = ScriptedReplenisher()
+    bank = Bank(70, replenisher=unwinder)
+    decision = await bank.ask(5)
+    await until(lambda: unwinder.asked, "the request")
+    assert terms(decision) == (SLOW, 0, 5)
+    await bank.crash()
+
+
+async def test_money_is_expected_when_the_strategy_says_and_overdue_later_for_it() -> None:
+    unwinder = ScriptedReplenisher()
+    async with Bank(40, replenisher=unwinder) as bank:
+        in_days = bank.clock.wall + timedelta(days=3)
+        unwinder.answer = Acceptance(status=AcceptanceStatus.ACCEPTED, expected_by=in_days)
+        decision = await bank.ask(10)
+        await until(lambda: hold_of(bank, decision).unwinding is Unwinding.ASKED, "the answer")
+        hold = hold_of(bank, decision)
+        assert hold.expected_at == in_days
+        assert hold.overdue_at == decision.hold.overdue_at + (in_days - decision.hold.expected_at)
+
+
+async def test_unwinding_is_asked_for_again_under_its_id_when_no_answer_came() -> None:
+    unwinder = ScriptedReplenisher()
+    unwinder.misbehave = raises(DeliveryError(FailureReason.UNREACHABLE))
+    async with Bank(40, replenisher=unwinder) as bank:
+        bank.withdrawals._unwinder._retry_seconds = 0.01
+        decision = await bank.ask(10)
+        await until(lambda: len(unwinder.asked) > 2, "some attempts")
+        unwinder.misbehave = None
+        await until(lambda: hold_of(bank, decision).unwinding is Unwinding.ASKED, "the answer")
+        assert {request.id for request in unwinder.asked} == {decision.hold.id}
+
+
+async def test_unwinding_is_given_up_when_the_strategy_rejects_it() -> None:
+    unwinder = ScriptedReplenisher()
+    unwinder.answer = Acceptance(status=AcceptanceStatus.REJECTED, reason="nothing to unwind")
+    async with Bank(40, replenisher=unwinder) as bank:
+        decision = await bank.ask(10)
+        await until(lambda: hold_of(bank, decision).unwinding is Unwinding.REFUSED, "the answer")
+        bank.withdrawals._watch.look()
+        assert len(unwinder.asked) == 1
+
+
+async def test_nobody_is_asked_when_a_withdrawal_is_cancelled_first() -> None:
+    unwinder = ScriptedReplenisher()
+    bank = Bank(40, replenisher=unwinder)
+    await bank.see()
+    unwinder.misbehave = raises(DeliveryError(FailureReason.UNREACHABLE))
+    bank.withdrawals._unwinder._retry_seconds = 0.01
+    decision = await bank.ask(10)
+    await until(lambda: unwinder.asked, "an attempt")
+    await bank.withdrawals.cancel(decision.hold.id)
+    await until(lambda: not bank.withdrawals._unwinder._tasks, "the end")
+    await bank.crash()
+
+
+async def test_queue_tells_places_and_what_is_ahead_and_money_goes_to_the_first() -> None:
+    async with Bank(50) as bank:
+        first, second = await bank.ask(10), await bank.ask(20)
+        queue = bank.withdrawals.queue("m")
+        assert [(each.hold.id, each.place, each.ahead) for each in queue] == [
+            (first.hold.id, 1, 0),
+            (second.hold.id, 2, 10),
+        ]
+        snapshot = await bank.see(64)
+        assert (snapshot.reserve_balance, snapshot.held) == (50, 14), "what arrived is held from its first reading"
+        assert [(each.hold.arrived, each.place, each.ahead) for each in bank.withdrawals.queue("m")] == [(4, 1, 0)]
+        assert (await bank.see(90)).reserve_balance == 60
+        assert bank.withdrawals.queue("m") == ()
+        assert hold_of(bank, second).held == 20
+
+
+async def test_rubbish_that_reads_as_a_fortune_is_not_held_for_the_queue() -> None:
+    bank = Bank(50, reserve_max_jump="0.5")
+    await bank.see()
+    decision = await bank.ask(20)
+    bank.balances.script = [{"m": 5000}, {"m": 50}]
+    await bank.see()
+    assert hold_of(bank, decision).arrived == 0
+
+
+# Ends
+
+
+async def test_holds_go_through_their_states_and_say_so() -> None:
+    async with Bank(110) as bank:
+        decision = await bank.ask(10)
+        hold_id = decision.hold.id
+        assert (await bank.withdrawals.mark_paying(hold_id)).state is HoldState.PAYING
+        settled = await bank.withdrawals.settle(hold_id, paid_at=bank.clock.wall)
+        assert (settled.state, (await bank.withdrawals.find(hold_id)).state) == ("settled", "settled")
+        with pytest.raises(WithdrawalStateError, match="must be open to be cancelled, is settled"):
+            await bank.withdrawals.cancel(hold_id)
+        with pytest.raises(UnknownWithdrawalError, match="there is no withdrawal 'nope'"):
+            await bank.withdrawals.cancel("nope")
+        with pytest.raises(UnknownWithdrawalError, match="there is no withdrawal 'nope'"):
+            await bank.withdrawals.find("nope")
+        with pytest.raises(ValueError, match="must have a time zone"):
+            await bank.withdrawals.settle(hold_id, paid_at=datetime(2026, 1, 1))  # noqa: DTZ001  # that is the test
+
+
+async def test_withdrawals_are_listed_newest_first_by_mode_and_state_in_pages() -> None:
+    async with Bank(110) as bank:
+        decisions = [await bank.ask(amount) for amount in (1, 2, 3)]
+        await bank.withdrawals.cancel(decisions[1].hold.id)
+
+        async def amounts(*arguments: Any, **options: Any) -> list[int]:
+            return [int(hold.amount) for hold in await bank.withdrawals.list(*arguments, **options)]
+
+        assert await amounts() == [3, 2, 1]
+        assert await amounts("m", [HoldState.HELD]) == [3, 1]
+        assert await amounts("nope") == []
+        assert await amounts(limit=1) == [3]
+        assert await amounts(limit=2, before=decisions[2].hold.position) == [2, 1]
+
+
+async def test_overdue_hold_is_told_until_it_ends() -> None:
+    async with Bank(110, reserve_withdrawal_patience=60) as bank:
+        decision = await bank.ask(10)
+        look: Callable[[], None] = bank.withdrawals._watch.look
+        look()
+        assert (bank.heard.overdue_by_mode, list(bank.withdrawals.overdue())) == ({}, [])
+        bank.clock.ahead = timedelta(seconds=61)
+        look()
+        look()
+        assert bank.heard.overdue_by_mode == {"m": 1}
+        assert [hold.id for hold in bank.withdrawals.overdue()] == [decision.hold.id]
+        await bank.withdrawals.settle(decision.hold.id, paid_at=bank.clock.wall)
+        look()
+        assert bank.heard.overdue_by_mode == {}
+
+
+@pytest.mark.parametrize("reserve", [5_000, "5000.5"])
+async def test_concurrent_withdrawals_promise_exactly_what_is_there(reserve: object) -> None:
+    bank = Bank(reserve, reserve_ratio=0, reserve_withdrawal_floor=0)
+    await bank.see()
+    decisions = await asyncio.gather(*(bank.ask(1) for _ in range(10_000)))
+    assert sum(decision.from_reserve for decision in decisions) == Decimal(str(reserve))
+    assert sum(decision.amount for decision in decisions) == 10_000
