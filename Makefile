@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 NODE := tests/node
 CODE := daemon plugins tests grafana
+WORKERS ?= 3 # much of the suite waits for deadlines
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -18,7 +19,7 @@ run: $(VENV)/.run ## Start the daemon with the demo configuration (ARGS='--web.l
 	@exec $(BIN)/reservd run --config configs/demo.yaml $(ARGS)
 
 test: $(VENV)/.dev $(NODE)/node_modules/.installed ## Run the whole suite with coverage (RESERVD_REQUIRE_ALL=1: a skip fails)
-	$(BIN)/pytest --cov --cov-report=
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --cov --cov-report=
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --include='daemon/reservd/reserve/*' --fail-under=100
 

@@ -96,6 +96,20 @@ class WithdrawalManager:
             return "medium"
         return "slow"
 
+    async def process_withdrawal(self, strategy_mode: str, amount: Decimal) -> dict[str, Any] | None:
+        speed = await self.get_withdrawal_speed(strategy_mode)
+        if speed == "fast":
+            return await self.fast_withdrawal(strategy_mode, amount)
+        if speed == "medium":
+            return await self.medium_withdrawal(strategy_mode, amount)
+        return await self.slow_withdrawal(strategy_mode, amount)
+
+    async def fast_withdrawal(self, strategy_mode: str, amount: Decimal) -> dict[str, Any] | None: ...
+
+    async def medium_withdrawal(self, strategy_mode: str, amount: Decimal) -> dict[str, Any] | None: ...
+
+    async def slow_withdrawal(self, strategy_mode: str, amount: Decimal) -> dict[str, Any] | None: ...
+
 
 class Strategy(BaseStrategyManager):
     """A strategy of the platform: notes what it was asked for."""
@@ -121,6 +135,7 @@ async def test_document_strategy_acts_when_its_reserve_falls() -> None:
     assert await strategy.check_reserve_adequacy()
     assert await strategy.get_reserve_balance() == 60_000
     assert await withdrawals.get_withdrawal_speed("pure_lending") == "fast"
+    assert await withdrawals.process_withdrawal("pure_lending", Decimal(100)) is None
 
     monitoring = asyncio.create_task(manager.start_monitoring())
     while not manager.ready:
@@ -136,6 +151,30 @@ async def test_document_strategy_acts_when_its_reserve_falls() -> None:
     manager.stop_monitoring()
     await monitoring
     assert strategy.executions == ["fast", "emergency"]
+
+
+async def test_document_withdrawals_are_decided_and_held_by_ours() -> None:
+    """The calls that the requirements make, on this package's WithdrawalManager: what is promised is held."""
+    venue = Alchemy(USDT="60000")
+    calculator = EquityCalculator(Decimal(1_000_000))
+    manager = ReserveManager(calculator, {"alchemy": venue})
+    manager.set_reserve_config("pure_lending", CONFIG)
+    withdrawals = reservd.WithdrawalManager(reserve_manager=manager)
+    assert await withdrawals.get_withdrawal_speed("pure_lending") == "slow", "nothing was read yet"
+    await manager.check_all_reserves()
+    assert await withdrawals.get_withdrawal_speed("pure_lending") == "fast"
+    fast = await withdrawals.process_withdrawal("pure_lending", Decimal(40_000))
+    assert (fast.speed, fast.from_reserve, fast.unwound) == ("fast", 40_000, 0)
+    medium = await withdrawals.process_withdrawal("pure_lending", Decimal(25_000))
+    assert (medium.speed, medium.from_reserve, medium.unwound) == ("medium", 10_000, 15_000)
+    snapshots = await manager.check_all_reserves()
+    assert snapshots["pure_lending"].reserve_balance == 10_000
+    assert snapshots["pure_lending"].held == 50_000
+    # The target is of the equity less the 65,000 that are as good as paid: 46,750, of which a fifth stays.
+    medium = await withdrawals.process_withdrawal("pure_lending", Decimal(1_000))
+    assert (medium.speed, medium.from_reserve, medium.unwound) == ("medium", 650, 350)
+    slow = await withdrawals.process_withdrawal("pure_lending", Decimal(1))
+    assert (slow.speed, slow.from_reserve, slow.unwound) == ("slow", 0, 1)
 
 
 async def test_document_manager_makes_our_models_when_it_computes_a_snapshot() -> None:

@@ -12,6 +12,7 @@ from reservd.plugin import FailureReason, Price, SourceError
 from reservd.plugin.testing import PriceSourceContract
 from reservd_ccxt import registry
 from reservd_ccxt.price import CcxtPriceSource
+from reservd_ccxt.ticker import to_price, value_of
 from support.exchange_server import KEY, ExchangeServer
 from support.exchanges import Binance, Kraken
 
@@ -220,3 +221,18 @@ async def test_price_fails_when_another_source_asks_the_exchange_in_another_way(
 def test_options_are_refused_when_they_do_not_hold(build: Build, change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(change))):
         build(CcxtPriceSource, {"exchange": "binance", "markets": MARKETS, **change})
+
+
+@pytest.mark.parametrize(
+    ("ticker", "why"),
+    [({"last": 3000.5}, "last came as float, which may have lost digits"), ({"last": "0"}, "last is not above 0")],
+)
+def test_number_is_refused_when_it_is_not_exact_text(ticker: dict[str, Any], why: str) -> None:
+    with pytest.raises(SourceError) as failure:
+        value_of(ticker, "last", Decimal("0.01"))
+    assert failure.value.detail == why
+
+
+def test_price_is_refused_when_it_has_too_many_decimals_once_turned_round() -> None:
+    with pytest.raises(SourceError, match="beyond belief"):
+        to_price("A", "B", Decimal("3e59"), datetime.now(UTC), inverse=True)

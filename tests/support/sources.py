@@ -156,3 +156,28 @@ def ignores_cancellation(until: asyncio.Event) -> Behaviour:
                 continue
 
     return behave
+
+
+class WalletBalances(ScriptedBalances):
+    """The same, of accounts that are known by their names, whatever source tells of them."""
+
+    @property
+    def accounts(self) -> dict[str, Account]:
+        return {name: Account(name, "chain", name, frozenset({"USDT"})) for name in self.amounts}
+
+
+class EquityByMode(ScriptedEquity):
+    """Tells `amounts` by mode; a behaviour in place of an amount is awaited."""
+
+    by_share_class = False
+
+    def __init__(self, name: str = "nav", **amounts: Any) -> None:
+        super().__init__(name)
+        self.amounts = amounts
+
+    async def fetch_equity(self, mode: str, currency: str) -> Any:
+        self.asked.append(mode)
+        amount = self.amounts[mode]
+        if callable(amount):
+            return await amount()
+        return Equity(Decimal(amount), currency, datetime.now(UTC))

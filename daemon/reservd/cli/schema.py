@@ -38,8 +38,10 @@ def schema(
 
 def _schema(kind: SchemaKind, event_type: str | None) -> dict[str, Any]:
     if kind is SchemaKind.EVENT:
-        from reservd.delivery.event_schema import event_schema
+        from reservd.delivery.event_schema import REPLENISHMENT_TYPE, event_schema, replenishment_schema
 
+        if event_type == REPLENISHMENT_TYPE:
+            return replenishment_schema()
         return event_schema(_known(event_type) if event_type is not None else None)
     if event_type is not None:
         raise typer.BadParameter("goes with 'event' only", param_hint="TYPE")
@@ -50,10 +52,10 @@ def _schema(kind: SchemaKind, event_type: str | None) -> dict[str, Any]:
 
 
 def _known(text: str) -> "EventType":
-    from reservd.delivery.event_schema import message_type
+    from reservd.delivery.event_schema import REPLENISHMENT_TYPE, message_type
     from reservd.reserve.models import EventType
 
     types = {message_type(each): each for each in EventType}
     if text not in types:
-        raise typer.BadParameter(f"must be one of {', '.join(types)}", param_hint="TYPE")
+        raise typer.BadParameter(f"must be one of {', '.join([*types, REPLENISHMENT_TYPE])}", param_hint="TYPE")
     return types[text]

@@ -2,12 +2,18 @@
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from reservd.delivery.envelope import SCHEMA_VERSION
-from reservd.plugin.envelope import CloudEvent
+from reservd.plugin.envelope import CloudEvent, Envelope, ReplenishmentMessage
 from reservd.reserve.models import EventType, ReserveEvent
+from reservd.reserve.replenishment_event import REPLENISHMENT_CHANGED, ReplenishmentEvent
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _UNSIGNED = "^(0|[1-9][0-9]*)$"
+
+REPLENISHMENT_TYPE = f"reservd.{REPLENISHMENT_CHANGED}.v{SCHEMA_VERSION}"
+"""The `type` of the messages that tell of requests for refills."""
 
 
 def message_type(event_type: EventType) -> str:
@@ -21,17 +27,9 @@ def event_schema(event_type: EventType | None = None) -> dict[str, Any]:
     Everything that is sent is required. More may be sent under the same version one day, so what is not
     named is allowed.
     """
-    schema = CloudEvent.model_json_schema(mode="serialization")
-    definitions = schema["$defs"]
-    data = definitions[ReserveEvent.__name__]
-    for part in (schema, data):
-        part["required"] = list(part["properties"])
-        for each in part["properties"].values():
-            each.pop("default", None)
-    envelope, fields = schema["properties"], data["properties"]
-    envelope["id"]["minLength"] = 1
-    envelope["source"]["pattern"] = "^/reservd/modes/."
-    envelope["sequence"]["pattern"] = _UNSIGNED
+    schema = _message_schema(CloudEvent, ReserveEvent, "^/reservd/modes/.")
+    definitions, envelope = schema["$defs"], schema["properties"]
+    fields = definitions[ReserveEvent.__name__]["properties"]
     title = "reservd event"
     if event_type is None:
         envelope["type"]["enum"] = [message_type(each) for each in EventType]
@@ -42,3 +40,24 @@ def event_schema(event_type: EventType | None = None) -> dict[str, Any]:
             fields[name] = {"const": value, "description": fields[name]["description"]}
         del definitions[EventType.__name__]
     return {"$schema": _DIALECT, **schema, "title": title}
+
+
+def replenishment_schema() -> dict[str, Any]:
+    """Return the schema of the messages that tell of requests for refills."""
+    source = "^/reservd/modes/.+/replenishments$"
+    schema = _message_schema(ReplenishmentMessage, ReplenishmentEvent, source)
+    schema["properties"]["type"]["const"] = REPLENISHMENT_TYPE
+    return {"$schema": _DIALECT, **schema, "title": REPLENISHMENT_TYPE}
+
+
+def _message_schema(message: type[Envelope], data: type[BaseModel], source: str) -> dict[str, Any]:
+    schema = message.model_json_schema(mode="serialization")
+    for part in (schema, schema["$defs"][data.__name__]):
+        part["required"] = list(part["properties"])
+        for each in part["properties"].values():
+            each.pop("default", None)
+    envelope = schema["properties"]
+    envelope["id"]["minLength"] = 1
+    envelope["source"]["pattern"] = source
+    envelope["sequence"]["pattern"] = _UNSIGNED
+    return schema

@@ -175,7 +175,7 @@ async def _check_sharing(group: SharingGroup, reads: Reads, clock: Clock, check:
     doubtful: list[ModeWatch] = []
     for watch in group.watches:
         doubtful += await check([watch], joint.readings(watch))
-    return [*doubtful, *joint.in_doubt]
+    return doubtful
 
 
 async def _check_batches(watches: Sequence[ModeWatch], readings: Readings, check: Check) -> list[ModeWatch]:

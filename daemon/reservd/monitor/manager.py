@@ -390,7 +390,8 @@ class ReserveManager:
             if watch.has_seen(readings) or self._watches.get(watch.mode) is not watch:
                 continue
             step = self._advance(watch, watch.observe(readings, self.holds), readings.now)
-            if step.recheck:
+            # The others who share accounts with a mode that is in doubt wait for it, whatever that changes for itself.
+            if step.recheck or (readings.joint is not None and readings.joint.doubts(watch.mode)):
                 doubtful.append(watch)
             if step.event is not None:
                 await self.trigger_reserve_event(step.event)

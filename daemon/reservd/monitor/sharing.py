@@ -103,17 +103,17 @@ class JointReadings:
             self._findings = share_out(members, self._shared, held=held, now=self._now.wall)
         return self._findings[self._group.numbers[mode]]
 
-    @property
-    def in_doubt(self) -> list[ModeWatch]:
-        """The modes of which a reading jumped, once they were looked at: the others wait for a second one."""
-        return [watch for watch, found in zip(self._group.watches, self._findings, strict=False) if found.doubted]
+    def doubts(self, mode: str) -> bool:
+        """Whether a reading of one of the modes jumped, and the others wait for a second one. Once it was looked at."""
+        return self._findings[self._group.numbers[mode]].doubted
 
     @property
     def whole(self) -> GroupReading | None:
         """What all accounts of the group hold together; None when not all were read, or one is in doubt."""
         balances = self._balances
         complete = len(balances) == len(self._shared) + sum(map(len, self._own))
-        return read_group(balances) if complete and not self.in_doubt else None
+        in_doubt = any(found.doubted for found in self._findings)
+        return read_group(balances) if complete and not in_doubt else None
 
     @property
     def _balances(self) -> list[Balance]:

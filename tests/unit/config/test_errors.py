@@ -90,7 +90,7 @@ def test_configuration_loads_when_nothing_is_wrong(folder: Any) -> None:
             "share_class: ETH",
             "reserve_balance_sources[0]: must hold ETH, but no account of 'vault'",
         ),
-        ("[vault]", "[vault, vault]", "reserve_balance_sources: must not count an account twice: vault/main USDT"),
+        ("[vault]", "[vault, vault]", "reserve_balance_sources[1]: must not count an account twice: vault/main USDT"),
     ],
 )
 def test_mode_file_gives_one_clear_line_when_one_thing_is_wrong(folder: Any, old: str, new: str, line: str) -> None:

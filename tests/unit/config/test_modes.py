@@ -1,4 +1,4 @@
-"""Mode files: found, completed by defaults, and never counting the same money twice."""
+"""Mode files: found, and completed by defaults."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -17,12 +17,6 @@ reserve_ratio: 0.05
 reserve_balance_sources: [other]
 reserve_equity_source: nav
 """
-ADDRESS = "0xdAC17F958D2ee523a2206206994597C13D831ec7"
-CHAIN = (
-    "{{plugin: evm, options: {{rpc_url: 'http://127.0.0.1:1', chain_id: 1,"
-    " assets: {{USDT: {{token: '0x70997970C51812dc3A010C7d01b50e0d17dc79C8'}}, ETH: {{native: true}}}},"
-    " accounts: {accounts}}}}}"
-)
 
 
 def test_sample_of_the_requirements_loads_as_it_is(folder: Any) -> None:
@@ -161,65 +155,10 @@ def test_instances_are_warned_of_when_no_mode_names_them(folder: Any) -> None:
     assert warning == f"{folder.path}/reservd.yaml:8:3: event_sinks.spare: no mode names it"
 
 
-def test_account_is_refused_when_two_modes_count_it(folder: Any) -> None:
-    folder.write("modes/b.yaml", SECOND.replace("[other]", "[vault]"))
-    assert folder.problems() == [
-        (
-            "modes/b.yaml:4:26: reserve_balance_sources: must not share an account: USDT of vault main (vault/main) "
-            "is counted by pure_lending (vault/main)"
-        )
-    ]
-
-
-def test_account_is_refused_when_two_sources_name_it(folder: Any) -> None:
-    """The same venue and address are the same money, whatever the source and the spelling."""
-    extra = (
-        f"  chain: {CHAIN.format(accounts='{hot: ' + ADDRESS + '}')}\n"
-        f"  other: {CHAIN.format(accounts='{warm: ' + ADDRESS.lower() + '}')}\n"
-    )
-    folder.main("balance_sources:\n", f"balance_sources:\n{extra}")
-    folder.mode("[vault]", "[vault, chain]")
-    folder.write("modes/b.yaml", SECOND)
-    assert folder.problems() == [
-        (
-            "modes/b.yaml:4:26: reserve_balance_sources: must not share an account: "
-            f"USDT of eip155:1 {ADDRESS.lower()} (other/warm) is counted by pure_lending (chain/hot)"
-        )
-    ]
-
-
-def test_account_is_refused_when_one_mode_counts_it_under_two_names(folder: Any) -> None:
-    both = "{hot: {address: '" + ADDRESS + "', assets: [USDT]}}"
-    extra = f"  chain: {CHAIN.format(accounts=both)}\n  other: {CHAIN.format(accounts=both)}\n"
-    folder.main("balance_sources:\n", f"balance_sources:\n{extra}")
-    folder.mode("[vault]", "[vault, chain, other/hot]")
-    assert folder.problems() == [
-        "modes/a.yaml:4:26: reserve_balance_sources: must not count an account twice: other/hot USDT is chain/hot"
-    ]
-
-
-def test_account_may_serve_two_modes_when_they_count_other_assets(folder: Any) -> None:
-    extra = f"  other: {CHAIN.format(accounts='{warm: ' + ADDRESS + '}')}\n"
-    folder.main("balance_sources:\n", f"balance_sources:\n{extra}")
-    folder.write("modes/b.yaml", SECOND.replace("USDT", "ETH"))
-    folder.mode("[vault]", "[vault, other]")
-    assert set(folder.load().modes) == {"pure_lending", "second"}
-
-
-def test_alias_counts_as_reserve_and_is_shared_like_it(folder: Any) -> None:
+def test_alias_counts_as_reserve(folder: Any) -> None:
     folder.main("{asset: USDT, amount: 100}", "{asset: USDT, amount: 1}, {asset: USDT.e, amount: 1}")
     folder.mode(more="reserve_asset_aliases: {USDT.e: USDT}\n")
     assert folder.load().modes["pure_lending"].reserve_assets == {"USDT", "USDT.e"}
-    folder.write("modes/b.yaml", SECOND.replace("USDT", "USDT.e").replace("[other]", "[vault]"))
-    (problem,) = folder.problems()
-    assert "must not share an account: USDT.e of vault main" in problem
-
-
-def test_sharing_is_located_in_the_defaults_when_they_name_the_account(folder: Any) -> None:
-    folder.main(more="defaults: {reserve_balance_sources: [vault]}\n")
-    folder.write("modes/b.yaml", SECOND.replace("reserve_balance_sources: [other]\n", ""))
-    (problem,) = folder.problems()
-    assert problem.startswith("reservd.yaml:8:37: reserve_balance_sources: must not share an account")
 
 
 def test_configurations_of_the_repository_load() -> None:

@@ -300,13 +300,11 @@ async def test_mode_is_watched_at_once_when_configured_while_running() -> None:
     await running
 
 
-def test_shared_account_is_refused_and_a_mode_may_be_configured_again() -> None:
+def test_mode_may_be_configured_again() -> None:
     manager = ReserveManager(ScriptedEquity(), {"t": ScriptedBalances("t", a=1, b=1)})
     manager.set_reserve_config("one", {**BASE, "reserve_balance_sources": ["t/a"]})
-    with pytest.raises(ConfigError, match="must not share an account"):
-        manager.set_reserve_config("two", {**BASE, "reserve_balance_sources": ["t"]})
     manager.set_reserve_config("one", {**BASE, "reserve_balance_sources": ["t/b"]})
-    manager.set_reserve_config("two", {**BASE, "reserve_balance_sources": ["t/a"]})
+    assert manager.reserve_configs["one"].reserve_balance_sources == ("t/b",)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from reservd.reserve.models import Bounds, ReserveStatus
 from reservd.reserve.policy import Missing
-from reservd.reserve.reasons import why_doubted, why_status, why_unknown
+from reservd.reserve.reasons import why_doubted, why_found, why_status, why_unknown
 from support.reserve import NOT_READ, make_policy, make_snapshot
 
 ADEQUATE, LOW, CRITICAL, UNKNOWN = ReserveStatus
@@ -40,8 +40,26 @@ def test_reason_names_what_is_certain_when_not_all_was_read() -> None:
 
 def test_reason_stays_true_when_only_an_upper_bound_is_certain() -> None:
     snapshot = make_snapshot(POLICY, missing=[NOT_READ])._replace(bounds=Bounds(None, Decimal(3)))
-    assert why_status(snapshot, CRITICAL, POLICY) == "certain without what is missing; not read: bank/spot: timeout"
+    assert why_status(snapshot, CRITICAL, POLICY) == "at most 3 of 100 USDT; not read: bank/spot: timeout"
     assert why_status(snapshot._replace(bounds=None), CRITICAL, POLICY).startswith("certain without")
+
+
+def test_reason_names_both_bounds_when_both_are_certain() -> None:
+    snapshot = make_snapshot(POLICY, missing=[NOT_READ])._replace(bounds=Bounds(Decimal("2.5"), Decimal(30)))
+    assert why_status(snapshot, CRITICAL, POLICY).startswith("between 2.5 and 30 of 100 USDT; not read: ")
+
+
+def test_reason_of_one_check_is_that_of_its_status() -> None:
+    assert why_found(make_snapshot(POLICY, 140), POLICY) == "140 of 100 USDT is 1.4 of the target"
+
+
+def test_reason_of_one_check_says_what_is_not_certain() -> None:
+    snapshot = make_snapshot(POLICY, missing=[NOT_READ])._replace(bounds=Bounds(Decimal(20), Decimal(80)))
+    assert why_found(snapshot, POLICY) == (
+        "between 20 and 80 of 100 USDT, which may be more than one status; not certain: bank/spot: timeout"
+    )
+    assert why_found(snapshot._replace(bounds=Bounds(None, None)), POLICY) == "not certain: bank/spot: timeout"
+    assert why_found(make_snapshot(POLICY, 5, equity=None), POLICY) == "not certain: nav: timeout"
 
 
 def test_reason_says_why_the_target_is_zero() -> None:

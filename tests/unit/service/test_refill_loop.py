@@ -1,0 +1,190 @@
+"""Refills between deciding and verifying: what operators, strategies and time do to them."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from reservd.errors import ReplenishmentStateError, StoreError, UnknownReplenishmentError
+from reservd.plugin import Acceptance, AcceptanceStatus, Progress, ProgressStatus
+from reservd.reserve.models import ReserveStatus
+from reservd.reserve.replenishment import Inaction
+from reservd.reserve.replenishment_states import ReplenishmentState
+from reservd.service.callables import CallableReplenisher
+from reservd.store.database import Database
+from reservd.store.replenishments import OrderAction, ReplenishmentOrder, ask_order, load_orders
+from reservd.web.replenishment_metrics import ReplenishmentMetrics
+from support.office import until
+from support.refills import Refinery
+from support.sources import ScriptedReplenisher
+
+LARGE = {"reserve_refill_approval_above": 50}
+
+
+class Polled(ScriptedReplenisher):
+    """A strategy that can be asked how far it is."""
+
+    progress: Progress | None = None
+
+    async def poll(self, request_id: str) -> Progress | None:
+        del request_id
+        return self.progress
+
+
+async def order(database: Database, action: OrderAction, target: str, amount: Decimal | None = None) -> None:
+    async with database.write() as connection:
+        wanted = ReplenishmentOrder(f"o-{action}", action, target, amount, "because", datetime.now(UTC), "ann")
+        await ask_order(connection, wanted)
+
+
+async def test_orders_of_operators_are_carried_out_once_and_go(database: Database) -> None:
+    async with Refinery(database, **LARGE) as shop:
+        await shop.check(20)
+        await until(lambda: shop.ops.states, "the request")
+        target = shop.ops.changes[0].data.replenishment_id
+        await order(database, OrderAction.APPROVE, target)
+        await order(database, OrderAction.REJECT, "nobody")
+        await shop.service.look()
+        await shop.service.idle()
+        assert shop.asked == [target]
+        assert (await shop.service.desk.find(target)).approved_by == "ann"
+        await order(database, OrderAction.CANCEL, target)
+        await shop.service.look()
+        assert (await shop.service.desk.find(target)).state is ReplenishmentState.CANCELLED
+        async with database.read() as connection:
+            assert await load_orders(connection, 10) == []
+
+
+async def test_refill_is_requested_by_hand_once_under_the_orders_id(database: Database) -> None:
+    async with Refinery(database) as shop:
+        await shop.check(110)
+        for _ in range(2):
+            await order(database, OrderAction.REQUEST, "m", Decimal(12))
+            await shop.service.look()
+        (request,) = shop.replenisher.asked
+        assert (request.id, request.amount, request.reason) == ("o-request", 12, "because")
+
+
+async def test_strategy_is_polled_when_it_can_be(database: Database) -> None:
+    strategy = Polled()
+    strategy.answer = Acceptance(status=AcceptanceStatus.PENDING)
+    async with Refinery(database, strategy) as shop:
+        await shop.check(70)
+        for status, state in (
+            (None, ReplenishmentState.REQUESTED),
+            (ProgressStatus.IN_PROGRESS, ReplenishmentState.IN_PROGRESS),
+            (ProgressStatus.REJECTED, ReplenishmentState.FAILED),
+        ):
+            strategy.progress = Progress(status=status) if status is not None else None
+            soon = datetime.now(UTC) + timedelta(minutes=10 * (list(ReplenishmentState).index(state) + 1))
+            await shop.service._asker.follow(soon)
+            assert (await shop.service.desk.find(shop.asked[0])).state is state
+
+
+async def test_emergency_that_is_accepted_ends_what_it_stands_in_for(database: Database) -> None:
+    async with Refinery(database) as shop:
+        await shop.check(70)
+        await shop.check(40)
+        fast, emergency = [await shop.service.desk.find(each) for each in shop.asked]
+        assert (fast.state, fast.replaced_by) == (ReplenishmentState.CANCELLED, emergency.id)
+        assert emergency.state is ReplenishmentState.ACCEPTED
+
+
+async def test_request_that_waits_for_approval_is_cancelled_when_the_reserve_recovers(database: Database) -> None:
+    async with Refinery(database, **LARGE) as shop:
+        await shop.check(20)
+        await shop.check(110)
+        await until(lambda: shop.ops.states == ["requested", "cancelled"], "its end")
+        assert shop.asked == []
+
+
+async def test_nothing_is_asked_in_a_dry_run_or_without_the_store(database: Database) -> None:
+    async with Refinery(database, reserve_refill_dry_run=True) as shop:
+        await shop.check(70)
+        assert (shop.asked, shop.service.inactions["m"]) == ([], Inaction.DRY_RUN)
+        await shop.ownership.release()
+        shop._balances.amounts["main"] = 69
+        await shop.manager.check_all_reserves()
+        assert shop.service.inactions["m"] is Inaction.STORE_GONE
+        assert (await shop.service.request("m", Decimal(5))).reason == Inaction.STORE_GONE
+        with pytest.raises(StoreError):
+            await shop.service.desk.accept("r")
+
+
+async def test_request_is_made_when_only_time_stood_against_it(database: Database) -> None:
+    strategy = ScriptedReplenisher()
+    strategy.answer = Acceptance(status=AcceptanceStatus.REJECTED)
+    async with Refinery(database, strategy, reserve_refill_cooldown="0.05") as shop:
+        await shop.check(70)
+        await asyncio.sleep(0.06)
+        await shop.check(70)
+        assert len(set(shop.asked)) == 2
+
+
+async def test_withdrawals_own_request_is_made_beside_what_is_open_and_once(database: Database) -> None:
+    async with Refinery(database) as shop:
+        await shop.check(70)
+        for _ in range(2):
+            outcome = await shop.service.request("m", Decimal(25), withdrawal_id="w-1")
+            assert outcome
+        assert shop.asked[1:] == ["w-1"]
+        assert (await shop.service.request("m", Decimal(25))).reason == Inaction.IN_FLIGHT
+
+
+async def test_desk_refuses_what_is_not_there_or_cannot_be(database: Database) -> None:
+    async with Refinery(database) as shop:
+        await shop.check(70)
+        desk, (asked,) = shop.service.desk, shop.asked
+        with pytest.raises(UnknownReplenishmentError):
+            await desk.settle("nobody")
+        with pytest.raises(ReplenishmentStateError, match="waits for no approval"):
+            await desk.approve(asked, by="ann")
+        assert (await desk.fail(asked, reason="no liquidity")).state is ReplenishmentState.FAILED
+        with pytest.raises(ReplenishmentStateError, match="is failed"):
+            await desk.approve(asked, by="ann")
+        assert [each.id for each in await desk.list("m", [ReplenishmentState.FAILED])] == [asked]
+
+
+async def accepts(request: Any) -> bool:
+    return bool(request.amount)
+
+
+@pytest.mark.parametrize(
+    ("function", "status"),
+    [
+        (accepts, AcceptanceStatus.ACCEPTED),
+        (lambda _: False, AcceptanceStatus.REJECTED),
+        (lambda _: None, AcceptanceStatus.PENDING),
+        (lambda _: Acceptance(status=AcceptanceStatus.ACCEPTED), AcceptanceStatus.ACCEPTED),
+        (lambda request: accepts(request), AcceptanceStatus.ACCEPTED),
+    ],
+)
+async def test_function_of_the_embedder_is_asked(database: Database, function: Any, status: AcceptanceStatus) -> None:
+    async with Refinery(database, CallableReplenisher(function)) as shop:  # type: ignore[arg-type]  # keeps nothing
+        outcome = await shop.service.request("m", Decimal(5))
+        assert outcome.acceptance is not None
+        assert outcome.acceptance.status is status
+
+
+async def test_metrics_tell_what_is_in_flight_and_why_nothing_is_asked(database: Database) -> None:
+    registry = CollectorRegistry()
+    metrics = ReplenishmentMetrics(registry)
+    labels = {"mode": "m", "share_class": "USDT"}
+    async with Refinery(database, **LARGE) as shop:
+        await shop.check(20)
+        (record,) = shop.service._book.open("m")
+        metrics.replenishment_loaded(record)
+        assert registry.get_sample_value("reservd_replenishments_awaiting_approval", {"mode": "m"}) == 1
+        metrics.replenishment_changed(record, None)
+        assert registry.get_sample_value("reservd_replenishment_in_flight", labels) == 90
+        ended = record.model_copy(update={"state": ReplenishmentState.REJECTED})
+        metrics.replenishment_changed(ended, record)
+        metrics.not_requested("m", ReserveStatus.LOW, Inaction.COOLDOWN)
+    assert registry.get_sample_value("reservd_replenishment_in_flight", labels) == 0
+    assert registry.get_sample_value("reservd_replenishments_total", {"state": "rejected"}) == 1
+    assert registry.get_sample_value("reservd_replenishment_inactions_total", {"reason": "cooldown"}) == 1
+    metrics.watch()
+    assert registry.get_sample_value("reservd_replenishment_in_flight", labels) is None
