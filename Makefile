@@ -40,8 +40,8 @@ dashboard: $(VENV)/.dev ## Write grafana/reservd-overview.json again, after a ch
 	$(BIN)/python grafana/build.py
 
 schemas: $(VENV)/.dev ## Write the JSON Schemas of the events again, after a change of their models
-	for type in low critical adequate unknown runway_low; do \
-		$(BIN)/reservd schema event reservd.reserve_$$type.v1 > daemon/reservd/delivery/schemas/reservd.reserve_$$type.v1.json || exit 1; \
+	for type in reserve_low reserve_critical reserve_adequate reserve_unknown reserve_runway_low replenishment_changed; do \
+		$(BIN)/reservd schema event reservd.$$type.v1 > daemon/reservd/delivery/schemas/reservd.$$type.v1.json || exit 1; \
 	done
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

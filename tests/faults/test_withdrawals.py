@@ -36,7 +36,8 @@ def orders(keys: Iterable[str]) -> list[dict[str, str]]:
 def stored(path: Path) -> list[tuple[Any, ...]]:
     """Return key, id, from_reserve, arrived and state of each hold."""
     with closing(sqlite3.connect(path)) as connection:
-        return connection.execute("SELECT key, id, from_reserve, arrived, state FROM holds ORDER BY position").fetchall()
+        rows = connection.execute("SELECT key, id, from_reserve, arrived, state FROM holds ORDER BY position")
+        return rows.fetchall()
 
 
 def check_promises(answers: Iterable[dict[str, Any]], path: Path, reserve: int = 110) -> None:

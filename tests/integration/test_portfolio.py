@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from support.daemon import PROGRAM, ReservdProcess
+from support.polling import wait_until
 from support.scrape import sample
 
 MAIN = """\
@@ -94,6 +95,10 @@ def test_schema_knows_portfolios_and_prices(config: Path) -> None:
 
 def test_daemon_shows_the_equity_and_each_source_behind_it(config: Path) -> None:
     with ReservdProcess(config) as daemon:
-        assert sample(daemon.address, "reservd_total_equity", mode="fund", share_class="USDT") == 1099.955
+        labels = {"mode": "fund", "share_class": "USDT"}
+        # The page follows a cycle within a second.
+        wait_until(
+            lambda: sample(daemon.address, "reservd_total_equity", **labels) == 1099.955, "the equity to be shown"
+        )
         for source in ("treasury", "vault", "nav", "market", "other"):
             assert sample(daemon.address, "reservd_source_up", source=source) == 1

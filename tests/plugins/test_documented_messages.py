@@ -20,7 +20,17 @@ def messages_of(plugin: str, block: str) -> list[Any]:
     return [json.loads(found[found.index("{") :]) for found in blocks]
 
 
-@pytest.mark.parametrize(("plugin", "block"), [("jsonl", "json"), ("webhook", "http"), ("nats", "json"), ("redis", "json"), ("kafka", "json"), ("command", "json")])
+@pytest.mark.parametrize(
+    ("plugin", "block"),
+    [
+        ("jsonl", "json"),
+        ("webhook", "http"),
+        ("nats", "json"),
+        ("redis", "json"),
+        ("kafka", "json"),
+        ("command", "json"),
+    ],
+)
 def test_documented_event_is_the_one_that_is_sent(plugin: str, block: str) -> None:
     shown = messages_of(plugin, block)[0]
     sent = json.loads(example_event().to_json())

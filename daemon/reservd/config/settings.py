@@ -48,7 +48,7 @@ class WebSettings(Section):
     ] = (DEFAULT_LISTEN_ADDRESS,)
     """`host:port`, or a list of them; port 0 takes a free one."""
     tokens_file: ConfigPath | None = None
-    """Who may call the API: hashed tokens and their roles, as `reservd token` prints them. Without it, nobody writes."""
+    """Who may call the API: hashed tokens and their roles, as `reservd token` prints them. Without it nobody writes."""
     open_reads: bool = True
     """Whether what only reads the API needs no token."""
 

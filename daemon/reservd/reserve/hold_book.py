@@ -100,12 +100,10 @@ class HoldBook:
         self.load([hold])
         self._changed[hold.id] = None
 
-    def set_level(self, group: str, reading: GroupReading | None) -> None:
-        """Take the reading from which arrivals are counted, where something waits and none is known."""
-        sums = self._groups[group]
-        if sums.waiting and sums.level is None and reading is not None:
-            sums.level = reading
-            self._moved[group] = None
+    def rest_on(self, group: str, reading: GroupReading) -> None:
+        """Note the reading that a decision rests on: only what comes in after it may have arrived for it."""
+        if not self._groups[group].waiting or self._groups[group].level is None:
+            self._advance(group, reading)
 
     def believe(self, group: str, reading: GroupReading) -> list[Hold]:
         """Hold what a believed reading shows to have arrived for those that wait, and return those that got some.
@@ -126,10 +124,14 @@ class HoldBook:
             got.append(replace(hold, arrived=add(hold.arrived, part)))
         for hold in got:
             self.put(hold)
-        if sums.waiting and sums.level != reading:
+        self._advance(group, reading)
+        return got
+
+    def _advance(self, group: str, reading: GroupReading) -> None:
+        sums = self._groups[group]
+        if sums.level is None or (reading != sums.level and not is_older(reading, sums.level)):
             sums.level = reading
             self._moved[group] = None
-        return got
 
     @property
     def changed(self) -> bool:
@@ -162,10 +164,9 @@ class HoldBook:
                 self._ended.setdefault(hold.id)
 
     def load_levels(self, levels: Mapping[str, GroupReading]) -> None:
-        """Take in levels, after the holds: only where something waits do they mean anything."""
+        """Take in levels."""
         for group, level in levels.items():
-            if self.waiting(group):
-                self._groups[group].level = level
+            self._groups[group].level = level
 
     def load_accepted(self, mode: str, accepted: Iterable[tuple[int, Decimal, datetime]]) -> None:
         """Take in what counts for a mode's period, in order: positions, amounts and times of decision."""
@@ -184,7 +185,8 @@ class HoldBook:
             group = self._groups[hold.group]
             if hold.ended_at is None or hold.ended_at >= before:
                 break
-            if hold_id in self._changed or (group.level is not None and is_shown(hold, group.level)):
+            counted_from = group.level if group.waiting else None
+            if hold_id in self._changed or (counted_from is not None and is_shown(hold, counted_from)):
                 continue
             group.leave(hold)
             self._modes[hold.mode].leave(hold)

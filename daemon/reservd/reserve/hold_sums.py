@@ -43,7 +43,8 @@ class GroupSums:
 
     Attributes:
         waiting: The holds that wait for money, by position, in order.
-        level: The last believed reading, while something waits: what arrives is counted from it.
+        level: The newest reading that was believed, or that a decision rested on: what arrives for those that
+            wait is counted from it. It never goes back: what an older one does not show yet may be promised.
     """
 
     __slots__ = ("_by_block", "_by_time", "_held", "_outstanding", "_timed", "level", "waiting")
@@ -68,8 +69,6 @@ class GroupSums:
             self.waiting[hold.position] = hold
         else:
             self.waiting.pop(hold.position, None)
-            if not self.waiting:
-                self.level = None
 
     def leave(self, hold: Hold) -> None:
         """Count it no more."""
@@ -87,13 +86,13 @@ class GroupSums:
         return add(self._held, shown)
 
     def arrived(self, reading: GroupReading) -> Decimal:
-        """Return what came in since the level, as far as something waits for it."""
+        """Return what came in since the level, as far as something waits for it and it is not promised already."""
         if self.level is None:
             return ZERO
         # Both under the holds of now: what was promised, paid or cancelled between the two is no arrival.
         now = subtract(reading.balance, self.promised(reading))
         before = subtract(self.level.balance, self.promised(self.level))
-        return min(self._outstanding, max(ZERO, subtract(now, before)))
+        return max(ZERO, min(self._outstanding, subtract(now, before), now))
 
     def _timelines(self, hold: Hold) -> Iterator[tuple[Timeline, Any]]:
         """Yield where a settled hold belongs, and at what: readings with blocks and without ask in different ones."""

@@ -8,7 +8,7 @@ from reservd.plugin.interfaces import Replenisher
 from reservd.plugin.options import SourceConfig
 from reservd.reserve.replenishment import Acceptance, AcceptanceStatus, ReplenishmentRequest
 
-RequestFunction = Callable[[ReplenishmentRequest], "Acceptance | bool | None | Awaitable[Acceptance | bool | None]"]
+RequestFunction = Callable[[ReplenishmentRequest], "Acceptance | bool | Awaitable[Acceptance | bool | None] | None"]
 """Takes a request; answers with an `Acceptance`, with whether it accepts, or with nothing: not decided yet."""
 
 
@@ -30,12 +30,9 @@ class CallableReplenisher(Replenisher[SourceConfig]):
 
     async def request(self, request: ReplenishmentRequest) -> Acceptance:
         """Return what the function says."""
-        if inspect.iscoroutinefunction(self._function):
-            answer = await self._function(request)
-        else:
-            answer = await asyncio.to_thread(self._function, request)
-            if inspect.isawaitable(answer):
-                answer = await answer
+        is_async: bool = inspect.iscoroutinefunction(self._function)
+        told = self._function(request) if is_async else await asyncio.to_thread(self._function, request)
+        answer: Acceptance | bool | None = await told if inspect.isawaitable(told) else told
         if answer is None:
             return Acceptance(status=AcceptanceStatus.PENDING)
         if isinstance(answer, bool):

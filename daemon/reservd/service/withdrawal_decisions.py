@@ -91,8 +91,9 @@ class WithdrawalDecider:
             now=now.wall,
         )
         book.put(hold)
-        if terms.unwound:
-            book.set_level(group, find_level(self._reserve_manager, mode))
+        reading = find_level(self._reserve_manager, mode)
+        if reading is not None:
+            book.rest_on(group, reading)
         snapshot = self._reserve_manager.latest_snapshot(mode)
         if snapshot is not None:
             self._desk.keep_snapshot(KeptSnapshot(self._reserve_manager.status(mode), snapshot))

@@ -9,11 +9,10 @@ from sqlalchemy import ColumnElement, bindparam, delete, func, literal_column, s
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.errors import FailureReason
-from reservd.reserve.models import ReserveEvent
+from reservd.reserve.models import EventType, ReserveEvent
 from reservd.reserve.replenishment_event import REPLENISHMENT_CHANGED, AnyEvent, ReplenishmentEvent
 from reservd.store.statements import insert_new
 from reservd.store.tables import deliveries, events
-
 
 _MAX_PLACES = 500
 """Positions named in one statement."""
@@ -195,10 +194,11 @@ async def load_events_after(
 
 
 async def load_last_change(connection: AsyncConnection, mode: str) -> int:
-    """Return the sequence of a mode's newest event that is no reminder; 0 when there is none."""
+    """Return the sequence of a mode's newest event that tells of a change; 0 when there is none."""
     newest = (
         select(events.c.sequence)
         .where(events.c.mode == mode, events.c.reminder.is_(False), is_of_status())
+        .where(events.c.type != str(EventType.RUNWAY_LOW))
         .order_by(events.c.position.desc())
         .limit(1)
     )

@@ -278,4 +278,4 @@ async def test_reading_of_the_group_is_not_told_when_a_part_of_it_is_missing_or_
     standing = manager.standing("a")
     assert standing is not None
     assert standing.reading is None
-    assert found["a"].bounds == Bounds(None, None)
+    assert found["a"].bounds == Bounds(Decimal(0), None)

@@ -57,7 +57,7 @@ def test_money_that_arrives_is_held_for_the_first_who_waits_first() -> None:
     book = HoldBook()
     for hold in (make_hold(1, 0, 10), make_hold(2, 5, 0), make_hold(3, 0, 20)):
         book.put(hold)
-    book.set_level("m", read(5))
+    book.rest_on("m", read(5))
     assert [hold.id for hold in book.waiting("m")] == ["h-1", "h-3"]
     assert book.held("m", read(9, NOON + MINUTE)) == 5 + 4  # it is held before it is believed
     assert arrivals(book) == {"h-1": 0, "h-2": 0, "h-3": 0}
@@ -79,7 +79,7 @@ def test_nothing_arrives_when_what_a_payment_or_a_new_hold_moved_is_all_that_mov
     book = HoldBook()
     book.put(first := make_hold(1, 30))
     book.put(make_hold(2, 0, 10))
-    book.set_level("m", read(100))
+    book.rest_on("m", read(100))
     book.put(make_hold(3, 20))
     assert book.believe("m", read(100, NOON + MINUTE)) == []
     # The payment is in the reading before anybody tells of it.
@@ -89,34 +89,52 @@ def test_nothing_arrives_when_what_a_payment_or_a_new_hold_moved_is_all_that_mov
     assert arrivals(book)["h-2"] == 0
 
 
+def test_money_that_arrives_goes_first_to_what_was_promised_and_is_not_there() -> None:
+    book = HoldBook()
+    book.put(make_hold(1, 90))
+    book.put(make_hold(2, 0, 10))
+    book.rest_on("m", read(100))
+    assert book.believe("m", read(80, NOON + MINUTE)) == []  # somebody took 20
+    assert book.believe("m", read(90, NOON + 2 * MINUTE)) == []
+    assert book.believe("m", read(94, NOON + 3 * MINUTE))[0].arrived == 4
+
+
 def test_money_that_arrives_beside_a_payment_is_counted_in_full() -> None:
     book = HoldBook()
     book.put(first := make_hold(1, 30))
     book.put(make_hold(2, 0, 10))
-    book.set_level("m", read(100))
+    book.rest_on("m", read(100))
     book.put(settle(first, NOON + MINUTE, block=7))
     assert book.believe("m", read(78, NOON + 2 * MINUTE, block=8))[0].arrived == 8
 
 
-def test_level_is_kept_while_something_waits_only() -> None:
+def test_arrivals_are_counted_from_the_newest_reading_that_a_decision_rests_on() -> None:
     book = HoldBook()
+    book.rest_on("m", read(100))
     book.put(make_hold(1, 10))
-    book.set_level("m", read(100))
-    assert book.take_changes().levels == {}
-    book.put(hold := make_hold(2, 0, 10))
-    book.set_level("m", None)
-    assert book.take_changes().levels == {}
-    book.set_level("m", read(100))
-    book.set_level("m", read(200))
-    assert book.take_changes().levels == {"m": read(100)}
-    book.believe("m", read(100))
+    book.rest_on("m", read(110, NOON + MINUTE))
+    # A node that lags: of what comes in after this reading, 10 are in the one before and promised.
+    book.put(make_hold(2, 0, 30))
+    book.rest_on("m", read(100, NOON))
+    assert book.take_changes().levels == {"m": read(110, NOON + MINUTE)}
+    assert book.believe("m", read(100, NOON)) == []
+    assert book.believe("m", read(110, NOON + MINUTE)) == []
     assert not book.changed
-    book.put(cancel(hold, NOON))
+    # Nobody who waits loses what comes in between two decisions.
+    book.put(make_hold(3, 0, 5))
+    book.rest_on("m", read(120, NOON + 2 * MINUTE))
+    book.believe("m", read(120, NOON + 2 * MINUTE))
+    assert arrivals(book) == {"h-1": 0, "h-2": 10, "h-3": 0}
+    assert book.take_changes().levels == {"m": read(120, NOON + 2 * MINUTE)}
+
+
+def test_nothing_has_arrived_when_there_is_nothing_to_count_from() -> None:
+    book = HoldBook()
+    book.put(make_hold(1, 0, 10))
+    assert book.held("m", read(500)) == 0
     assert book.believe("m", read(500)) == []
-    book.put(make_hold(3, 0, 10))
-    assert book.believe("m", read(500)) == []
-    assert arrivals(book)["h-3"] == 0  # nothing was known to count from
-    assert book.take_changes().levels == {"m": read(500)}
+    assert book.believe("m", read(503, NOON + MINUTE))[0].arrived == 3
+    assert book.believe("other", read(500)) == []
 
 
 def test_changes_are_taken_once_in_their_last_state() -> None:
@@ -133,11 +151,11 @@ def test_book_is_the_same_when_it_is_read_from_the_store() -> None:
     book = HoldBook()
     for hold in (make_hold(1, 10), make_hold(2, 0, 10)):
         book.put(hold)
-    book.set_level("m", read(50))
+    book.rest_on("m", read(50))
     changes = book.take_changes()
     again = HoldBook()
     again.load(changes.holds)
-    again.load_levels({**changes.levels, "gone": read(1)})
+    again.load_levels(changes.levels)
     assert not again.changed
     assert again.last_position == 2
     assert again.held("m", read(57)) == book.held("m", read(57)) == 17
@@ -182,7 +200,7 @@ def test_ended_hold_is_not_forgotten_when_arrivals_are_counted_from_a_reading_th
     book = HoldBook()
     book.put(paid := make_hold(1, 30))
     book.put(make_hold(2, 0, 10))
-    book.set_level("m", read(100))
+    book.rest_on("m", read(100))
     book.put(settle(paid, NOON + MINUTE, paid_at=NOON + MINUTE))
     book.take_changes()
     book.forget(NOON + timedelta(days=1))
@@ -204,7 +222,7 @@ class BookMachine(RuleBasedStateMachine):
         hold = make_hold(self.book.last_position + 1, from_reserve, unwound, mode=group)
         self.book.put(hold)
         self.lives[hold.id] = hold
-        self.book.set_level(group, read(100, NOON + timedelta(seconds=self.now), self.now))
+        self.book.rest_on(group, read(100, NOON + timedelta(seconds=self.now), self.now))
 
     @rule(pick=st.integers(0), how=st.sampled_from(["pay", "block", "time", "cancel"]))
     def change(self, pick: int, how: str) -> None:

@@ -52,7 +52,7 @@ class Chain(RuleBasedStateMachine):
         available = reading.balance - self.book.held("m", reading)
         terms = decide_withdrawal(Decimal(amount), Ground(status, available), POLICY)
         self.book.put(make_hold(self.book.last_position + 1, terms.from_reserve, terms.unwound, at=time_of(0)))
-        self.book.set_level("m", reading)
+        self.book.rest_on("m", reading)
 
     @rule(amount=st.integers(1, 100))
     def receive(self, amount: int) -> None:

@@ -136,7 +136,7 @@ def see(record: Replenishment, amount: object, *, payouts: object = 0, credited:
         (20, 0, 0, 0, False),
     ],
 )
-def test_request_is_verified_when_the_accounts_gained_enough(  # noqa: PLR0913  # the sum has so many parts
+def test_request_is_verified_when_the_accounts_gained_enough(
     state: ReplenishmentState, amount: object, payouts: object, credited: object, arrived: object, verified: bool
 ) -> None:
     seen = see(in_state(state), amount, payouts=payouts, credited=credited)

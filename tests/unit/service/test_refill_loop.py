@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -159,7 +160,7 @@ async def accepts(request: Any) -> bool:
         (lambda _: False, AcceptanceStatus.REJECTED),
         (lambda _: None, AcceptanceStatus.PENDING),
         (lambda _: Acceptance(status=AcceptanceStatus.ACCEPTED), AcceptanceStatus.ACCEPTED),
-        (lambda request: accepts(request), AcceptanceStatus.ACCEPTED),
+        (partial(accepts), AcceptanceStatus.ACCEPTED),
     ],
 )
 async def test_function_of_the_embedder_is_asked(database: Database, function: Any, status: AcceptanceStatus) -> None:

@@ -86,20 +86,20 @@ async def test_client_is_let_in_only_with_a_certificate_when_one_is_required(cer
 
 async def test_every_page_needs_a_password_when_the_file_names_users(certificate: Certificate) -> None:
     hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
-    async with serve(certificate, f"basic_auth_users: {{prometheus: '{hashed}'}}\n") as url:
-        async with aiohttp.ClientSession(url) as client:
-            for path in ("/metrics", "/-/healthy", "/", "/api/v1/events"):
-                async with client.get(path) as answer:
-                    assert answer.status == 401
-                    assert answer.headers["WWW-Authenticate"].startswith("Basic")
-            for login, status in (("prometheus:right", 200), ("prometheus:wrong", 401), ("nobody:right", 401)):
-                name, _, password = login.partition(":")
-                for _ in range(2):
-                    headers = {"Authorization": aiohttp.BasicAuth(name, password).encode()}
-                    async with client.get("/metrics", headers=headers) as answer:
-                        assert answer.status == status, login
-            async with client.get("/metrics", headers={"Authorization": "Basic %%%"}) as answer:
+    text = f"basic_auth_users: {{prometheus: '{hashed}'}}\n"
+    async with serve(certificate, text) as url, aiohttp.ClientSession(url) as client:
+        for path in ("/metrics", "/-/healthy", "/", "/api/v1/events"):
+            async with client.get(path) as answer:
                 assert answer.status == 401
+                assert answer.headers["WWW-Authenticate"].startswith("Basic")
+        for login, status in (("prometheus:right", 200), ("prometheus:wrong", 401), ("nobody:right", 401)):
+            name, _, password = login.partition(":")
+            for _ in range(2):
+                headers = {"Authorization": aiohttp.encode_basic_auth(name, password)}
+                async with client.get("/metrics", headers=headers) as answer:
+                    assert answer.status == status, login
+        async with client.get("/metrics", headers={"Authorization": "Basic %%%"}) as answer:
+            assert answer.status == 401
 
 
 def test_renewed_certificate_is_shown_and_a_broken_one_is_not(tmp_path: Path) -> None:

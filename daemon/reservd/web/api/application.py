@@ -26,7 +26,10 @@ def make_application() -> FastAPI:
         max_body_size=MAX_BODY_BYTES,
     )
     install_problems(app)
-    api = APIRouter(prefix="/api/v1", responses=describe_problems(ProblemKind.INVALID, ProblemKind.TOO_LARGE, ProblemKind.TOO_MANY_FAILURES))
+    api = APIRouter(
+        prefix="/api/v1",
+        responses=describe_problems(ProblemKind.INVALID, ProblemKind.TOO_LARGE, ProblemKind.TOO_MANY_FAILURES),
+    )
     parts = (withdrawals.of_modes, withdrawals.router, replenishments.of_modes, replenishments.router)
     for router in (modes.router, events.router, *parts):
         api.include_router(router)
