@@ -117,7 +117,8 @@ class Connection:
     async def close(self) -> None:
         """Close it, as far as it was opened. Never raises."""
         with suppress(Exception):
-            await asyncio.wait_for(self._client.close(), _CLOSE_SECONDS)
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._client.close()
 
     async def _publish(self, subject: str, body: bytes, headers: Mapping[str, str]) -> DeliveryError | None:
         """Return the failure instead of raising it: nobody may be left to hear of it."""

@@ -45,7 +45,8 @@ class RedisSink(EventSink[RedisConfig]):
         client, self._client = self._client, None
         if client is not None:
             with suppress(exceptions.RedisError, OSError):
-                await asyncio.wait_for(client.aclose(), _CLOSE_SECONDS)
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await client.aclose()
 
     async def deliver(self, event: CloudEvent) -> None:
         """Add the event; return once the server has it.

@@ -262,7 +262,9 @@ class Journal(Observer):
             return
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), RENEW_EVERY_SECONDS)
+                # Not wait_for: in Python 3.11 it forgets that it was cancelled when there is news just then.
+                async with asyncio.timeout(RENEW_EVERY_SECONDS):
+                    await self._news.wait()
             self._news.clear()
             await self._write(self._take())
 

@@ -40,11 +40,12 @@ class Runways:
             step: What it led to.
             now: The moment of the check.
         """
+        outflow = self._outflows.get(watch.mode)
         balance = snapshot.reserve_balance
-        if balance is None or step.state.good is not snapshot:
+        early = outflow is not None and now.monotonic < outflow.due_at
+        if early or balance is None or step.state.good is not snapshot:
             return step
         policy = watch.config.policy
-        outflow = self._outflows.get(watch.mode)
         if outflow is None:
             outflow = self._outflows[watch.mode] = Outflow(
                 policy.runway_window.total_seconds(), policy.max_staleness.total_seconds()

@@ -20,6 +20,8 @@ REFILL = Decimal("0.1")
 """A rise by more than this part of the balance before it is a refill."""
 _PARTS = 12
 """A window is kept in so many parts, whatever the number of readings."""
+_READINGS = 60
+"""As many balances are noted in a window at most, or checks of thousands of modes would cost twice as much."""
 _LEAST_WATCHED = 0.25
 """The part of the window that must have been watched: before that, one withdrawal would be a trend."""
 _REARM = 1.5
@@ -57,14 +59,20 @@ class Outflow:
 
     Args:
         window_seconds: How far back it looks.
-        longest_gap_seconds: Two readings farther apart say nothing of what was between them.
+        longest_gap_seconds: Two readings farther apart say nothing of what was between them; counted from when the
+            next was to be noted.
+
+    Attributes:
+        due_at: Before this no balance need be noted.
     """
 
-    __slots__ = ("_balance", "_end", "_gap", "_parts", "_window")
+    __slots__ = ("_balance", "_end", "_gap", "_parts", "_spacing", "_window", "due_at")
 
     def __init__(self, window_seconds: float, longest_gap_seconds: float) -> None:
         self._window = window_seconds
-        self._gap = longest_gap_seconds
+        self._spacing = window_seconds / _READINGS
+        self._gap = longest_gap_seconds + self._spacing
+        self.due_at = 0.0
         self._parts: deque[_Part] = deque()
         self._end: float | None = None
         self._balance = ZERO
@@ -75,8 +83,13 @@ class Outflow:
         return any(part.outflow for part in self._parts)
 
     def hold(self, until: float, balance: Decimal) -> None:
-        """Take that the reserve was watched until a moment and stayed what it was; no news when it is another."""
-        if self._end is not None and until > self._end and balance == self._balance:
+        """Take that the reserve was watched until a moment, and held so much since soon after the last reading."""
+        if self._end is None or until <= self._end:
+            return
+        if balance != self._balance:
+            # Read when none was due: within the spacing.
+            self.note(min(until, self._end + self._spacing), balance)
+        if until > self._end:
             self._add(self._end, until, ZERO)
             self._end = until
 
@@ -85,6 +98,7 @@ class Outflow:
         if self._end is not None and 0 < at - self._end <= self._gap:
             self._add(self._end, at, _left(self._balance, balance))
         self._end, self._balance = at, balance
+        self.due_at = at + self._spacing
 
     def measure(self, now: float) -> tuple[Decimal, float] | None:
         """Return what left, net, and in how many seconds that were watched; None when they are too few to tell."""

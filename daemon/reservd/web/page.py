@@ -116,7 +116,9 @@ class MetricsPage(Observer, DeliveryObserver, ReplenishmentObserver, WithdrawalO
             wait = self._rendered_at + _MIN_SECONDS_BETWEEN - time.monotonic()
             if wait > 0 and not self._cycled.is_set():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._cycled.wait(), wait)
+                    # Not wait_for: in Python 3.11 it may forget that it was cancelled.
+                    async with asyncio.timeout(wait):
+                        await self._cycled.wait()
             self._changed.clear()
             self._cycled.clear()
             try:

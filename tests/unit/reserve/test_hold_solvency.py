@@ -1,4 +1,4 @@
-"""Arbitrary histories of a chain that is read late, paid from and told of late: nothing is promised that is not there."""
+"""Arbitrary histories of a chain that is read late and told of late: nothing is promised that is not there."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -34,6 +34,8 @@ class Chain(RuleBasedStateMachine):
         self.book = HoldBook()
         self.balances = [0]
         self.paid: dict[str, int] = {}
+        self.stored: dict[str, Hold] = {}
+        self.stored_levels: dict[str, GroupReading] = {}
 
     @initialize(balance=st.integers(0, 100))
     def begin(self, balance: int) -> None:
@@ -86,6 +88,15 @@ class Chain(RuleBasedStateMachine):
     def give_up(self, pick: int) -> None:
         unpaid = [hold for hold in self.open_holds() if hold.id not in self.paid]
         self.book.put(cancel(unpaid[pick % len(unpaid)], time_of(len(self.balances) - 1)))
+
+    @rule()
+    def restart(self) -> None:
+        changes = self.book.take_changes()
+        self.stored |= {hold.id: hold for hold in changes.holds}
+        self.stored_levels |= changes.levels
+        self.book = HoldBook()
+        self.book.load(sorted(self.stored.values(), key=lambda hold: hold.position))
+        self.book.load_levels(self.stored_levels)
 
     @invariant()
     def all_that_is_promised_is_there(self) -> None:

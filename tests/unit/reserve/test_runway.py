@@ -85,10 +85,19 @@ def test_time_that_the_reserve_was_left_alone_counts_when_it_held_what_it_held()
     outflow = outflow_of((0, 200), (1800, 190))
     outflow.hold(3600, Decimal(190))
     assert outflow.measure(3600) == (Decimal(10), HOURS)
-    outflow.hold(4000, Decimal(7))
-    outflow.hold(3000, Decimal(190))
+    outflow.hold(3000, Decimal(7))
     assert outflow.measure(3600) == (Decimal(10), HOURS)
     Outflow(1, 1).hold(5, Decimal(1))
+
+
+def test_reading_that_came_too_soon_to_be_noted_counts_when_nothing_came_after_it() -> None:
+    outflow = outflow_of((0, 200))
+    assert outflow.due_at == 60
+    outflow.hold(3600, Decimal(190))
+    assert outflow.measure(3600) == (Decimal(10), HOURS)
+    outflow = outflow_of((0, 200), (3570, 190))
+    outflow.hold(3600, Decimal(180))
+    assert outflow.measure(3600) == (Decimal(20), HOURS)
 
 
 def test_outflow_leaves_the_window_as_it_slides() -> None:
