@@ -257,7 +257,8 @@ async def test_the_next_incident_is_refilled_when_the_reserve_recovered_while_th
     source.amounts["main"] = 110
     await manager.check_all_reserves()
     answered.set()
-    await until(lambda: not service._asking)
+    await service.idle()
+    await manager.check_all_reserves()  # the next check sees that what was accepted is there
     source.amounts["main"] = 60
     await manager.check_all_reserves()
     await until(lambda: len(replenisher.asked) == 2)

@@ -18,7 +18,8 @@ import reservd
 from support.daemon import PROGRAM, ReservdProcess
 from support.polling import wait_until
 
-COMMANDS = ["run", "check", "check-config", "silence", "healthcheck", "plugins", "schema", "events"]
+COMMANDS = ["run", "check", "check-config", "silence", "healthcheck", "token", "plugins", "schema"]
+COMMANDS += ["events", "replenishments"]
 EVENTS_COMMANDS = ["show", "dead-letters", "redeliver"]
 
 MAIN = """\

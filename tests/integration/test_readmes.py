@@ -21,6 +21,7 @@ _ASSIGNMENT = re.compile(r"[A-Z_]+=")
 NOT_RUN = {
     "systemctl": "needs systemd as the first process",
     "journalctl": "needs systemd as the first process",
+    "curl": "needs a running daemon",
     "sudo": "changes the machine",
     "install": "changes the machine",
     "buildah": "needs a base image",

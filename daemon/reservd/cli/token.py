@@ -23,10 +23,10 @@ def token(
         typer.Option(metavar="DAYS", min=1, max=3650, help="For how many days it is good; for ever unless given."),
     ] = None,
 ) -> None:
-    """Make a token of the API, and the line that makes the daemon know it.
+    """Make a token of the API, and the line that makes it known.
 
-    The line goes to standard output, to be added under `tokens:` in the file that `web.tokens_file` names; the
-    token itself goes to standard error and is kept nowhere.
+    The line that makes the daemon know it goes to standard output, to be added under `tokens:` in the file that
+    `web.tokens_file` names; the token itself goes to standard error and is kept nowhere.
     """
     from datetime import UTC, datetime, timedelta
 

@@ -147,6 +147,8 @@ class ReserveManager:
         self._plans.clear()
         self._wakeups.renew()
         self._runways.forget(strategy_mode)
+        if self.holds is not None:
+            self.holds.regroup()
         if self.running:
             self._schedule.add(parsed.interval_seconds)
 
@@ -339,9 +341,12 @@ class ReserveManager:
         return strategy_mode if sharing is None else sharing.name
 
     def venues(self, strategy_mode: str) -> frozenset[str]:
-        """Return the chains and exchanges that a mode's accounts are on; none for a mode that is not watched."""
+        """Return the chains and exchanges of the accounts that a mode is paid from; none when it is not watched."""
         watch = self._watches.get(strategy_mode)
-        return frozenset(holding.key.venue for holding in watch.holdings) if watch is not None else frozenset()
+        if watch is None:
+            return frozenset()
+        sharers = (watch,) if watch.sharing is None else watch.sharing.watches
+        return frozenset(holding.key.venue for sharer in sharers for holding in sharer.holdings)
 
     def look_again(self, strategy_mode: str) -> None:
         """Have the next cycle check a mode, even if it reads nothing new: what is held of it has changed."""
@@ -398,8 +403,10 @@ class ReserveManager:
         return doubtful
 
     def _advance(self, watch: ModeWatch, snapshot: ReserveSnapshot, now: Instant) -> Step:
-        before = watch.state
-        step = self._runways.follow(watch, before, snapshot, watch.advance(snapshot, now, _new_id), now)
+        before = watch.state if self._runways.is_due(watch.mode, now) else None
+        step = watch.advance(snapshot, now, _new_id)
+        if before is not None:
+            step = self._runways.follow(watch, before, snapshot, step, now)
         if self._observers:
             checked = Checked(watch.mode, snapshot, step)
             for observer in self._observers:

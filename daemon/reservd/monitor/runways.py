@@ -28,6 +28,11 @@ class Runways:
         self._told_at: dict[str, float] = {}
         """When it was last told how long a reserve that falls lasts, the longest ago first."""
 
+    def is_due(self, mode: str, now: Instant) -> bool:
+        """Whether a check of a mode is to be followed; not, when the last that was is not long ago."""
+        outflow = self._outflows.get(mode)
+        return outflow is None or now.monotonic >= outflow.due_at
+
     def follow(
         self, watch: ModeWatch, before: TrackerState, snapshot: ReserveSnapshot, step: Step, now: Instant
     ) -> Step:
@@ -40,12 +45,11 @@ class Runways:
             step: What it led to.
             now: The moment of the check.
         """
-        outflow = self._outflows.get(watch.mode)
         balance = snapshot.reserve_balance
-        early = outflow is not None and now.monotonic < outflow.due_at
-        if early or balance is None or step.state.good is not snapshot:
+        if balance is None or step.state.good is not snapshot:
             return step
         policy = watch.config.policy
+        outflow = self._outflows.get(watch.mode)
         if outflow is None:
             outflow = self._outflows[watch.mode] = Outflow(
                 policy.runway_window.total_seconds(), policy.max_staleness.total_seconds()

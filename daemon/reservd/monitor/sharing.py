@@ -1,7 +1,6 @@
 """Modes that count the same money: read and checked together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
 
@@ -159,7 +158,7 @@ def read_account(names: Sequence[Holding], tables: Tables) -> AccountReading:
         said = [f"{name.label} says {value.amount:f}" for name, value in zip(names, balances, strict=True)]
         problem = f"{', '.join(said)}: they must agree"
     else:
-        balance = replace(balances[0], observed_at=min(each.observed_at for each in balances))
+        balance = min(balances, key=lambda each: each.observed_at)
     return AccountReading(first.label, first.asset, balance, problem, first.non_negative)
 
 

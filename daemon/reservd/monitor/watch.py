@@ -48,6 +48,9 @@ class Holds(Protocol):
     def owed(self, mode: str, equity: Equity) -> Decimal:
         """Return what an equity that is not net of them still shows of a mode's accepted withdrawals."""
 
+    def regroup(self) -> None:
+        """Hear that modes may share other accounts than before."""
+
 
 class Standing(NamedTuple):
     """How a mode stands: what a decision about its reserve rests on."""

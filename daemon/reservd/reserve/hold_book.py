@@ -163,6 +163,23 @@ class HoldBook:
             if not hold.open:
                 self._ended.setdefault(hold.id)
 
+    def regroup(self, group_of: Callable[[str], str | None]) -> None:
+        """Take holds to the accounts that their modes are paid from now: what was promised of them goes along.
+
+        Args:
+            group_of: Returns the group of a mode; None where its holds stay as they are.
+        """
+        grouped = [(hold, group_of(hold.mode) or hold.group) for hold in self.holds()]
+        if all(hold.group == group for hold, group in grouped):
+            return
+        levels = {name: sums.level for name, sums in self._groups.items()}
+        self._groups.clear()
+        for hold, group in grouped:
+            self._holds[hold.id] = moved = replace(hold, group=group)
+            self._groups[group].enter(moved)
+        for name, level in levels.items():
+            self._groups[name].level = level
+
     def load_levels(self, levels: Mapping[str, GroupReading]) -> None:
         """Take in levels."""
         for group, level in levels.items():

@@ -29,6 +29,11 @@ class HeldReserves(Observer):
     def __init__(self, reserve_manager: ReserveManager, desk: HoldDesk) -> None:
         self._reserve_manager = reserve_manager
         self._desk = desk
+        desk.group_of = self._group_of
+
+    def regroup(self) -> None:
+        """Take it that modes may be paid from other accounts than before."""
+        self._desk.book.regroup(self._group_of)
 
     def held(self, mode: str, balances: Sequence[Balance]) -> Decimal:
         """Return what of these balances of a mode's accounts is promised to accepted withdrawals."""
@@ -51,3 +56,7 @@ class HeldReserves(Observer):
             log.info("hold.arrived", mode=hold.mode, id=hold.id, outstanding=str(hold.outstanding))
         if self._desk.book.changed:
             self._desk.note_changes()
+
+    def _group_of(self, mode: str) -> str | None:
+        watched = mode in self._reserve_manager.reserve_configs
+        return self._reserve_manager.account_group(mode) if watched else None

@@ -29,6 +29,7 @@ class HoldDesk:
 
     Attributes:
         book: The holds.
+        group_of: Returns the accounts that a mode is paid from; None when they are not known.
         up: Whether what is decided is kept.
     """
 
@@ -40,6 +41,7 @@ class HoldDesk:
         """
         self.is_limited = is_limited
         self.book = HoldBook(is_limited)
+        self.group_of: Callable[[str], str | None] = lambda _: None
         self.up = True
 
     async def submit(

@@ -120,6 +120,7 @@ class HoldJournal(HoldDesk):
                 book.load_accepted(mode, await load_accepted(connection, mode, now - period))
             book.load(await load_shown(connection, now - self._shown_for))
             book.load_levels(await load_levels(connection))
+        book.regroup(self.group_of)
         self.book = book
         self.up = True
 
@@ -234,8 +235,10 @@ class HoldJournal(HoldDesk):
         """Bring into memory what the batch looks for, and what has ended long ago."""
         keys = {each.key for each in batch if each.key is not None and self.book.find_key(*each.key) is None}
         ids = {each.hold_id for each in batch if each.hold_id is not None and self.book.find(each.hold_id) is None}
-        self.book.load(await load_by_keys(connection, keys))
-        self.book.load(await load_by_ids(connection, ids))
+        found = [*await load_by_keys(connection, keys), *await load_by_ids(connection, ids)]
+        if found:
+            self.book.load(found)
+            self.book.regroup(self.group_of)
 
     async def _reopen(self) -> None:
         while not self.up:

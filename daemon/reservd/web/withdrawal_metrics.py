@@ -57,6 +57,7 @@ class WithdrawalMetrics(WithdrawalObserver):
             self._accepted.labels(decision.speed).inc()
 
     def overdue(self, by_mode: Mapping[str, int]) -> None:
-        """Note what is overdue."""
+        """Note what is overdue, of modes that are not configured any more too."""
+        self._overdue.clear()
         for mode in {*self._modes, *by_mode}:
             self._overdue.labels(mode).set(by_mode.get(mode, 0))

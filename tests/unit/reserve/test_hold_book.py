@@ -208,6 +208,24 @@ def test_ended_hold_is_not_forgotten_when_arrivals_are_counted_from_a_reading_th
     assert book.believe("m", read(70, NOON + 2 * MINUTE)) == []
 
 
+def test_promises_go_along_when_modes_come_to_share_accounts() -> None:
+    book = HoldBook()
+    book.put(make_hold(1, 10, 5, mode="b"))
+    book.put(settle(make_hold(2, 7, mode="a"), NOON + MINUTE, paid_at=NOON + MINUTE))
+    book.put(make_hold(3, 20, 1, mode="a"))
+    book.put(make_hold(4, 30, mode="gone"))
+    book.rest_on("a", read(100))
+    groups = {"a": "a", "b": "a"}
+    book.regroup(groups.get)
+    assert book.held("a", read(100)) == 10 + 7 + 20
+    assert book.held("gone", read(100)) == 30
+    assert [hold.id for hold in book.waiting("a")] == ["h-1", "h-3"], "the first is the first still"
+    assert book.believe("a", read(93, NOON + MINUTE)) == []  # the payment left
+    assert book.believe("a", read(95, NOON + 2 * MINUTE))[0].arrived == 2
+    book.regroup(groups.get)
+    assert book.owed("b", NOON) == 15
+
+
 class BookMachine(RuleBasedStateMachine):
     """Arbitrary lives of holds in two groups; sums are those of a plain loop."""
 

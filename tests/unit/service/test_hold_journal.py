@@ -19,7 +19,7 @@ from reservd.store.database import Database
 from reservd.store.history import load_snapshots
 from reservd.store.holds import load_holds, save_holds
 from reservd.store.tables import holds, owner
-from support.bank import Bank
+from support.bank import BASE, Bank
 from support.holds import make_hold
 from support.office import until
 from support.sources import ScriptedReplenisher
@@ -90,6 +90,18 @@ async def test_period_counts_what_was_accepted_before_a_restart(database: Databa
     async with Bank(1000, database, **limits) as bank:
         assert (await bank.ask(21)).refusal is Refusal.OVER_PERIOD_MAXIMUM
         assert await bank.ask(20)
+
+
+async def test_promises_are_kept_when_a_mode_shares_its_account_after_a_restart(database: Database) -> None:
+    sharing = {"reserve_allocation": "pro_rata", "reserve_withdrawal_floor": 0}
+    async with Bank(200, database, **sharing) as bank:
+        await bank.ask(150, "k")
+    bank = Bank(200, database, **sharing)
+    bank.manager.set_reserve_config("a", {**BASE, **sharing})
+    async with bank:
+        snapshots = await bank.manager.check_all_reserves()
+        assert sum(snapshot.reserve_balance for snapshot in snapshots.values()) == 50
+        assert (await bank.ask(150, "k")).repeated
 
 
 async def test_unwinding_is_asked_for_after_a_restart_when_it_was_not_before(database: Database) -> None:

@@ -275,6 +275,50 @@ async def test_nothing_is_quoted_when_this_daemon_is_not_certain_to_own_its_stor
         assert (quote.speed, quote.refusal) == (SLOW, Refusal.STORE_GONE)
 
 
+# Shared accounts
+
+
+def sharers(amount: object) -> tuple[ReserveManager, ScriptedBalances]:
+    balances = ScriptedBalances("t", m=amount)
+    return ReserveManager({"nav": ScriptedEquity()}, {"t": balances}), balances
+
+
+FREE = {**BASE, "reserve_withdrawal_floor": 0, "reserve_allocation": "pro_rata"}
+
+
+async def test_shared_account_is_promised_once_by_all_its_modes_together() -> None:
+    manager, _ = sharers(300)
+    for mode in ("a", "b"):
+        manager.set_reserve_config(mode, FREE)
+    withdrawals = WithdrawalManager(manager)
+    await manager.check_all_reserves()
+    promised = Decimal(0)
+    for _ in range(3):
+        asked = [withdrawals.process_withdrawal(mode, Decimal(40)) for mode in "aabb"]
+        promised += sum(decision.from_reserve for decision in await asyncio.gather(*asked))
+        assert promised <= 300
+        snapshots = await manager.check_all_reserves()
+        left = sum(snapshot.reserve_balance for snapshot in snapshots.values())
+        assert left == 300 - promised, "what one mode promised is off the shares of both"
+    assert promised > 200
+
+
+async def test_promises_of_a_mode_are_kept_when_another_comes_to_share_its_account() -> None:
+    manager, balances = sharers(200)
+    manager.set_reserve_config("m", FREE)
+    withdrawals = WithdrawalManager(manager)
+    await manager.check_all_reserves()
+    decision = await withdrawals.process_withdrawal("m", Decimal(150))
+    assert decision.from_reserve == 150
+    manager.set_reserve_config("a", FREE)
+    snapshots = await manager.check_all_reserves()
+    assert sum(snapshot.reserve_balance for snapshot in snapshots.values()) == 50
+    await withdrawals.settle(decision.hold.id, paid_at=decision.hold.decided_at)
+    balances.amounts["m"] = 50
+    snapshots = await manager.check_all_reserves()
+    assert sum(snapshot.reserve_balance for snapshot in snapshots.values()) == 50
+
+
 # Unwinding and the queue
 
 

@@ -1,0 +1,107 @@
+"""Divides whole units of money, so that none is lost and none is made."""
+
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from reservd.reserve.models import AllocationMethod
+
+
+class Side(Enum):
+    """Which end of what is possible a division is for."""
+
+    DOWN = "down"
+    """The least that a part can be: fractions of a unit are left out."""
+    NONE = "none"
+    """There is one only: parts sum to the whole."""
+    UP = "up"
+    """The most: fractions of a unit count as one."""
+
+
+class Stake(NamedTuple):
+    """One sharer in one case, in units. None has no end; of what it owns, to the side of the case.
+
+    Attributes:
+        target: By which it is served.
+        burden: The target by which it bears debts.
+        own: What it has.
+        priority: The least is served first.
+        dedicated: What it gets of all balances together; None when it gets a ratio.
+        ratio: Numerator and denominator.
+    """
+
+    target: int | None
+    burden: int | None
+    own: int | None
+    priority: int
+    dedicated: int | None
+    ratio: tuple[int, int]
+
+    def lack(self, side: Side) -> int | None:
+        """Return what it lacks to its target; None: no end of it."""
+        if self.own is None:
+            return 0 if side is Side.UP else None
+        return None if self.target is None else max(0, self.target - self.own)
+
+
+def divide(amount: int, stakes: Sequence[Stake], method: AllocationMethod, side: Side) -> list[int]:
+    """Divide one balance among those who have a stake in it.
+
+    Args:
+        amount: In units.
+        stakes: In the order of the sharers.
+        method: How.
+        side: What becomes of fractions of a unit.
+
+    Returns:
+        The parts, in the order of the stakes.
+    """
+    if method is AllocationMethod.DEDICATED:
+        wanted = [_dedicated(amount, stake) for stake in stakes]
+        return wanted if sum(wanted) <= amount else _apportion(amount, wanted, side)
+    if amount < 0:
+        return _apportion(amount, [stake.burden for stake in stakes], side)
+    parts = [0] * len(stakes)
+    for tier in sorted({stake.priority for stake in stakes}):
+        lacks = [stake.lack(side) if stake.priority == tier else 0 for stake in stakes]
+        known = [lack for lack in lacks if lack is not None]
+        if len(known) < len(lacks) or sum(known) > amount:
+            return _sums(parts, _apportion(amount, lacks, side))
+        parts = _sums(parts, known)
+        amount -= sum(known)
+    return _sums(parts, _apportion(amount, [stake.target for stake in stakes], side))
+
+
+def _dedicated(amount: int, stake: Stake) -> int:
+    """Return what a balance owes a sharer. Units are so small that a ratio of one has no fraction."""
+    if stake.dedicated is not None:
+        return max(0, stake.dedicated)
+    numerator, denominator = stake.ratio
+    return abs(amount) * numerator // denominator
+
+
+def _apportion(amount: int, weights: Sequence[int | None], side: Side) -> list[int]:
+    """Divide an amount by weights, equally when all are 0; weights without end take all.
+
+    Rounded down or up by less than a unit each; or exactly, so that the shares sum to the amount.
+    """
+    if None in weights:
+        weights = [int(weight is None) for weight in weights]
+    numbers = [weight or 0 for weight in weights]
+    if not any(numbers):
+        numbers = [1] * len(numbers)
+    whole = sum(numbers)
+    divided = [divmod(amount * number, whole) for number in numbers]
+    rest = amount - sum(share for share, _ in divided)
+    if side is not Side.NONE:
+        rest = len(divided) if side is Side.UP else 0
+    shares = []
+    for share, remainder in divided:
+        extra = int(remainder > 0 and rest > 0)
+        shares.append(share + extra)
+        rest -= extra
+    return shares
+
+
+def _sums(a: Iterable[int], b: Iterable[int]) -> list[int]:
+    return [one + other for one, other in zip(a, b, strict=True)]

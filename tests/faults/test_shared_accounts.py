@@ -1,0 +1,324 @@
+"""Modes on one wallet while something fails: nobody counts the money of others, and nobody is alarmed for nothing."""
+
+import random
+from collections.abc import Mapping
+from decimal import Decimal
+from itertools import cycle
+from typing import Any
+
+import pytest
+
+from reservd import ReserveManager, ReserveStatus
+from reservd.errors import FailureReason, SourceError
+from reservd.monitor.clock import SystemClock
+from reservd.plugin import AccountFailure, Reading
+from reservd.reserve.hold_book import HoldBook
+from reservd.reserve.models import ReserveEvent, ReserveSnapshot
+from reservd.reserve.state import Instant
+from reservd.service.grounds import find_ground, find_level
+from reservd.store.encoding import encode
+from reservd.store.states import decode_state
+from support.sources import EquityByMode, WalletBalances, raises, returns
+
+ADEQUATE, LOW, CRITICAL, UNKNOWN = ReserveStatus
+BASE = {"share_class": "USDT", "reserve_ratio": "0.1"}
+TIMED_OUT = raises(SourceError(FailureReason.TIMEOUT, "no answer"))
+METHODS: dict[str, dict[str, dict[str, object]]] = {
+    "pro rata": {},
+    "by priority": {
+        mode: {"reserve_allocation": "priority", "reserve_allocation_priority": number}
+        for number, mode in enumerate("abc", 1)
+    },
+    "dedicated": {
+        mode: {"reserve_allocation": "dedicated", "reserve_allocation_ratio": ratio}
+        for mode, ratio in zip("abc", ("0.5", "0.3", "0.2"), strict=True)
+    },
+}
+
+
+class HandClock(SystemClock):
+    """The machine's clock, whose seconds pass as a test says; what is read now is always new."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+
+    def advance(self, seconds: float) -> None:
+        self._ahead += seconds
+
+    def now(self) -> Instant:
+        wall, monotonic = super().now()
+        return Instant(wall, monotonic + self._ahead)
+
+
+class Platform:
+    """Three modes with targets of 100 on one wallet, one of which may have an account of its own.
+
+    Attributes:
+        wallet: What holds `pool`, and `own` of mode c.
+        nav: Their equities.
+        events: All that was said.
+    """
+
+    def __init__(self, pool: object, own: object | None = None, **keys: Mapping[str, object]) -> None:
+        self.wallet = WalletBalances("t", pool=pool, **({} if own is None else {"own": own}))
+        self.nav = EquityByMode(a=1000, b=1000, c=1000)
+        self.clock = HandClock()
+        self.events: list[ReserveEvent] = []
+        self._keys = keys
+        self.start()
+
+    def start(self) -> None:
+        """Begin without memory."""
+        self.manager = ReserveManager(self.nav, {"t": self.wallet}, clock=self.clock)
+        for mode in "abc":
+            own = ["t/own"] if mode == "c" and "own" in self.wallet.amounts else []
+            sources = {"reserve_balance_sources": ["t/pool", *own]}
+            self.manager.set_reserve_config(mode, {**BASE, **sources, **self._keys.get(mode, {})})
+        self.manager.add_reserve_callback(self.events.append)
+
+    def restart(self) -> None:
+        """Begin with what was kept."""
+        kept = {mode: decode_state(encode(state)) for mode, state in self.manager.kept_states().items()}
+        self.start()
+        self.manager.restore(kept)
+        self.manager.begin()
+
+    async def look(self, *, after: float = 30) -> dict[str, ReserveSnapshot]:
+        """Check all modes, so many seconds later."""
+        self.clock.advance(after)
+        found = dict(await self.manager.check_all_reserves())
+        await self.manager.close()
+        return found
+
+    @property
+    def statuses(self) -> list[ReserveStatus]:
+        return [self.manager.status(mode) for mode in "abc"]
+
+    @property
+    def said(self) -> list[str]:
+        return [f"{event.strategy_mode} {event.event_type.removeprefix('reserve_')}" for event in self.events]
+
+
+async def test_each_is_told_its_part_when_three_need_more_than_there_is() -> None:
+    world = Platform(120)
+    found = await world.look()
+    assert [found[mode].reserve_balance for mode in "abc"] == [40, 40, 40]
+    assert world.said == ["a critical", "b critical", "c critical"]
+
+
+async def test_no_one_is_called_low_when_the_equity_of_one_cannot_be_read() -> None:
+    """At best it needs nothing, at worst 125: what is left for the others is not certain, and so nothing is said."""
+    world = Platform(310)
+    await world.look()
+    world.nav.amounts["c"] = TIMED_OUT
+    for _ in range(3):
+        found = await world.look()
+    assert found["a"].reserve_balance is None
+    assert found["a"].status is UNKNOWN
+    assert found["a"].bounds is not None
+    assert (found["a"].bounds.lower or 0) < 100 < (found["a"].bounds.upper or 0)
+    assert world.said == []
+    assert world.statuses[:2] == [ADEQUATE, ADEQUATE]
+    await world.look()
+    assert sorted(world.said) == ["a unknown", "b unknown", "c unknown"], "nothing certain for 120 seconds"
+    world.nav.amounts["c"] = 1000
+    await world.look()
+    assert world.statuses == [ADEQUATE] * 3
+
+
+async def test_others_stay_adequate_when_there_is_enough_whatever_the_unknown_one_needs() -> None:
+    world = Platform(330)
+    await world.look()
+    world.nav.amounts["c"] = TIMED_OUT
+    for _ in range(9):
+        await world.look()
+    assert world.said == ["c unknown"]
+    assert world.statuses == [ADEQUATE, ADEQUATE, UNKNOWN]
+
+
+async def test_others_are_critical_for_certain_when_there_is_not_enough_whatever_the_unknown_one_needs() -> None:
+    world = Platform(300)
+    await world.look()
+    world.nav.amounts["c"] = TIMED_OUT
+    world.wallet.amounts["pool"] = 80
+    await world.look()
+    assert sorted(world.said) == ["a critical", "b critical"]
+
+
+async def test_nothing_of_the_wallet_is_certain_when_one_was_never_known() -> None:
+    world = Platform(1_000_000)
+    world.nav.amounts["c"] = TIMED_OUT
+    found = await world.look()
+    assert (found["a"].bounds, found["a"].status) == ((0, 500_000), UNKNOWN)
+    assert world.said == []
+
+
+async def test_last_good_target_is_remembered_over_a_restart() -> None:
+    world = Platform(330)
+    await world.look()
+    world.restart()
+    world.nav.amounts["c"] = TIMED_OUT
+    found = await world.look()
+    assert found["a"].status is ADEQUATE
+    assert world.said == []
+
+
+async def test_no_incident_ends_when_the_equity_of_another_reads_0_once() -> None:
+    """What one no longer needs would be enough for the others; a second reading says otherwise."""
+    world = Platform(240)
+    await world.look()
+    assert world.statuses == [LOW] * 3
+    world.nav.amounts["c"] = _alternating(world.nav, "c", 0, 1000)
+    found = await world.look()
+    assert world.statuses == [LOW] * 3
+    assert found["a"].reserve_balance == 80
+    assert sorted(world.said) == ["a low", "b low", "c low"]
+
+
+async def test_no_incident_ends_when_two_equities_disagree_for_ever() -> None:
+    world = Platform(240)
+    await world.look()
+    world.nav.amounts["c"] = _alternating(world.nav, "c", 0, 400)
+    for _ in range(4):
+        await world.look()
+    assert world.statuses[:2] == [LOW, LOW]
+    assert sorted(world.said) == ["a low", "b low", "c low"]
+
+
+async def test_incident_ends_when_another_needs_less_for_certain() -> None:
+    world = Platform(240)
+    await world.look()
+    world.nav.amounts["c"] = 200
+    await world.look()
+    assert world.statuses == [ADEQUATE] * 3
+
+
+async def test_no_one_is_called_low_when_an_account_of_another_reads_0_once() -> None:
+    world = Platform(210, own=100)
+    await world.look()
+    assert world.statuses == [ADEQUATE] * 3
+    world.wallet.script = [{"own": 0}, {"own": 100}]
+    await world.look()
+    assert world.said == []
+    world.wallet.script = [{"own": 0}, {"own": 0}]
+    await world.look()
+    assert world.statuses == [LOW] * 3
+
+
+async def test_no_one_is_called_low_when_an_account_of_another_cannot_be_read() -> None:
+    world = Platform(210, own=100)
+    await world.look()
+    reading = await world.wallet.fetch_balances()
+    lost = AccountFailure("own", FailureReason.TIMEOUT)
+    world.wallet.misbehave = returns(Reading([b for b in reading.balances if b.account == "pool"], [lost]))
+    found = await world.look()
+    assert found["a"].status is UNKNOWN
+    assert found["a"].missing == ("what c needs of shared accounts: t/own: timeout",)
+    assert world.said == []
+
+
+async def test_no_one_is_called_low_when_the_wallet_cannot_be_read() -> None:
+    world = Platform(310, own=150)
+    await world.look()
+    world.wallet.misbehave = TIMED_OUT
+    for _ in range(3):
+        found = await world.look()
+        assert found["a"].bounds == (0, None)
+    assert world.said == []
+    await world.look()
+    assert sorted(world.said) == ["a unknown", "b unknown", "c unknown"]
+    world.wallet.misbehave = None
+    await world.look()
+    assert world.statuses == [ADEQUATE] * 3
+
+
+async def test_critical_is_said_to_all_when_the_wallet_was_emptied() -> None:
+    world = Platform(310)
+    await world.look()
+    world.wallet.amounts["pool"] = 0
+    await world.look()
+    assert sorted(world.said) == ["a critical", "b critical", "c critical"]
+
+
+async def test_no_one_is_called_critical_when_the_wallet_reads_0_once() -> None:
+    world = Platform(310, own=150)
+    await world.look()
+    world.wallet.script = [{"pool": 0}, {"pool": 310}]
+    await world.look()
+    assert world.said == []
+
+
+async def test_adequate_is_never_said_when_two_sources_of_one_account_disagree() -> None:
+    first, second = WalletBalances("first", hot=400), WalletBalances("second", hot=40)
+    clock = HandClock()
+    manager = ReserveManager(EquityByMode(a=1000, b=1000), {"first": first, "second": second}, clock=clock)
+    strict = {"reserve_balance_sources": ["first"], "reserve_require_agreement": True}
+    manager.set_reserve_config("a", {**BASE, **strict})
+    manager.set_reserve_config("b", {**BASE, "reserve_balance_sources": ["second"]})
+    heard: list[ReserveEvent] = []
+    manager.add_reserve_callback(heard.append)
+    for _ in range(6):
+        clock.advance(30)
+        await manager.check_all_reserves()
+    await manager.close()
+    assert sorted(f"{event.strategy_mode} {event.event_type}" for event in heard) == [
+        "a reserve_unknown",
+        "b reserve_unknown",
+    ]
+    second.amounts["hot"] = 400
+    found = await manager.check_all_reserves()
+    assert [snapshot.reserve_balance for snapshot in found.values()] == [200, 200]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("seed", range(4))
+async def test_nothing_is_ever_counted_twice_whatever_fails(method: str, seed: int) -> None:
+    """A hundred checks of a wallet and equities that move, jump, fail and come back."""
+    chance = random.Random(seed)
+    world = Platform(300, own=50, **METHODS[method])
+    pool, own = Decimal(300), Decimal(50)
+    for _ in range(100):
+        pool = max(Decimal(0), pool + chance.choice([0, 0, 0, Decimal("-0.000001"), 40, -40, -pool, 300]))
+        own = max(Decimal(0), own + chance.choice([0, 0, 0, 7, -7, -own, 100]))
+        world.wallet.amounts |= {"pool": pool, "own": own}
+        world.wallet.misbehave = TIMED_OUT if chance.random() < 0.05 else None
+        mode = chance.choice("abc")
+        world.nav.amounts[mode] = chance.choice([TIMED_OUT, 0, 1000, 1000, 1000, 1100, 2500])
+        found = await world.look()
+        certain = [
+            snapshot.reserve_balance if snapshot.bounds is None else snapshot.bounds.lower or 0
+            for snapshot in found.values()
+        ]
+        assert sum(each or 0 for each in certain) <= pool + own
+        believed = [world.manager.kept_state(mode).good for mode in "abc"]
+        if all(each is found[mode] for each, mode in zip(believed, "abc", strict=True)):
+            assert sum(each.reserve_balance or 0 for each in believed if each is not None) <= pool + own
+
+
+async def test_withdrawal_is_decided_on_the_part_of_the_mode_alone() -> None:
+    world = Platform(360)
+    await world.look()
+    book = HoldBook()
+    config, now = world.manager.reserve_configs["a"], world.clock.now()
+    ground = find_ground(world.manager, config, book, now)
+    assert (ground.available, ground.target, ground.status) == (120, 100, ADEQUATE)
+    level = find_level(world.manager, "a")
+    assert level is not None
+    assert level.balance == 360, "arrivals are told by what the whole group holds"
+    world.wallet.amounts["pool"] = 10_000
+    world.wallet.script = [{"pool": 10_000}, {"pool": 360}]
+    await world.look()
+    assert find_ground(world.manager, config, book, world.clock.now()).available == 120
+
+
+def _alternating(nav: EquityByMode, mode: str, *amounts: object) -> Any:
+    """Answer one amount after the other, and from the beginning again."""
+    turn = cycle(amounts)
+
+    async def answer() -> Any:
+        nav.amounts[mode] = next(turn)
+        told = await nav.fetch_equity(mode, "USDT")
+        nav.amounts[mode] = answer
+        return told
+
+    return answer
