@@ -126,5 +126,13 @@ def test_explanation_shows_what_the_equity_is_made_of(folder: Path, command: Com
     add(folder, "a", "reserve_equity_source: sum\n")
     result = command("check", "--explain", "a")
     shown = [row for row in result.rows if row[0] == "Equity part" or row[0].startswith(("cold", "nav"))]
-    assert shown == []
-    assert explained(command, "a")["a"]["equity"]["components"] == {}
+    assert shown == [
+        ["Equity part", "Amount", "Price", "Age"],
+        ["cold/main ETH", "6,000.00", "3000 USDT/ETH", "0 s"],
+        ["nav", "50,000.00", "-", "0 s"],
+    ]
+    components = explained(command, "a")["a"]["equity"]["components"]
+    assert {name: (each["amount"], each["price"]) for name, each in components.items()} == {
+        "cold/main ETH": ("6000", "3000"),
+        "nav": ("50000", None),
+    }
