@@ -128,9 +128,9 @@ class ReserveSnapshot(NamedTuple):
         status: Of this reading alone, without memory. The confirmed status is the tracker's.
         reserve_utilization: Coverage of the target: 1 is at target. None when the target is 0 or unknown.
         observed_at: When the oldest input was true at its source; None when nothing was read.
-        bounds: What is certain of the balance when not all accounts were read.
+        bounds: What is certain of the balance when not all accounts were read, or its part of them is not certain.
         missing: What could not be read, one line each.
-        held: Promised to accepted withdrawals, already taken off the balance.
+        held: Promised to accepted withdrawals, already taken off the balance; of all who share its accounts.
         parts: What each account holds, in order, where there are several and all were read.
         accounts: Where accounts are shared: what each holds, and how much of that counts.
     """

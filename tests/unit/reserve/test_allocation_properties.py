@@ -9,7 +9,7 @@ from reservd.reserve.allocation import Allotment, Claim, SharedBalance, Sharer, 
 from reservd.reserve.models import AllocationMethod, Bounds
 from support.sharing import DEDICATED, PRIORITY, PRO_RATA, make_sharer, parts_of, split, total_of
 
-ROUNDS = settings(deadline=None, max_examples=200)
+ROUNDS = settings(deadline=None, max_examples=100)
 UNIT = Decimal("1e-18")
 
 AMOUNTS = st.one_of(
@@ -122,6 +122,8 @@ ENDS = st.tuples(AMOUNTS, AMOUNTS).map(sorted)
 @st.composite
 def within(draw: st.DrawFn, ends: Bounds) -> Decimal:
     """Draw a number between two ends; None is far away."""
+    if ends.lower is not None and ends.lower == ends.upper:
+        return ends.lower  # with as many decimals: they decide what is divided to the last unit
     lower = Decimal(-(10**6)) if ends.lower is None else ends.lower
     upper = Decimal(10**6) if ends.upper is None else ends.upper
     return draw(st.decimals(lower, max(lower, upper), places=24) | st.sampled_from([lower, max(lower, upper)]))
@@ -163,7 +165,7 @@ def cases(
 
 
 @given(cases())
-@settings(deadline=None, max_examples=600)
+@settings(deadline=None, max_examples=300)
 def test_bounds_hold_the_truth_whatever_is_not_certain(
     case: tuple[AllocationMethod, list[SharedBalance], list[Sharer], list[SharedBalance], list[Sharer]],
 ) -> None:
