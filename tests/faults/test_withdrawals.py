@@ -45,7 +45,7 @@ def check_promises(answers: Iterable[dict[str, Any]], path: Path, reserve: int =
     holds = stored(path)
     assert len({key for key, *_ in holds}) == len(holds), "two holds under one key"
     by_key = {key: (hold_id, Decimal(from_reserve)) for key, hold_id, from_reserve, *_ in holds}
-    assert sum(from_reserve for _, from_reserve in by_key.values()) <= reserve, "more than there is"
+    assert sum(from_reserve for _, from_reserve in by_key.values()) == reserve
     for answer in answers:
         if answer["refusal"] is None:
             assert by_key[answer["key"]] == (answer["id"], Decimal(answer["from_reserve"])), "an answer changed"

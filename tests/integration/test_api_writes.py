@@ -108,6 +108,7 @@ def test_strategy_acts_for_its_own_modes_only(daemon: ApiDaemon) -> None:
         ({"amount": "1", "mode": "beta"}, "k", 422),
         ({}, "k", 422),
         (b"{", "k", 422),
+        (b'{"amount": "1"}' + b" " * 70_000, "k", 413),
         (b"\xff", "k", 400),
     ],
 )

@@ -1,10 +1,9 @@
 """The site: metrics, health, the status page and the API, behind what lets callers in."""
 
-from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reservd.web.access.middleware import AccessMiddleware
 from reservd.web.api.application import make_application
@@ -32,7 +31,7 @@ class _Bytes(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def make_site(backend: Backend) -> FastAPI:
+def make_site(backend: Backend) -> ASGIApp:
     """Return the application that serves all there is."""
     status_page = StatusPage(backend)
 
@@ -64,8 +63,8 @@ def make_site(backend: Backend) -> FastAPI:
     app.add_route("/metrics", metrics)
     app.add_route("/-/healthy", health)
     app.add_route("/-/ready", ready)
-    app.add_middleware(AccessMiddleware, control=backend.access, headers=backend.headers)
-    return app
+    # Outside of all else that answers: what is refused for its size is a problem too, and has the headers.
+    return AccessMiddleware(app, backend.access, backend.headers)
 
 
 def _takes_gzip(accept_encoding: str) -> bool:
