@@ -71,13 +71,13 @@ $(VENV)/.created:
 
 $(VENV)/.run: $(VENV)/.created requirements/build.txt requirements/run.txt pyproject.toml
 	@echo "Installing reservd and what it needs into $(VENV), once ..."
-	@$(PIP) install --require-hashes -r requirements/build.txt -r requirements/run.txt
+	@$(PIP) install --no-deps --require-hashes -r requirements/build.txt -r requirements/run.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	@echo "Installing what the suite needs into $(VENV), once ..."
-	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) install --no-deps --require-hashes -r requirements/dev.txt
 	@touch $@
 
 $(NODE)/node_modules/.installed: $(NODE)/package-lock.json

@@ -180,7 +180,7 @@ class WakeUps:
         doubtful = await self._check_modes(free, readings)
         for watch in free:
             # The next cycle compares with the one before it, not with what was read here.
-            watch.rouse()
+            watch.look_again()
         return doubtful
 
     def _is_free(self, interval: float, begun: Counter[float]) -> bool:
