@@ -103,7 +103,7 @@ def settle(world: World, nursery: Nursery, config: Path) -> None:
 
 @pytest.mark.timeout(60 + KILLS)
 def test_nothing_is_lost_when_the_daemon_is_killed_at_random(tmp_path: Path, nursery: Nursery) -> None:
-    """Killed as often as RESERVD_KILLS says, some tenths of a second after each start."""
+    """Killed as often as RESERVD_KILLS says: some tenths of a second after each start, or after its first word."""
     seed = random.randrange(10**6)
     print(f"seed {seed}, {KILLS} kills")
     rng = random.Random(seed)
@@ -111,11 +111,13 @@ def test_nothing_is_lost_when_the_daemon_is_killed_at_random(tmp_path: Path, nur
         config = world.write_config(tmp_path, interval=0.05, defaults={"reserve_event_repeat_interval": 1})
         with restless(world, rng):
             for _ in range(KILLS):
+                heard = len(world.events)
                 daemon = nursery.start(config)
-                threading.Event().wait(rng.uniform(0.05, 0.7))
+                if rng.random() < 0.5:  # however slow the machine is, half of them come to speak
+                    wait_until(lambda heard=heard: len(world.events) > heard, "an event")
+                threading.Event().wait(rng.uniform(0.0, 0.5))
                 nursery.signal(daemon, signal.SIGKILL)
         settle(world, nursery, config)
-        assert len(world.events) > KILLS / 4
         check_story(world, tmp_path / "reservd.db")
 
 

@@ -1,7 +1,9 @@
 """Withdrawals and replenishments over the API: keys, roles, races, and what is not done when it must not be."""
 
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -182,17 +184,28 @@ def test_writes_are_refused_when_the_daemon_stands_by(tmp_path: Path) -> None:
 
 
 def test_nothing_is_promised_when_the_store_is_gone(tmp_path: Path) -> None:
-    store = tmp_path / "store" / "reservd.db"
-    store.parent.mkdir()
+    """Another program holds the store's lock: what is asked for meanwhile is refused, and accepted afterwards."""
+    store = tmp_path / "store.db"
     with ApiDaemon(tmp_path, f"sqlite:///{store}") as daemon:
         wait_until(lambda: ask(daemon, "1", "before").status in {200, 201}, "a first withdrawal")
         held = ask(daemon, "1", "before").json["id"]
-        for file in store.parent.iterdir():
-            file.write_bytes(b"no database any more" * 500)
-        wait_until(lambda: ask(daemon, "1", "after").status == 503, "the store to be missed")
-        reply = ask(daemon, "1", "after")
-        assert reply.problem == "store-gone"
-        assert reply.headers["retry-after"]
-        assert str(store) not in reply.text
-        assert daemon.post(f"/api/v1/withdrawals/{held}/cancel", token="treasury").problem == "store-gone"
-        assert daemon.get("/api/v1/modes/alpha").status == 200
+        with closing(sqlite3.connect(store, isolation_level=None)) as other:
+            wait_until(lambda: is_locked_by(other), "the lock")
+            wait_until(lambda: ask(daemon, "1", "after").status == 503, "the store to be missed")
+            reply = ask(daemon, "1", "after")
+            assert reply.problem == "store-gone"
+            assert reply.headers["retry-after"]
+            assert str(store) not in reply.text
+            assert daemon.post(f"/api/v1/withdrawals/{held}/cancel", token="treasury").problem == "store-gone"
+            assert daemon.get("/api/v1/modes/alpha").status == 200
+            other.execute("ROLLBACK")
+        wait_until(lambda: ask(daemon, "1", "after").status in {200, 201}, "the same key to be accepted")
+
+
+def is_locked_by(connection: sqlite3.Connection) -> bool:
+    """Try to take the lock that every writer needs."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError:
+        return False
+    return True

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 import reservd_paper
 from reservd.config.document import read_document
 from reservd.plugin import (
-    Acceptance,
     AcceptanceStatus,
     Account,
     Balance,
@@ -20,13 +19,17 @@ from reservd.plugin import (
     Equity,
     EventType,
     FailureReason,
-    ReplenishmentRequest,
     SourceError,
 )
 from reservd.plugin.examples import example_request
 from reservd.plugin.testing import BalanceSourceContract, EquitySourceContract, ReplenisherContract
+from reservd.reserve.holds import GroupReading
 from reservd.reserve.policy import ReservePolicy, take_snapshot
-from reservd.reserve.replenishment import RefillPolicy, RefillState, decide_refill, expire_refill, settle_refill
+from reservd.reserve.refill_arrival import baseline_of, count_from, see_arrival
+from reservd.reserve.refill_decision import decide_refill
+from reservd.reserve.replenishment import RefillPolicy
+from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, expire
+from reservd.reserve.replenishment_states import advance as advance_refill
 from reservd.reserve.tracker import Instant, TrackerState, advance
 from reservd_paper.flow import payments
 from reservd_paper.options import PaperBalanceConfig, PaperBook, PaperFlow
@@ -139,6 +142,15 @@ def test_refill_is_called_off_when_another_replaces_it() -> None:
     assert game.look(100)["demo"].liquid == 170
 
 
+def see(refill: Replenishment, reading: GroupReading, now: datetime) -> Replenishment:
+    """Return a refill after a reading; the game pays nobody else from it meanwhile."""
+    baseline = baseline_of(refill)
+    assert baseline is not None
+    return see_arrival(
+        refill, baseline, reading, payouts=Decimal(0), credited=Decimal(0), tolerance=Decimal("0.01"), now=now
+    )
+
+
 def play(seconds: int) -> dict[str, list[EventType]]:
     """Watch the treasury of sample.yaml every 2 s, refills included, and return each mode's events."""
     sample = read_document(Path(reservd_paper.__file__).with_name("sample.yaml")).values
@@ -148,7 +160,7 @@ def play(seconds: int) -> dict[str, list[EventType]]:
     start = datetime(2026, 3, 1, tzinfo=UTC)
     events: dict[str, list[EventType]] = {mode: [] for mode in config.books}
     states = dict.fromkeys(config.books, TrackerState(good_at=0))
-    refills = dict.fromkeys(config.books, RefillState())
+    refills: dict[str, list[Replenishment]] = {mode: [] for mode in config.books}
     for second in range(0, seconds, 2):
         now = start + timedelta(seconds=second)
         for mode, book in game.look(second).items():
@@ -162,15 +174,17 @@ def play(seconds: int) -> dict[str, list[EventType]]:
             events[mode] += [step.event.event_type] if step.event else []
             status = step.state.confirmed
             assert status is not None
-            asked = expire_refill(refills[mode], status, RefillPolicy(), now)
-            request = decide_refill(snapshot, status, RefillPolicy(), asked, request_id=next(ids))
-            if isinstance(request, ReplenishmentRequest):
+            reading = GroupReading(book.liquid, now)
+            asked = refills[mode] = [see(expire(each, now), reading, now) for each in refills[mode] if each.open]
+            decision = decide_refill(snapshot, status, RefillPolicy(), asked, request_id=next(ids))
+            request = decision.request
+            if request is not None and decision.inaction is None:
                 refill = book.refill(request.id, request.amount, second, request.replaces)
                 assert refill is not None
                 due = start + timedelta(seconds=refill.due)
-                acceptance = Acceptance(status=AcceptanceStatus.ACCEPTED, expected_by=due)
-                asked = settle_refill(asked, request, acceptance, RefillPolicy(), now)
-            refills[mode] = asked
+                made = Replenishment(request=request, changed_at=now, deadline=due, heard=True)
+                others = [each for each in asked if each.id != request.replaces]
+                refills[mode] = [*others, count_from(advance_refill(made, ReplenishmentState.ACCEPTED, now), reading)]
     return events
 
 
