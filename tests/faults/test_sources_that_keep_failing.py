@@ -64,7 +64,7 @@ async def room(staleness: float = 0.02) -> AsyncIterator[Room]:
 
 
 async def test_source_is_asked_ever_less_often_when_it_fails_for_many_cycles() -> None:
-    async with room() as here:
+    async with room(staleness=5) as here:
         here.failing.misbehave = raises(RATE_LIMITED)
         reads, others = here.failing.reads, here.well.reads
         await until(lambda: here.well.reads >= others + 60)
@@ -130,13 +130,14 @@ async def test_nothing_is_asked_less_often_when_only_every_second_reading_fails(
 
 
 async def test_equity_that_fails_again_and_again_is_asked_less_often_too() -> None:
-    async with room() as here:
+    async with room(staleness=5) as here:
         here.nav.misbehave = raises(OSError())
         asked, others = len(here.nav.asked), here.well.reads
         await until(lambda: here.well.reads >= others + 60)
         assert len(here.nav.asked) - asked < 12
+        assert here.sample("reservd_source_circuit_open", "nav") == 1
         here.nav.misbehave = None
-        await until(lambda: here.manager.status("m") == "adequate")
+        await until(lambda: here.sample("reservd_source_circuit_open", "nav") == 0)
 
 
 async def test_it_is_logged_once_when_a_source_goes_and_once_when_it_is_back() -> None:

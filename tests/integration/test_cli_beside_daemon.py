@@ -83,8 +83,12 @@ def test_redelivered_event_arrives_again_under_its_id(command: Command, daemon: 
     wait_until(lambda: [line["id"] for line in lines(book)].count(first) == 2, "the event again")
     same = [line for line in lines(book) if line["id"] == first]
     assert same[0] == same[1]
-    deliveries = {each["sink"]: each for each in command("events", "show", first, "--json").json["deliveries"]}
-    assert (deliveries["book"]["state"], deliveries["book"]["reason"]) == ("delivered", None)
+
+    def of_book() -> tuple[str, str | None]:
+        deliveries = {each["sink"]: each for each in command("events", "show", first, "--json").json["deliveries"]}
+        return deliveries["book"]["state"], deliveries["book"]["reason"]
+
+    wait_until(lambda: of_book() == ("delivered", None), "the delivery to be written down")
 
 
 def test_dead_letter_arrives_after_all_when_its_sink_is_mended_and_it_is_redelivered(

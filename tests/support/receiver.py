@@ -17,7 +17,8 @@ class Receiver:
 
     Attributes:
         url: Where it listens.
-        events: The bodies POSTed to `/events`, signature verified, in order.
+        events: The bodies POSTed to `/events` that tell of a reserve, signature verified, in order.
+        changes: Those that tell of a request for a refill, likewise.
         refills: The bodies POSTed to `/refills`, likewise.
         equity: What GET `/equity` tells; None answers 503.
         answer: What a refill request is answered.
@@ -25,6 +26,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
+        self.changes: list[dict[str, Any]] = []
         self.refills: list[dict[str, Any]] = []
         self.equity: str | None = "1000000"
         self.answer: dict[str, Any] = {"status": "accepted", "reference": "unwind-1"}
@@ -40,8 +42,12 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 Webhook(SECRET).verify(body, dict(self.headers.items()))
-                taken = receiver.events if self.path == "/events" else receiver.refills
-                taken.append(json.loads(body))
+                told = json.loads(body)
+                if self.path == "/refills":
+                    receiver.refills.append(told)
+                else:
+                    of_refill = told["type"] == "reservd.replenishment_changed.v1"
+                    (receiver.changes if of_refill else receiver.events).append(told)
                 self._reply(json.dumps(receiver.answer) if self.path == "/refills" else "")
 
             def _reply(self, text: str) -> None:
@@ -76,6 +82,10 @@ class Receiver:
 
         wait_until(lambda: len(found()) >= number, f"{kind} number {number}, got {self.kinds()}")
         return found()[number - 1]
+
+    def refill_states(self, refill: str) -> list[str]:
+        """Return what was told of a request for a refill, in order."""
+        return [each["data"]["state"] for each in self.changes if each["data"]["replenishment_id"] == refill]
 
     def kinds(self) -> list[str]:
         """Return the kinds of the events that came, in order, reminders left out."""

@@ -51,7 +51,8 @@ def is_due(circuit: Circuit, now: float, stalenesses: Iterable[float]) -> bool:
         circuit: What is remembered.
         now: The moment.
         stalenesses: After how many seconds without a reading modes are called unknown. Of what is left until then no
-            more than half is waited: a source that is well again in time must be seen to be.
+            more than half is waited: a source that is well again in time must be seen to be. Once it is over, no
+            more than half of the whole: what is unknown must not stay so for long when its source is well again.
     """
     if not circuit.open:
         return True
@@ -60,7 +61,7 @@ def is_due(circuit: Circuit, now: float, stalenesses: Iterable[float]) -> bool:
     if occasions >= every:
         return True
     age = circuit.asked_at - circuit.well_at
-    halves = [(staleness - age) / 2 for staleness in stalenesses if staleness > age]
+    halves = [(staleness - age if staleness > age else staleness) / 2 for staleness in stalenesses]
     waited = now - circuit.asked_at
     # The next occasion is expected as far from this one as this from the last.
     return waited + waited / occasions > min([LONGEST_PAUSE_SECONDS, *halves])

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import structlog
 
 from reservd.errors import CallError, FailureReason, SourceError
-from reservd.monitor.breaker import LONGEST_PAUSE_SECONDS, Circuit, after_failure, is_due
+from reservd.monitor.breaker import Circuit, after_failure, is_due
 from reservd.monitor.observer import Observer
 from reservd.monitor.table import FailedTable, Table, tabulate
 from reservd.plugin.composition import Composite
@@ -133,7 +133,7 @@ class _Reader:
         if before is None or before.failure.reason is not after.failure.reason:
             bound.warning("source.failed", reason=str(after.failure.reason), detail=after.failure.detail)
         if after.open and not (before is not None and before.open):
-            bound.warning("source.circuit_opened", failures=after.failures, longest_pause=LONGEST_PAUSE_SECONDS)
+            bound.warning("source.circuit_opened", failures=after.failures)
 
 
 class BalanceReader(_Reader):

@@ -61,8 +61,16 @@ def test_source_that_is_well_two_cycles_before_modes_are_unknown_is_seen_to_be(s
     assert any(staleness - 20 <= at <= staleness for at in asked)
 
 
+@pytest.mark.parametrize("staleness", [20, 120, 300, 3600])
+def test_source_is_never_left_alone_for_half_of_what_makes_modes_unknown(staleness: float) -> None:
+    """However long it was down: what is unknown does not stay so when its source is well again."""
+    asked = asked_at(until=50 * staleness, every=10, stalenesses=(staleness, 86_400))
+    gaps = [late - early for early, late in pairwise(asked)]
+    assert max(gaps) <= min(LONGEST_PAUSE_SECONDS, max(10, staleness / 2))
+
+
 def test_nearest_limit_counts_when_modes_have_different_ones() -> None:
-    asked = asked_at(until=600, every=10, stalenesses=(100, 500))
-    assert any(80 <= at <= 100 for at in asked)
+    asked = asked_at(until=600, every=10, stalenesses=(200, 500))
+    assert any(180 <= at <= 200 for at in asked)
     assert any(480 <= at <= 500 for at in asked)
     assert len(asked) < 30
