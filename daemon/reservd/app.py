@@ -2,29 +2,21 @@
 
 import asyncio
 import contextlib
-import gc
 import signal
-import sys
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import structlog
 
 from reservd._version import __version__
 from reservd.config.load import Config
-from reservd.delivery.pipeline import Pipeline
-from reservd.errors import OwnershipLostError, SchemaError, StoreError
-from reservd.monitor.clock import SystemClock
+from reservd.duty import Duty, series_of
+from reservd.errors import ConfigError, OwnershipLostError, ReservdError, SchemaError, StoreError
+from reservd.log import configure_logging
 from reservd.monitor.manager import ReserveManager
-from reservd.reserve.kept import KeptState, reconcile
-from reservd.service.hold_journal import HoldJournal
-from reservd.service.refill_commitments import WithdrawalCommitments
-from reservd.service.refill_ledger import StoredLedger
-from reservd.service.replenishment import ReplenishmentService
+from reservd.reserve.kept import KeptState
 from reservd.service.withdrawals import WithdrawalManager
 from reservd.store.access import open_database
-from reservd.store.database import Database
 from reservd.store.ownership import Ownership
 from reservd.systemd import notify, watchdog_seconds
 from reservd.web.access.control import AccessControl
@@ -41,116 +33,8 @@ from reservd.web.web_config import TlsFiles, WebConfig, read_web_config
 log = structlog.get_logger(__name__)
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_COLLECT_AFTER = 50_000
-"""Objects that come to be before the collector looks. A cycle replaces tens of thousands, which go without it."""
-_SWITCH_SECONDS = 0.001
-"""How long another thread may keep the event loop waiting for the interpreter."""
-
-
-def settle() -> None:
-    """Make the interpreter hold the event loop as little as it can, once everything is built."""
-    gc.collect()
-    # What was built stays: the collector need not look at it again.
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER)
-    sys.setswitchinterval(_SWITCH_SECONDS)
-
-
-class _Duty:
-    """What a daemon does while it owns the store: watch, announce, ask for refills.
-
-    Args:
-        config: What was configured.
-        metrics: Hears of everything.
-        page: Shows it.
-        stream: Hands events on to whoever listens.
-        database: The store.
-        ownership: Held by this daemon; not, when the store could not be reached from the start.
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        metrics: Metrics,
-        page: MetricsPage,
-        stream: EventStream,
-        database: Database,
-        ownership: Ownership,
-    ) -> None:
-        self._ownership = ownership
-        routes = {mode: each.reserve_event_sinks for mode, each in config.modes.items()}
-        self.pipeline = Pipeline(
-            database, ownership, config.event_sinks, config.settings, routes, SystemClock(), [metrics, page, stream]
-        )
-        self.replenishments = ReplenishmentService(
-            config.modes,
-            config.replenishers,
-            [metrics, metrics.replenishments, page],
-            lambda: self.pipeline.may_act,
-            ledger=StoredLedger(database, ownership, self.pipeline.journal),
-        )
-        # Metrics first: a snapshot is published before anything slow happens.
-        self.manager = ReserveManager(
-            config.equity_sources,
-            config.balance_sources,
-            price_sources=config.price_sources,
-            observers=[metrics, self.pipeline, self.replenishments, page],
-        )
-        self.manager.replenishment = self.replenishments
-        for mode, mode_config in config.modes.items():
-            self.manager.set_reserve_config(mode, mode_config)
-        self._holds = HoldJournal(database, ownership, SystemClock(), config.modes)
-        self.withdrawals = WithdrawalManager(
-            self.manager, self._holds, [metrics.withdrawals, page], lambda: self.pipeline.may_act
-        )
-        self.replenishments.heed(WithdrawalCommitments(self.manager, self._holds))
-
-    @property
-    def store_up(self) -> bool:
-        """Whether the store takes what is written."""
-        return self.pipeline.up
-
-    async def run(self, before: Mapping[str, KeptState]) -> None:
-        """Watch until cancelled.
-
-        Args:
-            before: What was kept in memory while the store was not there.
-
-        Raises:
-            OwnershipLostError: If another daemon owns the store, or this one does after it did not at first.
-            StoreError: If the store does not tell what is kept.
-        """
-        if self._ownership.epoch:
-            await self.pipeline.open()
-            await self._holds.open()
-            await self.replenishments.open()
-            kept = dict(self.pipeline.states)
-            kept |= {mode: reconcile(kept[mode], state) if mode in kept else state for mode, state in before.items()}
-            self.manager.restore(kept)
-        else:
-            # Above all that a store may hold: receivers drop what is older than what they know.
-            self.manager.restore(before, first_sequence=int(time.time()))
-        delivering = asyncio.create_task(self.pipeline.run())
-        monitoring = asyncio.create_task(self.manager.start_monitoring())
-        work = {delivering, monitoring}
-        if self._ownership.epoch:
-            work.add(asyncio.create_task(self.withdrawals.run()))
-            work.add(asyncio.create_task(self.replenishments.run()))
-        settle()
-        try:
-            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            # First what decides, then what asks, then what sends what was decided.
-            self.manager.stop_monitoring()
-            deciding = work - {delivering}
-            for task in deciding - {monitoring}:
-                task.cancel()
-            await asyncio.gather(*deciding, return_exceptions=True)
-            await self.replenishments.close()
-            delivering.cancel()
-            await asyncio.gather(delivering, return_exceptions=True)
+_TAKE_UP_SECONDS = 20.0
+"""How long a change of duty may take: what is under way is ended within seconds."""
 
 
 class Daemon:
@@ -160,27 +44,30 @@ class Daemon:
         config: What was configured.
         listen_addresses: Where to serve, in place of what was configured.
         web_config_file: TLS and passwords, as Prometheus exporters spell them; None for neither.
+        load: Reads the configuration again, when it is to be taken up anew; None where there is no file.
 
     Raises:
         ReservdError: If an address, the tokens, the web config file or the store's driver cannot be had.
     """
 
     def __init__(
-        self, config: Config, listen_addresses: Iterable[str] = (), web_config_file: Path | None = None
+        self,
+        config: Config,
+        listen_addresses: Iterable[str] = (),
+        web_config_file: Path | None = None,
+        load: Callable[[], Config] | None = None,
     ) -> None:
         self._config = config
+        self._load = load
+        self._loading = asyncio.Lock()
+        self._newer = asyncio.Event()
+        self._taken_up = asyncio.Event()
         self._database = open_database(config.settings.store.url.get_secret_value(), config.directory)
         self._ownership = Ownership(self._database)
-        self._metrics = Metrics(
-            {mode: each.share_class for mode, each in config.modes.items()},
-            {each.interval_seconds for each in config.modes.values()},
-            (*config.balance_sources, *config.equity_sources, *config.price_sources),
-            config.event_sinks,
-            config.replenishers,
-        )
+        self._metrics = Metrics(*series_of(config))
         self._metrics.watch(owner=False)
         self._page = MetricsPage(self._metrics.take, self._metrics.render)
-        self._duty: _Duty | None = None
+        self._duty: Duty | None = None
         self._stream = EventStream(self._database)
         web = config.settings.web
         tokens = TokenBook(web.tokens_file) if web.tokens_file is not None else None
@@ -190,6 +77,7 @@ class Daemon:
             page=self._page,
             healthy=lambda: not self._stuck,
             readiness=lambda: self.readiness,
+            reload=self.reload,
             duty=lambda: self._duty,
             database=self._database,
             stream=self._stream,
@@ -241,6 +129,40 @@ class Daemon:
         """Ask it to stop."""
         self._stop.set()
 
+    async def reload(self) -> None:
+        """Take up the configuration as its files are now: modes, sources, sinks, replenishers and what is logged.
+
+        What is confirmed, announced, held and asked for goes on; what is under way is ended in order.
+
+        Raises:
+            ConfigError: If it does not hold, or changes what is settled at the start. All stays as it was.
+            StoreError: If what was decided is in memory alone, which must not be left now.
+        """
+        async with self._loading:
+            try:
+                if self._duty is not None and not self._duty.store_up:
+                    raise StoreError("the store is gone: what was decided since is in memory alone")
+                if self._load is None:
+                    raise ConfigError("this daemon was not started from a file")
+                config = await asyncio.to_thread(self._load)
+                _refuse_settled(self._config, config)
+            except ReservdError as error:
+                self._metrics.reloaded(successful=False)
+                self._page.renew()
+                log.error("config.refused", problems=str(error).splitlines())  # noqa: TRY400  # they say it all
+                raise
+            notify("RELOADING=1")
+            self._config = config
+            configure_logging(config.settings.log.level, config.settings.log.format)
+            self._taken_up.clear()
+            self._newer.set()
+            if self._duty is not None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_TAKE_UP_SECONDS):
+                        await self._taken_up.wait()
+            notify("READY=1")
+            log.info("config.reloaded", modes=len(config.modes))
+
     async def run(self) -> None:
         """Run until SIGTERM, SIGINT or `stop`; then end what is under way, within seconds.
 
@@ -250,6 +172,8 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, self.stop)
+        reloads: set[asyncio.Task[None]] = set()
+        loop.add_signal_handler(signal.SIGHUP, lambda: reloads.add(asyncio.create_task(self._reload())))
         log.info("daemon.started", version=__version__, modes=len(self._config.modes), store=self._database.description)
         await self._page.start()
         await self._web.start()
@@ -260,7 +184,7 @@ class Daemon:
         await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
         notify("STOPPING=1")
         log.info("daemon.stopping")
-        for task in (stopping, watchdog, serving):
+        for task in (stopping, watchdog, serving, *reloads):
             task.cancel()
         try:
             with contextlib.suppress(asyncio.CancelledError):
@@ -268,7 +192,7 @@ class Daemon:
         finally:
             await asyncio.gather(self._page.close(), self._web.close(), self._ownership.release())
             await self._database.close()
-            for number in _SIGNALS:
+            for number in (*_SIGNALS, signal.SIGHUP):
                 loop.remove_signal_handler(number)
         log.info("daemon.stopped")
 
@@ -283,12 +207,14 @@ class Daemon:
             except StoreError as error:
                 log.error("store.gone", error=str(error))  # noqa: TRY400  # the store's words say it all
             blind = not self._ownership.epoch
-            self._duty = duty = _Duty(
-                self._config, self._metrics, self._page, self._stream, self._database, self._ownership
-            )
-            self._metrics.watch(owner=True)
+            self._newer.clear()
+            duty = Duty(self._config, self._metrics, self._page, self._stream, self._database, self._ownership)
+            self._duty = duty
+            self._taken_up.set()
+            goes_on = False
             try:
-                await duty.run(before)
+                await self._do(duty, before)
+                goes_on = True
             except OwnershipLostError as error:
                 log.warning("ownership.ended", reason=str(error))
             except StoreError as error:
@@ -296,10 +222,28 @@ class Daemon:
                 self._ownership.forget()
             finally:
                 before = duty.manager.kept_states() if blind else {}
-                self._duty = None
-                self._stream.close()
-                self._metrics.watch(owner=False)
-                self._page.renew()
+                if not goes_on:
+                    self._duty = None
+                    self._stream.close()
+                    self._metrics.watch(owner=False)
+                    self._page.renew()
+
+    async def _do(self, duty: Duty, before: Mapping[str, KeptState]) -> None:
+        """Do a duty until its configuration is not the newest any more, then end it in order."""
+        work = asyncio.create_task(duty.run(before))
+        newer = asyncio.create_task(self._newer.wait())
+        try:
+            await asyncio.wait({work, newer}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            newer.cancel()
+            work.cancel()
+            await asyncio.wait({work})
+        if not work.cancelled():
+            work.result()
+
+    async def _reload(self) -> None:
+        with contextlib.suppress(ReservdError):  # the log has it
+            await self.reload()
 
     async def _watchdog(self) -> None:
         """Tell systemd that the loop turns and cycles come to their end."""
@@ -310,3 +254,14 @@ class Daemon:
             if not self._stuck:
                 notify("WATCHDOG=1")
             await asyncio.sleep(every)
+
+
+def _refuse_settled(before: Config, config: Config) -> None:
+    """Refuse changes of what is taken once, at the start."""
+    changed = []
+    if config.settings.store.url != before.settings.store.url:
+        changed.append("store.url")
+    if config.settings.web != before.settings.web:
+        changed.append("web")
+    if changed:
+        raise ConfigError([f"{key}: is settled when reservd starts: restart it to change that" for key in changed])

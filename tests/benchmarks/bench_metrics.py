@@ -14,9 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from reservd import ReserveManager
-from reservd.app import Daemon, settle
+from reservd.app import Daemon
 from reservd.config.load import Config
 from reservd.config.settings import Settings
+from reservd.duty import settle
 from reservd.web.metrics import Metrics
 from reservd.web.page import MetricsPage
 from support.bench import Figure, best_of, report

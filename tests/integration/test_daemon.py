@@ -1,5 +1,6 @@
 """The daemon as a process: how it starts, tells that it lives, and stops."""
 
+import fcntl
 import os
 import signal
 import socket
@@ -101,6 +102,18 @@ def test_daemon_stops_within_seconds_when_a_venue_hangs_and_a_scraper_holds_on(c
             process.kill()
             process.wait()
     assert "Traceback" not in log.read_text()
+
+
+def test_daemon_stops_when_a_thread_of_it_hangs(config: Path, tmp_path: Path) -> None:
+    """Another program holds the lock of the sink's file for ever: the thread that waits ends with the process."""
+    (tmp_path / "m.yaml").write_text(MODE.replace("reserve_ratio: 0.1", "reserve_ratio: 0.2"))
+    with (tmp_path / "events.jsonl").open("w") as book:
+        fcntl.flock(book, fcntl.LOCK_EX)
+        with ReservdProcess(config) as daemon:
+            metric = 'reservd_deliveries_pending{sink="journal"} 1'
+            wait_until(lambda: metric in daemon.get("/metrics"), "a delivery that does not end")
+            assert daemon.stop() == 0
+            assert "daemon.stopped" in daemon.log()
 
 
 def test_systemd_hears_when_the_daemon_is_ready_alive_and_stopping(config: Path, tmp_path: Path) -> None:

@@ -81,6 +81,10 @@ class ReservdProcess:
             page: bytes = answer.read()
         return page.decode()
 
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Stop it, if it still runs, and return its exit code."""
         if self._process.poll() is None:

@@ -28,11 +28,12 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Run the daemon until SIGTERM or Ctrl-C.
+    """Run the daemon until SIGTERM or Ctrl-C. SIGHUP has it read its configuration again.
 
     Logs go to standard error. Metrics are at /metrics, health at /-/healthy and /-/ready.
     """
     import asyncio
+    from functools import partial
 
     import structlog
 
@@ -48,13 +49,29 @@ def run(
     addresses = _checked(listen_address, WebSettings) if listen_address else ()
 
     async def serve() -> None:
-        daemon = Daemon(loaded, addresses, web_config_file)
+        daemon = Daemon(loaded, addresses, web_config_file, partial(load_config, config))
         typer.echo(f"reservd watches {plural(len(loaded.modes), 'mode')}; stop it with Ctrl-C.", err=True)
         for url in daemon.urls:
             typer.echo(f"  {url}/metrics", err=True)
         await daemon.run()
+        _end()
 
     asyncio.run(serve())
+
+
+def _end() -> None:
+    """End the process, whatever hangs in a thread of it: a name that is never resolved, a disk that never answers.
+
+    The interpreter would wait for such threads, and for longer than whoever stops the daemon does.
+    """
+    import logging
+    import os
+    import sys
+
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _checked(addresses: list[str], model: type) -> tuple[str, ...]:

@@ -83,6 +83,7 @@ class ReserveManager:
         self._stop = asyncio.Event()
         self._kept: dict[str, KeptState] = {}
         self._first_sequence = 0
+        self._begun: set[str] = set()
         self.reserve_configs: dict[str, ModeConfig] = {}
         self.replenishment: ReplenishmentDesk | None = None
         self.holds: Holds | None = None
@@ -172,14 +173,18 @@ class ReserveManager:
         return keep(self._watches[strategy_mode].state, self._clock.now())
 
     def begin(self) -> None:
-        """Begin with what was kept of the modes; `start_monitoring` does so."""
+        """Begin with what was kept of the modes, each once; `start_monitoring` does so for those that have not."""
         now = self._clock.now()
         for mode, watch in self._watches.items():
-            if watch.latest is None:
+            if watch.latest is None and mode not in self._begun:
+                self._begun.add(mode)
                 kept = self._kept.pop(mode, None)
                 # Without memory, staleness counts from when watching begins.
                 fresh = TrackerState(now.monotonic, sequence=self._first_sequence)
-                watch.begin(fresh if kept is None else recall(kept, watch.config.policy, now))
+                state = fresh if kept is None else recall(kept, watch.config.policy, now)
+                watch.begin(state)
+                for observer in self._observers if kept is not None else ():
+                    observer.began(mode, state)
 
     async def start_monitoring(self) -> None:
         """Check every mode at once and then each at its interval, until `stop_monitoring`.
@@ -200,6 +205,7 @@ class ReserveManager:
             await self._stop.wait()
         finally:
             self.running = False
+            self._begun.clear()
             await self._wakeups.stop()
             await self._schedule.stop()
             await self.close()

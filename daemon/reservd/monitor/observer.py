@@ -6,7 +6,7 @@ from typing import NamedTuple
 from reservd.errors import FailureReason
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus
 from reservd.reserve.runway import Runway
-from reservd.reserve.tracker import Instant, Step
+from reservd.reserve.tracker import Instant, Step, TrackerState
 
 
 class Checked(NamedTuple):
@@ -26,6 +26,9 @@ class Checked(NamedTuple):
 
 class Observer:
     """Hears what the monitor does. Methods run on the event loop between two checks: they must be quick."""
+
+    def began(self, mode: str, state: TrackerState) -> None:
+        """A mode is watched from now on, with what is remembered of it from before."""
 
     def checked(self, checked: Checked) -> None:
         """A mode was checked, and its numbers, its status or its doubts changed."""

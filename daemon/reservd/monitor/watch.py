@@ -132,10 +132,27 @@ class ModeWatch:
         self._state = state
 
     def inherit(self, before: "ModeWatch") -> None:
-        """Take over the memory of the mode's watch under its last configuration, if it is of the same money."""
-        same = (before.holdings, before.equity, before.config.share_class)
-        if same == (self.holdings, self.equity, self.config.share_class):
-            self._state, self._latest = before.state, before.latest
+        """Take over the memory of the mode's watch under its last configuration.
+
+        Its incident goes on, and its sequence, whatever it is made of now. What was read of other money is
+        forgotten: the next reading is compared with none of it.
+        """
+        self._state = before.state
+        if (before.holdings, before.equity) == (self.holdings, self.equity) and self._same_currency(before):
+            self._latest = before.latest
+            return
+        self._state = self._state._replace(
+            low_streak=0,
+            critical_streak=0,
+            good=self._state.good if self._same_currency(before) else None,
+            believed_balance=None,
+            believed_equity=None,
+            believed_parts=(),
+            doubted=None,
+        )
+
+    def _same_currency(self, before: "ModeWatch") -> bool:
+        return before.config.share_class == self.config.share_class
 
     def join(self, group: GroupRecord, number: int) -> None:
         """Share the record of a group from now on."""

@@ -1,6 +1,6 @@
 """What the pages and the API ask of the daemon behind them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -50,6 +50,7 @@ class Backend:
         page: The metrics.
         healthy: False only when the daemon no longer does its work and should be restarted.
         readiness: Whether its first cycle is done and its store takes what is written.
+        reload: Takes up the configuration as its files are now.
         duty: What it does as the owner; None while another daemon is, or nobody yet.
         database: The store, to read events from.
         stream: Hands on events.
@@ -60,6 +61,7 @@ class Backend:
     page: MetricsPage
     healthy: Callable[[], bool]
     readiness: Callable[[], Readiness]
+    reload: Callable[[], Awaitable[None]]
     duty: Callable[[], Duty | None]
     database: Database
     stream: EventStream

@@ -22,7 +22,7 @@ from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.models import EventType, ReserveEvent
 from reservd.reserve.replenishment import AcceptanceStatus
 from reservd.reserve.runway import Runway
-from reservd.reserve.tracker import Instant
+from reservd.reserve.tracker import Instant, TrackerState
 from reservd.service.refill_caller import ReplenishmentObserver
 from reservd.store.outbox import Backlog, DeliveryState
 from reservd.web.mode_gauges import Changes, ModeGauges
@@ -67,8 +67,6 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         replenishers: Iterable[str] = (),
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # theirs
-        self._modes = modes
-        self._gauges: ModeGauges | None = ModeGauges(modes)
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self._build = Gauge("reservd_build_info", "The running version; always 1.", ["version"], registry=registry)
@@ -167,37 +165,77 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         self._unwritten = Gauge(
             "reservd_store_unwritten_events", "Events that wait in memory for the store.", registry=registry
         )
-        self.withdrawals = WithdrawalMetrics(registry, modes)
+        self._reloaded = Gauge(
+            "reservd_config_last_reload_successful",
+            "Whether the configuration could be taken up when it was last read.",
+            registry=registry,
+        )
+        self._reloaded_at = Gauge(
+            "reservd_config_last_reload_success_timestamp_seconds",
+            "When the configuration was last taken up, in Unix time.",
+            registry=registry,
+        )
+        self.withdrawals = WithdrawalMetrics(registry)
         self.replenishments = ReplenishmentMetrics(registry)
-        self._sinks = tuple(sinks)
-        self._preset(intervals, sources, self._sinks, replenishers)
-
-    def _preset(
-        self, intervals: Iterable[float], sources: Iterable[str], sinks: Iterable[str], replenishers: Iterable[str]
-    ) -> None:
-        def each(metric: MetricWrapperBase, *labels: Iterable[object]) -> None:
-            for values in itertools.product(*labels):
-                metric.labels(*values)
-
-        sources, sinks, replenishers = tuple(sources), tuple(sinks), tuple(replenishers)
-        every = [f"{interval:g}" for interval in intervals]
+        # By the label that names what they are of, and the closed set of their second label.
+        self._families: Mapping[str, Mapping[MetricWrapperBase, Iterable[object]]] = {
+            "interval": dict.fromkeys((self._cycles, self._overruns), ()),
+            "source": {
+                **dict.fromkeys((self._fetches, self._fetch_seconds, self._source_up, self._source_success), ()),
+                **dict.fromkeys((self._circuit_open, self._wakeups), ()),
+                self._fetch_failures: FailureReason,
+            },
+            "sink": {
+                **dict.fromkeys((self._deliveries, self._delivery_seconds, self._pending, self._oldest), ()),
+                self._delivery_failures: FailureReason,
+                self._ended: _ENDS,
+            },
+            "replenisher": {self._requests: AcceptanceStatus, self._request_failures: FailureReason},
+        }
+        self._known: Mapping[str, set[str]] = {label: set() for label in self._families}
         self._build.labels(__version__).set(1)
-        each(self._events, EventType)
-        each(self._cycles, every)
-        each(self._overruns, every)
-        for of_source in (self._fetches, self._fetch_seconds, self._source_up, self._source_success):
-            each(of_source, sources)
-        for of_source in (self._circuit_open, self._wakeups):
-            each(of_source, sources)
-        each(self._fetch_failures, sources, FailureReason)
-        for of_sink in (self._deliveries, self._delivery_seconds, self._dropped):
-            each(of_sink, sinks)
-        each(self._delivery_failures, sinks, FailureReason)
-        each(self._ended, sinks, _ENDS)
-        for waiting in (self._pending, self._oldest):
-            each(waiting, sinks)
-        each(self._requests, replenishers, AcceptanceStatus)
-        each(self._request_failures, replenishers, FailureReason)
+        for event_type in EventType:
+            self._events.labels(event_type)
+        self.configure(modes, intervals, sources, sinks, replenishers)
+        self._gauges: ModeGauges | None = ModeGauges(modes)
+
+    def configure(
+        self,
+        modes: Mapping[str, str],
+        intervals: Iterable[float],
+        sources: Iterable[str],
+        sinks: Iterable[str],
+        replenishers: Iterable[str],
+    ) -> None:
+        """Know these from now on, instead of those that are known: what is new begins at 0, what is gone is left out.
+
+        The arguments are those of the class.
+        """
+        self._modes = modes
+        self.withdrawals.configure(modes)
+        known = {
+            "interval": {f"{interval:g}" for interval in intervals},
+            "source": set(sources),
+            "sink": set(sinks),
+            "replenisher": set(replenishers),
+        }
+        for label, names in known.items():
+            for metric, gone in itertools.product(self._families[label], self._known[label] - names):
+                metric.remove_by_labels({label: gone})
+            self._preset(label, names)
+        self._known = known
+        self.reloaded(successful=True)
+
+    def reloaded(self, *, successful: bool) -> None:
+        """Note whether the configuration, read again, could be taken up."""
+        self._reloaded.set(successful)
+        if successful:
+            self._reloaded_at.set_to_current_time()
+
+    def _preset(self, label: str, names: Iterable[str]) -> None:
+        for metric, words in self._families[label].items():
+            for values in itertools.product(names, words) if words else zip(names):
+                metric.labels(*values)
 
     def watch(self, *, owner: bool) -> None:
         """Begin with the modes' gauges anew, or leave them out: two daemons must not tell of one reserve."""
@@ -217,6 +255,11 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         """Return the whole page. On one other thread."""
         modes = news.gauges.render(news.changes) if news.gauges is not None else ()
         return b"".join([*modes, generate_latest(self.registry)])
+
+    def began(self, mode: str, state: TrackerState) -> None:
+        """Note how a mode stood before."""
+        if self._gauges is not None:
+            self._gauges.note_memory(mode, state)
 
     def checked(self, checked: Checked) -> None:
         """Count a check and note the mode's new numbers."""
@@ -292,7 +335,7 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
 
     def backlogs(self, by_sink: Mapping[str, Backlog]) -> None:
         """Note what waits for each sink."""
-        for sink in self._sinks:
+        for sink in self._known["sink"]:
             backlog = by_sink.get(sink)
             self._pending.labels(sink).set(backlog.pending if backlog is not None else 0)
             self._oldest.labels(sink).set(backlog.oldest.timestamp() if backlog is not None else 0)

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from reservd.monitor.observer import Checked
 from reservd.reserve.models import ReserveSnapshot, ReserveStatus
+from reservd.reserve.tracker import TrackerState
 
 _SEVERITIES = (ReserveStatus.LOW, ReserveStatus.CRITICAL)
 
@@ -45,11 +46,11 @@ class Changes:
     """What is new since the last time, taken on the event loop and rendered off it.
 
     Attributes:
-        checked: The last check of each mode of which something is new.
+        states: What is remembered of each mode of which something is new.
         stamps: When each mode was last checked to a conclusion, as text; modes that never were are not there.
     """
 
-    checked: Mapping[str, Checked]
+    states: Mapping[str, TrackerState]
     stamps: Mapping[str, str]
 
 
@@ -67,7 +68,7 @@ class ModeGauges:
         """
         self._modes = list(modes)
         self._rows = {mode: row for row, mode in enumerate(modes)}
-        self._pending: dict[str, Checked] = {}
+        self._pending: dict[str, TrackerState] = {}
         self._stamps: dict[str, str] = {}
         self._stamp: tuple[datetime | None, str] = (None, "")
         labels = [f'mode="{mode}",share_class="{share_class}"' for mode, share_class in modes.items()]
@@ -85,9 +86,15 @@ class ModeGauges:
 
     def note(self, checked: Checked) -> None:
         """Remember that a mode is new."""
-        self._pending[checked.mode] = checked
+        self._pending[checked.mode] = checked.step.state
         if checked.step.conclusive:
             self._stamps[checked.mode] = self._text(checked.snapshot.timestamp)
+
+    def note_memory(self, mode: str, state: TrackerState) -> None:
+        """Remember how a mode stood before: an incident is open though nothing was read yet."""
+        self._pending[mode] = state
+        if state.good is not None:
+            self._stamps[mode] = self._text(state.good.timestamp)
 
     def note_stamp(self, modes: Iterable[str], at: datetime) -> None:
         """Remember that modes were checked and found as they were."""
@@ -101,11 +108,11 @@ class ModeGauges:
 
     def render(self, changes: Changes) -> Iterator[bytes]:
         """Yield the exposition of all modes, in pieces: no step keeps the interpreter from others for long."""
-        for mode, checked in changes.checked.items():
+        for mode, state in changes.states.items():
             row = self._rows[mode]
             # The last good values stay while checks are inconclusive: their time stamp tells.
-            self._write_amounts(row, checked.step.state.good)
-            self._write_flags(row, checked.status, checked.step.state.incident_severity)
+            self._write_amounts(row, state.good)
+            self._write_flags(row, state.confirmed or ReserveStatus.UNKNOWN, state.incident_severity)
         stamps = map(changes.stamps.get, self._modes)
         stamped = [prefix + at if at else "" for prefix, at in zip(self._stamp_prefixes, stamps, strict=True)]
         columns = iter([*self._amounts, *self._flags, stamped])

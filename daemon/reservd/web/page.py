@@ -14,6 +14,7 @@ from reservd.delivery.observer import DeliveryObserver
 from reservd.errors import FailureReason
 from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.replenishment import AcceptanceStatus
+from reservd.reserve.tracker import TrackerState
 from reservd.service.refill_caller import ReplenishmentObserver
 from reservd.service.withdrawal_answers import WithdrawalDecision, WithdrawalObserver
 from reservd.web.metrics import News
@@ -78,6 +79,11 @@ class MetricsPage(Observer, DeliveryObserver, ReplenishmentObserver, WithdrawalO
         """Render at once."""
         del interval, seconds
         self._cycled.set()
+        self._changed.set()
+
+    def began(self, mode: str, state: TrackerState) -> None:
+        """Render soon: an incident is open though nothing was read yet."""
+        del mode, state
         self._changed.set()
 
     def checked(self, checked: Checked) -> None:

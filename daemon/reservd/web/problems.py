@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from reservd.errors import (
+    ConfigError,
     OwnershipLostError,
     ReplenishmentStateError,
     ReservdError,
@@ -48,6 +49,7 @@ class ProblemKind(Enum):
     BUSY = "busy", HTTPStatus.SERVICE_UNAVAILABLE, "Too many ask at the same time"
     REFUSED = "withdrawal-refused", HTTPStatus.CONFLICT, "The withdrawal is more than the mode allows"
     NOT_REQUESTED = "not-requested", HTTPStatus.CONFLICT, "No refill is asked for"
+    UNUSABLE_CONFIG = "config-unusable", HTTPStatus.UNPROCESSABLE_ENTITY, "The configuration cannot be taken up"
     INTERNAL = "internal", HTTPStatus.INTERNAL_SERVER_ERROR, "A defect of reservd"
 
     def __init__(self, code: str, status: HTTPStatus, title: str) -> None:
@@ -63,6 +65,7 @@ _BY_ERROR: dict[type[ReservdError], ProblemKind] = {
     WithdrawalConflictError: ProblemKind.KEY_REUSED,
     WithdrawalStateError: ProblemKind.CONFLICT,
     UnknownWithdrawalError: ProblemKind.NOT_FOUND,
+    ConfigError: ProblemKind.UNUSABLE_CONFIG,
     ReplenishmentStateError: ProblemKind.CONFLICT,
     UnknownReplenishmentError: ProblemKind.NOT_FOUND,
 }

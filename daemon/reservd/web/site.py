@@ -7,8 +7,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reservd.web.access.middleware import AccessMiddleware
 from reservd.web.api.application import make_application
-from reservd.web.api.dependencies import let_read
+from reservd.web.api.dependencies import let_read, let_write
 from reservd.web.backend import Backend
+from reservd.web.problems import ProblemError, ProblemKind
 from reservd.web.status_page import StatusPage
 
 _CHUNK = 256 * 1024
@@ -57,12 +58,20 @@ def make_site(backend: Backend) -> ASGIApp:
         found = backend.readiness()
         return PlainTextResponse(f"{found.text}\n", status_code=200 if found.ready else 503)
 
+    async def reload(request: Request) -> Response:
+        caller = await let_write(request, backend, None)
+        if not caller.may_operate():
+            raise ProblemError(ProblemKind.FORBIDDEN, f"{caller.role} '{caller.name}' may not reload the configuration")
+        await backend.reload()
+        return PlainTextResponse("reservd took up its configuration anew\n")
+
     app = make_application()
     app.state.backend = backend
     app.add_route("/", index)
     app.add_route("/metrics", metrics)
     app.add_route("/-/healthy", health)
     app.add_route("/-/ready", ready)
+    app.add_route("/-/reload", reload, methods=["POST"])
     # Outside of all else that answers: what is refused for its size is a problem too, and has the headers.
     return AccessMiddleware(app, backend.access, backend.headers)
 

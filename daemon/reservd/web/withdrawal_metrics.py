@@ -15,11 +15,10 @@ class WithdrawalMetrics(WithdrawalObserver):
 
     Args:
         registry: Takes the series.
-        modes: The modes.
     """
 
-    def __init__(self, registry: CollectorRegistry, modes: Iterable[str]) -> None:
-        self._modes = tuple(modes)
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._modes: tuple[str, ...] = ()
         self._accepted = Counter(
             "reservd_withdrawals", "Withdrawals that were accepted, by speed.", ["speed"], registry=registry
         )
@@ -41,6 +40,10 @@ class WithdrawalMetrics(WithdrawalObserver):
             self._accepted.labels(speed)
         for reason in Refusal:
             self._refused.labels(reason)
+
+    def configure(self, modes: Iterable[str]) -> None:
+        """Know these modes from now on."""
+        self._modes = tuple(modes)
 
     def watch(self, *, owner: bool) -> None:
         """Begin anew, or leave out what only an owner can tell."""

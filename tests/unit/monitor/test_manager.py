@@ -307,6 +307,21 @@ def test_mode_may_be_configured_again() -> None:
     assert manager.reserve_configs["one"].reserve_balance_sources == ("t/b",)
 
 
+async def test_incident_and_sequence_go_on_when_a_mode_is_configured_with_another_account() -> None:
+    manager = ReserveManager(ScriptedEquity(), {"t": ScriptedBalances("t", a=60, b=70)})
+    events: list[ReserveEvent] = []
+    manager.add_reserve_callback(events.append)
+    manager.set_reserve_config("m", {**BASE, "reserve_balance_sources": ["t/a"]})
+    await manager.check_all_reserves()
+    manager.set_reserve_config("m", {**BASE, "reserve_balance_sources": ["t/a", "t/b"]})
+    assert manager.status("m") is ReserveStatus.LOW
+    await manager.check_all_reserves()
+    await manager.close()
+    low, adequate = events
+    assert (low.event_type, adequate.event_type) == ("reserve_low", "reserve_adequate")
+    assert (adequate.incident_id, adequate.sequence) == (low.incident_id, low.sequence + 1)
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [

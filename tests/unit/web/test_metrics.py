@@ -57,6 +57,15 @@ def incidents(metrics: Metrics) -> dict[str, float]:
     return {severity: values(metrics, "reservd_incident_open", severity=severity)[0] for severity in STATUSES[1:3]}
 
 
+def test_incident_stays_open_before_the_first_check_when_it_was_open_before_a_restart() -> None:
+    """Missing data never resolves an alert, however long the first check takes."""
+    mode, metrics = reach(ReserveStatus.LOW), make_metrics()
+    metrics.began(mode.policy.mode, mode.state)
+    assert incidents(metrics) == {"low": 1, "critical": 0}
+    assert statuses(metrics)["low"] == 1
+    assert values(metrics, "reservd_reserve_balance") == [74]
+
+
 def test_page_is_a_valid_exposition() -> None:
     """Each family once, with its help and type; each series once, with the mode's labels."""
     metrics = make_metrics()
@@ -106,7 +115,6 @@ def test_counter_is_there_at_zero_for_every_closed_value_before_anything_happene
         ("reservd_source_up", {"source": "bank"}),
         ("reservd_deliveries_total", {"sink": "ops"}),
         ("reservd_deliveries_pending", {"sink": "ops"}),
-        ("reservd_callbacks_dropped_total", {"callback": "ops"}),
         ("reservd_cycle_overruns_total", {"interval": "30"}),
         ("reservd_cycle_duration_seconds_count", {"interval": "30"}),
     ],

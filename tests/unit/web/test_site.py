@@ -19,6 +19,10 @@ from reservd.web.site import make_site
 from reservd.web.stream import EventStream
 
 
+async def reload_nothing() -> None:
+    """Take nothing up: there is no file."""
+
+
 @asynccontextmanager
 async def serve(*, healthy: bool = True, ready: bool = True, modes: int = 1) -> AsyncIterator[aiohttp.ClientSession]:
     """Serve the pages of some modes, and yield a client that decompresses nothing."""
@@ -30,6 +34,7 @@ async def serve(*, healthy: bool = True, ready: bool = True, modes: int = 1) -> 
         page=page,
         healthy=lambda: healthy,
         readiness=lambda: Readiness(ready, "as it is"),
+        reload=reload_nothing,
         duty=lambda: None,
         database=database,
         stream=EventStream(database),

@@ -25,6 +25,10 @@ from support.tls import Certificate, make_certificate
 _TLS = "tls_server_config: {cert_file: certificate.pem, key_file: key.pem}\n"
 
 
+async def reload_nothing() -> None:
+    """Take nothing up: there is no file."""
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return make_certificate(tmp_path_factory.mktemp("tls"))
@@ -44,6 +48,7 @@ async def serve(certificate: Certificate, text: str) -> AsyncIterator[str]:
         page=page,
         healthy=lambda: True,
         readiness=lambda: Readiness(ready=True, text="as it is"),
+        reload=reload_nothing,
         duty=lambda: None,
         database=database,
         stream=EventStream(database),

@@ -38,6 +38,10 @@ class Principal(NamedTuple):
             return mode in self.modes
         return self.role in {Role.TREASURY, Role.ADMIN}
 
+    def may_operate(self) -> bool:
+        """Whether it may do what concerns the daemon as a whole."""
+        return self.role is Role.ADMIN
+
     def may_approve(self) -> bool:
         """Whether it may approve what a strategy must not approve for itself."""
         return self.role in {Role.TREASURY, Role.ADMIN}

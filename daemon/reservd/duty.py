@@ -1,0 +1,154 @@
+"""What a daemon does while it owns the store: it watches, announces, asks for refills, and decides withdrawals."""
+
+import asyncio
+import gc
+import sys
+import time
+from collections.abc import Iterable, Mapping
+
+from reservd.config.load import Config
+from reservd.delivery.pipeline import Pipeline
+from reservd.monitor.clock import SystemClock
+from reservd.monitor.manager import ReserveManager
+from reservd.reserve.kept import KeptState, reconcile
+from reservd.service.hold_journal import HoldJournal
+from reservd.service.refill_commitments import WithdrawalCommitments
+from reservd.service.refill_ledger import StoredLedger
+from reservd.service.replenishment import ReplenishmentService
+from reservd.service.withdrawals import WithdrawalManager
+from reservd.store.database import Database
+from reservd.store.ownership import Ownership
+from reservd.web.metrics import Metrics
+from reservd.web.page import MetricsPage
+from reservd.web.stream import EventStream
+
+_COLLECT_AFTER = 50_000
+"""Objects that come to be before the collector looks. A cycle replaces tens of thousands, which go without it."""
+_SWITCH_SECONDS = 0.001
+"""How long another thread may keep the event loop waiting for the interpreter."""
+
+
+def settle() -> None:
+    """Make the interpreter hold the event loop as little as it can, once everything is built."""
+    gc.unfreeze()  # what was built before may have gone
+    gc.collect()
+    # What was built stays: the collector need not look at it again.
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+
+
+class Duty:
+    """Everything that only the owner of a store does, put together and ended in order.
+
+    Args:
+        config: What was configured.
+        metrics: Hears of everything.
+        page: Shows it.
+        stream: Hands events on to whoever listens.
+        database: The store.
+        ownership: Held by this daemon; not, when the store could not be reached from the start.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        metrics: Metrics,
+        page: MetricsPage,
+        stream: EventStream,
+        database: Database,
+        ownership: Ownership,
+    ) -> None:
+        self._config = config
+        self._metrics = metrics
+        self._ownership = ownership
+        routes = {mode: each.reserve_event_sinks for mode, each in config.modes.items()}
+        self.pipeline = Pipeline(
+            database, ownership, config.event_sinks, config.settings, routes, SystemClock(), [metrics, page, stream]
+        )
+        self.replenishments = ReplenishmentService(
+            config.modes,
+            config.replenishers,
+            [metrics, metrics.replenishments, page],
+            lambda: self.pipeline.may_act,
+            ledger=StoredLedger(database, ownership, self.pipeline.journal),
+        )
+        # Metrics first: a snapshot is published before anything slow happens.
+        self.manager = ReserveManager(
+            config.equity_sources,
+            config.balance_sources,
+            price_sources=config.price_sources,
+            observers=[metrics, self.pipeline, self.replenishments, page],
+        )
+        self.manager.replenishment = self.replenishments
+        for mode, mode_config in config.modes.items():
+            self.manager.set_reserve_config(mode, mode_config)
+        self._holds = HoldJournal(database, ownership, SystemClock(), config.modes)
+        self.withdrawals = WithdrawalManager(
+            self.manager, self._holds, [metrics.withdrawals, page], lambda: self.pipeline.may_act
+        )
+        self.replenishments.heed(WithdrawalCommitments(self.manager, self._holds))
+
+    @property
+    def store_up(self) -> bool:
+        """Whether the store takes what is written."""
+        return self.pipeline.up
+
+    async def run(self, before: Mapping[str, KeptState]) -> None:
+        """Watch until cancelled.
+
+        Args:
+            before: What was kept in memory while the store was not there.
+
+        Raises:
+            OwnershipLostError: If another daemon owns the store, or this one does after it did not at first.
+            StoreError: If the store does not tell what is kept.
+        """
+        if self._ownership.epoch:
+            await self.pipeline.open()
+            await self._holds.open()
+            await self.replenishments.open()
+            kept = dict(self.pipeline.states)
+            kept |= {mode: reconcile(kept[mode], state) if mode in kept else state for mode, state in before.items()}
+            self.manager.restore(kept)
+        else:
+            # Above all that a store may hold: receivers drop what is older than what they know.
+            self.manager.restore(before, first_sequence=int(time.time()))
+        # In one step: no page is rendered of modes without what is remembered of them.
+        self._metrics.configure(*series_of(self._config))
+        self._metrics.watch(owner=True)
+        self.manager.begin()
+        delivering = asyncio.create_task(self.pipeline.run())
+        monitoring = asyncio.create_task(self.manager.start_monitoring())
+        work = {delivering, monitoring}
+        if self._ownership.epoch:
+            work.add(asyncio.create_task(self.withdrawals.run()))
+            work.add(asyncio.create_task(self.replenishments.run()))
+        settle()
+        try:
+            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            # First what decides, then what asks, then what sends what was decided.
+            self.manager.stop_monitoring()
+            deciding = work - {delivering}
+            for task in deciding - {monitoring}:
+                task.cancel()
+            await asyncio.gather(*deciding, return_exceptions=True)
+            await self.replenishments.close()
+            delivering.cancel()
+            await asyncio.gather(delivering, return_exceptions=True)
+
+
+def series_of(
+    config: Config,
+) -> tuple[Mapping[str, str], Iterable[float], Iterable[str], Iterable[str], Iterable[str]]:
+    """Return all that has series of its own, as `Metrics` takes it."""
+    return (
+        {mode: each.share_class for mode, each in config.modes.items()},
+        {each.interval_seconds for each in config.modes.values()},
+        (*config.balance_sources, *config.equity_sources, *config.price_sources),
+        config.event_sinks,
+        config.replenishers,
+    )

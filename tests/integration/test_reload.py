@@ -1,0 +1,124 @@
+"""A daemon takes its configuration up anew while it runs, and nothing that it knows is lost over it."""
+
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support.api import ApiDaemon, Reply, call
+from support.polling import wait_until
+from support.scrape import page, sample, samples
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[ApiDaemon]:
+    with ApiDaemon(tmp_path) as running:
+        running.bring("alpha", "low")
+        yield running
+
+
+def reload(daemon: ApiDaemon, who: str | None = "admin") -> Reply:
+    return call(daemon.address, "POST", "/-/reload", token=who)
+
+
+def write_mode(folder: Path, mode: str, **keys: object) -> None:
+    sources = {"mode": mode, "share_class": "USDT", "reserve_balance_sources": [f"treasury/{mode}"]}
+    (folder / "modes" / f"{mode}.yaml").write_text(yaml.safe_dump({**sources, **keys}))
+
+
+@contextmanager
+def watched(daemon: ApiDaemon) -> Iterator[list[str]]:
+    """Scrape all the time, and yield what was seen that must not be: an incident that is closed meanwhile."""
+    stop, wrong = threading.Event(), []
+
+    def scrape() -> None:
+        while not stop.is_set():
+            text = page(daemon.address)[1]
+            if 'reservd_incident_open{mode="alpha",share_class="USDT",severity="low"} 1' not in text:
+                wrong.append(text)
+
+    scraper = threading.Thread(target=scrape)
+    scraper.start()
+    try:
+        yield wrong
+    finally:
+        stop.set()
+        scraper.join()
+
+
+def test_incident_goes_on_and_modes_come_and_go_when_the_configuration_is_reloaded(
+    daemon: ApiDaemon, tmp_path: Path
+) -> None:
+    config = tmp_path / "reservd.yaml"
+    document = yaml.safe_load(config.read_text())
+    balances = document["balance_sources"]["treasury"]["options"]["balances"]
+    balances.append({"account": "gamma", "asset": "USDT", "amount": "$.gamma"})
+    daemon.world.amounts["gamma"] = "110"
+    document["balance_sources"]["vault"] = document["balance_sources"].pop("treasury")
+    config.write_text(yaml.safe_dump(document))
+    (tmp_path / "modes" / "beta.yaml").unlink()
+    for mode in ("alpha", "gamma"):
+        write_mode(tmp_path, mode, reserve_balance_sources=[f"vault/{mode}"])
+    low = daemon.get("/api/v1/modes/alpha").json["incident"]["id"]
+
+    with watched(daemon) as wrong:
+        assert reload(daemon).status == 200
+        wait_until(lambda: daemon.get("/api/v1/modes/gamma").json.get("status") == "adequate", "the new mode")
+        assert daemon.get("/api/v1/modes/beta").status == 404
+        wait_until(lambda: "ready and owns" in page(daemon.address, "/-/ready")[1], "a first cycle")
+        assert daemon.get("/api/v1/modes/alpha").json["incident"]["id"] == low
+    assert not wrong
+
+    assert {dict(labels)["mode"] for labels in samples(daemon.address, "reservd_reserve_balance")} == {"alpha", "gamma"}
+    assert {dict(labels)["source"] for labels in samples(daemon.address, "reservd_source_up")} == {"vault", "nav"}
+    assert sample(daemon.address, "reservd_config_last_reload_successful") == 1
+    daemon.bring("alpha", "adequate")
+    wait_until(lambda: daemon.world.kinds("alpha")[-1:] == ["adequate"], "the recovery to be said")
+    assert daemon.world.kinds("alpha") == ["low", "adequate"]
+    told = [event["data"] for event in daemon.world.events if event["subject"] == "alpha"]
+    assert {data["incident_id"] for data in told} == {low}
+    assert [data["sequence"] for data in told] == sorted({data["sequence"] for data in told})
+
+
+def test_daemon_goes_on_as_before_when_the_new_configuration_is_wrong(daemon: ApiDaemon, tmp_path: Path) -> None:
+    write_mode(tmp_path, "beta", reserve_ration=0.05)
+    with watched(daemon) as wrong:
+        reply = reload(daemon)
+        assert (reply.status, reply.problem) == (422, "config-unusable")
+        assert re.search(r"beta\.yaml:\d+:\d+: reserve_ration: .*reserve_ratio", reply.json["detail"])
+    assert not wrong
+    wait_until(lambda: sample(daemon.address, "reservd_config_last_reload_successful") == 0, "the metric")
+    assert daemon.get("/api/v1/modes/beta").status == 200
+    daemon.bring("beta", "critical")
+
+
+def test_change_of_what_is_settled_at_the_start_is_refused(daemon: ApiDaemon, tmp_path: Path) -> None:
+    config = tmp_path / "reservd.yaml"
+    document = yaml.safe_load(config.read_text())
+    document["web"]["open_reads"] = False
+    document["store"] = {"url": "sqlite:///other.db"}
+    config.write_text(yaml.safe_dump(document))
+    reply = reload(daemon)
+    assert reply.problem == "config-unusable"
+    assert [line.partition(":")[0] for line in reply.json["detail"].splitlines()] == ["store.url", "web"]
+
+
+def test_only_an_admin_may_reload(daemon: ApiDaemon) -> None:
+    assert reload(daemon, None).status == 401
+    for token in ("reader", "alpha-bot", "treasury"):
+        assert reload(daemon, token).status == 403
+    assert call(daemon.address, "GET", "/-/reload", token="admin").status == 405
+
+
+def test_threshold_holds_from_the_next_check_when_a_signal_asks_for_it(daemon: ApiDaemon, tmp_path: Path) -> None:
+    """74 of a target of 100: low, and critical once that begins at 0.8."""
+    write_mode(tmp_path, "alpha", reserve_critical_threshold=0.8)
+    daemon.process.send(signal.SIGHUP)
+    wait_until(lambda: daemon.get("/api/v1/modes/alpha").json.get("status") == "critical", "the new threshold")
+    assert "config.reloaded" in daemon.process.log()
+    wait_until(lambda: daemon.world.kinds("alpha") == ["low", "critical"], "what follows from it to be said")
