@@ -42,7 +42,8 @@ async def tells(shop: Refinery, *states: str) -> None:
 async def test_request_expires_and_the_next_is_an_emergency_when_a_strategy_accepts_and_does_nothing(
     database: Database,
 ) -> None:
-    async with Refinery(database, promising(0), reserve_refill_cooldown="0.01") as shop:
+    limits = {"reserve_refill_cooldown": "0.01", "reserve_refill_settling": "0.01"}
+    async with Refinery(database, promising(0), **limits) as shop:
         await shop.check(70)
         await tells(shop, "requested", "accepted", "expired")
         await asyncio.sleep(0.02)
@@ -51,6 +52,20 @@ async def test_request_expires_and_the_next_is_an_emergency_when_a_strategy_acce
         first, second = shop.replenisher.asked
         assert (first.urgency, second.urgency) == (Urgency.FAST, Urgency.EMERGENCY)
         assert len({first.id, second.id}) == 2
+
+
+async def test_refill_that_is_there_when_it_was_promised_is_verified_though_it_is_looked_at_later(
+    database: Database,
+) -> None:
+    """A strategy that keeps its word to the second is no failure: the reserve is not looked at all the time."""
+    async with Refinery(database, promising(0)) as shop:
+        await shop.check(70)
+        await asyncio.sleep(0.02)
+        await shop.check(110)
+        await tells(shop, "requested", "accepted", "verified")
+        shop.replenisher.answer = Acceptance(status=AcceptanceStatus.ACCEPTED)
+        await shop.check(70)
+        assert len(shop.asked) == 2
 
 
 async def test_half_of_a_refill_is_told_as_half_and_not_as_done(database: Database) -> None:

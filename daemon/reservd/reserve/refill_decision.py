@@ -55,8 +55,8 @@ def decide_refill(
     if confirmed is ReserveStatus.UNKNOWN or target is None or balance is None:
         return RefillDecision(None, Inaction.NOT_CONCLUSIVE)
     own = [each for each in history if each.request.withdrawal_id is None]
-    failed = _failed_in_a_row(own)
-    urgency = _urgency(confirmed, incident_id, failed)
+    failed = _failed_in_a_row(own, incident_id)
+    urgency = _urgency(confirmed, failed)
     replaced = _replaceable(own) if urgency is Urgency.EMERGENCY else None
     if replaced is None:
         waiting = _wait(own, failed, confirmed, policy, snapshot.timestamp)
@@ -87,9 +87,13 @@ def decide_refill(
     return RefillDecision(request, Inaction.DRY_RUN if policy.dry_run else None)
 
 
-def _failed_in_a_row(own: Sequence[Replenishment]) -> list[Replenishment]:
-    """Return the requests that came to nothing since the last one that arrived, newest first."""
-    ended = (each for each in own if not each.open and each.replaced_by is None)
+def _failed_in_a_row(own: Sequence[Replenishment], incident_id: str | None) -> list[Replenishment]:
+    """Return the requests that came to nothing since the last one that arrived, newest first.
+
+    Those of this incident: when the last one ended the reserve was well, whatever had brought the money.
+    """
+    of_incident = (each for each in own if each.request.incident_id == incident_id)
+    ended = (each for each in of_incident if not each.open and each.replaced_by is None)
     failed: list[Replenishment] = []
     for each in sorted(ended, key=lambda each: each.changed_at, reverse=True):
         if each.state is ReplenishmentState.VERIFIED:
@@ -98,8 +102,8 @@ def _failed_in_a_row(own: Sequence[Replenishment]) -> list[Replenishment]:
     return failed
 
 
-def _urgency(confirmed: ReserveStatus, incident_id: str | None, failed: Sequence[Replenishment]) -> Urgency:
-    had_no_effect = any(each.state in _NO_EFFECT and each.request.incident_id == incident_id for each in failed)
+def _urgency(confirmed: ReserveStatus, failed: Sequence[Replenishment]) -> Urgency:
+    had_no_effect = any(each.state in _NO_EFFECT for each in failed)
     return Urgency.EMERGENCY if confirmed is ReserveStatus.CRITICAL or had_no_effect else Urgency.FAST
 
 

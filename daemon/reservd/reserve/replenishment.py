@@ -150,7 +150,7 @@ class RefillPolicy:
         cooldown: How long to wait after a request that failed, was rejected or had no effect.
         longest_cooldown: The same after several in a row: it doubles up to this.
         patience: How long a request is waited for whose answer names no time of its own.
-        settling: How long the reserve may take to see what is said to be settled.
+        settling: How long the reserve may take to see what is said to be settled, or to have arrived by a time.
         tolerance: Which part of an amount may lack when it counts as arrived.
         budget_period: How far back the budgets look.
         budget_amount: The most that is asked for within it; None for any amount.

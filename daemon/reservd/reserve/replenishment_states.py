@@ -70,7 +70,9 @@ class Replenishment(BaseModel):
     changed_at: AwareDatetime
     """When it came to its state."""
     deadline: AwareDatetime
-    """When it is given up; once it is said to be settled, until when the reserve must have seen it."""
+    """When it is given up: until then the reserve must have seen the money."""
+    expected_by: AwareDatetime | None = None
+    """When the money should have arrived, as the strategy says; null when it did not say."""
     heard: bool = False
     """Whether the strategy has it. One that did not answer is asked again under the same id."""
     needs_approval: bool = False
@@ -130,7 +132,7 @@ class Replenishment(BaseModel):
             status = AcceptanceStatus.PENDING
         elif self.state not in _WAY:
             status = AcceptanceStatus.REJECTED
-        by = self.deadline if status is AcceptanceStatus.ACCEPTED else None
+        by = (self.expected_by or self.deadline) if status is AcceptanceStatus.ACCEPTED else None
         return Acceptance(status=status, reference=self.reference, reason=self.detail, expected_by=by)
 
 
@@ -145,7 +147,7 @@ def advance(
         at: When.
         by: Who brings it there.
         detail: Why.
-        more: Other fields that change with it: `deadline`, `reference`, `arrived`, `heard`, `replaced_by`.
+        more: Other fields that change with it, as `deadline`, `reference` and `arrived`.
 
     Raises:
         ReplenishmentStateError: If it cannot go there: what was rejected is not settled.
@@ -159,16 +161,17 @@ def advance(
     return record.model_copy(update={"state": state, "changed_at": at, "by": by, "detail": detail, **more})
 
 
-def wait_until(promised: datetime | None, record: Replenishment) -> datetime:
+def wait_until(promised: datetime | None, record: Replenishment, settling: timedelta) -> datetime:
     """Return until when a request is waited for.
 
     Args:
-        promised: What its strategy names; None for the deadline that it has.
+        promised: When its strategy says that the money has arrived; None for the deadline that it has.
         record: The request.
+        settling: How long the reserve may take to see what has arrived: it does not look all the time.
     """
     if promised is None:
         return record.deadline
-    return min(promised, record.request.requested_at + LONGEST_WAIT)
+    return min(promised, record.request.requested_at + LONGEST_WAIT) + settling
 
 
 def expire(record: Replenishment, at: datetime) -> Replenishment:

@@ -16,6 +16,7 @@ from reservd.reserve.replenishment import (
     Inaction,
     Progress,
     ProgressStatus,
+    RefillPolicy,
     ReplenishmentOutcome,
 )
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, advance, wait_until
@@ -115,10 +116,9 @@ class RefillAsker:
         if told.get("reference") is not None:
             more["reference"] = told["reference"]
         if state is ReplenishmentState.SETTLED:
-            settling = self._configs[record.request.strategy_mode].refill.settling
-            more["deadline"] = now + settling
+            more["deadline"] = now + self._settling(record)
         else:
-            more["deadline"] = wait_until(told.get("expected_by"), record)
+            more |= self._waits(record, told.get("expected_by"))
         after = advance(record, state, now, by=by, detail=detail, **more)
         if after is record and state is record.state and state in _UNDER_WAY:
             # Said again: another time or reference may be told, nothing else.
@@ -172,8 +172,8 @@ class RefillAsker:
         }
         try:
             if acceptance.status is AcceptanceStatus.PENDING and record.state is ReplenishmentState.REQUESTED:
-                deadline = wait_until(acceptance.expected_by, record)
-                self._book.put(record.model_copy(update={"heard": True, "deadline": deadline}))
+                update = {"heard": True, **self._waits(record, acceptance.expected_by)}
+                self._book.put(record.model_copy(update=update))
             elif acceptance.status is AcceptanceStatus.ACCEPTED:
                 self.take(record, ReplenishmentState.ACCEPTED, **told)
             elif acceptance.status is AcceptanceStatus.REJECTED:
@@ -207,6 +207,15 @@ class RefillAsker:
             self.take(now, state, **told)
         except ReplenishmentStateError as error:
             log.warning("replenishment.progress_refused", id=record.id, why=str(error))
+
+    def _waits(self, record: Replenishment, promised: datetime | None) -> dict[str, Any]:
+        """Return what changes of a request when its strategy names a time, or none."""
+        deadline = wait_until(promised, record, self._settling(record))
+        return {"deadline": deadline, "expected_by": promised or record.expected_by}
+
+    def _settling(self, record: Replenishment) -> timedelta:
+        config = self._configs.get(record.request.strategy_mode)
+        return config.refill.settling if config is not None else RefillPolicy().settling
 
     def _replenisher(self, record: Replenishment) -> str:
         config = self._configs.get(record.request.strategy_mode)

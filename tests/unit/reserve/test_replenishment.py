@@ -213,6 +213,13 @@ def test_next_request_is_an_emergency_when_the_last_had_no_effect(state: Repleni
     assert asked(decide(40, LOW, past, incident_id="other", seconds=271)).urgency is FAST
 
 
+@pytest.mark.parametrize("urgency", [FAST, EMERGENCY])
+def test_what_failed_in_an_incident_that_is_over_delays_nothing(urgency: Urgency) -> None:
+    past = record_of(State.EXPIRED, incident_id="over", urgency=urgency)
+    assert asked(decide(40, LOW, past, incident_id="new")).urgency is FAST
+    assert asked(decide(20, CRITICAL, past, incident_id="new")).urgency is EMERGENCY
+
+
 def test_failures_are_forgotten_when_a_request_has_arrived() -> None:
     history = (record_of(State.FAILED, ended=-40), record_of(State.VERIFIED, id="b", ended=-30))
     assert asked(decide(40, LOW, *history)).amount == 70
