@@ -39,14 +39,13 @@ class AlertmanagerSink(EventSink[AlertmanagerConfig]):
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        """Start sending: what is known from before a close, and nothing before the first event."""
+        """Start sending. What was known before a close may be over: nothing is sent before `resume`, or an event."""
         await self._client.__aenter__()
         self._peers = [
             Peer(f"{self.name} {number}", self._client, _endpoint(url.get_secret_value()), self._body_of)
             for number, url in enumerate(self.config.urls, start=1)
         ]
         self._tasks = [asyncio.create_task(peer.run()) for peer in self._peers]
-        self._send_all()
         self._tasks.append(asyncio.create_task(self._send_again()))
         return self
 
@@ -95,7 +94,9 @@ class AlertmanagerSink(EventSink[AlertmanagerConfig]):
     async def _send_again(self) -> None:
         while True:
             await asyncio.sleep(self.config.resend)
-            self._send_all()
+            # This process may have been stopped for a while, and what it knows be long over.
+            if await self.may_send():
+                self._send_all()
 
     def _send_all(self) -> None:
         self._forget()

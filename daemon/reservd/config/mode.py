@@ -147,7 +147,7 @@ class ModeConfig(BaseModel):
     reserve_refill_patience: Duration = Decimal(1800)
     """How long a request is waited for whose answer names no time of its own."""
     reserve_refill_settling: Duration = Decimal(300)
-    """How long the reserve may take to see what is said to be settled."""
+    """How long the reserve may take to see what is said to be settled, or to have arrived by a time."""
     reserve_refill_tolerance: Annotated[Decimal, Exact(ge=0, le=1)] = Decimal("0.01")
     """Which part of an amount may lack when a refill counts as arrived."""
     reserve_refill_budget_period: Duration = Decimal(86400)

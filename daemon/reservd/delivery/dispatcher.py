@@ -10,11 +10,13 @@ from typing import Any
 
 import structlog
 
+from reservd.delivery.calendar import Calendar
 from reservd.delivery.envelope import wrap, wrap_change
 from reservd.delivery.observer import DeliveryObserver
 from reservd.delivery.outbox import Outbox
 from reservd.delivery.retry import RetrySchedule
 from reservd.errors import CallError, DeliveryError, FailureReason, StoreError
+from reservd.monitor.clock import SystemClock
 from reservd.plugin.guard import GuardedPlugin, retryable
 from reservd.plugin.interfaces import EventSink
 from reservd.reserve.replenishment_event import AnyEvent, ReplenishmentEvent
@@ -29,6 +31,7 @@ _QUANTUM = 20
 """Letters of one mode in a row while others wait."""
 _DOWN_AFTER = 3
 _STORE_RETRY_SECONDS = 1.0
+_DEFECT_SECONDS = 30.0
 _RESUME_TRIES = 3
 _GRACE_SECONDS = 2.0
 _LOOK_SECONDS = 0.02
@@ -37,7 +40,7 @@ _LOOK_SECONDS = 0.02
 class _Lane:
     """The letters of one mode, in order."""
 
-    __slots__ = ("behind", "cursor", "failures", "letters", "mode", "more", "queued", "timer")
+    __slots__ = ("behind", "cursor", "failures", "letters", "mode", "more", "queued", "reloads", "timer")
 
     def __init__(self, mode: str) -> None:
         self.mode = mode
@@ -49,6 +52,8 @@ class _Lane:
         self.more = False
         """Whether something was decided since the store was last looked into."""
         self.failures = 0
+        self.reloads = 0
+        """How often it was to be read from the store anew: what was asked of the store before is out of date."""
         self.queued = False
         """Whether it is being served, or will be without a timer."""
         self.timer: asyncio.TimerHandle | None = None
@@ -75,6 +80,7 @@ class Dispatcher:
     ) -> None:
         self.name = sink.name
         self._sink = sink
+        sink.let_ask(outbox.may_send)
         self._guarded = GuardedPlugin(sink)
         self._outbox = outbox
         self._concurrency = concurrency
@@ -84,8 +90,10 @@ class Dispatcher:
         self._ready: asyncio.Queue[_Lane] = asyncio.Queue()
         self._held = 0
         self._failures_in_a_row = 0
+        self._calendar = Calendar(SystemClock())
         self._stopping = False
         self._workers: list[asyncio.Task[None]] = []
+        self._resuming: asyncio.Task[None] | None = None
 
     def send(self, letter: Letter) -> None:
         """Take a letter that was decided now."""
@@ -115,6 +123,7 @@ class Dispatcher:
         lane.letters.clear()
         lane.cursor = min(lane.cursor, position - 1)
         lane.failures = 0
+        lane.reloads += 1
         lane.behind = lane.more = True
         self._wake(lane)
 
@@ -139,14 +148,23 @@ class Dispatcher:
             return
         for failures in range(1, _RESUME_TRIES + 1):
             try:
-                latest = [wrap(event) for event in await self._outbox.load_latest(self.name)]
+                latest = [wrap(event) for event in await self._outbox.load_latest(self.name, datetime.now(UTC))]
                 if latest and await self._outbox.may_send():
                     await self._guarded.call(partial(self._sink.resume, latest))
-            except (CallError, StoreError) as error:
+            except StoreError as error:
+                # What is decided now must not wait for it. Once the store is there, all begins anew.
+                log.warning("sink.resume_failed", sink=self.name, error=str(error))
+                return
+            except CallError as error:
                 log.warning("sink.resume_failed", sink=self.name, error=str(error))
                 await asyncio.sleep(self._schedule.delay_seconds(failures))
             else:
                 return
+
+    def resume_soon(self) -> None:
+        """Do so beside whatever else goes on."""
+        if self._resuming is None or self._resuming.done():
+            self._resuming = asyncio.create_task(self.resume())
 
     async def close(self) -> None:
         """Give what can be delivered now a moment, then close the sink. What still waits stays in the store."""
@@ -157,9 +175,10 @@ class Dispatcher:
         for lane in self._lanes.values():
             if lane.timer is not None:
                 lane.timer.cancel()
-        for worker in self._workers:
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        tasks = [*self._workers, *([self._resuming] if self._resuming is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._guarded.close()
 
     # Lanes
@@ -188,7 +207,11 @@ class Dispatcher:
     async def _work(self) -> None:
         while not self._stopping:
             lane = await self._ready.get()
-            delay = await self._serve(lane)
+            try:
+                delay = await self._serve(lane)
+            except Exception:  # a defect costs this mode's letters a while, and no other's
+                log.exception("delivery.broke", sink=self.name, mode=lane.mode)
+                delay = _DEFECT_SECONDS
             lane.queued = False
             if delay is not None:
                 self._serve_later(lane, delay)
@@ -219,7 +242,10 @@ class Dispatcher:
 
     async def _load(self, lane: _Lane) -> None:
         lane.more = False
+        reloads = lane.reloads
         letters = await self._outbox.load(self.name, lane.mode, lane.cursor, _PAGE)
+        if lane.reloads != reloads:
+            return  # something before these was made to wait again meanwhile
         # What was decided meanwhile may not be among them.
         lane.behind = lane.more or len(letters) == _PAGE
         lane.letters.extend(letters)
@@ -266,7 +292,7 @@ class Dispatcher:
         now = datetime.now(UTC)
         bound = log.bind(sink=self.name, mode=lane.mode, id=letter.event.id, attempts=attempts)
         self._failures_in_a_row += 1
-        if not retryable(error) or self._schedule.gives_up(letter.event.timestamp, now):
+        if not retryable(error) or self._schedule.gives_up(letter.event.timestamp, self._calendar.now()):
             bound.error("delivery.dead", reason=str(error.reason), detail=error.detail)
             lane.failures = 0
             self._end(letter, DeliveryState.DEAD, attempts, now, error)

@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 
+from reservd.delivery.calendar import Calendar
 from reservd.delivery.dispatcher import Dispatcher
 from reservd.delivery.journal import Journal
 from reservd.delivery.observer import DeliveryObserver
@@ -17,8 +18,15 @@ from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.kept import keep
 from reservd.store.database import Database
 from reservd.store.history import KeptSnapshot, prune_snapshots
-from reservd.store.operators import Redelivery, load_redeliveries, load_silences, meet_redeliveries, prune_silences
-from reservd.store.outbox import load_backlogs, load_mode, prune_events
+from reservd.store.operators import (
+    Redelivery,
+    load_redeliveries,
+    load_silenced_modes,
+    load_silences,
+    meet_redeliveries,
+    prune_silences,
+)
+from reservd.store.outbox import load_backlogs, load_mode, make_unsaid_wait, prune_events
 from reservd.store.ownership import Ownership
 
 log = structlog.get_logger(__name__)
@@ -74,7 +82,10 @@ class Housekeeping(Observer):
         self._dispatchers = dispatchers
         self._retention = retention
         self._clock = clock
+        self._calendar = Calendar(clock)
         self._observers = observers
+        self._looked = False
+        self._heard_again: frozenset[str] = frozenset()
         self._checked: dict[str, Checked] = {}
         self._due = dict.fromkeys((self._count, self._checkpoint, self._prune), 0.0)
 
@@ -104,14 +115,32 @@ class Housekeeping(Observer):
         Raises:
             StoreError: If the store does not tell.
         """
+        now = self._clock.now().wall
         async with self._database.read() as connection:
-            silences = await load_silences(connection, self._clock.now().wall)
+            silences = await load_silences(connection, now)
             wishes = await load_redeliveries(connection, _STEP)
-        if self._journal.silence(silences):
-            # A sink that holds a state may have missed the end of an incident.
-            await asyncio.gather(*(dispatcher.resume() for dispatcher in self._dispatchers.values()))
+            ended = frozenset() if self._looked else await load_silenced_modes(connection, now)
+        # At the first look, silences too that ended while nobody looked.
+        heard_again = self._journal.silence(silences) | (ended - {each.mode for each in silences})
+        self._looked = True
+        # One look later: what was hushed last is in the store then.
+        due, self._heard_again = self._heard_again, heard_again
+        if due:
+            await self._catch_up(due)
         if wishes:
             await self._redeliver(wishes)
+
+    async def _catch_up(self, modes: Iterable[str]) -> None:
+        """Say how modes stand whose silence has ended, where a sink was kept from it: an incident may have ended."""
+        async with self._database.write() as connection:
+            await self._ownership.fence(connection)
+            unsaid = {mode: await make_unsaid_wait(connection, mode) for mode in modes}
+        for dispatcher in self._dispatchers.values():
+            for mode, position in unsaid.items():
+                if position is not None:
+                    dispatcher.reload(mode, position)
+            # A sink that holds a state has not sent it again meanwhile.
+            dispatcher.resume_soon()
 
     async def _redeliver(self, wishes: Sequence[Redelivery]) -> None:
         async with self._database.write() as connection:
@@ -143,10 +172,10 @@ class Housekeeping(Observer):
 
     async def _prune(self) -> float:
         """Remove a few old rows; more of them at the next look."""
-        now = self._clock.now().wall
+        now = self._calendar.now()
         async with self._database.write() as connection:
             await self._ownership.fence(connection)
-            events = await prune_events(connection, now - self._retention.events, _STEP)
+            events = await prune_events(connection, now - self._retention.events, _STEP, self._dispatchers)
             snapshots = await prune_snapshots(connection, now - self._retention.snapshots, _STEP)
             await prune_silences(connection, now - self._retention.events)
         return 0 if max(events, snapshots) >= _STEP else _PRUNE_SECONDS

@@ -217,15 +217,15 @@ class Journal(Observer):
 
     # Silences
 
-    def silence(self, silences: Sequence[Silence]) -> bool:
-        """Take the silences that operators made; return whether one has ended since."""
+    def silence(self, silences: Sequence[Silence]) -> frozenset[str]:
+        """Take the silences that operators made; return the modes of which one has ended since."""
         self._silences = tuple(silences)
         now = self._clock.now().wall
         before, modes = self._silenced, frozenset(each.mode for each in silences if each.covers(each.mode, now))
         self._silenced = modes
         for observer in self._observers:
             observer.silenced(modes)
-        return bool(before - modes)
+        return before - modes
 
     def is_silenced(self, mode: str, at: datetime) -> bool:
         """Whether a silence is on for a mode then."""

@@ -48,10 +48,11 @@ class Outbox:
                 self._journal.changes[mode] = await load_last_change(connection, mode)
         return letters
 
-    async def load_latest(self, sink: str) -> list[ReserveEvent]:
-        """Return the newest event of each mode that a sink hears of."""
+    async def load_latest(self, sink: str, at: datetime) -> list[ReserveEvent]:
+        """Return the newest event of each mode that a sink was to hear of, without the modes that are silenced then."""
+        modes = [mode for mode in self._modes.get(sink, ()) if not self.is_silenced(mode, at)]
         async with self._database.read() as connection:
-            return await load_latest_events(connection, self._modes.get(sink, ()))
+            return await load_latest_events(connection, sink, modes)
 
     async def may_send(self) -> bool:
         """Wait until it is certain whether events may go out; false once another daemon owns the store."""

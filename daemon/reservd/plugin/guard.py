@@ -170,8 +170,8 @@ class GuardedPlugin:
         return CallError(reason, detail)
 
     def redact(self, text: str) -> str:
-        """Return a text of the plugin's without the secrets of its options, and not too long."""
-        return self._redact(text)[:_MAX_DETAIL]
+        """Return a text of the plugin's that can be stored: without the secrets of its options, and not too long."""
+        return self._redact(text)[:_MAX_DETAIL].encode(errors="backslashreplace").decode()
 
     def _tell(self, error: BaseException, key: str) -> None:
         """Log a traceback, once until the plugin is well again: it would repeat every cycle, and for every mode."""

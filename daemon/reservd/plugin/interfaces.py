@@ -4,7 +4,7 @@ The host owns deadlines, retries, counters and logs. A plugin reads or sends, an
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import ClassVar, Generic, Self, TypeVar
 
 from reservd.plugin.envelope import CloudEvent, ReplenishmentMessage
@@ -125,6 +125,21 @@ class PriceSource(Plugin[ConfigT]):
 
 class EventSink(Plugin[ConfigT]):
     """Hands events on to people and programs."""
+
+    _asks: Callable[[], Awaitable[bool]] | None = None
+
+    def let_ask(self, may_send: Callable[[], Awaitable[bool]]) -> None:
+        """Answer `may_send` by this from now on; the host's call."""
+        self._asks = may_send
+
+    async def may_send(self) -> bool:
+        """
+        Return whether this daemon still speaks for its modes: another may, if this process was stopped for a while.
+
+        To be asked by a sink that sends something on its own, such as an alert again and again. What `deliver` and
+        `resume` are handed may be sent.
+        """
+        return self._asks is None or await self._asks()
 
     @abstractmethod
     async def deliver(self, event: CloudEvent) -> None:

@@ -55,6 +55,11 @@ async def load_silences(connection: AsyncConnection, since: datetime) -> list[Si
     return [Silence(*row) for row in rows]
 
 
+async def load_silenced_modes(connection: AsyncConnection, before: datetime) -> frozenset[str]:
+    """Return the modes of which a silence that is still known ended before then."""
+    return frozenset(await connection.scalars(select(silences.c.mode).where(silences.c.ends_at <= before).distinct()))
+
+
 async def prune_silences(connection: AsyncConnection, before: datetime) -> None:
     """Remove the silences that ended before then."""
     await connection.execute(delete(silences).where(silences.c.ends_at < before))

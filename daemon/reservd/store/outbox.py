@@ -205,15 +205,35 @@ async def load_last_change(connection: AsyncConnection, mode: str) -> int:
     return (await connection.scalar(newest)) or 0
 
 
-async def load_latest_events(connection: AsyncConnection, modes: Iterable[str]) -> list[ReserveEvent]:
-    """Return the newest event of each mode that has one."""
+async def load_latest_events(connection: AsyncConnection, sink: str, modes: Iterable[str]) -> list[ReserveEvent]:
+    """Return of each mode the newest event that a sink was to hear of, if there is one."""
     found: list[ReserveEvent] = []
     for mode in modes:
-        newest = select(events.c.event).where(events.c.mode == mode, is_of_status())
+        newest = (
+            select(events.c.event)
+            .join(deliveries, deliveries.c.position == events.c.position)
+            .where(events.c.mode == mode, is_of_status(), deliveries.c.sink == sink)
+        )
         text = await connection.scalar(newest.order_by(events.c.position.desc()).limit(1))
         if text is not None:
             found.append(ReserveEvent.model_validate_json(text))
     return found
+
+
+async def make_unsaid_wait(connection: AsyncConnection, mode: str) -> int | None:
+    """Make the last change of a mode wait for every sink from which a silence kept it.
+
+    Returns:
+        Its position; None when no sink was kept from it.
+    """
+    change = await load_last_change(connection, mode)
+    position: int | None = await connection.scalar(
+        select(events.c.position).where(events.c.mode == mode, events.c.sequence == change, is_of_status())
+    )
+    silenced = deliveries.c.state == str(DeliveryState.SILENCED)
+    unsaid = update(deliveries).where(deliveries.c.position == position, silenced)
+    made = await connection.execute(unsaid.values(state=str(DeliveryState.PENDING), attempts=0))
+    return position if made.rowcount else None
 
 
 async def load_mode(connection: AsyncConnection, position: int) -> str | None:
@@ -236,13 +256,14 @@ async def load_backlogs(connection: AsyncConnection) -> dict[str, Backlog]:
     return {row.sink: Backlog(row.pending, row.decided_at) for row in rows}
 
 
-async def prune_events(connection: AsyncConnection, before: datetime, limit: int) -> int:
-    """Remove up to `limit` of the oldest events that were decided before then and wait for no sink.
+async def prune_events(connection: AsyncConnection, before: datetime, limit: int, sinks: Iterable[str]) -> int:
+    """Remove up to `limit` of the oldest events that were decided before then and wait for none of these sinks.
 
     Returns:
         How many were removed.
     """
-    waits = select(deliveries.c.position).where(deliveries.c.position == events.c.position, _is_pending()).exists()
+    of_event = (deliveries.c.position == events.c.position, deliveries.c.sink.in_(list(sinks)))
+    waits = select(deliveries.c.position).where(*of_event, _is_pending()).exists()
     old = select(events.c.position).where(events.c.decided_at < before, ~waits).order_by(events.c.decided_at)
     positions = list(await connection.scalars(old.limit(limit)))
     if positions:

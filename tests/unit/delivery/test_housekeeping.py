@@ -1,12 +1,15 @@
 """What operators ask for, checkpoints, and how old rows go."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import Table, func, select
 
 from reservd.errors import DeliveryError, FailureReason
+from reservd.plugin import CloudEvent
 from reservd.reserve.models import ReserveStatus
 from reservd.store.database import Database
 from reservd.store.history import load_snapshots
@@ -30,6 +33,11 @@ async def silence(database: Database, mode: str = "m") -> None:
         await add_silence(connection, Silence("s1", mode, now, now + HOUR, "maintenance", "ann"))
 
 
+async def end(database: Database) -> None:
+    async with database.write() as connection:
+        await end_silences(connection, "m", datetime.now(UTC))
+
+
 def kinds(sink: ScriptedSink) -> list[str]:
     return [event.data.event_type.removeprefix("reserve_") for event in sink.taken]
 
@@ -44,11 +52,76 @@ async def test_silence_hushes_the_sinks_of_its_mode_until_it_ends(database: Data
         async with database.write() as connection:
             assert await end_silences(connection, "m", datetime.now(UTC)) == 1
         await until(lambda: office.heard.silenced_modes == set(), "its end to be picked up")
+        await until(lambda: len(ops.taken) == 2, "how the mode stands now")
         await office.look(m="critical")
-        await until(lambda: len(ops.taken) == 2, "the next event")
-    assert [(event.subject, event.data.status) for event in ops.taken] == [("n", "low"), ("m", "critical")]
+        await until(lambda: len(ops.taken) == 3, "the next event")
+    told = [(event.subject, event.data.status) for event in ops.taken]
+    assert told == [("n", "low"), ("m", "low"), ("m", "critical")]
     assert office.heard.ends.count(("ops", DeliveryState.SILENCED)) == 1
     assert await count(database, events) == 3
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_recovery_is_said_after_all_when_it_fell_into_a_silence(database: Database, *, restarted: bool) -> None:
+    """Of all that was hushed the last change alone: who heard of the incident must hear of its end."""
+    ops = ScriptedSink("ops")
+    async with Office(database, ops) as office:
+        await office.look(m="low")
+        await until(lambda: ops.taken, "the incident")
+        await silence(database)
+        await until(lambda: office.heard.silenced_modes == {"m"}, "the silence to be picked up")
+        await office.look(m="critical")
+        await office.look(m="adequate")
+        await until(lambda: office.heard.ends.count(("ops", DeliveryState.SILENCED)) == 2, "both to be hushed")
+        if not restarted:
+            await end(database)
+            await until(lambda: len(ops.taken) == 2, "the recovery")
+    if restarted:
+        await end(database)
+        async with Office(database, ops):
+            await until(lambda: len(ops.taken) == 2, "the recovery")
+    assert kinds(ops) == ["low", "adequate"]
+    assert not ops.taken[1].data.superseded
+
+
+class Holder(ScriptedSink):
+    """Holds a state on the other side."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.resumed: list[list[str]] = []
+
+    async def resume(self, latest: Sequence[CloudEvent]) -> None:
+        self.resumed.append([f"{event.subject} {event.data.status}" for event in latest])
+
+
+async def test_sink_is_not_told_at_a_start_what_it_was_not_to_hear_of(database: Database) -> None:
+    """Neither what is out of its scope nor what an operator hushed."""
+    pager, settings = Holder("pager"), {"pager": {"minimum_severity": "critical"}}
+    async with Office(database, pager, modes=("a", "b", "c"), **settings) as office:
+        await office.look(a="low", b="low", c="low")
+        await office.look(b="critical", c="critical")
+        await until(lambda: len(pager.taken) == 2, "what is critical")
+        await silence(database, "c")
+        await until(lambda: office.heard.silenced_modes == {"c"}, "the silence to be picked up")
+    again = Holder("pager")
+    async with Office(database, again, modes=("a", "b", "c"), begin="critical", **settings):
+        await until(lambda: again.resumed, "how things stand")
+    assert again.resumed[0] == ["b critical"]
+
+
+async def test_what_waits_for_a_sink_that_is_gone_is_removed_when_it_is_old(database: Database) -> None:
+    gone = ScriptedSink("gone")
+    gone.misbehave = raises(DeliveryError(FailureReason.UNREACHABLE))
+    async with Office(database, gone) as office:
+        await office.look(m="low")
+        await until(lambda: office.heard.attempts, "an attempt")
+    async with Office(database, store={"keep_events": 0.001}):
+        for _ in range(400):
+            if not await count(database, events):
+                break
+            await asyncio.sleep(0.05)
+    assert await count(database, events) == 0
 
 
 async def test_event_that_waits_is_hushed_when_a_silence_begins(database: Database) -> None:

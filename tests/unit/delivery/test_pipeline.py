@@ -1,11 +1,13 @@
 """From a decision through a real store to the sinks."""
 
 import asyncio
+from datetime import UTC, datetime
 
 from reservd.errors import DeliveryError, FailureReason
 from reservd.plugin import CloudEvent
 from reservd.store.database import Database
-from reservd.store.outbox import DeliveryState
+from reservd.store.operators import Redelivery, ask_redeliveries
+from reservd.store.outbox import DeliveryState, Letter
 from support.office import Office, until
 from support.sources import ScriptedSink, hangs, raises
 
@@ -152,3 +154,70 @@ async def test_new_event_waits_for_those_of_before_when_a_sink_was_down_over_a_r
     async with Office(database, ops, begin="adequate"):
         await until(lambda: len(ops.taken) == 3, "all events")
     assert kinds(ops) == ["low", "critical", "adequate"]
+
+
+async def test_sink_costs_its_own_event_alone_when_its_words_cannot_be_stored(database: Database) -> None:
+    """A plugin may say anything, half a character too."""
+    ops, other = ScriptedSink("ops"), ScriptedSink("other")
+    ops.misbehave = raises(DeliveryError(FailureReason.REJECTED, "half of \ud83d", retryable=False))
+    async with Office(database, ops, other) as office:
+        await office.look(m="low")
+        await until(lambda: ("ops", DeliveryState.DEAD) in office.heard.ends, "the end")
+        ops.misbehave = None
+        await office.look(m="critical")
+        await until(lambda: len(other.taken) == 2 and ops.taken, "the next event")
+        assert office.task is not None
+        assert not office.task.done()
+
+
+async def test_sink_is_left_alone_for_as_long_as_it_asks(database: Database) -> None:
+    """While another mode's events go on: it asked for one mode."""
+
+    class Busy(ScriptedSink):
+        asked = 0
+
+        async def deliver(self, event: CloudEvent) -> None:
+            if event.subject == "a":
+                self.asked += 1
+                raise DeliveryError(FailureReason.RATE_LIMITED, "HTTP 429", retry_after_seconds=3600)
+            await super().deliver(event)
+
+    ops = Busy("ops")
+    async with Office(database, ops, modes=("a", "b")) as office:
+        await office.look(a="low")
+        await until(lambda: ops.asked, "a first try")
+        for status in ("low", "critical", "adequate"):
+            await office.look(b=status)
+        await until(lambda: len(ops.taken) == 3, "what the other mode said")
+        (lane,) = office.pipeline._dispatchers["ops"]._lanes.values()
+        assert lane.timer is not None
+        assert lane.timer.when() - asyncio.get_running_loop().time() > 3000
+    assert ops.asked == 1
+
+
+async def test_wish_is_met_when_it_comes_while_the_store_is_being_read(database: Database) -> None:
+    """What is asked for again lies before what is just being read."""
+    ops = ScriptedSink("ops")
+    async with Office(database, ops) as office:
+        for status in ("low", "critical"):
+            await office.look(m=status)
+        await until(lambda: len(ops.taken) == 2, "both events")
+        await office.pipeline.journal.flush()  # what became of them is in the store
+        dispatcher = office.pipeline._dispatchers["ops"]
+        load, waits, goes_on = dispatcher._outbox.load, asyncio.Event(), asyncio.Event()
+
+        async def slow_load(sink: str, mode: str, after: int, limit: int) -> list[Letter]:
+            letters = await load(sink, mode, after, limit)
+            waits.set()
+            await goes_on.wait()
+            return letters
+
+        dispatcher._outbox.load = slow_load  # type: ignore[method-assign]
+        dispatcher.reload("m", 2)
+        await waits.wait()
+        async with database.write() as connection:
+            await ask_redeliveries(connection, [Redelivery("r", 1, "ops", datetime.now(UTC), "ann")])
+        await office.pipeline._housekeeping.look()
+        goes_on.set()
+        await until(lambda: len(ops.taken) == 3, "the first again")
+    assert ops.taken[2].id == ops.taken[0].id
