@@ -13,6 +13,7 @@ from reservd.plugin.http import HttpClient, HttpError
 _RATE_LIMIT_CODES = frozenset({-32005, -32016, 429})
 """EIP-1474's "limit exceeded", and what some providers answer in its place."""
 _REVERTED = 3
+_SERVER_ERRORS = 500
 
 
 class RpcCall(NamedTuple):
@@ -113,9 +114,8 @@ class RpcClient:
 
 def _may_refuse_batches(failure: HttpError | SourceError) -> bool:
     """Whether that is how endpoints that take no batches answer one: with a 4xx status, or one error for all."""
-    if failure.reason is not FailureReason.REJECTED:
-        return False
-    return not (isinstance(failure, HttpError) and failure.retryable)
+    status = failure.status if isinstance(failure, HttpError) else None
+    return failure.reason is FailureReason.REJECTED and (status is None or status < _SERVER_ERRORS)
 
 
 def _as_source_error(failure: HttpError | SourceError) -> SourceError:

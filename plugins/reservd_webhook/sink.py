@@ -34,7 +34,7 @@ class WebhookSink(EventSink[WebhookConfig]):
 
         Raises:
             DeliveryError: If no complete 2xx came. Retryable unless the receiver refused the
-                event itself (a redirect, or a 4xx other than 408 and 429) or may not be sent to.
+                event itself (400, 405, 410, 413, 414, 415, 422), redirects, or may not be sent to.
         """
         await self._post(event.id, event.to_json())
 

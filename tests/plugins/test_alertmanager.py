@@ -277,7 +277,7 @@ async def test_delivery_may_be_tried_again_when_no_peer_is_there(build: Any, nob
     ("status", "reason", "retryable", "after"),
     [
         (400, R.REJECTED, False, None),
-        (401, R.REJECTED, False, None),
+        (401, R.REJECTED, True, None),
         (302, R.REJECTED, False, None),
         (429, R.RATE_LIMITED, True, 30),
         (503, R.REJECTED, True, 30),

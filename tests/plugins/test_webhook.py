@@ -119,7 +119,7 @@ async def test_id_stays_when_an_event_is_sent_again(build: Any, receiver: Any, o
     ("status", "reason", "retryable"),
     [
         (400, R.REJECTED, False),
-        (401, R.REJECTED, False),
+        (401, R.REJECTED, True),
         (408, R.REJECTED, True),
         (410, R.REJECTED, False),
         (429, R.RATE_LIMITED, True),

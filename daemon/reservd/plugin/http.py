@@ -20,8 +20,9 @@ MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 _USER_AGENT = "reservd"
 _HTTP_OK = range(200, 300)
 _TOO_MANY_REQUESTS = 429
-_SERVER_ERRORS = 500
-_REQUEST_TIMEOUT = 408
+_ERRORS = 400
+_LASTING = frozenset({400, 405, 410, 413, 414, 415, 422})
+"""What is sent is itself refused. Any other error may mend: a token is renewed, a route is deployed."""
 _MAX_DIGITS = 9
 
 
@@ -31,14 +32,22 @@ class HttpError(CallError):
     Attributes:
         retryable: Whether the same request may succeed later.
         retry_after_seconds: What the server asked for by `Retry-After`; None when it did not.
+        status: Of the answer; None when no whole head of one came.
     """
 
     def __init__(
-        self, reason: FailureReason, detail: str, *, retryable: bool, retry_after_seconds: float | None = None
+        self,
+        reason: FailureReason,
+        detail: str,
+        *,
+        retryable: bool,
+        retry_after_seconds: float | None = None,
+        status: int | None = None,
     ) -> None:
         super().__init__(reason, detail)
         self.retryable = retryable
         self.retry_after_seconds = retry_after_seconds
+        self.status = status
 
 
 class AddressRefusedError(HttpError):
@@ -177,8 +186,9 @@ class HttpClient:
 def _refused(status: int, retry_after: str) -> NoReturn:
     limited = status == _TOO_MANY_REQUESTS
     reason = FailureReason.RATE_LIMITED if limited else FailureReason.REJECTED
-    retryable = limited or status >= _SERVER_ERRORS or status == _REQUEST_TIMEOUT
-    raise HttpError(reason, f"HTTP {status}", retryable=retryable, retry_after_seconds=_seconds(retry_after))
+    retryable = status >= _ERRORS and status not in _LASTING
+    after = _seconds(retry_after)
+    raise HttpError(reason, f"HTTP {status}", retryable=retryable, retry_after_seconds=after, status=status)
 
 
 def _seconds(retry_after: str) -> float | None:
