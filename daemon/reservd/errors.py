@@ -81,6 +81,59 @@ class UnknownReplenishmentError(ReservdError):
     """There is no request for a refill of that id."""
 
 
+class ApiError(ReservdError):
+    """A daemon did not do what its API was asked for.
+
+    Attributes:
+        kind: A word of the closed set of problems, such as `conflict`; of `FailureReason` where the answer did
+            not come, or cannot be believed.
+        detail: One line for people.
+        status: Of the HTTP answer; None when there was none.
+    """
+
+    def __init__(self, kind: str, detail: str, status: int | None = None) -> None:
+        self.kind = kind
+        self.detail = detail
+        self.status = status
+        super().__init__(f"{kind}: {detail}")
+
+
+class ApiUnavailableError(ApiError):
+    """Nothing is certain, and the same may be asked again: no answer, a standby, a store that is gone.
+
+    Attributes:
+        retry_after_seconds: How long the daemon asked to be left alone; None when it did not say.
+    """
+
+    def __init__(
+        self, kind: str, detail: str, status: int | None = None, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(kind, detail, status)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ApiRefusedError(ApiError):
+    """The daemon will not, and would not when asked again.
+
+    Attributes:
+        reason: A word of a closed set: which limit a withdrawal is over, or why no refill is asked for; None
+            where `kind` says it all.
+    """
+
+    def __init__(self, kind: str, detail: str, status: int | None = None, reason: str | None = None) -> None:
+        super().__init__(kind, detail if reason is None else f"{detail} ({reason})", status)
+        self.detail = detail
+        self.reason = reason
+
+
+class ApiDeniedError(ApiRefusedError):
+    """The token is missing or wrong, or its role does not allow it."""
+
+
+class ApiNotFoundError(ApiRefusedError):
+    """There is no such mode, event, withdrawal or replenishment."""
+
+
 class CallError(ReservdError):
     """A call to the outside failed.
 

@@ -13,8 +13,9 @@ from reservd.plugin.examples import example_event
 from reservd.reserve.models import EventType, ReserveEvent
 from reservd.store.database import Database, parse_url
 from reservd.store.operators import Redelivery, Silence, add_silence, load_redeliveries, load_silences
-from reservd.store.outbox import DeliveryState, OutboxEvent, Outcome, add_events, record_outcomes
+from reservd.store.outbox import OutboxEvent, Outcome, add_events, record_outcomes
 from reservd.store.schema import prepare
+from reservd.wire.events import DeliveryState
 
 MAIN = """\
 modes: modes/*.yaml

@@ -12,8 +12,8 @@ from reservd.monitor.clock import SystemClock
 from reservd.monitor.manager import ReserveManager
 from reservd.plugin import EventSink, ReserveEvent
 from reservd.store.database import Database
-from reservd.store.outbox import DeliveryState
 from reservd.store.ownership import Ownership
+from reservd.wire.events import DeliveryState
 from support.sources import ScriptedBalances, ScriptedEquity
 
 # Within a jump of each other, so that each is believed at first sight.

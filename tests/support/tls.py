@@ -36,7 +36,7 @@ class TlsListener:
         """Prepare one.
 
         Args:
-            port: Where it listens, on 127.0.0.1.
+            port: Where it listens, on 127.0.0.1; 0 for any that is free.
             behind_port: Where the server behind it listens.
             certificate: What it shows.
         """
@@ -49,6 +49,12 @@ class TlsListener:
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, ssl=self._context)
         return self
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -112,7 +112,7 @@ def _decide(
         silence: The last to end of those that are on for its mode.
     """
     from reservd.cli.event_view import short_id, show_time, summarize
-    from reservd.store.outbox import DeliveryState
+    from reservd.wire.events import DeliveryState
 
     name = f"event {short_id(found.event)}"
     wanted = sinks or [each.sink for each in found.deliveries if each.state is DeliveryState.DEAD]

@@ -1,8 +1,8 @@
 """Reserve events in their CloudEvents envelope."""
 
-from reservd.plugin.envelope import CloudEvent, ReplenishmentMessage
 from reservd.reserve.models import ReserveEvent
 from reservd.reserve.replenishment_event import ReplenishmentEvent
+from reservd.wire.envelope import CloudEvent, ReplenishmentMessage
 
 SCHEMA_VERSION = 1
 

@@ -5,9 +5,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from reservd.delivery.envelope import SCHEMA_VERSION
-from reservd.plugin.envelope import CloudEvent, Envelope, ReplenishmentMessage
 from reservd.reserve.models import EventType, ReserveEvent
 from reservd.reserve.replenishment_event import REPLENISHMENT_CHANGED, ReplenishmentEvent
+from reservd.wire.envelope import CloudEvent, Envelope, ReplenishmentMessage
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _UNSIGNED = "^(0|[1-9][0-9]*)$"

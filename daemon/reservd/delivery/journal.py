@@ -25,10 +25,11 @@ from reservd.reserve.state import Instant
 from reservd.store.database import Database
 from reservd.store.history import KeptSnapshot, add_snapshots
 from reservd.store.operators import Silence
-from reservd.store.outbox import DeliveryState, Letter, OutboxEvent, Outcome, add_events, record_outcomes
+from reservd.store.outbox import Letter, OutboxEvent, Outcome, add_events, record_outcomes
 from reservd.store.ownership import RENEW_EVERY_SECONDS, Ownership
 from reservd.store.replenishments import save_changes, save_records
 from reservd.store.states import load_states, save_states
+from reservd.wire.events import DeliveryState
 
 log = structlog.get_logger(__name__)
 

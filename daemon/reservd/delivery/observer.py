@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from reservd.errors import FailureReason
 from reservd.reserve.replenishment_event import AnyEvent
-from reservd.store.outbox import Backlog, DeliveryState
+from reservd.store.outbox import Backlog
+from reservd.wire.events import DeliveryState
 
 
 class DeliveryObserver:

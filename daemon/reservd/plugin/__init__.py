@@ -2,7 +2,6 @@
 
 from reservd.errors import CallError, DeliveryError, FailureReason, SourceError
 from reservd.plugin.composition import BalanceReference, Composite, EquityReference, PriceReference, Readers
-from reservd.plugin.envelope import CloudEvent, ReplenishmentMessage
 from reservd.plugin.hookspecs import hookimpl
 from reservd.plugin.interfaces import BalanceSource, EquitySource, EventSink, Plugin, PriceSource, Replenisher
 from reservd.plugin.options import ConfigPath, Duration, PluginConfig, Seconds, Secret, SourceConfig, Url
@@ -17,6 +16,7 @@ from reservd.reserve.replenishment import (
     ReplenishmentRequest,
     Urgency,
 )
+from reservd.wire.envelope import CloudEvent, ReplenishmentMessage
 
 __all__ = [
     "Acceptance",

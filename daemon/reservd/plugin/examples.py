@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from reservd.plugin.envelope import CloudEvent
 from reservd.reserve.models import EventType, ReserveEvent
 from reservd.reserve.replenishment import ReplenishmentRequest, Urgency
+from reservd.wire.envelope import CloudEvent
 
 
 def example_event(event_type: EventType = EventType.LOW, event_id: str = "evt-1") -> CloudEvent:

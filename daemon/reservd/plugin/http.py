@@ -1,13 +1,11 @@
 """HTTP for plugins: deadlines, size limits, no redirects, and every failure one of the closed reasons."""
 
 import json
-import os
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal, InvalidOperation
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, NamedTuple, NoReturn, Self
 
@@ -15,6 +13,7 @@ import aiohttp
 
 from reservd.errors import CallError, FailureReason
 from reservd.reserve.amounts import MAX_MAGNITUDE
+from reservd.wire.failures import name_failure, os_error, parse_retry_after
 
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 _USER_AGENT = "reservd"
@@ -23,7 +22,6 @@ _TOO_MANY_REQUESTS = 429
 _ERRORS = 400
 _LASTING = frozenset({400, 405, 410, 413, 414, 415, 422})
 """What is sent is itself refused. Any other error may mend: a token is renewed, a route is deployed."""
-_MAX_DIGITS = 9
 
 
 class HttpError(CallError):
@@ -156,10 +154,10 @@ class HttpClient:
         except (aiohttp.InvalidURL, ValueError):
             raise HttpError(FailureReason.REJECTED, "the URL is not valid", retryable=False) from None
         except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
-            if isinstance(_cause(error), _AddressRefused):
+            if isinstance(os_error(error), _AddressRefused):
                 detail = "the host has no address that may be connected to"
                 raise AddressRefusedError(FailureReason.REJECTED, detail, retryable=False) from None
-            raise HttpError(FailureReason.UNREACHABLE, _kind(error), retryable=True) from None
+            raise HttpError(FailureReason.UNREACHABLE, name_failure(error), retryable=True) from None
         return Response(answer.status, content)
 
     def _socket(self, address_info: aiohttp.AddrInfoType) -> socket.socket:
@@ -187,36 +185,8 @@ def _refused(status: int, retry_after: str) -> NoReturn:
     limited = status == _TOO_MANY_REQUESTS
     reason = FailureReason.RATE_LIMITED if limited else FailureReason.REJECTED
     retryable = status >= _ERRORS and status not in _LASTING
-    after = _seconds(retry_after)
+    after = parse_retry_after(retry_after)
     raise HttpError(reason, f"HTTP {status}", retryable=retryable, retry_after_seconds=after, status=status)
-
-
-def _seconds(retry_after: str) -> float | None:
-    """Return what a `Retry-After` header asks for: seconds, or until a date (RFC 9110)."""
-    if retry_after.strip().isdecimal():
-        return float(retry_after[:_MAX_DIGITS])
-    try:
-        date = parsedate_to_datetime(retry_after)
-        return max(0.0, (date.astimezone(UTC) - datetime.now(UTC)).total_seconds())
-    except (ValueError, OverflowError):
-        return None
-
-
-def _cause(error: Exception) -> Exception:
-    """Return what lies under an error of aiohttp's."""
-    cause: Exception = getattr(error, "os_error", error)
-    return cause
-
-
-def _kind(error: Exception) -> str:
-    """Return what went wrong, without the URL that aiohttp puts into its messages."""
-    cause = _cause(error)
-    if isinstance(cause, socket.gaierror | ssl.SSLError):  # their numbers are not the system's
-        return (cause.strerror or "TLS failed").lower()
-    if isinstance(cause, OSError) and cause.errno:
-        return os.strerror(cause.errno).lower()  # its own strerror holds the URL or the address
-    words = type(error).__name__.removeprefix("Client")
-    return "".join(f" {c.lower()}" if c.isupper() else c for c in words).strip()
 
 
 def _decimal(text: str) -> Decimal:

@@ -7,10 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import ClassVar, Generic, Self, TypeVar
 
-from reservd.plugin.envelope import CloudEvent, ReplenishmentMessage
 from reservd.plugin.options import PluginConfig
 from reservd.reserve.readings import Account, Equity, Price, Reading
 from reservd.reserve.replenishment import Acceptance, Progress, ReplenishmentRequest
+from reservd.wire.envelope import CloudEvent, ReplenishmentMessage
 
 ConfigT = TypeVar("ConfigT", bound=PluginConfig)
 

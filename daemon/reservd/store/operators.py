@@ -7,8 +7,8 @@ from typing import NamedTuple
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from reservd.store.outbox import DeliveryState
 from reservd.store.tables import deliveries, redeliveries, silences
+from reservd.wire.events import DeliveryState
 
 
 class Silence(NamedTuple):

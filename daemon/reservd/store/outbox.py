@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, bindparam, delete, func, literal_column, select, update
@@ -13,23 +12,10 @@ from reservd.reserve.models import EventType, ReserveEvent
 from reservd.reserve.replenishment_event import REPLENISHMENT_CHANGED, AnyEvent, ReplenishmentEvent
 from reservd.store.statements import insert_new
 from reservd.store.tables import deliveries, events
+from reservd.wire.events import DeliveryState
 
 _MAX_PLACES = 500
 """Positions named in one statement."""
-
-
-class DeliveryState(StrEnum):
-    """What became of an event at a sink."""
-
-    PENDING = "pending"
-    """It is yet to be taken, for the first time or again."""
-    DELIVERED = "delivered"
-    DEAD = "dead"
-    """The sink refused it for good, or it grew too old: see `reservd events dead-letters`."""
-    SUPERSEDED = "superseded"
-    """A reminder that a newer status overtook."""
-    SILENCED = "silenced"
-    """An operator's silence was on."""
 
 
 class OutboxEvent(NamedTuple):

@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.errors import FailureReason
 from reservd.reserve.models import EventType, ReserveEvent
-from reservd.store.outbox import DeliveryState, is_of_status, load_last_change
+from reservd.store.outbox import is_of_status, load_last_change
 from reservd.store.tables import deliveries, events, redeliveries
+from reservd.wire.events import DeliveryState
 
 
 class Delivery(NamedTuple):

@@ -24,10 +24,11 @@ from reservd.reserve.replenishment import AcceptanceStatus
 from reservd.reserve.runway import Runway
 from reservd.reserve.tracker import Instant, TrackerState
 from reservd.service.refill_caller import ReplenishmentObserver
-from reservd.store.outbox import Backlog, DeliveryState
+from reservd.store.outbox import Backlog
 from reservd.web.mode_gauges import Changes, ModeGauges
 from reservd.web.replenishment_metrics import ReplenishmentMetrics
 from reservd.web.withdrawal_metrics import WithdrawalMetrics
+from reservd.wire.events import DeliveryState
 
 _ENDS = (DeliveryState.DEAD, DeliveryState.SUPERSEDED, DeliveryState.SILENCED)
 _FETCH_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

@@ -1,14 +1,12 @@
 """Errors as RFC 9457 problem details."""
 
 from collections.abc import Mapping
-from enum import Enum
 from http import HTTPStatus
 from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -24,6 +22,7 @@ from reservd.errors import (
     WithdrawalConflictError,
     WithdrawalStateError,
 )
+from reservd.wire.problems import PROBLEM_TYPE, FieldProblem, Problem, ProblemKind
 
 log = structlog.get_logger(__name__)
 
@@ -31,31 +30,6 @@ MEDIA_TYPE = "application/problem+json"
 _MAX_ERRORS = 20
 _LATER = {"retry-after": "5"}
 _UNAVAILABLE = HTTPStatus.SERVICE_UNAVAILABLE
-
-
-class ProblemKind(Enum):
-    """The closed set of problems: the end of `type`, the status, and the title."""
-
-    INVALID = "invalid", HTTPStatus.UNPROCESSABLE_ENTITY, "The request does not hold"
-    TOO_LARGE = "too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large"
-    UNAUTHORIZED = "unauthorized", HTTPStatus.UNAUTHORIZED, "Credentials are needed"
-    FORBIDDEN = "forbidden", HTTPStatus.FORBIDDEN, "The role does not allow it"
-    TOO_MANY_FAILURES = "too-many-failures", HTTPStatus.TOO_MANY_REQUESTS, "Wrong credentials came too often"
-    NOT_FOUND = "not-found", HTTPStatus.NOT_FOUND, "There is no such thing"
-    CONFLICT = "conflict", HTTPStatus.CONFLICT, "It contradicts what was done before"
-    KEY_REUSED = "idempotency-key-reused", HTTPStatus.UNPROCESSABLE_ENTITY, "The key was used for something else"
-    STANDBY = "standby", HTTPStatus.SERVICE_UNAVAILABLE, "This daemon does not own the store"
-    STORE_GONE = "store-gone", HTTPStatus.SERVICE_UNAVAILABLE, "The store does not answer"
-    BUSY = "busy", HTTPStatus.SERVICE_UNAVAILABLE, "Too many ask at the same time"
-    REFUSED = "withdrawal-refused", HTTPStatus.CONFLICT, "The withdrawal is more than the mode allows"
-    NOT_REQUESTED = "not-requested", HTTPStatus.CONFLICT, "No refill is asked for"
-    UNUSABLE_CONFIG = "config-unusable", HTTPStatus.UNPROCESSABLE_ENTITY, "The configuration cannot be taken up"
-    INTERNAL = "internal", HTTPStatus.INTERNAL_SERVER_ERROR, "A defect of reservd"
-
-    def __init__(self, code: str, status: HTTPStatus, title: str) -> None:
-        self.code = code
-        self.status = status
-        self.title = title
 
 
 _BY_ERROR: dict[type[ReservdError], ProblemKind] = {
@@ -75,32 +49,6 @@ _UNSAID = {
     ProblemKind.STANDBY: "another daemon owns the store now",
     ProblemKind.INTERNAL: "this is a defect; the log of the daemon has more",
 }
-
-
-class FieldProblem(BaseModel):
-    """One thing that is wrong with a request."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    where: str
-    """`query.limit`, `body.amount` and so on."""
-    detail: str
-
-
-class Problem(BaseModel):
-    """Problem details, as RFC 9457 defines them."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    type: str
-    """`urn:problem-type:reservd:` and one of the documented kinds; `about:blank` when the status says it all."""
-    title: str
-    status: int
-    detail: str
-    reason: str | None = None
-    """Of a withdrawal that is refused, `over_maximum` or `over_period_maximum`; of a refill, why none is asked for."""
-    errors: list[FieldProblem] | None = None
-    """Of a request that does not hold: each thing that is wrong."""
 
 
 class ProblemError(Exception):
@@ -133,7 +81,7 @@ def problem_response(
 ) -> Response:
     """Return the answer that tells a problem."""
     problem = Problem(
-        type=f"urn:problem-type:reservd:{kind.code}",
+        type=f"{PROBLEM_TYPE}{kind.code}",
         title=kind.title,
         status=kind.status,
         detail=detail,

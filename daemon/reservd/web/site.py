@@ -9,8 +9,9 @@ from reservd.web.access.middleware import AccessMiddleware
 from reservd.web.api.application import make_application
 from reservd.web.api.dependencies import let_read, let_write
 from reservd.web.backend import Backend
-from reservd.web.problems import ProblemError, ProblemKind
+from reservd.web.problems import ProblemError
 from reservd.web.status_page import StatusPage
+from reservd.wire.problems import ProblemKind
 
 _CHUNK = 256 * 1024
 

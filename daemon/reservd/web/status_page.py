@@ -11,8 +11,9 @@ from reservd._version import __version__
 from reservd.monitor.manager import ReserveManager
 from reservd.reserve.amounts import describe
 from reservd.reserve.models import ReserveStatus
-from reservd.web.api.views import ModeView, show_mode
+from reservd.web.api.views import show_mode
 from reservd.web.backend import Backend
+from reservd.wire.modes import ModeView
 
 _REFRESH_SECONDS = 15
 _KEEP_SECONDS = 1.0

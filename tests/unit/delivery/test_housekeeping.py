@@ -14,8 +14,8 @@ from reservd.reserve.models import ReserveStatus
 from reservd.store.database import Database
 from reservd.store.history import load_snapshots
 from reservd.store.operators import Redelivery, Silence, add_silence, ask_redeliveries, end_silences
-from reservd.store.outbox import DeliveryState
 from reservd.store.tables import deliveries, events, mode_states, snapshots
+from reservd.wire.events import DeliveryState
 from support.office import Office, until
 from support.sources import ScriptedSink, raises
 

@@ -7,7 +7,8 @@ from reservd.errors import DeliveryError, FailureReason
 from reservd.plugin import CloudEvent
 from reservd.store.database import Database
 from reservd.store.operators import Redelivery, ask_redeliveries
-from reservd.store.outbox import DeliveryState, Letter
+from reservd.store.outbox import Letter
+from reservd.wire.events import DeliveryState
 from support.office import Office, until
 from support.sources import ScriptedSink, hangs, raises
 

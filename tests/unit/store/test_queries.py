@@ -10,7 +10,7 @@ from reservd.plugin.examples import example_event
 from reservd.reserve.models import EventType, ReserveEvent
 from reservd.store.database import Database
 from reservd.store.operators import Redelivery, ask_redeliveries, meet_redeliveries
-from reservd.store.outbox import DeliveryState, OutboxEvent, Outcome, add_events, record_outcomes
+from reservd.store.outbox import OutboxEvent, Outcome, add_events, record_outcomes
 from reservd.store.queries import (
     Delivery,
     find_event_ids,
@@ -20,6 +20,7 @@ from reservd.store.queries import (
     load_newest_events,
 )
 from reservd.store.schema import prepare
+from reservd.wire.events import DeliveryState
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PENDING, DELIVERED, DEAD = DeliveryState.PENDING, DeliveryState.DELIVERED, DeliveryState.DEAD

@@ -8,7 +8,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reservd.web.access.control import AccessControl, Verdict
-from reservd.web.problems import ProblemKind, problem_response
+from reservd.web.problems import problem_response
+from reservd.wire.problems import ProblemKind
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,8 @@ from fastapi import APIRouter, FastAPI
 from reservd._version import __version__
 from reservd.web.access.middleware import MAX_BODY_BYTES
 from reservd.web.api import events, modes, replenishments, withdrawals
-from reservd.web.problems import Problem, ProblemKind, describe_problems, install_problems
+from reservd.web.problems import describe_problems, install_problems
+from reservd.wire.problems import Problem, ProblemKind
 
 OPENAPI_PATH = "/api/v1/openapi.json"
 _DESCRIPTION = """\

@@ -8,7 +8,8 @@ from fastapi.security import HTTPBearer
 from reservd.web.access.control import Verdict
 from reservd.web.access.principal import Principal
 from reservd.web.backend import Backend, Duty
-from reservd.web.problems import ProblemError, ProblemKind
+from reservd.web.problems import ProblemError
+from reservd.wire.problems import ProblemKind
 
 _bearer = HTTPBearer(auto_error=False, description="A token that `reservd token` made.")
 

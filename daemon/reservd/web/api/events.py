@@ -10,8 +10,10 @@ from reservd.reserve.models import EventType
 from reservd.store.queries import load_event, load_newest_events
 from reservd.web.api.bounds import DEFAULT_PAGE, Identifier, ModeFilter, PageSize, PositionCursor
 from reservd.web.api.dependencies import BackendOf, DutyOf, let_read
-from reservd.web.api.views import EventPage, EventView, show_event
-from reservd.web.problems import ProblemError, ProblemKind, describe_problems
+from reservd.web.api.views import show_event
+from reservd.web.problems import ProblemError, describe_problems
+from reservd.wire.events import EventPage, EventView
+from reservd.wire.problems import ProblemKind
 
 router = APIRouter(
     prefix="/events",

@@ -9,8 +9,10 @@ from fastapi import APIRouter, Depends, Query
 from reservd.reserve.models import ReserveStatus
 from reservd.web.api.bounds import DEFAULT_PAGE, ModeName, NameCursor, PageSize
 from reservd.web.api.dependencies import DutyOf, let_read, require_mode_exists
-from reservd.web.api.views import ModeDetail, ModePage, show_mode, show_mode_detail
-from reservd.web.problems import ProblemKind, describe_problems
+from reservd.web.api.views import show_mode, show_mode_detail
+from reservd.web.problems import describe_problems
+from reservd.wire.modes import ModeDetail, ModePage
+from reservd.wire.problems import ProblemKind
 
 router = APIRouter(
     prefix="/modes",

@@ -13,9 +13,11 @@ from reservd.service.refill_desk import RefillDesk
 from reservd.web.access.principal import Principal
 from reservd.web.api.bounds import DEFAULT_PAGE, IdempotencyKey, Identifier, ModeName, PageSize, PositiveAmount
 from reservd.web.api.dependencies import Caller, DutyOf, let_read, require_mode, require_mode_exists
-from reservd.web.api.views import Order, View
+from reservd.web.api.views import Order
 from reservd.web.backend import Duty
-from reservd.web.problems import ProblemError, ProblemKind, describe_problems
+from reservd.web.problems import ProblemError, describe_problems
+from reservd.wire.problems import ProblemKind
+from reservd.wire.replenishments import ReplenishmentPage
 
 _READ_PROBLEMS = describe_problems(
     ProblemKind.UNAUTHORIZED, ProblemKind.NOT_FOUND, ProblemKind.STANDBY, ProblemKind.STORE_GONE
@@ -58,14 +60,6 @@ class Report(Remark):
     """The strategy's own id of the work."""
     expected_by: AwareDatetime | None = None
     """When the money should have arrived."""
-
-
-class ReplenishmentPage(View):
-    """Some requests for refills, newest first."""
-
-    items: list[Replenishment]
-    next_cursor: AwareDatetime | None
-    """For the next page; null on the last."""
 
 
 _Remark = Annotated[Remark, Body()]

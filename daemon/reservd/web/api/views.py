@@ -1,119 +1,23 @@
-"""What the API tells: the shapes of its answers. Amounts are decimal strings, times ISO 8601 in UTC."""
+"""How what the daemon knows becomes the answers of its API."""
 
 from datetime import datetime
 from decimal import Decimal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 from reservd.delivery.envelope import wrap
-from reservd.errors import FailureReason
 from reservd.monitor.manager import ReserveManager
-from reservd.plugin.envelope import CloudEvent
 from reservd.reserve.amounts import ZERO
-from reservd.reserve.models import PlainDecimal, ReserveSnapshot, ReserveStatus
-from reservd.store.outbox import DeliveryState
+from reservd.reserve.models import ReserveSnapshot
 from reservd.store.queries import StoredEvent
-
-
-class View(BaseModel):
-    """A part of an answer."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True, frozen=True)
+from reservd.wire.events import DeliveryView, EventView
+from reservd.wire.modes import IncidentView, ModeDetail, ModeView, PolicyView
 
 
 class Order(BaseModel):
     """What a caller sends: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-
-class IncidentView(View):
-    """An incident that is open."""
-
-    id: str
-    severity: ReserveStatus
-    """`low` or `critical`; stays while the status is unknown."""
-
-
-class ModeView(View):
-    """How one mode's reserve stands. Amounts are of the last conclusive check, and null before one."""
-
-    mode: str
-    share_class: str
-    """The currency; amounts are whole units of it."""
-    status: ReserveStatus
-    """The confirmed one."""
-    incident: IncidentView | None
-    reserve_balance: PlainDecimal | None
-    """What can be paid out now, holds taken off."""
-    target_reserve: PlainDecimal | None
-    utilization: PlainDecimal | None
-    """Coverage of the target: 1 is at target. Null when the target is 0 or unknown."""
-    shortfall: PlainDecimal | None
-    """What lacks to the target, never below 0."""
-    total_equity: PlainDecimal | None
-    held: PlainDecimal
-    """Promised to accepted withdrawals."""
-    observed_at: AwareDatetime | None
-    """When the oldest input of these amounts was true at its source."""
-    confirmed_at: AwareDatetime | None
-    """The last conclusive check; null before one."""
-    checked_at: AwareDatetime | None
-    """The last check, conclusive or not."""
-    missing: list[str]
-    """What the last check could not read, a line each."""
-
-
-class PolicyView(View):
-    """What a mode's owner decided."""
-
-    reserve_ratio: PlainDecimal
-    low_threshold: PlainDecimal
-    critical_threshold: PlainDecimal
-    interval_seconds: float
-    max_staleness_seconds: float
-    replenisher: str | None
-    event_sinks: list[str]
-
-
-class ModeDetail(ModeView):
-    """The same, with the mode's policy."""
-
-    policy: PolicyView
-
-
-class ModePage(View):
-    """Some modes, by name."""
-
-    items: list[ModeView]
-    next_cursor: str | None
-    """For the next page; null on the last."""
-
-
-class DeliveryView(View):
-    """What became of an event at one sink."""
-
-    sink: str
-    state: DeliveryState
-    attempts: int
-    tried_at: AwareDatetime | None
-    reason: FailureReason | None
-    """Why the last attempt failed."""
-
-
-class EventView(View):
-    """An event as a consumer would receive it now, and its deliveries."""
-
-    event: CloudEvent
-    deliveries: list[DeliveryView]
-
-
-class EventPage(View):
-    """Some events, newest first."""
-
-    items: list[EventView]
-    next_cursor: int | None
-    """For the next page; null on the last."""
 
 
 def show_mode(manager: ReserveManager, mode: str) -> ModeView:

@@ -1,16 +1,15 @@
-"""What the API takes and tells of withdrawals. Amounts are decimal strings of whole units."""
+"""What the API takes of withdrawals, and how it tells them. Amounts are decimal strings of whole units."""
 
 from typing import Annotated
 
 from pydantic import AwareDatetime, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from reservd.reserve.holds import Hold, HoldState, Unwinding
-from reservd.reserve.models import PlainDecimal, ReserveStatus
-from reservd.reserve.withdrawal import Refusal, WithdrawalSpeed
+from reservd.reserve.holds import Hold
 from reservd.service.withdrawal_answers import WithdrawalQuote
 from reservd.web.api.bounds import PositiveAmount
-from reservd.web.api.views import Order, View
+from reservd.web.api.views import Order
+from reservd.wire.withdrawals import SpeedView, WithdrawalView
 
 _MAX_BLOCK = 2**63 - 1
 
@@ -34,59 +33,6 @@ class Settlement(Order):
         if self.block is None and self.paid_at is None:
             raise PydanticCustomError("settlement", "must give block or paid_at")
         return self
-
-
-class WithdrawalView(View):
-    """An accepted withdrawal, and what is held for it."""
-
-    id: str
-    mode: str
-    currency: str
-    amount: PlainDecimal
-    from_reserve: PlainDecimal
-    """The part that the reserve pays, held since it was accepted."""
-    unwound: PlainDecimal
-    """The rest, for which money has to arrive."""
-    arrived: PlainDecimal
-    """How much of that is there, and held."""
-    speed: WithdrawalSpeed
-    state: HoldState
-    unwinding: Unwinding
-    """What became of the request for the part to unwind."""
-    decided_at: AwareDatetime
-    overdue_at: AwareDatetime
-    expected_at: AwareDatetime | None
-    """When all of it should be there; null when nobody can tell."""
-    ended_at: AwareDatetime | None
-    paid_at: AwareDatetime | None
-    block: int | None
-
-
-class WithdrawalPage(View):
-    """Some withdrawals, newest first."""
-
-    items: list[WithdrawalView]
-    next_cursor: int | None
-    """For the next page; null on the last."""
-
-
-class SpeedView(View):
-    """How a mode would pay now. Nothing is held for it."""
-
-    mode: str
-    speed: WithdrawalSpeed
-    amount: PlainDecimal | None = None
-    """What was asked about; what follows is null without it."""
-    currency: str | None = None
-    from_reserve: PlainDecimal | None = None
-    unwound: PlainDecimal | None = None
-    status: ReserveStatus | None = None
-    """The worse of the raw and the confirmed one."""
-    expected_at: AwareDatetime | None = None
-    expires_at: AwareDatetime | None = None
-    """Until when this may be shown; others may be accepted before."""
-    refusal: Refusal | None = None
-    """Why it would not be accepted at all."""
 
 
 def show_withdrawal(hold: Hold) -> WithdrawalView:

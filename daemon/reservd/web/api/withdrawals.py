@@ -19,15 +19,14 @@ from reservd.web.api.bounds import (
 from reservd.web.api.dependencies import Caller, DutyOf, let_read, require_mode, require_mode_exists
 from reservd.web.api.withdrawal_views import (
     Settlement,
-    SpeedView,
     WithdrawalOrder,
-    WithdrawalPage,
-    WithdrawalView,
     show_quote,
     show_withdrawal,
 )
 from reservd.web.backend import Duty
-from reservd.web.problems import ProblemError, ProblemKind, describe_problems
+from reservd.web.problems import ProblemError, describe_problems
+from reservd.wire.problems import ProblemKind
+from reservd.wire.withdrawals import SpeedView, WithdrawalPage, WithdrawalView
 
 _READ_PROBLEMS = describe_problems(
     ProblemKind.UNAUTHORIZED, ProblemKind.NOT_FOUND, ProblemKind.STANDBY, ProblemKind.STORE_GONE

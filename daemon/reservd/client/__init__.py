@@ -1,0 +1,8 @@
+"""The SDK: a daemon over its HTTP API, for programs that await and for programs that do not."""
+
+from reservd.client.asynchronous import AsyncClient
+from reservd.client.backoff import Backoff
+from reservd.client.feed import EventFeed, EventGap
+from reservd.client.synchronous import Client
+
+__all__ = ["AsyncClient", "Backoff", "Client", "EventFeed", "EventGap"]

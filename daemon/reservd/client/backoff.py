@@ -1,0 +1,33 @@
+"""How long to wait before the next try."""
+
+import random
+
+FIRST_SECONDS = 0.5
+LONGEST_SECONDS = 30.0
+
+
+class Backoff:
+    """Exponential, bounded, with full jitter: those who lost the same daemon do not all come back at once.
+
+    Args:
+        first_seconds: The most that is waited before the first try; doubles with each.
+        longest_seconds: The most that is ever waited, unless the other side asks for more.
+    """
+
+    def __init__(self, first_seconds: float = FIRST_SECONDS, longest_seconds: float = LONGEST_SECONDS) -> None:
+        self._first_seconds = first_seconds
+        self._longest_seconds = longest_seconds
+        self._most_seconds = first_seconds
+
+    def next_seconds(self, at_least: float | None = None) -> float:
+        """Return how long to wait now.
+
+        Args:
+            at_least: What the other side asked for.
+        """
+        most, self._most_seconds = self._most_seconds, min(2 * self._most_seconds, self._longest_seconds)
+        return random.uniform(0, most) + (at_least or 0.0)  # noqa: S311  # it spreads, and hides nothing
+
+    def reset(self) -> None:
+        """Begin anew: it works again."""
+        self._most_seconds = self._first_seconds

@@ -1,0 +1,125 @@
+"""Events as they are decided, through restarts and broken connections: none lost, none given twice."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import structlog
+from pydantic import ValidationError
+
+from reservd.client.backoff import Backoff
+from reservd.client.calls import API_ROOT
+from reservd.client.connection import Connection
+from reservd.client.sse import Message, MessageParser
+from reservd.errors import ApiUnavailableError
+from reservd.reserve.models import EventType
+from reservd.reserve.replenishment_event import REPLENISHMENT_CHANGED, AnyEvent
+from reservd.wire.envelope import CloudEvent, ReplenishmentMessage
+
+log = structlog.get_logger(__name__)
+
+STREAM_PATH = "/events/stream"
+IDLE_SECONDS = 45.0
+"""Three times as long as a daemon is ever silent."""
+_GAP = "gap"
+_REMEMBERED = 2_000
+_MESSAGES: dict[str, type[CloudEvent | ReplenishmentMessage]] = {
+    **{f"reservd.{kind}.v1": CloudEvent for kind in EventType},
+    f"reservd.{REPLENISHMENT_CHANGED}.v1": ReplenishmentMessage,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EventGap:
+    """Some events may have been missed: read how the modes stand."""
+
+    detail: str
+
+
+class EventFeed:
+    """The events of some modes; iterate over it with `async for`, until nobody wants to hear more.
+
+    A connection that breaks is made again, after a wait that grows, and what came in between is caught up with.
+
+    Attributes:
+        last_event_id: Of the last event that was given: keep it, and begin from there after a restart.
+    """
+
+    def __init__(
+        self, connection: Connection, modes: Sequence[str], last_event_id: str | None, backoff: Backoff
+    ) -> None:
+        self._connection = connection
+        self._target = f"{API_ROOT}{STREAM_PATH}"
+        if modes:
+            self._target += "?" + urlencode([("mode", mode) for mode in modes])
+        self._backoff = backoff
+        self._given: OrderedDict[str, None] = OrderedDict()
+        self._was_connected = False
+        self.last_event_id = last_event_id
+
+    async def __aiter__(self) -> AsyncGenerator[AnyEvent | EventGap, None]:
+        """Yield events, and where some may have been missed.
+
+        Raises:
+            ApiError: If the daemon will not tell: another try would end the same.
+        """
+        lost = False
+        while True:
+            wait: float | None = None
+            try:
+                async with aclosing(self._listen()) as items:
+                    async for item in items:
+                        if lost:
+                            log.info("stream.resumed", after=self.last_event_id)
+                            lost = False
+                        yield item
+                reason = "hung up"
+            except ApiUnavailableError as error:
+                reason, wait = str(error), error.retry_after_seconds
+                self._connection.turn()
+            if not lost:
+                log.warning("stream.lost", reason=reason, after=self.last_event_id)
+                lost = True
+            await asyncio.sleep(self._backoff.next_seconds(wait))
+
+    async def _listen(self) -> AsyncGenerator[AnyEvent | EventGap, None]:
+        """Yield what comes over one connection."""
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        if self.last_event_id is not None:
+            headers["Last-Event-ID"] = self.last_event_id
+        parser = MessageParser()
+        async with self._connection.stream(self._target, headers, IDLE_SECONDS) as parts:
+            if self._was_connected and self.last_event_id is None:
+                yield EventGap("the connection broke before the first event: some may have been missed")
+            self._was_connected = True
+            beats = 0
+            async for part in parts:
+                beats += 1
+                if beats > 1:  # a daemon greets before it knows whether it can tell anything
+                    self._backoff.reset()
+                for message in parser.feed(part):
+                    item = self._read(message)
+                    if item is not None:
+                        yield item
+
+    def _read(self, message: Message) -> AnyEvent | EventGap | None:
+        """Return what a message says; None when it was said before, or is of a kind that a newer daemon has."""
+        if message.event == _GAP:
+            return EventGap("the daemon does not know the last event any more: some may have been missed")
+        if message.last_event_id:
+            self.last_event_id = message.last_event_id
+        if message.event not in _MESSAGES or message.last_event_id in self._given:
+            return None
+        try:
+            event: AnyEvent = _MESSAGES[message.event].model_validate_json(message.data).data
+        except ValidationError as error:
+            unread = error.error_count()
+            log.warning("stream.event_unreadable", type=message.event, id=message.last_event_id, errors=unread)
+            return EventGap(f"event {message.last_event_id} cannot be read")
+        self._given[event.id] = None
+        if len(self._given) > _REMEMBERED:
+            self._given.popitem(last=False)
+        return event

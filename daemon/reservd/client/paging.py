@@ -1,0 +1,40 @@
+"""Lists that come in pages, as one."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
+
+ItemT_co = TypeVar("ItemT_co", covariant=True)
+
+
+class Page(Protocol[ItemT_co]):
+    """A part of a list."""
+
+    @property
+    def items(self) -> Sequence[ItemT_co]:
+        """What is on it."""
+
+    @property
+    def next_cursor(self) -> Any:
+        """For the next page; None on the last."""
+
+
+def walk_pages(fetch: Callable[..., Page[ItemT_co]], *args: Any, **filters: Any) -> Iterator[ItemT_co]:
+    """Yield all that a list has, page after page."""
+    page = fetch(*args, **filters)
+    yield from page.items
+    while page.next_cursor is not None:
+        page = fetch(*args, **filters, cursor=page.next_cursor)
+        yield from page.items
+
+
+async def walk_pages_async(
+    fetch: Callable[..., Awaitable[Page[ItemT_co]]], *args: Any, **filters: Any
+) -> AsyncIterator[ItemT_co]:
+    """Yield the same of a list that is awaited."""
+    page = await fetch(*args, **filters)
+    for item in page.items:
+        yield item
+    while page.next_cursor is not None:
+        page = await fetch(*args, **filters, cursor=page.next_cursor)
+        for item in page.items:
+            yield item

@@ -1,0 +1,49 @@
+"""What the API tells of events, and of their deliveries."""
+
+from enum import StrEnum
+
+from pydantic import AwareDatetime
+
+from reservd.errors import FailureReason
+from reservd.wire.envelope import CloudEvent
+from reservd.wire.view import View
+
+
+class DeliveryState(StrEnum):
+    """What became of an event at a sink."""
+
+    PENDING = "pending"
+    """It is yet to be taken, for the first time or again."""
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    """The sink refused it for good, or it grew too old: see `reservd events dead-letters`."""
+    SUPERSEDED = "superseded"
+    """A reminder that a newer status overtook."""
+    SILENCED = "silenced"
+    """An operator's silence was on."""
+
+
+class DeliveryView(View):
+    """What became of an event at one sink."""
+
+    sink: str
+    state: DeliveryState
+    attempts: int
+    tried_at: AwareDatetime | None
+    reason: FailureReason | None
+    """Why the last attempt failed."""
+
+
+class EventView(View):
+    """An event as a consumer would receive it now, and its deliveries."""
+
+    event: CloudEvent
+    deliveries: list[DeliveryView]
+
+
+class EventPage(View):
+    """Some events, newest first."""
+
+    items: list[EventView]
+    next_cursor: int | None
+    """For the next page; null on the last."""
