@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 NODE := tests/node
-CODE := daemon plugins tests grafana
+CODE := daemon plugins configs tests grafana
 WORKERS ?= 3 # much of the suite waits for deadlines
 
 .DEFAULT_GOAL := help

@@ -6,6 +6,7 @@ with ApiDaemon(tmp_path) as daemon:
 
 import http.client
 import json
+import signal
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -94,17 +95,33 @@ def write_tokens(path: Path, names: Iterable[str] = TOKENS) -> Path:
 
 
 def write_api_config(
-    world: World, folder: Path, store_url: str = "", *, refilled: Iterable[str] = (), **web: object
+    world: World,
+    folder: Path,
+    store_url: str = "",
+    *,
+    refilled: Iterable[str] = (),
+    over_api: Iterable[str] = (),
+    **web: object,
 ) -> Path:
-    """Write a configuration of a world with tokens, and return its place; some modes have a replenisher."""
+    """Write a configuration of a world with tokens, and return its place.
+
+    Args:
+        world: Its balances, equity and receiver.
+        folder: Where it goes.
+        store_url: Where its store is; its own unless given.
+        refilled: Modes that have a replenisher, which sends requests to the world.
+        over_api: Modes whose strategies take requests from the API.
+        web: More of the section `web`.
+    """
     config = world.write_config(folder, store_url)
     document = yaml.safe_load(config.read_text())
     document["web"] = {"tokens_file": str(write_tokens(folder / "tokens.yaml")), **web}
     options = {"url": f"{world.url}/refill", "secret": SECRET, "allow_private_hosts": ["127.0.0.1"]}
-    document["replenishers"] = {"unwinder": {"plugin": "webhook", "options": options}}
-    for mode in refilled:
+    document["replenishers"] = {"unwinder": {"plugin": "webhook", "options": options}, "strategies": {"plugin": "api"}}
+    named = {**dict.fromkeys(refilled, "unwinder"), **dict.fromkeys(over_api, "strategies")}
+    for mode, name in named.items():
         with (folder / "modes" / f"{mode}.yaml").open("a") as file:
-            file.write("reserve_replenisher: unwinder\n")
+            file.write(f"reserve_replenisher: {name}\n")
     config.write_text(yaml.safe_dump(document))
     return config
 
@@ -117,30 +134,54 @@ class ApiDaemon:
         process: The daemon.
     """
 
-    def __init__(self, folder: Path, store_url: str = "", *, refilled: Iterable[str] = (), **web: object) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        store_url: str = "",
+        *,
+        refilled: Iterable[str] = (),
+        over_api: Iterable[str] = (),
+        **web: object,
+    ) -> None:
         """Prepare one.
 
         Args:
             folder: Where its configuration goes.
             store_url: Where its store is; its own unless given.
-            refilled: Modes that have a replenisher.
+            refilled: Modes that have a replenisher, which sends requests to the world.
+            over_api: Modes whose strategies take requests from the API.
             web: More of the section `web` of its configuration.
         """
         self._resources = ExitStack()
+        self._running = ExitStack()
         self.world = World("alpha", "beta")
-        self._folder, self._store_url, self._refilled, self._web = folder, store_url, refilled, web
+        modes = {"refilled": refilled, "over_api": over_api}
+        self._config: dict[str, Any] = {"folder": folder, "store_url": store_url, **modes, **web}
+        self._file: Path
         self.process: ReservdProcess
 
     def __enter__(self) -> Self:
         with ExitStack() as starting:
             starting.enter_context(self.world)
-            config = write_api_config(self.world, self._folder, self._store_url, refilled=self._refilled, **self._web)
-            self.process = starting.enter_context(ReservdProcess(config))
+            self._file = write_api_config(self.world, **self._config)
+            starting.callback(self._running.close)
+            self.process = self._running.enter_context(ReservdProcess(self._file))
+            self._first_address = self.process.address
             self._resources = starting.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._resources.close()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Stop it; `start` starts another one in its place."""
+        self.process.stop(number)
+
+    def start(self) -> None:
+        """Start another one after `stop`, on the same store if one is named; it listens where the first did, too."""
+        self._running.close()
+        again = ("--web.listen-address", self._first_address)
+        self.process = self._running.enter_context(ReservdProcess(self._file, *again))
 
     @property
     def address(self) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -34,9 +34,11 @@ _MESSAGES: dict[str, type[CloudEvent | ReplenishmentMessage]] = {
 
 @dataclass(frozen=True, slots=True)
 class EventGap:
-    """Some events may have been missed: read how the modes stand."""
+    """What came before may not have been told: read how the modes stand."""
 
     detail: str
+    beginning: bool = False
+    """Whether nothing was told before: the feed begins with what comes."""
 
 
 class EventFeed:
@@ -46,6 +48,7 @@ class EventFeed:
 
     Attributes:
         last_event_id: Of the last event that was given: keep it, and begin from there after a restart.
+        connected: Whether a daemon tells events now.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class EventFeed:
         self._given: OrderedDict[str, None] = OrderedDict()
         self._was_connected = False
         self.last_event_id = last_event_id
+        self.connected = False
 
     async def __aiter__(self) -> AsyncGenerator[AnyEvent | EventGap, None]:
         """Yield events, and where some may have been missed.
@@ -90,20 +94,28 @@ class EventFeed:
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
         if self.last_event_id is not None:
             headers["Last-Event-ID"] = self.last_event_id
-        parser = MessageParser()
         async with self._connection.stream(self._target, headers, IDLE_SECONDS) as parts:
-            if self._was_connected and self.last_event_id is None:
-                yield EventGap("the connection broke before the first event: some may have been missed")
-            self._was_connected = True
-            beats = 0
-            async for part in parts:
-                beats += 1
-                if beats > 1:  # a daemon greets before it knows whether it can tell anything
-                    self._backoff.reset()
-                for message in parser.feed(part):
-                    item = self._read(message)
-                    if item is not None:
-                        yield item
+            if self.last_event_id is None:
+                yield EventGap("what came before is not told", beginning=not self._was_connected)
+            self._was_connected = self.connected = True
+            try:
+                async for item in self._receive(parts):
+                    yield item
+            finally:
+                self.connected = False
+
+    async def _receive(self, parts: AsyncIterator[bytes]) -> AsyncIterator[AnyEvent | EventGap]:
+        """Yield what the parts of a stream say."""
+        parser = MessageParser()
+        greeted = False
+        async for part in parts:
+            if greeted:  # a daemon greets before it knows whether it can tell anything
+                self._backoff.reset()
+            greeted = True
+            for message in parser.feed(part):
+                item = self._read(message)
+                if item is not None:
+                    yield item
 
     def _read(self, message: Message) -> AnyEvent | EventGap | None:
         """Return what a message says; None when it was said before, or is of a kind that a newer daemon has."""

@@ -1,5 +1,6 @@
 """Every operation of the API but the stream, each described once for both clients."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
@@ -156,6 +157,7 @@ class Operations:
         reason: str | None = None,
         reference: str | None = None,
         expected_by: datetime | None = None,
+        exclusive: bool | None = None,
     ) -> Call[Replenishment]:
         """Tell that the strategy does it.
 
@@ -164,8 +166,14 @@ class Operations:
             reason: In one line for people.
             reference: The strategy's own id of the work.
             expected_by: When the money should have arrived, aware.
+            exclusive: Be refused unless nobody has it yet; the taker may ask again under the same `reference`.
         """
-        told = {"reason": reason, "reference": reference, "expected_by": _instant(expected_by)}
+        told = {
+            "reason": reason,
+            "reference": reference,
+            "expected_by": _instant(expected_by),
+            "exclusive": exclusive,
+        }
         return _tell("accept", replenishment_id, told)
 
     @operation
@@ -207,7 +215,7 @@ class Operations:
         return _tell("cancel", replenishment_id, {"reason": reason})
 
 
-def _tell(what: str, replenishment_id: str, told: dict[str, str | None]) -> Call[Replenishment]:
+def _tell(what: str, replenishment_id: str, told: Mapping[str, object]) -> Call[Replenishment]:
     path = f"/replenishments/{{replenishment_id}}/{what}"
     return Call("POST", path, Replenishment, {"replenishment_id": replenishment_id}, body=told)
 

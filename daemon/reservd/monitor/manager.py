@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -25,16 +25,22 @@ from reservd.monitor.wiring import Wiring, parse_mode
 from reservd.plugin.interfaces import PriceSource
 from reservd.reserve.kept import KeptState, keep, recall
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus
-from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome
+from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome, ReplenishmentRequest
 from reservd.reserve.tracker import Instant, Step, TrackerState
 
 log = structlog.get_logger(__name__)
+
+RequestCallback = Callable[[ReplenishmentRequest], Awaitable[None]]
 
 _DRAIN_SECONDS = 1.0
 
 
 class ReplenishmentDesk(Protocol):
     """Where requests for a refill go."""
+
+    @property
+    def desk(self) -> Any:
+        """Where strategies say what became of requests: a `RefillDesk`."""
 
     async def request(self, mode: str, amount: Decimal, *, withdrawal_id: str | None = None) -> ReplenishmentOutcome:
         """Ask the mode's strategy for so much, for a withdrawal when that is named; return what came of it."""
@@ -53,6 +59,7 @@ class ReserveManager:
 
     Attributes:
         reserve_configs: The configuration of each mode.
+        request_callbacks: Who takes the requests of a mode.
         running: Whether `start_monitoring` runs.
         replenishment: Where requests for a refill go; None when nobody takes them.
         holds: What is promised to accepted withdrawals; None when there are none.
@@ -85,6 +92,7 @@ class ReserveManager:
         self._first_sequence = 0
         self._begun: set[str] = set()
         self.reserve_configs: dict[str, ModeConfig] = {}
+        self.request_callbacks: dict[str, RequestCallback] = {}
         self.replenishment: ReplenishmentDesk | None = None
         self.holds: Holds | None = None
         self.running = False
@@ -121,6 +129,19 @@ class ReserveManager:
             callback, modes, self._observers, self._superseded, lambda: len(self._watches), timeout_seconds
         )
         self._callbacks.append(queue)
+
+    def add_request_callback(self, callback: RequestCallback, modes: Iterable[str]) -> None:
+        """Name who takes requests for refills of some modes, where a `StrategyReplenisher` makes them."""
+        self.request_callbacks.update(dict.fromkeys(modes, callback))
+
+    def has_replenisher(self, strategy_mode: str) -> bool:
+        """Whether requests for a mode's refills are made: then its strategy acts on those, and not on events."""
+        return self.replenishment is not None and self.reserve_configs[strategy_mode].reserve_replenisher is not None
+
+    @property
+    def desk(self) -> Any:
+        """Where strategies say what became of requests; None when nobody takes any."""
+        return None if self.replenishment is None else self.replenishment.desk
 
     def set_reserve_config(self, strategy_mode: str, config: Mapping[str, Any] | ModeConfig) -> None:
         """Watch a mode, or change how it is watched.

@@ -178,7 +178,13 @@ class EventSink(Plugin[ConfigT]):
 
 
 class Replenisher(Plugin[ConfigT]):
-    """Asks a strategy to refill its reserve."""
+    """Asks a strategy to refill its reserve.
+
+    Attributes:
+        OVER_API: Whether it hands nothing on, because strategies take requests from the daemon's API themselves.
+    """
+
+    OVER_API: ClassVar[bool] = False
 
     @abstractmethod
     async def request(self, request: ReplenishmentRequest) -> Acceptance:

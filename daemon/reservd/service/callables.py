@@ -1,9 +1,10 @@
-"""Replenishers that are plain functions of whoever embeds the reserve manager."""
+"""Replenishers for those who embed the reserve manager: plain functions, and strategies beside it."""
 
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 
+from reservd.monitor.manager import ReserveManager
 from reservd.plugin.interfaces import Replenisher
 from reservd.plugin.options import SourceConfig
 from reservd.reserve.replenishment import Acceptance, AcceptanceStatus, ReplenishmentRequest
@@ -38,3 +39,27 @@ class CallableReplenisher(Replenisher[SourceConfig]):
         if isinstance(answer, bool):
             return Acceptance(status=AcceptanceStatus.ACCEPTED if answer else AcceptanceStatus.REJECTED)
         return answer
+
+
+class StrategyReplenisher(Replenisher[SourceConfig]):
+    """Hands requests to the strategies that have registered with a reserve manager, each to its mode's.
+
+    Args:
+        manager: Knows the strategies.
+        name: What logs and metrics call it.
+    """
+
+    PLUGIN_NAME = "strategy"
+    Config = SourceConfig
+
+    def __init__(self, manager: ReserveManager, name: str = "strategy") -> None:
+        super().__init__(name, SourceConfig())
+        self._manager = manager
+
+    async def request(self, request: ReplenishmentRequest) -> Acceptance:
+        """Hand it on: the strategy takes it by itself, and tells so."""
+        take = self._manager.request_callbacks.get(request.strategy_mode)
+        if take is None:
+            return Acceptance(status=AcceptanceStatus.REJECTED, reason="the mode has no strategy here")
+        await take(request)
+        return Acceptance(status=AcceptanceStatus.PENDING)

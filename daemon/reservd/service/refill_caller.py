@@ -62,6 +62,11 @@ class RefillCaller:
         """Whether there is a replenisher of that name."""
         return name in self._replenishers
 
+    def over_api(self, name: str) -> bool:
+        """Whether strategies take requests that are for a replenisher from the API themselves."""
+        guarded = self._replenishers.get(name)
+        return guarded is not None and bool(getattr(guarded.plugin, "OVER_API", False))
+
     def polls(self, name: str) -> bool:
         """Whether a replenisher can be asked how far it is."""
         guarded = self._replenishers.get(name)

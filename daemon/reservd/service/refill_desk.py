@@ -48,8 +48,15 @@ class RefillDesk:
         reason: str = "",
         reference: str | None = None,
         expected_by: datetime | None = None,
+        exclusive: bool = False,
     ) -> Replenishment:
-        """Note that the strategy does it, and when the money should have arrived."""
+        """Note that the strategy does it, and when the money should have arrived.
+
+        With `exclusive` it is refused unless it is to be acted on and nobody has it yet; who has it may ask again
+        under the same reference.
+        """
+        if exclusive:
+            _require_free(await self._get(replenishment_id), reference)
         told = {"by": by, "reason": reason, "reference": reference, "expected_by": expected_by}
         return await self._take(replenishment_id, ReplenishmentState.ACCEPTED, told)
 
@@ -153,3 +160,11 @@ class RefillDesk:
         if not self._may_act():
             raise StoreError("replenishments cannot be stored now")
         return await self.find(replenishment_id)
+
+
+def _require_free(record: Replenishment, reference: str | None) -> None:
+    """Refuse a request that waits for approval, or that somebody else has."""
+    if record.held_back:
+        raise ReplenishmentStateError(f"replenishment {record.id} waits for approval: it is not to be taken yet")
+    if record.state is not ReplenishmentState.REQUESTED and (reference is None or record.reference != reference):
+        raise ReplenishmentStateError(f"replenishment {record.id} is {record.state}: it is not to be taken")

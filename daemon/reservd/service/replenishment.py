@@ -133,6 +133,11 @@ class ReplenishmentService(Observer):
             log.warning("replenishment.order_refused", action=str(order.action), target=order.target, why=str(error))
         await self._ledger.end_orders([order.id])
 
+    def over_api(self, mode: str) -> bool:
+        """Whether a mode's strategy takes requests from the API."""
+        name = self._configs[mode].reserve_replenisher
+        return name is not None and self._caller.over_api(name)
+
     # What checks lead to
 
     def checked(self, checked: Checked) -> None:

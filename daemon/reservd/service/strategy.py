@@ -1,27 +1,52 @@
-"""The base of strategies that refill their own reserve."""
+"""The base of strategies that refill their own reserve, beside its manager or far from it."""
 
+import asyncio
+import inspect
+import uuid
 from abc import ABC
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
-from reservd.monitor.manager import ReserveManager
+import structlog
+
+from reservd.client.memory import StrategyMemory
+from reservd.client.threads import run_on_thread
+from reservd.errors import ApiRefusedError, ReplenishmentStateError
 from reservd.reserve.models import EventType, ReserveEvent, ReserveStatus
-from reservd.reserve.replenishment import ReplenishmentOutcome
+from reservd.reserve.replenishment import ReplenishmentOutcome, ReplenishmentRequest, Urgency
+from reservd.reserve.replenishment_states import Replenishment
+from reservd.service.occasion import Occasion, Reserves, StrategyDesk
+
+log = structlog.get_logger(__name__)
+
+ResultT = TypeVar("ResultT")
+
+MAX_EXECUTIONS = 16
+"""More are not begun at a time."""
+
+_URGENCIES = {EventType.LOW: Urgency.FAST, EventType.CRITICAL: Urgency.EMERGENCY}
+_occasion: ContextVar[Occasion] = ContextVar("occasion")
 
 
 class BaseStrategyManager(ABC):  # noqa: B024  # what it leaves open has a default: to do nothing
-    """A strategy with a reserve, in the same process as its reserve manager.
+    """A strategy with a reserve, which a `ReserveManager` of its process watches, or a daemon.
 
-    A subclass implements `request_fast_execution` and `request_emergency_execution`. They are
-    called at most once for each incident and severity, and only where the mode has no replenisher:
-    where it has one, the strategy acts on its requests.
+    A subclass implements `request_fast_execution` and `request_emergency_execution`, each a coroutine, or a plain
+    function, which runs on a thread of its own and may block. Both find in `occasion` why they are called.
+
+    Where the mode has a replenisher they are called for its requests alone, once for each, of however many copies
+    of the strategy. Where it has none they are called for events, at most once for each incident and severity.
 
     Args:
         config: The strategy's configuration: `mode`, `share_class`, `asset` and `reserve_*`.
         risk_monitor: Kept for the subclass.
         position_monitor: Kept for the subclass.
         equity_calculator: Kept for the subclass.
-        reserve_manager: Watches this strategy's mode from now on.
+        reserve_manager: Watches this strategy's mode: a `ReserveManager`, or a `RemoteReserveManager`.
+        memory: What was acted on; for as long as the process lives unless given.
     """
 
     def __init__(
@@ -30,7 +55,9 @@ class BaseStrategyManager(ABC):  # noqa: B024  # what it leaves open has a defau
         risk_monitor: Any,
         position_monitor: Any,
         equity_calculator: Any,
-        reserve_manager: ReserveManager,
+        reserve_manager: Reserves,
+        *,
+        memory: StrategyMemory | None = None,
     ) -> None:
         self.config = config
         self.risk_monitor = risk_monitor
@@ -40,46 +67,160 @@ class BaseStrategyManager(ABC):  # noqa: B024  # what it leaves open has a defau
         self.mode: str = config["mode"]
         self.share_class: str = config["share_class"]
         self.asset = config.get("asset")
-        self._acted: tuple[str | None, set[EventType]] = (None, set())
+        self._memory = memory or StrategyMemory()
+        self._executions: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop
         reserve_manager.set_reserve_config(self.mode, config)
         reserve_manager.add_reserve_callback(self.handle_reserve_event, modes=[self.mode])
+        reserve_manager.add_request_callback(self.handle_replenishment_request, modes=[self.mode])
 
-    def handle_reserve_event(self, event: ReserveEvent) -> None:
-        """Act on an event of this mode, once for each incident and severity."""
-        named = self.reserve_manager.reserve_configs[self.mode].reserve_replenisher
-        has_replenisher = named is not None and self.reserve_manager.replenishment is not None
-        if has_replenisher or event.reminder or event.superseded:
-            return
-        incident, acted = self._acted
-        if event.incident_id != incident:
-            acted = set()
-        if event.event_type in acted:
-            return
-        self._acted = (event.incident_id, acted | {event.event_type})
-        if event.event_type is EventType.LOW:
-            self.request_fast_execution()
-        elif event.event_type is EventType.CRITICAL:
-            self.request_emergency_execution()
+    # What a subclass implements
 
-    def request_fast_execution(self) -> None:  # noqa: B027  # a strategy may refill nothing by itself
+    def request_fast_execution(self) -> Awaitable[None] | None:  # noqa: B027  # it may refill nothing by itself
         """Unwind fast to refill a reserve that is low."""
 
-    def request_emergency_execution(self) -> None:  # noqa: B027  # the same
+    def request_emergency_execution(self) -> Awaitable[None] | None:  # noqa: B027  # the same
         """Unwind at once to refill a reserve that is critical."""
 
+    def declines(self, request: ReplenishmentRequest) -> str | None:
+        """Return why a request is not taken, in one line for people; None to take it."""
+        del request
+        return None
+
+    # What it may use
+
+    @property
+    def occasion(self) -> Occasion:
+        """Why the execution that asks was called.
+
+        Raises:
+            LookupError: Outside of one.
+        """
+        return _occasion.get()
+
+    async def report_accepted(
+        self, *, reference: str | None = None, expected_by: datetime | None = None, reason: str = ""
+    ) -> Replenishment | None:
+        """Tell when the money of the request that is acted on should have arrived; it is accepted already.
+
+        Returns:
+            The request as it is then; None where an event is acted on: there is nobody to tell.
+        """
+        told: dict[str, Any] = {"reference": reference, "expected_by": expected_by, "reason": reason}
+        return await self._report(lambda desk, request_id: desk.accept(request_id, **told))
+
+    async def report_progress(
+        self, *, reference: str | None = None, expected_by: datetime | None = None, reason: str = ""
+    ) -> Replenishment | None:
+        """Tell that the request is being worked on; see `report_accepted`."""
+        told: dict[str, Any] = {"reference": reference, "expected_by": expected_by, "reason": reason}
+        return await self._report(lambda desk, request_id: desk.progress(request_id, **told))
+
+    async def report_settled(self, *, reason: str = "") -> Replenishment | None:
+        """Tell that the money has left; the reserve believes it when it sees it. See `report_accepted`."""
+        return await self._report(lambda desk, request_id: desk.settle(request_id, reason=reason))
+
+    async def report_failed(self, reason: str) -> Replenishment | None:
+        """Tell that it could not be done; see `report_accepted`."""
+        return await self._report(lambda desk, request_id: desk.fail(request_id, reason=reason))
+
+    def wait_for(self, coroutine: Coroutine[Any, Any, ResultT]) -> ResultT:
+        """Return what a coroutine of this strategy returns, to an execution that is a plain function."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
     async def check_reserve_adequacy(self) -> bool:
-        """Read now and return whether the reserve is adequate for fast withdrawals."""
+        """Return whether the reserve is adequate for fast withdrawals: read now, or as a daemon knows it."""
         snapshot = await self.reserve_manager.calculate_reserve_snapshot(self.mode)
         return snapshot.status is ReserveStatus.ADEQUATE
 
     async def get_reserve_balance(self) -> Decimal:
-        """Read now and return what can be paid out, in whole units of the share class.
+        """Return what can be paid out, in whole units of the share class: read now, or as a daemon knows it.
 
         Raises:
-            ReserveUnknownError: If it could not be read.
+            ReserveUnknownError: If it is not known.
         """
         return await self.reserve_manager.get_reserve_balance(self.mode)
 
     async def request_reserve_replenishment(self, amount: Decimal) -> ReplenishmentOutcome:
         """Ask this mode's replenisher for a refill of so much."""
         return await self.reserve_manager.request_reserve_replenishment(self.mode, amount)
+
+    async def idle(self) -> None:
+        """Wait until nothing is executed."""
+        while self._executions:
+            await asyncio.wait(self._executions)
+
+    # What calls it, and how it acts
+
+    async def handle_reserve_event(self, event: ReserveEvent) -> None:
+        """Begin to act on an event of this mode where nothing asks for refills, once for each incident and severity."""
+        urgency = _URGENCIES.get(event.event_type)
+        if urgency is None or event.reminder or event.superseded or self.reserve_manager.has_replenisher(self.mode):
+            return
+        if self._may_begin(event.id) and self._memory.take(event):
+            self._begin(self._execute(Occasion(urgency, event.shortfall, event.currency, event=event)))
+
+    async def handle_replenishment_request(self, request: ReplenishmentRequest) -> None:
+        """Begin to act on a request, unless somebody has it already."""
+        if self._may_begin(request.id):
+            self._begin(self._take(request))
+
+    def _may_begin(self, about: str) -> bool:
+        if len(self._executions) < MAX_EXECUTIONS:
+            return True
+        log.error("execution.not_begun", mode=self.mode, about=about, running=MAX_EXECUTIONS)
+        return False
+
+    def _begin(self, execution: Coroutine[Any, Any, None]) -> None:
+        """Act beside whatever else goes on: an emergency does not wait for what is slow."""
+        self._loop = asyncio.get_running_loop()
+        task = asyncio.create_task(execution)
+        self._executions.add(task)
+        task.add_done_callback(self._executions.discard)
+
+    async def _take(self, request: ReplenishmentRequest) -> None:
+        try:
+            declined = self.declines(request)
+            if declined is not None:
+                await self._desk().reject(request.id, reason=declined)
+                return
+            # Under a word of its own: of several copies, and after a restart, one alone gets it.
+            await self._desk().accept(request.id, reference=uuid.uuid4().hex, exclusive=True)
+        except (ApiRefusedError, ReplenishmentStateError) as error:
+            log.info("replenishment.not_taken", mode=self.mode, id=request.id, reason=str(error))
+        except Exception:
+            log.exception("replenishment.not_taken", mode=self.mode, id=request.id)
+        else:
+            await self._execute(Occasion(request.urgency, request.amount, request.currency, request=request))
+
+    async def _execute(self, occasion: Occasion) -> None:
+        """Call what the subclass implements; a request over which it breaks has failed."""
+        _occasion.set(occasion)
+        fast = occasion.urgency is Urgency.FAST
+        execution = self.request_fast_execution if fast else self.request_emergency_execution
+        bound = log.bind(mode=self.mode, urgency=str(occasion.urgency), about=occasion.id)
+        bound.info("execution.began", amount=None if occasion.amount is None else str(occasion.amount))
+        try:
+            answer = execution() if inspect.iscoroutinefunction(execution) else await run_on_thread(execution)
+            if inspect.isawaitable(answer):
+                await answer
+            bound.info("execution.ended")
+        except Exception as error:  # noqa: BLE001  # it is told and logged with all that is known
+            bound.exception("execution.failed")
+            await self._tell_failed(f"{type(error).__name__} in the strategy")
+
+    async def _tell_failed(self, reason: str) -> None:
+        try:
+            await self.report_failed(reason)
+        except Exception:
+            log.exception("report.failed", mode=self.mode, about=self.occasion.id)
+
+    async def _report(self, tell: Callable[[StrategyDesk, str], Awaitable[Replenishment]]) -> Replenishment | None:
+        request = self.occasion.request
+        return None if request is None else await tell(self._desk(), request.id)
+
+    def _desk(self) -> StrategyDesk:
+        desk = self.reserve_manager.desk
+        if desk is None:
+            raise ReplenishmentStateError("nobody takes down what becomes of requests")
+        return desk

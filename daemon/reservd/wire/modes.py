@@ -52,6 +52,8 @@ class PolicyView(View):
     interval_seconds: float
     max_staleness_seconds: float
     replenisher: str | None
+    requests_over_api: bool
+    """Whether the mode's strategy takes requests for refills from this API; false where they are handed to it."""
     event_sinks: list[str]
 
 

@@ -189,3 +189,36 @@ async def test_metrics_tell_what_is_in_flight_and_why_nothing_is_asked(database:
     assert registry.get_sample_value("reservd_replenishment_inactions_total", {"reason": "cooldown"}) == 1
     metrics.watch()
     assert registry.get_sample_value("reservd_replenishment_in_flight", labels) is None
+
+
+async def test_request_is_taken_once_when_it_is_taken_exclusively(database: Database) -> None:
+    """The taker may ask again under its reference, whatever it told since; nobody else gets it."""
+    strategy = ScriptedReplenisher()
+    strategy.answer = Acceptance(status=AcceptanceStatus.PENDING)
+    async with Refinery(database, strategy) as shop:
+        await shop.check(70)
+        await until(lambda: shop.asked, "the request")
+        desk, (target,) = shop.service.desk, shop.asked
+        for _ in range(2):
+            taken = await desk.accept(target, reference="mine", exclusive=True)
+            assert (taken.state, taken.reference) == (ReplenishmentState.ACCEPTED, "mine")
+        for reference in ("other", None):
+            with pytest.raises(ReplenishmentStateError, match="is accepted: it is not to be taken"):
+                await desk.accept(target, reference=reference, exclusive=True)
+        assert (await desk.find(target)).reference == "mine"
+        await desk.progress(target)
+        assert (await desk.accept(target, reference="mine", exclusive=True)).state is ReplenishmentState.IN_PROGRESS
+        await desk.fail(target)
+        with pytest.raises(ReplenishmentStateError):
+            await desk.accept(target, reference="other", exclusive=True)
+
+
+async def test_request_that_waits_for_approval_is_not_to_be_taken(database: Database) -> None:
+    async with Refinery(database, **LARGE) as shop:
+        await shop.check(20)
+        await until(lambda: shop.ops.states, "the request")
+        target = shop.ops.changes[0].data.replenishment_id
+        with pytest.raises(ReplenishmentStateError, match="waits for approval"):
+            await shop.service.desk.accept(target, reference="mine", exclusive=True)
+        await shop.service.desk.approve(target, by="ann")
+        assert (await shop.service.desk.accept(target, reference="mine", exclusive=True)).heard

@@ -43,4 +43,4 @@ async def list_modes(
 async def get_mode(mode: ModeName, duty: DutyOf) -> ModeDetail:
     """Return how one mode stands."""
     require_mode_exists(duty, mode)
-    return show_mode_detail(duty.manager, mode)
+    return show_mode_detail(duty.manager, mode, requests_over_api=duty.replenishments.over_api(mode))

@@ -1,5 +1,6 @@
 """`/api/v1/modes/{mode}/replenishments` and `/api/v1/replenishments`: what strategies were asked for, and say."""
 
+import functools
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Annotated
@@ -62,8 +63,17 @@ class Report(Remark):
     """When the money should have arrived."""
 
 
+class Taking(Report):
+    """That a strategy does it."""
+
+    exclusive: bool = False
+    """Refuse it unless nobody has it yet; the taker may ask again under the same `reference`."""
+
+
 _Remark = Annotated[Remark, Body()]
 _Report = Annotated[Report, Body()]
+_Taking = Annotated[Taking, Body()]
+_NO_TAKING = Taking()
 _NO_REMARK = Remark()
 _NO_REPORT = Report()
 
@@ -112,10 +122,11 @@ async def get_replenishment(replenishment_id: Identifier, duty: DutyOf) -> Reple
 
 @router.post("/{replenishment_id}/accept", responses=_WRITE_PROBLEMS)
 async def accept_replenishment(
-    replenishment_id: Identifier, caller: Caller, duty: DutyOf, report: _Report = _NO_REPORT
+    replenishment_id: Identifier, caller: Caller, duty: DutyOf, taking: _Taking = _NO_TAKING
 ) -> Replenishment:
     """Note that the strategy does it, and when the money should have arrived."""
-    return await _report(duty, caller, replenishment_id, report, RefillDesk.accept)
+    accept = functools.partial(RefillDesk.accept, exclusive=taking.exclusive)
+    return await _report(duty, caller, replenishment_id, taking, accept)
 
 
 @router.post("/{replenishment_id}/progress", responses=_WRITE_PROBLEMS)

@@ -25,7 +25,7 @@ def show_mode(manager: ReserveManager, mode: str) -> ModeView:
     return ModeView(**_mode_fields(manager, mode))
 
 
-def show_mode_detail(manager: ReserveManager, mode: str) -> ModeDetail:
+def show_mode_detail(manager: ReserveManager, mode: str, *, requests_over_api: bool) -> ModeDetail:
     """Return how a mode stands, with its policy."""
     config = manager.reserve_configs[mode]
     policy = PolicyView(
@@ -35,6 +35,7 @@ def show_mode_detail(manager: ReserveManager, mode: str) -> ModeDetail:
         interval_seconds=config.interval_seconds,
         max_staleness_seconds=config.policy.max_staleness.total_seconds(),
         replenisher=config.reserve_replenisher,
+        requests_over_api=requests_over_api,
         event_sinks=list(config.reserve_event_sinks),
     )
     return ModeDetail(**_mode_fields(manager, mode), policy=policy)

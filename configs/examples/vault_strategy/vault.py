@@ -1,0 +1,124 @@
+"""A position in an ERC-4626 vault: what it is worth, and how money comes out of it."""
+
+import asyncio
+import json
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from reservd.plugin import PluginConfig
+from reservd.plugin.evm import DECIMALS, Address, Call, EvmClient, EvmConfig, Function, whole_units
+from reservd.plugin.http import HttpClient
+
+ASSET = Function("asset", returns=("address",))
+MAX_WITHDRAW = Function("maxWithdraw", ("address",))
+PREVIEW_WITHDRAW = Function("previewWithdraw", ("uint256",))
+CONVERT_TO_ASSETS = Function("convertToAssets", ("uint256",))
+WITHDRAW = Function("withdraw", ("uint256", "address", "address"))
+
+_RECEIPT_SECONDS = 120.0
+_POLL_SECONDS = 0.5
+
+
+class TransactionError(Exception):
+    """A transaction was refused or reverted: nothing moved."""
+
+
+class NotMinedError(TransactionError):
+    """A transaction was not mined in time, and may still be."""
+
+
+class Position(PluginConfig):
+    """Where the money is: `position` of the strategy's own file."""
+
+    vault: Address
+    """The vault."""
+    holder: Address
+    """Who holds its shares; the node, or the signer before it, has the key."""
+    wallet: Address
+    """Where withdrawn money goes: an account that counts as reserve."""
+
+
+class Quote(NamedTuple):
+    """What a withdrawal would bring, and cost."""
+
+    amount: Decimal
+    """Whole units of the asset: what was asked for, or all that the vault pays out now."""
+    units: int
+    """The same in its smallest unit."""
+    loss: Decimal
+    """The part of what the shares are worth that is lost by it, 0 to 1."""
+
+
+class VaultPosition:
+    """Reads and unwinds one position; an async context manager.
+
+    Args:
+        position: Where it is.
+        chain: The node, or a signer such as Web3signer or Clef before it: transactions go out by `eth_sendTransaction`.
+    """
+
+    def __init__(self, position: Position, chain: EvmConfig) -> None:
+        self._position = position
+        self._url = chain.rpc_url
+        self._reader = EvmClient(chain)
+        self._http = HttpClient(timeout_seconds=chain.timeout)
+
+    async def __aenter__(self) -> Self:
+        await self._reader.__aenter__()
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.__aexit__(kind, error, trace)
+        await self._reader.__aexit__(kind, error, trace)
+
+    async def quote(self, amount: Decimal) -> Quote:
+        """Return what withdrawing an amount, or as much of it as the vault pays out now, would bring.
+
+        Raises:
+            SourceError: If the vault could not be read.
+        """
+        vault = self._position.vault
+        asset, payable = ASSET.on(vault), MAX_WITHDRAW.on(vault, self._position.holder)
+        read = await self._reader.read([asset, payable])
+        decimals = DECIMALS.on(read.address(asset))
+        read = await self._reader.read([decimals], read)
+        places = read.number(decimals)
+        units = min(int(amount.scaleb(places)), read.number(payable))
+        shares: Call = PREVIEW_WITHDRAW.on(vault, units)
+        read = await self._reader.read([shares], read)
+        worth: Call = CONVERT_TO_ASSETS.on(vault, read.number(shares))
+        read = await self._reader.read([worth], read)
+        lost = max(0, read.number(worth) - units)
+        return Quote(whole_units(units, places), units, Decimal(lost) / max(1, read.number(worth)))
+
+    async def withdraw(self, units: int) -> str:
+        """Take money out, wait until that is in a block, and return the transaction's hash.
+
+        Raises:
+            NotMinedError: If it was not mined in time.
+            TransactionError: If it was refused or reverted.
+            CallError: If the node does not answer.
+        """
+        call = WITHDRAW.on(self._position.vault, units, self._position.wallet, self._position.holder)
+        transaction = {"from": self._position.holder, "to": call.contract, "data": f"0x{call.data.hex()}"}
+        sent: str = await self._rpc("eth_sendTransaction", transaction)
+        try:
+            async with asyncio.timeout(_RECEIPT_SECONDS):
+                while (receipt := await self._rpc("eth_getTransactionReceipt", sent)) is None:  # noqa: ASYNC110  # a node tells when asked
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError:
+            raise NotMinedError(f"{sent} was not mined within {_RECEIPT_SECONDS:g} s") from None
+        if receipt["status"] != "0x1":
+            raise TransactionError(f"{sent} was reverted")
+        return sent
+
+    async def _rpc(self, method: str, *parameters: object) -> Any:
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
+        answer = (await self._http.post(self._url.get_secret_value(), json.dumps(body).encode())).json()
+        if "error" in answer:
+            raise TransactionError(f"{method} was refused: code {answer['error'].get('code')}")
+        return answer["result"]

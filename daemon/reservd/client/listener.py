@@ -1,0 +1,182 @@
+"""Hands on to strategies what a daemon tells, each thing as it stands when it is handed on."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import structlog
+
+from reservd.client.asynchronous import AsyncClient
+from reservd.client.backoff import Backoff
+from reservd.client.feed import EventFeed, EventGap
+from reservd.client.memory import StrategyMemory
+from reservd.client.standing import latest_change
+from reservd.client.threads import run_on_thread
+from reservd.errors import ApiNotFoundError, ApiUnavailableError, ConfigError
+from reservd.reserve.models import ReserveEvent
+from reservd.reserve.replenishment import ReplenishmentRequest
+from reservd.reserve.replenishment_event import Approval, ReplenishmentEvent
+from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.wire.modes import ModeDetail
+
+log = structlog.get_logger(__name__)
+
+ReserveCallback = Callable[[ReserveEvent], Awaitable[None] | None]
+RequestCallback = Callable[[ReplenishmentRequest], Awaitable[None]]
+AnswerT = TypeVar("AnswerT")
+
+CALLBACK_SECONDS = 60.0
+
+
+class _Registered(NamedTuple):
+    """A callback, and what it wants to hear."""
+
+    callback: ReserveCallback
+    modes: frozenset[str] | None
+    timeout_seconds: float | None
+
+
+class Listener:
+    """Follows a daemon's events, and asks how a mode stands before each is handed on: it may be old by then.
+
+    Args:
+        client: Asks the daemon.
+        memory: Up to where events were handed on.
+    """
+
+    def __init__(self, client: AsyncClient, memory: StrategyMemory) -> None:
+        self._client = client
+        self._memory = memory
+        self._share_classes: dict[str, str | None] = {}
+        self._standings: dict[str, ModeDetail] = {}
+        self._callbacks: list[_Registered] = []
+        self._takers: dict[str, RequestCallback] = {}
+        self._feed: EventFeed | None = None
+
+    def listen_to(self, mode: str, share_class: str | None) -> None:
+        """Hand on what concerns a mode; the daemon must have it in this share class, when one is given."""
+        self._share_classes[mode] = share_class
+
+    def add_reserve_callback(
+        self, callback: ReserveCallback, modes: Iterable[str] | None, timeout_seconds: float | None
+    ) -> None:
+        """Hand events on to a callback."""
+        self._callbacks.append(_Registered(callback, None if modes is None else frozenset(modes), timeout_seconds))
+
+    def add_request_callback(self, callback: RequestCallback, modes: Iterable[str]) -> None:
+        """Offer requests to a callback."""
+        self._takers.update(dict.fromkeys(modes, callback))
+
+    @property
+    def connected(self) -> bool:
+        """Whether a daemon tells events now."""
+        return self._feed is not None and self._feed.connected
+
+    def standing(self, mode: str) -> ModeDetail:
+        """Return how a mode stood when the last event was handed on.
+
+        Raises:
+            KeyError: Before it was asked.
+        """
+        return self._standings[mode]
+
+    async def run(self) -> None:
+        """Hand on what comes, until cancelled.
+
+        Raises:
+            ConfigError: If the daemon does not watch a mode, or in another share class.
+            ApiError: If it refuses to tell.
+        """
+        for mode in self._share_classes:
+            await self._look(mode)
+        if self._memory.last_event_id is not None:
+            # What was known when the process before this one ended may not have been acted on.
+            await self._catch_up(events=True)
+        modes, after = sorted(self._share_classes), self._memory.last_event_id
+        feed = self._feed = self._client.follow_events(modes=modes, last_event_id=after)
+        async for item in feed:
+            match item:
+                case EventGap():
+                    await self._catch_up(events=self._memory.lasting or not item.beginning)
+                case ReplenishmentEvent():
+                    await self._changed(item)
+                case ReserveEvent():
+                    await self._hand_on(item)
+            self._memory.come_to(feed.last_event_id)
+
+    async def _catch_up(self, *, events: bool) -> None:
+        """Hand on what is to be acted on as things stand: all open requests, and events that told of open incidents."""
+        for mode in self._share_classes:
+            standing = await self._look(mode)
+            if mode in self._takers:
+                for record in await self._ask(partial(self._requested, mode)):
+                    await self._offer(record)
+            event = await self._ask(partial(latest_change, self._client, standing)) if events else None
+            if event is not None:
+                await self._hand_on(event)
+
+    async def _requested(self, mode: str) -> list[Replenishment]:
+        requested = self._client.walk(self._client.list_replenishments, mode, state=ReplenishmentState.REQUESTED)
+        return [record async for record in requested]
+
+    async def _changed(self, event: ReplenishmentEvent) -> None:
+        """Offer a request that was made or approved."""
+        awaited = event.approval is Approval.AWAITED
+        if event.strategy_mode in self._takers and event.state is ReplenishmentState.REQUESTED and not awaited:
+            await self._look(event.strategy_mode)
+            await self._offer(await self._ask(partial(self._client.get_replenishment, event.replenishment_id)))
+
+    async def _offer(self, record: Replenishment) -> None:
+        mode = record.request.strategy_mode
+        if record.state is not ReplenishmentState.REQUESTED or record.held_back:
+            return
+        if self.standing(mode).policy.requests_over_api:
+            await self._call(self._takers[mode], record.request, None)
+
+    async def _hand_on(self, event: ReserveEvent) -> None:
+        standing = await self._look(event.strategy_mode)
+        if event.is_change and standing.status is not event.event_type.status:
+            event = event.model_copy(update={"superseded": True})
+        for callback, modes, timeout_seconds in self._callbacks:
+            if modes is None or event.strategy_mode in modes:
+                await self._call(callback, event, timeout_seconds)
+
+    async def _look(self, mode: str) -> ModeDetail:
+        """Return how a mode stands now."""
+        try:
+            standing = await self._ask(partial(self._client.get_mode, mode))
+        except ApiNotFoundError:
+            raise ConfigError(f"mode '{mode}': must be one that the daemon watches") from None
+        wanted = self._share_classes[mode]
+        if wanted is not None and wanted != standing.share_class:
+            had = standing.share_class
+            had = standing.share_class
+            raise ConfigError(f"mode '{mode}': share_class: must be {had}, as the daemon has it, got {wanted}")
+        self._standings[mode] = standing
+        return standing
+
+    async def _ask(self, ask: Callable[[], Coroutine[Any, Any, AnswerT]]) -> AnswerT:
+        """Return what the daemon answers; one that does not is waited for: what is not certain is not acted on."""
+        backoff = Backoff()
+        while True:
+            try:
+                return await ask()
+            except ApiUnavailableError as error:
+                log.info("daemon.waited_for", reason=str(error))
+                await asyncio.sleep(backoff.next_seconds(error.retry_after_seconds))
+
+    async def _call(self, callback: Callable[[Any], Any], told: object, timeout_seconds: float | None) -> None:
+        """Call back; what goes wrong is logged."""
+        name = getattr(callback, "__qualname__", type(callback).__qualname__)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                is_async = inspect.iscoroutinefunction(callback)
+                answer = callback(told) if is_async else await run_on_thread(callback, told)
+                if inspect.isawaitable(answer):
+                    await answer
+        except TimeoutError:
+            log.error("callback.timed_out", callback=name)  # noqa: TRY400  # where it hung is not where it is caught
+        except Exception:
+            log.exception("callback.failed", callback=name)

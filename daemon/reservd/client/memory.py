@@ -1,0 +1,90 @@
+"""What a strategy remembers over restarts, so that it acts once."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from reservd.errors import ConfigError
+from reservd.reserve.models import EventType, ReserveEvent
+
+
+class _Acted(BaseModel):
+    """On what a strategy has acted for one mode."""
+
+    incident_id: str | None = None
+    severities: frozenset[EventType] = frozenset()
+
+
+class _Kept(BaseModel):
+    """The content of the file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    last_event_id: str | None = None
+    acted: Mapping[str, _Acted] = {}
+
+
+class StrategyMemory:
+    """What was acted on, and up to where events are known.
+
+    Args:
+        file: Keeps it over restarts; it is for one process at a time. It is forgotten at the end when None.
+
+    Raises:
+        ConfigError: If the file is there and is none of these.
+    """
+
+    def __init__(self, file: Path | str | None = None) -> None:
+        self._file = None if file is None else Path(file)
+        self._kept = _Kept() if self._file is None else _load(self._file)
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it outlives the process."""
+        return self._file is not None
+
+    @property
+    def last_event_id(self) -> str | None:
+        """The last event that is dealt with."""
+        return self._kept.last_event_id
+
+    def come_to(self, last_event_id: str | None) -> None:
+        """Note the last event that is dealt with."""
+        if last_event_id != self._kept.last_event_id:
+            self._keep(self._kept.model_copy(update={"last_event_id": last_event_id}))
+
+    def take(self, event: ReserveEvent) -> bool:
+        """Note that an event is acted on, before it is; return False when its incident and severity were before.
+
+        Raises:
+            OSError: If it cannot be kept: then nobody should act.
+        """
+        acted = self._kept.acted.get(event.strategy_mode, _Acted())
+        before = acted.severities if acted.incident_id == event.incident_id else frozenset()
+        if event.event_type in before:
+            return False
+        now = _Acted(incident_id=event.incident_id, severities=before | {event.event_type})
+        self._keep(self._kept.model_copy(update={"acted": {**self._kept.acted, event.strategy_mode: now}}))
+        return True
+
+    def _keep(self, kept: _Kept) -> None:
+        if self._file is not None:
+            beside = self._file.with_name(f"{self._file.name}.new")
+            with beside.open("w", encoding="utf-8") as file:
+                file.write(kept.model_dump_json(indent=1))
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(self._file)
+        self._kept = kept
+
+
+def _load(file: Path) -> _Kept:
+    try:
+        return _Kept.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return _Kept()
+    except (OSError, ValidationError) as error:
+        told = error.strerror if isinstance(error, OSError) else "it is no memory of a strategy"
+        raise ConfigError(f"{file}: {told}") from None

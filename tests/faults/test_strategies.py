@@ -1,0 +1,216 @@
+"""Strategies far from their daemon: whatever is killed, restarted or run twice, money is moved once."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from reservd.client import AsyncClient, RemoteReserveManager, StrategyMemory
+from reservd.errors import ApiUnavailableError, ConfigError
+from reservd.reserve.replenishment_states import ReplenishmentState
+from reservd.service.occasion import Reserves
+from support.api import ApiDaemon
+from support.office import until
+from support.strategies import CONFIG, AwaitingStrategy, remote
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[ApiDaemon]:
+    """Refills of `alpha` are requested; `beta` has nobody who asks."""
+    with ApiDaemon(tmp_path, f"sqlite:///{tmp_path}/store.db", over_api=["alpha"]) as running:
+        yield running
+
+
+@pytest.fixture
+def eventful(tmp_path: Path) -> Iterator[ApiDaemon]:
+    """Nobody asks for refills of `alpha`: its strategy acts on events."""
+    with ApiDaemon(tmp_path, f"sqlite:///{tmp_path}/store.db") as running:
+        yield running
+
+
+class Slow(AwaitingStrategy):
+    """Takes its time until it is let go."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)
+        self.go = asyncio.Event()
+
+    async def request_fast_execution(self) -> None:
+        self.occasions.append(self.occasion)
+        await self.go.wait()
+        await self.report_settled(reason="at last")
+
+
+async def test_one_of_two_copies_of_a_strategy_acts_on_a_request(daemon: ApiDaemon) -> None:
+    copies: list[AwaitingStrategy] = []
+    url = f"http://{daemon.address}"
+
+    def make(reserves: Reserves, config: dict[str, object]) -> None:
+        copies.append(AwaitingStrategy(config, None, None, None, reserves))
+
+    async with remote(url, make), remote(url, make), remote(url, make):
+        await asyncio.to_thread(daemon.bring, "alpha", "low")
+        await until(lambda: any(each.occasions for each in copies), "one to act")
+        for each in copies:
+            await each.idle()
+        # What all of them have been told by now; nobody is late.
+        await asyncio.to_thread(daemon.bring, "alpha", "critical")
+        await until(lambda: "emergency" in [word for each in copies for word in each.urgencies], "the emergency")
+        for each in copies:
+            await each.idle()
+    assert sorted(word for each in copies for word in each.urgencies) == ["emergency", "fast"]
+
+
+async def test_report_is_told_when_the_daemon_is_back(daemon: ApiDaemon) -> None:
+    """It is killed while the strategy works: what moved is told all the same, and nothing is done twice."""
+    made: list[Slow] = []
+    async with remote(
+        f"http://{daemon.address}", lambda reserves, config: made.append(Slow(config, None, None, None, reserves))
+    ) as manager:
+        (strategy,) = made
+        await asyncio.to_thread(daemon.bring, "alpha", "low")
+        await until(lambda: strategy.occasions, "the request")
+        await asyncio.to_thread(daemon.stop, signal.SIGKILL)
+        strategy.go.set()
+        await until(lambda: not manager.listening, "the break")
+        await asyncio.to_thread(daemon.start)
+        await strategy.idle()
+        await until(lambda: manager.listening, "it to listen again")
+        request = strategy.occasions[0].request
+        assert request is not None
+        async with AsyncClient(f"http://{daemon.address}") as client:
+            record = await client.get_replenishment(request.id)
+            assert (record.state, record.detail) == (ReplenishmentState.SETTLED, "at last")
+    assert strategy.urgencies == ["fast"]
+
+
+async def test_request_that_nobody_took_is_taken_when_the_strategy_comes(daemon: ApiDaemon) -> None:
+    """It was made while the strategy was away, and is offered to the next that listens: once."""
+    await asyncio.to_thread(daemon.bring, "alpha", "low")
+    made: list[AwaitingStrategy] = []
+
+    def make(reserves: Reserves, config: dict[str, object]) -> None:
+        made.append(AwaitingStrategy(config, None, None, None, reserves))
+
+    url = f"http://{daemon.address}"
+    async with AsyncClient(url) as client:
+        await until_requested(client)
+    async with remote(url, make):
+        await until(lambda: made[0].occasions, "the request")
+        await made[0].idle()
+    async with remote(url, make):
+        await asyncio.to_thread(daemon.bring, "alpha", "adequate")
+        await asyncio.to_thread(daemon.bring, "alpha", "critical")
+        await until(lambda: made[1].occasions, "the next request, after all that there was")
+        await made[1].idle()
+    assert [strategy.urgencies for strategy in made] == [["fast"], ["emergency"]]
+
+
+async def until_said(client: AsyncClient) -> None:
+    """Wait until an event is stored."""
+    async with asyncio.timeout(30):
+        while not (await client.list_events(mode="alpha")).items:
+            await asyncio.sleep(0.05)
+
+
+async def until_requested(client: AsyncClient) -> None:
+    async with asyncio.timeout(30):
+        while not (await client.list_replenishments("alpha")).items:
+            await asyncio.sleep(0.05)
+
+
+async def test_strategy_acts_once_on_an_incident_over_its_own_restarts(eventful: ApiDaemon, tmp_path: Path) -> None:
+    """With a memory in a file: what it missed it acts on, what it acted on it leaves alone."""
+    daemon, file = eventful, tmp_path / "memory.json"
+    made: list[AwaitingStrategy] = []
+
+    def run() -> object:
+        memory = StrategyMemory(file)
+        return remote(
+            f"http://{daemon.address}",
+            lambda reserves, config: made.append(AwaitingStrategy(config, None, None, None, reserves, memory=memory)),
+            memory,
+        )
+
+    await asyncio.to_thread(daemon.bring, "alpha", "low")
+    async with run():  # type: ignore[attr-defined]  # a context manager
+        await until(lambda: made[0].occasions, "what was low before its first start")
+    async with run():  # type: ignore[attr-defined]  # the same
+        await asyncio.to_thread(daemon.bring, "alpha", "critical")
+        await until(lambda: made[1].occasions, "the worse")
+    await asyncio.to_thread(daemon.bring, "alpha", "low")
+    await asyncio.to_thread(daemon.bring, "alpha", "adequate")
+    await asyncio.to_thread(daemon.bring, "alpha", "critical")
+    async with run():  # type: ignore[attr-defined]  # the same
+        await until(lambda: made[2].occasions, "the next incident")
+    assert [strategy.urgencies for strategy in made] == [["fast"], ["emergency"], ["emergency"]]
+
+
+async def test_strategy_without_a_lasting_memory_leaves_alone_what_was_before_it(eventful: ApiDaemon) -> None:
+    """It cannot know whether it acted: it acts on what comes."""
+    made: list[AwaitingStrategy] = []
+    await asyncio.to_thread(eventful.bring, "alpha", "low")
+    url = f"http://{eventful.address}"
+    async with AsyncClient(url) as client:
+        await until_said(client)
+    async with remote(
+        url,
+        lambda reserves, config: made.append(AwaitingStrategy(config, None, None, None, reserves)),
+    ):
+        await asyncio.to_thread(eventful.bring, "alpha", "critical")
+        await until(lambda: made[0].occasions, "the worse")
+    assert made[0].urgencies == ["emergency"]
+
+
+async def test_event_that_is_superseded_when_it_arrives_is_not_acted_on(eventful: ApiDaemon, tmp_path: Path) -> None:
+    """Low and adequate again while the strategy was away: it hears of both, and does nothing."""
+    memory = StrategyMemory(tmp_path / "memory.json")
+    made: list[AwaitingStrategy] = []
+    heard: list[str] = []
+
+    def make(reserves: RemoteReserveManager, config: dict[str, object]) -> None:
+        made.append(AwaitingStrategy(config, None, None, None, reserves, memory=memory))
+        reserves.add_reserve_callback(lambda event: heard.append(f"{event.event_type} {event.superseded}"))
+
+    url = f"http://{eventful.address}"
+    async with remote(url, make, memory):
+        await asyncio.to_thread(eventful.bring, "alpha", "low")
+        await until(lambda: made[0].occasions, "it to act")
+        await asyncio.to_thread(eventful.bring, "alpha", "adequate")
+        await until(lambda: "reserve_adequate False" in heard, "the recovery")
+    for status in ("critical", "adequate"):
+        await asyncio.to_thread(eventful.bring, "alpha", status)
+    async with remote(url, make, memory):
+        await until(lambda: heard.count("reserve_adequate False") == 2, "the second recovery")
+        assert "reserve_critical True" in heard
+    assert [strategy.urgencies for strategy in made] == [["fast"], []]
+
+
+async def test_strategy_does_not_start_where_the_daemon_has_another_mode(daemon: ApiDaemon) -> None:
+    async with AsyncClient(f"http://{daemon.address}") as client:
+        for config, told in (
+            ({"mode": "gamma", "share_class": "USDT"}, "mode 'gamma': must be one that the daemon watches"),
+            ({"mode": "alpha", "share_class": "ETH"}, "share_class: must be USDT, as the daemon has it, got ETH"),
+        ):
+            manager = RemoteReserveManager(client)
+            AwaitingStrategy(config, None, None, None, manager)
+            with pytest.raises(ConfigError, match=told):
+                await manager.start_monitoring()
+            assert not manager.running
+
+
+async def test_what_a_standby_does_not_know_is_not_made_up(tmp_path: Path) -> None:
+    """A strategy that asks one is told to ask again; it is not told a number."""
+    store = f"sqlite:///{tmp_path}/store.db"
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    with ApiDaemon(tmp_path / "one", store), ApiDaemon(tmp_path / "two", store) as standby:
+        async with AsyncClient(f"http://{standby.address}", token="rsv_alpha-bot") as client:
+            strategy = AwaitingStrategy(CONFIG, None, None, None, RemoteReserveManager(client))
+            with pytest.raises(ApiUnavailableError, match="standby"):
+                await strategy.get_reserve_balance()
+            with pytest.raises(ApiUnavailableError, match="standby"):
+                await strategy.request_reserve_replenishment(Decimal(5))

@@ -1,0 +1,176 @@
+"""The example strategy for real: a reserve falls, money comes out of a real vault, the reserve verifies it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from reservd.client import Client
+from reservd.reserve.models import EventType, ReserveStatus
+from reservd.reserve.replenishment import Urgency
+from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from support.chain import Anvil
+from support.daemon import PROGRAM, ReservdProcess
+from support.polling import wait_until
+from support.solidity import ask, transact
+from support.vault import ONE, Vault
+
+EXAMPLE = Path(__file__).parents[2] / "configs" / "examples" / "vault_strategy"
+MODE = "vault_lending"
+
+
+class Stage:
+    """A holder with 60,000 USDC in the wallet and 940,000 in a vault, and the example's files for them."""
+
+    def __init__(self, chain: Anvil, folder: Path) -> None:
+        self.chain, self.folder = chain, folder
+        chain.install_multicall()
+        self.vault = Vault(chain, "LimitedVault")
+        self.holder, self.clients = chain.accounts[3], chain.accounts[4]
+        self.vault.deposit(self.holder, 940_000 * ONE)
+        chain.transfer(self.vault.token, self.holder, 60_000 * ONE)
+        for name in ("reservd.yaml", "vault_lending.yaml"):
+            text = (EXAMPLE / name).read_text()
+            for placeholder, real in (
+                ("http://127.0.0.1:8545", chain.url),
+                ("0x" + "1" * 40, self.vault.token),
+                ("0x" + "2" * 40, self.vault.address),
+                ("0x" + "3" * 40, self.holder),
+                ("reserve_monitoring_interval: 5 ", "reserve_monitoring_interval: 0.2 "),
+            ):
+                text = text.replace(placeholder, real)
+            (folder / name).write_text(text)
+        command = [PROGRAM, "token", "vault-bot", "--role", "strategy", "--mode", MODE]
+        made = subprocess.run(command, capture_output=True, text=True, check=True)
+        (folder / "tokens.yaml").write_text(f"tokens:\n{made.stdout}")
+        (folder / "token").write_text(made.stderr.rpartition(": ")[2])
+
+    @property
+    def wallet(self) -> Decimal:
+        """What is in the wallet, read around the code under test."""
+        return Decimal(ask(self.chain, self.vault.token, "balanceOf(address)", self.holder)) / ONE
+
+    def pay_out(self, amount: int) -> None:
+        """Have clients redeem an amount."""
+        self.chain.transfer(self.vault.token, self.clients, amount * ONE, sender=self.holder)
+
+    @contextmanager
+    def strategy(self, address: str) -> Iterator["subprocess.Popen[bytes]"]:
+        """Run the program, as its README says."""
+        command = [sys.executable, EXAMPLE / "strategy.py", "vault_lending.yaml", "--url", f"http://{address}"]
+        command += ["--token-file", "token", "--memory", "memory.json"]
+        with (self.folder / "strategy.log").open("ab") as log:
+            process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, env=os.environ)
+        try:
+            yield process
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0, self.log
+        finally:
+            process.kill()
+            process.wait()
+
+    @property
+    def log(self) -> str:
+        """What the program has said."""
+        return (self.folder / "strategy.log").read_text()
+
+
+@pytest.fixture
+def stage(chain: Anvil, tmp_path: Path) -> Stage:
+    return Stage(chain, tmp_path)
+
+
+def comes_to(client: Client, state: ReplenishmentState, number: int = 1) -> Replenishment:
+    """Wait until the newest of so many requests is in a state."""
+
+    def reached() -> bool:
+        items = client.list_replenishments(MODE).items
+        return len(items) == number and items[0].state is state
+
+    wait_until(reached, f"request {number} to be {state}")
+    return client.list_replenishments(MODE).items[0]
+
+
+def test_reserve_is_refilled_from_the_vault_when_it_falls(stage: Stage) -> None:
+    """Low: in steps. Critical: at once. Each verified by the reserve, each incident closed, nothing withdrawn twice."""
+    with (
+        ReservdProcess(stage.folder / "reservd.yaml") as daemon,
+        stage.strategy(daemon.address),
+        Client(f"http://{daemon.address}") as client,
+    ):
+        wait_until(lambda: client.get_mode(MODE).status is ReserveStatus.ADEQUATE, "a first check")
+        assert client.get_mode(MODE).total_equity == 1_000_000
+        wait_until(lambda: "strategy.started" in stage.log, "the strategy")
+
+        stage.pay_out(25_000)
+        first = comes_to(client, ReplenishmentState.VERIFIED)
+        # To 1.1 of a twentieth of 975,000.
+        assert (first.request.urgency, first.request.amount) == (Urgency.FAST, 18_625)
+        assert (first.arrived, stage.wallet) == (18_625, 53_625)
+        assert stage.log.count("vault.withdrawn") == 2
+        assert first.reference is not None
+        receipt = stage.chain.rpc("eth_getTransactionReceipt", first.reference)
+        assert (receipt["status"], receipt["to"]) == ("0x1", stage.vault.address.lower())
+        wait_until(lambda: client.get_mode(MODE).incident is None, "the incident to be closed")
+
+        stage.pay_out(40_000)
+        second = comes_to(client, ReplenishmentState.VERIFIED, 2)
+        assert (second.request.urgency, second.request.amount) == (Urgency.EMERGENCY, 37_800)
+        assert (second.arrived, stage.wallet) == (37_800, 51_425)
+        assert stage.log.count("vault.withdrawn") == 3
+        wait_until(lambda: client.get_mode(MODE).incident is None, "the second incident to be closed")
+
+        told = [each.event.data for each in client.walk(client.list_events, mode=MODE) if not each.event.data.reminder]
+        assert [event.event_type for event in reversed(told)] == [
+            EventType.LOW,
+            EventType.ADEQUATE,
+            EventType.CRITICAL,
+            EventType.ADEQUATE,
+        ]
+        assert told[0].incident_id == told[1].incident_id == second.request.incident_id
+        assert told[2].incident_id == told[3].incident_id == first.request.incident_id
+        assert "Traceback" not in stage.log + daemon.log()
+
+
+def test_what_the_vault_has_is_taken_and_the_rest_told_when_it_pays_out_less(stage: Stage) -> None:
+    """Half of it: the request has failed, and what came counts."""
+    transact(stage.chain, stage.vault.address, "setLiquidity(uint256)", 12_000 * ONE)
+    with (
+        ReservdProcess(stage.folder / "reservd.yaml") as daemon,
+        stage.strategy(daemon.address),
+        Client(f"http://{daemon.address}") as client,
+    ):
+        wait_until(lambda: client.get_mode(MODE).status is ReserveStatus.ADEQUATE, "a first check")
+        stage.pay_out(40_000)
+        wait_until(lambda: "vault.withdrawn" in stage.log, "a withdrawal")
+        transact(stage.chain, stage.vault.address, "setLiquidity(uint256)", 0)
+        failed = comes_to(client, ReplenishmentState.FAILED)
+        assert failed.detail.startswith("the vault pays nothing out now")
+        assert failed.by == "vault-bot"
+        assert stage.wallet == 60_000 - 40_000 + 12_000 * stage.log.count("vault.withdrawn")
+
+
+def test_request_is_carried_out_when_the_daemon_is_restarted_and_the_strategy_was_killed(stage: Stage) -> None:
+    """The strategy is killed, the reserve falls, the daemon restarts: once all are back it is refilled, once."""
+    config = stage.folder / "reservd.yaml"
+    config.write_text(config.read_text() + f"\nstore: {{url: 'sqlite:///{stage.folder}/store.db'}}\n")
+    with ReservdProcess(config) as daemon:
+        with Client(f"http://{daemon.address}") as client:
+            wait_until(lambda: client.get_mode(MODE).status is ReserveStatus.ADEQUATE, "a first check")
+            stage.pay_out(25_000)
+            comes_to(client, ReplenishmentState.REQUESTED)
+        daemon.stop(signal.SIGKILL)
+    with ReservdProcess(config) as daemon, Client(f"http://{daemon.address}") as client:
+        with stage.strategy(daemon.address):
+            comes_to(client, ReplenishmentState.VERIFIED)
+        with stage.strategy(daemon.address):
+            wait_until(lambda: client.get_mode(MODE).incident is None, "the incident to be closed")
+            wait_until(lambda: stage.log.count("strategy.started") == 2, "the strategy")
+        assert stage.wallet == 53_625
+        assert stage.log.count("execution.began") == 1

@@ -1,0 +1,72 @@
+"""What a strategy remembers: once for each incident and severity, over restarts."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from reservd.client import StrategyMemory
+from reservd.errors import ConfigError
+from reservd.reserve.models import EventType, ReserveEvent
+
+
+def event(kind: EventType, incident: str = "one", mode: str = "alpha") -> ReserveEvent:
+    return ReserveEvent(
+        event_type=kind,
+        strategy_mode=mode,
+        timestamp=datetime(2026, 1, 2, tzinfo=UTC),
+        reserve_balance=None,
+        target_reserve=None,
+        utilization=None,
+        incident_id=incident,
+    )
+
+
+def test_incident_is_acted_on_once_a_severity_over_restarts(tmp_path: Path) -> None:
+    file = tmp_path / "memory.json"
+    taken = []
+    for kind, incident, mode in (
+        (EventType.LOW, "one", "alpha"),
+        (EventType.LOW, "one", "alpha"),
+        (EventType.CRITICAL, "one", "alpha"),
+        (EventType.LOW, "one", "beta"),
+        (EventType.LOW, "one", "alpha"),
+        (EventType.LOW, "two", "alpha"),
+        (EventType.LOW, "two", "alpha"),
+    ):
+        taken.append(StrategyMemory(file).take(event(kind, incident, mode)))
+    assert taken == [True, False, True, True, False, True, False]
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_place_in_the_events_is_kept(tmp_path: Path) -> None:
+    file = tmp_path / "memory.json"
+    memory = StrategyMemory(file)
+    assert (memory.lasting, memory.last_event_id) == (True, None)
+    memory.take(event(EventType.LOW))
+    memory.come_to("e-1")
+    assert StrategyMemory(file).last_event_id == "e-1"
+    assert not StrategyMemory(file).take(event(EventType.LOW))
+    assert not StrategyMemory().lasting
+
+
+def test_nobody_acts_when_it_cannot_be_kept(tmp_path: Path) -> None:
+    """Money fails closed: an action that would be forgotten might come twice."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    memory = StrategyMemory(folder / "memory.json")
+    folder.rmdir()
+    with pytest.raises(FileNotFoundError):
+        memory.take(event(EventType.LOW))
+    folder.mkdir()
+    assert memory.take(event(EventType.LOW))
+
+
+@pytest.mark.parametrize("content", ["", "{}{", '{"acted": 3}', '{"other": 1}'])
+def test_file_of_something_else_is_refused(tmp_path: Path, content: str) -> None:
+    """It is not written over."""
+    file = tmp_path / "memory.json"
+    file.write_text(content)
+    with pytest.raises(ConfigError, match="no memory of a strategy"):
+        StrategyMemory(file)
+    assert file.read_text() == content
