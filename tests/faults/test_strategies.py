@@ -2,7 +2,9 @@
 
 import asyncio
 import signal
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,8 +12,11 @@ import pytest
 
 from reservd.client import AsyncClient, RemoteReserveManager, StrategyMemory
 from reservd.errors import ApiUnavailableError, ConfigError
+from reservd.reserve.models import ReserveEvent
 from reservd.reserve.replenishment_states import ReplenishmentState
+from reservd.reserve.withdrawal import WithdrawalSpeed
 from reservd.service.occasion import Reserves
+from reservd.wire.withdrawals import WithdrawalView
 from support.api import ApiDaemon
 from support.office import until
 from support.strategies import CONFIG, AwaitingStrategy, remote
@@ -214,3 +219,77 @@ async def test_what_a_standby_does_not_know_is_not_made_up(tmp_path: Path) -> No
                 await strategy.get_reserve_balance()
             with pytest.raises(ApiUnavailableError, match="standby"):
                 await strategy.request_reserve_replenishment(Decimal(5))
+
+
+async def test_requests_that_are_handed_to_somebody_else_are_left_to_them(tmp_path: Path) -> None:
+    """The mode has a webhook: its receiver acts, and the strategy acts neither on requests nor on events."""
+    made: list[AwaitingStrategy] = []
+    with ApiDaemon(tmp_path, refilled=["alpha"]) as daemon:
+        async with remote(
+            f"http://{daemon.address}",
+            lambda reserves, config: made.append(AwaitingStrategy(config, None, None, None, reserves)),
+        ) as manager:
+            heard: list[str] = []
+            manager.add_reserve_callback(lambda event: heard.append(str(event.event_type)), modes=["alpha"])
+            for status in ("low", "critical"):
+                await asyncio.to_thread(daemon.bring, "alpha", status)
+                await until(lambda: f"reserve_{status}" in heard, status)  # noqa: B023
+            async with AsyncClient(f"http://{daemon.address}") as client:
+                await until_requested(client)
+            await made[0].idle()
+    assert made[0].occasions == []
+
+
+async def test_other_callbacks_break_and_hang_and_the_strategy_hears_all_the_same(eventful: ApiDaemon) -> None:
+    made: list[AwaitingStrategy] = []
+    called: list[str] = []
+
+    def breaks(event: ReserveEvent) -> None:
+        called.append(event.id)
+        raise KeyError(event.id)
+
+    async def hangs(event: ReserveEvent) -> None:
+        called.append(event.id)
+        await asyncio.Event().wait()
+
+    def make(reserves: RemoteReserveManager, config: dict[str, object]) -> None:
+        reserves.add_reserve_callback(breaks)
+        reserves.add_reserve_callback(hangs, timeout_seconds=0.05)
+        made.append(AwaitingStrategy(config, None, None, None, reserves))
+
+    async with remote(f"http://{eventful.address}", make):
+        await asyncio.to_thread(eventful.bring, "alpha", "low")
+        await until(lambda: made[0].occasions, "it to act")
+    assert len(called) >= 2
+    assert made[0].urgencies == ["fast"]
+
+
+async def test_nothing_is_promised_while_the_store_is_gone(eventful: ApiDaemon, tmp_path: Path) -> None:
+    """An error that says to ask again; asked again under the same key once the store is back, it is decided."""
+    async with AsyncClient(f"http://{eventful.address}", token="rsv_treasury") as client:
+        await until_fast(client)
+        with closing(sqlite3.connect(tmp_path / "store.db", isolation_level=None)) as held:
+            held.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(ApiUnavailableError) as raised:
+                await client.process_withdrawal("alpha", Decimal(5), "key")
+            assert (raised.value.kind, raised.value.status) == ("store-gone", 503)
+            assert raised.value.retry_after_seconds is not None
+            held.execute("ROLLBACK")
+        async with asyncio.timeout(30):
+            while (made := await promised(client)) is None:
+                await asyncio.sleep(0.05)
+        assert made.from_reserve == 5
+        assert [each.id async for each in client.walk(client.list_withdrawals, "alpha")] == [made.id]
+
+
+async def promised(client: AsyncClient) -> WithdrawalView | None:
+    try:
+        return await client.process_withdrawal("alpha", Decimal(5), "key")
+    except ApiUnavailableError:
+        return None
+
+
+async def until_fast(client: AsyncClient) -> None:
+    async with asyncio.timeout(30):
+        while (await client.get_withdrawal_speed("alpha")).speed is not WithdrawalSpeed.FAST:
+            await asyncio.sleep(0.05)

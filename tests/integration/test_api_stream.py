@@ -127,6 +127,21 @@ async def test_every_one_of_500_clients_hears_of_every_event(database: Database)
         assert all([each["subject"] for each in events] == modes for events in heard)
 
 
+async def test_event_of_a_moment_ago_is_superseded_when_a_later_status_is_known(database: Database) -> None:
+    """Computed at each send, from memory too."""
+    async with serve(database, "m") as (office, stream, url), aiohttp.ClientSession(url) as client:
+        async with listen(client) as answer:
+            await until(lambda: len(stream._clients) == 1, "it to listen")
+            for status in ("low", "critical", "adequate"):
+                await office.look(m=status)
+            heard = await read(answer, 3)
+        assert not heard[0]["data"]["superseded"]
+        async with listen(client, last_id=heard[0]["id"]) as answer:
+            again = await read(answer, 2)
+        assert [each["id"] for each in again] == [each["id"] for each in heard[1:]]
+        assert [each["data"]["superseded"] for each in again] == [True, False]
+
+
 async def test_client_that_does_not_read_is_dropped_and_others_are_not(database: Database) -> None:
     async with serve(database, "m") as (office, stream, url), aiohttp.ClientSession(url) as client:
         host, _, port = url.removeprefix("http://").partition(":")

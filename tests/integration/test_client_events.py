@@ -79,7 +79,8 @@ async def test_events_come_once_and_in_order_while_the_daemon_is_killed_and_rest
             await until(lambda: not heard.feed.connected, "the break")
             daemon.world.set("alpha", status)
             await asyncio.to_thread(daemon.start)
-            await until(lambda: len(heard.kinds) == 3 + number, f"{status}, got {heard.kinds}")  # noqa: B023
+            told = 3 + number
+            await until(lambda: len(heard.kinds) == told, f"{status}, got {heard.kinds}", 60)  # noqa: B023
         await heard.come("gap", "alpha reserve_low", "alpha reserve_critical", "alpha reserve_adequate")
         assert isinstance(heard.items[1], ReserveEvent)
         assert len({each.id for each in heard.items[1:]}) == len(heard.items) - 1
@@ -136,6 +137,9 @@ def test_events_come_to_those_who_do_not_await(daemon: ApiDaemon) -> None:
         assert (event.event_type, event.strategy_mode) == ("reserve_low", "alpha")
         events.close()
         assert client.get_mode("alpha").incident is not None
+        left = client.follow_events(backoff=quick())
+        next(left)
+    left.close()  # after its client: nothing is left to be closed
 
 
 async def test_stream_of_a_newer_daemon_is_read_as_far_as_it_is_understood() -> None:

@@ -72,7 +72,7 @@ class RemoteDesk:
         return await self._tell(lambda: self._client.reject_replenishment(replenishment_id, reason=reason))
 
     async def _tell(self, tell: Callable[[], Coroutine[Any, Any, Replenishment]]) -> Replenishment:
-        backoff, loop = Backoff(), asyncio.get_running_loop()
+        backoff, loop, waits = Backoff(), asyncio.get_running_loop(), False
         until = loop.time() + self._patience_seconds
         while True:
             try:
@@ -81,5 +81,7 @@ class RemoteDesk:
                 wait = backoff.next_seconds(error.retry_after_seconds)
                 if loop.time() + wait > until:
                     raise
-                log.info("report.waits", reason=str(error))
+                if not waits:
+                    log.warning("report.waits", reason=str(error))
+                    waits = True
                 await asyncio.sleep(wait)

@@ -60,7 +60,7 @@ class EventFeed:
             self._target += "?" + urlencode([("mode", mode) for mode in modes])
         self._backoff = backoff
         self._given: OrderedDict[str, None] = OrderedDict()
-        self._was_connected = False
+        self._was_connected = self._lost = False
         self.last_event_id = last_event_id
         self.connected = False
 
@@ -70,23 +70,19 @@ class EventFeed:
         Raises:
             ApiError: If the daemon will not tell: another try would end the same.
         """
-        lost = False
         while True:
             wait: float | None = None
             try:
                 async with aclosing(self._listen()) as items:
                     async for item in items:
-                        if lost:
-                            log.info("stream.resumed", after=self.last_event_id)
-                            lost = False
                         yield item
                 reason = "hung up"
             except ApiUnavailableError as error:
                 reason, wait = str(error), error.retry_after_seconds
                 self._connection.turn()
-            if not lost:
+            if not self._lost:
                 log.warning("stream.lost", reason=reason, after=self.last_event_id)
-                lost = True
+                self._lost = True
             await asyncio.sleep(self._backoff.next_seconds(wait))
 
     async def _listen(self) -> AsyncGenerator[AnyEvent | EventGap, None]:
@@ -95,6 +91,9 @@ class EventFeed:
         if self.last_event_id is not None:
             headers["Last-Event-ID"] = self.last_event_id
         async with self._connection.stream(self._target, headers, IDLE_SECONDS) as parts:
+            if self._lost:
+                log.info("stream.resumed", after=self.last_event_id)
+                self._lost = False
             if self.last_event_id is None:
                 yield EventGap("what came before is not told", beginning=not self._was_connected)
             self._was_connected = self.connected = True

@@ -90,7 +90,9 @@ class Listener:
             ApiError: If it refuses to tell.
         """
         for mode in self._share_classes:
-            await self._look(mode)
+            policy = (await self._look(mode)).policy
+            if mode in self._takers and policy.replenisher is not None and not policy.requests_over_api:
+                log.warning("strategy.not_asked", mode=mode, replenisher=policy.replenisher)
         if self._memory.last_event_id is not None:
             # What was known when the process before this one ended may not have been acted on.
             await self._catch_up(events=True)
@@ -159,12 +161,14 @@ class Listener:
 
     async def _ask(self, ask: Callable[[], Coroutine[Any, Any, AnswerT]]) -> AnswerT:
         """Return what the daemon answers; one that does not is waited for: what is not certain is not acted on."""
-        backoff = Backoff()
+        backoff, waits = Backoff(), False
         while True:
             try:
                 return await ask()
             except ApiUnavailableError as error:
-                log.info("daemon.waited_for", reason=str(error))
+                if not waits:
+                    log.warning("daemon.waited_for", reason=str(error))
+                    waits = True
                 await asyncio.sleep(backoff.next_seconds(error.retry_after_seconds))
 
     async def _call(self, callback: Callable[[Any], Any], told: object, timeout_seconds: float | None) -> None:

@@ -17,6 +17,11 @@ class LoopThread:
         self._started = threading.Event()
         self._thread: threading.Thread | None = None
 
+    @property
+    def running(self) -> bool:
+        """Whether it is started."""
+        return self._thread is not None
+
     def start(self) -> None:
         """Start the loop."""
         if self._thread is not None:

@@ -75,4 +75,5 @@ class Client(Operations):
             while True:
                 yield self._thread.run(following())
         finally:
-            self._thread.run(events.aclose())
+            if self._thread.running:  # else it was closed with the client
+                self._thread.run(events.aclose())

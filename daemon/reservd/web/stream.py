@@ -33,9 +33,14 @@ class _Frame(NamedTuple):
 
     position: int
     """In the store, or where it will be once the store is there."""
-    event_id: str
-    mode: str
+    event: AnyEvent
     content: bytes
+    """As it was said when it was decided."""
+
+    @property
+    def mode(self) -> str:
+        """The mode that it is of."""
+        return self.event.strategy_mode
 
 
 class _Client:
@@ -78,6 +83,7 @@ class EventStream(DeliveryObserver):
         self._database = database
         self._clients: set[_Client] = set()
         self._recent: deque[_Frame] = deque(maxlen=_REMEMBERED)
+        self._last_changes: dict[str, int] = {}
 
     @property
     def full(self) -> bool:
@@ -88,6 +94,8 @@ class EventStream(DeliveryObserver):
         """Send an event to everybody who listens to its mode."""
         frame = _frame(position, event)
         self._recent.append(frame)
+        if isinstance(event, ReserveEvent) and event.is_change:
+            self._last_changes[event.strategy_mode] = event.sequence
         for client in [each for each in self._clients if each.wants(frame.mode)]:
             if not client.take(frame):
                 self._clients.discard(client)
@@ -100,6 +108,7 @@ class EventStream(DeliveryObserver):
             client.end(at_once=False)
         self._clients.clear()
         self._recent.clear()
+        self._last_changes.clear()
 
     async def listen(self, modes: Collection[str], last_id: str | None) -> AsyncIterator[bytes]:
         """Give what to send to one client, until it is hung up on.
@@ -133,7 +142,7 @@ class EventStream(DeliveryObserver):
 
     async def _missed(self, client: _Client, modes: Collection[str], last_id: str) -> AsyncIterator[tuple[int, bytes]]:
         """Give position and content of what came after an event: from the store, then what is not there yet."""
-        known = next((frame.position for frame in self._recent if frame.event_id == last_id), None)
+        known = next((frame.position for frame in self._recent if frame.event.id == last_id), None)
         position = known
         try:
             if position is None:
@@ -154,10 +163,17 @@ class EventStream(DeliveryObserver):
             yield 0, _GAP
         for frame in list(self._recent):
             if frame.position > (position or 0) and client.wants(frame.mode):
-                yield frame.position, frame.content
+                yield frame.position, self._as_of_now(frame)
+
+    def _as_of_now(self, frame: _Frame) -> bytes:
+        """Return what is sent of an event that was decided a while ago."""
+        event = frame.event
+        if not isinstance(event, ReserveEvent) or self._last_changes.get(frame.mode, 0) <= event.sequence:
+            return frame.content
+        return _frame(frame.position, event.model_copy(update={"superseded": True})).content
 
 
 def _frame(position: int, event: AnyEvent) -> _Frame:
     message = wrap(event) if isinstance(event, ReserveEvent) else wrap_change(event)
     lines = (b"id: " + event.id.encode(), b"event: " + message.type.encode(), b"data: " + message.to_json())
-    return _Frame(position, event.id, event.strategy_mode, b"\n".join(lines) + b"\n\n")
+    return _Frame(position, event, b"\n".join(lines) + b"\n\n")
