@@ -12,11 +12,13 @@ from reservd.monitor.clock import SystemClock
 from reservd.monitor.manager import ReserveManager
 from reservd.reserve.kept import KeptState, reconcile
 from reservd.service.hold_journal import HoldJournal
+from reservd.service.orders import OrderClerk, replenishment_orders, withdrawal_orders
 from reservd.service.refill_commitments import WithdrawalCommitments
 from reservd.service.refill_ledger import StoredLedger
 from reservd.service.replenishment import ReplenishmentService
 from reservd.service.withdrawals import WithdrawalManager
 from reservd.store.database import Database
+from reservd.store.orders import OrderSubject
 from reservd.store.ownership import Ownership
 from reservd.web.metrics import Metrics
 from reservd.web.page import MetricsPage
@@ -71,7 +73,7 @@ class Duty:
             config.replenishers,
             [metrics, metrics.replenishments, page],
             lambda: self.pipeline.may_act,
-            ledger=StoredLedger(database, ownership, self.pipeline.journal),
+            ledger=StoredLedger(database, self.pipeline.journal),
         )
         # Metrics first: a snapshot is published before anything slow happens.
         self.manager = ReserveManager(
@@ -88,6 +90,14 @@ class Duty:
             self.manager, self._holds, [metrics.withdrawals, page], lambda: self.pipeline.may_act
         )
         self.replenishments.heed(WithdrawalCommitments(self.manager, self._holds))
+        obeyed = {
+            OrderSubject.REPLENISHMENT: replenishment_orders(self.replenishments),
+            OrderSubject.WITHDRAWAL: withdrawal_orders(self.withdrawals),
+        }
+        self._clerks = [
+            OrderClerk(subject, carry_out, database, ownership, lambda: self.pipeline.may_act, SystemClock())
+            for subject, carry_out in obeyed.items()
+        ]
 
     @property
     def store_up(self) -> bool:
@@ -124,6 +134,7 @@ class Duty:
         if self._ownership.epoch:
             work.add(asyncio.create_task(self.withdrawals.run()))
             work.add(asyncio.create_task(self.replenishments.run()))
+            work |= {asyncio.create_task(clerk.run()) for clerk in self._clerks}
         settle()
         try:
             done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)

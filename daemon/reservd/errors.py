@@ -81,6 +81,10 @@ class UnknownReplenishmentError(ReservdError):
     """There is no request for a refill of that id."""
 
 
+class RefillRefusedError(ReservdError):
+    """No refill is asked for: the message ends with the reason, one of `Inaction`."""
+
+
 class ApiError(ReservdError):
     """A daemon did not do what its API was asked for.
 

@@ -19,8 +19,12 @@ from support.daemon import PROGRAM, ReservdProcess
 from support.polling import wait_until
 
 COMMANDS = ["run", "check", "check-config", "silence", "healthcheck", "token", "plugins", "schema"]
-COMMANDS += ["events", "replenishments"]
-EVENTS_COMMANDS = ["show", "dead-letters", "redeliver"]
+COMMANDS += ["events", "withdrawals", "replenishments"]
+SUBCOMMANDS = {
+    "events": ["show", "dead-letters", "redeliver"],
+    "withdrawals": ["list", "show", "paying", "settle", "cancel"],
+    "replenishments": ["list", "show", "request", "approve", "reject", "cancel"],
+}
 
 MAIN = """\
 modes: modes/*.yaml
@@ -89,13 +93,16 @@ def test_help_lists_every_command(program: Run, flag: str) -> None:
     assert "..." not in result.stdout.partition("Commands:")[2], "no summary is cut off"
 
 
-def test_help_of_events_lists_every_command_of_it(program: Run) -> None:
-    commands = program("events", "--help").stdout.partition("Commands:")[2]
-    assert re.findall(r"^  ([a-z-]+)  ", commands, re.MULTILINE) == EVENTS_COMMANDS
+@pytest.mark.parametrize("group", SUBCOMMANDS)
+def test_help_of_a_group_lists_every_command_of_it(program: Run, group: str) -> None:
+    commands = program(group, "--help").stdout.partition("Commands:")[2]
+    assert re.findall(r"^  ([a-z-]+)  ", commands, re.MULTILINE) == SUBCOMMANDS[group]
     assert "..." not in commands
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, *(f"events {name}" for name in EVENTS_COMMANDS)])
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, *(f"{group} {name}" for group, names in SUBCOMMANDS.items() for name in names)]
+)
 def test_help_of_a_command_says_what_it_does_and_takes(program: Run, command: str) -> None:
     result = program(*command.split(), "--help")
     assert (result.returncode, result.stderr) == (0, "")

@@ -11,7 +11,8 @@ from reservd.plugin.examples import example_request
 from reservd.reserve.replenishment_event import ReplenishmentChange, tell_change
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
 from reservd.store.database import Database
-from reservd.store.replenishments import ReplenishmentOrder, load_orders, save_changes
+from reservd.store.orders import Order, OrderSubject, load_waiting_orders
+from reservd.store.replenishments import save_changes
 from reservd.store.schema import prepare
 from support.commands import ESCAPE, SHOWN_ESCAPE, Command, Store
 
@@ -31,12 +32,12 @@ def keep(store: Store, *records: Replenishment) -> None:
     store.do(save)
 
 
-def orders(store: Store) -> list[ReplenishmentOrder]:
-    async def load(database: Database) -> list[ReplenishmentOrder]:
+def orders(store: Store) -> list[Order]:
+    async def load(database: Database) -> list[Order]:
         async with database.read() as connection:
-            return await load_orders(connection, 100)
+            return await load_waiting_orders(connection, OrderSubject.REPLENISHMENT, 100)
 
-    found: list[ReplenishmentOrder] = store.do(load)
+    found: list[Order] = store.do(load)
     return found
 
 
@@ -82,7 +83,7 @@ def test_order_is_left_for_the_daemon(
     command: Command, store: Store, kept: None, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SUDO_USER", "alice")
-    result = command("replenishments", action, "aaaa0001", "--reason", "looked at it")
+    result = command("replenishments", action, "aaaa0001", "--reason", "looked at it", "--wait", 0)
     assert (result.code, result.out.split(":")[0]) == (0, f"asked the daemon to {action} aaaa0001-one")
     (order,) = orders(store)
     assert (order.action, order.target, order.reason, order.asked_by) == (
@@ -126,7 +127,7 @@ def test_refill_is_asked_for_by_hand(command: Command, store: Store, kept: None,
         file.write("reserve_replenisher: unwinder\n")
     with store_config.open("a") as file:
         file.write("replenishers:\n  unwinder: {plugin: paper, options: {treasury: t}}\n")
-    result = command("replenishments", "request", "alpha", "12.5")
+    result = command("replenishments", "request", "alpha", "12.5", "--wait", 0)
     assert (result.code, result.err) == (0, "")
     (order,) = orders(store)
     assert (order.action, order.target, order.amount) == ("request", "alpha", Decimal("12.5"))

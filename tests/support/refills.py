@@ -81,7 +81,7 @@ class Refinery:
             {"unwinder": self.replenisher},
             [self.reasons],
             lambda: self.pipeline.may_act,
-            ledger=StoredLedger(database, self.ownership, self.pipeline.journal),
+            ledger=StoredLedger(database, self.pipeline.journal),
         )
         self.manager.add_observer(self.service)
         self.manager.replenishment = self.service

@@ -38,17 +38,14 @@ def check(
     """
     import asyncio
 
+    from reservd.cli.modes import require_known_mode
     from reservd.config.load import load_config
-    from reservd.errors import ConfigError
     from reservd.log import configure_logging
 
     configure_logging("error")
     loaded = load_config(config)
     for mode in modes or ():
-        if mode not in loaded.modes:
-            from reservd.config.wording import nearest
-
-            raise ConfigError(f"mode '{mode}' is not configured{nearest(mode, loaded.modes)}")
+        require_known_mode(mode, loaded.modes)
     found = asyncio.run(_check(loaded, modes or list(loaded.modes)))
     snapshots = {mode: explanation.snapshot for mode, explanation in found.items()}
     if as_json:

@@ -78,18 +78,16 @@ def _known_type(text: str | None) -> "EventType | None":
 async def _load(
     config: "Path", limit: int, mode: str | None, event_type: "EventType | None"
 ) -> "Sequence[StoredEvent]":
+    from reservd.cli.modes import require_mode
     from reservd.cli.store import open_store
-    from reservd.config.load import load_modes, load_settings
-    from reservd.config.wording import nearest
-    from reservd.config.wording import show as shown
-    from reservd.errors import ConfigError
+    from reservd.config.load import load_settings
     from reservd.store.queries import load_newest_events
 
     async with open_store(config, load_settings(config)) as database, database.read() as connection:
         found = await load_newest_events(connection, limit, mode, event_type)
         known = bool(found) or mode is None or bool(await load_newest_events(connection, 1, mode))
-    if not known and mode is not None and mode not in (modes := load_modes(config)):
-        raise ConfigError(f"mode {shown(mode)} is not configured, and no event is of it{nearest(mode, modes)}")
+    if not known and mode is not None:
+        require_mode(config, mode, ", and no event is of it")
     return found
 
 

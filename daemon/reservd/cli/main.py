@@ -17,6 +17,7 @@ from reservd.cli.run import run
 from reservd.cli.schema import schema
 from reservd.cli.silence import silence
 from reservd.cli.token import token
+from reservd.cli.withdrawals import withdrawals
 
 # Typer brings its own copy of click, or used to need the real one: its errors are known by this one.
 _ClickException = next(each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException")
@@ -34,6 +35,7 @@ app.command()(run)
 app.command()(check)
 app.command("check-config")(check_config)
 app.add_typer(events, name="events")
+app.add_typer(withdrawals, name="withdrawals")
 app.add_typer(replenishments, name="replenishments")
 app.command()(silence)
 app.command()(healthcheck)

@@ -1,9 +1,12 @@
 """What several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 DEFAULT_CONFIG = Path("reservd.yaml")
 
@@ -13,6 +16,23 @@ ConfigOption = Annotated[
 ]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON; amounts are decimal strings.")]
+
+
+def parse_positive(text: str, hint: str = "AMOUNT") -> "Decimal":
+    """Return the amount above 0 that an argument says.
+
+    Raises:
+        typer.BadParameter: If it says none.
+    """
+    from reservd.reserve.amounts import parse_amount
+
+    try:
+        amount = parse_amount(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=hint) from None
+    if amount <= 0:
+        raise typer.BadParameter(f"must be above 0, got {text}", param_hint=hint)
+    return amount
 
 
 def plural(number: int, what: str) -> str:

@@ -59,7 +59,7 @@ async def _ask(config: "Path", event_id: str, sinks: "Sequence[str]") -> tuple["
     import uuid
     from datetime import UTC, datetime
 
-    from reservd.cli.find_event import find_event
+    from reservd.cli.find import find_event
     from reservd.cli.store import login_name, open_store
     from reservd.config.load import load_settings
     from reservd.store.operators import Redelivery, ask_redeliveries, load_silences

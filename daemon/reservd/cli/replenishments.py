@@ -1,6 +1,6 @@
 """`reservd replenishments`."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -13,16 +13,28 @@ if TYPE_CHECKING:
 
     from reservd.reserve.replenishment_event import ReplenishmentEvent
     from reservd.reserve.replenishment_states import Replenishment
+    from reservd.store.orders import Order
 
 _MOST = 10_000
+
+
+class _Found(NamedTuple):
+    """One request for a refill.
+
+    Attributes:
+        record: As it is now.
+        changes: What became of it.
+        orders: What operators wanted done with it.
+    """
+
+    record: "Replenishment"
+    changes: "Sequence[ReplenishmentEvent]"
+    orders: "Sequence[Order]"
+
 
 replenishments = typer.Typer(
     rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="Requests for refills: list or see to them."
 )
-replenishments.command()(approve)
-replenishments.command()(reject)
-replenishments.command()(cancel)
-replenishments.command()(request)
 
 
 @replenishments.command("list")
@@ -33,7 +45,10 @@ def list_replenishments(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """List the requests for refills and what became of them, newest first."""
+    """List the requests for refills, newest first.
+
+    Arrived is what the reserve has seen of one.
+    """
     import asyncio
 
     found = asyncio.run(_load(config, limit, mode, open_only=open_only))
@@ -51,40 +66,70 @@ def show(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one request and each of its changes."""
-    import asyncio
-    import json
+    """Show one request and what became of it.
 
-    record, changes = asyncio.run(_load_one(config, replenishment_id))
+    With each of its changes, and what operators wanted done with it.
+    """
+    import asyncio
+
+    found = asyncio.run(_load_one(config, replenishment_id))
     if as_json:
+        import json
+
+        from reservd.cli.orders import plain_order
+
         told = {
-            "replenishment": record.model_dump(mode="json"),
-            "changes": [each.model_dump(mode="json") for each in changes],
+            "replenishment": found.record.model_dump(mode="json"),
+            "changes": [each.model_dump(mode="json") for each in found.changes],
+            "orders": [plain_order(each) for each in found.orders],
         }
         typer.echo(json.dumps(told, indent=2))
         return
-    _print_record(record, changes)
+    _print_one(found)
+
+
+replenishments.command()(request)
+replenishments.command()(approve)
+replenishments.command()(reject)
+replenishments.command()(cancel)
 
 
 async def _load(config: "Path", limit: int, mode: str | None, *, open_only: bool) -> "Sequence[Replenishment]":
+    from reservd.cli.modes import require_mode
     from reservd.cli.store import open_store
     from reservd.config.load import load_settings
     from reservd.reserve.replenishment_states import OPEN
     from reservd.store.replenishments import load_replenishments
 
     async with open_store(config, load_settings(config)) as database, database.read() as connection:
-        return await load_replenishments(connection, limit, mode, OPEN if open_only else None)
+        found = await load_replenishments(connection, limit, mode, OPEN if open_only else None)
+        known = bool(found) or mode is None or bool(await load_replenishments(connection, 1, mode))
+    if not known and mode is not None:
+        require_mode(config, mode, ", and no replenishment is of it")
+    return found
 
 
-async def _load_one(config: "Path", replenishment_id: str) -> "tuple[Replenishment, Sequence[ReplenishmentEvent]]":
-    from reservd.cli.find_replenishment import find_replenishment
+async def _load_one(config: "Path", replenishment_id: str) -> _Found:
+    from reservd.cli.find import find_replenishment
+    from reservd.cli.orders import show_outcome
     from reservd.cli.store import open_store
     from reservd.config.load import load_settings
+    from reservd.errors import ReservdError
+    from reservd.store.orders import OrderAction, OrderSubject, find_order, load_orders_about
     from reservd.store.replenishments import load_changes
 
     async with open_store(config, load_settings(config)) as database, database.read() as connection:
-        record = await find_replenishment(connection, replenishment_id)
-        return record, await load_changes(connection, record.id)
+        try:
+            record = await find_replenishment(connection, replenishment_id)
+        except ReservdError:
+            # A refill that was asked for by hand, and of which nothing has come.
+            order = await find_order(connection, replenishment_id) if replenishment_id else None
+            if order is None or order.action is not OrderAction.REQUEST:
+                raise
+            asked = f"replenishment {order.id} of {order.target}, asked for by {order.asked_by}"
+            raise ReservdError(f"{asked}: {show_outcome(order)}") from None
+        orders = await load_orders_about(connection, OrderSubject.REPLENISHMENT, record.id)
+        return _Found(record, await load_changes(connection, record.id), orders)
 
 
 def _print_table(found: "Sequence[Replenishment]") -> None:
@@ -107,11 +152,12 @@ def _print_table(found: "Sequence[Replenishment]") -> None:
     make_console(LEAST_WIDTH).print(table)
 
 
-def _print_record(record: "Replenishment", changes: "Sequence[ReplenishmentEvent]") -> None:
+def _print_one(found: _Found) -> None:
     from reservd.cli.event_view import show_time
+    from reservd.cli.orders import orders_table
     from reservd.cli.table import make_console, make_table, visible
 
-    request = record.request
+    record, request = found.record, found.record.request
     lines = {
         "id": record.id,
         "mode": request.strategy_mode,
@@ -135,6 +181,8 @@ def _print_record(record: "Replenishment", changes: "Sequence[ReplenishmentEvent
             console.print(visible(f"{name + ':':<13}{value}"), soft_wrap=True)
     table = make_table("Time", "State", "By")
     table.add_column("Why", overflow="fold")
-    for each in changes:
+    for each in found.changes:
         table.add_row(*map(visible, (show_time(each.timestamp), each.state, each.by or "reservd", each.detail)))
-    console.print(table)
+    console.print("", table, sep="\n")
+    if found.orders:
+        console.print("", orders_table(found.orders), sep="\n")

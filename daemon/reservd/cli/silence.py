@@ -83,12 +83,13 @@ async def _make(config: "Path", mode: str, duration: timedelta, reason: str) -> 
     import uuid
     from datetime import UTC, datetime
 
+    from reservd.cli.modes import require_mode
     from reservd.cli.store import login_name, open_store, storable
     from reservd.config.load import load_settings
     from reservd.store.operators import Silence, add_silence
 
     settings = load_settings(config)
-    _check_mode(config, mode)
+    require_mode(config, mode)
     now = datetime.now(UTC)
     added = Silence(str(uuid.uuid4()), mode, now, now + duration, storable(reason)[:_MAX_REASON], login_name())
     async with open_store(config, settings) as database, database.write() as connection:
@@ -99,6 +100,7 @@ async def _make(config: "Path", mode: str, duration: timedelta, reason: str) -> 
 async def _end(config: "Path", mode: str) -> int:
     from datetime import UTC, datetime
 
+    from reservd.cli.modes import require_mode
     from reservd.cli.store import open_store
     from reservd.config.load import load_settings
     from reservd.store.operators import end_silences
@@ -106,7 +108,7 @@ async def _end(config: "Path", mode: str) -> int:
     async with open_store(config, load_settings(config)) as database, database.write() as connection:
         ended = await end_silences(connection, mode, datetime.now(UTC))
     if not ended:  # that of a mode which is not configured any more may be ended, too
-        _check_mode(config, mode)
+        require_mode(config, mode)
     return ended
 
 
@@ -120,16 +122,6 @@ async def _load(config: "Path", mode: str | None) -> "Sequence[Silence]":
     async with open_store(config, load_settings(config)) as database, database.read() as connection:
         found = await load_silences(connection, datetime.now(UTC))
     return [each for each in found if mode in (None, each.mode)]
-
-
-def _check_mode(config: "Path", mode: str) -> None:
-    from reservd.config.load import load_modes
-    from reservd.config.wording import nearest, show
-    from reservd.errors import ConfigError
-
-    modes = load_modes(config)
-    if mode not in modes:
-        raise ConfigError(f"mode {show(mode)} is not configured{nearest(mode, modes)}")
 
 
 def _print(found: "Sequence[Silence]", *, as_json: bool) -> None:

@@ -26,6 +26,7 @@ from reservd.store.operators import (
     meet_redeliveries,
     prune_silences,
 )
+from reservd.store.orders import prune_orders
 from reservd.store.outbox import load_backlogs, load_mode, make_unsaid_wait, prune_events
 from reservd.store.ownership import Ownership
 
@@ -43,7 +44,7 @@ class Retention:
     """How long rows are kept.
 
     Attributes:
-        events: Events that wait for no sink, dead letters included.
+        events: Events that wait for no sink, dead letters included; silences and orders that are done with.
         snapshots: The history.
         snapshot_every: How often a mode's snapshot goes there while nothing happens.
     """
@@ -178,4 +179,5 @@ class Housekeeping(Observer):
             events = await prune_events(connection, now - self._retention.events, _STEP, self._dispatchers)
             snapshots = await prune_snapshots(connection, now - self._retention.snapshots, _STEP)
             await prune_silences(connection, now - self._retention.events)
-        return 0 if max(events, snapshots) >= _STEP else _PRUNE_SECONDS
+            orders = await prune_orders(connection, now - self._retention.events, _STEP)
+        return 0 if max(events, snapshots, orders) >= _STEP else _PRUNE_SECONDS

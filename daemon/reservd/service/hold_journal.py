@@ -23,6 +23,7 @@ from reservd.store.holds import (
     load_accepted,
     load_by_ids,
     load_by_keys,
+    load_hold,
     load_holds,
     load_levels,
     load_shown,
@@ -172,8 +173,7 @@ class HoldJournal(HoldDesk):
         if found is not None:
             return found
         async with self._database.read() as connection:
-            stored = await load_by_ids(connection, [hold_id])
-        return stored[0] if stored else None
+            return await load_hold(connection, hold_id)
 
     async def run(self) -> None:
         """Write until cancelled.

@@ -10,12 +10,8 @@ from reservd.errors import StoreError
 from reservd.reserve.replenishment_event import ReplenishmentChange, ReplenishmentEvent
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
 from reservd.store.database import Database
-from reservd.store.ownership import Ownership
 from reservd.store.replenishments import (
-    ReplenishmentOrder,
-    end_orders,
     load_changes,
-    load_orders,
     load_remembered,
     load_replenishment,
     load_replenishments,
@@ -23,7 +19,6 @@ from reservd.store.replenishments import (
 )
 
 _PATIENCE_SECONDS = 5.0
-_MAX_ORDERS = 100
 
 
 class Remembered(NamedTuple):
@@ -75,26 +70,17 @@ class RefillLedger:
         del replenishment_id
         return ()
 
-    async def orders(self) -> Sequence[ReplenishmentOrder]:
-        """Return what operators want, in order."""
-        return ()
-
-    async def end_orders(self, ids: Iterable[str]) -> None:
-        """Note that these were seen to."""
-
 
 class StoredLedger(RefillLedger):
     """Keeps all in the store, through the journal of its owner.
 
     Args:
         database: The store.
-        ownership: Held by this daemon.
         journal: Writes to it.
     """
 
-    def __init__(self, database: Database, ownership: Ownership, journal: Journal) -> None:
+    def __init__(self, database: Database, journal: Journal) -> None:
         self._database = database
-        self._ownership = ownership
         self._journal = journal
 
     async def load(self, since: datetime) -> Remembered:
@@ -138,18 +124,3 @@ class StoredLedger(RefillLedger):
         """Return what became of a request, in order."""
         async with self._database.read() as connection:
             return await load_changes(connection, replenishment_id)
-
-    async def orders(self) -> Sequence[ReplenishmentOrder]:
-        """Return what operators want, in order."""
-        async with self._database.read() as connection:
-            return await load_orders(connection, _MAX_ORDERS)
-
-    async def end_orders(self, ids: Iterable[str]) -> None:
-        """Remove what was seen to.
-
-        Raises:
-            OwnershipLostError: If another daemon owns the store.
-        """
-        async with self._database.write() as connection:
-            await self._ownership.fence(connection)
-            await end_orders(connection, ids)

@@ -10,11 +10,9 @@ from typing import Any
 import structlog
 
 from reservd.config.mode import ModeConfig
-from reservd.errors import ReplenishmentStateError, StoreError, UnknownReplenishmentError
 from reservd.monitor.clock import Clock, SystemClock
 from reservd.monitor.observer import Checked, Observer
 from reservd.plugin.interfaces import Replenisher
-from reservd.reserve.amounts import ZERO
 from reservd.reserve.holds import GroupReading
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.refill_arrival import accounts_total, baseline_of, count_from, credited_since, see_arrival
@@ -28,7 +26,6 @@ from reservd.service.refill_caller import RefillCaller, ReplenishmentObserver
 from reservd.service.refill_commitments import Commitments, NoCommitments
 from reservd.service.refill_desk import RefillDesk
 from reservd.service.refill_ledger import RefillLedger
-from reservd.store.replenishments import OrderAction, ReplenishmentOrder
 
 log = structlog.get_logger(__name__)
 
@@ -92,46 +89,18 @@ class ReplenishmentService(Observer):
         self._book.load(await self._ledger.load(self._clock.now().wall - _LONGEST_MEMORY))
 
     async def run(self) -> None:
-        """Enforce deadlines, ask strategies how far they are, and do what operators want, until cancelled."""
+        """Enforce deadlines and ask strategies how far they are, until cancelled."""
         while True:
-            try:
-                if self._may_act():
-                    await self.look()
-            except StoreError as error:
-                log.debug("replenishments.not_looked", error=str(error))  # the journal says so, loudly
+            if self._may_act():
+                await self.look()
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Do once what `run` does again and again.
-
-        Raises:
-            StoreError: If the store does not tell what operators want.
-            OwnershipLostError: If another daemon owns the store.
-        """
+        """Do once what `run` does again and again."""
         now = self._clock.now().wall
         for record in self._book.open():
             self._book.put(expire(record, now))
         await self._asker.follow(now)
-        for order in await self._ledger.orders():
-            await self._obey(order)
-
-    async def _obey(self, order: ReplenishmentOrder) -> None:
-        """Do what an operator wants; what cannot be done is logged."""
-        try:
-            if order.action is OrderAction.REQUEST:
-                asked = {"request_id": order.id, "asked_by": order.asked_by, "reason": order.reason}
-                outcome = await self.request(order.target, order.amount or ZERO, **asked)
-                log.info("replenishment.ordered", mode=order.target, id=order.id, reason=outcome.reason)
-            else:
-                carry_out = {
-                    OrderAction.APPROVE: self.desk.approve,
-                    OrderAction.REJECT: self.desk.reject,
-                    OrderAction.CANCEL: self.desk.cancel,
-                }[order.action]
-                await carry_out(order.target, by=order.asked_by, reason=order.reason)
-        except (ReplenishmentStateError, UnknownReplenishmentError, ValueError) as error:
-            log.warning("replenishment.order_refused", action=str(order.action), target=order.target, why=str(error))
-        await self._ledger.end_orders([order.id])
 
     def over_api(self, mode: str) -> bool:
         """Whether a mode's strategy takes requests from the API."""

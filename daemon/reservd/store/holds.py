@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Result, or_, select
+from sqlalchemy import Result, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.reserve.holds import GroupReading, Hold, HoldState, Unwinding
@@ -73,6 +73,18 @@ async def load_by_ids(connection: AsyncConnection, ids: Collection[str]) -> list
         return []
     wanted = select(holds).where(is_one_of(connection, holds.c.id, ids)).order_by(holds.c.position)
     return _holds(await connection.execute(wanted))
+
+
+async def load_hold(connection: AsyncConnection, hold_id: str) -> Hold | None:
+    """Return the hold of that id; None when there is none."""
+    found = await load_by_ids(connection, [hold_id])
+    return found[0] if found else None
+
+
+async def find_hold_ids(connection: AsyncConnection, prefix: str, limit: int) -> list[str]:
+    """Return up to `limit` ids that begin so, in order."""
+    begins = func.substr(holds.c.id, 1, len(prefix)) == prefix
+    return list(await connection.scalars(select(holds.c.id).where(begins).order_by(holds.c.id).limit(limit)))
 
 
 async def load_holds(

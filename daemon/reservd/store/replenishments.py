@@ -1,42 +1,15 @@
-"""Requests for refills, what became of them, and what operators want done with them."""
+"""Requests for refills, and what became of them."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from decimal import Decimal
-from enum import StrEnum
-from typing import NamedTuple
 
-from sqlalchemy import delete, func, insert, or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.reserve.replenishment_event import ReplenishmentChange, ReplenishmentEvent
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
 from reservd.store.statements import insert_new, upsert
-from reservd.store.tables import replenishment_changes, replenishment_orders, replenishments
-
-
-class OrderAction(StrEnum):
-    """What an operator may want."""
-
-    APPROVE = "approve"
-    REJECT = "reject"
-    CANCEL = "cancel"
-    REQUEST = "request"
-
-
-class ReplenishmentOrder(NamedTuple):
-    """What an operator wants, for the owner to pick up."""
-
-    id: str
-    """Of a new request, the id that it gets: carried out twice, it is one."""
-    action: OrderAction
-    target: str
-    """A request's id; the mode of a new one."""
-    amount: Decimal | None
-    """Of a new request."""
-    reason: str
-    asked_at: datetime
-    asked_by: str
+from reservd.store.tables import replenishment_changes, replenishments
 
 
 async def save_changes(connection: AsyncConnection, changes: Sequence[ReplenishmentChange]) -> None:
@@ -129,23 +102,6 @@ async def load_changes(connection: AsyncConnection, replenishment_id: str) -> li
         .order_by(replenishment_changes.c.sequence)
     )
     return [ReplenishmentEvent.model_validate_json(change) for change in await connection.scalars(rows)]
-
-
-async def ask_order(connection: AsyncConnection, order: ReplenishmentOrder) -> None:
-    """Store what an operator wants."""
-    await connection.execute(insert(replenishment_orders), [order._asdict()])
-
-
-async def load_orders(connection: AsyncConnection, limit: int) -> list[ReplenishmentOrder]:
-    """Return what the owner has not seen to yet, in order."""
-    table = replenishment_orders
-    rows = await connection.execute(select(table).order_by(table.c.asked_at, table.c.id).limit(limit))
-    return [ReplenishmentOrder(*row)._replace(action=OrderAction(row.action)) for row in rows]
-
-
-async def end_orders(connection: AsyncConnection, ids: Iterable[str]) -> None:
-    """Remove what was seen to."""
-    await connection.execute(delete(replenishment_orders).where(replenishment_orders.c.id.in_(list(ids))))
 
 
 def _records(texts: Iterable[str]) -> list[Replenishment]:

@@ -202,14 +202,21 @@ replenishment_changes = Table(
     Index("replenishment_changes_by_id", "replenishment_id"),
 )
 
-replenishment_orders = Table(
-    "replenishment_orders",
+orders = Table(
+    "orders",
     metadata,
-    Column("id", String(64), primary_key=True, comment="Of a new request, the id that it gets."),
+    Column("id", String(64), primary_key=True, comment="Of a new request for a refill, the id that it gets."),
+    Column("subject", String(16), nullable=False, comment="An OrderSubject."),
     Column("action", String(16), nullable=False, comment="An OrderAction."),
-    Column("target", String(100), nullable=False, comment="A request's id; the mode of a new one."),
-    Column("amount", Money, comment="Of a new request."),
+    Column("target", String(100), nullable=False, comment="An id; the mode of a new request."),
     Column("reason", Text, nullable=False),
     Column("asked_at", Moment, nullable=False),
     Column("asked_by", String(200), nullable=False),
+    Column("amount", Money, comment="Of a new request."),
+    Column("block", BigInteger, comment="That a payment is in."),
+    Column("paid_at", Moment, comment="When a payment took effect."),
+    Column("answered_at", Moment, comment="When the owner saw to it; none while it waits."),
+    Column("refusal", Text, comment="Why it was not carried out; none when it was."),
+    Index("orders_by_target", "target", "asked_at"),
+    Index("orders_by_answer", "answered_at"),
 )

@@ -14,7 +14,8 @@ from reservd.reserve.models import ReserveStatus
 from reservd.store.database import Database
 from reservd.store.history import load_snapshots
 from reservd.store.operators import Redelivery, Silence, add_silence, ask_redeliveries, end_silences
-from reservd.store.tables import deliveries, events, mode_states, snapshots
+from reservd.store.orders import Order, OrderAction, OrderSubject, answer_order, ask_order, load_waiting_orders
+from reservd.store.tables import deliveries, events, mode_states, orders, snapshots
 from reservd.wire.events import DeliveryState
 from support.office import Office, until
 from support.sources import ScriptedSink, raises
@@ -177,12 +178,21 @@ async def test_old_rows_go_and_what_waits_stays(database: Database) -> None:
         for status in ("low", "critical", "adequate"):
             await office.look(m=status)
         await until(lambda: len(ops.taken) == 3, "the events")
+    now = datetime.now(UTC)
+    done = Order("done", OrderSubject.WITHDRAWAL, OrderAction.CANCEL, "w", "", now, "ann")
+    async with database.write() as connection:
+        await ask_order(connection, done)
+        await ask_order(connection, done._replace(id="waits"))
+        await answer_order(connection, "done", now, None)
     brief = {"keep_events": 0.001, "keep_snapshots": 0.001}
     async with Office(database, ops, dead, store=brief, **settings):
         for _ in range(200):
-            if await count(database, events) == 1:
+            if (await count(database, events), await count(database, orders)) == (1, 1):
                 break
             await asyncio.sleep(0.05)
     assert await count(database, events) == 1
+    async with database.read() as connection:
+        assert [each.id for each in await load_waiting_orders(connection, OrderSubject.WITHDRAWAL, 10)] == ["waits"]
+    assert await count(database, orders) == 1
     assert await count(database, deliveries) == 2
     assert await count(database, snapshots) <= 1

@@ -16,7 +16,6 @@ from reservd.reserve.replenishment import Inaction
 from reservd.reserve.replenishment_states import ReplenishmentState
 from reservd.service.callables import CallableReplenisher
 from reservd.store.database import Database
-from reservd.store.replenishments import OrderAction, ReplenishmentOrder, ask_order, load_orders
 from reservd.web.replenishment_metrics import ReplenishmentMetrics
 from support.office import until
 from support.refills import Refinery
@@ -33,40 +32,6 @@ class Polled(ScriptedReplenisher):
     async def poll(self, request_id: str) -> Progress | None:
         del request_id
         return self.progress
-
-
-async def order(database: Database, action: OrderAction, target: str, amount: Decimal | None = None) -> None:
-    async with database.write() as connection:
-        wanted = ReplenishmentOrder(f"o-{action}", action, target, amount, "because", datetime.now(UTC), "ann")
-        await ask_order(connection, wanted)
-
-
-async def test_orders_of_operators_are_carried_out_once_and_go(database: Database) -> None:
-    async with Refinery(database, **LARGE) as shop:
-        await shop.check(20)
-        await until(lambda: shop.ops.states, "the request")
-        target = shop.ops.changes[0].data.replenishment_id
-        await order(database, OrderAction.APPROVE, target)
-        await order(database, OrderAction.REJECT, "nobody")
-        await shop.service.look()
-        await shop.service.idle()
-        assert shop.asked == [target]
-        assert (await shop.service.desk.find(target)).approved_by == "ann"
-        await order(database, OrderAction.CANCEL, target)
-        await shop.service.look()
-        assert (await shop.service.desk.find(target)).state is ReplenishmentState.CANCELLED
-        async with database.read() as connection:
-            assert await load_orders(connection, 10) == []
-
-
-async def test_refill_is_requested_by_hand_once_under_the_orders_id(database: Database) -> None:
-    async with Refinery(database) as shop:
-        await shop.check(110)
-        for _ in range(2):
-            await order(database, OrderAction.REQUEST, "m", Decimal(12))
-            await shop.service.look()
-        (request,) = shop.replenisher.asked
-        assert (request.id, request.amount, request.reason) == ("o-request", 12, "because")
 
 
 async def test_strategy_is_polled_when_it_can_be(database: Database) -> None:

@@ -4,6 +4,8 @@ import asyncio
 import sqlite3
 import stat
 from contextlib import closing
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from reservd.errors import ConfigError, SchemaError, StoreError
 from reservd.store.database import Database, parse_url
+from reservd.store.orders import Order, OrderAction, OrderSubject, load_waiting_orders
 from reservd.store.schema import prepare, upgrade
 from reservd.store.tables import metadata
 from support.office import Office, until
@@ -74,6 +77,23 @@ async def test_store_of_the_first_schema_is_upgraded_with_what_it_holds(database
     assert ops.taken[0].id == "e-1"
     assert {event.data.incident_id for event in ops.taken} == {"i-1"}
     assert [event.sequence for event in ops.taken] == ["1", "2"]
+
+
+async def test_orders_that_wait_are_kept_when_a_store_of_the_fourth_schema_is_upgraded(database: Database) -> None:
+    await upgrade(database, "0004")
+    row = "'o-1', 'request', 'm', :amount, 'because', 1767614400000000, 'ann'"
+    statement = "INSERT INTO replenishment_orders (id, action, target, amount, reason, asked_at, asked_by) VALUES"
+    async with database.write() as connection:
+        await connection.execute(text(f"{statement} ({row})"), {"amount": "12.50"})
+    await upgrade(database)
+    async with database.read() as connection:
+        (order,) = await load_waiting_orders(connection, OrderSubject.REPLENISHMENT, 10)
+        tables = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+    asked_at = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    assert order == Order(
+        "o-1", OrderSubject.REPLENISHMENT, OrderAction.REQUEST, "m", "because", asked_at, "ann", Decimal("12.50")
+    )
+    assert "replenishment_orders" not in tables
 
 
 async def test_store_of_a_newer_schema_is_refused_and_left_as_it_is(database: Database) -> None:

@@ -1,0 +1,165 @@
+"""`reservd withdrawals`."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reservd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
+from reservd.cli.order_withdrawal import IdArgument, cancel, paying, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from reservd.reserve.holds import Hold
+    from reservd.store.orders import Order
+
+_MOST = 10_000
+
+withdrawals = typer.Typer(
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    help="Withdrawals: list or see to them.",
+)
+
+
+@withdrawals.command("list")
+def list_withdrawals(
+    mode: Annotated[str | None, typer.Option("--mode", metavar="MODE", help="Of this mode only.")] = None,
+    open_only: Annotated[bool, typer.Option("--open", help="Only those that are yet to be paid.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="How many to list.")] = 20,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """List the withdrawals that were accepted, newest first.
+
+    Held is what is set aside for one; Awaited is what has yet to arrive for it.
+    """
+    import asyncio
+
+    found = asyncio.run(_load(config, limit + 1, mode, open_only=open_only))
+    if as_json:
+        import json
+
+        typer.echo(json.dumps([_plain(each) for each in found[:limit]], indent=2))
+    else:
+        _print_table(found[:limit])
+    if len(found) > limit:
+        typer.echo(f"there are more than {limit}: see --limit", err=True)
+
+
+@withdrawals.command()
+def show(withdrawal_id: IdArgument, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Show one withdrawal, and what operators wanted done with it."""
+    import asyncio
+
+    hold, orders = asyncio.run(_load_one(config, withdrawal_id))
+    if as_json:
+        import json
+
+        from reservd.cli.orders import plain_order
+
+        typer.echo(json.dumps({"withdrawal": _plain(hold), "orders": [plain_order(each) for each in orders]}, indent=2))
+    else:
+        _print_one(hold, orders)
+
+
+withdrawals.command()(paying)
+withdrawals.command()(settle)
+withdrawals.command()(cancel)
+
+
+async def _load(config: "Path", limit: int, mode: str | None, *, open_only: bool) -> "Sequence[Hold]":
+    from reservd.cli.modes import require_mode
+    from reservd.cli.store import open_store
+    from reservd.config.load import load_settings
+    from reservd.reserve.holds import HoldState
+    from reservd.store.holds import load_holds
+
+    states = (HoldState.HELD, HoldState.PAYING) if open_only else None
+    async with open_store(config, load_settings(config)) as database, database.read() as connection:
+        found = await load_holds(connection, mode, states, limit=limit)
+        known = bool(found) or mode is None or bool(await load_holds(connection, mode, limit=1))
+    if not known and mode is not None:
+        require_mode(config, mode, ", and no withdrawal is of it")
+    return found
+
+
+async def _load_one(config: "Path", withdrawal_id: str) -> "tuple[Hold, Sequence[Order]]":
+    from reservd.cli.find import find_withdrawal
+    from reservd.cli.store import open_store
+    from reservd.config.load import load_settings
+    from reservd.store.orders import OrderSubject, load_orders_about
+
+    async with open_store(config, load_settings(config)) as database, database.read() as connection:
+        hold = await find_withdrawal(connection, withdrawal_id)
+        return hold, await load_orders_about(connection, OrderSubject.WITHDRAWAL, hold.id)
+
+
+def _plain(hold: "Hold") -> dict[str, Any]:
+    """Return a withdrawal as the API tells it, with its key: whoever reads the store may see that."""
+    from reservd.web.api.withdrawal_views import show_withdrawal
+
+    return show_withdrawal(hold).model_dump(mode="json") | {"key": hold.key}
+
+
+def _state(hold: "Hold") -> str:
+    from datetime import UTC, datetime
+
+    return f"{hold.state}, overdue" if hold.is_overdue(datetime.now(UTC)) else str(hold.state)
+
+
+def _print_table(found: "Sequence[Hold]") -> None:
+    from reservd.cli.amounts import show_amount, show_needed
+    from reservd.cli.event_view import LEAST_WIDTH, show_time
+    from reservd.cli.table import make_console, make_table, visible
+    from reservd.reserve.amounts import ZERO
+
+    if not found:
+        typer.echo("no withdrawals")
+        return
+    table = make_table("Time", "Mode", "State", "Speed")
+    for heading in ("Amount", "Held", "Awaited"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("Currency", "ID"):
+        table.add_column(heading, no_wrap=True)
+    for each in found:
+        cells = (show_time(each.decided_at), each.mode, _state(each), each.speed)
+        held = each.held if each.open else ZERO
+        amounts = (show_needed(each.amount), show_amount(held), show_needed(each.outstanding))
+        table.add_row(*map(visible, (*cells, *amounts, each.currency, each.id[:8])))
+    make_console(LEAST_WIDTH).print(table)
+
+
+def _print_one(hold: "Hold", orders: "Sequence[Order]") -> None:
+    from reservd.cli.event_view import show_time
+    from reservd.cli.orders import orders_table
+    from reservd.cli.table import make_console, visible
+
+    moments = {
+        "decided": hold.decided_at,
+        "expected": hold.expected_at if hold.open else None,
+        "overdue from": hold.overdue_at if hold.open else None,
+        "ended": hold.ended_at,
+        "paid": hold.paid_at,
+    }
+    lines = {
+        "id": hold.id,
+        "mode": hold.mode,
+        "state": _state(hold),
+        "amount": f"{hold.amount:f} {hold.currency}",
+        "speed": hold.speed,
+        "from reserve": f"{hold.from_reserve:f} {hold.currency}",
+        "unwound": f"{hold.unwound:f} {hold.currency}, of which {hold.arrived:f} has arrived" if hold.unwound else None,
+        "unwinding": hold.unwinding if hold.unwound else None,
+        **{name: show_time(moment) if moment is not None else None for name, moment in moments.items()},
+        "block": hold.block,
+        "key": hold.key,
+    }
+    console = make_console()
+    for name, value in lines.items():
+        if value is not None:
+            console.print(visible(f"{name + ':':<14}{value}"), soft_wrap=True)
+    if orders:
+        console.print("", orders_table(orders), sep="\n")

@@ -1,0 +1,99 @@
+"""What operators want done, for the owner to pick up, and what came of it."""
+
+from collections.abc import Collection
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from reservd.store.tables import orders
+
+
+class OrderSubject(StrEnum):
+    """What an order is about. A withdrawal and the request for its part to unwind have one id."""
+
+    REPLENISHMENT = "replenishment"
+    WITHDRAWAL = "withdrawal"
+
+
+class OrderAction(StrEnum):
+    """What an operator may want."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    CANCEL = "cancel"
+    REQUEST = "request"
+    PAYING = "paying"
+    SETTLE = "settle"
+
+
+class Order(NamedTuple):
+    """What an operator wants, for the owner to pick up. It is kept with what came of it."""
+
+    id: str
+    """Of a new request for a refill, the id that it gets: carried out twice, it is one."""
+    subject: OrderSubject
+    action: OrderAction
+    target: str
+    """An id; the mode of a new request for a refill."""
+    reason: str
+    asked_at: datetime
+    asked_by: str
+    amount: Decimal | None = None
+    """Of a new request for a refill."""
+    block: int | None = None
+    """The block that a payment is in."""
+    paid_at: datetime | None = None
+    """When a payment took effect."""
+    answered_at: datetime | None = None
+    """When the owner saw to it; None while it waits."""
+    refusal: str | None = None
+    """Why it was not carried out; None when it was."""
+
+
+async def ask_order(connection: AsyncConnection, order: Order) -> None:
+    """Store what an operator wants."""
+    # The databases' drivers do not know enumerations.
+    texts = {"subject": str(order.subject), "action": str(order.action)}
+    await connection.execute(insert(orders), [order._asdict() | texts])
+
+
+async def load_waiting_orders(connection: AsyncConnection, subject: OrderSubject, limit: int) -> list[Order]:
+    """Return what the owner has not seen to yet, in order."""
+    waits = (orders.c.answered_at.is_(None), orders.c.subject == str(subject))
+    return await _load(connection, select(orders).where(*waits).limit(limit))
+
+
+async def find_order(connection: AsyncConnection, order_id: str) -> Order | None:
+    """Return the first order whose id is that or begins so; None when there is none."""
+    begins = func.substr(orders.c.id, 1, len(order_id)) == order_id
+    found = await _load(connection, select(orders).where(begins).limit(1))
+    return found[0] if found else None
+
+
+async def load_orders_about(connection: AsyncConnection, subject: OrderSubject, target: str) -> list[Order]:
+    """Return what was wanted of one withdrawal or request for a refill, in order."""
+    about = (orders.c.target == target, orders.c.subject == str(subject))
+    return await _load(connection, select(orders).where(*about))
+
+
+async def answer_order(connection: AsyncConnection, order_id: str, at: datetime, refusal: str | None) -> None:
+    """Store that an order was carried out, or why it was not."""
+    await connection.execute(update(orders).where(orders.c.id == order_id).values(answered_at=at, refusal=refusal))
+
+
+async def prune_orders(connection: AsyncConnection, before: datetime, limit: int) -> int:
+    """Remove up to `limit` of the orders that were answered before then, and return how many."""
+    old = select(orders.c.id).where(orders.c.answered_at < before).order_by(orders.c.answered_at).limit(limit)
+    ids: Collection[str] = list(await connection.scalars(old))
+    if ids:
+        await connection.execute(delete(orders).where(orders.c.id.in_(ids)))
+    return len(ids)
+
+
+async def _load(connection: AsyncConnection, wanted: Select[Any]) -> list[Order]:
+    rows = await connection.execute(wanted.order_by(orders.c.asked_at, orders.c.id))
+    return [Order(*row)._replace(subject=OrderSubject(row.subject), action=OrderAction(row.action)) for row in rows]
