@@ -24,6 +24,9 @@ def test_modes_tell_how_the_reserves_stand(daemon: ApiDaemon) -> None:
     assert (alpha["reserve_balance"], alpha["target_reserve"], alpha["utilization"]) == ("110", "100.0", "1.1")
     assert (beta["status"], beta["incident"]["severity"]) == ("critical", "critical")
     assert beta["shortfall"] == "51.0"
+    (low,) = daemon.get("/api/v1/events?type=reserve_low").json["items"]
+    assert beta["incident"]["opened_at"] == low["event"]["data"]["timestamp"]
+    assert (beta["in_flight"], beta["inaction"]) == ({"requests": 0, "awaiting_approval": 0, "amount": "0"}, None)
 
 
 def test_mode_tells_its_policy(daemon: ApiDaemon) -> None:

@@ -156,6 +156,8 @@ def _tell_a_refill(daemon: ApiDaemon) -> None:
     assert again.json["request"]["id"] == request_id
     assert daemon.post(place, {"amount": "6"}, token="alpha-bot", key="refill").problem == "idempotency-key-reused"
     one = f"/api/v1/replenishments/{request_id}"
+    in_flight = {"requests": 1, "awaiting_approval": 0, "amount": "5"}
+    wait_until(lambda: daemon.get("/api/v1/modes/alpha").json["in_flight"] == in_flight, "the request in flight")
     report = {"reference": "tx 1", "reason": "unwinding"}
     assert daemon.post(f"{one}/progress", report, token="alpha-bot").json["state"] == "in_progress"
     assert daemon.post(f"{one}/approve", token="alpha-bot").problem == "forbidden"
@@ -164,6 +166,8 @@ def _tell_a_refill(daemon: ApiDaemon) -> None:
     assert (cancelled.json["state"], cancelled.json["by"]) == ("cancelled", "treasury")
     assert daemon.post(f"{one}/settle", token="alpha-bot").problem == "conflict"
     assert daemon.get(one).json["state"] == "cancelled"
+    mode = daemon.get("/api/v1/modes/alpha").json
+    assert (mode["in_flight"]["requests"], mode["inaction"]) == (0, "adequate")
     assert request_id in [each["request"]["id"] for each in daemon.get(f"{place}?limit=5").json["items"]]
 
 

@@ -26,6 +26,7 @@ from reservd.plugin.interfaces import PriceSource
 from reservd.reserve.kept import KeptState, keep, recall
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus
 from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome, ReplenishmentRequest
+from reservd.reserve.runway import Runway
 from reservd.reserve.tracker import Instant, Step, TrackerState
 
 log = structlog.get_logger(__name__)
@@ -347,6 +348,10 @@ class ReserveManager:
     def latest_snapshot(self, strategy_mode: str) -> ReserveSnapshot | None:
         """Return what the last check of a mode found; None before the first."""
         return self._watches[strategy_mode].latest
+
+    def runway(self, strategy_mode: str) -> Runway | None:
+        """Return how long a mode's reserve lasts; None while it does not fall, or that cannot be told."""
+        return self._runways.find(strategy_mode)
 
     def explain(self, strategy_mode: str) -> Explanation | None:
         """Return what the last check of a mode was made of, and why it says what it does; None before the first."""

@@ -27,6 +27,11 @@ class Runways:
         self._outflows: dict[str, Outflow] = {}
         self._told_at: dict[str, float] = {}
         """When it was last told how long a reserve that falls lasts, the longest ago first."""
+        self._told: dict[str, Runway] = {}
+
+    def find(self, mode: str) -> Runway | None:
+        """Return what was told last of a mode; None while its reserve does not fall."""
+        return self._told.get(mode)
 
     def is_due(self, mode: str, now: Instant) -> bool:
         """Whether a check of a mode is to be followed; not, when the last that was is not long ago."""
@@ -93,8 +98,9 @@ class Runways:
 
     def _tell(self, mode: str, runway: Runway | None, now: float) -> None:
         before = self._told_at.pop(mode, None)
+        self._told.pop(mode, None)
         if runway is not None:
-            self._told_at[mode] = now
+            self._told_at[mode], self._told[mode] = now, runway
         elif before is None:
             return
         for observer in self._observers:

@@ -32,6 +32,7 @@ class KeptState(NamedTuple):
     believed_equity: Decimal | None
     believed_parts: tuple[Decimal, ...]
     warned: bool = False
+    incident_at: datetime | None = None
 
 
 def keep(state: TrackerState, now: Instant) -> KeptState:
@@ -48,6 +49,7 @@ def keep(state: TrackerState, now: Instant) -> KeptState:
         state.believed_equity,
         state.believed_parts,
         state.warned,
+        state.incident_at,
     )
 
 
@@ -75,6 +77,7 @@ def recall(kept: KeptState, policy: ReservePolicy, now: Instant) -> TrackerState
         believed_parts=kept.believed_parts,
         announced_at=now.monotonic - _seconds(now.wall - kept.announced_at),
         warned=kept.warned,
+        incident_at=kept.incident_at,
     )
 
 
@@ -86,8 +89,10 @@ def reconcile(stored: KeptState, newer: KeptState) -> KeptState:
     """
     if newer.confirmed is None or (newer.incident_id is None and stored.incident_id is not None):
         state = stored
+    elif newer.incident_id is not None and stored.incident_id is not None:
+        state = newer._replace(incident_id=stored.incident_id, incident_at=stored.incident_at)
     else:
-        state = newer._replace(incident_id=newer.incident_id and (stored.incident_id or newer.incident_id))
+        state = newer
     return state._replace(sequence=max(stored.sequence, newer.sequence))
 
 

@@ -45,6 +45,8 @@ class TrackerState(NamedTuple):
     """Monotonic seconds of the last event."""
     warned: bool = False
     """Whether an early warning was given, and the runway is not long again since."""
+    incident_at: datetime | None = None
+    """When the open incident was opened; None without one, or where that was not kept."""
 
     @property
     def incident_severity(self) -> ReserveStatus | None:

@@ -97,9 +97,7 @@ def _believe(state: TrackerState, snapshot: ReserveSnapshot, status: ReserveStat
     balance = snapshot.reserve_balance
     if balance is None:
         balance = state.believed_balance if state.believed_balance is not None else at_least(snapshot)
-    _, confirmed, known, incident_id, sequence, low_streak, critical_streak, _, _, _, parts, _, announced_at, warned = (
-        state
-    )
+    _, confirmed, known, incident_id, sequence, low_streak, critical_streak, _, _, _, parts, _, *rest = state
     # Every check makes one: in half the time of TrackerState(...).
     return tuple.__new__(
         TrackerState,
@@ -116,8 +114,7 @@ def _believe(state: TrackerState, snapshot: ReserveSnapshot, status: ReserveStat
             snapshot.total_equity,
             snapshot.parts or parts,
             None,
-            announced_at,
-            warned,
+            *rest,
         ),
     )
 
@@ -140,13 +137,14 @@ def _confirmed(
     """Take a newly confirmed status into the state and say so."""
     recovered = status is ADEQUATE
     if not recovered and state.incident_id is None:
-        state = state._replace(incident_id=new_id())
+        state = state._replace(incident_id=new_id(), incident_at=now.wall)
     event = None
     if state.confirmed is not None or not recovered:
         reason = why_status(state.good, status, policy)
         state, event = announce(state, status, reason, policy, now, new_id)
-    incident = None if recovered else state.incident_id
-    state = state._replace(confirmed=status, known=status, incident_id=incident)
+    state = state._replace(confirmed=status, known=status)
+    if recovered:
+        state = state._replace(incident_id=None, incident_at=None)
     return Step(state, event, conclusive=True, recheck=False)
 
 

@@ -107,6 +107,10 @@ class RefillDesk:
 
     # What there is
 
+    def open(self, mode: str) -> Sequence[Replenishment]:
+        """Return the requests from which money may still come for a mode, in order of request."""
+        return self._book.open(mode)
+
     async def find(self, replenishment_id: str) -> Replenishment:
         """Return a request."""
         record = self._book.find(replenishment_id) or await self._ledger.find(replenishment_id)

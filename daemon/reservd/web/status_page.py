@@ -8,11 +8,10 @@ from decimal import Decimal
 from html import escape
 
 from reservd._version import __version__
-from reservd.monitor.manager import ReserveManager
 from reservd.reserve.amounts import describe
 from reservd.reserve.models import ReserveStatus
 from reservd.web.api.views import show_mode
-from reservd.web.backend import Backend
+from reservd.web.backend import Backend, Duty
 from reservd.wire.modes import ModeView
 
 _REFRESH_SECONDS = 15
@@ -88,7 +87,7 @@ class StatusPage:
         if duty is None:
             role, table = "stands by", "<p>Another daemon, or none, watches the modes: see its page.</p>"
         else:
-            role, table = "owner", _table(duty.manager, now)
+            role, table = "owner", _table(duty, now)
         store = "-" if duty is None else "up" if duty.store_up else "gone"
         return f"""<!doctype html>
 <html lang="en">
@@ -113,9 +112,10 @@ Store: <strong>{store}</strong>. As of <time datetime="{now.isoformat()}">{now:%
 """
 
 
-def _table(manager: ReserveManager, now: datetime) -> str:
+def _table(duty: Duty, now: datetime) -> str:
+    manager = duty.manager
     names = sorted(manager.reserve_configs, key=lambda name: (_ORDER[manager.status(name)], name))
-    rows = "\n".join(_row(show_mode(manager, name), now) for name in names[:_MAX_ROWS])
+    rows = "\n".join(_row(show_mode(duty, name), now) for name in names[:_MAX_ROWS])
     left = len(names) - _MAX_ROWS
     more = f"<p>{left} more modes are in better state: see <code>/api/v1/modes</code>.</p>" if left > 0 else ""
     return f"""<div class="scroll" role="region" aria-label="Modes" tabindex="0"><table>

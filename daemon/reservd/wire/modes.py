@@ -3,6 +3,7 @@
 from pydantic import AwareDatetime
 
 from reservd.reserve.models import PlainDecimal, ReserveStatus
+from reservd.reserve.replenishment import Inaction
 from reservd.wire.view import View
 
 
@@ -12,6 +13,28 @@ class IncidentView(View):
     id: str
     severity: ReserveStatus
     """`low` or `critical`; stays while the status is unknown."""
+    opened_at: AwareDatetime | None
+    """Null where it was opened by a reservd that did not keep this."""
+
+
+class RunwayView(View):
+    """How long a reserve lasts at the rate at which money leaves it."""
+
+    low_seconds: float
+    """Until it is low; 0 when it is."""
+    critical_seconds: float
+    """Until it is critical; 0 when it is."""
+
+
+class InFlightView(View):
+    """The requests for refills from which money may still come."""
+
+    requests: int
+    """How many there are, those for withdrawals included."""
+    awaiting_approval: int
+    """How many of them somebody has to approve first."""
+    amount: PlainDecimal
+    """What they are still to bring."""
 
 
 class ModeView(View):
@@ -33,6 +56,11 @@ class ModeView(View):
     total_equity: PlainDecimal | None
     held: PlainDecimal
     """Promised to accepted withdrawals."""
+    runway: RunwayView | None
+    """Null while the reserve does not fall, or that cannot be told."""
+    in_flight: InFlightView
+    inaction: Inaction | None
+    """Why no refill was asked for at the last check; null when one was, or none was decided on."""
     observed_at: AwareDatetime | None
     """When the oldest input of these amounts was true at its source."""
     confirmed_at: AwareDatetime | None

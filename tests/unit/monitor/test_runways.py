@@ -62,11 +62,13 @@ async def test_runway_is_told_and_warned_of_once_while_a_reserve_falls_and_ends_
     last = told.runways[-1]
     assert last is not None
     assert 0 < last.low_seconds < 7200
+    assert manager.runway("m") == last
     for _ in range(20):
         await manager.check_all_reserves()
         clock.seconds += 300
         manager._runways.slide(manager._watches, clock.seconds)  # as a cycle that is due does
     assert told.runways[-1] is None
+    assert manager.runway("m") is None
     await manager.close()
     assert [event.event_type for event in events] == [EventType.RUNWAY_LOW]
     assert events[0].incident_id is None

@@ -24,12 +24,14 @@ def kept(mode: Watched) -> KeptState:
 
 def test_incident_goes_on_when_the_daemon_is_restarted_in_low() -> None:
     mode = reach(LOW)
-    incident = mode.events[-1].incident_id
+    opening = mode.events[-1]
     mode.restart(down=5)
     assert mode.look(74) is None
+    assert mode.state.incident_at == opening.timestamp
     recovery = mode.look(110)
     assert recovery is not None
-    assert (recovery.incident_id, recovery.sequence, recovery.previous_status) == (incident, 2, LOW)
+    assert (recovery.incident_id, recovery.sequence, recovery.previous_status) == (opening.incident_id, 2, LOW)
+    assert mode.state.incident_at is None
 
 
 def test_reminder_is_given_once_when_several_became_due_while_down() -> None:
@@ -82,13 +84,17 @@ def states(stored: ReserveStatus, newer: ReserveStatus | None) -> tuple[KeptStat
     blind = Watched()
     if newer is not None:
         blind = reach(newer)
-    return kept(reach(stored)), kept(blind)._replace(sequence=1000, incident_id=blind.state.incident_id and "blind")
+    memory = kept(blind)._replace(sequence=1000)
+    if memory.incident_id is not None:
+        memory = memory._replace(incident_id="blind", incident_at=NOON + timedelta(days=1))
+    return kept(reach(stored)), memory
 
 
 def test_incident_of_the_store_goes_on_when_the_mode_was_low_without_it_too() -> None:
     stored, newer = states(LOW, CRITICAL)
     state = reconcile(stored, newer)
     assert (state.incident_id, state.confirmed, state.sequence) == (stored.incident_id, CRITICAL, 1000)
+    assert state.incident_at == stored.incident_at
 
 
 def test_incident_of_the_store_is_left_to_be_closed_when_the_mode_recovered_without_it() -> None:

@@ -35,7 +35,7 @@ async def list_modes(
     rest = names[bisect.bisect_right(names, cursor) :] if cursor is not None else names
     wanted = (name for name in rest if status is None or manager.status(name) is status)
     found = list(itertools.islice(wanted, limit + 1))
-    items = [show_mode(manager, name) for name in found[:limit]]
+    items = [show_mode(duty, name) for name in found[:limit]]
     return ModePage(items=items, next_cursor=found[limit - 1] if len(found) > limit else None)
 
 
@@ -43,4 +43,4 @@ async def list_modes(
 async def get_mode(mode: ModeName, duty: DutyOf) -> ModeDetail:
     """Return how one mode stands."""
     require_mode_exists(duty, mode)
-    return show_mode_detail(duty.manager, mode, requests_over_api=duty.replenishments.over_api(mode))
+    return show_mode_detail(duty, mode)

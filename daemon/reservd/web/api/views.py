@@ -1,17 +1,20 @@
 """How what the daemon knows becomes the answers of its API."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict
 
 from reservd.delivery.envelope import wrap
-from reservd.monitor.manager import ReserveManager
-from reservd.reserve.amounts import ZERO
+from reservd.reserve.amounts import ZERO, add
 from reservd.reserve.models import ReserveSnapshot
+from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.runway import Runway
 from reservd.store.queries import StoredEvent
+from reservd.web.backend import Duty
 from reservd.wire.events import DeliveryView, EventView
-from reservd.wire.modes import IncidentView, ModeDetail, ModeView, PolicyView
+from reservd.wire.modes import IncidentView, InFlightView, ModeDetail, ModeView, PolicyView, RunwayView
 
 
 class Order(BaseModel):
@@ -20,14 +23,14 @@ class Order(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
-def show_mode(manager: ReserveManager, mode: str) -> ModeView:
+def show_mode(duty: Duty, mode: str) -> ModeView:
     """Return how a mode stands."""
-    return ModeView(**_mode_fields(manager, mode))
+    return ModeView(**_mode_fields(duty, mode))
 
 
-def show_mode_detail(manager: ReserveManager, mode: str, *, requests_over_api: bool) -> ModeDetail:
+def show_mode_detail(duty: Duty, mode: str) -> ModeDetail:
     """Return how a mode stands, with its policy."""
-    config = manager.reserve_configs[mode]
+    config = duty.manager.reserve_configs[mode]
     policy = PolicyView(
         reserve_ratio=config.reserve_ratio,
         low_threshold=config.reserve_low_threshold,
@@ -35,10 +38,10 @@ def show_mode_detail(manager: ReserveManager, mode: str, *, requests_over_api: b
         interval_seconds=config.interval_seconds,
         max_staleness_seconds=config.policy.max_staleness.total_seconds(),
         replenisher=config.reserve_replenisher,
-        requests_over_api=requests_over_api,
+        requests_over_api=duty.replenishments.over_api(mode),
         event_sinks=list(config.reserve_event_sinks),
     )
-    return ModeDetail(**_mode_fields(manager, mode), policy=policy)
+    return ModeDetail(**_mode_fields(duty, mode), policy=policy)
 
 
 def show_event(stored: StoredEvent) -> EventView:
@@ -56,12 +59,13 @@ def show_event(stored: StoredEvent) -> EventView:
     return EventView(event=wrap(stored.event), deliveries=deliveries)
 
 
-def _mode_fields(manager: ReserveManager, mode: str) -> dict[str, object]:
+def _mode_fields(duty: Duty, mode: str) -> dict[str, object]:
+    manager = duty.manager
     latest, kept = manager.latest_snapshot(mode), manager.kept_state(mode)
     good: ReserveSnapshot | None = kept.good
     incident = None
     if kept.incident_id is not None and kept.known is not None:
-        incident = IncidentView(id=kept.incident_id, severity=kept.known)
+        incident = IncidentView(id=kept.incident_id, severity=kept.known, opened_at=kept.incident_at)
     confirmed_at: datetime | None = kept.good_at if good is not None else None
     held: Decimal = latest.held if latest is not None else ZERO
     return {
@@ -75,8 +79,25 @@ def _mode_fields(manager: ReserveManager, mode: str) -> dict[str, object]:
         "shortfall": good.shortfall if good is not None else None,
         "total_equity": good.total_equity if good is not None else None,
         "held": held,
+        "runway": _show_runway(manager.runway(mode)),
+        "in_flight": _show_in_flight(duty.replenishments.desk.open(mode)),
+        "inaction": duty.replenishments.inactions.get(mode),
         "observed_at": good.observed_at if good is not None else None,
         "confirmed_at": confirmed_at,
         "checked_at": latest.timestamp if latest is not None else None,
         "missing": list(latest.missing) if latest is not None else [],
     }
+
+
+def _show_runway(runway: Runway | None) -> RunwayView | None:
+    if runway is None:
+        return None
+    return RunwayView(low_seconds=runway.low_seconds, critical_seconds=runway.critical_seconds)
+
+
+def _show_in_flight(requests: Sequence[Replenishment]) -> InFlightView:
+    amount = ZERO
+    for request in requests:
+        amount = add(amount, request.outstanding)
+    waiting = sum(request.held_back for request in requests)
+    return InFlightView(requests=len(requests), awaiting_approval=waiting, amount=amount)
