@@ -18,11 +18,11 @@ import reservd
 from support.daemon import PROGRAM, ReservdProcess
 from support.polling import wait_until
 
-COMMANDS = ["run", "check", "check-config", "silence", "healthcheck", "token", "plugins", "schema"]
+COMMANDS = ["run", "check", "check-config", "status", "silence", "healthcheck", "token", "plugins", "schema"]
 COMMANDS += ["events", "withdrawals", "replenishments"]
 SUBCOMMANDS = {
     "events": ["show", "dead-letters", "redeliver"],
-    "withdrawals": ["list", "show", "paying", "settle", "cancel"],
+    "withdrawals": ["list", "show", "quote", "paying", "settle", "cancel"],
     "replenishments": ["list", "show", "request", "approve", "reject", "cancel"],
 }
 

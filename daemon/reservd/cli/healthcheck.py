@@ -1,14 +1,10 @@
 """`reservd healthcheck`."""
 
-import ipaddress
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from reservd.cli.options import DEFAULT_CONFIG, ConfigOption
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _SECONDS = 3.0
 _MAX_BYTES = 64 * 1024
@@ -30,12 +26,15 @@ def healthcheck(
     """
     import asyncio
 
-    base = _checked(url) if url is not None else _listens(config)
+    from reservd.cli.daemon import find_url, show_url
+
+    base = _checked(url) if url is not None else find_url(config)
     asyncio.run(_ask(base))
-    typer.echo(f"{_shown(base)} is healthy")
+    typer.echo(f"{show_url(base)} is healthy")
 
 
 async def _ask(base: str) -> None:
+    from reservd.cli.daemon import show_url
     from reservd.errors import CallError, ReservdError
     from reservd.plugin.http import HttpClient
 
@@ -43,30 +42,7 @@ async def _ask(base: str) -> None:
         async with HttpClient(timeout_seconds=_SECONDS, max_response_bytes=_MAX_BYTES) as client:
             await client.get(f"{base}/-/healthy")
     except CallError as error:
-        raise ReservdError(f"{_shown(base)} is not healthy: {error}") from None
-
-
-def _listens(config: "Path") -> str:
-    """Return where the configuration makes the daemon listen; of several addresses, the first."""
-    from reservd.config.load import load_settings
-    from reservd.errors import ReservdError
-
-    address = load_settings(config).web.listen_address[0]
-    host, _, port = address.rpartition(":")
-    if int(port) == 0:
-        raise ReservdError(f"{config} makes the daemon listen on any free port: tell which by --url")
-    return f"http://{_reachable(host)}:{port}"
-
-
-def _reachable(host: str) -> str:
-    """Return the host to ask: what listens on all addresses is asked on the loopback."""
-    try:
-        address = ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return host or "127.0.0.1"
-    if isinstance(address, ipaddress.IPv6Address):
-        return "[::1]" if address.is_unspecified else f"[{address}]"
-    return "127.0.0.1" if address.is_unspecified else str(address)
+        raise ReservdError(f"{show_url(base)} is not healthy: {error}") from None
 
 
 def _checked(url: str) -> str:
@@ -80,10 +56,3 @@ def _checked(url: str) -> str:
     if not fits:
         raise typer.BadParameter("must be a URL such as http://127.0.0.1:9847", param_hint="--url")
     return url.rstrip("/")
-
-
-def _shown(base: str) -> str:
-    """Return where that is, without what may be secret in a URL."""
-    from urllib.parse import urlsplit
-
-    return urlsplit(base).netloc.rpartition("@")[2]

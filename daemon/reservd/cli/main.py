@@ -16,6 +16,7 @@ from reservd.cli.replenishments import replenishments
 from reservd.cli.run import run
 from reservd.cli.schema import schema
 from reservd.cli.silence import silence
+from reservd.cli.status import status
 from reservd.cli.token import token
 from reservd.cli.withdrawals import withdrawals
 
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(check)
 app.command("check-config")(check_config)
+app.command()(status)
 app.add_typer(events, name="events")
 app.add_typer(withdrawals, name="withdrawals")
 app.add_typer(replenishments, name="replenishments")

@@ -6,6 +6,7 @@ import typer
 
 from reservd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from reservd.cli.order_withdrawal import IdArgument, cancel, paying, settle
+from reservd.cli.quote_withdrawal import quote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +66,7 @@ def show(withdrawal_id: IdArgument, config: ConfigOption = DEFAULT_CONFIG, as_js
         _print_one(hold, orders)
 
 
+withdrawals.command()(quote)
 withdrawals.command()(paying)
 withdrawals.command()(settle)
 withdrawals.command()(cancel)
