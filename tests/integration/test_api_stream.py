@@ -55,6 +55,10 @@ class _Duty:
         self.store_up = True
 
 
+async def reload_nothing() -> None:
+    """Take nothing up: there is no file."""
+
+
 @asynccontextmanager
 async def serve(database: Database, *modes: str) -> AsyncIterator[tuple[Office, EventStream, str]]:
     """Serve the events of an office over real HTTP."""
@@ -67,6 +71,7 @@ async def serve(database: Database, *modes: str) -> AsyncIterator[tuple[Office, 
             page=page,
             healthy=lambda: True,
             readiness=lambda: Readiness(ready=True, text="as it is"),
+            reload=reload_nothing,
             duty=lambda: _Duty(office),  # type: ignore[arg-type,return-value]  # no withdrawals here
             database=database,
             stream=stream,
