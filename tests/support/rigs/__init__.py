@@ -1,0 +1,1 @@
+"""Balance sources on real servers behind what misbehaves, each in the same few words."""

@@ -1,0 +1,96 @@
+"""Sources that read a chain: a token, a vault, a lending pool."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from reservd_aave_v3.balances import AaveV3BalanceSource
+from reservd_erc4626.balances import Erc4626BalanceSource
+from reservd_evm.source import EvmSource
+from support.rigs.rig import HttpRig
+from support.rigs.servers import HOLDERS
+
+
+class ChainRig(HttpRig):
+    """A source that reads a chain."""
+
+    FAULTS = (
+        *HttpRig.FAULTS, "reads the wrong chain", "reads a node that is syncing", "reads a stale block",
+        "reads a block from the future", "reads blocks that are replaced", "finds no contract",
+    )  # fmt: skip
+    contract: str
+
+    async def target(self) -> str:
+        return self.servers.chain.url
+
+    @property
+    def endpoint(self) -> dict[str, Any]:
+        return {"rpc_url": self.front.url, "chain_id": 31337}
+
+    async def heal(self) -> None:
+        await super().heal()
+        if code := self.__dict__.pop("_code", None):
+            self.servers.chain.rpc("anvil_setCode", self.contract, code)
+
+    def _says(self, method: str, result: object) -> None:
+        self.front.alters_rpc(lambda asked, answer: {**answer, "result": result} if asked == method else answer)
+
+    def reads_the_wrong_chain(self) -> None:
+        self._says("eth_chainId", "0x1")
+
+    def reads_a_node_that_is_syncing(self) -> None:
+        self._says("eth_syncing", {"startingBlock": "0x0", "currentBlock": "0x1", "highestBlock": "0xffffff"})
+
+    def reads_a_stale_block(self) -> None:
+        self._dates(timedelta(hours=-1))
+
+    def reads_a_block_from_the_future(self) -> None:
+        self._dates(timedelta(hours=1))
+
+    def _dates(self, off: timedelta) -> None:
+        at = hex(int((datetime.now(UTC) + off).timestamp()))
+
+        def dated(method: str, answer: dict[str, Any]) -> dict[str, Any]:
+            if method != "eth_getBlockByNumber" or not isinstance(answer.get("result"), dict):
+                return answer
+            return {**answer, "result": {**answer["result"], "timestamp": at}}
+
+        self.front.alters_rpc(dated)
+
+    def reads_blocks_that_are_replaced(self) -> None:
+        """Whatever is asked of the block that was just named, it is not of the chain any more."""
+
+        def replaced(method: str, answer: dict[str, Any]) -> dict[str, Any]:
+            if method in {"eth_call", "eth_getBalance", "eth_getCode"}:
+                error = {"code": -32000, "message": "header not found"}
+                return {"jsonrpc": "2.0", "id": answer["id"], "error": error}
+            return answer
+
+        self.front.alters_rpc(replaced)
+
+    def finds_no_contract(self) -> None:
+        self._code = self.servers.chain.rpc("eth_getCode", self.contract, "latest")
+        self.servers.chain.rpc("anvil_setCode", self.contract, "0x")
+
+
+class Evm(ChainRig):
+    def make(self) -> Any:
+        self.contract = self.servers.token
+        wallet = {"main": HOLDERS[self.begin]}
+        return self.build(EvmSource, **self.endpoint, accounts=wallet, assets={"USDC": {"token": self.servers.token}})
+
+
+class Erc4626(ChainRig):
+    def make(self) -> Any:
+        self.contract = self.servers.vault.address
+        entry = {"vault": self.contract, "holder": HOLDERS[self.begin], "asset": "USDC"}
+        return self.build(Erc4626BalanceSource, **self.endpoint, accounts={"main": entry})
+
+
+class AaveV3(ChainRig):
+    def make(self) -> Any:
+        market, usdc = self.servers.market
+        self.contract = market.pool
+        wallet = {"main": HOLDERS[self.begin]}
+        return self.build(
+            AaveV3BalanceSource, **self.endpoint, pool=market.pool, accounts=wallet, reserves={"USDC": usdc}
+        )

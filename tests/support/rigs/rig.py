@@ -1,0 +1,102 @@
+"""One source, and what may befall it."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Self
+
+from reservd import ReserveStatus
+from reservd.plugin import BalanceSource
+from support.front import Front
+from support.rigs.servers import AMOUNTS, Servers
+
+TIMEOUT_SECONDS = 1.0
+"""A source that hangs costs each look so much; one that is well may be asked again when the machine is busy."""
+HTML = "<html><body>We will be back soon.</body></html>"
+
+Break = Callable[[], Awaitable[None] | None]
+
+
+class Rig:
+    """One source, what may befall it, and how all is well again; an async context manager."""
+
+    share_class = "USDC"
+
+    def __init__(self, servers: Servers, begin: ReserveStatus, folder: Path) -> None:
+        self.servers, self.begin, self.folder = servers, begin, folder
+        self.amount = AMOUNTS[begin]
+        self.source: BalanceSource[Any]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    def build(self, cls: Any, **options: Any) -> Any:
+        context = {"directory": self.folder, "environ": {}}
+        return cls("bank", cls.Config.model_validate({"timeout": TIMEOUT_SECONDS, **options}, context=context))
+
+    def breaks(self, fault: str) -> Break:
+        """Return what brings a fault about."""
+        return getattr(self, fault.replace(" ", "_"))
+
+    async def heal(self) -> None:
+        """Make all as it was."""
+
+
+class HttpRig(Rig):
+    """A source that speaks HTTP."""
+
+    FAULTS = (
+        "hangs", "refuses", "answers slowly", "breaks off", "answers 500", "answers 503", "answers 429",
+        "answers HTML", "answers nothing", "answers the wrong type",
+    )  # fmt: skip
+
+    async def __aenter__(self) -> Self:
+        self.front = await Front(await self.target()).__aenter__()
+        self.source = self.make()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.front.__aexit__(None, None, None)
+
+    async def target(self) -> str:
+        """Return where the real server is."""
+        raise NotImplementedError
+
+    def make(self) -> Any:
+        """Return the source, which asks the front."""
+        raise NotImplementedError
+
+    async def heal(self) -> None:
+        await self.front.heal()
+
+    def hangs(self) -> None:
+        self.front.hangs()
+
+    async def refuses(self) -> None:
+        await self.front.refuses()
+
+    def answers_slowly(self) -> None:
+        self.front.delays(3 * TIMEOUT_SECONDS)
+
+    def breaks_off(self) -> None:
+        self.front.hangs_up()
+
+    def answers_500(self) -> None:
+        self.front.answers(500, HTML)
+
+    def answers_503(self) -> None:
+        self.front.answers(503)
+
+    def answers_429(self) -> None:
+        self.front.answers(429, Retry_After="1")
+
+    def answers_HTML(self) -> None:  # noqa: N802  # the fault's name
+        self.front.answers(200, HTML, Content_Type="text/html")
+
+    def answers_nothing(self) -> None:
+        self.front.answers(200)
+
+    def answers_the_wrong_type(self) -> None:
+        self.front.answers(200, '"all is well"', Content_Type="application/json")

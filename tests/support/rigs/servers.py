@@ -1,0 +1,71 @@
+"""Servers that all tests of a module share, started when one needs them."""
+
+from functools import cached_property
+from typing import Any
+
+from reservd import ReserveStatus
+from support.aave import AaveMarket
+from support.chain import Anvil, require_anvil
+from support.gauges import Gauges
+from support.vault import Vault
+
+AMOUNTS = {ReserveStatus.ADEQUATE: 110, ReserveStatus.LOW: 74}
+HOLDERS = {
+    ReserveStatus.ADEQUATE: "0x00000000000000000000000000000000000000a1",
+    ReserveStatus.LOW: "0x00000000000000000000000000000000000000b2",
+}
+UNIT = 10**6
+
+
+class Servers:
+    """Servers that all tests share, started when one needs them."""
+
+    def __init__(self) -> None:
+        self._opened: list[Any] = []
+
+    @cached_property
+    def chain(self) -> Anvil:
+        """A node with a Multicall3."""
+        require_anvil()
+        chain = self._open(Anvil())
+        chain.install_multicall()
+        return chain
+
+    @cached_property
+    def token(self) -> str:
+        """A token of which the wallets hold some."""
+        token = self.chain.deploy_token(decimals=6)
+        for status, amount in AMOUNTS.items():
+            self.chain.transfer(token, HOLDERS[status], amount * UNIT)
+        return token
+
+    @cached_property
+    def vault(self) -> Vault:
+        """A vault in which they have deposited."""
+        vault = Vault(self.chain)
+        for status, amount in AMOUNTS.items():
+            vault.deposit(HOLDERS[status], amount * UNIT)
+        return vault
+
+    @cached_property
+    def market(self) -> tuple[AaveMarket, str]:
+        """A market, and its reserve that they have supplied."""
+        market = AaveMarket(self.chain)
+        usdc = market.list_reserve("USDC", decimals=6, price=10**8)
+        for status, amount in AMOUNTS.items():
+            market.supply(HOLDERS[status], usdc, amount * UNIT)
+        return market, usdc
+
+    @cached_property
+    def gauges(self) -> Gauges:
+        """A Prometheus with a gauge for each."""
+        return self._open(Gauges({str(status): amount for status, amount in AMOUNTS.items()}))
+
+    def _open(self, opened: Any) -> Any:
+        self._opened.append(opened)
+        return opened.__enter__()
+
+    def close(self) -> None:
+        """Stop them."""
+        for opened in reversed(self._opened):
+            opened.__exit__(None, None, None)

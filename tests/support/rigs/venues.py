@@ -1,0 +1,122 @@
+"""Sources that ask venues and services over HTTP."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from reservd_ccxt.source import CcxtSource
+from reservd_http_json.balances import HttpJsonBalanceSource
+from reservd_prometheus.balances import PrometheusBalanceSource
+from support.exchanges import Binance
+from support.rigs.rig import TIMEOUT_SECONDS, HttpRig
+
+
+class HttpJson(HttpRig):
+    FAULTS = (
+        *HttpRig.FAULTS, "tells NaN", "tells null", "tells text", "lacks the asset", "tells an old number",
+        "tells a number from the future",
+    )  # fmt: skip
+
+    async def target(self) -> str:
+        return ""
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        await self.heal()
+        return self
+
+    def make(self) -> Any:
+        entry = {"asset": "USDC", "amount": "$.free"}
+        return self.build(HttpJsonBalanceSource, url=self.front.url, balances=[entry], observed_at="$.at")
+
+    async def heal(self) -> None:
+        """There is no server behind it: what a venue says is all there is."""
+        await super().heal()
+        self._tells(json.dumps(str(self.amount)))
+
+    def _tells(self, free: str | None, off: timedelta = timedelta(), *, once: bool = False) -> None:
+        at = (datetime.now(UTC) + off).isoformat()
+        told = f'"free": {free}, ' if free is not None else ""
+        self.front.answers(200, f'{{{told}"at": "{at}"}}', once=once)
+
+    def tells_zero_once(self) -> None:
+        self._tells("0", once=True)
+
+    def tells_NaN(self) -> None:  # noqa: N802  # the fault's name
+        self._tells("NaN")
+
+    def tells_null(self) -> None:
+        self._tells("null")
+
+    def tells_text(self) -> None:
+        self._tells('"n/a"')
+
+    def lacks_the_asset(self) -> None:
+        self._tells(None)
+
+    def tells_an_old_number(self) -> None:
+        self._tells("5", timedelta(hours=-1))
+
+    def tells_a_number_from_the_future(self) -> None:
+        self._tells("5", timedelta(hours=1))
+
+
+class OfPrometheus(HttpRig):
+    FAULTS = (*HttpRig.FAULTS, "tells NaN", "lacks the asset", "tells an old sample")
+
+    async def target(self) -> str:
+        gauges = await asyncio.to_thread(lambda: self.servers.gauges)
+        return gauges.url
+
+    def make(self) -> Any:
+        entry = {"asset": "USDC", "query": f'reserve{{of="{self.begin}"}}'}
+        return self.build(PrometheusBalanceSource, url=self.front.url, accounts={"main": entry})
+
+    def _tells(self, *values: str, off: timedelta = timedelta(), once: bool = False) -> None:
+        at = (datetime.now(UTC) + off).timestamp()
+        result = [{"metric": {}, "value": [at, value]} for value in values]
+        told = {"status": "success", "data": {"resultType": "vector", "result": result}}
+        self.front.answers(200, json.dumps(told), once=once)
+
+    def tells_zero_once(self) -> None:
+        self._tells("0", once=True)
+
+    def tells_NaN(self) -> None:  # noqa: N802  # the fault's name
+        self._tells("NaN")
+
+    def lacks_the_asset(self) -> None:
+        self._tells()
+
+    def tells_an_old_sample(self) -> None:
+        self._tells("5", off=timedelta(hours=-1))
+
+
+class Ccxt(HttpRig):
+    FAULTS = (*HttpRig.FAULTS, "tells NaN", "tells null")
+
+    async def target(self) -> str:
+        self.exchange = await Binance().__aenter__()
+        self.exchange.wallets["spot"] = {"USDC": (str(self.amount), "0")}
+        return self.exchange.url
+
+    async def __aexit__(self, *_: object) -> None:
+        await super().__aexit__()
+        await self.exchange.__aexit__(None, None, None)
+
+    def make(self) -> Any:
+        options = {**self.exchange.options, "urls": {"default": self.front.url}, "timeout": 2 * TIMEOUT_SECONDS}
+        return self.build(CcxtSource, **options, accounts={"main": {"assets": ["USDC"]}})
+
+    def answers_slowly(self) -> None:
+        self.front.delays(6 * TIMEOUT_SECONDS)
+
+    def tells_NaN(self) -> None:  # noqa: N802  # the fault's name
+        self.exchange.wallets["spot"] = {"USDC": ("NaN", "0")}
+
+    def tells_null(self) -> None:
+        self.exchange.wallets["spot"] = {"USDC": (None, "0")}
+
+    async def heal(self) -> None:
+        await super().heal()
+        self.exchange.wallets["spot"] = {"USDC": (str(self.amount), "0")}
