@@ -1,37 +1,20 @@
 """The `aave_v3` balance source: what may be withdrawn from a pool right now."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from reservd.plugin import Account, AccountFailure, Balance, BalanceSource, Reading, SourceError
-from reservd.plugin.evm import EvmClient, Results, whole_units
+from reservd.plugin.evm import Block, EvmPlugin, whole_units
 from reservd_aave_v3.config import AaveV3Config
-from reservd_aave_v3.payable import Survey
+from reservd_aave_v3.payable import Payable, Place, Survey
 
 
-class AaveV3BalanceSource(BalanceSource[AaveV3Config]):
-    """Reads what each account may withdraw of each reserve.
-
-    A reading costs four HTTP requests where Multicall3 is, one more where an account has debt, and one
-    more where the pool is older than v3.1.
-    """
+class AaveV3BalanceSource(EvmPlugin[AaveV3Config], BalanceSource[AaveV3Config]):
+    """Reads what each account may withdraw of each reserve."""
 
     PLUGIN_NAME = "aave_v3"
     Config = AaveV3Config
     NON_NEGATIVE: ClassVar[bool] = True
-
-    def __init__(self, name: str, config: AaveV3Config) -> None:
-        super().__init__(name, config)
-        self._client = EvmClient(config)
-
-    async def __aenter__(self) -> Self:
-        """Open the connection pool."""
-        await self._client.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        """Close the connection pool."""
-        await self._client.__aexit__(None, None, None)
 
     @property
     def accounts(self) -> Mapping[str, Account]:
@@ -47,29 +30,26 @@ class AaveV3BalanceSource(BalanceSource[AaveV3Config]):
         Return what each account may withdraw of each reserve, all at one block.
 
         Raises:
-            SourceError: If the node cannot be reached, refuses, is on another chain or still
-                syncing, or does not answer from one block.
+            SourceError: If no endpoint, or too few for the quorum, can be read from.
         """
         survey = Survey(self.config)
-        results = await self._client.read(survey.opening_calls())
-        for step in survey.state_calls, survey.price_calls, survey.withdraw_calls:
-            results = await self._client.read(step(results), results)
-        found = [
-            _outcome(survey, results, account, asset)
-            for account in self.config.accounts
-            for asset in self.config.reserves
-        ]
+        results = await self.client.read(
+            survey.opening_calls(), survey.state_calls, survey.price_calls, survey.withdraw_calls
+        )
+        found = [_outcome(place, payable, results.block) for place, payable in survey.payables(results).items()]
         return Reading(
             balances=[each for each in found if isinstance(each, Balance)],
             failures=[each for each in found if isinstance(each, AccountFailure)],
         )
 
 
-def _outcome(survey: Survey, results: Results, account: str, asset: str) -> Balance | AccountFailure:
+def _outcome(place: Place, found: Payable | SourceError, block: Block) -> Balance | AccountFailure:
+    account, asset = place
     try:
-        payable = survey.payable(results, account, asset)
-        amount = whole_units(payable.units, payable.decimals)
-        locked = whole_units(payable.supplied - payable.units, payable.decimals)
+        if isinstance(found, SourceError):
+            raise found
+        amount = whole_units(found.units, found.decimals)
+        locked = whole_units(found.supplied - found.units, found.decimals)
     except SourceError as error:
         return AccountFailure(account, error.reason, error.detail, asset=asset)
-    return Balance(account, asset, amount, results.block.time, locked=locked, block=results.block.number)
+    return Balance(account, asset, amount, block.time, locked=locked, block=block.number)

@@ -1,34 +1,16 @@
 """The `aave_v3` equity source: what accounts supplied to a pool, less what they owe it."""
 
-from typing import Self
-
 from reservd.plugin import Equity, EquitySource
-from reservd.plugin.evm import EvmClient, invalid, whole_units
+from reservd.plugin.evm import EvmPlugin, invalid, whole_units
 from reservd_aave_v3.config import AaveV3EquityConfig
 from reservd_aave_v3.worth import Ledger
 
 
-class AaveV3EquitySource(EquitySource[AaveV3EquityConfig]):
-    """Reads what all accounts own, net of debt.
-
-    A reading costs three HTTP requests where Multicall3 is, and a fourth to convert.
-    """
+class AaveV3EquitySource(EvmPlugin[AaveV3EquityConfig], EquitySource[AaveV3EquityConfig]):
+    """Reads what all accounts own, net of debt."""
 
     PLUGIN_NAME = "aave_v3"
     Config = AaveV3EquityConfig
-
-    def __init__(self, name: str, config: AaveV3EquityConfig) -> None:
-        super().__init__(name, config)
-        self._client = EvmClient(config)
-
-    async def __aenter__(self) -> Self:
-        """Open the connection pool."""
-        await self._client.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        """Close the connection pool."""
-        await self._client.__aexit__(None, None, None)
 
     @property
     def by_share_class(self) -> bool:
@@ -46,9 +28,7 @@ class AaveV3EquitySource(EquitySource[AaveV3EquityConfig]):
         if currency not in self.config.reserves:
             raise invalid(f"no reserve is in {currency}")
         ledger = Ledger(self.config, currency)
-        results = await self._client.read(ledger.opening_calls())
-        for step in ledger.balance_calls, ledger.price_calls:
-            results = await self._client.read(step(results), results)
+        results = await self.client.read(ledger.opening_calls(), ledger.balance_calls, ledger.price_calls)
         worths, decimals = ledger.worths(results), ledger.decimals(results)
         return Equity(
             amount=whole_units(sum(worths.values()), decimals),

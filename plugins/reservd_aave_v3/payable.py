@@ -28,17 +28,17 @@ class Payable(NamedTuple):
     decimals: int
 
 
+Place = tuple[str, str]
+"""An account and an asset, by their names."""
+
+
 class Survey:
     """One reading of a pool, in steps whose calls each depend on what the one before found."""
 
     def __init__(self, config: AaveV3Config) -> None:
         self._config = config
         self._pool = Pool(config)
-        self._liquidity = Liquidity(self._pool)
-        self._headrooms = {
-            name: Headroom(self._pool, holder, config.min_health_factor) for name, holder in config.accounts.items()
-        }
-        self._found: dict[tuple[str, str], Payable | SourceError] = {}
+        self._headrooms = self._new_headrooms()
 
     def opening_calls(self) -> Iterator[Call]:
         """Give what can be asked without knowing anything of the pool."""
@@ -55,7 +55,7 @@ class Survey:
             *(headroom.category_calls(results) for headroom in self._headrooms.values()),
         )
         for reserve in self._reserves(results):
-            yield from self._liquidity.calls(reserve)
+            yield from Liquidity(self._pool).calls(reserve)
             for holder in self._config.accounts.values():
                 yield BALANCE_OF.on(reserve.a_token, holder)
 
@@ -65,42 +65,59 @@ class Survey:
         yield from _as_far_as_known(*(headroom.price_calls(results, reserves) for headroom in self._headrooms.values()))
 
     def withdraw_calls(self, results: Results) -> Iterator[Call]:
-        """Split what is payable, and give what tries each withdrawal."""
+        """Give what tries each withdrawal that the pool's numbers allow."""
+        for (account, asset), found in self._split(results).items():
+            if isinstance(found, Payable) and found.units:
+                yield self._withdraw_call(account, asset, found.units)
+
+    def payables(self, results: Results) -> dict[Place, Payable | SourceError]:
+        """Return what each account may withdraw of each reserve.
+
+        A failure where it is not known, or the pool would refuse what its numbers allow.
+        """
+        return {
+            (account, asset): self._tried(results, account, asset, found)
+            for (account, asset), found in self._split(results).items()
+        }
+
+    def _tried(self, results: Results, account: str, asset: str, found: Payable | SourceError) -> Payable | SourceError:
+        if isinstance(found, SourceError) or not found.units:
+            return found
+        try:
+            paid = results.number(self._withdraw_call(account, asset, found.units))
+        except SourceError as error:
+            return error
+        return found if paid == found.units else invalid("withdraw(): the pool would pay another amount")
+
+    def _split(self, results: Results) -> dict[Place, Payable | SourceError]:
+        """Return what the pool's numbers allow each account, nothing of it twice."""
+        liquidity, headrooms = Liquidity(self._pool), self._new_headrooms()
+        found: dict[Place, Payable | SourceError] = {}
         for account in self._config.accounts:
             for asset in self._config.reserves:
                 try:
-                    found = self._split(results, account, asset)
+                    found[account, asset] = self._share(results, account, asset, liquidity, headrooms[account])
                 except SourceError as error:
-                    self._found[account, asset] = error
-                    continue
-                self._found[account, asset] = found
-                if found.units:
-                    yield self._withdraw_call(account, asset, found.units)
-
-    def payable(self, results: Results, account: str, asset: str) -> Payable:
-        """Return what an account may withdraw.
-
-        Raises:
-            SourceError: If it is not known, or the pool would refuse what its numbers allow.
-        """
-        found = self._found[account, asset]
-        if isinstance(found, SourceError):
-            raise found
-        if found.units and results.number(self._withdraw_call(account, asset, found.units)) != found.units:
-            raise invalid("withdraw(): the pool would pay another amount")
+                    found[account, asset] = error
         return found
 
-    def _split(self, results: Results, account: str, asset: str) -> Payable:
+    def _share(self, results: Results, account: str, asset: str, liquidity: Liquidity, headroom: Headroom) -> Payable:
+        """Return what one account may withdraw of one reserve, and count it as gone."""
         reserve = self._pool.reserve(results, asset)
         supplied = results.number(BALANCE_OF.on(reserve.a_token, self._config.accounts[account]))
         if not supplied or not reserve.pays:
             return Payable(supplied, 0, reserve.decimals)
-        headroom = self._headrooms[account]
-        limits = supplied, self._liquidity.left(results, reserve), headroom.left(results, reserve)
+        limits = supplied, liquidity.left(results, reserve), headroom.left(results, reserve)
         units = min(limit for limit in limits if limit is not None)
-        self._liquidity.take(reserve, units)
+        liquidity.take(reserve, units)
         headroom.take(results, reserve, units)
         return Payable(supplied, units, reserve.decimals)
+
+    def _new_headrooms(self) -> dict[str, Headroom]:
+        return {
+            name: Headroom(self._pool, holder, self._config.min_health_factor)
+            for name, holder in self._config.accounts.items()
+        }
 
     def _withdraw_call(self, account: str, asset: str, units: int) -> Call:
         """Return the withdrawal itself, which a node tries without making it so: the pool has rules beyond these."""

@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from reservd.plugin import SourceError
-from reservd.plugin.evm import DECIMALS, Call, Function, Results, invalid, whole_units
+from reservd.plugin.evm import Call, Function, Results, invalid, whole_units
 from reservd_chainlink.config import ChainlinkFeed, ChainlinkSequencer
 
 _LATEST_ROUND = Function("latestRoundData", returns=("uint80", "int256", "uint256", "uint256", "uint80"))
+_DECIMALS = Function("decimals", returns=("uint8",))
+"""Unlike a token's they may change with the contract behind the proxy: asked together with each answer."""
 _DESCRIPTION = Function("description", returns=("string",))
 _UP = 0
 _MAX_SHOWN = 40
@@ -17,7 +19,7 @@ _MAX_SHOWN = 40
 def feed_calls(feed: ChainlinkFeed) -> Iterator[Call]:
     """Give what tells a feed's answer."""
     yield _LATEST_ROUND.on(feed.address)
-    yield DECIMALS.on(feed.address)
+    yield _DECIMALS.on(feed.address)
     yield _DESCRIPTION.on(feed.address)
 
 
@@ -85,7 +87,7 @@ def _believed(feed: ChainlinkFeed, results: Results, slack_seconds: float) -> De
         raise invalid(f"latestRoundData(): the answer is of {at}, older than the heartbeat of {feed.heartbeat:g} s")
     if answer <= 0:
         raise invalid("latestRoundData(): the answer is not above 0")
-    price = whole_units(answer, results.number(DECIMALS.on(feed.address)))
+    price = whole_units(answer, results.number(_DECIMALS.on(feed.address)))
     if feed.minimum is not None and price < feed.minimum:
         raise invalid(f"latestRoundData(): the answer {price:f} is below the minimum of {feed.minimum:f}")
     if feed.maximum is not None and price > feed.maximum:

@@ -1,41 +1,34 @@
 """The `chainlink` price source."""
 
 import asyncio
-from typing import Self
 
 from reservd.plugin import FailureReason, Price, PriceSource, SourceError
-from reservd.plugin.evm import EvmClient, Results, invalid
+from reservd.plugin.evm import EvmPlugin, Results, invalid
 from reservd_chainlink.config import ChainlinkConfig
 from reservd_chainlink.feeds import answer_of, check_sequencer, feed_calls, sequencer_call
 from reservd_chainlink.routes import follow
 
 
-class ChainlinkPriceSource(PriceSource[ChainlinkConfig]):
-    """Reads all feeds at one block, and once for all who ask at the same time: in two HTTP requests."""
+class ChainlinkPriceSource(EvmPlugin[ChainlinkConfig], PriceSource[ChainlinkConfig]):
+    """Reads all feeds at one block, and once for all who ask at the same time."""
 
     PLUGIN_NAME = "chainlink"
     Config = ChainlinkConfig
 
     def __init__(self, name: str, config: ChainlinkConfig) -> None:
         super().__init__(name, config)
-        self._client = EvmClient(config)
         self._routes = config.routes
         self._calls = [call for feed in config.feeds.values() for call in feed_calls(feed)]
         if config.sequencer is not None:
             self._calls.append(sequencer_call(config.sequencer))
         self._reading: asyncio.Task[Results] | None = None
 
-    async def __aenter__(self) -> Self:
-        """Open the connection pool."""
-        await self._client.__aenter__()
-        return self
-
     async def __aexit__(self, *exc_info: object) -> None:
         """End what is being read and close the connection pool."""
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait({self._reading})
-        await self._client.__aexit__(None, None, None)
+        await super().__aexit__(*exc_info)
 
     async def fetch_price(self, base: str, quote: str) -> Price:
         """
@@ -61,7 +54,7 @@ class ChainlinkPriceSource(PriceSource[ChainlinkConfig]):
 
     async def _read(self) -> Results:
         if self._reading is None:
-            self._reading = asyncio.create_task(self._client.read(self._calls))
+            self._reading = asyncio.create_task(self.client.read(self._calls))
             self._reading.add_done_callback(self._ended)
         # Whoever gives up waiting leaves the others the reading.
         return await asyncio.shield(self._reading)

@@ -1,36 +1,20 @@
 """The `erc4626` balance source: what may be withdrawn from vaults right now."""
 
-from collections.abc import Mapping
-from typing import ClassVar, Self
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 from reservd.plugin import Account, AccountFailure, Balance, BalanceSource, Reading, SourceError
-from reservd.plugin.evm import EvmClient, Results, whole_units
+from reservd.plugin.evm import Call, EvmPlugin, Results, whole_units
 from reservd_erc4626.config import Erc4626Account, Erc4626Config
 from reservd_erc4626.vaults import MAX_WITHDRAW, asset_calls, decimals, decimals_calls, units
 
 
-class Erc4626BalanceSource(BalanceSource[Erc4626Config]):
-    """Reads `maxWithdraw` of each account.
-
-    A reading costs two HTTP requests, and a third where an account leaves out `token`.
-    """
+class Erc4626BalanceSource(EvmPlugin[Erc4626Config], BalanceSource[Erc4626Config]):
+    """Reads `maxWithdraw` of each account."""
 
     PLUGIN_NAME = "erc4626"
     Config = Erc4626Config
     NON_NEGATIVE: ClassVar[bool] = True
-
-    def __init__(self, name: str, config: Erc4626Config) -> None:
-        super().__init__(name, config)
-        self._client = EvmClient(config)
-
-    async def __aenter__(self) -> Self:
-        """Open the connection pool."""
-        await self._client.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        """Close the connection pool."""
-        await self._client.__aexit__(None, None, None)
 
     @property
     def accounts(self) -> Mapping[str, Account]:
@@ -45,22 +29,24 @@ class Erc4626BalanceSource(BalanceSource[Erc4626Config]):
         Return what each holder may withdraw, all at one block.
 
         Raises:
-            SourceError: If the node cannot be reached, refuses, is on another chain or still
-                syncing, or does not answer from one block.
+            SourceError: If no endpoint, or too few for the quorum, can be read from.
         """
         accounts = self.config.accounts.values()
-        calls = [
-            call
-            for account in accounts
-            for call in (*asset_calls(account), MAX_WITHDRAW.on(account.vault, account.holder))
-        ]
-        results = await self._client.read(calls)
-        results = await self._client.read(decimals_calls(results, accounts), results)
+        results = await self.client.read(
+            [call for account in accounts for call in _opening_calls(account)],
+            lambda found: decimals_calls(found, accounts),
+        )
         found = [_outcome(name, account, results) for name, account in self.config.accounts.items()]
         return Reading(
             balances=[each for each in found if isinstance(each, Balance)],
             failures=[each for each in found if isinstance(each, AccountFailure)],
         )
+
+
+def _opening_calls(account: Erc4626Account) -> Iterator[Call]:
+    """Give what can be asked without knowing anything of the vault."""
+    yield from asset_calls(account)
+    yield MAX_WITHDRAW.on(account.vault, account.holder)
 
 
 def _outcome(name: str, account: Erc4626Account, results: Results) -> Balance | AccountFailure:

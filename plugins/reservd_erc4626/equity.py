@@ -1,10 +1,10 @@
 """The `erc4626` equity source: what positions in vaults are worth."""
 
-from collections.abc import Callable, Mapping
-from typing import Self, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 from reservd.plugin import Equity, EquitySource, SourceError
-from reservd.plugin.evm import EvmClient, Results, invalid, whole_units
+from reservd.plugin.evm import Call, EvmPlugin, Results, invalid, whole_units
 from reservd_erc4626.config import Erc4626EquityConfig, Erc4626Position
 from reservd_erc4626.vaults import decimals, decimals_calls
 from reservd_erc4626.worth import conversion_call, opening_calls, share_call, worth
@@ -12,28 +12,11 @@ from reservd_erc4626.worth import conversion_call, opening_calls, share_call, wo
 T = TypeVar("T")
 
 
-class Erc4626EquitySource(EquitySource[Erc4626EquityConfig]):
-    """Reads what the positions in the share class are worth.
-
-    A reading costs three HTTP requests, and a fourth where a position is asynchronous or leaves
-    out `token`.
-    """
+class Erc4626EquitySource(EvmPlugin[Erc4626EquityConfig], EquitySource[Erc4626EquityConfig]):
+    """Reads what the positions in the share class are worth."""
 
     PLUGIN_NAME = "erc4626"
     Config = Erc4626EquityConfig
-
-    def __init__(self, name: str, config: Erc4626EquityConfig) -> None:
-        super().__init__(name, config)
-        self._client = EvmClient(config)
-
-    async def __aenter__(self) -> Self:
-        """Open the connection pool."""
-        await self._client.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        """Close the connection pool."""
-        await self._client.__aexit__(None, None, None)
 
     @property
     def by_share_class(self) -> bool:
@@ -50,10 +33,16 @@ class Erc4626EquitySource(EquitySource[Erc4626EquityConfig]):
         positions = {name: position for name, position in self.config.positions.items() if position.asset == currency}
         if not positions:
             raise invalid(f"no position is in {currency}")
-        results = await self._client.read(call for each in positions.values() for call in opening_calls(each))
-        shares = _of_each(positions, share_call, results)
-        results = await self._client.read([*decimals_calls(results, positions.values()), *shares.values()], results)
-        results = await self._client.read(_of_each(positions, conversion_call, results).values(), results)
+
+        def share_calls(found: Results) -> Iterator[Call]:
+            yield from decimals_calls(found, positions.values())
+            yield from _of_each(positions, share_call, found).values()
+
+        def conversion_calls(found: Results) -> Iterator[Call]:
+            yield from _of_each(positions, conversion_call, found).values()
+
+        opening = [call for position in positions.values() for call in opening_calls(position)]
+        results = await self.client.read(opening, share_calls, conversion_calls)
         return _equity(_of_each(positions, worth, results), _of_each(positions, decimals, results), currency, results)
 
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Self
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    NonNegativeInt,
     PositiveInt,
     SecretStr,
     ValidationInfo,
@@ -17,14 +16,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from reservd.plugin import Amount, PluginConfig, Seconds, Secret, SourceConfig, Url
-from reservd_evm.addresses import Address
-
-MAX_DECIMALS = 60
-"""The host believes no amount with more decimals."""
-
-BlockTag = Literal["latest", "safe", "finalized"]
-"""A block that a node names itself, the newest first."""
+from reservd.plugin import Amount, PluginConfig, Secret
+from reservd.plugin.evm import MAX_DECIMALS, Address, BlockTag, EvmConfig
 
 _NEWEST_FIRST: tuple[BlockTag, ...] = ("latest", "safe", "finalized")
 
@@ -42,7 +35,7 @@ class EvmAsset(PluginConfig):
     """Whole units that stay on each account, for gas above all: locked, never payable."""
 
     @model_validator(mode="after")
-    def _is_one_thing(self) -> "EvmAsset":
+    def _is_one_thing(self) -> Self:
         if self.native == (self.token is not None):
             raise PydanticCustomError("asset", "must have either 'native: true' or 'token: 0x…'")
         if self.native and self.decimals is not None:
@@ -72,28 +65,6 @@ AccountEntry = Annotated[EvmAccount, BeforeValidator(_from_address, json_schema_
 """An account as its address alone, or as a mapping."""
 
 
-class EvmEndpoint(PluginConfig):
-    """One JSON-RPC endpoint."""
-
-    url: Url
-    """Where it answers JSON-RPC. A secret: providers put their keys into it."""
-    name: Annotated[str, Field(min_length=1, max_length=40)] | None = None
-    """What logs and errors call it; its place in the list, from 1, when left out."""
-
-
-def _from_url(value: object) -> object:
-    match value:
-        case str():
-            return {"url": value}
-        case EvmEndpoint() | Mapping():
-            return value
-    raise PydanticCustomError("endpoint", "must be a URL, or a mapping of url and name")
-
-
-EndpointEntry = Annotated[EvmEndpoint, BeforeValidator(_from_url, json_schema_input_type=str | EvmEndpoint)]
-"""An endpoint as its URL alone, or as a mapping."""
-
-
 def _websocket_url(secret: SecretStr) -> SecretStr:
     url = secret.get_secret_value()
     scheme, _, rest = url.partition("://")
@@ -102,50 +73,19 @@ def _websocket_url(secret: SecretStr) -> SecretStr:
     return secret
 
 
-class EvmConfig(SourceConfig):
+class EvmBalanceConfig(EvmConfig):
     """Options of the `evm` balance source."""
 
-    rpc_url: Url | None = None
-    """The node's JSON-RPC endpoint, when there is one only. A secret: providers put their keys into it."""
-    rpc_urls: Annotated[tuple[EndpointEntry, ...], Field(min_length=1)] | None = None
-    """Several endpoints, the preferred one first: URLs, or mappings of `url` and `name`."""
-    endpoint_timeout: Seconds | None = None
-    """Seconds that one endpoint may take; an equal share of `timeout` for each try when left out."""
-    probe_interval: Seconds = 60.0
-    """Seconds between two trials of an endpoint that failed."""
-    quorum: PositiveInt = 1
-    """Endpoints that must give the same numbers at the same block."""
-    quorum_max_lag: NonNegativeInt = 3
-    """Blocks that an endpoint of the quorum may be behind the foremost one."""
     ws_url: Annotated[Secret, AfterValidator(_websocket_url)] | None = None
     """A websocket endpoint that tells of new blocks: the source is then read a little sooner."""
-    chain_id: PositiveInt
-    """The chain's EIP-155 id, 1 for Ethereum. A node of another chain is not believed."""
-    block: BlockTag = "latest"
-    """The block that balances are read at."""
     believe_drops_from: BlockTag | None = None
     """A newer block that is read as well: of both balances the lower one counts."""
-    max_block_age: Seconds = 300.0
-    """Seconds since the node's latest block, above which it counts as standing still."""
     assets: Annotated[dict[str, EvmAsset], Field(min_length=1)]
     """The assets by the name that modes use, such as USDT."""
     accounts: Annotated[dict[str, AccountEntry], Field(min_length=1)]
     """The accounts by name: an address, or a mapping of `address` and `assets`."""
-    batch_size: PositiveInt = 1000
-    """JSON-RPC calls in one HTTP request; 1 for a provider that takes no batches."""
-    concurrency: PositiveInt = 8
-    """HTTP requests to one endpoint at the same time."""
     multicall_size: PositiveInt = 500
     """Balances in one call of Multicall3."""
-
-    @field_validator("rpc_urls")
-    @classmethod
-    def _each_endpoint_once(cls, endpoints: tuple[EvmEndpoint, ...] | None) -> tuple[EvmEndpoint, ...] | None:
-        for key in ("url", "name"):
-            values = [value for value in (getattr(endpoint, key) for endpoint in endpoints or ()) if value is not None]
-            if len(set(values)) < len(values):
-                raise PydanticCustomError("endpoint_twins", "must not hold the same {key} twice", {"key": key})
-        return endpoints
 
     @field_validator("assets")
     @classmethod
@@ -169,26 +109,7 @@ class EvmConfig(SourceConfig):
         return accounts
 
     @model_validator(mode="after")
-    def _endpoints_fit(self) -> "EvmConfig":
-        if (self.rpc_url is None) == (self.rpc_urls is None):
-            raise PydanticCustomError("endpoints", "must have either rpc_url or rpc_urls")
-        count = len(self.endpoints)
-        if self.quorum > count:
-            raise PydanticCustomError(
-                "quorum",
-                "quorum must be at most the number of endpoints ({count}), got {got}",
-                {"count": count, "got": self.quorum},
-            )
-        if self.endpoint_timeout is not None and self.endpoint_timeout * self.tries > self.timeout:
-            raise PydanticCustomError(
-                "endpoint_timeout",
-                "endpoint_timeout must be at most {most} s, so that {tries} tries end within timeout ({timeout} s)",
-                {"most": f"{self.timeout / self.tries:g}", "tries": self.tries, "timeout": f"{self.timeout:g}"},
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _drops_are_newer(self) -> "EvmConfig":
+    def _drops_are_newer(self) -> Self:
         if self.tags[0] != (self.believe_drops_from or self.block):
             raise PydanticCustomError(
                 "believe_drops_from",
@@ -196,23 +117,6 @@ class EvmConfig(SourceConfig):
                 {"block": self.block, "got": self.believe_drops_from},
             )
         return self
-
-    @property
-    def endpoints(self) -> tuple[EvmEndpoint, ...]:
-        """Return the endpoints, the preferred one first."""
-        if self.rpc_urls is not None:
-            return self.rpc_urls
-        return () if self.rpc_url is None else (EvmEndpoint(url=self.rpc_url),)
-
-    @property
-    def tries(self) -> int:
-        """Return how many endpoints may be tried one after another in a reading."""
-        return len(self.endpoints) - self.quorum + 1
-
-    @property
-    def seconds_per_endpoint(self) -> float:
-        """Return how long one endpoint may take, in seconds."""
-        return self.endpoint_timeout or self.timeout / self.tries
 
     @property
     def tags(self) -> tuple[BlockTag, ...]:

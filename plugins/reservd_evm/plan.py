@@ -1,50 +1,49 @@
 """What every reading asks for, worked out once from the options."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
-from reservd_evm.config import BlockTag, EvmConfig
-from reservd_evm.multicall import Chunk, plan_chunks
-from reservd_evm.queries import Query, plan_queries
+from reservd.plugin.evm import BALANCE_OF, DECIMALS, Call, Ether
+from reservd_evm.config import EvmBalanceConfig
 
-_NATIVE_DECIMALS = 18
+_ETHER_DECIMALS = 18
 
 
-class ReadingPlan(NamedTuple):
-    """What every reading asks for.
+class Holding(NamedTuple):
+    """One asset of one account, and what tells of it.
 
     Attributes:
-        chain_id: The chain that the node must be on.
-        max_block_age: Seconds since its latest block, above which a node counts as standing still.
-        tags: The blocks that balances are read at, the newest first.
-        queries: The balances.
-        chunks: The same balances, as calls of Multicall3.
-        tokens: The address of each asset that is a token.
-        decimals: The decimals that need not be read.
+        account: The account's name.
+        asset: The asset's name.
+        units: What tells how much is there, in the asset's smallest unit.
+        decimals: How many of its decimals those units are, or what tells that.
     """
 
-    chain_id: int
-    max_block_age: float
-    tags: tuple[BlockTag, ...]
-    queries: Sequence[Query]
-    chunks: Sequence[Chunk]
-    tokens: Mapping[str, str]
-    decimals: Mapping[str, int]
+    account: str
+    asset: str
+    units: Call | Ether
+    decimals: int | Call
 
-    @classmethod
-    def of(cls, config: EvmConfig) -> Self:
-        """Return the plan of these options. Encodes all calls: about 0.2 ms a balance."""
-        queries = plan_queries(config)
-        return cls(
-            chain_id=config.chain_id,
-            max_block_age=config.max_block_age,
-            tags=config.tags,
-            queries=queries,
-            chunks=plan_chunks(queries, config.multicall_size),
-            tokens={name: asset.token for name, asset in config.assets.items() if asset.token is not None},
-            decimals={
-                name: _NATIVE_DECIMALS if asset.decimals is None else asset.decimals
-                for name, asset in config.assets.items()
-                if asset.native or asset.decimals is not None
-            },
-        )
+
+def plan_holdings(config: EvmBalanceConfig) -> tuple[Holding, ...]:
+    """Return what is read. Encodes all calls."""
+    decimals = {name: _decimals(config, name) for name in config.assets}
+    holdings = []
+    for name, account in config.accounts.items():
+        for asset in config.assets_of(name):
+            token = config.assets[asset].token
+            units = Ether(account.address) if token is None else BALANCE_OF.on(token, account.address)
+            holdings.append(Holding(name, asset, units, decimals[asset]))
+    return tuple(holdings)
+
+
+def plan_queries(holdings: tuple[Holding, ...]) -> tuple[Call | Ether, ...]:
+    """Return all that must be asked to know what is read."""
+    decimals = [holding.decimals for holding in holdings if isinstance(holding.decimals, Call)]
+    return (*dict.fromkeys(decimals), *(holding.units for holding in holdings))
+
+
+def _decimals(config: EvmBalanceConfig, asset: str) -> int | Call:
+    options = config.assets[asset]
+    if options.token is None:
+        return _ETHER_DECIMALS
+    return DECIMALS.on(options.token) if options.decimals is None else options.decimals

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import reservd.plugin
-from reservd.plugin import FailureReason, Readers, SourceError, hookspecs
+from reservd.plugin import FailureReason, Readers, SourceError, evm, hookspecs
+from support.chain import Anvil
 from support.portfolio import Ledger
 
 FOLDER = Path(reservd.plugin.__file__).parent
@@ -70,6 +71,28 @@ async def test_example_of_a_composite_sums_its_accounts(build: Any, class_of_gui
     treasury.amounts["ops/USDT"] = None
     with pytest.raises(SourceError, match="ops of treasury/ops was not read"):
         await book.fetch_equity("USDT", "USDT")
+
+
+async def test_example_on_a_chain_reads_what_follows_from_what_it_read(
+    build: Any, chain: Anvil, class_of_guide: Callable[[str], Any]
+) -> None:
+    token, contract, nobody = chain.deploy_token(decimals=6), f"0x{0xDEF1:040x}", f"0x{0xDEF2:040x}"
+    # Answers its own token to everything: as an amount, that is a great deal.
+    chain.rpc("anvil_setCode", contract, f"0x73{token[2:]}60005260206000f3")
+    options = {"rpc_url": chain.url, "chain_id": 31337, "timeout": 30, "contract": contract, "holder": nobody}
+    async with build(class_of_guide("StakingSource"), options) as source:
+        (balance,) = (await source.fetch_balances()).balances
+        assert balance.amount == Decimal(f"{int(token, 16)}E-6")
+        chain.rpc("anvil_setCode", contract, "0x")
+        with pytest.raises(SourceError, match=r"claimable\(\)|asset\(\)"):
+            await source.fetch_balances()
+
+
+def test_every_name_for_chains_is_explained_that_an_author_starts_from() -> None:
+    table = GUIDE.partition("| name | what it is |")[2].partition("\n\n- ")[0]
+    named = {word.partition("(")[0] for word in re.findall(r"`([^`]+)`", table)}
+    types = {"MAX_DECIMALS", "Block", "BlockTag", "Call", "ContractError", "EvmEndpoint", "Query", "Step", "invalid"}
+    assert set(evm.__all__) - types <= named
 
 
 def test_every_hook_has_its_heading() -> None:

@@ -9,19 +9,28 @@ from eth_abi import encode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reservd.plugin import Balance, FailureReason, SourceError
-from reservd_evm.answers import parse_data, parse_quantity, parse_word
-from reservd_evm.blocks import Block
-from reservd_evm.multicall import Chunk, ChunkAnswer
-from reservd_evm.queries import Query
-from reservd_evm.reading import Sighting
-from reservd_evm.units import to_balance
+from reservd.plugin import AccountFailure, Balance, FailureReason, SourceError
+from reservd.plugin.evm import BALANCE_OF, DECIMALS, Block, ContractError, Ether, Function, Results
+from reservd.plugin.evm.answers import parse_data, parse_quantity
+from reservd.plugin.evm.multicall import Chunk, ChunkAnswer, Multicall
+from reservd_evm.plan import Holding
+from reservd_evm.units import to_outcome
 
 BLOCK = Block(19_000_000, 1_700_000_000, hash=b"\x03" * 32, parent_hash=b"\x02" * 32)
 SAID = [(True, number.to_bytes(32, "big")) for number in (19_000_000, 1_700_000_000)] + [(True, BLOCK.parent_hash)]
-QUERIES = [Query("a", "ETH", "0x" + "11" * 20, None), Query("a", "USDT", "0x" + "11" * 20, "0x" + "22" * 20)]
+QUERIES = Ether("0x" + "11" * 20), BALANCE_OF.on("0x" + "22" * 20, "0x" + "11" * 20)
 UINT256 = st.integers(0, 2**256 - 1)
 JSON = st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.integers()) | st.just({"a": 1})
+
+
+def chunk() -> Chunk:
+    (only,) = Multicall("0x" + "33" * 20, 100).chunks(QUERIES)
+    return only
+
+
+def held(units: int, decimals: int, keep: Decimal) -> Balance | AccountFailure:
+    results = Results(BLOCK, {QUERIES[1]: (units,)})
+    return to_outcome(Holding("a", "USDT", QUERIES[1], decimals), {"latest": results}, keep)
 
 
 def word(number: int) -> bytes:
@@ -34,7 +43,7 @@ def aggregate(results: list[tuple[bool, bytes]]) -> str:
 
 @given(JSON)
 def test_answer_is_a_failure_when_it_is_no_number(answer: object) -> None:
-    for parsed in (parse_quantity(answer), parse_word(parse_data(answer)), Chunk(QUERIES).parse(answer)):
+    for parsed in (parse_quantity(answer), *(each.parse(answer) for each in QUERIES), chunk().parse(answer)):
         assert isinstance(parsed, SourceError)
         assert parsed.reason is FailureReason.INVALID_DATA
 
@@ -42,18 +51,19 @@ def test_answer_is_a_failure_when_it_is_no_number(answer: object) -> None:
 @given(UINT256)
 def test_quantity_and_word_are_read_back(number: int) -> None:
     assert parse_quantity(hex(number)) == number
-    assert parse_word(parse_data("0x" + word(number).hex())) == number
+    assert parse_data("0x" + word(number).hex()) == word(number)
+    assert [query.returned(word(number)) for query in QUERIES] == [(number,)] * 2
 
 
 @given(UINT256, UINT256)
 def test_chunk_says_its_block_and_units(ether: int, token: int) -> None:
-    parsed = Chunk(QUERIES).parse(aggregate([*SAID, (True, word(ether)), (True, word(token))]))
-    outcomes = {QUERIES[0]: ether, QUERIES[1]: token}
+    parsed = chunk().parse(aggregate([*SAID, (True, word(ether)), (True, word(token))]))
+    outcomes = {QUERIES[0]: (ether,), QUERIES[1]: (token,)}
     assert parsed == ChunkAnswer(BLOCK.number, BLOCK.timestamp, BLOCK.parent_hash, outcomes)
 
 
 def test_chunk_leaves_out_what_failed_and_refuses_what_is_no_word() -> None:
-    parsed = Chunk(QUERIES).parse(aggregate([*SAID, (False, b""), (True, b"")]))
+    parsed = chunk().parse(aggregate([*SAID, (False, b""), (True, b"")]))
     assert isinstance(parsed, ChunkAnswer)
     assert parsed.outcomes.keys() == {QUERIES[1]}
     assert isinstance(parsed.outcomes[QUERIES[1]], SourceError)
@@ -70,7 +80,7 @@ def test_chunk_leaves_out_what_failed_and_refuses_what_is_no_word() -> None:
     ],
 )
 def test_chunk_fails_when_its_answer_is_of_other_calls_or_of_no_block(results: list[tuple[bool, bytes]]) -> None:
-    parsed = Chunk(QUERIES).parse(aggregate(results))
+    parsed = chunk().parse(aggregate(results))
     assert isinstance(parsed, SourceError)
     assert parsed.reason is FailureReason.INVALID_DATA
 
@@ -80,24 +90,50 @@ def test_chunk_never_raises_when_the_answer_is_damaged(results: list[tuple[bool,
     raw = bytearray.fromhex(aggregate(results)[2:])
     for _ in range(data.draw(st.integers(0, 4))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
-    parsed = Chunk(QUERIES).parse("0x" + raw[: data.draw(st.integers(0, len(raw)))].hex())
+    parsed = chunk().parse("0x" + raw[: data.draw(st.integers(0, len(raw)))].hex())
     assert isinstance(parsed, SourceError | ChunkAnswer)
 
 
 @given(UINT256, st.integers(0, 60), st.decimals(0, 10**40, allow_nan=False, allow_infinity=False, places=20))
 def test_balance_is_exact_and_split_by_keep(units: int, decimals: int, keep: Decimal) -> None:
-    found = to_balance(QUERIES[1], Sighting(units, BLOCK, BLOCK.time), decimals, keep)
-    held = Fraction(units, 10**decimals)
+    found = held(units, decimals, keep)
+    there = Fraction(units, 10**decimals)
     if not isinstance(found, Balance):
         assert found.reason is FailureReason.INVALID_DATA
-        assert held >= 10**50
+        assert there >= 10**50
         return
-    assert Fraction(found.amount) + Fraction(found.locked) == held
-    assert Fraction(found.locked) == min(Fraction(keep), held)
+    assert Fraction(found.amount) + Fraction(found.locked or 0) == there
+    assert Fraction(found.locked or 0) == min(Fraction(keep), there)
     assert found.observed_at == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
     assert found.block == BLOCK.number
 
 
 def test_amount_keeps_every_digit_of_the_chain() -> None:
-    found = to_balance(QUERIES[1], Sighting(123456789, BLOCK, BLOCK.time), 6, Decimal(0))
+    found = held(123456789, 6, Decimal(0))
+    assert isinstance(found, Balance)
     assert str(found.amount) == "123.456789"
+
+
+@pytest.mark.parametrize("data", [b"", word(1)[1:], word(1) + b"\0", word(256), word(2**256 - 1)])
+def test_function_returned_nothing_when_its_bytes_are_not_just_what_it_must_return(data: bytes) -> None:
+    """A wrong answer is the contract's, which no other endpoint mends."""
+    assert isinstance(DECIMALS.returned(data), ContractError)
+
+
+@given(st.binary(max_size=100))
+def test_function_returned_only_what_encodes_to_the_same_bytes(data: bytes) -> None:
+    function = Function("pair", returns=("uint8", "address"))
+    values = function.returned(data)
+    assert isinstance(values, ContractError) or encode(function.returns, values) == data
+
+
+def test_call_is_named_by_its_function_its_arguments_and_its_contract() -> None:
+    assert str(QUERIES[1]) == f"balanceOf(0x{'11' * 20}) of 0x{'22' * 20}"
+    assert str(DECIMALS.on("0x" + "22" * 20)) == f"decimals() of 0x{'22' * 20}"
+
+
+def test_call_that_was_not_made_is_not_known() -> None:
+    results = Results(BLOCK, {})
+    with pytest.raises(SourceError, match="it was not asked for"):
+        results.number(DECIMALS.on("0x" + "22" * 20))
+    assert not results.reverted(DECIMALS.on("0x" + "22" * 20))

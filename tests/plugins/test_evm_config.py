@@ -7,7 +7,8 @@ import yaml
 from pydantic import ValidationError
 
 from reservd.plugin import Account
-from reservd_evm.config import EvmAccount, EvmAsset, EvmConfig, EvmEndpoint
+from reservd.plugin.evm import EvmEndpoint
+from reservd_evm.config import EvmAccount, EvmAsset, EvmBalanceConfig
 from reservd_evm.source import EvmSource
 
 CHECKSUMMED = "0xdAC17F958D2ee523a2206206994597C13D831ec7"
@@ -32,7 +33,7 @@ def several(*endpoints: Any, **changes: Any) -> dict[str, Any]:
 def test_sample_is_accepted() -> None:
     sample = yaml.safe_load((PLUGIN / "sample.yaml").read_text(encoding="utf-8"))
     context = {"environ": {"ETHEREUM_RPC_URL": "https://eth.example/key"}}
-    config = EvmConfig.model_validate(sample["balance_sources"]["treasury"]["options"], context=context)
+    config = EvmBalanceConfig.model_validate(sample["balance_sources"]["treasury"]["options"], context=context)
     assert [endpoint.name for endpoint in config.endpoints] == ["own-node", "provider"]
     assert config.tags == ("latest", "finalized")
     assert config.assets["ETH"].keep == Decimal("0.05")
@@ -42,14 +43,14 @@ def test_sample_is_accepted() -> None:
 
 def test_readme_names_every_option() -> None:
     readme = (PLUGIN / "README.md").read_text(encoding="utf-8")
-    for name in [name for part in (EvmConfig, EvmEndpoint, EvmAsset, EvmAccount) for name in part.model_fields]:
+    for name in [name for part in (EvmBalanceConfig, EvmEndpoint, EvmAsset, EvmAccount) for name in part.model_fields]:
         assert f"| `{name}` |" in readme
 
 
 def test_accounts_have_their_chain_and_lower_case_address() -> None:
     source = EvmSource(
         "treasury",
-        EvmConfig.model_validate(
+        EvmBalanceConfig.model_validate(
             options(
                 accounts={
                     "hot": OTHER,
@@ -77,7 +78,7 @@ def test_accounts_have_their_chain_and_lower_case_address() -> None:
     ],
 )
 def test_tries_of_all_endpoints_fit_into_the_timeout(changes: dict[str, Any], seconds: float) -> None:
-    config = EvmConfig.model_validate(options(**changes))
+    config = EvmBalanceConfig.model_validate(options(**changes))
     assert config.seconds_per_endpoint == seconds
     assert config.seconds_per_endpoint * config.tries <= config.timeout
 
@@ -86,7 +87,7 @@ def test_secrets_may_be_in_files_and_variables(tmp_path: Path) -> None:
     (tmp_path / "url").write_text("https://a.example/key")
     (tmp_path / "ws").write_text("wss://a.example/key")
     changes = several({"url_file": "url"}, "https://${HOST}/key") | {"ws_url_file": "ws"}
-    config = EvmConfig.model_validate(
+    config = EvmBalanceConfig.model_validate(
         options(**changes), context={"directory": tmp_path, "environ": {"HOST": "b.example"}}
     )
     urls = [endpoint.url.get_secret_value() for endpoint in config.endpoints]
@@ -98,7 +99,7 @@ def test_secrets_may_be_in_files_and_variables(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", [OTHER, OTHER.lower(), "0x" + OTHER[2:].upper()])
 def test_address_is_accepted_when_its_checksum_holds_or_is_absent(address: str) -> None:
-    assert EvmConfig.model_validate(options(accounts={"hot": address})).accounts["hot"].address == OTHER.lower()
+    assert EvmBalanceConfig.model_validate(options(accounts={"hot": address})).accounts["hot"].address == OTHER.lower()
 
 
 @pytest.mark.parametrize(
@@ -151,6 +152,6 @@ def test_address_is_accepted_when_its_checksum_holds_or_is_absent(address: str) 
 )
 def test_config_is_refused_with_what_must_hold(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as refused:
-        EvmConfig.model_validate(options(**changes))
+        EvmBalanceConfig.model_validate(options(**changes))
     assert message in str(refused.value)
     assert "8545" not in str(refused.value)

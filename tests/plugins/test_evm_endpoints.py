@@ -47,6 +47,11 @@ def amounts(reading: Reading) -> dict[str, Decimal]:
     return {balance.account: balance.amount for balance in reading.balances}
 
 
+def readings(proxy: RpcProxy) -> int:
+    """Return how often an endpoint was asked for balances, not just for its blocks."""
+    return sum("eth_call" in str(request) for request in proxy.requests)
+
+
 def hang(proxy: RpcProxy) -> None:
     proxy.hang()
 
@@ -172,9 +177,9 @@ async def test_preferred_endpoint_serves_again_when_a_probe_succeeds(
             while not any(log["event"] == "endpoint.recovered" for log in logs):
                 await source.fetch_balances()
                 await asyncio.sleep(0.01)
-            served = len(second.requests)
+            served = readings(second)
             assert amounts(await source.fetch_balances()) == KNOWN
-            assert len(second.requests) == served
+            assert readings(second) == served
     chosen = [log["endpoints"] for log in logs if log["event"] == "endpoint.chosen"]
     assert chosen in ([("second",), ("first",)], [("second",)])
 
@@ -195,6 +200,29 @@ async def test_endpoint_stays_last_when_its_probes_fail(
                 await asyncio.sleep(0.01)
     assert amounts(before) == KNOWN
     assert [log["event"] for log in logs] == ["endpoint.failed", "endpoint.chosen"]
+
+
+async def test_endpoint_that_is_not_needed_is_found_dead_before_its_turn(
+    proxies: list[RpcProxy], options: dict[str, Any]
+) -> None:
+    """It is asked for its blocks only, costs the readings nothing, and is well again once it answers."""
+    first, second, third = proxies
+    async with evm_source(urls(proxies), **options, probe_interval=0.02) as source:
+        third.answer(502)
+
+        async def until(health: dict[str, bool]) -> None:
+            while source.client.health != health:
+                assert amounts(await source.fetch_balances()) == KNOWN
+                await asyncio.sleep(0.01)
+
+        well = {"first": True, "second": True, "third": True}
+        assert source.client.health == well
+        await until(well | {"third": False})
+        third.heal()
+        await until(well)
+    assert second.requests
+    assert readings(second) == 0
+    assert readings(first)
 
 
 async def test_probe_is_ended_when_the_source_is_closed(proxies: list[RpcProxy], options: dict[str, Any]) -> None:

@@ -77,7 +77,7 @@ async def test_source_fails_when_nodes_disagree(nodes: list[Anvil], options: dic
     """At the same block; and nothing is taken for the mean of both."""
     async with evm_source(urls(nodes), quorum=2, **options) as source:
         nodes[1].set_ether({options["accounts"]["hot"]: 9 * 10**18})
-        with pytest.raises(SourceError, match="disagree: ETH of hot") as failed:
+        with pytest.raises(SourceError, match=f"disagree: ether of {options['accounts']['hot']}") as failed:
             await source.fetch_balances()
         assert failed.value.reason is FailureReason.INVALID_DATA
         nodes[1].set_ether({options["accounts"]["hot"]: 7 * 10**18})

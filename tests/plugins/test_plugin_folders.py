@@ -88,8 +88,8 @@ def test_option_models_have_names_of_their_own() -> None:
         for cls in classes_of(folder).values():
             for model in models_in(cls.Config):
                 if model is not cls.Config:
-                    owners.setdefault(model.__name__, set()).add(folder.name)
-    assert {name: sorted(folders) for name, folders in owners.items() if len(folders) > 1} == {}
+                    owners.setdefault(model.__name__, set()).add(model.__module__)
+    assert {name: sorted(modules) for name, modules in owners.items() if len(modules) > 1} == {}
 
 
 def test_sample_builds_an_instance_of_every_class(folder: Path) -> None:

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from reservd_evm.config import EvmConfig
+from reservd_evm.config import EvmBalanceConfig
 from reservd_evm.source import EvmSource
 
 
 def evm_source(urls: str | Sequence[str], **options: Any) -> EvmSource:
     """Return a source named "evm" that reads from one URL or several, on Anvil's chain unless told otherwise."""
     endpoints = {"rpc_url": urls} if isinstance(urls, str) else {"rpc_urls": list(urls)}
-    return EvmSource("evm", EvmConfig.model_validate(endpoints | {"chain_id": 31337, "timeout": 30} | options))
+    return EvmSource("evm", EvmBalanceConfig.model_validate(endpoints | {"chain_id": 31337, "timeout": 30} | options))
 
 
 def addresses(count: int) -> list[str]:

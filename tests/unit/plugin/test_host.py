@@ -37,7 +37,8 @@ def test_only_plugins_that_are_asked_for_are_imported() -> None:
         " host = PluginHost(); assert not [m for m in sys.modules if m.startswith('reservd_')];"
         " host.plugin_class('event_sinks', 'log');"
         " print(sorted(m for m in sys.modules if m.startswith('reservd_') and '.' not in m),"
-        " [m for m in ('eth_abi', 'aiohttp', 'standardwebhooks', 'jsonpath') if m in sys.modules])"
+        " [m for m in ('reservd.plugin.evm', 'eth_abi', 'eth_utils', 'aiohttp', 'standardwebhooks', 'jsonpath')"
+        " if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert result.stdout.split(maxsplit=1) == ["['reservd_log']", "[]\n"]

@@ -1,44 +1,123 @@
-"""What every plugin of EVM chains is told: the node, the chain, the block."""
+"""What every plugin of EVM chains is told: the endpoints, the chain, the block."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
 
-from eth_utils.address import is_checksum_address, is_hex_address
-from pydantic import AfterValidator, PositiveInt
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from reservd.plugin.options import SourceConfig, Url
+from reservd.plugin.evm.addresses import Address
+from reservd.plugin.options import PluginConfig, Seconds, SourceConfig, Url
+
+BlockTag = Literal["latest", "safe", "finalized"]
+"""A block that a node names itself, the newest first."""
 
 
-def _check_address(text: str) -> str:
-    digits = text.removeprefix("0x")
-    if not (text.startswith("0x") and is_hex_address(text)):
-        raise PydanticCustomError("address", "must be 0x and 40 hexadecimal digits, got {got}", {"got": text[:80]})
-    if not int(digits, 16):
-        raise PydanticCustomError("address", "must not be the zero address")
-    if digits not in {digits.lower(), digits.upper()} and not is_checksum_address(text):
-        raise PydanticCustomError(
-            "address", "must have its EIP-55 checksum right (a digit or a capital is wrong), got {got}", {"got": text}
-        )
-    return text.lower()
+class EvmEndpoint(PluginConfig):
+    """One JSON-RPC endpoint."""
+
+    url: Url
+    """Where it answers JSON-RPC. A secret: providers put their keys into it."""
+    name: Annotated[str, Field(min_length=1, max_length=40)] | None = None
+    """What metrics, logs and errors call it; its place in the list, from 1, when left out."""
 
 
-Address = Annotated[str, AfterValidator(_check_address)]
-"""A 20-byte address as lower-case text; a mixed-case one must have the right EIP-55 checksum."""
+def _from_url(value: object) -> object:
+    match value:
+        case str():
+            return {"url": value}
+        case EvmEndpoint() | Mapping():
+            return value
+    raise PydanticCustomError("endpoint", "must be a URL, or a mapping of url and name")
+
+
+EndpointEntry = Annotated[EvmEndpoint, BeforeValidator(_from_url, json_schema_input_type=str | EvmEndpoint)]
+"""An endpoint as its URL alone, or as a mapping."""
 
 
 class EvmConfig(SourceConfig):
-    """Options of every plugin that reads contracts on an EVM chain."""
+    """Options of every plugin that reads an EVM chain."""
 
-    rpc_url: Url
-    """The node's JSON-RPC endpoint. A secret: providers put their keys into it."""
+    rpc_url: Url | None = None
+    """The node's JSON-RPC endpoint, when there is one only. A secret: providers put their keys into it."""
+    rpc_urls: Annotated[tuple[EndpointEntry, ...], Field(min_length=1, max_length=100)] | None = None
+    """Several endpoints, the preferred one first: URLs, or mappings of `url` and `name`."""
+    endpoint_timeout: Seconds | None = None
+    """Seconds that one endpoint may take; an equal share of `timeout` for each try when left out."""
+    probe_interval: Seconds = 60.0
+    """Seconds between two trials of an endpoint that failed, or that is not needed."""
+    quorum: PositiveInt = 1
+    """Endpoints that must say the same at the same block."""
+    quorum_max_lag: NonNegativeInt = 3
+    """Blocks that an endpoint of the quorum may be behind the foremost one."""
     chain_id: PositiveInt
     """The chain's EIP-155 id, 1 for Ethereum. A node of another chain is not believed."""
-    block: Literal["latest", "safe", "finalized"] = "latest"
+    block: BlockTag = "latest"
     """The block that is read; the last two never change any more, and are minutes old."""
+    max_block_age: Seconds = 300.0
+    """Seconds since the node's latest block, above which it counts as standing still."""
     multicall: Address | None = "0xca11bde05977b3631167028862be2a173976ca11"
-    """Where Multicall3 is; `null` where it is not, so that each call is made by itself."""
+    """Where Multicall3 is, if its code is there; `null` makes each call by itself."""
+    multicall_size: PositiveInt = 100
+    """Calls in one call of Multicall3."""
+    batch_size: PositiveInt = 1000
+    """JSON-RPC calls in one HTTP request; 1 for a provider that takes no batches."""
+    concurrency: PositiveInt = 8
+    """HTTP requests to one endpoint at the same time."""
+
+    @field_validator("rpc_urls")
+    @classmethod
+    def _each_endpoint_once(cls, endpoints: tuple[EvmEndpoint, ...] | None) -> tuple[EvmEndpoint, ...] | None:
+        for key in ("url", "name"):
+            values = [value for value in (getattr(endpoint, key) for endpoint in endpoints or ()) if value is not None]
+            if len(set(values)) < len(values):
+                raise PydanticCustomError("endpoint_twins", "must not hold the same {key} twice", {"key": key})
+        return endpoints
+
+    @model_validator(mode="after")
+    def _endpoints_fit(self) -> Self:
+        if (self.rpc_url is None) == (self.rpc_urls is None):
+            raise PydanticCustomError("endpoints", "must have either rpc_url or rpc_urls")
+        count = len(self.endpoints)
+        if len(set(self.labels)) < count:
+            raise PydanticCustomError("endpoint_names", "rpc_urls must not name an endpoint by the place of another")
+        if self.quorum > count:
+            raise PydanticCustomError(
+                "quorum",
+                "quorum must be at most the number of endpoints ({count}), got {got}",
+                {"count": count, "got": self.quorum},
+            )
+        if self.endpoint_timeout is not None and self.endpoint_timeout * self.tries > self.timeout:
+            raise PydanticCustomError(
+                "endpoint_timeout",
+                "endpoint_timeout must be at most {most} s, so that {tries} tries end within timeout ({timeout} s)",
+                {"most": f"{self.timeout / self.tries:g}", "tries": self.tries, "timeout": f"{self.timeout:g}"},
+            )
+        return self
 
     @property
     def venue(self) -> str:
         """The chain's CAIP-2 name, such as `eip155:1`."""
         return f"eip155:{self.chain_id}"
+
+    @property
+    def endpoints(self) -> tuple[EvmEndpoint, ...]:
+        """Return the endpoints, the preferred one first."""
+        if self.rpc_urls is not None:
+            return self.rpc_urls
+        return () if self.rpc_url is None else (EvmEndpoint(url=self.rpc_url),)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return what people call the endpoints, in the same order."""
+        return tuple(endpoint.name or str(place) for place, endpoint in enumerate(self.endpoints, start=1))
+
+    @property
+    def tries(self) -> int:
+        """Return how many endpoints may be tried one after another in a reading."""
+        return len(self.endpoints) - self.quorum + 1
+
+    @property
+    def seconds_per_endpoint(self) -> float:
+        """Return how long one endpoint may take, in seconds."""
+        return self.endpoint_timeout or self.timeout / self.tries

@@ -1,86 +1,153 @@
-"""JSON-RPC 2.0 of Ethereum nodes over HTTP, in batches; every failure has a closed reason."""
+"""JSON-RPC 2.0 over HTTP, in batches; every failure is a value or a `SourceError` with a closed reason."""
 
+import asyncio
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import SecretStr
 
-from reservd.errors import CallError, FailureReason, SourceError
-from reservd.plugin.http import HttpClient
+from reservd.errors import FailureReason, SourceError
+from reservd.plugin.http import HttpClient, HttpError
 
-_BATCH = 100
-"""Calls in one HTTP request: what every larger provider takes."""
 _RATE_LIMIT_CODES = frozenset({-32005, -32016, 429})
 """EIP-1474's "limit exceeded", and what some providers answer in its place."""
 _REVERTED = 3
 """The code of a reverted `eth_call`; some nodes tell it by their message only."""
+_SERVER_ERRORS = 500
 
 
 class RpcCall(NamedTuple):
     """One method and its parameters."""
 
     method: str
-    params: tuple[object, ...] = ()
+    params: tuple[object, ...]
 
 
-class RevertedError(SourceError):
-    """A contract refused a call, or has no such function."""
+class RpcError(SourceError):
+    """The node answered a JSON-RPC error.
 
-    def __init__(self) -> None:
-        super().__init__(FailureReason.REJECTED, "the contract reverted the call")
+    Attributes:
+        reverted: Whether it says that the contract itself refused, so that asking otherwise is of no use.
+    """
+
+    def __init__(self, code: int, *, reverted: bool) -> None:
+        reason = FailureReason.RATE_LIMITED if code in _RATE_LIMIT_CODES else FailureReason.REJECTED
+        super().__init__(reason, f"JSON-RPC error {code!s:.12}")
+        self.reverted = reverted
 
 
-class JsonRpc:
-    """Calls one JSON-RPC endpoint through an open `HttpClient`.
+class RpcClient:
+    """Calls one JSON-RPC endpoint.
 
+    An endpoint that refuses a batch is asked again call by call, and is sent none from then on.
     No failure's text holds the URL, or what the provider wrote: either may show a key.
     """
 
-    def __init__(self, http: HttpClient, url: SecretStr) -> None:
+    def __init__(self, http: HttpClient, url: SecretStr, *, batch_size: int, concurrency: int) -> None:
+        """Prepare.
+
+        Args:
+            http: The pool to use; its owner opens and closes it.
+            url: The endpoint.
+            batch_size: Calls in one HTTP request; 1 sends no batches.
+            concurrency: HTTP requests at the same time.
+        """
         self._http = http
         self._url = url
+        self._allowed_size = self._batch_size = batch_size
+        self._free = asyncio.Semaphore(concurrency)
+
+    def takes_at_once(self, count: int) -> bool:
+        """Whether that many calls go into one HTTP request."""
+        return count <= self._batch_size
+
+    def forget(self) -> None:
+        """Send batches again: the endpoint may have become another one."""
+        self._batch_size = self._allowed_size
 
     async def call(self, calls: Sequence[RpcCall]) -> list[object]:
-        """Return for each call, in order, its JSON result or the `SourceError` it failed with.
+        """Make all calls, in as few HTTP requests as the batch size allows.
+
+        Returns:
+            For each call, in order, its JSON result, or the `SourceError` it failed with.
 
         Raises:
-            SourceError: If an HTTP request failed, or its answer was no JSON-RPC batch.
+            SourceError: If no HTTP request got an answer that holds any results.
         """
-        results: list[object] = []
-        for start in range(0, len(calls), _BATCH):
-            results += await self._send(calls[start : start + _BATCH])
-        return results
+        size = self._batch_size
+        parts = [calls[start : start + size] for start in range(0, len(calls), size)]
+        answers = await asyncio.gather(*(self._send(part) for part in parts))
+        failures = [answer for answer in answers if not isinstance(answer, list)]
+        if len(failures) == len(parts):
+            if size > 1 and len(calls) > 1 and _may_refuse_batches(failures[0]):
+                return await self._call_one_by_one(calls, failures[0])
+            raise _as_source_error(failures[0])
+        return [
+            result
+            for part, answer in zip(parts, answers, strict=True)
+            for result in (answer if isinstance(answer, list) else [_as_source_error(answer)] * len(part))
+        ]
 
-    async def _send(self, calls: Sequence[RpcCall]) -> list[object]:
-        bodies = [{"jsonrpc": "2.0", "id": number, **call._asdict()} for number, call in enumerate(calls)]
+    async def _call_one_by_one(self, calls: Sequence[RpcCall], refusal: HttpError | SourceError) -> list[object]:
+        """Make calls whose batch was refused; the first alone, to see whether it was for being one."""
+        first = await self._send(calls[:1], single=True)
+        if not isinstance(first, list) or isinstance(first[0], SourceError):
+            raise _as_source_error(refusal)
+        self._batch_size = 1
+        return first + await self.call(calls[1:])
+
+    async def _send(self, calls: Sequence[RpcCall], *, single: bool = False) -> list[object] | HttpError | SourceError:
+        bodies = [
+            {"jsonrpc": "2.0", "id": number, "method": call.method, "params": call.params}
+            for number, call in enumerate(calls)
+        ]
+        single = single or self._batch_size == 1
+        request = json.dumps(bodies[0] if single else bodies, separators=(",", ":")).encode()
         try:
-            response = await self._http.post(self._url.get_secret_value(), json.dumps(bodies).encode())
-            answer = response.json()
-        except CallError as error:
-            raise SourceError(error.reason, error.detail) from None
-        if isinstance(answer, dict) and answer.get("error") is not None:
-            raise _refusal(answer["error"])
-        if not isinstance(answer, list):
-            raise SourceError(FailureReason.INVALID_DATA, "the answer to a JSON-RPC batch is not a list")
-        # In order of the calls, whatever the order of the answers.
-        by_id = {item["id"]: item for item in answer if isinstance(item, dict) and type(item.get("id")) is int}
-        return [_result(by_id.get(number, {})) for number in range(len(calls))]
+            async with self._free:
+                response = await self._http.post(self._url.get_secret_value(), request)
+            answer = await asyncio.to_thread(response.json)
+        except HttpError as error:
+            return error
+        return _results(answer, len(calls), single=single)
 
 
-def _result(item: dict[str, object]) -> object:
-    if item.get("error") is not None:
-        return _refusal(item["error"])
-    if "result" not in item:
+def _may_refuse_batches(failure: HttpError | SourceError) -> bool:
+    """Whether that is how endpoints that take no batches answer one: with a 4xx status, or one error for all."""
+    status = failure.status if isinstance(failure, HttpError) else None
+    return failure.reason is FailureReason.REJECTED and (status is None or status < _SERVER_ERRORS)
+
+
+def _as_source_error(failure: HttpError | SourceError) -> SourceError:
+    return failure if isinstance(failure, SourceError) else SourceError(failure.reason, failure.detail)
+
+
+def _results(answer: object, count: int, *, single: bool) -> list[object] | SourceError:
+    """Return the results in the order of the calls, whatever the order of the answers."""
+    if isinstance(answer, dict):
+        if answer.get("error") is not None:
+            failure = _failure(answer["error"])
+            return [failure] if single and answer.get("id") is not None else failure
+        answer = [answer] if single else answer
+    if not isinstance(answer, list):
+        return SourceError(FailureReason.INVALID_DATA, "the answer is not JSON-RPC")
+    by_id = {item["id"]: item for item in answer if isinstance(item, dict) and type(item.get("id")) is int}
+    return [_result(by_id.get(number)) for number in range(count)]
+
+
+def _result(item: dict[str, Any] | None) -> object:
+    if item is None:
         return SourceError(FailureReason.INVALID_DATA, "the node left the call unanswered")
+    if item.get("error") is not None:
+        return _failure(item["error"])
+    if "result" not in item:
+        return SourceError(FailureReason.INVALID_DATA, "a JSON-RPC answer has neither result nor error")
     return item["result"]
 
 
-def _refusal(error: object) -> SourceError:
+def _failure(error: object) -> SourceError:
     code = error.get("code") if isinstance(error, dict) else None
     if not isinstance(error, dict) or type(code) is not int:
         return SourceError(FailureReason.INVALID_DATA, "a JSON-RPC error has no code")
-    if code == _REVERTED or "revert" in f"{error.get('message')}".lower():
-        return RevertedError()
-    reason = FailureReason.RATE_LIMITED if code in _RATE_LIMIT_CODES else FailureReason.REJECTED
-    return SourceError(reason, f"JSON-RPC error {code!s:.12}")
+    return RpcError(code, reverted=code == _REVERTED or "revert" in f"{error.get('message')}".lower())

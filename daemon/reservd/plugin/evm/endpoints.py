@@ -1,4 +1,4 @@
-"""Several endpoints in order of preference: which to ask, which failed, and when those are tried again."""
+"""Several endpoints in order of preference: which to ask, which failed, and when the others are tried."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -6,10 +6,10 @@ from typing import TypeVar
 
 import structlog
 
-from reservd.plugin import FailureReason, SourceError
-from reservd_evm.blocks import ReorgError
-from reservd_evm.node import NodeReader
-from reservd_evm.reading import NodeReading
+from reservd.errors import FailureReason, SourceError
+from reservd.plugin.evm.blocks import ReorgError
+from reservd.plugin.evm.node import NodeReader
+from reservd.plugin.evm.reading import NodeReading, Work
 
 T = TypeVar("T")
 
@@ -21,8 +21,8 @@ class Endpoint:
         label: What people call it. Never its URL, which may hold a key.
         reader: Reads from it.
         failure: Why it is asked last; None while it is well.
-        probe: What tries it again beside the readings, or did last.
-        probe_at: When to try it again, on the loop's clock.
+        probe: What tries it beside the readings, or did last.
+        probe_at: When to try it, on the loop's clock, should no reading ask it before.
     """
 
     def __init__(self, label: str, reader: NodeReader) -> None:
@@ -42,10 +42,10 @@ class EndpointPool:
         """Prepare.
 
         Args:
-            source: The name of the balance source, for logs.
+            source: The name of the source, for logs.
             endpoints: The preferred one first.
             seconds_per_endpoint: How long each may take.
-            probe_interval: Seconds between two trials of one that failed.
+            probe_interval: Seconds between two trials of one that failed, or that no reading needs.
         """
         self._endpoints = endpoints
         self._has_choice = len(endpoints) > 1
@@ -53,6 +53,13 @@ class EndpointPool:
         self._probe_interval = probe_interval
         self._serving: tuple[str, ...] = ()
         self._log = structlog.get_logger(__name__).bind(source=source)
+        for endpoint in endpoints:
+            self._put_off(endpoint)
+
+    @property
+    def health(self) -> dict[str, bool]:
+        """Return of each endpoint, by its label, whether it was well when it was last asked."""
+        return {endpoint.label: endpoint.failure is None for endpoint in self._endpoints}
 
     def ranked(self) -> list[Endpoint]:
         """Return all endpoints in the order to ask them: the preferred first, those that failed last."""
@@ -70,6 +77,7 @@ class EndpointPool:
         """
         if endpoint.probe not in {None, asyncio.current_task()}:
             endpoint.probe.cancel()  # both would learn, and forget, about the node at the same time
+        self._put_off(endpoint)
         try:
             async with asyncio.timeout_at(deadline):
                 return await call(endpoint.reader)
@@ -90,7 +98,7 @@ class EndpointPool:
                 "endpoint.failed", endpoint=endpoint.label, reason=str(failure.reason), detail=failure.detail
             )
         endpoint.failure = failure
-        endpoint.probe_at = asyncio.get_running_loop().time() + self._probe_interval
+        self._put_off(endpoint)
 
     def serve_from(self, endpoints: Collection[Endpoint]) -> None:
         """Note whose answers count from now on."""
@@ -101,13 +109,18 @@ class EndpointPool:
             self._serving = labels
             self._log.info("endpoint.chosen", endpoints=labels)
 
-    def probe_failed(self) -> None:
-        """Try those that failed a while ago, beside the readings, so that none waits for them."""
+    def probe(self, needed: int, work: Work) -> None:
+        """Try those that no reading asked for a while, beside the readings, so that none waits for them.
+
+        Args:
+            needed: How many endpoints the reading asks anyway.
+            work: What it asks for.
+        """
         now = asyncio.get_running_loop().time()
-        for endpoint in self._endpoints:
+        for endpoint in self.ranked()[needed:]:
             idle = endpoint.probe is None or endpoint.probe.done()
-            if endpoint.failure is not None and endpoint.probe_at <= now and idle:
-                endpoint.probe = asyncio.create_task(self._probe(endpoint))
+            if endpoint.probe_at <= now and idle:
+                endpoint.probe = asyncio.create_task(self._probe(endpoint, work))
 
     async def close(self) -> None:
         """End what runs beside the readings."""
@@ -116,10 +129,13 @@ class EndpointPool:
             probe.cancel()
         await asyncio.gather(*probes, return_exceptions=True)
 
-    async def _probe(self, endpoint: Endpoint) -> None:
-        """Read all from one that failed; only what it is there for shows that it can do it again."""
+    async def _probe(self, endpoint: Endpoint, work: Work) -> None:
+        """Try one: whether it is still there, or whether one that failed can do again what it is there for."""
         try:
-            reading = await self.ask(endpoint, NodeReader.read, self.deadline())
+            if endpoint.failure is None:
+                await self.ask(endpoint, lambda reader: reader.fetch_heads(work.tags), self.deadline())
+                return
+            reading = await self.ask(endpoint, lambda reader: reader.read(work), self.deadline())
         except SourceError:
             return
         if reading.failure is None:
@@ -127,13 +143,16 @@ class EndpointPool:
         else:
             self.put_last(endpoint, reading.failure)
 
+    def _put_off(self, endpoint: Endpoint) -> None:
+        endpoint.probe_at = asyncio.get_running_loop().time() + self._probe_interval
+
     def _restore(self, endpoint: Endpoint) -> None:
         if endpoint.failure is not None and self._has_choice:
             self._log.info("endpoint.recovered", endpoint=endpoint.label)
         endpoint.failure = None
 
 
-async def read_preferred(pool: EndpointPool) -> NodeReading:
+async def read_preferred(pool: EndpointPool, work: Work) -> NodeReading:
     """
     Return what the first endpoint reads that can read everything.
 
@@ -146,7 +165,7 @@ async def read_preferred(pool: EndpointPool) -> NodeReading:
     failures: dict[str, SourceError] = {}
     for endpoint in pool.ranked():
         try:
-            reading = await pool.ask(endpoint, NodeReader.read, pool.deadline())
+            reading = await pool.ask(endpoint, lambda reader: reader.read(work), pool.deadline())
         except SourceError as error:
             failures[endpoint.label] = error
             continue

@@ -1,17 +1,18 @@
-"""The same numbers from several endpoints at the same block, or none."""
+"""The same answers from several endpoints at the same block, or none."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
 from typing import TypeVar
 
-from reservd.plugin import SourceError
-from reservd_evm.answers import Outcome, invalid
-from reservd_evm.blocks import Block, ReorgError
-from reservd_evm.config import BlockTag
-from reservd_evm.endpoints import Endpoint, EndpointPool, summarize
-from reservd_evm.node import NodeReader
-from reservd_evm.reading import Heads, NodeReading
+from reservd.errors import SourceError
+from reservd.plugin.evm.answers import invalid
+from reservd.plugin.evm.blocks import Block, ReorgError
+from reservd.plugin.evm.calls import ContractError, Outcome, Query
+from reservd.plugin.evm.endpoints import Endpoint, EndpointPool, summarize
+from reservd.plugin.evm.node import NodeReader
+from reservd.plugin.evm.options import BlockTag
+from reservd.plugin.evm.reading import Heads, NodeReading, Work
+from reservd.plugin.evm.results import Results
 
 T = TypeVar("T")
 
@@ -27,12 +28,13 @@ class _VotersFailedError(Exception):
         self.failures = failures
 
 
-async def read_agreed(pool: EndpointPool, quorum: int, max_lag: int) -> NodeReading:
+async def read_agreed(pool: EndpointPool, work: Work, quorum: int, max_lag: int) -> NodeReading:
     """
     Return what `quorum` endpoints say alike, at the lowest of their blocks.
 
     Args:
         pool: The endpoints. One that fails is replaced by the next.
+        work: What to ask them for.
         quorum: How many must agree.
         max_lag: Blocks that one may be behind the foremost.
 
@@ -48,7 +50,7 @@ async def read_agreed(pool: EndpointPool, quorum: int, max_lag: int) -> NodeRead
                 return partial
             raise summarize({endpoint.label: failure for endpoint, failure in excluded.items()})
         try:
-            readings = await _vote(pool, voters, max_lag)
+            readings = await _vote(pool, work, voters, max_lag)
         except _VotersFailedError as failed:
             excluded |= failed.failures
             continue
@@ -63,7 +65,7 @@ async def read_agreed(pool: EndpointPool, quorum: int, max_lag: int) -> NodeRead
         partial = partial or reading
 
 
-async def _vote(pool: EndpointPool, voters: Sequence[Endpoint], max_lag: int) -> list[NodeReading]:
+async def _vote(pool: EndpointPool, work: Work, voters: Sequence[Endpoint], max_lag: int) -> list[NodeReading]:
     """Return what each endpoint reads at the blocks that all of them have.
 
     Raises:
@@ -72,13 +74,23 @@ async def _vote(pool: EndpointPool, voters: Sequence[Endpoint], max_lag: int) ->
     """
     deadline = pool.deadline()
     for _ in range(_TRIES):
-        heads = await _ask_all(pool, voters, NodeReader.fetch_heads, deadline)
+        heads = await _ask_all(pool, voters, lambda reader: reader.fetch_heads(work.tags), deadline)
         blocks = _common_blocks(pool, heads, max_lag)
         try:
-            return list((await _ask_all(pool, voters, partial(NodeReader.read_at, blocks=blocks), deadline)).values())
+            return await _read_all(pool, work, voters, blocks, deadline)
         except ReorgError as error:
             replaced = error
     raise invalid(f"the endpoints do not have the same block: {replaced.detail}")
+
+
+async def _read_all(
+    pool: EndpointPool,
+    work: Work,
+    voters: Sequence[Endpoint],
+    blocks: Mapping[BlockTag, Block],
+    deadline: float,
+) -> list[NodeReading]:
+    return list((await _ask_all(pool, voters, lambda reader: reader.read_at(work, blocks), deadline)).values())
 
 
 async def _ask_all(
@@ -119,27 +131,36 @@ def _common_blocks(pool: EndpointPool, heads: Mapping[Endpoint, Heads], max_lag:
 
 
 def _agreed(readings: Sequence[NodeReading]) -> NodeReading:
+    """Return what all readings say. A step that gave nothing more to ask did so in all: they found the same."""
     first = readings[0]
-    units = {
-        tag: {
-            query: _same([reading.units[tag][query] for reading in readings], f"{query.asset} of {query.account}")
-            for query in queries
-        }
-        for tag, queries in first.units.items()
-    }
-    decimals = {
-        asset: _same([reading.decimals[asset] for reading in readings], f"decimals of {asset}")
-        for asset in first.decimals
-    }
-    return NodeReading(first.blocks, units, decimals)
+    results = {tag: _common([reading.results[tag] for reading in readings]) for tag in first.results}
+    return NodeReading(results, next((reading.refusal for reading in readings if reading.refusal), None))
 
 
-def _same(outcomes: Sequence[Outcome], what: str) -> Outcome:
+def _common(several: Sequence[Results]) -> Results:
+    """Return what all have asked for. What one alone did depends on what is missing in another."""
+    first, *others = several
+    outcomes = {
+        query: _same([outcome, *(other.outcome(query) for other in others)], query)
+        for query, outcome in first.items()
+        if not any(other.lacking([query]) for other in others)
+    }
+    return Results(first.block, outcomes)
+
+
+def _same(outcomes: Sequence[Outcome], query: Query) -> Outcome:
     """Return what all say; a failure when one does not say.
 
     Raises:
         SourceError: If they say different things.
     """
+    failures = [outcome for outcome in outcomes if isinstance(outcome, SourceError)]
     if len({outcome for outcome in outcomes if not isinstance(outcome, SourceError)}) > 1:
-        raise invalid(f"the endpoints disagree: {what}")
-    return next((outcome for outcome in outcomes if isinstance(outcome, SourceError)), outcomes[0])
+        raise invalid(f"the endpoints disagree: {query}")
+    if not failures:
+        return outcomes[0]
+    if all(isinstance(outcome, ContractError) for outcome in outcomes):
+        return failures[0]
+    # One node alone says that the contract refused, which is not believed to be the contract's word.
+    own = next((failure for failure in failures if not isinstance(failure, ContractError)), failures[0])
+    return SourceError(own.reason, own.detail)

@@ -2,16 +2,12 @@
 
 import re
 
-from reservd.plugin import FailureReason, SourceError
+from reservd.errors import FailureReason, SourceError
 
-WORD_BYTES = 32
 _QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
 
-Outcome = int | SourceError
-"""A number that the chain holds, or why it could not be read."""
 
-
-def parse_quantity(answer: object) -> Outcome:
+def parse_quantity(answer: object) -> int | SourceError:
     """Return the number of a JSON-RPC quantity such as `0x1b4`."""
     if isinstance(answer, SourceError):
         return answer
@@ -30,16 +26,6 @@ def parse_data(answer: object) -> bytes | SourceError:
         except ValueError:
             pass
     return invalid("the node's answer is not hexadecimal data")
-
-
-def parse_word(data: bytes | SourceError) -> Outcome:
-    """Return the uint256 that a contract returned."""
-    if isinstance(data, SourceError):
-        return data
-    if len(data) != WORD_BYTES:
-        hint = "" if data else ": is it a token's address?"
-        return invalid(f"the contract answered {len(data)} bytes, not {WORD_BYTES}{hint}")
-    return int.from_bytes(data, "big")
 
 
 def invalid(detail: str) -> SourceError:

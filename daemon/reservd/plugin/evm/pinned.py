@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from reservd.plugin import FailureReason, SourceError
-from reservd_evm.blocks import Block, ReorgError, header_call, is_header_of
-from reservd_evm.rpc import RpcCall, RpcClient, RpcError
+from reservd.errors import FailureReason, SourceError
+from reservd.plugin.evm.blocks import Block, ReorgError, header_call, is_header_of
+from reservd.plugin.evm.rpc import RpcCall, RpcClient, RpcError
 
 
 class Readable(Protocol):
-    """What can be read at any block."""
+    """What can be read at any block: one thing by itself, or many through Multicall3."""
 
     def call(self, block: object) -> RpcCall:
         """Return the JSON-RPC call that reads it at a block."""

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from reservd.plugin import FailureReason, SourceError
-from reservd_evm.answers import invalid, parse_data, parse_quantity
-from reservd_evm.rpc import RpcCall, RpcError
+from reservd.errors import FailureReason, SourceError
+from reservd.plugin.evm.answers import invalid, parse_data, parse_quantity
+from reservd.plugin.evm.rpc import RpcCall, RpcError
 
 CHAIN_ID = RpcCall("eth_chainId", ())
 SYNCING = RpcCall("eth_syncing", ())

@@ -1,0 +1,181 @@
+"""Many calls in one of Multicall3 (https://www.multicall3.com), with the block they were made at."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError
+from eth_hash.auto import keccak
+
+from reservd.errors import FailureReason, SourceError
+from reservd.plugin.evm.answers import invalid, parse_data
+from reservd.plugin.evm.blocks import Block
+from reservd.plugin.evm.calls import Function, Outcome, Query, selector
+from reservd.plugin.evm.options import BlockTag
+from reservd.plugin.evm.rpc import RpcCall
+
+_CODE_HASH = bytes.fromhex("d5c15df687b16f2ff992fc8d767b4216323184a2bbc6ee2f9c398c318e770891")
+"""Keccak-256 of Multicall3's runtime code, the same on every chain that it was deployed to as published."""
+
+_AGGREGATE = selector(Function("aggregate3", ("(address,bool,bytes)[]",)))
+_BLOCK_CALLS = tuple(
+    selector(Function(name)) for name in ("getBlockNumber", "getCurrentBlockTimestamp", "getLastBlockHash")
+)
+_WORD_BYTES = 32
+_PLANS_KEPT = 16
+_READ_ONE_BY_ONE = frozenset({FailureReason.REJECTED, FailureReason.INVALID_DATA})
+"""How a call of Multicall3 fails that plain calls may survive: over a gas limit, refused, no longer there."""
+
+Found = dict[BlockTag, dict[Query, Outcome]]
+"""What was found at each block."""
+
+
+class ChunkAnswer(NamedTuple):
+    """What one call of Multicall3 found.
+
+    Attributes:
+        number: The block's number as contracts see it: on Arbitrum that of the chain below.
+        timestamp: The block's time in Unix seconds.
+        parent_hash: The hash of the block before `number`.
+        outcomes: What each call returned, or why it cannot be believed. A call that failed
+            is left out: only a plain call tells whether it was its own doing, or out of the gas
+            that others had used up.
+    """
+
+    number: int
+    timestamp: int
+    parent_hash: bytes
+    outcomes: Mapping[Query, Outcome]
+
+
+class Chunk:
+    """The calls that one call of Multicall3 makes; its data is encoded once."""
+
+    def __init__(self, multicall: str, inner: Mapping[Query, tuple[str, bytes]]) -> None:
+        """Encode it.
+
+        Args:
+            multicall: Where Multicall3 is.
+            inner: The contract and the data of each call.
+        """
+        self.queries = tuple(inner)
+        self._multicall = multicall
+        # True: a call that fails costs itself only.
+        calls = [(multicall, True, data) for data in _BLOCK_CALLS]
+        calls += [(contract, True, data) for contract, data in inner.values()]
+        self._data = "0x" + (_AGGREGATE + encode(["(address,bool,bytes)[]"], [calls])).hex()
+
+    def call(self, block: object) -> RpcCall:
+        """Return the JSON-RPC call that makes all calls at a block."""
+        return RpcCall("eth_call", ({"to": self._multicall, "data": self._data}, block))
+
+    def parse(self, answer: object) -> ChunkAnswer | SourceError:
+        """Return what the answer to `call` says."""
+        data = parse_data(answer)
+        if isinstance(data, SourceError):
+            return data
+        try:
+            (results,) = decode(["(bool,bytes)[]"], data)
+        except (DecodingError, OverflowError):
+            return invalid("the answer is not Multicall3's")
+        own, others = results[: len(_BLOCK_CALLS)], results[len(_BLOCK_CALLS) :]
+        if len(others) != len(self.queries):
+            return invalid("Multicall3 answered another number of calls")
+        if any(not done or len(word) != _WORD_BYTES for done, word in own):
+            return invalid("Multicall3 did not say its block")
+        number, timestamp, parent = (word for _, word in own)
+        return ChunkAnswer(
+            int.from_bytes(number, "big"),
+            int.from_bytes(timestamp, "big"),
+            parent,
+            {query: query.returned(data) for query, (done, data) in zip(self.queries, others, strict=True) if done},
+        )
+
+
+class Multicall:
+    """Multicall3 at one address.
+
+    Attributes:
+        code_call: Tells what is at the address.
+    """
+
+    def __init__(self, address: str, size: int) -> None:
+        """Prepare to use it.
+
+        Args:
+            address: Where it is.
+            size: Calls in one call of it, at most.
+        """
+        self.code_call = RpcCall("eth_getCode", (address, "latest"))
+        self._address = address
+        self._size = size
+        # Most of what is asked is asked again in the next reading, and to encode it takes longer than to read it.
+        self.chunks = lru_cache(maxsize=_PLANS_KEPT)(self._plan)
+
+    def is_told_by(self, answer: object) -> bool:
+        """Whether the answer to `code_call` is the code of Multicall3, so that its word may be taken."""
+        code = parse_data(answer)
+        return isinstance(code, bytes) and keccak(code) == _CODE_HASH
+
+    def _plan(self, queries: tuple[Query, ...]) -> tuple[Chunk, ...]:
+        """Return the calls of Multicall3 that make all of these that can be made by it."""
+        inner = [(query, call) for query in queries if (call := query.inner_call(self._address)) is not None]
+        parts = [inner[start : start + self._size] for start in range(0, len(inner), self._size)]
+        return tuple(Chunk(self._address, dict(part)) for part in parts)
+
+
+def is_surely_of(block: Block, answer: ChunkAnswer) -> bool:
+    """Whether an answer for a tag is of the block that a header call for the same tag named."""
+    return (answer.number, answer.timestamp, answer.parent_hash) == (block.number, block.timestamp, block.parent_hash)
+
+
+def may_be_of(block: Block, answer: ChunkAnswer) -> bool:
+    """Whether an answer can be of the very block that was asked for.
+
+    Number and parent are not compared: contracts on Arbitrum see those of the chain below.
+    """
+    return answer.timestamp == block.timestamp
+
+
+class Harvest(NamedTuple):
+    """What chunks brought.
+
+    Attributes:
+        found: What came of calls at each block, without what plain calls may still read.
+        elsewhere: The chunks whose answer was of another block.
+        heard: Whether Multicall3 answered at all.
+    """
+
+    found: Found
+    elsewhere: list[tuple[BlockTag, Chunk]]
+    heard: bool
+
+
+def collect(
+    blocks: Mapping[BlockTag, Block],
+    answers: Iterable[tuple[BlockTag, Chunk, object]],
+    is_of: Callable[[Block, ChunkAnswer], bool],
+) -> Harvest:
+    """Return what the answers to chunks say.
+
+    Args:
+        blocks: The blocks that are wanted.
+        answers: At which of them was asked, what, and the answer.
+        is_of: Whether an answer is of the block.
+    """
+    found: Found = {tag: {} for tag in blocks}
+    elsewhere = []
+    heard = False
+    for tag, chunk, answer in answers:
+        parsed = chunk.parse(answer)
+        may_be_gone = isinstance(parsed, SourceError) and parsed.reason in _READ_ONE_BY_ONE
+        heard = heard or not may_be_gone
+        if isinstance(parsed, SourceError):
+            if not may_be_gone:
+                found[tag].update(dict.fromkeys(chunk.queries, parsed))
+        elif is_of(blocks[tag], parsed):
+            found[tag].update(parsed.outcomes)
+        else:
+            elsewhere.append((tag, chunk))
+    return Harvest(found, elsewhere, heard)

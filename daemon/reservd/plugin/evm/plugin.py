@@ -1,0 +1,30 @@
+"""What plugins that read an EVM chain share: they open and close an `EvmClient`."""
+
+from typing import Generic, Self, TypeVar
+
+from reservd.plugin.evm.client import EvmClient
+from reservd.plugin.evm.options import EvmConfig
+from reservd.plugin.interfaces import Plugin
+
+EvmConfigT = TypeVar("EvmConfigT", bound=EvmConfig)
+
+
+class EvmPlugin(Plugin[EvmConfigT], Generic[EvmConfigT]):
+    """The half of a source that is its connection; the other half is `BalanceSource` or one of the others.
+
+    Attributes:
+        client: Reads the chain.
+    """
+
+    def __init__(self, name: str, config: EvmConfigT) -> None:
+        super().__init__(name, config)
+        self.client = EvmClient(name, config)
+
+    async def __aenter__(self) -> Self:
+        """Open the connection pool."""
+        await self.client.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Close the connection pool."""
+        await self.client.__aexit__(None, None, None)
