@@ -149,9 +149,13 @@ class NodeReader:
         return tuple(query for query in dict.fromkeys(queries) if query not in self._constants)
 
     async def _chunks(self, queries: Sequence[Query]) -> tuple[Chunk, ...]:
-        if self._terms.multicall is None or not self._has_multicall:
+        multicall = self._terms.multicall
+        if multicall is None or not self._has_multicall:
             return ()
-        return await asyncio.to_thread(self._terms.multicall.chunks, tuple(queries))
+        # Apart, so that what is asked in every reading is the same from the first one on, and encoded once.
+        constants = tuple(query for query in queries if query.constant)
+        others = tuple(query for query in queries if not query.constant)
+        return await asyncio.to_thread(lambda: multicall.chunks(constants) + multicall.chunks(others))
 
     async def _go_on(self, steps: Sequence[Step], blocks: Mapping[BlockTag, Block], found: Found) -> NodeReading:
         """Take the further steps, each by what those before it found."""
