@@ -5,11 +5,14 @@ import gc
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from reservd.config.load import Config
 from reservd.delivery.pipeline import Pipeline
 from reservd.monitor.clock import SystemClock
 from reservd.monitor.manager import ReserveManager
+from reservd.plugin.guard import GuardedPlugin
+from reservd.plugin.interfaces import Source
 from reservd.reserve.kept import KeptState, reconcile
 from reservd.service.hold_journal import HoldJournal
 from reservd.service.orders import OrderClerk, replenishment_orders, withdrawal_orders
@@ -154,12 +157,14 @@ class Duty:
 
 def series_of(
     config: Config,
-) -> tuple[Mapping[str, str], Iterable[float], Iterable[str], Iterable[str], Iterable[str]]:
+) -> tuple[Mapping[str, str], Iterable[float], Iterable[str], Iterable[str], Iterable[str], Iterable[tuple[str, str]]]:
     """Return all that has series of its own, as `Metrics` takes it."""
+    sources: dict[str, Source[Any]] = {**config.balance_sources, **config.equity_sources, **config.price_sources}
     return (
         {mode: each.share_class for mode, each in config.modes.items()},
         {each.interval_seconds for each in config.modes.values()},
-        (*config.balance_sources, *config.equity_sources, *config.price_sources),
+        sources,
         config.event_sinks,
         config.replenishers,
+        [(name, endpoint) for name, source in sources.items() for endpoint in GuardedPlugin(source).endpoints()],
     )

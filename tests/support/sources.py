@@ -41,6 +41,7 @@ class ScriptedBalances(BalanceSource[Config]):
         self.amounts: dict[str, Any] = amounts
         self.misbehave: Behaviour | None = None
         self.script: list[dict[str, Any]] = []
+        self.health: dict[str, bool] = {}
         self.reads = 0
         self.opened = 0
         self.closed = 0
@@ -51,6 +52,10 @@ class ScriptedBalances(BalanceSource[Config]):
 
     async def __aexit__(self, *_: object) -> None:
         self.closed += 1
+
+    @property
+    def endpoints(self) -> dict[str, bool]:
+        return self.health
 
     @property
     def accounts(self) -> dict[str, Account]:

@@ -42,6 +42,9 @@ class Observer:
     def source_is(self, source: str, *, up: bool) -> None:
         """After a reading: whether all that a source was last asked for was answered."""
 
+    def endpoint_is(self, source: str, endpoint: str, *, up: bool) -> None:
+        """After a reading: one of the endpoints that a source reads through is well now, or no longer."""
+
     def circuit_is(self, source: str, *, is_open: bool) -> None:
         """A source that fails again and again is asked less often from now on, or no longer."""
 

@@ -63,6 +63,7 @@ class _Reader:
         self._on_the_way: dict[str, asyncio.Task[Any]] = {}
         self._failing: dict[str, Circuit] = {}
         self._well_at: dict[str, float] = {}
+        self._endpoints: dict[str, bool] = {}
 
     async def close(self) -> None:
         """Close the source."""
@@ -118,10 +119,19 @@ class _Reader:
             observer.fetched(self.guarded.name, ended - started, reason)
             # Up only when all that it is asked for is answered: one mode's equity may fail alone.
             observer.source_is(self.guarded.name, up=not self._failing)
+        self._note_endpoints()
         if (before is not None and before.open) is not (after is not None and after.open):
             is_open = any(circuit.open for circuit in self._failing.values())
             for observer in self._observers:
                 observer.circuit_is(self.guarded.name, is_open=is_open)
+
+    def _note_endpoints(self) -> None:
+        """Tell which endpoints came or went. The source goes on with the others, and logs why."""
+        for endpoint, up in self.guarded.endpoints().items():
+            if self._endpoints.get(endpoint) is not up:
+                self._endpoints[endpoint] = up
+                for observer in self._observers:
+                    observer.endpoint_is(self.guarded.name, endpoint, up=up)
 
     def _log_change(self, key: str, before: Circuit | None, after: Circuit | None) -> None:
         """Log what has changed: an outage would repeat the lines every cycle."""

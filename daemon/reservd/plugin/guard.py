@@ -2,13 +2,13 @@
 
 import asyncio
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import structlog
 
 from reservd.errors import CallError, DeliveryError, FailureReason
-from reservd.plugin.interfaces import Plugin
+from reservd.plugin.interfaces import Plugin, Source
 from reservd.plugin.redact import Redactor
 
 log = structlog.get_logger(__name__)
@@ -18,6 +18,7 @@ DEFAULT_TIMEOUT_SECONDS = 10.0
 _CLOSE_TIMEOUT_SECONDS = 0.5
 _GRACE_SECONDS = 0.05
 _STREAM = "changes"
+_ENDPOINTS = "endpoints"
 _PACE_SECONDS = 0.01
 """A stream is asked for the next so much later: one that never waits must not take the loop."""
 _MAX_DETAIL = 300
@@ -90,6 +91,21 @@ class GuardedPlugin:
         except asyncio.CancelledError:
             await self._still_runs(_STREAM, _CLOSE_TIMEOUT_SECONDS)
             raise
+
+    def endpoints(self) -> Mapping[str, bool]:
+        """Return what a source says of its endpoints; nothing when it breaks on that.
+
+        One whose name holds a secret is called by its place, from 1.
+        """
+        if not isinstance(self.plugin, Source):
+            return {}
+        try:
+            told = [(str(name), bool(up)) for name, up in self.plugin.endpoints.items()]
+        except Exception as error:  # noqa: BLE001  # the border: see the class
+            self._tell(error, _ENDPOINTS)
+            return {}
+        self._breaking.discard(_ENDPOINTS)
+        return {name if name == self.redact(name) else str(place): up for place, (name, up) in enumerate(told, start=1)}
 
     async def close(self) -> None:
         """Close the plugin. Never raises."""

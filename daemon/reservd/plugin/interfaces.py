@@ -42,7 +42,21 @@ class Plugin(ABC, Generic[ConfigT]):
         """Close it. Never raises for what is closed already."""
 
 
-class BalanceSource(Plugin[ConfigT]):
+class Source(Plugin[ConfigT]):
+    """What balance, equity and price sources share."""
+
+    @property
+    def endpoints(self) -> Mapping[str, bool]:
+        """
+        Return of each endpoint that the source reads through whether it is well, by a name that is no secret.
+
+        For sources that go on without one of several, so that the loss is seen before the next one. The host asks
+        after each reading. The names are known without I/O and stay the same; what was not tried yet is well.
+        """
+        return {}
+
+
+class BalanceSource(Source[ConfigT]):
     """Reads what can be paid out now.
 
     Attributes:
@@ -81,7 +95,7 @@ class BalanceSource(Plugin[ConfigT]):
         return None
 
 
-class EquitySource(Plugin[ConfigT]):
+class EquitySource(Source[ConfigT]):
     """Reads the total equity of a mode."""
 
     @property
@@ -103,7 +117,7 @@ class EquitySource(Plugin[ConfigT]):
         """
 
 
-class PriceSource(Plugin[ConfigT]):
+class PriceSource(Source[ConfigT]):
     """Reads what assets cost. Prices serve equity; other assets never count as reserve."""
 
     @abstractmethod

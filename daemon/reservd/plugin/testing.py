@@ -34,7 +34,7 @@ from reservd.errors import CallError
 from reservd.plugin.composition import Composite, Readers
 from reservd.plugin.examples import example_event, example_request
 from reservd.plugin.host import KINDS, PluginHost
-from reservd.plugin.interfaces import BalanceSource, EquitySource, EventSink, Plugin, PriceSource, Replenisher
+from reservd.plugin.interfaces import BalanceSource, EquitySource, EventSink, Plugin, PriceSource, Replenisher, Source
 from reservd.reserve.models import EventType
 from reservd.reserve.readings import Account, AccountFailure, Balance, Equity, Price, Reading
 from reservd.reserve.replenishment import Acceptance, AcceptanceStatus
@@ -116,7 +116,21 @@ class PluginContract:
         return self.plugin_class("example", config)
 
 
-class BalanceSourceContract(PluginContract):
+class SourceContract(PluginContract):
+    """What holds for balance, equity and price sources alike."""
+
+    @pytest.mark.asyncio
+    async def test_endpoints_are_known_before_anything_is_read(self, plugin: Source[Any]) -> None:
+        """The metrics name all of them from the start, and what was not tried yet is well."""
+        endpoints = dict(plugin.endpoints)
+        for name, up in endpoints.items():
+            assert isinstance(name, str), f"the name of an endpoint must be text, got {name!r}"
+            assert up is True, f"endpoints[{name!r}] must be True before it was tried, got {up!r}"
+        async with plugin:
+            assert plugin.endpoints.keys() == endpoints.keys(), "the names of endpoints must stay the same"
+
+
+class BalanceSourceContract(SourceContract):
     """What holds for balance sources."""
 
     def test_accounts_are_known_before_anything_is_read(self, plugin: BalanceSource[Any]) -> None:
@@ -170,7 +184,7 @@ class BalanceSourceContract(PluginContract):
             await _check_cancellable(plugin.fetch_balances())
 
 
-class EquitySourceContract(PluginContract):
+class EquitySourceContract(SourceContract):
     """What holds for equity sources."""
 
     mode: ClassVar[str] = "demo"
@@ -211,7 +225,7 @@ class EquitySourceContract(PluginContract):
         return self.currency if plugin.by_share_class else self.mode
 
 
-class PriceSourceContract(PluginContract):
+class PriceSourceContract(SourceContract):
     """What holds for price sources."""
 
     base: ClassVar[str] = "ETH"

@@ -27,11 +27,11 @@ from reservd.service.refill_caller import ReplenishmentObserver
 from reservd.store.outbox import Backlog
 from reservd.web.mode_gauges import Changes, ModeGauges
 from reservd.web.replenishment_metrics import ReplenishmentMetrics
+from reservd.web.source_metrics import FETCH_BUCKETS, SourceMetrics
 from reservd.web.withdrawal_metrics import WithdrawalMetrics
 from reservd.wire.events import DeliveryState
 
 _ENDS = (DeliveryState.DEAD, DeliveryState.SUPERSEDED, DeliveryState.SILENCED)
-_FETCH_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _CYCLE_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
@@ -52,6 +52,7 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         sources: The names of balance, equity and price sources.
         sinks: The names of event sinks.
         replenishers: The names of replenishers.
+        endpoints: The names of sources with those of the endpoints that they read through.
 
     Attributes:
         registry: Has all series but those of `ModeGauges`.
@@ -66,6 +67,7 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         sources: Iterable[str] = (),
         sinks: Iterable[str] = (),
         replenishers: Iterable[str] = (),
+        endpoints: Iterable[tuple[str, str]] = (),
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # theirs
         self.registry = registry = CollectorRegistry()
@@ -85,33 +87,6 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
             ["interval"],
             registry=registry,
         )
-        self._fetches = Counter(
-            "reservd_fetches", "Readings of a source, failed ones included.", ["source"], registry=registry
-        )
-        self._fetch_failures = Counter(
-            "reservd_fetch_failures",
-            "Readings of a source that failed, by reason.",
-            ["source", "reason"],
-            registry=registry,
-        )
-        self._fetch_seconds = Histogram(
-            "reservd_fetch_duration_seconds", "Time to read a source, failed readings included.", ["source"],
-            registry=registry, buckets=_FETCH_BUCKETS,
-        )  # fmt: skip
-        self._source_up = Gauge(
-            "reservd_source_up", "Whether the last reading of the source succeeded.", ["source"], registry=registry
-        )
-        self._source_success = Gauge(
-            "reservd_source_last_success_timestamp_seconds", "When the source was last read, in Unix time; 0: never.",
-            ["source"], registry=registry,
-        )  # fmt: skip
-        self._circuit_open = Gauge(
-            "reservd_source_circuit_open", "Whether the source failed so often that it is asked less often.",
-            ["source"], registry=registry,
-        )  # fmt: skip
-        self._wakeups = Counter(
-            "reservd_wakeups", "Times a source told that a balance may have changed.", ["source"], registry=registry
-        )
         self._events = Counter("reservd_events", "Events decided, reminders included.", ["type"], registry=registry)
         self._deliveries = Counter("reservd_deliveries", "Events handed on by a sink.", ["sink"], registry=registry)
         self._delivery_failures = Counter(
@@ -122,7 +97,7 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         )
         self._delivery_seconds = Histogram(
             "reservd_delivery_duration_seconds", "Time a sink took for an event, failures included.", ["sink"],
-            registry=registry, buckets=_FETCH_BUCKETS,
+            registry=registry, buckets=FETCH_BUCKETS,
         )  # fmt: skip
         self._requests = Counter(
             "reservd_replenishment_requests", "Requests for a refill that were answered.", ["replenisher", "outcome"],
@@ -176,16 +151,12 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
             "When the configuration was last taken up, in Unix time.",
             registry=registry,
         )
+        self._sources = SourceMetrics(registry)
         self.withdrawals = WithdrawalMetrics(registry)
         self.replenishments = ReplenishmentMetrics(registry)
         # By the label that names what they are of, and the closed set of their second label.
         self._families: Mapping[str, Mapping[MetricWrapperBase, Iterable[object]]] = {
             "interval": dict.fromkeys((self._cycles, self._overruns), ()),
-            "source": {
-                **dict.fromkeys((self._fetches, self._fetch_seconds, self._source_up, self._source_success), ()),
-                **dict.fromkeys((self._circuit_open, self._wakeups), ()),
-                self._fetch_failures: FailureReason,
-            },
             "sink": {
                 **dict.fromkeys((self._deliveries, self._delivery_seconds, self._pending, self._oldest), ()),
                 self._delivery_failures: FailureReason,
@@ -197,7 +168,7 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         self._build.labels(__version__).set(1)
         for event_type in EventType:
             self._events.labels(event_type)
-        self.configure(modes, intervals, sources, sinks, replenishers)
+        self.configure(modes, intervals, sources, sinks, replenishers, endpoints)
         self._gauges: ModeGauges | None = ModeGauges(modes)
 
     def configure(
@@ -207,16 +178,17 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         sources: Iterable[str],
         sinks: Iterable[str],
         replenishers: Iterable[str],
+        endpoints: Iterable[tuple[str, str]],
     ) -> None:
         """Know these from now on, instead of those that are known: what is new begins at 0, what is gone is left out.
 
         The arguments are those of the class.
         """
         self._modes = modes
+        self._sources.configure(sources, endpoints)
         self.withdrawals.configure(modes)
         known = {
             "interval": {f"{interval:g}" for interval in intervals},
-            "source": set(sources),
             "sink": set(sinks),
             "replenisher": set(replenishers),
         }
@@ -276,24 +248,23 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
 
     def fetched(self, source: str, seconds: float, failure: FailureReason | None) -> None:
         """Count a reading."""
-        self._fetches.labels(source).inc()
-        self._fetch_seconds.labels(source).observe(seconds)
-        if failure is None:
-            self._source_success.labels(source).set_to_current_time()
-        else:
-            self._fetch_failures.labels(source, failure).inc()
+        self._sources.fetched(source, seconds, failure)
 
     def source_is(self, source: str, *, up: bool) -> None:
         """Note whether a source answers."""
-        self._source_up.labels(source).set(up)
+        self._sources.source_is(source, up=up)
+
+    def endpoint_is(self, source: str, endpoint: str, *, up: bool) -> None:
+        """Note whether one of a source's endpoints is well."""
+        self._sources.endpoint_is(source, endpoint, up=up)
 
     def circuit_is(self, source: str, *, is_open: bool) -> None:
         """Note whether a source is asked less often."""
-        self._circuit_open.labels(source).set(is_open)
+        self._sources.circuit_is(source, is_open=is_open)
 
     def woken(self, source: str) -> None:
         """Count what a source told."""
-        self._wakeups.labels(source).inc()
+        self._sources.woken(source)
 
     def runway_is(self, mode: str, runway: Runway | None) -> None:
         """Note how long a reserve lasts."""

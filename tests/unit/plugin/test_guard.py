@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from reservd.errors import CallError, DeliveryError, FailureReason, SourceError
-from reservd.plugin import Plugin, Secret, SourceConfig
+from reservd.plugin import BalanceSource, Plugin, Reading, Secret, SourceConfig
 from reservd.plugin.guard import GuardedPlugin, retryable
 
 PROMPT_SECONDS = 0.05
@@ -316,3 +316,35 @@ def test_failure_is_worth_another_try_unless_the_plugin_says_otherwise() -> None
     assert retryable(CallError(FailureReason.TIMEOUT))
     assert retryable(DeliveryError(FailureReason.REJECTED))
     assert not retryable(DeliveryError(FailureReason.REJECTED, retryable=False))
+
+
+class Prism(Actor, BalanceSource[Options]):
+    """Has endpoints, and breaks when it is asked for them if a test says so."""
+
+    broken = False
+
+    async def fetch_balances(self) -> Reading:
+        return Reading([])
+
+    @property
+    def endpoints(self) -> dict[str, bool]:
+        if self.broken:
+            raise KeyError("hidden-token")
+        return {"own-node": True, "https://node/hidden-token": False}
+
+
+async def test_endpoints_are_told_without_secrets() -> None:
+    assert GuardedPlugin(Prism()).endpoints() == {"own-node": True, "2": False}
+    assert GuardedPlugin(Actor()).endpoints() == {}
+
+
+async def test_source_has_no_endpoints_when_it_breaks_on_them_and_the_traceback_is_told_once() -> None:
+    source = Prism()
+    source.broken = True
+    guarded = GuardedPlugin(source)
+    with capture_logs() as logs:
+        assert [guarded.endpoints() for _ in range(3)] == [{}] * 3
+    assert [log["event"] for log in logs] == ["plugin.broke"]
+    assert "hidden-token" not in str(logs)
+    source.broken = False
+    assert guarded.endpoints()

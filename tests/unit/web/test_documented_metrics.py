@@ -24,7 +24,7 @@ def documented() -> dict[str, set[str]]:
 
 def exported() -> dict[str, set[str] | None]:
     """Return the labels of each metric; None of one without a series."""
-    metrics = Metrics({"lending": "USDT"}, [30.0], ["bank"], ["ops"], ["unwinder"])
+    metrics = Metrics({"lending": "USDT"}, [30.0], ["bank"], ["ops"], ["unwinder"], [("bank", "own-node")])
     low = reach(ReserveStatus.LOW)
     assert low.step is not None
     assert low.state.good is not None

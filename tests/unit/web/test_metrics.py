@@ -123,6 +123,15 @@ def test_series_is_there_at_zero_before_anything_happened(name: str, label: dict
     assert values(make_metrics(), name, **label) == [0]
 
 
+def test_endpoint_is_up_until_it_is_known_to_be_down() -> None:
+    """An alert must not fire for one that nobody had to ask yet."""
+    metrics = Metrics({"lending": "USDT"}, sources=["bank"], endpoints=[("bank", "one"), ("bank", "two")])
+    assert values(metrics, "reservd_source_endpoint_up") == [1, 1]
+    metrics.endpoint_is("bank", "two", up=False)
+    assert values(metrics, "reservd_source_endpoint_up", endpoint="one") == [1]
+    assert values(metrics, "reservd_source_endpoint_up", endpoint="two") == [0]
+
+
 @pytest.mark.parametrize("reason", list(FailureReason))
 def test_failure_is_counted_under_its_reason_alone(reason: FailureReason) -> None:
     metrics = make_metrics()

@@ -1,15 +1,16 @@
 """What plugins that read an EVM chain share: they open and close an `EvmClient`."""
 
+from collections.abc import Mapping
 from typing import Generic, Self, TypeVar
 
 from reservd.plugin.evm.client import EvmClient
 from reservd.plugin.evm.options import EvmConfig
-from reservd.plugin.interfaces import Plugin
+from reservd.plugin.interfaces import Source
 
 EvmConfigT = TypeVar("EvmConfigT", bound=EvmConfig)
 
 
-class EvmPlugin(Plugin[EvmConfigT], Generic[EvmConfigT]):
+class EvmPlugin(Source[EvmConfigT], Generic[EvmConfigT]):
     """The half of a source that is its connection; the other half is `BalanceSource` or one of the others.
 
     Attributes:
@@ -28,3 +29,8 @@ class EvmPlugin(Plugin[EvmConfigT], Generic[EvmConfigT]):
     async def __aexit__(self, *exc_info: object) -> None:
         """Close the connection pool."""
         await self.client.__aexit__(None, None, None)
+
+    @property
+    def endpoints(self) -> Mapping[str, bool]:
+        """Return of each endpoint, by its name or its place in the list, whether it was well when it was last asked."""
+        return self.client.health

@@ -1,0 +1,102 @@
+"""What is counted and measured of sources."""
+
+import itertools
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from reservd.errors import FailureReason
+from reservd.monitor.observer import Observer
+
+FETCH_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+"""Seconds that a call to the outside takes."""
+
+
+class SourceMetrics(Observer):
+    """Counts readings, and tells which sources and endpoints are well.
+
+    Args:
+        registry: Takes the series.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._fetches = Counter(
+            "reservd_fetches", "Readings of a source, failed ones included.", ["source"], registry=registry
+        )
+        self._failures = Counter(
+            "reservd_fetch_failures",
+            "Readings of a source that failed, by reason.",
+            ["source", "reason"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "reservd_fetch_duration_seconds", "Time to read a source, failed readings included.", ["source"],
+            registry=registry, buckets=FETCH_BUCKETS,
+        )  # fmt: skip
+        self._up = Gauge(
+            "reservd_source_up", "Whether the last reading of the source succeeded.", ["source"], registry=registry
+        )
+        self._success = Gauge(
+            "reservd_source_last_success_timestamp_seconds", "When the source was last read, in Unix time; 0: never.",
+            ["source"], registry=registry,
+        )  # fmt: skip
+        self._endpoint_up = Gauge(
+            "reservd_source_endpoint_up",
+            "Whether an endpoint that the source reads through was well when it was last tried; 1 before that.",
+            ["source", "endpoint"],
+            registry=registry,
+        )
+        self._circuit_open = Gauge(
+            "reservd_source_circuit_open", "Whether the source failed so often that it is asked less often.",
+            ["source"], registry=registry,
+        )  # fmt: skip
+        self._wakeups = Counter(
+            "reservd_wakeups", "Times a source told that a balance may have changed.", ["source"], registry=registry
+        )
+        self._each = self._fetches, self._seconds, self._up, self._success, self._circuit_open, self._wakeups
+        self._known: set[str] = set()
+
+    def configure(self, sources: Iterable[str], endpoints: Iterable[tuple[str, str]]) -> None:
+        """Know these from now on, instead of those that are known: what is new begins at 0, what is gone is left out.
+
+        Args:
+            sources: The names of balance, equity and price sources.
+            endpoints: The names of sources with those of the endpoints that they read through.
+        """
+        names = set(sources)
+        for source, each in itertools.product(self._known - names, (*self._each, self._failures)):
+            each.remove_by_labels({"source": source})
+        for source in names:
+            for each in self._each:
+                each.labels(source)
+            for reason in FailureReason:
+                self._failures.labels(source, reason)
+        self._known = names
+        self._endpoint_up.clear()
+        for source, endpoint in endpoints:
+            self._endpoint_up.labels(source, endpoint).set(1)
+
+    def fetched(self, source: str, seconds: float, failure: FailureReason | None) -> None:
+        """Count a reading."""
+        self._fetches.labels(source).inc()
+        self._seconds.labels(source).observe(seconds)
+        if failure is None:
+            self._success.labels(source).set_to_current_time()
+        else:
+            self._failures.labels(source, failure).inc()
+
+    def source_is(self, source: str, *, up: bool) -> None:
+        """Note whether a source answers."""
+        self._up.labels(source).set(up)
+
+    def endpoint_is(self, source: str, endpoint: str, *, up: bool) -> None:
+        """Note whether one of a source's endpoints is well."""
+        self._endpoint_up.labels(source, endpoint).set(up)
+
+    def circuit_is(self, source: str, *, is_open: bool) -> None:
+        """Note whether a source is asked less often."""
+        self._circuit_open.labels(source).set(is_open)
+
+    def woken(self, source: str) -> None:
+        """Count what a source told."""
+        self._wakeups.labels(source).inc()
