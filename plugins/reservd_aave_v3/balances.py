@@ -1,6 +1,6 @@
 """The `aave_v3` balance source: what may be withdrawn from a pool right now."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from reservd.plugin import Account, AccountFailure, Balance, BalanceSource, Reading, SourceError
@@ -24,6 +24,16 @@ class AaveV3BalanceSource(EvmPlugin[AaveV3Config], BalanceSource[AaveV3Config]):
             name: Account(name, config.venue, f"{config.pool}/{address}", assets)
             for name, address in config.accounts.items()
         }
+
+    @property
+    def pots(self) -> Mapping[str, Sequence[str]]:
+        """Return the pool's liquidity, which accounts share, and each account's headroom, which its assets share."""
+        config, names = self.config, tuple(self.config.accounts)
+        where = f"in pool {config.pool} of {config.venue}"
+        pots: dict[str, Sequence[str]] = {
+            f"the liquidity of {token} {where}": names for token in config.reserves.values()
+        }
+        return pots | {f"the headroom of {holder} {where}": (name,) for name, holder in config.accounts.items()}
 
     async def fetch_balances(self) -> Reading:
         """

@@ -99,7 +99,20 @@ class Survey:
                     found[account, asset] = self._share(results, account, asset, liquidity, headrooms[account])
                 except SourceError as error:
                     found[account, asset] = error
+                    self._doubt(results, account, asset, liquidity, error)
         return found
+
+    def _doubt(self, results: Results, account: str, asset: str, liquidity: Liquidity, failure: SourceError) -> None:
+        """Note that an account takes what is not known, unless nothing is known of the reserve anyway."""
+        try:
+            reserve = self._pool.reserve(results, asset)
+        except SourceError:
+            return
+        try:
+            most: int | None = results.number(BALANCE_OF.on(reserve.a_token, self._config.accounts[account]))
+        except SourceError:
+            most = None
+        liquidity.doubt(reserve, most, failure)
 
     def _share(self, results: Results, account: str, asset: str, liquidity: Liquidity, headroom: Headroom) -> Payable:
         """Return what one account may withdraw of one reserve, and count it as gone."""
@@ -109,6 +122,8 @@ class Survey:
             return Payable(supplied, 0, reserve.decimals)
         limits = supplied, liquidity.left(results, reserve), headroom.left(results, reserve)
         units = min(limit for limit in limits if limit is not None)
+        if units:
+            liquidity.check_certain(results, reserve, units)
         liquidity.take(reserve, units)
         headroom.take(results, reserve, units)
         return Payable(supplied, units, reserve.decimals)

@@ -1,11 +1,12 @@
 """The `erc4626` balance source: what may be withdrawn from vaults right now."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from reservd.plugin import Account, AccountFailure, Balance, BalanceSource, Reading, SourceError
 from reservd.plugin.evm import Call, EvmPlugin, Results, whole_units
 from reservd_erc4626.config import Erc4626Account, Erc4626Config
+from reservd_erc4626.liquidity import Payable, idle_calls, payables
 from reservd_erc4626.vaults import MAX_WITHDRAW, asset_calls, decimals, decimals_calls, units
 
 
@@ -24,6 +25,16 @@ class Erc4626BalanceSource(EvmPlugin[Erc4626Config], BalanceSource[Erc4626Config
             for name, account in self.config.accounts.items()
         }
 
+    @property
+    def pots(self) -> Mapping[str, Sequence[str]]:
+        """Return what each vault can pay, unless it pays each holder whatever the others take."""
+        config = self.config
+        return {
+            f"what vault {vault} of {config.venue} can pay": names
+            for vault, names in config.holders.items()
+            if config.liquidity.get(vault) != "each"
+        }
+
     async def fetch_balances(self) -> Reading:
         """
         Return what each holder may withdraw, all at one block.
@@ -31,12 +42,16 @@ class Erc4626BalanceSource(EvmPlugin[Erc4626Config], BalanceSource[Erc4626Config
         Raises:
             SourceError: If no endpoint, or too few for the quorum, can be read from.
         """
-        accounts = self.config.accounts.values()
-        results = await self.client.read(
-            [call for account in accounts for call in _opening_calls(account)],
-            lambda found: decimals_calls(found, accounts),
-        )
-        found = [_outcome(name, account, results) for name, account in self.config.accounts.items()]
+        config = self.config
+
+        def token_calls(found: Results) -> Iterator[Call]:
+            yield from decimals_calls(found, config.accounts.values())
+            yield from idle_calls(config, found)
+
+        opening = [call for account in config.accounts.values() for call in _opening_calls(account)]
+        results = await self.client.read(opening, token_calls)
+        shares = payables(config, results)
+        found = [_outcome(name, account, results, shares[name]) for name, account in config.accounts.items()]
         return Reading(
             balances=[each for each in found if isinstance(each, Balance)],
             failures=[each for each in found if isinstance(each, AccountFailure)],
@@ -49,10 +64,15 @@ def _opening_calls(account: Erc4626Account) -> Iterator[Call]:
     yield MAX_WITHDRAW.on(account.vault, account.holder)
 
 
-def _outcome(name: str, account: Erc4626Account, results: Results) -> Balance | AccountFailure:
+def _outcome(name: str, account: Erc4626Account, results: Results, share: Payable) -> Balance | AccountFailure:
     try:
-        payable = units(results, MAX_WITHDRAW.on(account.vault, account.holder))
-        amount = whole_units(payable, decimals(results, account))
+        if isinstance(share, SourceError):
+            raise share
+        places = decimals(results, account)
+        amount = whole_units(share, places)
+        # What the vault told this holder and was counted for another.
+        told = units(results, MAX_WITHDRAW.on(account.vault, account.holder))
+        locked = whole_units(told - share, places)
     except SourceError as error:
         return AccountFailure(name, error.reason, error.detail, asset=account.asset)
-    return Balance(name, account.asset, amount, results.block.time, block=results.block.number)
+    return Balance(name, account.asset, amount, results.block.time, locked=locked, block=results.block.number)

@@ -1,9 +1,9 @@
 """The options of the `erc4626` sources."""
 
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from reservd.plugin import PluginConfig
@@ -46,11 +46,37 @@ def _each_once(accounts: Mapping[str, Erc4626Account]) -> Mapping[str, Erc4626Ac
     return accounts
 
 
+Liquidity = Literal["each", "idle", "largest"]
+"""How a vault pays several holders: each what it is told, or together no more than the tokens that the vault holds, or
+together no more than the largest that one of them is told."""
+
+
 class Erc4626Config(EvmConfig):
     """Options of the `erc4626` balance source."""
 
     accounts: Annotated[dict[str, Erc4626Account], Field(min_length=1), AfterValidator(_each_once)]
-    """The accounts by name, each one holder in one vault."""
+    """The accounts by name, each one holder in one vault; in this order holders share what a vault can pay."""
+    liquidity: dict[Address, Liquidity] = Field(default_factory=dict)
+    """How vaults that several holders are counted of pay them together: `each`, `idle` or `largest`, by the vault."""
+
+    @model_validator(mode="after")
+    def _shared_vaults_are_explained(self) -> Self:
+        for vault, names in self.holders.items():
+            if len(names) > 1 and vault not in self.liquidity:
+                raise PydanticCustomError(
+                    "liquidity",
+                    "liquidity must say how vault {vault} pays {names} together: each, idle or largest",
+                    {"vault": vault, "names": " and ".join(f"'{name}'" for name in names)},
+                )
+        return self
+
+    @property
+    def holders(self) -> Mapping[str, Sequence[str]]:
+        """The accounts of each vault, by their names, in order."""
+        found: dict[str, list[str]] = {}
+        for name, account in self.accounts.items():
+            found.setdefault(account.vault, []).append(name)
+        return found
 
 
 class Erc4626EquityConfig(EvmConfig):

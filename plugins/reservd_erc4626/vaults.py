@@ -23,7 +23,7 @@ def decimals_calls(results: Results, accounts: Iterable[Erc4626Account]) -> Iter
     """Give what tells the decimals of the vaults' tokens; a vault whose token is not known has none."""
     for account in accounts:
         try:
-            yield DECIMALS.on(_token(results, account))
+            yield DECIMALS.on(token_of(results, account))
         except SourceError:
             continue  # the same failure is met, and told, where the amount is
 
@@ -34,7 +34,7 @@ def decimals(results: Results, account: Erc4626Account) -> int:
     Raises:
         SourceError: If they are not known, or the token is another than configured.
     """
-    return results.number(DECIMALS.on(_token(results, account)))
+    return results.number(DECIMALS.on(token_of(results, account)))
 
 
 def units(results: Results, *calls: Call) -> int:
@@ -50,7 +50,12 @@ def units(results: Results, *calls: Call) -> int:
     return total
 
 
-def _token(results: Results, account: Erc4626Account) -> str:
+def token_of(results: Results, account: Erc4626Account) -> str:
+    """Return the address of the vault's token.
+
+    Raises:
+        SourceError: If it is not known, or another than configured.
+    """
     token = results.address(_ASSET.on(account.vault))
     if account.token not in {None, token}:
         raise invalid(f"asset(): the vault's token is {token}, not {account.token}")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -72,9 +73,9 @@ class Watcher:
         assert self._others() == self._before
         return {sample.labels["endpoint"]: sample.value for sample in self._samples(ENDPOINT_UP)}
 
-    def value(self, name: str) -> list[float]:
-        """Return the values of a metric."""
-        return [sample.value for sample in self._samples(name)]
+    def value(self, name: str, source: str | None = None) -> list[float]:
+        """Return the values of a metric, of one source if it is given."""
+        return [sample.value for sample in self._samples(name) if source in {None, sample.labels.get("source")}]
 
     def _others(self) -> dict[str, float]:
         return {
@@ -87,7 +88,7 @@ class Watcher:
             and family.name != ENDPOINT_UP
         }
 
-    def _samples(self, name: str) -> list[object]:
+    def _samples(self, name: str) -> list[Any]:
         return [
             sample
             for family in text_string_to_metric_families(page(self._address)[1])
@@ -129,7 +130,7 @@ def test_source_is_down_with_its_endpoints_when_all_nodes_are_killed_and_recover
         for node in nodes:
             node.stop()
         wait_until(
-            lambda: watcher.value("reservd_source_up") == [0, 1] and watcher.value(ENDPOINT_UP) == [0, 0, 0],
+            lambda: watcher.value("reservd_source_up", "treasury") == [0] and watcher.value(ENDPOINT_UP) == [0, 0, 0],
             "the source to be down",
             timeout_seconds=_PATIENCE_SECONDS,
         )
@@ -138,7 +139,7 @@ def test_source_is_down_with_its_endpoints_when_all_nodes_are_killed_and_recover
         for node in nodes:
             node.start()
         wait_until(
-            lambda: watcher.value("reservd_source_up") == [1, 1] and watcher.value(ENDPOINT_UP) == [1, 1, 1],
+            lambda: watcher.value("reservd_source_up", "treasury") == [1] and watcher.value(ENDPOINT_UP) == [1, 1, 1],
             "the source and its endpoints to be back",
             timeout_seconds=_PATIENCE_SECONDS,
         )

@@ -147,6 +147,47 @@ async def test_liquidity_is_counted_once_when_accounts_share_a_pool(build: Build
     assert amounts["lender", "USDC"] == 0
 
 
+@pytest.mark.parametrize(("free", "known"), [(60_000, {"other"}), (90_000, {"other", "lender"})])
+async def test_nothing_is_promised_that_an_account_before_may_take(
+    build: Build, market: Market, proxy: RpcProxy, free: int, known: set[str]
+) -> None:
+    """Unless there is enough even when it takes all that it supplied."""
+    for holder in (HOLDER, OTHER):
+        market.supply(holder, market.usdc, 40_000 * USDC)
+    market.supply(NOBODY, market.usdc, 5_000 * USDC)
+    market.borrow_all_dollars()
+    market.supply(WHALE, market.usdc, free * USDC)
+    digits = selector("getUserAccountData(address)").hex()
+
+    def hide(answers: Any) -> Any:
+        for answer, call in zip(answers, proxy.requests[-1], strict=True):
+            data = call["params"][0]["data"] if call["method"] == "eth_call" else ""
+            if digits in data and HOLDER[2:] in data:
+                answer.pop("result", None)
+                answer["error"] = {"code": -32000, "message": "header not found"}
+        return answers
+
+    proxy.alter(hide)
+    accounts = {"other": OTHER, "main": HOLDER, "lender": NOBODY}
+    options = market.options(accounts=accounts, reserves={"USDC": market.usdc}) | {"rpc_url": proxy.url}
+    outcomes = await read(build, options)
+    assert {account for (account, _), each in outcomes.items() if isinstance(each, Balance)} == known
+    failure = outcomes.get(("lender", "USDC"))
+    if isinstance(failure, AccountFailure):
+        assert failure.detail.startswith("what an account before it takes is not known: getUserAccountData()")
+
+
+async def test_pots_are_the_liquidity_and_the_headroom_of_each_account(build: Build, market: Market) -> None:
+    source = build(AaveV3BalanceSource, market.options(accounts={"main": HOLDER, "other": OTHER}))
+    where = f"in pool {market.pool.lower()} of eip155:31337"
+    assert source.pots == {
+        f"the liquidity of {market.usdc.lower()} {where}": ("main", "other"),
+        f"the liquidity of {market.weth.lower()} {where}": ("main", "other"),
+        f"the headroom of {HOLDER} {where}": ("main",),
+        f"the headroom of {OTHER} {where}": ("other",),
+    }
+
+
 @pytest.mark.parametrize("minimum", ["1.01", "1.2", "1.5", "1.99"])
 async def test_health_factor_stays_at_its_minimum_when_the_balance_is_withdrawn(
     build: Build, market: Market, minimum: str

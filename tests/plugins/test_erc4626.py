@@ -89,7 +89,8 @@ async def test_balance_is_what_the_vault_lets_each_holder_withdraw(build: Build,
         "dai": account(second, asset="DAI"),
         "nobody": account(vault, NOBODY),
     }
-    async with build(Erc4626BalanceSource, options(chain, accounts=accounts)) as source:
+    together = {vault.address: "each"}
+    async with build(Erc4626BalanceSource, options(chain, accounts=accounts, liquidity=together)) as source:
         reading = await source.fetch_balances()
     assert reading.failures == []
     assert {balance.account: (balance.asset, balance.amount) for balance in reading.balances} == {
@@ -111,6 +112,81 @@ async def test_balance_is_limited_when_the_vault_has_little_liquidity(build: Bui
     assert isinstance(outcome, Balance)
     assert outcome.amount == 30
     assert await equity_of(build, chain, main=account(vault)) == 100
+
+
+def shared(chain: Anvil, vault: Vault, way: str, **holders: str) -> dict[str, Any]:
+    """Return options that count several holders of a vault, in order."""
+    accounts = {name: account(vault, holder) for name, holder in holders.items()}
+    return options(chain, accounts=accounts, liquidity={vault.address: way})
+
+
+@pytest.mark.parametrize(
+    ("way", "first", "second"),
+    [("each", (30, 0), (30, 0)), ("largest", (30, 0), (0, 30)), ("idle", (30, 0), (10, 20))],
+)
+async def test_liquidity_is_counted_once_when_accounts_share_a_vault(
+    build: Build, chain: Anvil, way: str, first: tuple[int, int], second: tuple[int, int]
+) -> None:
+    """Each alone is told 30 of 100; the vault holds 40 tokens, the rest is lent on. In the order of `accounts`."""
+    chain.install_multicall()
+    vault = Vault(chain, "LimitedVault")
+    vault.deposit(HOLDER, 100 * ONE)
+    vault.deposit(OTHER, 100 * ONE)
+    vault.does("setLiquidity(uint256)", 30 * ONE)
+    vault.does("lend(uint256)", 160 * ONE)
+    async with build(Erc4626BalanceSource, shared(chain, vault, way, other=OTHER, main=HOLDER)) as source:
+        reading = await source.fetch_balances()
+    assert reading.failures == []
+    assert {balance.account: (balance.amount, balance.locked) for balance in reading.balances} == {
+        "other": first,
+        "main": second,
+    }
+
+
+@pytest.mark.parametrize(("way", "known"), [("each", {"main", "last"}), ("largest", set()), ("idle", {"main"})])
+async def test_nothing_is_promised_behind_a_holder_whose_share_is_not_known(
+    build: Build, chain: Anvil, proxy: RpcProxy, way: str, known: set[str]
+) -> None:
+    vault = Vault(chain)
+    for holder in (HOLDER, OTHER, CONTRACT):
+        vault.deposit(holder, 10 * ONE)
+
+    def hide(answers: Any) -> Any:
+        for answer, call in zip(answers, proxy.requests[-1], strict=True):
+            if call["method"] == "eth_call" and call["params"][0]["data"].endswith(OTHER[2:]):
+                answer.pop("result", None)
+                answer["error"] = {"code": -32000, "message": "header not found"}
+        return answers
+
+    proxy.alter(hide)
+    settings = shared(chain, vault, way, main=HOLDER, other=OTHER, last=CONTRACT) | {"rpc_url": proxy.url}
+    async with build(Erc4626BalanceSource, settings) as source:
+        reading = await source.fetch_balances()
+    assert {balance.account: balance.amount for balance in reading.balances} == dict.fromkeys(known, 10)
+    assert {failure.account for failure in reading.failures} == {"main", "other", "last"} - known
+    assert {failure.reason for failure in reading.failures} == {FailureReason.REJECTED}
+
+
+async def test_idle_tokens_are_not_known_when_the_vault_does_not_name_its_token(build: Build, chain: Anvil) -> None:
+    vault = Vault(chain)
+    vault.deposit(HOLDER, ONE)
+    chain.rpc("anvil_setCode", vault.address, ANSWERS_61)  # to everything: that is no address
+    settings = shared(chain, vault, "idle", main=HOLDER, other=OTHER)
+    async with build(Erc4626BalanceSource, settings) as source:
+        reading = await source.fetch_balances()
+    assert reading.balances == []
+    assert len(reading.failures) == 2
+
+
+async def test_shared_vault_is_refused_until_it_is_said_how_it_pays(build: Build, chain: Anvil) -> None:
+    accounts = {"main": {"vault": CONTRACT, "holder": HOLDER, "asset": "USDC"}}
+    accounts["other"] = accounts["main"] | {"holder": OTHER}
+    settings = {"rpc_url": "http://127.0.0.1:1", "chain_id": 1, "accounts": accounts}
+    with pytest.raises(ValidationError, match=f"how vault {CONTRACT} pays 'main' and 'other' together"):
+        build(Erc4626BalanceSource, settings)
+    source = build(Erc4626BalanceSource, settings | {"liquidity": {CONTRACT: "idle"}})
+    assert source.pots == {f"what vault {CONTRACT} of eip155:1 can pay": ["main", "other"]}
+    assert build(Erc4626BalanceSource, settings | {"liquidity": {CONTRACT: "each"}}).pots == {}
 
 
 async def test_balance_is_what_is_claimable_when_the_vault_is_asynchronous(build: Build, chain: Anvil) -> None:
@@ -405,7 +481,7 @@ async def test_requests_are_few_when_multicall_is_there(build: Build, chain: Anv
         f"holder{number}": account(vault, holder)
         for number, holder in enumerate(f"0x{each:040x}" for each in range(1, 151))
     }
-    settings = {**options(chain, accounts=accounts), "rpc_url": proxy.url}
+    settings = {**options(chain, accounts=accounts), "rpc_url": proxy.url, "liquidity": {vault.address: "each"}}
     for token, requests in ((None, 3), (vault.token, 2)):
         proxy.requests.clear()
         settings["accounts"] = {name: {**entry, "token": token} for name, entry in accounts.items()}

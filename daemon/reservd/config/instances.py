@@ -68,6 +68,7 @@ class _Builder:
             plugin = cls(name, config)
             if isinstance(plugin, BalanceSource):
                 _check_accounts(plugin)
+                _check_pots(plugin)
         except Exception as error:  # noqa: BLE001  # the border to plugins
             text = Redactor(config)(" ".join(f"{type(error).__name__}: {error}".split()))
             self._problems.at(self._main, (kind, name), f"plugin '{instance.plugin}' broke: {text}")
@@ -90,3 +91,19 @@ def _check_accounts(source: BalanceSource[Any]) -> None:
             raise TypeError(f"accounts[{name!r}] must be an Account, got {type(account).__name__}")
         if account.name != name:
             raise ValueError(f"accounts[{name!r}] must bear its key as name, got {account.name!r}")
+
+
+def _check_pots(source: BalanceSource[Any]) -> None:
+    """Check what is compared with that of other sources.
+
+    Raises:
+        TypeError: If it is no mapping.
+        ValueError: If it names an account that is not there.
+    """
+    pots: object = source.pots
+    if not isinstance(pots, Mapping):
+        raise TypeError(f"pots must be a mapping, got {type(pots).__name__}")
+    for pot, accounts in pots.items():
+        for account in accounts:
+            if account not in source.accounts:
+                raise ValueError(f"pots[{pot!r}] must name accounts of the source, got {account!r}")

@@ -12,6 +12,7 @@ from reservd.config.document import Document, read_document
 from reservd.config.instances import Instances, build_instances
 from reservd.config.mode import PREFIX, ModeConfig
 from reservd.config.modes import ModeFile, ModeLoader
+from reservd.config.pots import find_overdrafts
 from reservd.config.problems import Problems, explain
 from reservd.config.references import connect_configured, referred
 from reservd.config.settings import Settings
@@ -62,6 +63,7 @@ def load_config(path: Path, host: PluginHost | None = None, environ: Mapping[str
     instances = build_instances(settings, main, host or PluginHost(), environ, problems)
     _check_names(settings, main, problems)
     connect_configured(instances, main, problems)
+    _check_pots(instances, main, problems)
     modes = ModeLoader(main, _known_defaults(settings, main, problems), instances, problems)
     files = modes.load(settings.modes)
     _refuse(problems)
@@ -142,6 +144,13 @@ def _check_names(settings: Settings, main: Document, problems: Problems) -> None
     for name in settings.price_sources:
         if name in settings.balance_sources or name in settings.equity_sources:
             problems.at(main, ("price_sources", name), "must not be named as another source is", key=True)
+
+
+def _check_pots(instances: Instances, main: Document, problems: Problems) -> None:
+    """Refuse a source that would promise what another one promises."""
+    built: Any = instances
+    for name, message in find_overdrafts(built["balance_sources"]):
+        problems.at(main, ("balance_sources", name), message, key=True)
 
 
 def _known_defaults(settings: Settings, main: Document, problems: Problems) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from reservd.config.accounts import resolve_holdings
 from reservd.config.document import dotted
 from reservd.config.mode import ModeConfig, own_keys
+from reservd.config.pots import find_overdrafts
 from reservd.config.problems import describe
 from reservd.config.references import Instances, connect_all
 from reservd.errors import ConfigError
@@ -48,7 +49,8 @@ class Wiring:
         readers: What reads them, by name.
 
     Raises:
-        ConfigError: If a source that builds on others names one that is not there, or itself in the end.
+        ConfigError: If a source that builds on others names one that is not there, or itself in the end; or if one
+            would promise what another one promises.
     """
 
     def __init__(
@@ -68,8 +70,9 @@ class Wiring:
         )
         instances: Instances = {"balance_sources": self._sources, "equity_sources": equities, "price_sources": prices}
         problems = connect_all(instances, SharedReaders(*self.readers))
-        if problems:
-            lines = [(name, dotted(way), message) for _, name, way, message in problems]
+        lines = [(name, dotted(way), message) for _, name, way, message in problems]
+        lines += [(name, "", message) for name, message in find_overdrafts(self._sources)]
+        if lines:
             raise ConfigError([": ".join(filter(None, line)) for line in lines])
 
     def watch(self, config: ModeConfig, since: float) -> ModeWatch:

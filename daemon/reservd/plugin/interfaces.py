@@ -71,6 +71,17 @@ class BalanceSource(Source[ConfigT]):
         """Return the accounts by name, known without I/O. One called `main` unless overridden."""
         return {"main": Account("main", self.name, "main")}
 
+    @property
+    def pots(self) -> Mapping[str, Sequence[str]]:
+        """
+        Return what several accounts are paid out of, and which do so in which order, each by its name.
+
+        Such as the free liquidity of a lending pool, which the source counts once over these accounts. Two sources
+        that do so for different accounts would promise the same money twice, so the host refuses the second one. Pots
+        are named alike by all sources that know them, for people: `USDC of the pool 0x…`. Known without I/O.
+        """
+        return {}
+
     @abstractmethod
     async def fetch_balances(self) -> Reading:
         """

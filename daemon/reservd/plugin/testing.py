@@ -142,6 +142,13 @@ class BalanceSourceContract(SourceContract):
             assert account.name == name, f"accounts[{name!r}] must bear its key as name, got {account.name!r}"
         assert plugin.accounts == accounts, "accounts must stay the same"
 
+    def test_pots_name_accounts_of_the_source(self, plugin: BalanceSource[Any]) -> None:
+        """The configuration compares them with those of other sources."""
+        accounts = plugin.accounts
+        for pot, drawers in plugin.pots.items():
+            assert isinstance(pot, str), f"a pot must be named by text, got {pot!r}"
+            assert [name for name in drawers if name not in accounts] == [], f"pots[{pot!r}] must name accounts"
+
     @pytest.mark.asyncio
     async def test_reading_covers_every_account(self, plugin: BalanceSource[Any]) -> None:
         """Each account and asset is a balance or a failure, on each opening."""

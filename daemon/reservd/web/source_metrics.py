@@ -66,7 +66,7 @@ class SourceMetrics(Observer):
         names = set(sources)
         for source, each in itertools.product(self._known - names, (*self._each, self._failures)):
             each.remove_by_labels({"source": source})
-        for source in names:
+        for source in sorted(names):
             for each in self._each:
                 each.labels(source)
             for reason in FailureReason:

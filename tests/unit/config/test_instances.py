@@ -38,6 +38,10 @@ class Source(BalanceSource[Options]):
     def accounts(self):
         ACCOUNTS
 
+    @property
+    def pots(self):
+        POTS
+
     async def fetch_balances(self):
         return Reading([Balance("main", "USDT", Decimal(1), datetime.now(UTC))])
 
@@ -54,9 +58,11 @@ Problems = Callable[..., list[str]]
 def problems(folder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Problems:
     """Return what is wrong of a configuration whose vault is of a plugin with that code."""
 
-    def found(constructor: str = "pass", accounts: str = "return {}", options: str = "{}") -> list[str]:
-        code = PLUGIN.replace("CONSTRUCTOR", constructor).replace("ACCOUNTS", accounts)
-        name = f"broken_{abs(hash((constructor, accounts, options)))}"
+    def found(
+        constructor: str = "pass", accounts: str = "return {}", options: str = "{}", pots: str = "return {}"
+    ) -> list[str]:
+        code = PLUGIN.replace("CONSTRUCTOR", constructor).replace("ACCOUNTS", accounts).replace("POTS", pots)
+        name = f"broken_{abs(hash((constructor, accounts, options, pots)))}"
         (tmp_path / f"{name}.py").write_text(code)
         monkeypatch.syspath_prepend(tmp_path)
         entries = [EntryPoint("broken", name, "reservd"), EntryPoint("static", "reservd_static", "reservd")]
@@ -92,6 +98,20 @@ def test_secret_is_hidden_when_the_error_of_a_plugin_holds_it(problems: Problems
 )
 def test_plugin_costs_one_line_when_its_accounts_are_rubbish(problems: Problems, accounts: str, why: str) -> None:
     assert problems(accounts=accounts) == [f"reservd.yaml:3:10: balance_sources.vault: plugin 'broken' broke: {why}"]
+
+
+@pytest.mark.parametrize(
+    ("pots", "why"),
+    [
+        ("return ['vault']", "TypeError: pots must be a mapping, got list"),
+        ("return {'vault': ['other']}", "ValueError: pots['vault'] must name accounts of the source, got 'other'"),
+    ],
+)
+def test_plugin_costs_one_line_when_its_pots_are_rubbish(problems: Problems, pots: str, why: str) -> None:
+    accounts = "return {'main': Account('main', 'v', 'a', frozenset({'USDT'}))}"
+    assert problems(accounts=accounts, pots=pots) == [
+        f"reservd.yaml:3:10: balance_sources.vault: plugin 'broken' broke: {why}"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,15 @@ def test_endpoint_is_up_until_it_is_known_to_be_down() -> None:
     assert values(metrics, "reservd_source_endpoint_up", endpoint="two") == [0]
 
 
+def test_endpoint_is_left_out_when_the_configuration_names_it_no_longer() -> None:
+    """And one that stays begins anew, with the connection to it."""
+    metrics = Metrics({"lending": "USDT"}, sources=["bank"], endpoints=[("bank", "one"), ("bank", "two")])
+    metrics.endpoint_is("bank", "one", up=False)
+    metrics.configure({"lending": "USDT"}, [], ["bank"], [], [], [("bank", "one")])
+    assert values(metrics, "reservd_source_endpoint_up") == [1]
+    assert values(metrics, "reservd_source_endpoint_up", endpoint="one") == [1]
+
+
 @pytest.mark.parametrize("reason", list(FailureReason))
 def test_failure_is_counted_under_its_reason_alone(reason: FailureReason) -> None:
     metrics = make_metrics()
