@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from reservd.plugin import Amount, PluginConfig, Secret
+from reservd.plugin import Amount, PluginConfig, Seconds, Secret
 from reservd.plugin.evm import MAX_DECIMALS, Address, BlockTag, EvmConfig
 
 _NEWEST_FIRST: tuple[BlockTag, ...] = ("latest", "safe", "finalized")
@@ -78,6 +78,8 @@ class EvmBalanceConfig(EvmConfig):
 
     ws_url: Annotated[Secret, AfterValidator(_websocket_url)] | None = None
     """A websocket endpoint that tells of new blocks: the source is then read a little sooner."""
+    wake_interval: Seconds = 5.0
+    """Seconds between two readings that new blocks ask for, at least: each is counted by a provider."""
     believe_drops_from: BlockTag | None = None
     """A newer block that is read as well: of both balances the lower one counts."""
     assets: Annotated[dict[str, EvmAsset], Field(min_length=1)]

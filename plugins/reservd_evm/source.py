@@ -55,6 +55,11 @@ class EvmSource(EvmPlugin[EvmBalanceConfig], BalanceSource[EvmBalanceConfig]):
             return None
         return NewHeads(self.name, self.config.ws_url, max_silence=self.config.max_block_age).follow()
 
+    @property
+    def seconds_between_changes(self) -> float:
+        """Return `wake_interval`: chains with four blocks a second would use up a provider's quota."""
+        return self.config.wake_interval
+
     def _reading(self, results: Mapping[BlockTag, Results]) -> Reading:
         assets = self.config.assets
         found = [to_outcome(holding, results, assets[holding.asset].keep) for holding in self._holdings]

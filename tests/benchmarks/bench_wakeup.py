@@ -41,6 +41,7 @@ async def _measure(chain: Anvil) -> None:
     source = evm_source(
         chain.url,
         ws_url=f"ws://127.0.0.1:{chain.port}",
+        wake_interval=0.25,
         accounts={"treasury": treasury},
         assets={"ETH": {"native": True}},
     )

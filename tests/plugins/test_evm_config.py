@@ -97,6 +97,12 @@ def test_secrets_may_be_in_files_and_variables(tmp_path: Path) -> None:
     assert "key" not in repr(config)
 
 
+def test_quota_of_a_provider_lasts_on_a_fast_chain_unless_told_otherwise() -> None:
+    assert EvmSource("a", EvmBalanceConfig.model_validate(options())).seconds_between_changes == 5
+    fast = EvmBalanceConfig.model_validate(options(wake_interval="0.25"))
+    assert EvmSource("a", fast).seconds_between_changes == 0.25
+
+
 @pytest.mark.parametrize("address", [OTHER, OTHER.lower(), "0x" + OTHER[2:].upper()])
 def test_address_is_accepted_when_its_checksum_holds_or_is_absent(address: str) -> None:
     assert EvmBalanceConfig.model_validate(options(accounts={"hot": address})).accounts["hot"].address == OTHER.lower()
@@ -147,6 +153,7 @@ def test_address_is_accepted_when_its_checksum_holds_or_is_absent(address: str) 
         ({"max_block_age": 0}, "greater than 0"),
         ({"ws_url": "http://127.0.0.1:8545"}, "ws:// or wss://"),
         ({"ws_url": "ws://"}, "ws:// or wss://"),
+        ({"wake_interval": 0}, "greater than 0"),
         ({"concurrency": 0}, "greater than 0"),
     ],
 )

@@ -174,6 +174,11 @@ class BalanceReader(_Reader):
         """Whether the source may have a stream of changes."""
         return type(self.source).changes is not BalanceSource.changes
 
+    @property
+    def seconds_between_changes(self) -> float:
+        """How long to wait after a reading that the stream asked for before another such; 0 when the source is silent."""
+        return self.guarded.look(lambda: float(self.source.seconds_between_changes), 0.0, "seconds_between_changes")
+
     async def follow_changes(self, told: Callable[[], None]) -> bool:
         """Call `told` whenever the source says that a balance may have changed, until that ends.
 

@@ -23,7 +23,8 @@ from reservd.monitor.watch import ModeWatch, Readings
 log = structlog.get_logger(__name__)
 
 _APART_SECONDS = 0.25
-"""Least time between two extra readings of a source, and from one to a cycle that reads it anyway."""
+"""Least time between two extra readings of a source that names no longer one, and from one to a cycle that reads it
+anyway."""
 _ANY_TIME = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
@@ -133,6 +134,7 @@ class WakeUps:
     async def _answer(self, source: str) -> None:
         """Read a source once it told of a change, and no cycle does so anyway."""
         told = self._told[source]
+        apart = max(_APART_SECONDS, self._sources.balances[source].seconds_between_changes)
         while True:
             await told.wait()
             intervals = {watch.interval_seconds for watch in self._modes.at(source)}
@@ -141,13 +143,15 @@ class WakeUps:
                 self._cycle_ended.clear()
                 await self._cycle_ended.wait()
             told.clear()
+            pause = _APART_SECONDS
             if intervals and not any(map(self._is_due, intervals)):
+                pause = apart
                 try:
                     await self._wake(source)
                 except Exception:  # a defect here must not end the acceleration, let alone the daemon
                     log.exception("wakeup.failed", source=source)
             # What is told meanwhile is one change.
-            await asyncio.sleep(_APART_SECONDS)
+            await asyncio.sleep(pause)
 
     def _is_due(self, interval: float) -> bool:
         """Whether the next cycle is about to begin."""

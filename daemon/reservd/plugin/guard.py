@@ -18,7 +18,6 @@ DEFAULT_TIMEOUT_SECONDS = 10.0
 _CLOSE_TIMEOUT_SECONDS = 0.5
 _GRACE_SECONDS = 0.05
 _STREAM = "changes"
-_ENDPOINTS = "endpoints"
 _PACE_SECONDS = 0.01
 """A stream is asked for the next so much later: one that never waits must not take the loop."""
 _MAX_DETAIL = 300
@@ -97,15 +96,21 @@ class GuardedPlugin:
 
         One whose name holds a secret is called by its place, from 1.
         """
-        if not isinstance(self.plugin, Source):
+        plugin = self.plugin
+        if not isinstance(plugin, Source):
             return {}
-        try:
-            told = [(str(name), bool(up)) for name, up in self.plugin.endpoints.items()]
-        except Exception as error:  # noqa: BLE001  # the border: see the class
-            self._tell(error, _ENDPOINTS)
-            return {}
-        self._breaking.discard(_ENDPOINTS)
+        told = self.look(lambda: [(str(name), bool(up)) for name, up in plugin.endpoints.items()], [], "endpoints")
         return {name if name == self.redact(name) else str(place): up for place, (name, up) in enumerate(told, start=1)}
+
+    def look(self, at: Callable[[], T], otherwise: T, key: str) -> T:
+        """Return what `at` finds at the plugin without waiting; something else when the plugin breaks on that."""
+        try:
+            found = at()
+        except Exception as error:  # noqa: BLE001  # the border: see the class
+            self._tell(error, key)
+            return otherwise
+        self._breaking.discard(key)
+        return found
 
     async def close(self) -> None:
         """Close the plugin. Never raises."""

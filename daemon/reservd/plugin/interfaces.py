@@ -105,6 +105,16 @@ class BalanceSource(Source[ConfigT]):
         """
         return None
 
+    @property
+    def seconds_between_changes(self) -> float:
+        """
+        Return how long the host waits after a reading that `changes` asked for, before such a reading again.
+
+        For venues that count what they are asked for. What the stream says meanwhile is one change, and read after that
+        time. The host never reads more often than four times a second.
+        """
+        return 0.0
+
 
 class EquitySource(Source[ConfigT]):
     """Reads the total equity of a mode."""

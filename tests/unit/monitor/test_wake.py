@@ -114,6 +114,58 @@ async def test_source_is_read_a_few_times_when_it_tells_of_many_changes() -> Non
     assert source.reads < 10
 
 
+class Metered(TellingBalances):
+    """Counts what it is asked for, so that it asks for patience."""
+
+    patience = 3600.0
+
+    @property
+    def seconds_between_changes(self) -> float:
+        if not self.patience:
+            raise ValueError("no patience")
+        return self.patience
+
+
+async def test_source_is_read_once_within_the_time_that_it_asks_for_however_often_it_tells() -> None:
+    """Another one that asks for no time is read again and again meanwhile."""
+    metered, other = Metered("a", main=110), TellingBalances("b", main=110)
+    manager, watcher = make(metered, other, m=["a"], n=["b"])
+    async with monitoring(manager):
+        metered.tell()
+        await until(lambda: metered.reads == 2)
+        for _ in range(3):
+            reads, heard = other.reads, watcher.wakeups["a"]
+            metered.tell()
+            other.tell()
+            await until(lambda reads=reads, heard=heard: other.reads > reads and watcher.wakeups["a"] > heard)
+    assert metered.reads == 2
+
+
+async def test_change_is_seen_after_the_time_that_the_source_asks_for() -> None:
+    source = Metered("a", main=110)
+    source.patience = 0.5
+    manager, watcher = make(source, m=["a"])
+    async with monitoring(manager):
+        source.tell()
+        await until(lambda: source.reads == 2)
+        source.amounts["main"] = 111
+        source.tell()
+        await until(lambda: watcher.checks["m"] == 2)
+    assert source.reads == 3
+
+
+async def test_source_is_followed_as_any_other_when_it_breaks_on_how_long_to_wait() -> None:
+    source = Metered("a", main=110)
+    source.patience = 0
+    manager, watcher = make(source, m=["a"])
+    with capture_logs() as logs:
+        async with monitoring(manager):
+            source.amounts["main"] = 111
+            source.tell()
+            await until(lambda: watcher.checks["m"] == 2)
+    assert "plugin.broke" in [log["event"] for log in logs]
+
+
 async def test_change_is_not_lost_when_it_comes_while_a_cycle_runs() -> None:
     """The cycle may have read the source before the change; its modes are looked at once it is over."""
     answered = asyncio.Event()
