@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from reservd.plugin import PluginConfig
-from reservd.plugin.evm import DECIMALS, Address, Call, EvmClient, EvmConfig, Function, whole_units
+from reservd.plugin.evm import DECIMALS, Address, Call, EvmClient, EvmConfig, Function, Results, whole_units
 from reservd.plugin.http import HttpClient
 
 ASSET = Function("asset", returns=("address",))
@@ -60,8 +60,8 @@ class VaultPosition:
 
     def __init__(self, position: Position, chain: EvmConfig) -> None:
         self._position = position
-        self._url = chain.rpc_url
-        self._reader = EvmClient(chain)
+        self._url = chain.endpoints[0].url  # the others may have no keys
+        self._reader = EvmClient("vault_strategy", chain)
         self._http = HttpClient(timeout_seconds=chain.timeout)
 
     async def __aenter__(self) -> Self:
@@ -83,17 +83,30 @@ class VaultPosition:
         """
         vault = self._position.vault
         asset, payable = ASSET.on(vault), MAX_WITHDRAW.on(vault, self._position.holder)
-        read = await self._reader.read([asset, payable])
-        decimals = DECIMALS.on(read.address(asset))
-        read = await self._reader.read([decimals], read)
-        places = read.number(decimals)
-        units = min(int(amount.scaleb(places)), read.number(payable))
-        shares: Call = PREVIEW_WITHDRAW.on(vault, units)
-        read = await self._reader.read([shares], read)
-        worth: Call = CONVERT_TO_ASSETS.on(vault, read.number(shares))
-        read = await self._reader.read([worth], read)
-        lost = max(0, read.number(worth) - units)
-        return Quote(whole_units(units, places), units, Decimal(lost) / max(1, read.number(worth)))
+
+        def decimals(found: Results) -> Call:
+            return DECIMALS.on(found.address(asset))
+
+        def units_of(found: Results) -> int:
+            return min(int(amount.scaleb(found.number(decimals(found)))), found.number(payable))
+
+        def shares(found: Results) -> Call:
+            return PREVIEW_WITHDRAW.on(vault, units_of(found))
+
+        def worth(found: Results) -> Call:
+            return CONVERT_TO_ASSETS.on(vault, found.number(shares(found)))
+
+        # Each step asks what follows from those before it, all at one block.
+        read = await self._reader.read(
+            [asset, payable],
+            lambda found: [decimals(found)],
+            lambda found: [shares(found)],
+            lambda found: [worth(found)],
+        )
+        units, places = units_of(read), read.number(decimals(read))
+        value = read.number(worth(read))
+        lost = max(0, value - units)
+        return Quote(whole_units(units, places), units, Decimal(lost) / max(1, value))
 
     async def withdraw(self, units: int) -> str:
         """Take money out, wait until that is in a block, and return the transaction's hash.

@@ -176,7 +176,7 @@ class BalanceReader(_Reader):
 
     @property
     def seconds_between_changes(self) -> float:
-        """How long to wait after a reading that the stream asked for before another such; 0 when the source is silent."""
+        """How long to wait after a reading that the stream asked for before another such; 0 if nothing is said."""
         return self.guarded.look(lambda: float(self.source.seconds_between_changes), 0.0, "seconds_between_changes")
 
     async def follow_changes(self, told: Callable[[], None]) -> bool:

@@ -99,8 +99,10 @@ class GuardedPlugin:
         plugin = self.plugin
         if not isinstance(plugin, Source):
             return {}
-        told = self.look(lambda: [(str(name), bool(up)) for name, up in plugin.endpoints.items()], [], "endpoints")
-        return {name if name == self.redact(name) else str(place): up for place, (name, up) in enumerate(told, start=1)}
+        nothing: dict[str, bool] = {}
+        told = self.look(lambda: {str(name): bool(up) for name, up in plugin.endpoints.items()}, nothing, "endpoints")
+        named = enumerate(told.items(), start=1)
+        return {name if name == self.redact(name) else str(place): up for place, (name, up) in named}
 
     def look(self, at: Callable[[], T], otherwise: T, key: str) -> T:
         """Return what `at` finds at the plugin without waiting; something else when the plugin breaks on that."""
