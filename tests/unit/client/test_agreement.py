@@ -109,6 +109,7 @@ KINDS: dict[ProblemKind, type[ApiError]] = {
     ProblemKind.BUSY: ApiUnavailableError,
     ProblemKind.REFUSED: ApiRefusedError,
     ProblemKind.NOT_REQUESTED: ApiRefusedError,
+    ProblemKind.UNUSABLE_CONFIG: ApiRefusedError,
     ProblemKind.INTERNAL: ApiUnavailableError,
 }
 
