@@ -92,6 +92,29 @@ async def test_report_is_told_when_the_daemon_is_back(daemon: ApiDaemon) -> None
     assert strategy.urgencies == ["fast"]
 
 
+async def test_execution_stops_when_another_request_stands_in_for_its_own(daemon: ApiDaemon) -> None:
+    """The emergency does not wait for what is slow; and what is slow is told, when it reports, that it is over."""
+    made: list[Slow] = []
+    url = f"http://{daemon.address}"
+    async with remote(url, lambda reserves, config: made.append(Slow(config, None, None, None, reserves))):
+        (strategy,) = made
+        await asyncio.to_thread(daemon.bring, "alpha", "low")
+        await until(lambda: strategy.occasions, "the request")
+        await asyncio.to_thread(daemon.bring, "alpha", "critical")
+        await until(lambda: len(strategy.occasions) == 2, "the emergency")
+        async with AsyncClient(url) as client:
+            slow, emergency = (occasion.id for occasion in strategy.occasions)
+            async with asyncio.timeout(30):
+                while (await client.get_replenishment(emergency)).state is not ReplenishmentState.SETTLED:
+                    await asyncio.sleep(0.05)
+            strategy.go.set()
+            await strategy.idle()
+            replaced = await client.get_replenishment(slow)
+            assert (replaced.state, replaced.replaced_by) == (ReplenishmentState.CANCELLED, emergency)
+            assert (await client.get_replenishment(emergency)).request.replaces == slow
+    assert strategy.urgencies == ["fast", "emergency"]
+
+
 async def test_request_that_nobody_took_is_taken_when_the_strategy_comes(daemon: ApiDaemon) -> None:
     """It was made while the strategy was away, and is offered to the next that listens: once."""
     await asyncio.to_thread(daemon.bring, "alpha", "low")

@@ -105,6 +105,11 @@ class BaseStrategyManager(ABC):  # noqa: B024  # what it leaves open has a defau
 
         Returns:
             The request as it is then; None where an event is acted on: there is nobody to tell.
+
+        Raises:
+            ApiRefusedError: If the request has ended, far from the daemon. Nothing more should be done for it.
+            ReplenishmentStateError: The same, beside the manager.
+            ApiUnavailableError: If the daemon was waited for in vain.
         """
         told: dict[str, Any] = {"reference": reference, "expected_by": expected_by, "reason": reason}
         return await self._report(lambda desk, request_id: desk.accept(request_id, **told))
@@ -205,6 +210,9 @@ class BaseStrategyManager(ABC):  # noqa: B024  # what it leaves open has a defau
             if inspect.isawaitable(answer):
                 await answer
             bound.info("execution.ended")
+        except (ApiRefusedError, ReplenishmentStateError) as error:
+            # What it reported on has ended, as one that another request stands in for: there is nobody to tell.
+            bound.warning("execution.stopped", reason=str(error))
         except Exception as error:  # noqa: BLE001  # it is told and logged with all that is known
             bound.exception("execution.failed")
             await self._tell_failed(f"{type(error).__name__} in the strategy")
