@@ -35,6 +35,7 @@ class ExchangeServer(ABC):
         may_trade: What the key may do, and so `may_withdraw`.
         tickers: What its spot markets say, by symbol such as ETH/USDT: bid, ask and last price.
         ticker_age_ms: How old they are, where the exchange tells.
+        keys: The keys that it knows; all have the same accounts and the same secret.
         clock_ahead_ms: How far its clock is ahead of this machine's.
         refused_for_time: How many requests came with a time that is wrong.
     """
@@ -48,6 +49,7 @@ class ExchangeServer(ABC):
         self.wallets: dict[str, dict[str, Holding]] = {}
         self.tickers: dict[str, tuple[str, str, str]] = {}
         self.ticker_age_ms = 0
+        self.keys = {KEY}
         self.may_trade = False
         self.may_withdraw = False
         self.clock_ahead_ms = 0

@@ -87,7 +87,7 @@ class Binance(ExchangeServer):
 
     def _check(self, request: web.Request, signed: str) -> None:
         query, _, signature = signed.rpartition("&signature=")
-        if request.headers.get("X-MBX-APIKEY") != KEY or signature != _signature(query).hex():
+        if request.headers.get("X-MBX-APIKEY") not in self.keys or signature != _signature(query).hex():
             raise Refused({"code": -1022, "msg": "Signature for this request is not valid."}, 400)
         text = "Timestamp for this request is outside of the recvWindow."
         self.check_time(int(parse_qs(query)["timestamp"][0]), Refused({"code": -1021, "msg": text}, 400))
