@@ -26,7 +26,7 @@ _ADDRESS = re.compile(r"^ +http://(\S+)/metrics$", re.MULTILINE)
 
 
 class ReservdProcess:
-    """`reservd run` on a free port of 127.0.0.1; a context manager that starts it, until it is ready, and stops it.
+    """`reservd run` on a free port of 127.0.0.1; a context manager that starts it, has it own its store, and stops it.
 
     Attributes:
         address: `host:port`, once it is started.
@@ -103,7 +103,7 @@ class ReservdProcess:
             return False
         self.address = found[1]
         try:
-            self.get("/-/ready")
+            # After one that was killed it may stand by for a moment, until it sees that nobody is there.
+            return "owns the store" in self.get("/-/ready")
         except OSError:
             return False
-        return True
