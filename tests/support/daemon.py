@@ -56,7 +56,10 @@ class ReservdProcess:
             with self._log.open("wb") as output:
                 self._process = subprocess.Popen(self._command, stdout=output, stderr=output, env=environ)
             starting.callback(self.stop)
-            wait_until(self._is_ready_or_gone, "reservd to be ready", timeout_seconds=_TIMEOUT_SECONDS)
+            try:
+                wait_until(self._is_ready_or_gone, "reservd to be ready", timeout_seconds=_TIMEOUT_SECONDS)
+            except TimeoutError as error:
+                raise RuntimeError(f"{error}: {self.log()}") from None
             if self._process.poll() is not None:
                 raise RuntimeError(f"reservd did not start: {self.log()}")
             self._resources = starting.pop_all()
