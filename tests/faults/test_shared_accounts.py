@@ -1,7 +1,7 @@
 """Modes on one wallet while something fails: nobody counts the money of others, and nobody is alarmed for nothing."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from itertools import cycle
 from typing import Any
@@ -11,7 +11,8 @@ import pytest
 from reservd import ReserveManager, ReserveStatus
 from reservd.errors import FailureReason, SourceError
 from reservd.monitor.clock import SystemClock
-from reservd.plugin import AccountFailure, Reading
+from reservd.monitor.watch import Holds
+from reservd.plugin import AccountFailure, Balance, Equity, Reading
 from reservd.reserve.hold_book import HoldBook
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot
 from reservd.reserve.state import Instant
@@ -48,6 +49,19 @@ class HandClock(SystemClock):
     def now(self) -> Instant:
         wall, monotonic = super().now()
         return Instant(wall, monotonic + self._ahead)
+
+
+class Promised(Holds):
+    """So much is held of all that the modes share."""
+
+    def __init__(self, amount: object) -> None:
+        self._amount = Decimal(str(amount))
+
+    def held(self, mode: str, balances: Sequence[Balance]) -> Decimal:
+        return self._amount
+
+    def owed(self, mode: str, equity: Equity) -> Decimal:
+        return Decimal(0)
 
 
 class Platform:
@@ -268,6 +282,34 @@ async def test_adequate_is_never_said_when_two_sources_of_one_account_disagree()
     second.amounts["hot"] = 400
     found = await manager.check_all_reserves()
     assert [snapshot.reserve_balance for snapshot in found.values()] == [200, 200]
+
+
+async def test_no_one_is_called_critical_when_an_account_of_others_that_covers_what_is_held_cannot_be_read() -> None:
+    """Two modes have an account besides: while it is read, it bears all that is promised, and the third has enough."""
+    wallet = WalletBalances("t", pool=100, besides=100)
+    nav = EquityByMode(a=10, b=10, c=900)
+    clock = HandClock()
+    manager = ReserveManager(nav, {"t": wallet}, clock=clock)
+    for mode, besides in (("a", ["t/besides"]), ("b", ["t/besides"]), ("c", [])):
+        manager.set_reserve_config(mode, {**BASE, "reserve_balance_sources": ["t/pool", *besides]})
+    manager.holds = Promised(80)
+    said: list[ReserveEvent] = []
+    manager.add_reserve_callback(said.append)
+    await manager.check_all_reserves()
+    assert [manager.status(mode) for mode in "abc"] == [ADEQUATE] * 3
+    reading = await wallet.fetch_balances()
+    lost = AccountFailure("besides", FailureReason.TIMEOUT)
+    wallet.misbehave = returns(Reading([b for b in reading.balances if b.account == "pool"], [lost]))
+    clock.advance(30)
+    found = await manager.check_all_reserves()
+    assert found["c"].status is UNKNOWN
+    assert found["c"].missing == ("what others have in t/besides: timeout",)
+    wallet.misbehave = None
+    clock.advance(30)
+    await manager.check_all_reserves()
+    await manager.close()
+    assert [manager.status(mode) for mode in "abc"] == [ADEQUATE] * 3
+    assert said == []
 
 
 @pytest.mark.parametrize("method", METHODS)

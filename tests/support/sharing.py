@@ -28,12 +28,9 @@ def make_sharer(
     return Sharer(seen, reckoned, AllocationTerms(**{**terms, **amounts}))  # type: ignore[arg-type]
 
 
-def split(
-    amount: object, sharers: Sequence[Sharer], method: AllocationMethod = PRO_RATA, held: object = 0
-) -> tuple[Allotment, ...]:
+def split(amount: object, sharers: Sequence[Sharer], method: AllocationMethod = PRO_RATA) -> tuple[Allotment, ...]:
     """Split one balance that all share."""
-    balance = SharedBalance(bounds(amount), tuple(range(len(sharers))), Decimal(str(held)))
-    return allocate([balance], sharers, method)
+    return allocate([SharedBalance(bounds(amount), tuple(range(len(sharers))))], sharers, method)
 
 
 def parts_of(allotments: Sequence[Allotment]) -> list[Decimal]:

@@ -108,7 +108,7 @@ def _accounts(explanation: Explanation) -> Table:
             visible(part.account),
             visible(part.asset),
             show_amount(part.amount),
-            show_needed(part.held) if part.held else "-",
+            "-" if part.held == 0 else show_needed(part.held),
             show_amount(part.part),
             _split(part),
             _age(part.observed_at, explanation.snapshot.timestamp),

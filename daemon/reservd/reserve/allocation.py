@@ -11,14 +11,12 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from reservd.reserve.amounts import ZERO, add, decimals, from_units, subtract, to_units
+from reservd.reserve.amounts import ZERO, add, decimals, from_units, to_units
 from reservd.reserve.division import Side, Stake, divide
 from reservd.reserve.models import AllocationMethod, Bounds
 
 _MIN_PLACES = 18
 """Parts may have so many decimals, as most tokens have at most; more where amounts have more."""
-
-NOTHING = Bounds(ZERO, ZERO)
 
 
 class AllocationTerms(NamedTuple):
@@ -72,14 +70,12 @@ class SharedBalance(NamedTuple):
     """One account that is split.
 
     Attributes:
-        amount: What is certain of it.
+        amount: What is certain of it, holds taken off.
         sharers: The numbers of those who share it.
-        held: Promised to accepted withdrawals: taken off before the split.
     """
 
     amount: Bounds
     sharers: tuple[int, ...]
-    held: Decimal = ZERO
 
 
 class Allotment(NamedTuple):
@@ -142,8 +138,8 @@ class _Ledger:
         self._method = method
         self._members = [balance.sharers for balance in balances]
         self._places = _places(balances, sharers)
-        self._lower = [self._units(each.amount.lower, each.held) for each in balances]
-        self._upper = [self._units(each.amount.upper, each.held) for each in balances]
+        self._lower = [self._units(each.amount.lower) for each in balances]
+        self._upper = [self._units(each.amount.upper) for each in balances]
 
     def view(self, viewer: int | None) -> tuple[_Parts, _Parts]:
         """Return the parts in the worst and in the best case, as one sharer sees it; None: one that is certain."""
@@ -171,8 +167,10 @@ class _Ledger:
         """Return a sharer in the worst (`Side.DOWN`) or the best case for the viewer."""
         sharer = self._sharers[number]
         claim, terms = sharer.seen if is_viewer else sharer.reckoned, sharer.terms
-        if self._method is AllocationMethod.DEDICATED:
-            claim = Claim(NOTHING, NOTHING)  # neither has a say
+        if self._method is AllocationMethod.DEDICATED:  # what it needs, and what it has, has no say
+            dedicated = self._units(terms.amount)
+            ratio = (terms.ratio or ZERO).as_integer_ratio() if dedicated is None else None
+            return Stake(None, dedicated, 0, 0, dedicated, ratio)
         # Others at their worst need most and bear least; the viewer itself needs least and bears most.
         ends = claim.target if is_viewer is (side is Side.DOWN) else Bounds(claim.target.upper, claim.target.lower)
         return Stake(
@@ -180,8 +178,8 @@ class _Ledger:
             self._units(ends.upper),
             self._units(claim.own.lower if side is Side.DOWN else claim.own.upper),
             (terms.priority or 0) if self._method is AllocationMethod.PRIORITY else 0,
-            self._units(terms.amount),
-            (terms.ratio or ZERO).as_integer_ratio(),
+            None,
+            None,
         )
 
     def _split_all(self, amounts: Sequence[int | None], stakes: Sequence[Stake], side: Side) -> _Parts:
@@ -195,10 +193,7 @@ class _Ledger:
             for number, part in zip(members, found, strict=True):
                 stake, parts[number][index] = stakes[number], part
                 own = stake.own + part if stake.own is not None and part is not None else None
-                rest = stake.dedicated
-                if rest is not None and part is not None:
-                    rest -= part
-                stakes[number] = stake._replace(own=own, dedicated=rest)
+                stakes[number] = stake._replace(own=own, dedicated=_rest(stake.dedicated, part, side))
         return parts
 
     def _total(self, own: Decimal | None, parts: Sequence[int | None]) -> Decimal | None:
@@ -207,11 +202,18 @@ class _Ledger:
             return None
         return add(own, from_units(sum(known), self._places))
 
-    def _units(self, amount: Decimal | None, less: Decimal = ZERO) -> int | None:
-        return None if amount is None else to_units(subtract(amount, less), self._places)
+    def _units(self, amount: Decimal | None) -> int | None:
+        return None if amount is None else to_units(amount, self._places)
 
     def _amount(self, units: int | None) -> Decimal | None:
         return None if units is None else from_units(units, self._places)
+
+
+def _rest(dedicated: int | None, part: int | None, side: Side) -> int | None:
+    """Return what is still dedicated to a sharer after a part, which has no end on the side where it is None."""
+    if part is None:
+        return 0 if side is Side.UP else None
+    return None if dedicated is None else dedicated - part
 
 
 def _places(balances: Sequence[SharedBalance], sharers: Sequence[Sharer]) -> int:
@@ -222,7 +224,6 @@ def _places(balances: Sequence[SharedBalance], sharers: Sequence[Sharer]) -> int
     ]
     # Most are there several times, and to count decimals costs more than to compare.
     amounts = {end for bounds in ends for end in bounds}
-    amounts.update(balance.held for balance in balances)
     amounts.update(sharer.terms.amount for sharer in sharers)
     return max(_MIN_PLACES, _most_decimals(amounts) + _most_decimals({sharer.terms.ratio for sharer in sharers}))
 

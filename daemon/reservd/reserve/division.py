@@ -23,11 +23,11 @@ class Stake(NamedTuple):
 
     Attributes:
         target: By which it is served.
-        burden: The target by which it bears debts.
+        burden: The target, or what is dedicated to it, by which it bears debts.
         own: What it has.
         priority: The least is served first.
-        dedicated: What it gets of all balances together; None when it gets a ratio.
-        ratio: Numerator and denominator.
+        dedicated: What it still gets of all balances together.
+        ratio: Numerator and denominator of the part of each balance that it gets in place of that; None: of none.
     """
 
     target: int | None
@@ -35,7 +35,7 @@ class Stake(NamedTuple):
     own: int | None
     priority: int
     dedicated: int | None
-    ratio: tuple[int, int]
+    ratio: tuple[int, int] | None
 
     def lack(self, side: Side) -> int | None:
         """Return what it lacks to its target; None: no end of it."""
@@ -58,7 +58,8 @@ def divide(amount: int, stakes: Sequence[Stake], method: AllocationMethod, side:
     """
     if method is AllocationMethod.DEDICATED:
         wanted = [_dedicated(amount, stake) for stake in stakes]
-        return wanted if sum(wanted) <= amount else _apportion(amount, wanted, side)
+        known = [want for want in wanted if want is not None]
+        return known if len(known) == len(wanted) and sum(known) <= amount else _apportion(amount, wanted, side)
     if amount < 0:
         return _apportion(amount, [stake.burden for stake in stakes], side)
     parts = [0] * len(stakes)
@@ -72,12 +73,14 @@ def divide(amount: int, stakes: Sequence[Stake], method: AllocationMethod, side:
     return _sums(parts, _apportion(amount, [stake.target for stake in stakes], side))
 
 
-def _dedicated(amount: int, stake: Stake) -> int:
-    """Return what a balance owes a sharer. Units are so small that a ratio of one has no fraction."""
-    if stake.dedicated is not None:
-        return max(0, stake.dedicated)
-    numerator, denominator = stake.ratio
-    return abs(amount) * numerator // denominator
+def _dedicated(amount: int, stake: Stake) -> int | None:
+    """Return what a balance owes a sharer, or how it bears a debt. Units are so small that a ratio has no fraction."""
+    if stake.ratio is not None:
+        numerator, denominator = stake.ratio
+        return abs(amount) * numerator // denominator
+    if amount < 0:
+        return stake.burden
+    return None if stake.dedicated is None else max(0, stake.dedicated)
 
 
 def _apportion(amount: int, weights: Sequence[int | None], side: Side) -> list[int]:

@@ -81,7 +81,8 @@ class AccountPart(NamedTuple):
         account: What people call it: `source/account`.
         asset: The asset.
         amount: All that was read there, in whole units; None when it could not be told.
-        held: Promised to accepted withdrawals, taken off the account before it is split.
+        held: Promised to accepted withdrawals, taken off the account before it is split; None when that depends on
+            one before it that could not be read.
         part: What counts for the mode; None when it could not be told.
         method: How it is split; None for an account of the mode's own.
         observed_at: When the amount was true at its venue.
@@ -92,7 +93,7 @@ class AccountPart(NamedTuple):
     account: str
     asset: str
     amount: Decimal | None
-    held: Decimal = ZERO
+    held: Decimal | None = ZERO
     part: Decimal | None = None
     method: AllocationMethod | None = None
     observed_at: datetime | None = None

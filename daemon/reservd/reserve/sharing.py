@@ -9,6 +9,7 @@ from reservd.reserve.allocation import SharedBalance, allocate, is_exact
 from reservd.reserve.amounts import ZERO, subtract
 from reservd.reserve.claims import AccountReading, Assessment, Member, assess
 from reservd.reserve.models import AccountPart, AllocationMethod, Bounds, Share
+from reservd.reserve.placement import place_holds
 from reservd.reserve.policy import Missing
 from reservd.reserve.readings import Balance
 
@@ -67,7 +68,7 @@ def share_out(
     """
     members = [member.believed(now) for member in members]
     accounts = [account.believed(members, now) for account in accounts]
-    holds = tuple(_place(held, accounts))
+    placements = place_holds(held, [account.reading.bounds for account in accounts])
     counted = [
         (*member.own, *(account.reading for account in accounts if number in account.members))
         for number, member in enumerate(members)
@@ -77,21 +78,21 @@ def share_out(
     method = members[0].terms.method
     allotments = allocate(
         [
-            SharedBalance(account.reading.bounds, account.members, hold)
-            for account, hold in zip(accounts, holds, strict=True)
+            SharedBalance(placement.left, account.members)
+            for account, placement in zip(accounts, placements, strict=True)
         ],
         [claim.sharer for claim in claims],
         method,
     )
     findings = []
     for number, (member, allotment) in enumerate(zip(members, allotments, strict=True)):
-        doubts = tuple(_doubts(number, members, claims))
+        doubts = (*_doubts(number, members, claims), *_unread(number, accounts))
         why = "; ".join(filter(None, (*doubts, claims[number].doubt)))
         parts = [
             *(own_part(reading) for reading in member.own),
             *(
-                _shared_part(account.reading, hold, part, method, why)
-                for account, hold, part in zip(accounts, holds, allotment.parts, strict=True)
+                _shared_part(account.reading, placement.held, part, method, why)
+                for account, placement, part in zip(accounts, placements, allotment.parts, strict=True)
                 if number in account.members
             ),
         ]
@@ -108,21 +109,18 @@ def share_out(
     return tuple(findings)
 
 
-def _place(held: Decimal, accounts: Sequence[SharedAccount]) -> Iterator[Decimal]:
-    """Yield what of the holds is taken off each account."""
-    for account in accounts:
-        found = account.reading.found
-        there = max(ZERO, found.amount) if found is not None else ZERO
-        part = held if account is accounts[-1] else min(held, there)
-        held = subtract(held, part)
-        yield part
-
-
 def _doubts(number: int, members: Sequence[Member], claims: Sequence[Assessment]) -> Iterator[str]:
     """Yield why a member cannot tell what the others need."""
     for other, claim in enumerate(claims):
         if other != number and claim.doubt:
             yield f"what {members[other].policy.mode} needs of shared accounts: {claim.doubt}"
+
+
+def _unread(number: int, accounts: Sequence[SharedAccount]) -> Iterator[str]:
+    """Yield what keeps a member from telling what the others have, and what holds are left for its own accounts."""
+    for members, reading in ((account.members, account.reading) for account in accounts):
+        if number not in members and reading.found is None:
+            yield f"what others have in {reading.account}: {reading.problem}"
 
 
 def own_part(reading: AccountReading) -> AccountPart:
@@ -141,11 +139,11 @@ def own_part(reading: AccountReading) -> AccountPart:
 
 
 def _shared_part(
-    reading: AccountReading, held: Decimal, part: Decimal | None, method: AllocationMethod, why: str
+    reading: AccountReading, held: Bounds, part: Decimal | None, method: AllocationMethod, why: str
 ) -> AccountPart:
     whole = own_part(reading)
     problem = whole.problem or (why if part is None else "")
-    return whole._replace(held=held, part=part, method=method, problem=problem)
+    return whole._replace(held=held.lower if is_exact(held) else None, part=part, method=method, problem=problem)
 
 
 def _less(bounds: Bounds, held: Decimal) -> Bounds:

@@ -64,11 +64,6 @@ def test_debt_is_borne_equally_when_all_targets_are_0() -> None:
     assert parts_of(split(-80, [make_sharer(0), make_sharer(0)])) == amounts(-40, -40)
 
 
-def test_held_money_is_taken_off_before_the_split() -> None:
-    assert parts_of(split(6000, [make_sharer(5000)] * 3, held=1500)) == amounts(1500, 1500, 1500)
-    assert parts_of(split(100, [make_sharer(10), make_sharer(30)], held=180)) == amounts(-20, -60)
-
-
 def test_dedicated_parts_are_as_configured_and_the_rest_is_nobodys() -> None:
     sharers = [make_sharer(9999, amount=1000), make_sharer(1, ratio="0.25"), make_sharer(1, 500, amount=0)]
     assert parts_of(split(6000, sharers, DEDICATED)) == amounts(1000, 1500, 0)

@@ -211,9 +211,34 @@ def test_held_money_is_taken_off_the_shared_accounts_one_after_the_other() -> No
 
 
 def test_held_money_is_taken_off_the_last_account_when_none_holds_enough() -> None:
+    a, b = share([make_member("a"), make_member("b")], 20, 10, held=50)
+    assert [part.held for part in a.share.accounts] == [20, 30]
+    assert a.share.balance == b.share.balance == bounds(-10)
+
+
+def test_no_account_is_said_to_bear_held_money_when_one_before_it_cannot_be_read() -> None:
     a, b = share([make_member("a"), make_member("b")], None, 10, held=30)
-    assert [part.held for part in a.share.accounts] == [0, 30]
+    assert [part.held for part in a.share.accounts] == [None, None]
     assert a.share.balance == b.share.balance == bounds((-10, None))
+
+
+def test_mode_without_the_unread_account_is_told_what_it_has_if_that_covers_what_is_held_and_if_not() -> None:
+    """Read, it covers all that is held, and the mode has enough; unread, it must not be called short of it."""
+    members = [make_member("a", equity=10), make_member("b", equity=10), make_member("c", equity=800)]
+    among = [(0, 1), (0, 1, 2)]
+    truth = share(members, 100, 100, held=80, among=among)[2]
+    assert truth.share.balance == bounds(Decimal("99.512195121951219512"))
+    found = share(members, None, 100, held=80, among=among)[2]
+    assert found.share.balance == bounds((Decimal("19.512195121951219512"), Decimal("99.512195121951219513")))
+    assert lines(found) == ["what others have in pool/0: timeout"]
+    (pool,) = found.share.accounts
+    assert (pool.amount, pool.held, pool.part, pool.problem) == (100, None, None, lines(found)[0])
+    assert [look(members[2], each).status for each in (truth, found)] == ["adequate", "unknown"]
+
+
+def test_account_that_is_read_bears_what_an_unread_one_after_it_cannot_change() -> None:
+    a, _ = share([make_member("a"), make_member("b")], 40, None, held=30)
+    assert [part.held for part in a.share.accounts] == [30, 0]
 
 
 def test_held_money_is_taken_off_its_own_when_nobody_shares() -> None:

@@ -1,0 +1,102 @@
+"""What holds for modes that share accounts, whichever of those cannot be read."""
+
+from decimal import Decimal
+from typing import NamedTuple
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reservd.reserve.allocation import AllocationTerms
+from reservd.reserve.claims import AccountReading, Member
+from reservd.reserve.models import AllocationMethod, ReserveStatus
+from reservd.reserve.policy import take_snapshot
+from reservd.reserve.sharing import Finding, SharedAccount, share_out
+from reservd.reserve.tracker import TrackerState
+from support.reserve import NOON, make_balance, make_equity, make_policy
+from support.sharing import DEDICATED, PRIORITY
+
+TERMS = {
+    AllocationMethod.PRO_RATA: st.just(AllocationTerms()),
+    PRIORITY: st.integers(1, 3).map(lambda priority: AllocationTerms(PRIORITY, priority=priority)),
+    DEDICATED: st.one_of(
+        st.integers(0, 200).map(lambda amount: AllocationTerms(DEDICATED, amount=Decimal(amount))),
+        st.sampled_from(["0", "0.25", "0.4"]).map(lambda part: AllocationTerms(DEDICATED, ratio=Decimal(part))),
+    ),
+}
+# Few of them below 0: what may owe anything tells nothing when it cannot be read.
+AMOUNTS = st.integers(0, 200) | st.integers(-50, 200)
+
+
+class Place(NamedTuple):
+    """An account as it is in truth, and whether a check could read it."""
+
+    account: AccountReading
+    read: bool
+
+    @property
+    def seen(self) -> AccountReading:
+        return self.account if self.read else self.account._replace(found=None, problem="timeout")
+
+
+class Case(NamedTuple):
+    """Modes, what they have of their own, what they share, and what is promised."""
+
+    members: list[Member]
+    own: list[list[Place]]
+    shared: list[tuple[Place, tuple[int, ...]]]
+    held: Decimal
+
+    def told(self, *, everything: bool) -> tuple[Finding, ...]:
+        """Return what the modes are told when everything is read, or what could be."""
+        members = [
+            member._replace(own=tuple([place.account if everything else place.seen for place in own]))
+            for member, own in zip(self.members, self.own, strict=True)
+        ]
+        accounts = [SharedAccount(place.account if everything else place.seen, among) for place, among in self.shared]
+        return share_out(members, accounts, held=self.held, now=NOON)
+
+    def statuses(self, findings: tuple[Finding, ...]) -> list[ReserveStatus]:
+        """Return the status that each finding speaks for."""
+        return [
+            take_snapshot(
+                member.policy, member.equity, found.balances, found.missing, now=NOON, share=found.share
+            ).status
+            for member, found in zip(self.members, findings, strict=True)
+        ]
+
+
+@st.composite
+def places(draw: st.DrawFn, name: str) -> Place:
+    amount = draw(AMOUNTS)
+    account = AccountReading(name, "USDT", make_balance(amount), "", amount >= 0 and draw(st.booleans()))
+    return Place(account, draw(st.sampled_from([True, True, False])))
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    method = draw(st.sampled_from(AllocationMethod))
+    members, own = [], []
+    for number in range(draw(st.integers(2, 4))):
+        equity = make_equity(draw(st.integers(0, 2000)))
+        members.append(Member(make_policy(mode=f"m{number}"), draw(TERMS[method]), TrackerState(0.0), equity, ()))
+        own.append([draw(places(f"own/{number}"))] if draw(st.booleans()) else [])
+    among = st.lists(st.integers(0, len(members) - 1), min_size=2, unique=True).map(sorted).map(tuple)
+    shared = [(draw(places(f"pool/{number}")), draw(among)) for number in range(draw(st.integers(1, 4)))]
+    shared.sort(key=lambda each: len(each[1]))
+    return Case(members, own, shared, Decimal(draw(st.integers(0, 300))))
+
+
+@given(cases())
+@settings(deadline=None, max_examples=500)
+def test_account_that_cannot_be_read_only_ever_widens_what_is_told(case: Case) -> None:
+    """What a mode would be told if all were read lies within what it is told, and no status is another's."""
+    truth, told = case.told(everything=True), case.told(everything=False)
+    for actual, known in zip(truth, told, strict=True):
+        exact, (lower, upper) = actual.share.balance.lower, known.share.balance
+        assert exact is not None
+        assert exact == actual.share.balance.upper
+        assert lower is None or lower <= exact
+        assert upper is None or upper >= exact
+        assert lower == upper or known.missing, "what is not certain says why"
+    for actual_status, known_status in zip(case.statuses(truth), case.statuses(told), strict=True):
+        assert known_status in {actual_status, ReserveStatus.UNKNOWN}
