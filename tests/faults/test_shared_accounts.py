@@ -10,15 +10,14 @@ import pytest
 
 from reservd import ReserveManager, ReserveStatus
 from reservd.errors import FailureReason, SourceError
-from reservd.monitor.clock import SystemClock
 from reservd.monitor.watch import Holds
 from reservd.plugin import AccountFailure, Balance, Equity, Reading
 from reservd.reserve.hold_book import HoldBook
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot
-from reservd.reserve.state import Instant
 from reservd.service.grounds import find_ground, find_level
 from reservd.store.encoding import encode
 from reservd.store.states import decode_state
+from support.hand_clock import HandClock
 from support.sources import EquityByMode, WalletBalances, raises, returns
 
 ADEQUATE, LOW, CRITICAL, UNKNOWN = ReserveStatus
@@ -35,20 +34,6 @@ METHODS: dict[str, dict[str, dict[str, object]]] = {
         for mode, ratio in zip("abc", ("0.5", "0.3", "0.2"), strict=True)
     },
 }
-
-
-class HandClock(SystemClock):
-    """The machine's clock, whose seconds pass as a test says; what is read now is always new."""
-
-    def __init__(self) -> None:
-        self._ahead = 0.0
-
-    def advance(self, seconds: float) -> None:
-        self._ahead += seconds
-
-    def now(self) -> Instant:
-        wall, monotonic = super().now()
-        return Instant(wall, monotonic + self._ahead)
 
 
 class Promised(Holds):

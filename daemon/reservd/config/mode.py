@@ -97,7 +97,7 @@ class ModeConfig(BaseModel):
     reserve_confirmations: Annotated[int, Field(ge=1, le=100), BeforeValidator(_refuse_bool)] = 1
     """Checks in a row at least this severe before a worsening counts."""
     reserve_max_jump: Annotated[Decimal, Exact(gt=0, le=1000)] = Decimal("0.5")
-    """A reading that moves by more than this part of the last good one is read again before it counts."""
+    """A reading that moves by more than this part of the last good one is observed again before it counts."""
     reserve_monitoring_interval: Duration = Decimal(30)
     """How often the reserve is checked."""
     reserve_max_staleness: Duration | None = None

@@ -428,7 +428,7 @@ class ReserveManager:
                 continue
             step = self._advance(watch, watch.observe(readings, self.holds), readings.now)
             # The others who share accounts with a mode that is in doubt wait for it, whatever that changes for itself.
-            if step.recheck or (readings.joint is not None and readings.joint.doubts(watch.mode)):
+            if step.recheck or (readings.joint is not None and readings.joint.wants_second_look(watch.mode)):
                 doubtful.append(watch)
             if step.event is not None:
                 await self.trigger_reserve_event(step.event)

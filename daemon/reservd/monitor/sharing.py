@@ -9,7 +9,7 @@ from reservd.errors import CallError
 from reservd.monitor.table import Found, Table
 from reservd.monitor.watch import EquityPlace, Holds, ModeWatch, Need, Readings, owed_of, why_missing
 from reservd.reserve.amounts import ZERO
-from reservd.reserve.claims import AccountReading, Member
+from reservd.reserve.claims import AccountReading, Jump, Member
 from reservd.reserve.holds import GroupReading, read_group
 from reservd.reserve.policy import Missing
 from reservd.reserve.readings import Balance, Equity
@@ -102,16 +102,16 @@ class JointReadings:
             self._findings = share_out(members, self._shared, held=held, now=self._now.wall)
         return self._findings[self._group.numbers[mode]]
 
-    def doubts(self, mode: str) -> bool:
-        """Whether a reading of one of the modes jumped, and the others wait for a second one. Once it was looked at."""
-        return self._findings[self._group.numbers[mode]].doubted
+    def wants_second_look(self, mode: str) -> bool:
+        """Whether a reading of one of the modes jumped, and the others wait for it. Once it was looked at."""
+        return self._findings[self._group.numbers[mode]].jump is Jump.NEW
 
     @property
     def whole(self) -> GroupReading | None:
         """What all accounts of the group hold together; None when not all were read, or one is in doubt."""
         balances = self._balances
         complete = len(balances) == len(self._shared) + sum(map(len, self._own))
-        in_doubt = any(found.doubted for found in self._findings)
+        in_doubt = any(found.jump for found in self._findings)
         return read_group(balances) if complete and not in_doubt else None
 
     @property

@@ -170,11 +170,13 @@ class WakeUps:
         table = await asyncio.shield(reading)
         if isinstance(table, FailedTable):
             return
-        watches = self._modes.at(source, table.news(before, *_ANY_TIME))
+        watches = {watch.mode: watch for watch in self._modes.at(source, table.news(before, *_ANY_TIME))}
+        # The same amount, observed anew, is news for those that doubt it.
+        watches |= {watch.mode: watch for watch in self._modes.at(source) if watch.doubts}
         if watches:
-            patience = PATIENCE * min(watch.interval_seconds for watch in watches)
+            patience = PATIENCE * min(watch.interval_seconds for watch in watches.values())
             check = partial(self._check, begun)
-            await CyclePlan(watches).run(self._sources, self._clock, check, patience, {source: reading})
+            await CyclePlan(watches.values()).run(self._sources, self._clock, check, patience, {source: reading})
 
     async def _check(
         self, begun: Counter[float], watches: Sequence[ModeWatch], readings: Readings

@@ -11,7 +11,7 @@ from reservd.errors import CallError
 from reservd.monitor.table import Found, Place, Table
 from reservd.reserve.amounts import ZERO
 from reservd.reserve.holds import GroupReading, read_group
-from reservd.reserve.models import ADEQUATE, ReserveSnapshot, ReserveStatus
+from reservd.reserve.models import ADEQUATE, Observation, ReserveSnapshot, ReserveStatus
 from reservd.reserve.policy import Missing, take_snapshot
 from reservd.reserve.readings import AccountFailure, Balance, Equity
 from reservd.reserve.tracker import Instant, Step, TrackerState, advance
@@ -199,6 +199,11 @@ class ModeWatch:
         )
 
     @property
+    def doubts(self) -> bool:
+        """Whether a reading jumped and waits for a second one."""
+        return self._state.doubted is not None
+
+    @property
     def state(self) -> TrackerState:
         """What is confirmed."""
         readings = self._left_alone_by()
@@ -212,9 +217,16 @@ class ModeWatch:
         readings = self._left_alone_by()
         if readings is None or self._latest is None:
             return self._latest
-        found = [readings.equity, *(readings.balances[source].get(place) for source, place in self.places)]
-        oldest = min((value.observed_at for value in found if isinstance(value, Equity | Balance)), default=None)
-        return self._latest._replace(timestamp=readings.now.wall, observed_at=oldest)
+        found = [readings.balances[source].get(place) for source, place in self.places]
+        seen = tuple([Observation(each.observed_at, each.block) for each in found if isinstance(each, Balance)])
+        equity = readings.equity
+        equity_seen = Observation(equity.observed_at) if isinstance(equity, Equity) else None
+        return self._latest._replace(
+            timestamp=readings.now.wall,
+            observed_at=min((each.observed_at for each in (equity_seen, *seen) if each is not None), default=None),
+            equity_seen=equity_seen,
+            seen=seen,
+        )
 
     @property
     def readings(self) -> Readings | None:

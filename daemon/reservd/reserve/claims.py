@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
+from enum import IntEnum
 from functools import reduce
 from typing import NamedTuple
 
 from reservd.reserve.allocation import AllocationTerms, Claim, Sharer
 from reservd.reserve.amounts import ZERO, add, describe, multiply, subtract
-from reservd.reserve.jumps import moved
-from reservd.reserve.models import Bounds, ReserveSnapshot
+from reservd.reserve.jumps import find_moved, follow, moved
+from reservd.reserve.models import Bounds, Observation, ReserveSnapshot
 from reservd.reserve.policy import Missing, ReservePolicy, believed_equity, is_current
 from reservd.reserve.readings import Balance, Equity
 from reservd.reserve.tracker import TrackerState
@@ -74,18 +75,29 @@ class Member(NamedTuple):
         return self._replace(own=tuple([reading.at(now, self.policy) for reading in self.own]))
 
 
+class Jump(IntEnum):
+    """Whether a reading jumped."""
+
+    NONE = 0
+    """It did not, or a second one agreed."""
+    AWAITED = 1
+    """What jumped before is told again, by no newer observation: the next check may have one."""
+    NEW = 2
+    """It did: a second look may tell at once."""
+
+
 class Assessment(NamedTuple):
     """What a member brings to the split.
 
     Attributes:
         sharer: What it needs.
         doubt: Why others cannot tell what it needs; empty when they can.
-        doubted: Whether it is because a reading jumped, and no second one agreed yet.
+        jump: Whether it is because a reading jumped, and no second one agreed yet.
     """
 
     sharer: Sharer
     doubt: str
-    doubted: bool
+    jump: Jump
 
 
 def assess(member: Member, balances: Sequence[Balance], now: datetime) -> Assessment:
@@ -103,7 +115,7 @@ def assess(member: Member, balances: Sequence[Balance], now: datetime) -> Assess
     target, doubt, target_jumped = _assess_target(member, balances, now)
     own, own_doubt, own_jumped = _assess_own(member)
     sharer = Sharer(Claim(target.seen, own.seen), Claim(target.reckoned, own.reckoned), member.terms)
-    return Assessment(sharer, "; ".join(filter(None, (doubt, own_doubt))), target_jumped or own_jumped)
+    return Assessment(sharer, "; ".join(filter(None, (doubt, own_doubt))), max(target_jumped, own_jumped))
 
 
 class _Range(NamedTuple):
@@ -111,7 +123,7 @@ class _Range(NamedTuple):
     reckoned: Bounds
 
 
-def _assess_target(member: Member, balances: Sequence[Balance], now: datetime) -> tuple[_Range, str, bool]:
+def _assess_target(member: Member, balances: Sequence[Balance], now: datetime) -> tuple[_Range, str, Jump]:
     """Return what is certain of the target, why not more is, and whether that is because it jumped."""
     policy, state = member.policy, member.state
     equity, problem = believed_equity(member.equity, balances, policy, now)
@@ -119,20 +131,31 @@ def _assess_target(member: Member, balances: Sequence[Balance], now: datetime) -
     if equity is None:
         most = multiply(_target(before, member), _GROWTH) if before is not None else None
         bounds = Bounds(ZERO, most)
-        return _Range(bounds, bounds), problem or "", False
+        return _Range(bounds, bounds), problem or "", Jump.NONE
     target = _target(equity, member)
-    doubted = state.doubted.total_equity if state.doubted is not None else None
-    if before is not None and _is_in_doubt(before, doubted, equity, policy):
-        jump = _jump("equity", before, equity)
-        return _Range(_exactly(target), _between(_target(before, member), target)), jump, True
-    return _Range(_exactly(target), _exactly(target)), "", False
+    jump = _jump_of_equity(member, equity)
+    if before is None or not jump:
+        return _Range(_exactly(target), _exactly(target)), "", Jump.NONE
+    return _Range(_exactly(target), _between(_target(before, member), target)), _moved("equity", before, equity), jump
+
+
+def _jump_of_equity(member: Member, equity: Decimal) -> Jump:
+    state, policy = member.state, member.policy
+    if state.believed_equity is None or not moved(state.believed_equity, equity, policy.max_jump):
+        return Jump.NONE
+    doubted = state.doubted
+    if doubted is None or doubted.total_equity is None or moved(doubted.total_equity, equity, policy.max_jump):
+        return Jump.NEW
+    first, found = doubted.equity_seen, member.equity
+    is_newer = first is None or (isinstance(found, Equity) and Observation(found.observed_at).follows(first))
+    return Jump.NONE if is_newer else Jump.AWAITED
 
 
 def _target(equity: Decimal, member: Member) -> Decimal:
     return multiply(max(ZERO, subtract(equity, member.owed)), member.policy.ratio)
 
 
-def _assess_own(member: Member) -> tuple[_Range, str, bool]:
+def _assess_own(member: Member) -> tuple[_Range, str, Jump]:
     """Return the same of what it has of its own."""
     bounds = [reading.bounds for reading in member.own]
     lows = [each.lower for each in bounds if each.lower is not None]
@@ -143,27 +166,45 @@ def _assess_own(member: Member) -> tuple[_Range, str, bool]:
     )
     if own.lower is None or own.upper is None:
         problems = [f"{reading.account}: {reading.problem}" for reading in member.own if reading.found is None]
-        return _Range(own, own), "; ".join(problems), False
-    before, doubted = _own(member.state.good), _own(member.state.doubted)
-    if before is not None and _is_in_doubt(before, doubted, own.lower, member.policy):
-        return _Range(own, _between(before, own.lower)), _jump("own balance", before, own.lower), True
-    return _Range(own, own), "", False
+        return _Range(own, own), "; ".join(problems), Jump.NONE
+    before, jump = _jump_of_own(member, own.lower)
+    if not jump:
+        return _Range(own, own), "", Jump.NONE
+    return _Range(own, _between(before, own.lower)), _moved("own balance", before, own.lower), jump
 
 
-def _is_in_doubt(before: Decimal, doubted: Decimal | None, amount: Decimal, policy: ReservePolicy) -> bool:
-    """Whether an amount jumped from what was believed, and is not what was read and doubted last."""
-    if not moved(before, amount, policy.max_jump):
-        return False
-    return doubted is None or moved(doubted, amount, policy.max_jump)
+def _jump_of_own(member: Member, amount: Decimal) -> tuple[Decimal, Jump]:
+    """Return what a mode was believed to have of its own, and whether what it has now jumped from that."""
+    max_jump = member.policy.max_jump
+    good, doubted = _own(member.state.good), _own(member.state.doubted)
+    before = _sum(good.amounts) if good is not None else amount
+    if good is None or not moved(before, amount, max_jump):
+        return before, Jump.NONE
+    if doubted is None or moved(_sum(doubted.amounts), amount, max_jump):
+        return before, Jump.NEW
+    found = [reading.found for reading in member.own if reading.found is not None]
+    places = find_moved(good.amounts, [each.amount for each in found], max_jump)
+    is_newer = follow(doubted.seen, [Observation(each.observed_at, each.block) for each in found], places)
+    return before, Jump.NONE if is_newer else Jump.AWAITED
 
 
-def _own(snapshot: ReserveSnapshot | None) -> Decimal | None:
-    """Return what a snapshot found in accounts that are not shared; None when it does not tell."""
+class _Own(NamedTuple):
+    amounts: Sequence[Decimal]
+    seen: Sequence[Observation]
+
+
+def _own(snapshot: ReserveSnapshot | None) -> _Own | None:
+    """Return what a snapshot found in accounts that are not shared; None when it does not tell all of it."""
     if snapshot is None or not snapshot.accounts:
         return None
-    amounts = [part.amount for part in snapshot.accounts if part.method is None]
-    known = [amount for amount in amounts if amount is not None]
-    return _sum(known) if len(known) == len(amounts) else None
+    amounts, seen = [], []
+    for part in snapshot.accounts:
+        if part.method is None:
+            if part.amount is None or part.observed_at is None:
+                return None
+            amounts.append(part.amount)
+            seen.append(Observation(part.observed_at, part.block))
+    return _Own(amounts, seen)
 
 
 def _sum(amounts: Iterable[Decimal]) -> Decimal:
@@ -178,5 +219,5 @@ def _between(a: Decimal, b: Decimal) -> Bounds:
     return Bounds(min(a, b), max(a, b))
 
 
-def _jump(what: str, before: Decimal, after: Decimal) -> str:
+def _moved(what: str, before: Decimal, after: Decimal) -> str:
     return f"its {what} went from {describe(before)} to {describe(after)}, and no second reading agrees yet"

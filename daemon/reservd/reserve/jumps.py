@@ -1,13 +1,23 @@
 """Readings that moved too far to be believed at first sight.
 
 A wallet that reads 0 once, an equity without its largest part, a token read in the wrong unit:
-all are jumps, and so is a real catastrophe. A second reading tells them apart.
+all are jumps, and so is a real catastrophe. A second reading tells them apart, if it is one: a source that tells
+the same observation again, of the same block or time, has said nothing new.
 """
 
+from collections.abc import Sequence
+from datetime import timedelta
 from decimal import Decimal
 
 from reservd.reserve.amounts import ZERO, multiply, subtract
-from reservd.reserve.models import ReserveSnapshot
+from reservd.reserve.models import Observation, ReserveSnapshot
+
+PATIENCE = timedelta(seconds=120)
+"""How long a jump waits at most for a newer observation of what jumped, while the same one is told again and again.
+
+Longer than blocks and the usual scrape intervals, so that what is only wrong once is told anew before; and an end, as a
+source that renews its numbers once a day must not hide a real shortfall until then.
+"""
 
 
 def at_least(snapshot: ReserveSnapshot) -> Decimal | None:
@@ -47,6 +57,56 @@ def agrees(doubted: ReserveSnapshot | None, snapshot: ReserveSnapshot, max_jump:
     if doubted is None:
         return False
     return not has_jumped(at_least(doubted), doubted.total_equity, doubted.parts, snapshot, max_jump)
+
+
+def is_second_look(
+    doubted: ReserveSnapshot,
+    snapshot: ReserveSnapshot,
+    equity: Decimal | None,
+    parts: tuple[Decimal, ...],
+    max_jump: Decimal,
+) -> bool:
+    """Whether a snapshot observed anew what jumped, so that it says more than the doubted one did.
+
+    What its sources do not date counts as observed when it was read. A balance that jumped though no account did, as
+    when more was promised of it, has nothing to be observed anew.
+
+    Args:
+        doubted: What jumped first.
+        snapshot: What was found now, and agrees with it.
+        equity: The last that was believed.
+        parts: The same of each account.
+        max_jump: As a part of what was believed.
+    """
+    before, now = doubted.equity_seen, snapshot.equity_seen
+    if (
+        before is not None
+        and now is not None
+        and equity is not None
+        and snapshot.total_equity is not None
+        and moved(equity, snapshot.total_equity, max_jump)
+        and not now.follows(before)
+    ):
+        return False
+    places = find_moved(parts, snapshot.parts, max_jump) if snapshot.parts else range(len(snapshot.seen))
+    return follow(doubted.seen, snapshot.seen, places)
+
+
+def find_moved(before: Sequence[Decimal], after: Sequence[Decimal], max_jump: Decimal) -> list[int]:
+    """Return where amounts jumped; where they changed, when none jumped alone; all places, when accounts are others."""
+    if len(before) != len(after):
+        return list(range(len(after)))
+    changed = [number for number, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
+    return [number for number in changed if moved(before[number], after[number], max_jump)] or changed
+
+
+def follow(before: Sequence[Observation], after: Sequence[Observation], places: Sequence[int]) -> bool:
+    """Whether observations are later than those before, as far as they matter."""
+    if not before or not after:
+        return True  # nobody dated them
+    if len(before) != len(after):
+        return False  # other accounts failed this time: which is which, they do not tell
+    return all(after[place].follows(before[place]) for place in places)
 
 
 def _emptied(before: Decimal, after: Decimal) -> bool:

@@ -74,6 +74,24 @@ class AllocationMethod(StrEnum):
     """As configured: to each a fixed amount, or a fixed part."""
 
 
+class Observation(NamedTuple):
+    """When something that was read was true at its source.
+
+    Attributes:
+        observed_at: The time.
+        block: The block, where there are blocks.
+    """
+
+    observed_at: datetime
+    block: int | None = None
+
+    def follows(self, before: "Observation") -> bool:
+        """Whether it is a later one: not the same again, told a second time."""
+        if self.block is not None and before.block is not None:
+            return self.block > before.block
+        return self.observed_at > before.observed_at
+
+
 class AccountPart(NamedTuple):
     """What one account holds of one asset, and how much of it counts for a mode.
 
@@ -132,8 +150,10 @@ class ReserveSnapshot(NamedTuple):
         bounds: What is certain of the balance when not all accounts were read, or its part of them is not certain.
         missing: What could not be read, one line each.
         held: Promised to accepted withdrawals, already taken off the balance; of all who share its accounts.
-        parts: What each account holds, in order, where there are several and all were read.
+        parts: What each account holds, in order, where all were read.
         accounts: Where accounts are shared: what each holds, and how much of that counts.
+        equity_seen: When the equity was true; None when it could not be read.
+        seen: When what each account that was read holds was true, in order.
     """
 
     timestamp: datetime
@@ -151,6 +171,8 @@ class ReserveSnapshot(NamedTuple):
     held: Decimal = ZERO
     parts: tuple[Decimal, ...] = ()
     accounts: tuple[AccountPart, ...] = ()
+    equity_seen: Observation | None = None
+    seen: tuple[Observation, ...] = ()
 
     @property
     def shortfall(self) -> Decimal | None:

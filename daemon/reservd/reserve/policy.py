@@ -14,6 +14,7 @@ from reservd.reserve.models import (
     UNKNOWN,
     AccountPart,
     Bounds,
+    Observation,
     ReserveSnapshot,
     ReserveStatus,
     Share,
@@ -149,7 +150,8 @@ def take_snapshot(
         share: What counts of the balances, where accounts are shared; holds are off it already.
     """
     amount, problem = believed_equity(equity, balances, policy, now)
-    observed_at = equity.observed_at if isinstance(equity, Equity) else None
+    equity_seen = Observation(equity.observed_at) if isinstance(equity, Equity) else None
+    observed_at = equity_seen.observed_at if equity_seen is not None else None
     total = subtract(ZERO, held) if held else None
     for balance in balances:
         total = balance.amount if total is None else add(total, balance.amount)
@@ -195,8 +197,10 @@ def take_snapshot(
             bounds,
             () if whole and problem is None else _lines(balances, missing, problem),
             held,
-            tuple([balance.amount for balance in balances]) if read and len(balances) > 1 else (),
+            tuple([balance.amount for balance in balances]) if read else (),
             accounts,
+            equity_seen,
+            tuple([Observation(balance.observed_at, balance.block) for balance in balances]),
         ),
     )
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from reservd.reserve.allocation import SharedBalance, allocate, is_exact
 from reservd.reserve.amounts import ZERO, subtract
-from reservd.reserve.claims import AccountReading, Assessment, Member, assess
+from reservd.reserve.claims import AccountReading, Assessment, Jump, Member, assess
 from reservd.reserve.models import AccountPart, AllocationMethod, Bounds, Share
 from reservd.reserve.placement import place_holds
 from reservd.reserve.policy import Missing
@@ -40,13 +40,13 @@ class Finding(NamedTuple):
         balances: What all its accounts hold, as far as that may be believed.
         missing: What could not be told.
         share: What counts for it.
-        doubted: Whether a reading of its own jumped, so that the others cannot tell what it needs.
+        jump: Whether a reading of its own jumped, so that the others cannot tell what it needs.
     """
 
     balances: tuple[Balance, ...]
     missing: tuple[Missing, ...]
     share: Share
-    doubted: bool
+    jump: Jump
 
 
 def share_out(
@@ -105,7 +105,7 @@ def share_out(
         if not is_exact(balance):
             missing += map(Missing, doubts)
         share = Share(balance, tuple(parts), held)
-        findings.append(Finding(balances[number], tuple(missing), share, claims[number].doubted))
+        findings.append(Finding(balances[number], tuple(missing), share, claims[number].jump))
     return tuple(findings)
 
 

@@ -40,13 +40,15 @@ class TrackerState(NamedTuple):
     believed_parts: tuple[Decimal, ...] = ()
     """The same of each account, where there are several."""
     doubted: ReserveSnapshot | None = None
-    """A snapshot that jumped and waits for a second one to agree."""
+    """A snapshot that jumped and waits for a second one to agree: the first of those that agree already."""
     announced_at: float = 0.0
     """Monotonic seconds of the last event."""
     warned: bool = False
     """Whether an early warning was given, and the runway is not long again since."""
     incident_at: datetime | None = None
     """When the open incident was opened; None without one, or where that was not kept."""
+    doubted_at: float = 0.0
+    """Monotonic seconds of `doubted`."""
 
     @property
     def incident_severity(self) -> ReserveStatus | None:
@@ -65,7 +67,7 @@ class Step(NamedTuple):
     """Whether the snapshot spoke for a status that may be believed."""
     recheck: bool
     """Whether a second reading is wanted at once, because something that waits for it depends on this one,
-    and it jumped. Once: when the second one asks again, the next regular check will do."""
+    and it jumped. Once: when the second one asks again, or is no other observation, the next regular check will do."""
 
     @property
     def actionable(self) -> bool:

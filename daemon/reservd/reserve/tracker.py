@@ -6,7 +6,7 @@ whoever calls it decides where the state is kept.
 
 from collections.abc import Callable
 
-from reservd.reserve.jumps import agrees, at_least, has_jumped
+from reservd.reserve.jumps import PATIENCE, agrees, at_least, has_jumped, is_second_look
 from reservd.reserve.models import (
     ADEQUATE,
     CRITICAL,
@@ -45,7 +45,7 @@ def advance(
         return _inconclusive(state, snapshot, policy, now, new_id)
     if has_jumped(
         state.believed_balance, state.believed_equity, state.believed_parts, snapshot, policy.max_jump
-    ) and not agrees(state.doubted, snapshot, policy.max_jump):
+    ) and not _is_agreed(state, snapshot, policy, now):
         return _doubt(state, snapshot, status, policy, now, new_id)
     state = _believe(state, snapshot, status, now)
     if status is ADEQUATE and state.confirmed is ADEQUATE:
@@ -57,14 +57,31 @@ def advance(
     return _confirmed(state, confirmed, policy, now, new_id)
 
 
+def _is_agreed(state: TrackerState, snapshot: ReserveSnapshot, policy: ReservePolicy, now: Instant) -> bool:
+    """Whether what jumped before is said again, by a newer observation, or for so long that none can be awaited."""
+    doubted = state.doubted
+    if doubted is None or not agrees(doubted, snapshot, policy.max_jump):
+        return False
+    patience = min(PATIENCE, policy.max_staleness).total_seconds()
+    return now.monotonic - state.doubted_at >= patience or is_second_look(
+        doubted, snapshot, state.believed_equity, state.believed_parts, policy.max_jump
+    )
+
+
 def _inconclusive(
-    state: TrackerState, snapshot: ReserveSnapshot, policy: ReservePolicy, now: Instant, new_id: Callable[[], str]
+    state: TrackerState,
+    snapshot: ReserveSnapshot,
+    policy: ReservePolicy,
+    now: Instant,
+    new_id: Callable[[], str],
+    *,
+    doubted: bool = False,
 ) -> Step:
     """Keep what was confirmed until it is too old."""
     age = now.monotonic - state.good_at
     if state.confirmed is UNKNOWN or age <= policy.max_staleness.total_seconds():
-        return _remind(state, snapshot, policy, now, new_id, conclusive=False)
-    reason = _why_unknown(state, snapshot, now)
+        return _remind(state, snapshot, policy, now, new_id, conclusive=False, doubted=doubted)
+    reason = _why_unknown(state, snapshot, now, doubted=doubted)
     state, event = announce(state, UNKNOWN, reason, policy, now, new_id)
     return Step(state._replace(confirmed=UNKNOWN), event, conclusive=False, recheck=False)
 
@@ -82,14 +99,17 @@ def _doubt(
     One that would change nothing is good enough to say that all is as it was; it is not counted
     as a check in a row, and its amounts are not believed.
     """
-    state = state._replace(doubted=snapshot)
+    # What agrees and is no newer observation waits with the first: at once, it would be told the same again.
+    is_new = not agrees(state.doubted, snapshot, policy.max_jump)
+    if is_new:
+        state = state._replace(doubted=snapshot, doubted_at=now.monotonic)
     if status is not state.confirmed:
-        return _inconclusive(state, snapshot, policy, now, new_id)._replace(recheck=True)
+        return _inconclusive(state, snapshot, policy, now, new_id, doubted=True)._replace(recheck=is_new)
     state = state._replace(good_at=now.monotonic)
     step = _remind(state, snapshot, policy, now, new_id, conclusive=True)
     # A refill waits for the amounts of a reserve that is not adequate, and so does a count of worse checks in a row;
     # nothing waits for those of one that is well.
-    return step._replace(recheck=status is not ADEQUATE or state.low_streak > 0)
+    return step._replace(recheck=is_new and (status is not ADEQUATE or state.low_streak > 0))
 
 
 def _believe(state: TrackerState, snapshot: ReserveSnapshot, status: ReserveStatus, now: Instant) -> TrackerState:
@@ -97,7 +117,7 @@ def _believe(state: TrackerState, snapshot: ReserveSnapshot, status: ReserveStat
     balance = snapshot.reserve_balance
     if balance is None:
         balance = state.believed_balance if state.believed_balance is not None else at_least(snapshot)
-    _, confirmed, known, incident_id, sequence, low_streak, critical_streak, _, _, _, parts, _, *rest = state
+    _, confirmed, known, incident_id, sequence, low_streak, critical_streak, _, _, _, parts, _, *rest, _ = state
     # Every check makes one: in half the time of TrackerState(...).
     return tuple.__new__(
         TrackerState,
@@ -115,6 +135,7 @@ def _believe(state: TrackerState, snapshot: ReserveSnapshot, status: ReserveStat
             snapshot.parts or parts,
             None,
             *rest,
+            0.0,
         ),
     )
 
@@ -156,6 +177,7 @@ def _remind(
     new_id: Callable[[], str],
     *,
     conclusive: bool,
+    doubted: bool = False,
 ) -> Step:
     """Say again what lasts, when it is due."""
     event = None
@@ -166,7 +188,7 @@ def _remind(
         and now.monotonic - state.announced_at >= policy.repeat_interval.total_seconds()
     ):
         if status is UNKNOWN:
-            reason = _why_unknown(state, snapshot, now)
+            reason = _why_unknown(state, snapshot, now, doubted=doubted)
         else:
             reason = why_status(state.good, status, policy)
             if state.good is not None and state.good is not snapshot:
@@ -175,11 +197,11 @@ def _remind(
     return Step(state, event, conclusive=conclusive, recheck=False)
 
 
-def _why_unknown(state: TrackerState, snapshot: ReserveSnapshot, now: Instant) -> str:
+def _why_unknown(state: TrackerState, snapshot: ReserveSnapshot, now: Instant, *, doubted: bool) -> str:
     if state.good is snapshot:
         return "a reading tells of a worse status than before, and not yet often enough in a row"
     seconds = now.monotonic - state.good_at
-    if state.doubted is snapshot:
+    if doubted:
         return why_doubted(seconds, state.believed_balance, state.believed_equity, snapshot)
     return why_unknown(seconds, snapshot)
 

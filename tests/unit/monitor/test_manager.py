@@ -213,7 +213,10 @@ async def test_unchanged_modes_are_refreshed_only_when_nothing_is_new() -> None:
     assert second.observed_at is not None
     assert first.observed_at is not None
     assert second.observed_at > first.observed_at
-    assert second._replace(timestamp=first.timestamp, observed_at=first.observed_at) == first
+    assert second.equity_seen is not None
+    assert second.observed_at == min(second.equity_seen, *second.seen).observed_at
+    as_before = {name: getattr(first, name) for name in ("timestamp", "observed_at", "equity_seen", "seen")}
+    assert second._replace(**as_before) == first
     source.amounts["main"] = 121
     await manager.check_all_reserves()
     assert len(seen.checks) == 2

@@ -5,6 +5,8 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from structlog.testing import capture_logs
 
 from reservd import ReserveEvent, ReserveManager
 from reservd.monitor.observer import Checked, Observer
+from reservd.plugin import Balance, Reading
 from support.sources import ScriptedBalances, ScriptedEquity, hangs, raises
 from support.telling import TellingBalances
 
@@ -235,6 +238,30 @@ async def test_older_reading_does_not_come_after_a_newer_one_when_a_cycle_overta
         assert latest is not None
         assert latest.reserve_balance == 111
     assert not events
+
+
+async def test_jump_is_confirmed_by_the_next_observation_that_a_source_tells_of() -> None:
+    """As of the next block: the amount is what it was in the last one, and that is what is waited for."""
+    source, block = TellingBalances("a", main=110), 7
+    manager, watcher = make(source)
+    manager.set_reserve_config("m", {**HOUR, "reserve_max_jump": "0.5"})
+    events: list[ReserveEvent] = []
+    manager.add_reserve_callback(events.append)
+
+    async def at_block() -> Reading:
+        return Reading([Balance("main", "USDT", Decimal(source.amounts["main"]), datetime.now(UTC), block=block)])
+
+    source.misbehave = at_block
+    async with monitoring(manager):
+        source.amounts["main"] = 0
+        source.tell()
+        await until(lambda: watcher.checks["m"] == 3)
+        assert (source.reads, events) == (3, []), "read again at once, and it was the same block"
+        block = 8
+        source.tell()
+        await until(lambda: bool(events))
+    assert [str(event.event_type) for event in events] == ["reserve_critical"]
+    assert source.reads == 4
 
 
 async def test_jump_has_a_second_reading_when_a_wake_up_found_it() -> None:

@@ -1,9 +1,24 @@
+from collections.abc import Sequence
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from reservd.reserve.jumps import agrees, at_least, has_jumped
-from support.reserve import DEBT_NOT_READ, NOT_READ, make_policy, make_snapshot
+from reservd.reserve.jumps import agrees, at_least, has_jumped, is_second_look
+from reservd.reserve.models import Observation, ReserveSnapshot
+from reservd.reserve.policy import Missing, take_snapshot
+from support.reserve import (
+    DEBT_NOT_READ,
+    NOON,
+    NOT_READ,
+    Watched,
+    make_balance,
+    make_equity,
+    make_policy,
+    make_snapshot,
+)
 
 POLICY = make_policy()
 HALF = Decimal("0.5")
@@ -97,3 +112,99 @@ def test_one_account_of_several_jumps_when_it_falls_to_zero(before: tuple[int, .
 def test_accounts_are_not_compared_when_they_are_other_accounts() -> None:
     snapshot = make_snapshot(POLICY, 60, 0, 60)
     assert not has_jumped(Decimal(120), Decimal(1000), (Decimal(60), Decimal(60)), snapshot, HALF)
+
+
+def seen(*amounts: object, equity: object = 1000, at: Sequence[float] = (), equity_at: float = 0) -> ReserveSnapshot:
+    """Return what a check finds in accounts that were observed so many seconds after noon."""
+    moments = [NOON + timedelta(seconds=seconds) for seconds in at]
+    return take_snapshot(
+        POLICY,
+        make_equity(equity, at=NOON + timedelta(seconds=equity_at)),
+        [make_balance(amount, at=moment) for amount, moment in zip(amounts, moments, strict=True)],
+        (),
+        now=NOON,
+    )
+
+
+def is_second(doubted: ReserveSnapshot, snapshot: ReserveSnapshot, *parts: int, equity: object = 1000) -> bool:
+    """Whether one snapshot is a second look at what jumped in another from these amounts."""
+    return is_second_look(doubted, snapshot, Decimal(str(equity)), tuple(map(Decimal, parts)), HALF)
+
+
+@pytest.mark.parametrize(("at", "second"), [(0, False), (-1, False), (0.001, True)])
+def test_second_look_is_a_newer_observation_of_what_jumped(at: float, second: bool) -> None:
+    assert is_second(seen(0, at=[0]), seen(0, at=[at]), 100) is second
+    assert is_second(seen(100, equity=10, at=[0]), seen(100, equity=10, at=[0], equity_at=at), 100) is second
+
+
+def test_what_did_not_jump_need_not_be_observed_anew() -> None:
+    first = seen(0, 50, at=[0, 0])
+    assert is_second(first, seen(0, 50, at=[1, 0]), 100, 50)
+    assert is_second(first, seen(0, 51, at=[1, 0]), 100, 50), "it moved by less than a jump"
+    assert not is_second(first, seen(0, 50, at=[0, 1], equity_at=1), 100, 50)
+    assert is_second(seen(100, equity=10, at=[0]), seen(100, equity=10, at=[0], equity_at=1), 100)
+
+
+def test_all_that_changed_is_observed_anew_when_they_jumped_together_only() -> None:
+    """-60 and 100 are 40 together; -85 and 70, neither of which jumped, are a debt."""
+    first = seen(-85, 70, 5, at=[0, 0, 0])
+    assert not is_second(first, seen(-85, 70, 5, at=[1, 0, 1]), -60, 100, 5)
+    assert is_second(first, seen(-85, 70, 5, at=[1, 1, 0]), -60, 100, 5)
+
+
+def test_nothing_need_be_observed_anew_when_no_account_changed() -> None:
+    """As when more was promised of it."""
+    assert is_second(seen(100, at=[0]), seen(100, at=[0]), 100)
+
+
+def test_all_must_be_observed_anew_when_there_is_nothing_to_compare_them_with() -> None:
+    assert not is_second(seen(0, 5, at=[0, 0]), seen(0, 5, at=[1, 0]), 100)
+    assert is_second(seen(0, 5, at=[0, 0]), seen(0, 5, at=[1, 1]), 100)
+    part = make_snapshot(POLICY, 1000, missing=[NOT_READ])
+    assert not is_second(part, part, 100)
+    assert not is_second(part, make_snapshot(POLICY, 1000, 5, missing=[NOT_READ]), 100), "which one is new is not known"
+
+
+def test_block_tells_observations_apart_where_there_are_blocks() -> None:
+    """A node that says when it was asked has still looked at the same block."""
+    late = NOON + timedelta(seconds=1)
+    assert not Observation(late, 7).follows(Observation(NOON, 7))
+    assert Observation(NOON, 8).follows(Observation(NOON, 7))
+    assert Observation(late, None).follows(Observation(NOON, 7))
+
+
+def test_any_reading_is_a_second_look_when_nobody_dates_it() -> None:
+    undated = seen(0, at=[0])._replace(seen=(), equity_seen=None)
+    assert is_second(undated, undated, 100)
+
+
+@given(
+    amount=st.integers(0, 400),
+    equity=st.sampled_from([1000, 5000, 0]),
+    repeats=st.lists(st.sampled_from([0.5, 10, 30]), min_size=1, max_size=8),
+)
+@settings(deadline=None, max_examples=200)
+def test_observation_is_never_confirmed_by_itself_within_two_minutes(
+    amount: int, equity: int, repeats: list[float]
+) -> None:
+    mode = Watched(max_staleness=timedelta(hours=1))
+    mode.look(150)
+    mode.look(amount, equity=equity)
+    doubted, waited = mode.state.doubted, 0.0
+    for after in repeats:
+        waited += after
+        mode.look(amount, equity=equity, after=after, age=waited, equity_age=waited)
+        assert not mode.step.recheck  # type: ignore[union-attr]
+        if doubted is not None and waited < 120:
+            assert mode.state.doubted is doubted
+            assert mode.said == []
+        else:
+            assert mode.state.doubted is None
+    mode.look(amount, equity=equity, after=1)
+    assert mode.state.doubted is None
+    assert mode.state.believed_equity == equity
+
+
+def test_missing_equity_is_not_observed() -> None:
+    snapshot = take_snapshot(POLICY, Missing("nav: timeout"), [make_balance(1)], (), now=NOON)
+    assert (snapshot.equity_seen, snapshot.seen) == (None, (Observation(NOON),))

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from reservd.reserve.allocation import AllocationTerms
-from reservd.reserve.claims import AccountReading, Member
+from reservd.reserve.claims import AccountReading, Jump, Member
 from reservd.reserve.models import Bounds, ReserveSnapshot
 from reservd.reserve.policy import Missing, take_snapshot
 from reservd.reserve.sharing import Finding, SharedAccount, share_out
@@ -86,7 +86,7 @@ def test_each_is_told_its_part_and_what_explains_it() -> None:
     own, pool = a.share.accounts
     assert (own.account, own.amount, own.part, own.method) == ("bank/own", 40, 40, None)
     assert (pool.account, pool.amount, pool.part, pool.method) == ("pool/0", 96, 36, "pro_rata")
-    assert (pool.observed_at, pool.problem, a.missing, a.doubted) == (NOON, "", (), False)
+    assert (pool.observed_at, pool.problem, a.missing, a.jump) == (NOON, "", (), Jump.NONE)
     snapshot = look(members[0], a)
     assert (snapshot.reserve_balance, snapshot.bounds, snapshot.status) == (76, None, "low")
     assert snapshot.parts == (40, 96), "what was read, by which an account that falls to 0 is looked at twice"
@@ -107,7 +107,7 @@ def test_others_get_bounds_when_the_equity_of_one_cannot_be_read() -> None:
     assert (a.share.accounts[0].part, a.share.accounts[0].problem) == (None, lines(a)[0])
     assert (b.share.balance, b.missing) == (bounds((0, 50)), ())
     assert b.share.accounts[0].problem == "nav: timeout"
-    assert not b.doubted
+    assert b.jump is Jump.NONE
 
 
 @pytest.mark.parametrize(
@@ -170,12 +170,15 @@ def test_others_reckon_with_both_when_the_equity_of_one_jumps(before: object, ex
         expected = bounds((50, Decimal("71.428571428571428572")))
     assert a.share.balance == expected
     assert b.share.balance == bounds(50), "the mode itself goes by the new one, which its tracker doubts"
-    assert b.doubted is (before == 400)
-    if b.doubted:
+    assert b.jump is (Jump.NEW if before == 400 else Jump.NONE)
+    if b.jump:
         assert "equity went from 400 to 1,000, and no second reading agrees yet" in lines(a)[0]
         again = members[1]._replace(state=remember(members[1], b, doubted=True))
         a, b = share([members[0], again], 100)
-        assert (a.share.balance, b.doubted) == (bounds(50), False), "a second reading agrees"
+        assert (a.share.balance, b.jump) == (expected, Jump.AWAITED), "the same observation is no second reading"
+        newer = make_equity(1000, at=NOON + timedelta(seconds=1))
+        a, b = share([members[0], again._replace(equity=newer)], 100)
+        assert (a.share.balance, b.jump) == (bounds(50), Jump.NONE), "a second reading agrees"
 
 
 def test_others_reckon_with_both_when_an_own_balance_of_one_jumps() -> None:
@@ -186,20 +189,22 @@ def test_others_reckon_with_both_when_an_own_balance_of_one_jumps() -> None:
     assert a.share.balance.lower == Decimal("31.578947368421052631")
     assert a.share.balance.upper == Decimal("54.545454545454545455")
     assert "own balance went from 90 to 10" in lines(a)[0]
-    assert found.doubted
+    assert found.jump is Jump.NEW
     assert not found.missing
     again = b._replace(state=remember(b, found, doubted=True))
-    a, found = share([make_member("a"), again], 60)
-    assert (a.share.balance.lower, found.doubted) == (Decimal("31.578947368421052632"), False)
+    assert share([make_member("a"), again], 60)[1].jump is Jump.AWAITED, "the same observation is no second reading"
+    newer = again._replace(own=(make_reading(0, age=-1), again.own[1]))
+    a, found = share([make_member("a"), newer], 60)
+    assert (a.share.balance.lower, found.jump) == (Decimal("31.578947368421052632"), Jump.NONE)
     flapping = make_member("b", make_reading(1), make_reading(0, "bank/other"), state=again.state)
-    assert share([make_member("a"), flapping], 60)[1].doubted, "what was doubted is another number"
+    assert share([make_member("a"), flapping], 60)[1].jump is Jump.NEW, "what was doubted is another number"
 
 
 def test_own_balance_is_compared_with_nothing_when_it_was_not_certain_before() -> None:
     before = make_member("b", make_reading(None))
     _, known = share([make_member("a"), before], 60)
     b = make_member("b", make_reading(1), state=remember(before, known))
-    assert not share([make_member("a"), b], 60)[1].doubted
+    assert share([make_member("a"), b], 60)[1].jump is Jump.NONE
 
 
 def test_held_money_is_taken_off_the_shared_accounts_one_after_the_other() -> None:

@@ -1,5 +1,7 @@
 """Readings that jump: what the tracker believes, and when."""
 
+from datetime import timedelta
+
 from reservd.reserve.models import ReserveStatus
 from support.reserve import NOT_READ, Watched, reach
 
@@ -80,3 +82,53 @@ def test_partial_balance_does_not_replace_the_believed_one() -> None:
     mode = reach(ADEQUATE)
     mode.look(104, missing=[NOT_READ])
     assert mode.state.believed_balance == 110
+
+
+def test_same_observation_is_no_second_reading() -> None:
+    mode = reach(ADEQUATE)
+    mode.look(0)
+    assert mode.step.recheck
+    assert mode.look(0, after=1, age=1) is None
+    assert (mode.step.recheck, mode.step.conclusive, mode.step.actionable) == (False, False, False)
+    assert mode.look(0, after=29).event_type == "reserve_critical"
+
+
+def test_older_observation_than_the_first_is_no_second_reading() -> None:
+    """As of a node that lags: the next one may be the first again."""
+    mode = reach(ADEQUATE)
+    mode.look(0)
+    for age in (13, 2):
+        assert mode.look(0, after=1, age=age) is None
+
+
+def test_wait_for_another_observation_ends_when_a_source_tells_the_same_for_two_minutes() -> None:
+    mode = reach(ADEQUATE, max_staleness=timedelta(hours=2))
+    mode.look(0, age=600)
+    waited = [mode.look(0, age=600 + after) for after in (30, 60, 90)]
+    assert waited == [None, None, None]
+    assert mode.look(0, age=720).event_type == "reserve_critical"
+
+
+def test_wait_is_for_the_amount_that_is_doubted_now() -> None:
+    mode = reach(ADEQUATE, max_staleness=timedelta(hours=2))
+    for amount in (0, 10, 0, 10):
+        assert mode.look(amount, age=600, after=100) is None
+        assert mode.step.recheck
+
+
+def test_jump_that_changes_nothing_asks_once_while_it_is_the_same_observation() -> None:
+    mode = reach(CRITICAL)
+    mode.look(49, equity=10000)
+    assert mode.step.recheck
+    mode.look(49, equity=10000, after=1, equity_age=1)
+    assert (mode.step.conclusive, mode.step.recheck, mode.step.actionable) == (True, False, False)
+
+
+def test_unknown_says_what_jumped_while_it_waits_for_another_observation() -> None:
+    mode = reach(ADEQUATE)
+    mode.fail(after=100)
+    mode.look(1, after=10)
+    mode.look(1, after=11, age=11)
+    said = mode.events[-1]
+    assert said.event_type == "reserve_unknown"
+    assert said.reason == "nothing certain for 121 s: balance went from 110 to 1 USDT, and no second reading agrees"

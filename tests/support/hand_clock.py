@@ -1,0 +1,18 @@
+"""A clock whose seconds pass as a test says."""
+
+from reservd.monitor.clock import SystemClock
+from reservd.reserve.state import Instant
+
+
+class HandClock(SystemClock):
+    """The machine's clock, whose seconds pass as a test says; what is read now is always new."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+
+    def advance(self, seconds: float) -> None:
+        self._ahead += seconds
+
+    def now(self) -> Instant:
+        wall, monotonic = super().now()
+        return Instant(wall, monotonic + self._ahead)
