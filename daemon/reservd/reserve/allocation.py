@@ -189,7 +189,7 @@ class _Ledger:
         for index, (amount, members) in enumerate(zip(amounts, self._members, strict=True)):
             found: list[int | None] = [None] * len(members)
             if amount is not None:
-                found[:] = divide(amount, [stakes[number] for number in members], self._method, side)
+                found[:] = _divide(amount, [stakes[number] for number in members], self._method, side)
             for number, part in zip(members, found, strict=True):
                 stake, parts[number][index] = stakes[number], part
                 own = stake.own + part if stake.own is not None and part is not None else None
@@ -207,6 +207,18 @@ class _Ledger:
 
     def _amount(self, units: int | None) -> Decimal | None:
         return None if units is None else from_units(units, self._places)
+
+
+def _divide(amount: int, stakes: Sequence[Stake], method: AllocationMethod, side: Side) -> list[int]:
+    """Divide a balance; where it is a debt and targets are not certain, each bears all of it at worst, none at best.
+
+    Who bears more of a debt lacks more of the balances after it, so that what is best for a sharer of the one is worst
+    for a sharer of the others: no single division is the end of what is possible.
+    """
+    by_need = method is not AllocationMethod.DEDICATED
+    if amount < 0 and by_need and any(stake.target != stake.burden for stake in stakes):
+        return [amount if side is Side.DOWN else 0] * len(stakes)
+    return divide(amount, stakes, method, side)
 
 
 def _rest(dedicated: int | None, part: int | None, side: Side) -> int | None:

@@ -64,6 +64,31 @@ def test_debt_is_borne_equally_when_all_targets_are_0() -> None:
     assert parts_of(split(-80, [make_sharer(0), make_sharer(0)])) == amounts(-40, -40)
 
 
+def test_debt_of_uncertain_targets_is_all_of_one_or_of_another() -> None:
+    """Whether the first bears all of it or a half decides what is left for the third, who does not share it."""
+    balances = [SharedBalance(bounds(-1), (0, 1)), SharedBalance(bounds(1), (0, 2))]
+    told = allocate(balances, [make_sharer((0, 1)), make_sharer(0), make_sharer(0)], PRO_RATA)
+    truth = allocate(balances, [make_sharer(0)] * 3, PRO_RATA)
+    assert [each.total for each in truth] == [bounds("0.25"), bounds("-0.5"), bounds("0.25")]
+    assert [each.total for each in told] == [bounds((0, 1)), bounds((-1, 0)), bounds((0, "0.5"))]
+
+
+def test_dedicated_debt_is_borne_by_what_is_dedicated_whatever_was_given_before() -> None:
+    balances = [SharedBalance(bounds(30), (0, 1)), SharedBalance(bounds(-8), (0, 1))]
+    a, b = allocate(balances, [make_sharer(1, amount=30), make_sharer(1, amount=10)], DEDICATED)
+    assert ([*a.parts], [*b.parts]) == (amounts("22.5", -6), amounts("7.5", -2))
+
+
+def test_dedicated_parts_have_bounds_when_an_account_that_others_are_given_from_cannot_be_read() -> None:
+    """Given all that is theirs there, they leave this one to the third; given nothing, they need parts of it."""
+    balances = [SharedBalance(bounds((0, None)), (0, 1)), SharedBalance(bounds(60), (0, 1, 2))]
+    *_, third = allocate(balances, [make_sharer(1, amount=40)] * 3, DEDICATED)
+    assert third.total == bounds((20, 40))
+    owing = [SharedBalance(bounds((None, None)), (0, 1)), balances[1]]
+    *_, third = allocate(owing, [make_sharer(1, amount=40)] * 3, DEDICATED)
+    assert third.total == bounds((0, 40))
+
+
 def test_dedicated_parts_are_as_configured_and_the_rest_is_nobodys() -> None:
     sharers = [make_sharer(9999, amount=1000), make_sharer(1, ratio="0.25"), make_sharer(1, 500, amount=0)]
     assert parts_of(split(6000, sharers, DEDICATED)) == amounts(1000, 1500, 0)
