@@ -101,7 +101,8 @@ class ModeConfig(BaseModel):
     reserve_monitoring_interval: Duration = Decimal(30)
     """How often the reserve is checked."""
     reserve_max_staleness: Duration | None = None
-    """Without a conclusive check for so long the status is unknown. Default: 3 intervals, at least 120."""
+    """Older observations are not believed, and without newer ones the status is unknown. Default: 3 intervals, at
+    least 120."""
     reserve_max_skew: Duration | None = None
     """How far apart equity and balances may have been observed for a check to count. Default: any distance."""
     reserve_runway_window: Duration = Decimal(3600)

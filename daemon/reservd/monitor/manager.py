@@ -340,7 +340,7 @@ class ReserveManager:
     def status(self, strategy_mode: str) -> ReserveStatus:
         """Return the confirmed status; UNKNOWN before anything was confirmed, and when nothing was for too long."""
         watch = self._watches[strategy_mode]
-        age = self._clock.now().monotonic - watch.state.good_at
+        age = watch.state.age_at(self._clock.now().monotonic)
         if age > watch.config.policy.max_staleness.total_seconds():
             return ReserveStatus.UNKNOWN
         return watch.state.confirmed or ReserveStatus.UNKNOWN

@@ -86,7 +86,7 @@ class Runways:
         for mode, _ in old:
             watch = watches[mode]
             state, policy = watch.state, watch.config.policy
-            if state.good is None or now - state.good_at > policy.max_staleness.total_seconds():
+            if state.good is None or state.age_at(now) > policy.max_staleness.total_seconds():
                 continue
             _hold(self._outflows[mode], state)
             self._tell(mode, project(self._outflows[mode], state.good, policy, now), now)

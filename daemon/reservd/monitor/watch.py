@@ -209,7 +209,9 @@ class ModeWatch:
         readings = self._left_alone_by()
         if readings is None:
             return self._state
-        return self._state._replace(good_at=readings.now.monotonic, good=self.latest)
+        latest = self.latest
+        age = latest.input_age if latest is not None else 0.0
+        return self._state._replace(good_at=readings.now.monotonic, good=latest, input_age=age)
 
     @property
     def latest(self) -> ReserveSnapshot | None:

@@ -33,6 +33,8 @@ class KeptState(NamedTuple):
     believed_parts: tuple[Decimal, ...]
     warned: bool = False
     incident_at: datetime | None = None
+    input_age: float = 0.0
+    """How many seconds old its oldest input was at that check."""
 
 
 def keep(state: TrackerState, now: Instant) -> KeptState:
@@ -50,6 +52,7 @@ def keep(state: TrackerState, now: Instant) -> KeptState:
         state.believed_parts,
         state.warned,
         state.incident_at,
+        state.input_age,
     )
 
 
@@ -57,14 +60,15 @@ def recall(kept: KeptState, policy: ReservePolicy, now: Instant) -> TrackerState
     """Return the memory of a mode that is watched again.
 
     Time down counts toward the next reminder in full: one that became due is given once, at the
-    first check. It counts as staleness up to half of the maximum: what lasts is called unknown
-    sooner than if the daemon had just begun, and never before its sources were asked again. A
-    clock that was set back while the daemon was down counts as no time.
+    first check. It counts as staleness, with the age that the inputs had before, up to half of the
+    maximum: what lasts is called unknown sooner than if the daemon had just begun, and never before
+    its sources were asked again. A clock that was set back while the daemon was down counts as no time.
     """
     if kept.good is not None and kept.good.share_class != policy.share_class:
         # Its amounts are of another currency.
         kept = kept._replace(good=None, believed_balance=None, believed_equity=None, believed_parts=())
-    stale = min(_seconds(now.wall - kept.good_at), policy.max_staleness.total_seconds() / _ALLOWANCE)
+    age = _seconds(now.wall - kept.good_at) + kept.input_age
+    stale = min(age, policy.max_staleness.total_seconds() / _ALLOWANCE)
     return TrackerState(
         good_at=now.monotonic - stale,
         confirmed=kept.confirmed,

@@ -175,6 +175,13 @@ class ReserveSnapshot(NamedTuple):
     seen: tuple[Observation, ...] = ()
 
     @property
+    def input_age(self) -> float:
+        """How many seconds old the oldest input was, never below 0: a clock that is ahead makes nothing newer."""
+        if self.observed_at is None:
+            return 0.0
+        return max(0.0, (self.timestamp - self.observed_at).total_seconds())
+
+    @property
     def shortfall(self) -> Decimal | None:
         """What lacks to the target, never below 0; None when it could not be told."""
         if self.target_reserve is None or self.reserve_balance is None:

@@ -35,7 +35,8 @@ class ReservePolicy:
         recovery_margin: How far above a threshold, as a part of the target, recovery from it needs.
         confirmations: Checks in a row at least this severe before a worsening counts.
         max_jump: A reading that moves by more than this part of the last good one needs a second look.
-        max_staleness: Without a conclusive check for so long, the status is UNKNOWN.
+        max_staleness: What was observed longer ago is not believed; when the oldest input of the last conclusive check
+            is older, the status is UNKNOWN.
         repeat_interval: A status that lasts is said again so often.
         max_skew: How far apart equity and each balance may have been observed for a check to count; None: any.
         runway_window: How far back it is measured how fast money leaves the reserve.

@@ -49,6 +49,12 @@ class TrackerState(NamedTuple):
     """When the open incident was opened; None without one, or where that was not kept."""
     doubted_at: float = 0.0
     """Monotonic seconds of `doubted`."""
+    input_age: float = 0.0
+    """How many seconds old the oldest input of the last conclusive check was then."""
+
+    def age_at(self, monotonic: float) -> float:
+        """Return how many seconds old the oldest input of what is certain is, at a moment in monotonic seconds."""
+        return monotonic - self.good_at + self.input_age
 
     @property
     def incident_severity(self) -> ReserveStatus | None:

@@ -78,8 +78,7 @@ def _inconclusive(
     doubted: bool = False,
 ) -> Step:
     """Keep what was confirmed until it is too old."""
-    age = now.monotonic - state.good_at
-    if state.confirmed is UNKNOWN or age <= policy.max_staleness.total_seconds():
+    if state.confirmed is UNKNOWN or state.age_at(now.monotonic) <= policy.max_staleness.total_seconds():
         return _remind(state, snapshot, policy, now, new_id, conclusive=False, doubted=doubted)
     reason = _why_unknown(state, snapshot, now, doubted=doubted)
     state, event = announce(state, UNKNOWN, reason, policy, now, new_id)
@@ -105,7 +104,7 @@ def _doubt(
         state = state._replace(doubted=snapshot, doubted_at=now.monotonic)
     if status is not state.confirmed:
         return _inconclusive(state, snapshot, policy, now, new_id, doubted=True)._replace(recheck=is_new)
-    state = state._replace(good_at=now.monotonic)
+    state = state._replace(good_at=now.monotonic, input_age=snapshot.input_age)
     step = _remind(state, snapshot, policy, now, new_id, conclusive=True)
     # A refill waits for the amounts of a reserve that is not adequate, and so does a count of worse checks in a row;
     # nothing waits for those of one that is well.
@@ -117,7 +116,7 @@ def _believe(state: TrackerState, snapshot: ReserveSnapshot, status: ReserveStat
     balance = snapshot.reserve_balance
     if balance is None:
         balance = state.believed_balance if state.believed_balance is not None else at_least(snapshot)
-    _, confirmed, known, incident_id, sequence, low_streak, critical_streak, _, _, _, parts, _, *rest, _ = state
+    _, confirmed, known, incident_id, sequence, low_streak, critical_streak, _, _, _, parts, _, *rest, _, _ = state
     # Every check makes one: in half the time of TrackerState(...).
     return tuple.__new__(
         TrackerState,
@@ -136,6 +135,7 @@ def _believe(state: TrackerState, snapshot: ReserveSnapshot, status: ReserveStat
             None,
             *rest,
             0.0,
+            snapshot.input_age,
         ),
     )
 
@@ -200,7 +200,7 @@ def _remind(
 def _why_unknown(state: TrackerState, snapshot: ReserveSnapshot, now: Instant, *, doubted: bool) -> str:
     if state.good is snapshot:
         return "a reading tells of a worse status than before, and not yet often enough in a row"
-    seconds = now.monotonic - state.good_at
+    seconds = state.age_at(now.monotonic)
     if doubted:
         return why_doubted(seconds, state.believed_balance, state.believed_equity, snapshot)
     return why_unknown(seconds, snapshot)

@@ -9,7 +9,7 @@ from support.reserve import DEBT_NOT_READ, NOT_READ, Watched
 
 ADEQUATE, LOW, CRITICAL = 0, 1, 2
 NAMES = {ADEQUATE: "adequate", LOW: "low", CRITICAL: "critical"}
-MAX_STALENESS, REPEAT = 120, 300
+MAX_STALENESS, REPEAT, PATIENCE = 120, 300, 120
 
 # What happens to the incident when one certain status follows another: the table of the design.
 INCIDENT = {
@@ -38,11 +38,13 @@ class Reference:
         self.good_at = self.said_at = 0
         self.counted: list[int] = []
         self.balance: int | None = None
+        self.account: int | None = None
         self.equity: int | None = None
-        self.doubted: tuple[int, int | None, int] | None = None
+        self.doubted: tuple[int | None, int] | None = None
+        self.doubted_at = self.doubted_of = 0
 
     def look(
-        self, amount: int | None, equity: int | None, missing: str, now: int
+        self, amount: int | None, equity: int | None, missing: str, now: int, age: int = 0
     ) -> tuple[str, bool, str | None] | None:
         """Return what must be said (the name, whether it is a reminder, and what happens to the incident)."""
         severity = self._severity(amount, equity, missing)
@@ -50,18 +52,20 @@ class Reference:
             return self._silence(now)
         assert equity is not None
         reading = (amount, missing, equity)
-        if self._jumps(self.balance, self.equity, *reading) and (
-            self.doubted is None or self._jumps(self.doubted[0], self.doubted[2], *reading)
-        ):
-            certain = None if missing == "debt" else amount
-            self.doubted = (certain, None, equity)
-            if NAMES[severity] != self.said:
-                return self._silence(now)
-            self.good_at = now
-            return self._reminder(now)
-        self.doubted, self.good_at, self.equity = None, now, equity
+        if self._jumps(self.balance, self.equity, *reading):
+            if self.doubted is None or self._jumps(*self.doubted, *reading):
+                self.doubted = (None if missing == "debt" else amount, equity)
+                self.doubted_at, self.doubted_of = now, now - age
+                return self._doubt(severity, now, age)
+            # The equity is observed at each look; the account is to be, unless all was read and it is as it was.
+            same = now - age <= self.doubted_of and not (missing == "" and amount == self.account)
+            if same and now - self.doubted_at < PATIENCE:
+                return self._doubt(severity, now, age)
+        self.doubted, self.good_at, self.equity = None, now - age, equity
         if missing == "" or (self.balance is None and missing == "other"):
             self.balance = amount
+        if missing == "":
+            self.account = amount
         self.counted.append(severity)
         confirmed = self._confirmed(severity)
         if confirmed is None or NAMES[confirmed] == self.said:
@@ -79,6 +83,12 @@ class Reference:
         self.good_at = now - min(max(0, now - self.good_at + down), MAX_STALENESS // 2)
         self.said_at = now - max(0, now - self.said_at + down)
         self.counted, self.doubted = [], None
+
+    def _doubt(self, severity: int, now: int, age: int) -> tuple[str, bool, str | None] | None:
+        if NAMES[severity] != self.said:
+            return self._silence(now)
+        self.good_at = now - age
+        return self._reminder(now)
 
     def _severity(self, amount: int | None, equity: int | None, missing: str) -> int | None:
         if equity is None or equity < 0:
@@ -138,12 +148,13 @@ class History(RuleBasedStateMachine):
         equity=st.sampled_from([1000, 1000, 1000, 1000, 1300, 3000, 0, -5]),
         missing=st.sampled_from(["", "", "", "other", "debt"]),
         after=st.sampled_from([1, 30, 60, 121, 301]),
+        age=st.sampled_from([0, 0, 0, 30, 61, 120]),
     )
-    def look(self, amount: int, equity: int, missing: str, after: int) -> None:
+    def look(self, amount: int, equity: int, missing: str, after: int, age: int = 0) -> None:
         parts = {"": (), "other": (NOT_READ,), "debt": (DEBT_NOT_READ,)}[missing]
         self.now += after
-        said = self.mode.look(amount, equity=equity, missing=parts, after=after)
-        self._compare(said, self.reference.look(amount, equity, missing, self.now))
+        said = self.mode.look(amount, equity=equity, missing=parts, after=after, age=age)
+        self._compare(said, self.reference.look(amount, equity, missing, self.now, age))
 
     @rule(repeat=st.integers(2, 4))
     @precondition(lambda self: self.mode.state.good is not None)
@@ -204,4 +215,4 @@ class History(RuleBasedStateMachine):
 
 
 TestHistory = History.TestCase
-TestHistory.settings = settings(deadline=None, max_examples=80, stateful_step_count=30)
+TestHistory.settings = settings(deadline=None, max_examples=120, stateful_step_count=30)

@@ -1,0 +1,131 @@
+"""Sources that are behind: if they always are by so much nothing is wrong, and when they stop it is said in time.
+
+A mode wants 100 USDT, a tenth of its equity of 1,000, is looked at every 30 seconds and believes what is up to 120
+seconds old. Where it is well and nothing changes it is left alone, and must grow old all the same.
+"""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from reservd import ReserveManager, ReserveStatus
+from reservd.errors import FailureReason, SourceError
+from reservd.plugin import Balance, Equity, Reading
+from reservd.reserve.models import ReserveEvent
+from reservd.store.encoding import encode
+from reservd.store.states import decode_state
+from support.hand_clock import HandClock
+from support.sources import ScriptedBalances, ScriptedEquity, raises
+
+ADEQUATE, LOW, CRITICAL, UNKNOWN = ReserveStatus
+
+
+class Behind:
+    """A mode whose sources tell of a while ago.
+
+    Attributes:
+        behind: Of how many seconds ago, by source: `balance` and `equity`.
+        events: All that was said.
+    """
+
+    def __init__(self) -> None:
+        self.behind = {"balance": 0.0, "equity": 0.0}
+        self.clock = HandClock()
+        self.bank = ScriptedBalances("bank", main=150)
+        self.nav = ScriptedEquity()
+        self.bank.misbehave, self.nav.misbehave = self._balances, self._equity
+        self.events: list[ReserveEvent] = []
+        self.start()
+
+    def start(self) -> None:
+        """Begin without memory."""
+        self.manager = ReserveManager(self.nav, {"bank": self.bank}, clock=self.clock)
+        self.manager.set_reserve_config("m", {"share_class": "USDT", "reserve_ratio": "0.1"})
+        self.manager.add_reserve_callback(self.events.append)
+
+    async def restart(self) -> None:
+        """Begin with what was kept."""
+        kept = {mode: decode_state(encode(state)) for mode, state in self.manager.kept_states().items()}
+        await self.manager.close()
+        self.start()
+        self.manager.restore(kept)
+        self.manager.begin()
+
+    async def look(self, times: int = 1, *, standing: str = "") -> None:
+        """Look so many times, 30 seconds apart, while one source tells of the same moment again and again."""
+        for _ in range(times):
+            self.clock.advance(30)
+            if standing:
+                self.behind[standing] += 30
+            await self.manager.check_all_reserves()
+        await self.manager.close()
+
+    @property
+    def said(self) -> list[str]:
+        return [event.event_type.removeprefix("reserve_") for event in self.events]
+
+    @property
+    def status(self) -> ReserveStatus:
+        return self.manager.status("m")
+
+    async def _balances(self) -> Any:
+        return Reading([Balance("main", "USDT", Decimal(150), self._at("balance"))])
+
+    async def _equity(self) -> Any:
+        return Equity(Decimal(1000), "USDT", self._at("equity"))
+
+    def _at(self, what: str) -> datetime:
+        return datetime.now(UTC) - timedelta(seconds=self.behind[what])
+
+
+@pytest.mark.parametrize("behind", [{"balance": 60}, {"equity": 60}, {"balance": 60, "equity": 85}])
+async def test_nothing_is_said_when_sources_are_always_behind(behind: dict[str, float]) -> None:
+    world = Behind()
+    world.behind |= behind
+    for _ in range(20):
+        await world.look()
+        assert world.status is ADEQUATE
+        world.clock.advance(29)
+        assert world.status is ADEQUATE, "until the next look too"
+        world.clock.advance(-29)
+    assert world.said == []
+
+
+@pytest.mark.parametrize("source", ["balance", "equity"])
+async def test_unknown_is_said_by_the_first_look_at_which_observations_are_too_old(source: str) -> None:
+    world = Behind()
+    world.behind[source] = 29
+    await world.look()
+    await world.look(3, standing=source)
+    assert (world.status, world.said) == (ADEQUATE, []), "119 seconds"
+    await world.look(standing=source)
+    assert world.said == ["unknown"], "149 seconds"
+    world.behind[source] = 0
+    await world.look()
+    assert world.said == ["unknown", "adequate"]
+
+
+async def test_unknown_counts_the_age_of_what_was_read_last_when_a_source_fails() -> None:
+    world = Behind()
+    world.behind["balance"] = 59
+    await world.look(3)
+    world.bank.misbehave = raises(SourceError(FailureReason.TIMEOUT, "no answer"))
+    await world.look(2)
+    assert world.said == [], "119 seconds"
+    await world.look()
+    assert world.said == ["unknown"]
+    assert world.events[0].reason.startswith("nothing certain for 149 s: bank/main: timeout")
+
+
+async def test_sources_are_asked_again_first_when_the_daemon_is_restarted_on_old_observations() -> None:
+    world = Behind()
+    world.behind["balance"] = 110
+    await world.look()
+    await world.restart()
+    world.bank.misbehave = raises(SourceError(FailureReason.TIMEOUT, "no answer"))
+    await world.look()
+    assert world.said == [], "half of what is allowed is left"
+    await world.look()
+    assert world.said == ["unknown"]
