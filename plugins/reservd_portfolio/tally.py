@@ -26,6 +26,7 @@ class Tally:
         self._components: dict[str, Component] = {}
         self._missing: dict[str, CallError] = {}
         self._net = False
+        self._priced_at: list[datetime] = []
 
     def add(self, label: str, asset: str, amount: Decimal, observed_at: datetime) -> None:
         """Count so much of an asset. Of what is not there, no price is needed."""
@@ -36,6 +37,7 @@ class Tally:
         if isinstance(price, CallError):
             self._missing[f"price of {asset}"] = price
             return
+        self._priced_at.append(price.observed_at)
         value = _EXACT.multiply(amount, price.value)
         self._components[label] = Component(_rounded(value), observed_at, price)
 
@@ -48,13 +50,14 @@ class Tally:
         else:
             self.add(label, currency, equity.amount, equity.observed_at)
             self._net = self._net or equity.net_of_withdrawals
+            self._priced_at += [equity.priced_at] if equity.priced_at is not None else []
 
     def lack(self, label: str, error: CallError) -> None:
         """Note a part that could not be read."""
         self._missing[label] = error
 
     def equity(self, max_skew_seconds: float | None) -> Equity:
-        """Return the sum, as old as the oldest part and price in it.
+        """Return the sum, as old as the oldest part in it; beside that, how old its prices are.
 
         Args:
             max_skew_seconds: How far apart the parts may have been observed; None: any distance.
@@ -73,10 +76,14 @@ class Tally:
         total = Decimal(0)
         for part in parts:
             total = _EXACT.add(total, part.amount)
-        times += [part.price.observed_at for part in parts if part.price is not None]
         try:
             return Equity(
-                total, self._currency, min(times), net_of_withdrawals=self._net, components=dict(self._components)
+                total,
+                self._currency,
+                min(times),
+                net_of_withdrawals=self._net,
+                components=dict(self._components),
+                priced_at=min(self._priced_at, default=None),
             )
         except ValueError as error:
             raise SourceError(FailureReason.INVALID_DATA, str(error)) from None

@@ -127,9 +127,9 @@ def test_explanation_shows_what_the_equity_is_made_of(folder: Path, command: Com
     result = command("check", "--explain", "a")
     shown = [row for row in result.rows if row[0] == "Equity part" or row[0].startswith(("cold", "nav"))]
     assert shown == [
-        ["Equity part", "Amount", "Price", "Age"],
-        ["cold/main ETH", "6,000.00", "3000 USDT/ETH", "0 s"],
-        ["nav", "50,000.00", "-", "0 s"],
+        ["Equity part", "Amount", "Age", "Price", "Price's age"],
+        ["cold/main ETH", "6,000.00", "0 s", "3000 USDT/ETH", "0 s"],
+        ["nav", "50,000.00", "0 s", "-", "-"],
     ]
     components = explained(command, "a")["a"]["equity"]["components"]
     assert {name: (each["amount"], each["price"]) for name, each in components.items()} == {

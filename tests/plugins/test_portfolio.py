@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from reservd.plugin import Component, Equity, FailureReason, Price, Readers, SourceError
 from reservd.plugin.testing import EquitySourceContract
 from reservd_portfolio.source import PortfolioEquitySource
-from support.portfolio import Ledger, Market, Position, portfolio
+from support.portfolio import Ledger, Market, Position, ago, portfolio
 from support.sources import raises
 
 ETHER = {"source": "market", "max_age": 60}
@@ -132,16 +132,27 @@ async def test_components_sum_to_the_equity(amounts: list[Decimal], price: Decim
         assert abs(equity.amount - sum(amounts) * price) <= Decimal("1e-29")
 
 
-async def test_equity_is_as_old_as_its_oldest_input() -> None:
+async def test_equity_is_as_old_as_its_oldest_amount_and_tells_beside_that_how_old_its_prices_are() -> None:
     treasury, vaults, market = Ledger(main__USDT=1, main__ETH=1), Position(amount=1), Market(ETH_USDT=3000)
     options = {"balances": [{"source": "treasury"}], "equity": [{"source": "vaults"}], "prices": {"ETH": ETHER}}
-    for source, seconds in ((treasury, 20), (vaults, 30), (market, 40)):
+    assert (await equity_of({"balances": [{"source": "treasury", "assets": ["USDT"]}]}, treasury)).priced_at is None
+    for source, seconds, price_seconds in ((treasury, 20, 0), (vaults, 30, 0), (market, 30, 50)):
         if isinstance(source, Ledger):
             source.ages["main/ETH"] = seconds
         else:
-            source.age = seconds
+            source.age = max(seconds, price_seconds)
         equity = await equity_of(options, treasury, vaults, market)
-        assert timedelta(0) <= datetime.now(UTC) - equity.observed_at - timedelta(seconds=seconds) < timedelta(5)
+        assert equity.priced_at is not None
+        for at, age in ((equity.observed_at, seconds), (equity.priced_at, price_seconds)):
+            assert timedelta(0) <= datetime.now(UTC) - at - timedelta(seconds=age) < timedelta(seconds=5)
+
+
+async def test_prices_of_a_portfolio_within_a_portfolio_count() -> None:
+    vaults, at = Position(amount=1), ago(40)
+    vaults.fields["priced_at"] = at
+    treasury, market = Ledger(main__ETH=1), Market(ETH_USDT=3000)
+    options = {"balances": [{"source": "treasury"}], "equity": [{"source": "vaults"}], "prices": {"ETH": ETHER}}
+    assert (await equity_of(options, treasury, vaults, market)).priced_at == at
 
 
 @pytest.mark.parametrize(("max_skew", "believed"), [(None, True), (120, True), (60, False)])

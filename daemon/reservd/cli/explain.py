@@ -36,9 +36,14 @@ def plain_explanation(explanation: Explanation) -> dict[str, Any]:
     """Return the same for JSON, beside what the snapshot has."""
     now = explanation.snapshot.timestamp
     components = {
-        name: {"amount": each.amount, "observed_at": each.observed_at, "price": each.price and each.price.value}
+        name: {
+            "amount": each.amount,
+            "observed_at": each.observed_at,
+            "price": each.price and each.price.value,
+            "priced_at": each.price and each.price.observed_at,
+        }
         if isinstance(each, Component)
-        else {"amount": each, "observed_at": None, "price": None}
+        else {"amount": each, "observed_at": None, "price": None, "priced_at": None}
         for name, each in explanation.equity_components.items()
     }
     return {
@@ -120,7 +125,7 @@ def _accounts(explanation: Explanation) -> Table:
 
 def _components(explanation: Explanation) -> Table:
     table = make_table("Equity part")
-    for heading in ("Amount", "Price", "Age"):
+    for heading in ("Amount", "Age", "Price", "Price's age"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, component in explanation.equity_components.items():
         known = component if isinstance(component, Component) else None
@@ -129,8 +134,9 @@ def _components(explanation: Explanation) -> Table:
         table.add_row(
             visible(name),
             show_amount(amount),
-            visible(f"{price.value.normalize():f} {price.quote}/{price.base}") if price is not None else "-",
             _age(known.observed_at if known is not None else None, explanation.snapshot.timestamp),
+            visible(f"{price.value.normalize():f} {price.quote}/{price.base}") if price is not None else "-",
+            _age(price.observed_at if price is not None else None, explanation.snapshot.timestamp),
         )
     return table
 

@@ -74,7 +74,7 @@ def load_config(path: Path, host: PluginHost | None = None, environ: Mapping[str
         path.parent,
         configs,
         **built,
-        warnings=(*_silences(files.values()), *_idle(files.values(), main, built)),
+        warnings=(*_silences(files.values()), *_moot(files.values()), *_idle(files.values(), main, built)),
     )
 
 
@@ -170,6 +170,17 @@ def _silences(files: Iterable[ModeFile]) -> list[str]:
         if low < 1:
             message = f"a reserve between {low} and 1 of its target is not called low"
             lines.at(file.document, ("reserve_low_threshold",), message)
+    return lines
+
+
+def _moot(files: Iterable[ModeFile]) -> list[str]:
+    """Return a warning for each mode whose limit to skew is none."""
+    lines = Problems()
+    for file in files:
+        staleness, skew = file.config.policy.max_staleness.total_seconds(), file.config.reserve_max_skew
+        if skew is not None and skew > staleness:
+            message = f"{skew} limits nothing: what is older than reserve_max_staleness ({staleness:g}) is not believed"
+            lines.at(file.document, ("reserve_max_skew",), message)
     return lines
 
 

@@ -104,7 +104,7 @@ class ModeConfig(BaseModel):
     """Older observations are not believed, and without newer ones the status is unknown. Default: 3 intervals, at
     least 120."""
     reserve_max_skew: Duration | None = None
-    """How far apart equity and balances may have been observed for a check to count. Default: any distance."""
+    """How far apart equity and balances may have been observed for a check to count. Default: the maximum staleness."""
     reserve_runway_window: Duration = Decimal(3600)
     """How far back it is measured how fast money leaves the reserve."""
     reserve_runway_warning: Duration | None = None
@@ -252,7 +252,7 @@ class ModeConfig(BaseModel):
     def policy(self) -> ReservePolicy:
         """What is enough, and when to say so."""
         staleness = self.reserve_max_staleness or max(3 * self.reserve_monitoring_interval, Decimal(120))
-        skew = self.reserve_max_skew
+        skew = self.reserve_max_skew or staleness
         warning = self.reserve_runway_warning
         return ReservePolicy(
             mode=self.mode,
@@ -265,7 +265,7 @@ class ModeConfig(BaseModel):
             max_jump=self.reserve_max_jump,
             max_staleness=timedelta(seconds=float(staleness)),
             repeat_interval=timedelta(seconds=float(self.reserve_event_repeat_interval)),
-            max_skew=timedelta(seconds=float(skew)) if skew is not None else None,
+            max_skew=timedelta(seconds=float(skew)),
             runway_window=timedelta(seconds=float(self.reserve_runway_window)),
             runway_warning=timedelta(seconds=float(warning)) if warning is not None else None,
         )

@@ -12,7 +12,7 @@ from reservd.monitor.table import Found, Place, Table
 from reservd.reserve.amounts import ZERO
 from reservd.reserve.holds import GroupReading, read_group
 from reservd.reserve.models import ADEQUATE, Observation, ReserveSnapshot, ReserveStatus
-from reservd.reserve.policy import Missing, take_snapshot
+from reservd.reserve.policy import Missing, observe_equity, take_snapshot
 from reservd.reserve.readings import AccountFailure, Balance, Equity
 from reservd.reserve.tracker import Instant, Step, TrackerState, advance
 
@@ -194,8 +194,8 @@ class ModeWatch:
             and not state.low_streak
             and self._seen is not None
             and not self._held_anew
-            # With a limit, times are news as well as amounts.
-            and self._policy.max_skew is None
+            # With a limit, times are news as well as amounts; what is too old is news anyway.
+            and (self._policy.max_skew is None or self._policy.max_skew >= self._policy.max_staleness)
         )
 
     @property
@@ -222,11 +222,11 @@ class ModeWatch:
         found = [readings.balances[source].get(place) for source, place in self.places]
         seen = tuple([Observation(each.observed_at, each.block) for each in found if isinstance(each, Balance)])
         equity = readings.equity
-        equity_seen = Observation(equity.observed_at) if isinstance(equity, Equity) else None
+        times = [each.observed_at for each in (equity, *found) if isinstance(each, Equity | Balance)]
         return self._latest._replace(
             timestamp=readings.now.wall,
-            observed_at=min((each.observed_at for each in (equity_seen, *seen) if each is not None), default=None),
-            equity_seen=equity_seen,
+            observed_at=min(times, default=None),
+            equity_seen=observe_equity(equity) if isinstance(equity, Equity) else None,
             seen=seen,
         )
 

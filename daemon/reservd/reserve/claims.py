@@ -11,7 +11,7 @@ from reservd.reserve.allocation import AllocationTerms, Claim, Sharer
 from reservd.reserve.amounts import ZERO, add, describe, multiply, subtract
 from reservd.reserve.jumps import find_moved, follow, moved
 from reservd.reserve.models import Bounds, Observation, ReserveSnapshot
-from reservd.reserve.policy import Missing, ReservePolicy, believed_equity, is_current
+from reservd.reserve.policy import Missing, ReservePolicy, believed_equity, is_current, observe_equity
 from reservd.reserve.readings import Balance, Equity
 from reservd.reserve.tracker import TrackerState
 
@@ -147,7 +147,7 @@ def _jump_of_equity(member: Member, equity: Decimal) -> Jump:
     if doubted is None or doubted.total_equity is None or moved(doubted.total_equity, equity, policy.max_jump):
         return Jump.NEW
     first, found = doubted.equity_seen, member.equity
-    is_newer = first is None or (isinstance(found, Equity) and Observation(found.observed_at).follows(first))
+    is_newer = first is None or (isinstance(found, Equity) and observe_equity(found).follows(first))
     return Jump.NONE if is_newer else Jump.AWAITED
 
 

@@ -151,8 +151,8 @@ def take_snapshot(
         share: What counts of the balances, where accounts are shared; holds are off it already.
     """
     amount, problem = believed_equity(equity, balances, policy, now)
-    equity_seen = Observation(equity.observed_at) if isinstance(equity, Equity) else None
-    observed_at = equity_seen.observed_at if equity_seen is not None else None
+    equity_seen = observe_equity(equity) if isinstance(equity, Equity) else None
+    observed_at = equity.observed_at if isinstance(equity, Equity) else None
     total = subtract(ZERO, held) if held else None
     for balance in balances:
         total = balance.amount if total is None else add(total, balance.amount)
@@ -204,6 +204,12 @@ def take_snapshot(
             tuple([Observation(balance.observed_at, balance.block) for balance in balances]),
         ),
     )
+
+
+def observe_equity(equity: Equity) -> Observation:
+    """Return when an equity was true with all that is in it: one whose price is the same again is the same again."""
+    priced_at = equity.priced_at
+    return Observation(equity.observed_at if priced_at is None else min(equity.observed_at, priced_at))
 
 
 def _lines(balances: Sequence[Balance], missing: Sequence[Missing], problem: str | None) -> tuple[str, ...]:

@@ -149,14 +149,16 @@ class Equity:
     Attributes:
         amount: In whole units of `currency`.
         currency: The share-class currency it is counted in.
-        observed_at: When it was true, aware.
+        observed_at: When its amounts were true, the oldest of them, aware. Prices do not count: they have a maximum age
+            of their own, which whoever converts with them holds.
         complete: False when parts are missing. Incomplete equity is unknown, never a floor.
         net_of_withdrawals: True when accepted unpaid withdrawals are already taken off.
         components: What it is made of, for people: name to amount, or to a `Component` where more is known.
+        priced_at: When the oldest price in it was true, aware; None when there is none.
 
     Raises:
-        TypeError: If the amount is not a Decimal or the time not a datetime.
-        ValueError: If the amount is NaN, infinite or absurd, or the time has no zone.
+        TypeError: If the amount is not a Decimal or a time not a datetime.
+        ValueError: If the amount is NaN, infinite or absurd, or a time has no zone.
     """
 
     amount: Decimal
@@ -165,7 +167,10 @@ class Equity:
     complete: bool = True
     net_of_withdrawals: bool = False
     components: Mapping[str, Decimal | Component] = field(default_factory=dict)
+    priced_at: datetime | None = None
 
     def __post_init__(self) -> None:
         check_amount(self.amount)
         check_instant(self.observed_at, "observed_at")
+        if self.priced_at is not None:
+            check_instant(self.priced_at, "priced_at")

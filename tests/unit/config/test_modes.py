@@ -58,10 +58,21 @@ def test_staleness_is_three_intervals_when_they_are_long(folder: Any) -> None:
     assert folder.load().modes["pure_lending"].policy.max_staleness == timedelta(seconds=180)
 
 
-def test_skew_is_limited_only_when_the_mode_says_so(folder: Any) -> None:
-    assert folder.load().modes["pure_lending"].policy.max_skew is None
+def test_skew_is_limited_by_the_staleness_unless_the_mode_says_less(folder: Any) -> None:
+    assert folder.load().modes["pure_lending"].policy.max_skew == timedelta(seconds=120)
+    folder.mode(more="reserve_max_staleness: 7200\n")
+    assert folder.load().modes["pure_lending"].policy.max_skew == timedelta(hours=2)
     folder.mode(more="reserve_max_skew: 45.5\n")
-    assert folder.load().modes["pure_lending"].policy.max_skew == timedelta(seconds=45.5)
+    loaded = folder.load()
+    assert loaded.modes["pure_lending"].policy.max_skew == timedelta(seconds=45.5)
+    assert loaded.warnings == ()
+
+
+def test_warning_is_given_when_a_limit_to_skew_is_beyond_the_staleness(folder: Any) -> None:
+    folder.mode(more="reserve_max_skew: 121\n")
+    (warning,) = folder.load().warnings
+    assert "reserve_max_skew: 121 limits nothing" in warning
+    assert "reserve_max_staleness (120)" in warning
 
 
 def test_defaults_give_what_a_mode_file_leaves_out(folder: Any) -> None:

@@ -57,6 +57,37 @@ async def test_portfolio_is_the_equity_of_a_mode() -> None:
     await manager.close()
 
 
+async def test_equity_is_believed_when_a_price_is_older_than_any_amount_may_be() -> None:
+    """A feed that is renewed hourly is right for an hour; its age is no skew between amounts either."""
+    market = Market(ETH_USDT=3000)
+    market.age = 3000
+    hourly = nav(prices={"ETH": {"source": "market", "max_age": 3700}})
+    manager = manager_of(Ledger(main__USDT=200, cold__ETH="0.5"), market, hourly, m={"reserve_max_skew": 60})
+    (snapshot,) = (await manager.check_all_reserves()).values()
+    assert (snapshot.total_equity, snapshot.missing, snapshot.status) == (1700, (), ReserveStatus.ADEQUATE)
+    assert snapshot.input_age < 60
+    market.age = 3701
+    (snapshot,) = (await manager.check_all_reserves()).values()
+    assert snapshot.total_equity is None
+    await manager.close()
+
+
+async def test_price_that_jumps_is_not_confirmed_by_newer_amounts() -> None:
+    """The amounts are read anew each time, and the price is the same again."""
+    market, at = Market(ETH_USDT=3000), ago(10)
+    manager = manager_of(Ledger(main__USDT=200, cold__ETH="0.5"), market, nav(), m={})
+    await manager.check_all_reserves()
+    wrong = Price("ETH", "USDT", Decimal(30_000), at)
+    market.misbehave = returns(wrong)
+    for _ in range(3):
+        await manager.check_all_reserves()
+        assert manager.status("m") is ReserveStatus.ADEQUATE
+    market.misbehave = returns(Price("ETH", "USDT", Decimal(30_000), ago(0)))
+    await manager.check_all_reserves()
+    assert manager.status("m") is ReserveStatus.CRITICAL
+    await manager.close()
+
+
 async def test_each_source_is_read_once_a_cycle_however_many_build_on_it() -> None:
     """Portfolios count portfolios, so some ask long after the sources that answer at once have answered."""
     treasury, market, vaults = Ledger(main__USDT=200, cold__ETH=1), Market(ETH_USDT=3000), Position(amount=10)

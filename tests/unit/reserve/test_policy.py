@@ -4,7 +4,7 @@ from decimal import Decimal, localcontext
 
 import pytest
 
-from reservd.reserve.models import Bounds, ReserveStatus
+from reservd.reserve.models import Bounds, Observation, ReserveStatus
 from reservd.reserve.policy import Missing, classify, classify_bounds, is_current, status_of, take_snapshot
 from reservd.reserve.readings import Equity
 from support.reserve import DEBT_NOT_READ, NOON, NOT_READ, make_balance, make_equity, make_policy, make_snapshot
@@ -217,6 +217,17 @@ def test_check_is_inconclusive_when_equity_and_a_balance_are_too_far_apart(apart
     assert snapshot.reserve_balance == 200
     assert snapshot.missing == ("equity and balance are 60 s apart, more than reserve_max_skew (60)",)
     assert status_of(snapshot, policy, LOW) is UNKNOWN
+
+
+def test_neither_skew_nor_staleness_is_of_prices() -> None:
+    """They have a maximum age of their own; a second look at an equity is one at its prices too."""
+    policy = make_policy(max_skew=timedelta(seconds=60))
+    hour_ago = NOON - timedelta(hours=1)
+    snapshot = take_snapshot(policy, make_equity(1000, priced_at=hour_ago), [make_balance(100)], [], now=NOON)
+    assert (snapshot.status, snapshot.observed_at, snapshot.input_age) == (ADEQUATE, NOON, 0)
+    assert snapshot.equity_seen == Observation(hour_ago)
+    newer = take_snapshot(policy, make_equity(1000, priced_at=NOON + timedelta(1)), [make_balance(100)], [], now=NOON)
+    assert newer.equity_seen == Observation(NOON)
 
 
 def test_skew_is_nobodys_when_no_balance_was_read() -> None:
