@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from reservd.client import Client
+from reservd.errors import ApiUnavailableError
 from reservd.reserve.models import EventType, ReserveStatus
 from reservd.reserve.replenishment import Urgency
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
@@ -95,10 +96,13 @@ def comes_to(client: Client, state: ReplenishmentState, number: int = 1) -> Repl
     """Wait until the newest of so many requests is in a state."""
 
     def reached() -> bool:
-        items = client.list_replenishments(MODE).items
+        try:
+            items = client.list_replenishments(MODE).items
+        except ApiUnavailableError:
+            return False  # it stands by until the one before it is certainly gone
         return len(items) == number and items[0].state is state
 
-    wait_until(reached, f"request {number} to be {state}")
+    wait_until(reached, f"request {number} to be {state}", timeout_seconds=60)
     return client.list_replenishments(MODE).items[0]
 
 
