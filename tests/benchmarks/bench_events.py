@@ -23,6 +23,9 @@ from reservd.delivery.pipeline import Pipeline
 from reservd.errors import FailureReason
 from reservd.monitor.clock import SystemClock
 from reservd.monitor.observer import Checked
+from reservd.reserve.amounts import ZERO
+from reservd.reserve.explanation import EquityInput, Explanation
+from reservd.reserve.models import AccountPart, ReserveSnapshot
 from reservd.reserve.tracker import Instant, TrackerState, advance
 from reservd.store.database import Database, parse_url
 from reservd.store.ownership import Ownership
@@ -64,10 +67,17 @@ def decided(number: int) -> list[Checked]:
             step = advance(state, snapshot._replace(timestamp=now.wall), policy, now, lambda: next(ids))
             states[mode] = step.state
             if step.event is not None:
-                found.append(Checked(mode, snapshot, step))
+                found.append(Checked(mode, snapshot, step, explained(snapshot)))
             if len(found) == number:
                 return found
     raise AssertionError
+
+
+def explained(snapshot: ReserveSnapshot) -> Explanation:
+    """Return what a check of a mode with five accounts was made of."""
+    part = AccountPart("treasury/main", "USDT", Decimal("14.8"), ZERO, Decimal("14.8"), None, snapshot.timestamp, 19)
+    equity = EquityInput("nav", snapshot.total_equity, snapshot.timestamp)
+    return Explanation(snapshot._replace(accounts=(part,) * 5), "as it is", snapshot.status, snapshot.timestamp, equity)
 
 
 async def run_pipeline(database: Database, url: str, batches: list[list[Checked]]) -> tuple[float, list[float]]:

@@ -1,10 +1,12 @@
 """The API of a running daemon, as its callers see it: reads, problems, pages of results, who may call."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from reservd import __version__
 from support.api import TOKENS, ApiDaemon, write_tokens
 from support.polling import wait_until
 
@@ -67,6 +69,20 @@ def test_events_are_filtered_by_type_and_found_by_id(daemon: ApiDaemon) -> None:
         "the event to be delivered",
     )
     assert daemon.get("/api/v1/events?mode=nobody").json["items"] == []
+
+
+def test_event_tells_what_its_check_was_made_of(daemon: ApiDaemon) -> None:
+    [low] = daemon.get("/api/v1/events?type=reserve_low").json["items"]
+    assert "explanation" not in low, "lists do not carry it"
+    found = daemon.get(f"/api/v1/events/{low['event']['id']}").json["explanation"]
+    data = low["event"]["data"]
+    assert (found["status"], found["confirmed"], found["strategy_mode"]) == ("low", "low", "beta")
+    assert (found["reserve_balance"], found["timestamp"]) == (data["reserve_balance"], data["timestamp"])
+    assert sum(Decimal(account["part"]) for account in found["accounts"]) == Decimal(data["reserve_balance"])
+    assert all(Decimal(account["age_seconds"]) >= 0 for account in found["accounts"])
+    assert Decimal(found["equity"]["amount"]) == Decimal(data["total_equity"])
+    assert len(bytes.fromhex(found["configuration"])) == 32
+    assert found["version"] == __version__
 
 
 @pytest.mark.parametrize(

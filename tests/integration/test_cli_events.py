@@ -129,6 +129,51 @@ def test_event_is_shown_whole(command: Command, store: Store) -> None:
     assert message["data"]["shortfall"] == "9999.75"
 
 
+def test_event_is_shown_with_the_check_that_led_to_it(command: Command, store: Store) -> None:
+    result = command("events", "show", "aaaa0001")
+    lines = result.out.splitlines()
+    begin = lines.index("The check that led to it:")
+    assert lines[begin + 1 : begin + 5] == [
+        "alpha: low",
+        "  why       40,000.25 of 50,000 USDT is 0.8 of the target",
+        "  equity    1,000,000.00 USDT from nav, 60 s old",
+        "  target    50,000.00 USDT, 0.05 of the equity; low below 50,000.00, critical below 25,000.00",
+    ]
+    shown = [row for row in result.rows if row[0].startswith(("wallet/", "vault", "made by"))]
+    assert shown == [
+        ["wallet/main", "USDT", "40,000.25", "-", "40,000.25", "not shared", "60 s", "19000001"],
+        ["wallet/cold", "USDT", "?", "-", "?", "not shared", "-", "-", f"rejected: {SHOWN_ESCAPE}"],
+        ["vault", "1,000,000.00", "2500.5 USDT/ETH", "60 s"],
+        ["made by reservd 0.1.0, configuration " + "c0ffee" * 10 + "0000"],
+    ]
+    assert "The check that led to it" not in command("events", "show", "bbbb0001").out, "it was not kept"
+
+
+def test_event_is_shown_with_its_check_in_json(command: Command, store: Store) -> None:
+    found = command("events", "show", "aaaa0001", "--json").json["explanation"]
+    assert (found["status"], found["confirmed"], found["configuration"]) == ("low", "low", "c0ffee" * 10 + "0000")
+    assert found["accounts"][0] == {
+        "account": "wallet/main",
+        "asset": "USDT",
+        "amount": "40000.25",
+        "held": "0",
+        "part": "40000.25",
+        "method": None,
+        "observed_at": "2026-03-01T12:00:00Z",
+        "age_seconds": "60.000",
+        "block": 19_000_001,
+        "problem": "",
+    }
+    assert found["equity"]["components"]["vault"]["price"] == {
+        "base": "ETH",
+        "quote": "USDT",
+        "value": "2500.5",
+        "observed_at": "2026-03-01T12:00:00Z",
+        "age_seconds": "60.000",
+    }
+    assert command("events", "show", "bbbb0001", "--json").json["explanation"] is None
+
+
 def test_event_is_shown_when_no_sink_was_to_hear_of_it(command: Command, store: Store) -> None:
     assert "No sink was to hear of it." in command("events", "show", "cccc0004").out
 

@@ -132,7 +132,10 @@ def test_explanation_shows_what_the_equity_is_made_of(folder: Path, command: Com
         ["nav", "50,000.00", "0 s", "-", "-"],
     ]
     components = explained(command, "a")["a"]["equity"]["components"]
-    assert {name: (each["amount"], each["price"]) for name, each in components.items()} == {
-        "cold/main ETH": ("6000", "3000"),
-        "nav": ("50000", None),
+    cold, nav = components["cold/main ETH"], components["nav"]
+    assert (cold["amount"], nav["amount"], nav["price"]) == ("6000", "50000", None)
+    assert {key: cold["price"][key] for key in ("base", "quote", "value")} == {
+        "base": "ETH",
+        "quote": "USDT",
+        "value": "3000",
     }

@@ -5,17 +5,22 @@ import json
 import re
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from reservd.errors import FailureReason
 from reservd.plugin.examples import example_event
-from reservd.reserve.models import EventType, ReserveEvent
+from reservd.reserve.amounts import ZERO
+from reservd.reserve.explanation import EquityInput, Explanation
+from reservd.reserve.models import AccountPart, EventType, ReserveEvent, ReserveStatus
+from reservd.reserve.readings import Component, Price
 from reservd.store.database import Database, parse_url
 from reservd.store.operators import Redelivery, Silence, add_silence, load_redeliveries, load_silences
 from reservd.store.outbox import OutboxEvent, Outcome, add_events, record_outcomes
 from reservd.store.schema import prepare
 from reservd.wire.events import DeliveryState
+from support.reserve import make_policy, make_snapshot
 
 MAIN = """\
 modes: modes/*.yaml
@@ -150,11 +155,33 @@ def _event(event_id: str, kind: EventType, mode: str, sequence: int, **changes: 
     return example_event(kind).data.model_copy(update=fields)
 
 
+def _explanation() -> Explanation:
+    """Return what a check was made of that found `alpha` low, a minute after noon."""
+    moment = _NOON + timedelta(minutes=1)
+    policy = make_policy(mode="alpha", ratio=Decimal("0.05"))
+    snapshot = make_snapshot(policy, "40000.25", equity=1_000_000)
+    hot = AccountPart("wallet/main", "USDT", Decimal("40000.25"), ZERO, Decimal("40000.25"), None, _NOON, 19_000_001)
+    gone = AccountPart("wallet/cold", "USDT", None, problem=f"rejected: {ESCAPE}")
+    price = Price("ETH", "USDT", Decimal("2500.5"), _NOON)
+    parts = {"vault": Component(Decimal(1_000_000), _NOON, price)}
+    return Explanation(
+        snapshot._replace(timestamp=moment, accounts=(hot, gone)),
+        "40,000.25 of 50,000 USDT is 0.8 of the target",
+        ReserveStatus.LOW,
+        moment,
+        EquityInput("nav", Decimal(1_000_000), _NOON, components=parts),
+        low_below=Decimal(50_000),
+        critical_below=Decimal(25_000),
+        version="0.1.0",
+        configuration="c0ffee" * 10 + "0000",
+    )
+
+
 async def _fill(database: Database) -> None:
     await prepare(database)
     three = dict.fromkeys(("desk", "ops", "pager"), DeliveryState.PENDING)
     added = [
-        OutboxEvent(1, _event("aaaa0001-low", EventType.LOW, "alpha", 1), three),
+        OutboxEvent(1, _event("aaaa0001-low", EventType.LOW, "alpha", 1), three, _explanation()),
         OutboxEvent(
             2, _event("aaaa0002-low", EventType.LOW, "alpha", 2, reminder=True), {"ops": DeliveryState.PENDING}
         ),

@@ -47,6 +47,7 @@ class Office:
     """Watches modes whose balances a test sets; an async context manager that owns the store meanwhile.
 
     Attributes:
+        equity: Tells the equity of every mode.
         heard: What delivery told.
         manager: Watches the modes.
         ownership: Of the store.
@@ -90,7 +91,8 @@ class Office:
         )
         self._balances = ScriptedBalances("t", **dict.fromkeys(modes, AMOUNTS.get(str(begin), begin)))
         self.events: list[ReserveEvent] = []
-        self.manager = ReserveManager(ScriptedEquity(), {"t": self._balances}, observers=[self.pipeline])
+        self.equity = ScriptedEquity()
+        self.manager = ReserveManager(self.equity, {"t": self._balances}, observers=[self.pipeline])
         for mode in modes:
             self.manager.set_reserve_config(
                 mode,

@@ -1,6 +1,6 @@
 """`reservd check`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -11,7 +11,7 @@ from reservd.cli.options import DEFAULT_CONFIG, ConfigOption
 
 if TYPE_CHECKING:
     from reservd.config.load import Config
-    from reservd.monitor.explain import Explanation
+    from reservd.reserve.explanation import Explanation
     from reservd.reserve.models import ReserveSnapshot
 
 
@@ -51,9 +51,7 @@ def check(
     if as_json:
         _print_json(found, with_why)
     elif with_why:
-        from reservd.cli.explain import print_explanations
-
-        print_explanations(found)
+        _print_explanations(found.values())
     else:
         _print_table(snapshots)
     raise typer.Exit(_exit_code(snapshots))
@@ -79,6 +77,16 @@ def _exit_code(snapshots: Mapping[str, "ReserveSnapshot"]) -> int:
         if status in found:
             return code
     return 0
+
+
+def _print_explanations(found: Iterable["Explanation"]) -> None:
+    from reservd.cli.explain import print_explanation
+    from reservd.cli.table import make_console
+
+    console = make_console()
+    for explanation in found:
+        print_explanation(console, explanation)
+        console.print()
 
 
 def _print_json(found: Mapping[str, "Explanation"], with_why: bool) -> None:

@@ -111,7 +111,7 @@ def _print_table(found: "Sequence[StoredEvent]") -> None:
     table.add_column("Reminder")
     table.add_column("ID", no_wrap=True)
     table.add_column("Deliveries", overflow="fold")
-    for _, event, deliveries in found:
+    for _, event, deliveries, _ in found:
         cells = (show_time(event.timestamp), event.strategy_mode, event.event_type, event.sequence)
         tail = ("yes" if event.reminder else "no", short_id(event), summarize(deliveries))
         table.add_row(*map(visible, (*cells, *tail)))

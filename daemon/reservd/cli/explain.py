@@ -1,77 +1,52 @@
 """What `reservd check --explain` says: where amounts came from, how old they are, and why a status is what it is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
+from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from reservd.cli.amounts import show_amount, show_needed
-from reservd.cli.table import STATUS_STYLES, make_console, make_table, visible
-from reservd.monitor.explain import Explanation
+from reservd.cli.table import STATUS_STYLES, make_table, visible
+from reservd.reserve.explanation import Explanation
 from reservd.reserve.models import AccountPart
 from reservd.reserve.readings import Component
 
 _INDENT = (0, 0, 0, 2)
 
 
-def print_explanations(found: Mapping[str, Explanation]) -> None:
-    """Print what the last check of each mode was made of."""
-    console = make_console()
-    for mode, explanation in found.items():
-        status = str(explanation.snapshot.status)
-        console.print(Text(mode, style="bold").append(": ").append(status, style=STATUS_STYLES[status]))
-        for heading, line in _lines(explanation):
-            console.print(Text(f"  {heading:<10}").append(visible(line)), soft_wrap=True)
-        console.print(Padding(_accounts(explanation), _INDENT, expand=False))
-        if explanation.equity_components:
-            console.print(Padding(_components(explanation), _INDENT, expand=False))
-        console.print()
+def print_explanation(console: Console, explanation: Explanation) -> None:
+    """Print what a check of a mode was made of."""
+    status = str(explanation.snapshot.status)
+    mode = visible(explanation.snapshot.strategy_mode, "bold")
+    console.print(Text.assemble(mode, ": ", Text(status, STATUS_STYLES[status])))
+    for heading, line in _lines(explanation):
+        console.print(Text(f"  {heading:<10}").append(visible(line)), soft_wrap=True)
+    console.print(Padding(_accounts(explanation), _INDENT, expand=False))
+    if explanation.equity.components:
+        console.print(Padding(_components(explanation), _INDENT, expand=False))
 
 
 def plain_explanation(explanation: Explanation) -> dict[str, Any]:
-    """Return the same for JSON, beside what the snapshot has."""
-    now = explanation.snapshot.timestamp
-    components = {
-        name: {
-            "amount": each.amount,
-            "observed_at": each.observed_at,
-            "price": each.price and each.price.value,
-            "priced_at": each.price and each.price.observed_at,
-        }
-        if isinstance(each, Component)
-        else {"amount": each, "observed_at": None, "price": None, "priced_at": None}
-        for name, each in explanation.equity_components.items()
-    }
-    return {
-        "why": explanation.why,
-        "low_below": explanation.low_below,
-        "critical_below": explanation.critical_below,
-        "equity": {
-            "source": explanation.equity_source,
-            "observed_at": explanation.equity_observed_at,
-            "age_seconds": _seconds(explanation.equity_observed_at, now),
-            "problem": explanation.equity_problem,
-            "components": components,
-        },
-        "accounts": [
-            {**part._asdict(), "age_seconds": _seconds(part.observed_at, now)} for part in explanation.snapshot.accounts
-        ],
-    }
+    """Return the same for JSON, as the API has it."""
+    from reservd.web.api.explanations import show_explanation
+
+    return show_explanation(explanation).model_dump(mode="json")
 
 
 def _lines(explanation: Explanation) -> Iterator[tuple[str, str]]:
     snapshot = explanation.snapshot
     currency = snapshot.share_class
     yield "why", explanation.why
-    if explanation.equity_problem:
-        yield "equity", f"? from {explanation.equity_source}: {explanation.equity_problem}"
+    equity = explanation.equity
+    if equity.problem:
+        yield "equity", f"? from {equity.source}: {equity.problem}"
     else:
-        age = _age(explanation.equity_observed_at, snapshot.timestamp)
-        yield "equity", f"{show_amount(snapshot.total_equity)} {currency} from {explanation.equity_source}, {age} old"
+        age = _age(equity.observed_at, snapshot.timestamp)
+        yield "equity", f"{show_amount(snapshot.total_equity)} {currency} from {equity.source}, {age} old"
     if snapshot.target_reserve is not None:
         low, critical = show_needed(explanation.low_below), show_needed(explanation.critical_below)
         below = f"low below {low}, critical below {critical}"
@@ -84,7 +59,7 @@ def _lines(explanation: Explanation) -> Iterator[tuple[str, str]]:
         yield "shortfall", f"{show_needed(snapshot.shortfall)} {currency}"
     # What an account or the equity lacks stands beside it.
     said = {f"{part.account}: {part.problem}" for part in snapshot.accounts}
-    said.add(f"{explanation.equity_source}: {explanation.equity_problem}")
+    said.add(f"{equity.source}: {equity.problem}")
     for line in snapshot.missing:
         if line not in said:
             yield "missing", line
@@ -127,7 +102,7 @@ def _components(explanation: Explanation) -> Table:
     table = make_table("Equity part")
     for heading in ("Amount", "Age", "Price", "Price's age"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for name, component in explanation.equity_components.items():
+    for name, component in explanation.equity.components.items():
         known = component if isinstance(component, Component) else None
         amount = component.amount if isinstance(component, Component) else component
         price = known.price if known is not None else None
@@ -143,10 +118,6 @@ def _components(explanation: Explanation) -> Table:
 
 def _split(part: AccountPart) -> str:
     return str(part.method) if part.method is not None else "not shared"
-
-
-def _seconds(observed_at: datetime | None, now: datetime) -> Decimal | None:
-    return Decimal(f"{(now - observed_at).total_seconds():.3f}") if observed_at is not None else None
 
 
 def _age(observed_at: datetime | None, now: datetime) -> str:

@@ -15,7 +15,7 @@ EventIdArgument = Annotated[str, typer.Argument(metavar="ID", help="The event's 
 
 
 def show(event_id: EventIdArgument, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Show one event, its message, and its deliveries."""
+    """Show one event, its deliveries, what the check was made of that led to it, and its message."""
     import asyncio
 
     found = asyncio.run(_load(config, event_id))
@@ -23,8 +23,11 @@ def show(event_id: EventIdArgument, config: ConfigOption = DEFAULT_CONFIG, as_js
         import json
 
         from reservd.cli.event_view import as_json as plain
+        from reservd.cli.explain import plain_explanation
 
-        typer.echo(json.dumps(plain(found.event, found.deliveries), indent=2))
+        explanation = plain_explanation(found.explanation) if found.explanation is not None else None
+        whole = {**plain(found.event, found.deliveries), "explanation": explanation}
+        typer.echo(json.dumps(whole, indent=2))
     else:
         _print(found)
 
@@ -69,6 +72,13 @@ def _print(found: "StoredEvent") -> None:
         console.print("", table, sep="\n")
     else:
         console.print("", "No sink was to hear of it.", sep="\n")
+    if found.explanation is not None:
+        from reservd.cli.explain import print_explanation
+
+        console.print("", "The check that led to it:", sep="\n")
+        print_explanation(console, found.explanation)
+        made = f"  made by reservd {found.explanation.version}, configuration {found.explanation.configuration}"
+        console.print(visible(made), soft_wrap=True)
     console.print("", "As a consumer would receive it now:", sep="\n")
     # Not by the console, which would break long lines.
     typer.echo(message_text(event))

@@ -9,7 +9,7 @@ from reservd.reserve.amounts import check_amount
 from reservd.reserve.holds import HoldState
 from reservd.reserve.models import EventType, ReserveStatus
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
-from reservd.wire.events import EventPage, EventView
+from reservd.wire.events import EventDetail, EventPage
 from reservd.wire.modes import ModeDetail, ModePage
 from reservd.wire.replenishments import ReplenishmentPage
 from reservd.wire.withdrawals import SpeedView, WithdrawalPage, WithdrawalView
@@ -50,9 +50,9 @@ class Operations:
         return Call("GET", "/events", EventPage, query=query)
 
     @operation
-    def get_event(self, event_id: str) -> Call[EventView]:
+    def get_event(self, event_id: str) -> Call[EventDetail]:
         """Return one reserve event, and what became of it at each sink."""
-        return Call("GET", "/events/{event_id}", EventView, {"event_id": event_id})
+        return Call("GET", "/events/{event_id}", EventDetail, {"event_id": event_id})
 
     # Withdrawals
 

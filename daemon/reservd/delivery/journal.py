@@ -17,6 +17,7 @@ from reservd.delivery.scope import SinkScope
 from reservd.errors import OwnershipLostError, StoreError
 from reservd.monitor.clock import Clock
 from reservd.monitor.observer import Checked, Observer
+from reservd.reserve.explanation import Explanation
 from reservd.reserve.kept import KeptState, keep, reconcile
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.replenishment_event import AnyEvent, ReplenishmentChange
@@ -91,7 +92,7 @@ class _Batch:
 
 
 class Journal(Observer):
-    """Writes each event and the state it left in one transaction, then hands it to its sinks.
+    """Writes each event, what led to it and the state it left in one transaction, then hands it to its sinks.
 
     What is decided while a write is under way goes into the next one, so that one flush of the disk
     serves many events. A store that fails or is slow holds no alarm up: its events are sent from
@@ -165,14 +166,20 @@ class Journal(Observer):
         silenced = self.is_silenced(checked.mode, event.timestamp)
         first = DeliveryState.SILENCED if silenced else DeliveryState.PENDING
         sinks = {sink: first for sink in self._routes.get(checked.mode, ()) if self._scopes[sink].wants(event, before)}
-        self._announce(event, sinks, kept)
+        self._announce(event, sinks, kept, checked.explanation)
 
-    def _announce(self, event: AnyEvent, sinks: Mapping[str, DeliveryState], kept: KeptState | None) -> None:
+    def _announce(
+        self,
+        event: AnyEvent,
+        sinks: Mapping[str, DeliveryState],
+        kept: KeptState | None,
+        explanation: Explanation | None = None,
+    ) -> None:
         self._position += 1
         for sink, state in sinks.items():
             if state is DeliveryState.SILENCED:
                 self._ended(sink, state)
-        decided = OutboxEvent(self._position, event, sinks)
+        decided = OutboxEvent(self._position, event, sinks, explanation)
         self._next.events.append(_Decided(decided, kept))
         if self.up:
             self._unsent.append(decided)

@@ -1,51 +1,28 @@
 """Why a mode stands as it does: where each amount came from, how old it is, and how much of it counts."""
 
-from collections.abc import Mapping
-from datetime import datetime
-from decimal import Decimal
-from typing import NamedTuple
-
+from reservd._version import __version__
 from reservd.monitor.sharing import read_account
-from reservd.monitor.watch import ModeWatch
-from reservd.reserve.amounts import multiply
-from reservd.reserve.models import ReserveSnapshot, ReserveStatus
-from reservd.reserve.readings import Component, Equity
+from reservd.monitor.watch import Holds, ModeWatch, owed_of
+from reservd.reserve.amounts import ZERO, multiply
+from reservd.reserve.explanation import EquityInput, Explanation, believable_components
+from reservd.reserve.models import ReserveStatus
+from reservd.reserve.readings import Equity
 from reservd.reserve.reasons import why_found
 from reservd.reserve.sharing import own_part
 
 
-class Explanation(NamedTuple):
-    """What the last check of a mode was made of.
+def explain(watch: ModeWatch, configuration: str, holds: Holds | None = None) -> Explanation | None:
+    """Return what the last check of a mode was made of; None before the first, and when it was not made of readings.
 
-    Attributes:
-        snapshot: What it found, with all `accounts`, also where none is shared.
-        confirmed: What the tracker confirmed; UNKNOWN before anything was.
-        why: Why the snapshot speaks for its status.
-        equity_source: Where the equity is read.
-        equity_observed_at: When the equity was true at its source; None when it could not be read.
-        equity_problem: Why it could not be read; empty when it could.
-        equity_components: What it is made of, where the source tells.
-        low_below: Below this the reserve is low; None without a target.
-        critical_below: Below this it is critical.
+    Args:
+        watch: The mode's.
+        configuration: The hash of what is configured for it.
+        holds: What is promised of its reserve.
     """
-
-    snapshot: ReserveSnapshot
-    confirmed: ReserveStatus
-    why: str
-    equity_source: str
-    equity_observed_at: datetime | None
-    equity_problem: str
-    equity_components: Mapping[str, Decimal | Component]
-    low_below: Decimal | None
-    critical_below: Decimal | None
-
-
-def explain(watch: ModeWatch) -> Explanation | None:
-    """Return what the last check of a mode was made of; None before the first."""
     snapshot, readings = watch.latest, watch.readings
-    if snapshot is None or readings is None:
+    if snapshot is None or readings is None or readings.now.wall != snapshot.timestamp:
         return None
-    policy, equity = watch.config.policy, readings.equity
+    policy, state, equity = watch.config.policy, watch.state, readings.equity
     if not snapshot.accounts:
         found = [read_account([holding], readings.balances) for holding in watch.holdings]
         # It shares none: all counts.
@@ -53,13 +30,20 @@ def explain(watch: ModeWatch) -> Explanation | None:
         snapshot = snapshot._replace(accounts=accounts)
     target = snapshot.target_reserve
     return Explanation(
-        snapshot,
-        watch.state.confirmed or ReserveStatus.UNKNOWN,
-        why_found(snapshot, policy),
-        watch.equity[0],
-        equity.observed_at if isinstance(equity, Equity) else None,
-        "" if isinstance(equity, Equity) else str(equity),
-        equity.components if isinstance(equity, Equity) else {},
-        multiply(policy.low_threshold, target) if target is not None else None,
-        multiply(policy.critical_threshold, target) if target is not None else None,
+        snapshot=snapshot,
+        why=why_found(snapshot, policy),
+        confirmed=state.confirmed or ReserveStatus.UNKNOWN,
+        good_at=state.good.timestamp if state.good is not None else None,
+        equity=EquityInput(
+            watch.equity[0], equity.amount, equity.observed_at, components=believable_components(equity.components)
+        )
+        if isinstance(equity, Equity)
+        else EquityInput(watch.equity[0], problem=str(equity)),
+        owed=owed_of(watch.mode, equity, holds) if holds is not None else ZERO,
+        low_threshold=policy.low_threshold,
+        critical_threshold=policy.critical_threshold,
+        low_below=multiply(policy.low_threshold, target) if target is not None else None,
+        critical_below=multiply(policy.critical_threshold, target) if target is not None else None,
+        version=__version__,
+        configuration=configuration,
     )

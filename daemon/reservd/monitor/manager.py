@@ -14,7 +14,7 @@ from reservd.errors import ConfigError, ReserveUnknownError
 from reservd.monitor.callbacks import TIMEOUT_SECONDS, CallbackQueue, ReserveCallback
 from reservd.monitor.clock import Clock, SystemClock
 from reservd.monitor.cycle import PATIENCE, CyclePlan
-from reservd.monitor.explain import Explanation, explain
+from reservd.monitor.explain import explain
 from reservd.monitor.observer import Checked, Observer
 from reservd.monitor.runways import Runways
 from reservd.monitor.schedule import CycleSchedule
@@ -23,6 +23,7 @@ from reservd.monitor.wake import WakeUps
 from reservd.monitor.watch import Holds, ModeWatch, Readings, Standing
 from reservd.monitor.wiring import Wiring, parse_mode
 from reservd.plugin.interfaces import PriceSource
+from reservd.reserve.explanation import Explanation
 from reservd.reserve.kept import KeptState, keep, recall
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus
 from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome, ReplenishmentRequest
@@ -355,7 +356,7 @@ class ReserveManager:
 
     def explain(self, strategy_mode: str) -> Explanation | None:
         """Return what the last check of a mode was made of, and why it says what it does; None before the first."""
-        return explain(self._watches[strategy_mode])
+        return self._explain(self._watches[strategy_mode])
 
     def standing(self, strategy_mode: str) -> Standing | None:
         """Return how a mode stands; None before its first check."""
@@ -440,10 +441,15 @@ class ReserveManager:
         if before is not None:
             step = self._runways.follow(watch, before, snapshot, step, now)
         if self._observers:
-            checked = Checked(watch.mode, snapshot, step)
+            # What a check was made of is put together only where it is kept: with an event.
+            explanation = self._explain(watch) if step.event is not None else None
+            checked = Checked(watch.mode, snapshot, step, explanation)
             for observer in self._observers:
                 observer.checked(checked)
         return step
+
+    def _explain(self, watch: ModeWatch) -> Explanation | None:
+        return explain(watch, self._wiring.fingerprint(watch), self.holds)
 
 
 def _new_id() -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from reservd.errors import FailureReason
+from reservd.reserve.explanation import Explanation
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus
 from reservd.reserve.runway import Runway
 from reservd.reserve.tracker import Instant, Step, TrackerState
@@ -17,6 +18,8 @@ class Checked(NamedTuple):
     """What this check found, conclusive or not."""
     step: Step
     """What the tracker made of it."""
+    explanation: Explanation | None = None
+    """What the check was made of; where it led to an event, and was made of readings."""
 
     @property
     def status(self) -> ReserveStatus:

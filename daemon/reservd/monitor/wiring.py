@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from reservd.config.accounts import resolve_holdings
 from reservd.config.document import dotted
+from reservd.config.fingerprint import Fingerprints
 from reservd.config.mode import ModeConfig, own_keys
 from reservd.config.pots import find_overdrafts
 from reservd.config.problems import describe
@@ -74,6 +75,12 @@ class Wiring:
         lines += [(name, "", message) for name, message in find_overdrafts(self._sources)]
         if lines:
             raise ConfigError([": ".join(filter(None, line)) for line in lines])
+        self._fingerprints = Fingerprints(instances)
+
+    def fingerprint(self, watch: ModeWatch) -> str:
+        """Return the hash of all that is configured for a mode."""
+        named = [name for holding in watch.holdings for name in (holding, *holding.twins)]
+        return self._fingerprints.of(watch.config, {name.source for name in named}, watch.equity[0])
 
     def watch(self, config: ModeConfig, since: float) -> ModeWatch:
         """Return a watch without memory. Sources may be left out where there is only one.

@@ -8,8 +8,10 @@ from sqlalchemy import ColumnElement, bindparam, delete, func, literal_column, s
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.errors import FailureReason
+from reservd.reserve.explanation import Explanation
 from reservd.reserve.models import EventType, ReserveEvent
 from reservd.reserve.replenishment_event import REPLENISHMENT_CHANGED, AnyEvent, ReplenishmentEvent
+from reservd.store.encoding import encode
 from reservd.store.statements import insert_new
 from reservd.store.tables import deliveries, events
 from reservd.wire.events import DeliveryState
@@ -26,6 +28,8 @@ class OutboxEvent(NamedTuple):
     event: AnyEvent
     sinks: Mapping[str, DeliveryState]
     """PENDING, or SILENCED from the start."""
+    explanation: Explanation | None = None
+    """What the check was made of that led to it."""
 
 
 class Outcome(NamedTuple):
@@ -75,6 +79,7 @@ async def add_events(connection: AsyncConnection, added: Sequence[OutboxEvent]) 
             "reminder": each.event.reminder,
             "decided_at": each.event.timestamp,
             "event": each.event.model_dump_json(),
+            "explanation": encode(each.explanation) if each.explanation is not None else None,
         }
         for each in added
     ]

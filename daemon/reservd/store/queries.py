@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Row, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.errors import FailureReason
+from reservd.reserve.explanation import Explanation
 from reservd.reserve.models import EventType, ReserveEvent
 from reservd.store.outbox import is_of_status, load_last_change
 from reservd.store.tables import deliveries, events, redeliveries
@@ -38,6 +40,8 @@ class StoredEvent(NamedTuple):
     """As it would be sent now: `superseded` when a later change of its mode is known."""
     deliveries: tuple[Delivery, ...]
     """By the names of the sinks; empty when none was to hear of it."""
+    explanation: Explanation | None = None
+    """What the check was made of that led to it, of one that is asked for by its id; None where that was not kept."""
 
 
 class DeadLetter(NamedTuple):
@@ -68,9 +72,12 @@ async def load_newest_events(
 
 async def load_event(connection: AsyncConnection, event_id: str) -> StoredEvent | None:
     """Return the event of that whole id; None when there is none."""
-    wanted = select(events.c.position, events.c.event).where(events.c.id == event_id, is_of_status())
-    found = await _with_deliveries(connection, (await connection.execute(wanted)).all())
-    return found[0] if found else None
+    wanted = select(events.c.position, events.c.event, events.c.explanation)
+    row = (await connection.execute(wanted.where(events.c.id == event_id, is_of_status()))).one_or_none()
+    if row is None:
+        return None
+    (found,) = await _with_deliveries(connection, [row])
+    return found._replace(explanation=_explanation(row.explanation))
 
 
 async def find_position(connection: AsyncConnection, event_id: str) -> int | None:
@@ -111,10 +118,11 @@ async def load_asked_sinks(connection: AsyncConnection, position: int) -> frozen
     )
 
 
+_EXPLANATION = TypeAdapter(Explanation)
 _OF_DELIVERY = [deliveries.c[name] for name in ("sink", "state", "attempts", "tried_at", "reason", "detail")]
 
 
-async def _with_deliveries(connection: AsyncConnection, rows: Sequence[Row[int, str]]) -> list[StoredEvent]:
+async def _with_deliveries(connection: AsyncConnection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[StoredEvent]:
     positions = [row.position for row in rows]
     by_position: dict[int, list[Delivery]] = {position: [] for position in positions}
     wanted = select(deliveries.c.position, *_OF_DELIVERY).where(deliveries.c.position.in_(positions))
@@ -134,6 +142,14 @@ async def _as_of_now(connection: AsyncConnection, rows: Sequence[Row[*tuple[obje
         event.model_copy(update={"superseded": True}) if changes[event.strategy_mode] > event.sequence else event
         for event in found
     ]
+
+
+def _explanation(text: str | None) -> Explanation | None:
+    try:
+        return _EXPLANATION.validate_json(text) if text is not None else None
+    except ValidationError:
+        # Of another version, or of what a plugin said that is no text: the event is to be shown all the same.
+        return None
 
 
 def _delivery(row: Row[*tuple[object, ...]]) -> Delivery:

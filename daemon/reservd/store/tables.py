@@ -75,6 +75,7 @@ events = Table(
     Column("reminder", Boolean, nullable=False),
     Column("decided_at", Moment, nullable=False),
     Column("event", Text, nullable=False, comment="ReserveEvent as JSON."),
+    Column("explanation", Text, comment="Explanation as JSON: what the check was made of that led to the event."),
     Index("events_by_mode", "mode", "position"),
     Index("events_by_time", "decided_at"),
 )

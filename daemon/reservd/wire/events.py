@@ -6,6 +6,7 @@ from pydantic import AwareDatetime
 
 from reservd.errors import FailureReason
 from reservd.wire.envelope import CloudEvent
+from reservd.wire.explanations import ExplanationView
 from reservd.wire.view import View
 
 
@@ -39,6 +40,13 @@ class EventView(View):
 
     event: CloudEvent
     deliveries: list[DeliveryView]
+
+
+class EventDetail(EventView):
+    """The same, with what the check was made of that led to it."""
+
+    explanation: ExplanationView | None = None
+    """Null where it was not kept, as by a reservd of before."""
 
 
 class EventPage(View):

@@ -220,15 +220,15 @@ async def test_explanation_says_where_amounts_came_from() -> None:
     assert (part.account, part.amount, part.part, part.method, part.block) == ("t/pool", 150, 75, "pro_rata", 7)
     (part,) = alone.snapshot.accounts
     assert (part.account, part.amount, part.part, part.method, part.block) == ("t/alone", 90, 90, None, 7)
-    assert (alone.equity_source, alone.low_below, alone.critical_below) == ("equity_calculator", 100, 50)
-    assert alone.equity_observed_at is not None
+    assert (alone.equity.source, alone.low_below, alone.critical_below) == ("equity_calculator", 100, 50)
+    assert alone.equity.observed_at is not None
     assert alone.confirmed is ReserveStatus.LOW
     assert alone.why.startswith("90 of 100 USDT is 0.9 of the target")
     nav.amounts["b"] = returns(None)
     await look(manager)
     unknown = manager.explain("b")
     assert unknown is not None
-    assert (unknown.equity_problem, unknown.low_below) == (
+    assert (unknown.equity.problem, unknown.low_below) == (
         "invalid_data: fetch_equity() gave NoneType, not Equity",
         None,
     )

@@ -10,9 +10,10 @@ from reservd.reserve.models import EventType
 from reservd.store.queries import load_event, load_newest_events
 from reservd.web.api.bounds import DEFAULT_PAGE, Identifier, ModeFilter, PageSize, PositionCursor
 from reservd.web.api.dependencies import BackendOf, DutyOf, let_read
+from reservd.web.api.explanations import show_explanation
 from reservd.web.api.views import show_event
 from reservd.web.problems import ProblemError, describe_problems
-from reservd.wire.events import EventPage, EventView
+from reservd.wire.events import EventDetail, EventPage
 from reservd.wire.problems import ProblemKind
 
 router = APIRouter(
@@ -74,10 +75,11 @@ async def stream_events(
 
 
 @router.get("/{event_id}", responses=describe_problems(ProblemKind.NOT_FOUND))
-async def get_event(event_id: Identifier, backend: BackendOf) -> EventView:
-    """Return one event, by its id."""
+async def get_event(event_id: Identifier, backend: BackendOf) -> EventDetail:
+    """Return one event, by its id, with what the check was made of that led to it."""
     async with backend.database.read() as connection:
         found = await load_event(connection, event_id)
     if found is None:
         raise ProblemError(ProblemKind.NOT_FOUND, f"no event in the store has the id '{event_id}'")
-    return show_event(found)
+    explanation = show_explanation(found.explanation) if found.explanation is not None else None
+    return EventDetail(**dict(show_event(found)), explanation=explanation)

@@ -1,0 +1,106 @@
+"""A hash of what is configured for a mode: two checks under the same one were made by the same rules."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, SecretStr
+
+from reservd.config.mode import ModeConfig
+from reservd.config.references import Instances
+from reservd.plugin.composition import Composite, references_in
+
+_HIDDEN = "**********"
+
+
+class Fingerprints:
+    """Hashes the configuration of modes, each part of it once.
+
+    What goes in: the keys of the mode as they hold, defaults included, and the plugins and options of all the
+    sources that its numbers come from, those that these build on included. Of a secret nothing goes in, and of
+    a URL that may hold one only its scheme, host and port: a hash of what few can guess would give it away to many. So
+    a key that is renewed leaves the hash as it was.
+
+    Args:
+        instances: What is configured, by kind and name. Nothing builds on itself in the end.
+    """
+
+    def __init__(self, instances: Instances) -> None:
+        self._instances = instances
+        self._sources: dict[tuple[str, str], str] = {}
+        self._modes: dict[str, tuple[ModeConfig, str]] = {}
+
+    def of(self, mode: ModeConfig, balance_sources: Iterable[str], equity_source: str) -> str:
+        """Return the hash of a mode's configuration, 64 hexadecimal digits.
+
+        Args:
+            mode: The mode's.
+            balance_sources: The names of those that it is read from.
+            equity_source: The name of the one that it is a part of.
+        """
+        known = self._modes.get(mode.mode)
+        if known is not None and known[0] is mode:
+            return known[1]
+        sources = {f"balance_sources/{name}": self._source("balance_sources", name) for name in balance_sources}
+        sources[f"equity_sources/{equity_source}"] = self._source("equity_sources", equity_source)
+        found = _digest({"mode": without_secrets(mode), "sources": sources})
+        self._modes[mode.mode] = mode, found
+        return found
+
+    def _source(self, kind: str, name: str) -> str:
+        known = self._sources.get((kind, name))
+        if known is not None:
+            return known
+        plugin = self._instances[kind][name]
+        builds_on = {
+            f"{each.KIND}/{each.instance}": self._source(each.KIND, each.instance)
+            for _, each in (references_in(plugin.config) if isinstance(plugin, Composite) else ())
+        }
+        found = _digest(
+            {"plugin": plugin.PLUGIN_NAME, "options": without_secrets(plugin.config), "builds_on": builds_on}
+        )
+        self._sources[kind, name] = found
+        return found
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(_text(value).encode()).hexdigest()
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def without_secrets(value: Any) -> Any:
+    """Return options as JSON has them, with nothing of what is secret in them but where a URL leads."""
+    match value:
+        case None | bool() | int() | float():
+            plain: Any = value
+        case SecretStr():
+            plain = _place(value.get_secret_value())
+        case Decimal():
+            plain = format(value.normalize(), "f")
+        case BaseModel():
+            plain = {name: without_secrets(getattr(value, name)) for name in type(value).model_fields}
+        case Mapping():
+            plain = {str(key): without_secrets(each) for key, each in value.items()}
+        case list() | tuple():
+            plain = [without_secrets(each) for each in value]
+        case set() | frozenset():
+            plain = sorted(map(without_secrets, value), key=_text)
+        case _:
+            plain = str(value)
+    return plain
+
+
+def _place(secret: str) -> str:
+    """Return the scheme, host and port of a URL; nothing of any other secret."""
+    try:
+        url = urlsplit(secret)
+        place = f"{url.scheme}://{url.netloc.rpartition('@')[2]}" if url.scheme and url.hostname else _HIDDEN
+    except ValueError:
+        place = _HIDDEN
+    return place
