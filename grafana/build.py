@@ -229,11 +229,22 @@ def sources() -> Sequence[Builder[Panel]]:
             "95 of 100 readings took no longer, failed ones included.",
             {"{{source}}": percentile_95("reservd_fetch_duration_seconds", "source")},
             unit="s",
+            width=8,
         ),
         graph(
             "Failed readings",
             "By source and reason.",
             {"{{source}}: {{reason}}": increase("reservd_fetch_failures_total", "source", "reason")},
+            width=8,
+        ),
+        graph(
+            "Unread accounts",
+            "Accounts that a source did not tell of when it was last read; all of them when it failed.",
+            {
+                "{{source}}": "max by (source) "
+                "(reservd_source_accounts_unread unless ignoring (source) reservd_owner == 0)"
+            },
+            width=8,
         ),
     )
 

@@ -156,6 +156,8 @@ async def test_async_client_answers_the_same(daemon: ApiDaemon) -> None:
         page = await client.list_events(mode="beta", event_type=EventType.LOW)
         event = await client.get_event(page.items[0].event.id)
         assert (event.event.data.status, event.deliveries[0].sink) == (ReserveStatus.LOW, "ops")
+        assert event.explanation is not None
+        assert (event.explanation.confirmed, event.explanation.strategy_mode) == (ReserveStatus.LOW, "beta")
 
 
 async def test_daemon_is_believed_by_the_given_authority_alone(daemon: ApiDaemon, tmp_path: Path) -> None:

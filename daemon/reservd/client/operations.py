@@ -51,7 +51,7 @@ class Operations:
 
     @operation
     def get_event(self, event_id: str) -> Call[EventDetail]:
-        """Return one reserve event, and what became of it at each sink."""
+        """Return one reserve event, what became of it at each sink, and what the check was made of that led to it."""
         return Call("GET", "/events/{event_id}", EventDetail, {"event_id": event_id})
 
     # Withdrawals

@@ -48,6 +48,12 @@ class Observer:
     def endpoint_is(self, source: str, endpoint: str, *, up: bool) -> None:
         """After a reading: one of the endpoints that a source reads through is well now, or no longer."""
 
+    def accounts_read(self, source: str, *, unread: int, failures: Sequence[FailureReason]) -> None:
+        """After a reading of balances: so many accounts of the source could not be read, each failure for a reason.
+
+        When all of the source failed, none of its accounts could be read, and `failures` is empty: `fetched` has why.
+        """
+
     def circuit_is(self, source: str, *, is_open: bool) -> None:
         """A source that fails again and again is asked less often from now on, or no longer."""
 

@@ -12,7 +12,8 @@ import structlog
 from reservd.errors import CallError, FailureReason, SourceError
 from reservd.monitor.breaker import Circuit, after_failure, is_due
 from reservd.monitor.observer import Observer
-from reservd.monitor.table import FailedTable, Table, tabulate
+from reservd.monitor.table import FailedTable, ReadTable, Table, tabulate
+from reservd.monitor.unread import UnreadAccounts, why_nothing
 from reservd.plugin.composition import Composite
 from reservd.plugin.guard import GuardedPlugin
 from reservd.plugin.interfaces import BalanceSource, EquitySource, PriceSource
@@ -95,12 +96,21 @@ class _Reader:
             return circuit.failure
         failure: CallError | None = None
         try:
-            return await self.guarded.call(fetch, key)
-        except CallError as error:
-            failure = error
-            return error
+            answer = await self._answer(fetch, key)
+            failure = self._why_none(answer)
+            return answer
         finally:
             self._note(key, started, failure)
+
+    async def _answer(self, fetch: Callable[[], Coroutine[Any, Any, T]], key: str) -> T | CallError:
+        try:
+            return await self.guarded.call(fetch, key)
+        except CallError as error:
+            return error
+
+    def _why_none(self, answer: object) -> CallError | None:
+        """Return why an answer is none; None when it is one."""
+        return answer if isinstance(answer, CallError) else None
 
     def _note(self, key: str, started: float, failure: CallError | None) -> None:
         ended = time.monotonic()
@@ -151,7 +161,7 @@ class BalanceReader(_Reader):
 
     Attributes:
         source: The source.
-        latest: The last reading; None before the first, and when the last failed.
+        latest: The last reading; None before the first, and when the last failed or told of no account.
     """
 
     def __init__(
@@ -160,6 +170,7 @@ class BalanceReader(_Reader):
         super().__init__(GuardedPlugin(source), observers, stalenesses)
         self.source = source
         self.latest: Table | None = None
+        self._unread = UnreadAccounts(self.guarded, source, observers)
 
     def read(self, fresh: asyncio.Task[Table] | None = None) -> asyncio.Task[Table]:
         """Start reading, or join a reading that is on its way. The task never fails.
@@ -195,10 +206,18 @@ class BalanceReader(_Reader):
         if isinstance(answer, CallError):
             self.latest = None
             return FailedTable(answer)
-        self.latest = answer
+        self.latest = None if answer.empty else answer
         return answer
 
-    async def _fetch(self) -> Table:
+    def _why_none(self, answer: object) -> CallError | None:
+        """Return why not one account was read, and tell which were not."""
+        if not isinstance(answer, ReadTable):
+            self._unread.note_failure()
+            return super()._why_none(answer)
+        self._unread.note(answer)
+        return why_nothing(answer.failures) if answer.empty else None
+
+    async def _fetch(self) -> ReadTable:
         return tabulate(await self.source.fetch_balances(), self.guarded.redact)
 
 

@@ -70,9 +70,10 @@ class ReadTable:
         number: No other reading has it.
         places: Where it looked.
         amounts: What is there, place by place; None where it could not be read.
+        failures: Why, where it could not.
     """
 
-    __slots__ = ("_news", "_observed", "amounts", "get", "number", "places")
+    __slots__ = ("_news", "_observed", "amounts", "failures", "get", "number", "places")
 
     def __init__(self, balances: Sequence[Balance], failures: Sequence[AccountFailure]) -> None:
         """Take a reading.
@@ -86,6 +87,7 @@ class ReadTable:
         found: dict[Place, Found] = dict(zip(self.places, balances, strict=True))
         if len(found) != len(balances):
             raise SourceError(FailureReason.INVALID_DATA, "an account and asset is there twice")
+        self.failures = failures
         for failure in failures:
             place = failure.account, failure.asset or ""
             self.places.append(place)
@@ -94,6 +96,11 @@ class ReadTable:
         self.get = found.get
         self.number = next(_numbers)
         self._news: dict[int, set[Place]] = {}
+
+    @property
+    def empty(self) -> bool:
+        """Whether not one balance was read."""
+        return not self._observed
 
     def reading(self) -> Reading:
         """Return what was read, and what could not be."""
@@ -142,4 +149,10 @@ def tabulate(reading: object, redact: Callable[[str], str]) -> ReadTable:
     failures = list(reading.failures)
     if not all(isinstance(failure, AccountFailure) for failure in failures):
         raise SourceError(FailureReason.INVALID_DATA, "a failure is not an AccountFailure")
-    return ReadTable(balances, [replace(failure, detail=redact(str(failure.detail))) for failure in failures])
+    tidied = [replace(each, reason=_known(each.reason), detail=redact(str(each.detail))) for each in failures]
+    return ReadTable(balances, tidied)
+
+
+def _known(reason: object) -> FailureReason:
+    """Return a reason out of the closed set, whatever a plugin gave."""
+    return reason if isinstance(reason, FailureReason) else FailureReason.INTERNAL

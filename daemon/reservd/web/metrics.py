@@ -258,6 +258,10 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         """Note whether one of a source's endpoints is well."""
         self._sources.endpoint_is(source, endpoint, up=up)
 
+    def accounts_read(self, source: str, *, unread: int, failures: Sequence[FailureReason]) -> None:
+        """Note which accounts a source did not tell of."""
+        self._sources.accounts_read(source, unread=unread, failures=failures)
+
     def circuit_is(self, source: str, *, is_open: bool) -> None:
         """Note whether a source is asked less often."""
         self._sources.circuit_is(source, is_open=is_open)

@@ -1,7 +1,7 @@
 """What is counted and measured of sources."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -40,6 +40,14 @@ class SourceMetrics(Observer):
             "reservd_source_last_success_timestamp_seconds", "When the source was last read, in Unix time; 0: never.",
             ["source"], registry=registry,
         )  # fmt: skip
+        self._account_failures = Counter(
+            "reservd_account_failures", "Accounts that a reading of their source did not tell of, by reason.",
+            ["source", "reason"], registry=registry,
+        )  # fmt: skip
+        self._accounts_unread = Gauge(
+            "reservd_source_accounts_unread", "Accounts of the source that its last reading did not tell of.",
+            ["source"], registry=registry,
+        )  # fmt: skip
         self._endpoint_up = Gauge(
             "reservd_source_endpoint_up",
             "Whether an endpoint that the source reads through was well when it was last tried; 1 before that.",
@@ -53,7 +61,11 @@ class SourceMetrics(Observer):
         self._wakeups = Counter(
             "reservd_wakeups", "Times a source told that a balance may have changed.", ["source"], registry=registry
         )
-        self._each = self._fetches, self._seconds, self._up, self._success, self._circuit_open, self._wakeups
+        self._each = (
+            *(self._fetches, self._seconds, self._up, self._success),
+            *(self._accounts_unread, self._circuit_open, self._wakeups),
+        )
+        self._by_reason = self._failures, self._account_failures
         self._known: set[str] = set()
 
     def configure(self, sources: Iterable[str], endpoints: Iterable[tuple[str, str]]) -> None:
@@ -64,13 +76,13 @@ class SourceMetrics(Observer):
             endpoints: The names of sources with those of the endpoints that they read through.
         """
         names = set(sources)
-        for source, each in itertools.product(self._known - names, (*self._each, self._failures)):
+        for source, each in itertools.product(self._known - names, (*self._each, *self._by_reason)):
             each.remove_by_labels({"source": source})
         for source in sorted(names):
             for each in self._each:
                 each.labels(source)
-            for reason in FailureReason:
-                self._failures.labels(source, reason)
+            for each, reason in itertools.product(self._by_reason, FailureReason):
+                each.labels(source, reason)
         self._known = names
         self._endpoint_up.clear()
         for source, endpoint in endpoints:
@@ -88,6 +100,12 @@ class SourceMetrics(Observer):
     def source_is(self, source: str, *, up: bool) -> None:
         """Note whether a source answers."""
         self._up.labels(source).set(up)
+
+    def accounts_read(self, source: str, *, unread: int, failures: Sequence[FailureReason]) -> None:
+        """Note how many accounts a source did not tell of, and count why."""
+        self._accounts_unread.labels(source).set(unread)
+        for reason in failures:
+            self._account_failures.labels(source, reason).inc()
 
     def endpoint_is(self, source: str, endpoint: str, *, up: bool) -> None:
         """Note whether one of a source's endpoints is well."""

@@ -67,7 +67,7 @@ async def test_it_goes_with_its_event(database: Database) -> None:
         await office.look(m="low")
         await until(lambda: office.heard.attempts, "the alarm")
     async with database.write() as connection:
-        assert await prune_events(connection, datetime.now(UTC), 10) == 1
+        assert await prune_events(connection, datetime.now(UTC), 10, ["ops"]) == 1
         assert (await connection.scalars(select(events.c.explanation))).all() == []
     assert await stored(database, ops.taken[0].id) is None
 

@@ -1,0 +1,85 @@
+"""Accounts that a reading does not tell of: which, how many, and why."""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+from operator import itemgetter
+from typing import Any
+
+import structlog
+
+from reservd.errors import CallError, FailureReason
+from reservd.monitor.observer import Observer
+from reservd.monitor.table import ReadTable
+from reservd.plugin.guard import GuardedPlugin
+from reservd.plugin.interfaces import BalanceSource
+from reservd.reserve.readings import AccountFailure
+
+log = structlog.get_logger(__name__)
+
+_LOGGED = 10
+"""Accounts that are named in one line."""
+_SHOWN = 3
+"""Failures that the reason of a whole source is made of."""
+_account = itemgetter(0)
+
+
+class UnreadAccounts:
+    """Tells which accounts of a source are not read: counted with every reading, logged when they are others.
+
+    Args:
+        guarded: The source, under guard.
+        source: The same.
+        observers: Hear of it.
+    """
+
+    def __init__(self, guarded: GuardedPlugin, source: BalanceSource[Any], observers: list[Observer]) -> None:
+        self._guarded = guarded
+        self._source = source
+        self._observers = observers
+        self._logged: list[str] = []
+
+    def note(self, table: ReadTable) -> None:
+        """Take a reading. An account that it does not name at all has failed: absent is not zero."""
+        silent = self._accounts.difference(map(_account, table.places))
+        if not silent and not table.failures:
+            self._tell(0, ())
+            self._log([], set())
+            return
+        names = silent.union(failure.account for failure in table.failures)
+        reasons = [failure.reason for failure in table.failures] + [FailureReason.INVALID_DATA] * len(silent)
+        self._tell(len(names), reasons)
+        if not table.empty:
+            self._log(sorted(names, key=str), set(reasons))
+
+    def note_failure(self) -> None:
+        """Take it that all of the source failed. Why is told of the source, and would be the same of each account."""
+        self._tell(len(self._accounts), ())
+
+    @cached_property
+    def _accounts(self) -> frozenset[str]:
+        return self._guarded.look(lambda: frozenset(self._source.accounts), frozenset(), "accounts")
+
+    def _tell(self, unread: int, reasons: Sequence[FailureReason]) -> None:
+        for observer in self._observers:
+            observer.accounts_read(self._source.name, unread=unread, failures=reasons)
+
+    def _log(self, names: list[str], reasons: set[FailureReason]) -> None:
+        before, self._logged = self._logged, names
+        if names == before:
+            return
+        bound = log.bind(source=self._source.name)
+        if names:
+            bound.warning("accounts.unread", accounts=names[:_LOGGED], unread=len(names), reasons=sorted(reasons))
+        else:
+            bound.info("accounts.recovered")
+
+
+def why_nothing(failures: Sequence[AccountFailure]) -> CallError:
+    """Return why a source has failed of whose accounts not one could be read: for the reason of most of them."""
+    if not failures:
+        return CallError(FailureReason.INVALID_DATA, "the reading has no balance")
+    ((reason, _),) = Counter(failure.reason for failure in failures).most_common(1)
+    said = [": ".join(filter(None, (str(each.account), each.reason, each.detail))) for each in failures[:_SHOWN]]
+    more = f"; and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
+    return CallError(reason, f"not one account could be read: {'; '.join(said)}{more}")

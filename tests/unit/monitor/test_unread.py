@@ -1,0 +1,152 @@
+"""Accounts that a source does not tell of are counted, and a reading without any is a failed one."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from reservd import ReserveManager
+from reservd.errors import FailureReason
+from reservd.plugin import Account, AccountFailure, Balance, Reading
+from reservd.web.metrics import Metrics
+from support.sources import ScriptedBalances, ScriptedEquity, raises, returns
+
+HOT = AccountFailure("hot", FailureReason.RATE_LIMITED, "HTTP 429")
+COLD = AccountFailure("cold", FailureReason.REJECTED, "HTTP 401")
+
+
+class Room:
+    """A mode on a source with two accounts, and the metrics that tell of it."""
+
+    def __init__(self, source: ScriptedBalances | None = None) -> None:
+        self.bank = source or ScriptedBalances("bank", hot=80, cold=30)
+        self.metrics = Metrics({"m": "USDT"}, [30.0], ["bank", "nav"])
+        self.manager = ReserveManager(ScriptedEquity(), {"bank": self.bank}, observers=[self.metrics])
+        config = {"share_class": "USDT", "reserve_ratio": "0.1", "reserve_balance_sources": ["bank"]}
+        self.manager.set_reserve_config("m", config)
+
+    async def look(self, *found: Any, times: int = 1) -> None:
+        """Check so often; the source reads what is given."""
+        balances = [Balance(name, "USDT", Decimal(50), datetime.now(UTC)) for name in found if isinstance(name, str)]
+        failures = [each for each in found if not isinstance(each, str)]
+        self.bank.misbehave = returns(Reading(balances, failures))
+        for _ in range(times):
+            await self.manager.check_all_reserves()
+
+    def sample(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(f"reservd_{name}", {"source": "bank", **labels})
+
+    @property
+    def unread(self) -> float | None:
+        """The gauge."""
+        return self.sample("source_accounts_unread")
+
+    def failures(self, name: str = "account_failures_total") -> dict[str, float]:
+        """Return the counted failures by reason, those that there were."""
+        found = {str(reason): self.sample(name, reason=str(reason)) for reason in FailureReason}
+        assert None not in found.values(), "every series is there from the start"
+        return {reason: count for reason, count in found.items() if count}
+
+
+@pytest.fixture
+def room() -> Room:
+    return Room()
+
+
+async def test_all_accounts_are_read_when_a_source_is_well(room: Room) -> None:
+    assert (room.unread, room.failures()) == (0, {})
+    await room.look("hot", "cold")
+    assert (room.unread, room.failures()) == (0, {})
+
+
+async def test_account_that_fails_is_counted_while_its_source_is_up(room: Room) -> None:
+    await room.look("hot", COLD, times=2)
+    assert (room.unread, room.failures()) == (1, {"rejected": 2})
+    assert (room.sample("source_up"), room.failures("fetch_failures_total")) == (1, {})
+    await room.look("hot", "cold")
+    assert (room.unread, room.failures()) == (0, {"rejected": 2})
+
+
+async def test_account_that_is_not_named_is_unread_as_absent_is_not_zero(room: Room) -> None:
+    await room.look("hot")
+    assert (room.unread, room.failures(), room.sample("source_up")) == (1, {"invalid_data": 1}, 1)
+
+
+async def test_account_counts_once_however_many_of_its_assets_fail(room: Room) -> None:
+    failures = [AccountFailure("cold", FailureReason.TIMEOUT, asset=asset) for asset in ("USDT", "USDC")]
+    await room.look("hot", *failures)
+    assert (room.unread, room.failures()) == (1, {"timeout": 2})
+
+
+async def test_reading_of_failures_only_is_a_failed_one(room: Room) -> None:
+    await room.look(HOT, COLD, times=10)
+    assert (room.sample("source_up"), room.sample("source_circuit_open"), room.unread) == (0, 1, 2)
+    reads = room.bank.reads
+    assert reads < 10, "it is asked less often"
+    assert room.failures("fetch_failures_total") == {"rate_limited": reads}
+    assert room.failures() == {"rate_limited": reads, "rejected": reads}
+    assert room.sample("source_last_success_timestamp_seconds") == 0
+
+
+async def test_reading_of_failures_only_keeps_why_each_account_failed(room: Room) -> None:
+    await room.look(HOT, COLD)
+    latest = room.manager.latest_snapshot("m")
+    assert latest is not None
+    assert latest.missing == ("bank/hot: rate_limited: HTTP 429", "bank/cold: rejected: HTTP 401")
+    await room.look(HOT, COLD, times=3)  # the last time it is not asked
+    latest = room.manager.latest_snapshot("m")
+    assert latest is not None
+    said = "not one account could be read: hot: rate_limited: HTTP 429; cold: rejected: HTTP 401"
+    assert latest.missing == (f"bank/hot: rate_limited: {said}", f"bank/cold: rate_limited: {said}")
+
+
+async def test_empty_reading_is_a_failed_one(room: Room) -> None:
+    await room.look(times=3)
+    assert (room.sample("source_up"), room.sample("source_circuit_open"), room.unread) == (0, 1, 2)
+    assert room.failures("fetch_failures_total") == {"invalid_data": 3}
+
+
+async def test_source_is_up_again_with_the_first_balance_that_is_read(room: Room) -> None:
+    await room.look(HOT, COLD, times=3)
+    for _ in range(20):
+        await room.look("hot", COLD)
+    assert (room.sample("source_up"), room.sample("source_circuit_open"), room.unread) == (1, 0, 1)
+
+
+async def test_all_accounts_are_unread_when_all_of_their_source_fails(room: Room) -> None:
+    await room.look("hot", "cold")
+    room.bank.misbehave = raises(ConnectionError())
+    await room.manager.check_all_reserves()
+    assert (room.unread, room.failures()) == (2, {}), "why is told of the source"
+    assert room.failures("fetch_failures_total") == {"internal": 1}
+
+
+async def test_unread_accounts_are_logged_when_they_are_others_than_before(room: Room) -> None:
+    with capture_logs() as logs:
+        await room.look("hot", COLD, times=3)
+        await room.look(HOT, COLD, times=2)
+        await room.look("hot", COLD)
+        await room.look("hot", "cold", times=2)
+    told = [each for each in logs if each["event"].startswith("accounts.")]
+    assert [(each["event"], each.get("accounts"), each.get("reasons")) for each in told] == [
+        ("accounts.unread", ["cold"], ["rejected"]),
+        ("accounts.recovered", None, None),
+    ]
+
+
+async def test_reason_out_of_no_set_and_broken_accounts_harm_no_reading() -> None:
+    class Broken(ScriptedBalances):
+        broken = False
+
+        @property
+        def accounts(self) -> dict[str, Account]:
+            if self.broken:
+                raise RuntimeError
+            return super().accounts
+
+    room = Room(bank := Broken("bank", hot=80, cold=30))
+    bank.broken = True
+    await room.look("hot", AccountFailure("cold", "teapot"))  # type: ignore[arg-type]  # what an outsider may do
+    assert (room.unread, room.failures(), room.sample("source_up")) == (1, {"internal": 1}, 1)
