@@ -13,7 +13,8 @@ class QuietModes:
 
     The others are left alone: their last check led nowhere and left nothing to wait for
     (`ModeWatch.quiet`), and equity and every balance are what they were then, so that the same check
-    would lead nowhere again. Nothing of them is read, and nothing written but what they share.
+    would lead nowhere again: only their times are others, and blocks. Nothing of them is read, and
+    nothing written but what they share.
 
     Args:
         watches: Modes that share one equity and believe readings of the same age.
@@ -73,6 +74,7 @@ def _is_same(before: Equity | CallError, readings: Readings) -> bool:
         and isinstance(before, Equity)
         and equity.amount == before.amount
         and equity.currency == before.currency
+        and equity.net_of_withdrawals == before.net_of_withdrawals
         and equity.complete
         and readings.earliest <= equity.observed_at <= readings.latest
     )

@@ -48,6 +48,9 @@ class Holds(Protocol):
     def owed(self, mode: str, equity: Equity) -> Decimal:
         """Return what an equity that is not net of them still shows of a mode's accepted withdrawals."""
 
+    def shows_paid(self, mode: str, balances: Sequence[Balance], equity: Equity | CallError) -> bool:
+        """Return whether these readings still show what is paid: later ones of the same amounts mean more."""
+
     def regroup(self) -> None:
         """Hear that modes may share other accounts than before."""
 
@@ -96,9 +99,9 @@ class ModeWatch:
 
     __slots__ = (
         "_group",
-        "_held_anew",
         "_latest",
         "_policy",
+        "_restless",
         "_seen",
         "_state",
         "config",
@@ -124,7 +127,7 @@ class ModeWatch:
         self._state = state
         self._latest: ReserveSnapshot | None = None
         self._seen: Readings | None = None
-        self._held_anew = False
+        self._restless = False
         self._policy = config.policy
 
     def begin(self, state: TrackerState) -> None:
@@ -179,7 +182,7 @@ class ModeWatch:
     def look_again(self) -> None:
         """Have the next cycle check the mode whatever it reads: what is held of its reserve has changed."""
         self._state, self._latest = self.state, self.latest
-        self._held_anew = True
+        self._restless = True
         self._group.awake.add(self.number)
 
     @property
@@ -193,7 +196,7 @@ class ModeWatch:
             and latest.bounds is None
             and not state.low_streak
             and self._seen is not None
-            and not self._held_anew
+            and not self._restless
             # With a limit, times are news as well as amounts; what is too old is news anyway.
             and (self._policy.max_skew is None or self._policy.max_skew >= self._policy.max_staleness)
         )
@@ -259,7 +262,7 @@ class ModeWatch:
         """Return what the readings say of this mode, less what is promised of its reserve."""
         equity = readings.equity
         self._seen = readings
-        self._held_anew = False
+        self._restless = False
         known = Missing(f"{self.equity[0]}: {equity}") if isinstance(equity, CallError) else equity
         owed = owed_of(self.mode, equity, holds) if holds is not None else ZERO
         now = readings.now.wall
@@ -269,7 +272,10 @@ class ModeWatch:
                 self._policy, known, found.balances, found.missing, now=now, owed=owed, share=found.share
             )
         balances, missing = self._believed(readings)
-        held = holds.held(self.mode, balances) if holds is not None else ZERO
+        held = ZERO
+        if holds is not None:
+            held = holds.held(self.mode, balances)
+            self._restless = bool(held or owed) and holds.shows_paid(self.mode, balances, equity)
         return take_snapshot(self._policy, known, balances, missing, now=now, held=held, owed=owed)
 
     def _believed(self, readings: Readings) -> tuple[list[Balance], list[Missing]]:

@@ -86,6 +86,16 @@ class HoldBook:
         sums = self._modes.get(mode)
         return ZERO if sums is None else sums.owed(observed_at)
 
+    def paid_of(self, group: str, reading: GroupReading) -> Decimal:
+        """Return what of a reading is promised though it is paid: the reading is older than the payment."""
+        sums = self._groups.get(group)
+        return ZERO if sums is None else sums.paid(reading)
+
+    def paid_by(self, mode: str, observed_at: datetime) -> Decimal:
+        """Return what an equity of that time still shows of a mode's withdrawals though it is paid."""
+        sums = self._modes.get(mode)
+        return ZERO if sums is None else sums.paid(observed_at)
+
     def accepted_since(self, mode: str, since: datetime) -> Decimal:
         """Return what a mode that limits it accepted after then, what was cancelled left out. `since` only grows."""
         sums = self._modes.get(mode)

@@ -80,10 +80,13 @@ class GroupSums:
 
     def promised(self, reading: GroupReading) -> Decimal:
         """Return what of a reading is promised: the sum over all holds of which it shows the money (`is_shown`)."""
+        return add(self._held, self.paid(reading))
+
+    def paid(self, reading: GroupReading) -> Decimal:
+        """Return the part of it that is paid: a later reading does not show it."""
         if reading.block is None:
-            return add(self._held, self._by_time.after(reading.observed_at))
-        shown = add(self._timed.after(reading.observed_at), self._by_block.after(reading.block))
-        return add(self._held, shown)
+            return self._by_time.after(reading.observed_at)
+        return add(self._timed.after(reading.observed_at), self._by_block.after(reading.block))
 
     def arrived(self, reading: GroupReading) -> Decimal:
         """Return what came in since the level, as far as something waits for it and it is not promised already."""
@@ -134,7 +137,11 @@ class ModeSums:
 
     def owed(self, observed_at: datetime) -> Decimal:
         """Return what an equity of that time still shows of what was accepted."""
-        return add(self._owed, self._paid.after(observed_at))
+        return add(self._owed, self.paid(observed_at))
+
+    def paid(self, observed_at: datetime) -> Decimal:
+        """Return the part of it that is paid: a later equity does not show it."""
+        return self._paid.after(observed_at)
 
     def accept(self, position: int, amount: Decimal, at: datetime) -> None:
         """Count an amount for the period. In order of time."""

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import structlog
 
+from reservd.errors import CallError
 from reservd.monitor.manager import ReserveManager
 from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.amounts import ZERO
@@ -43,6 +44,13 @@ class HeldReserves(Observer):
     def owed(self, mode: str, equity: Equity) -> Decimal:
         """Return what an equity that is not net of them still shows of accepted withdrawals."""
         return self._desk.book.owed(mode, equity.observed_at)
+
+    def shows_paid(self, mode: str, balances: Sequence[Balance], equity: Equity | CallError) -> bool:
+        """Return whether these readings still show what is paid."""
+        group, reading = self._reserve_manager.account_group(mode), read_group(balances)
+        if reading is not None and self._desk.book.paid_of(group, reading):
+            return True
+        return isinstance(equity, Equity) and bool(self._desk.book.paid_by(mode, equity.observed_at))
 
     def checked(self, checked: Checked) -> None:
         """Hold what arrived for those that wait, once a reading is believed."""

@@ -287,6 +287,7 @@ class BookMachine(RuleBasedStateMachine):
                 reading = read(-(10**6), NOON + timedelta(seconds=seconds), block)  # so little that nothing arrives
                 shown = [hold for hold in self.lives.values() if hold.mode == group and is_shown(hold, reading)]
                 assert self.book.held(group, reading) == sum(hold.held for hold in shown)
+                assert self.book.paid_of(group, reading) == sum(hold.held for hold in shown if not hold.open)
             owed = sum(hold.amount for hold in self.lives.values() if hold.mode == group and hold.open)
             assert self.book.owed(group, NOON + timedelta(seconds=self.now)) == owed
 

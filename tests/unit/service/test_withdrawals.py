@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -57,6 +57,48 @@ async def test_target_is_of_the_whole_equity_when_its_source_is_net_of_withdrawa
         bank.equity.misbehave = net
         await bank.ask(40)
         assert (await bank.see()).target_reserve == 100
+
+
+@pytest.mark.parametrize("net", [True, False])
+async def test_mode_that_is_left_alone_is_checked_again_when_its_equity_begins_or_ceases_to_be_net(net: bool) -> None:
+    """The amount is the same, and the target is not."""
+    is_net = not net
+
+    async def tell() -> Equity:
+        return Equity(Decimal(1000), "USDT", bank.clock.wall, net_of_withdrawals=is_net)
+
+    async with Bank(150) as bank:
+        bank.equity.misbehave = tell
+        await bank.ask(20)
+        for _ in range(3):
+            before = await bank.see()
+        is_net = net
+        after = await bank.see()
+        assert (before.target_reserve, after.target_reserve) == ((98, 100) if net else (100, 98))
+        assert before.status is after.status is ReserveStatus.ADEQUATE
+
+
+async def test_mode_is_not_left_alone_while_readings_still_show_what_is_paid() -> None:
+    """What is paid out comes in again at once: the same amounts, read later, are no longer promised to anybody."""
+    observed_at = datetime.now(UTC) - timedelta(seconds=20)
+
+    async def tell_balance() -> Reading:
+        return Reading([Balance("m", "USDT", Decimal(150), observed_at)])
+
+    async def tell_equity() -> Equity:
+        return Equity(Decimal(1000), "USDT", observed_at)
+
+    async with Bank(150) as bank:
+        bank.balances.misbehave, bank.equity.misbehave = tell_balance, tell_equity
+        await bank.see()
+        decision = await bank.ask(45)
+        await bank.withdrawals.settle(decision.hold.id, paid_at=observed_at + timedelta(seconds=10))
+        for _ in range(3):
+            before = await bank.see()
+        observed_at += timedelta(seconds=20)
+        after = await bank.see()
+    assert (before.held, before.target_reserve, before.status) == (45, Decimal("95.5"), ReserveStatus.ADEQUATE)
+    assert (after.held, after.target_reserve, after.status) == (0, 100, ReserveStatus.ADEQUATE)
 
 
 async def test_mode_that_is_left_alone_is_checked_again_when_a_hold_changes() -> None:
