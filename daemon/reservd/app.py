@@ -114,7 +114,7 @@ class Daemon:
         if self._duty is None and self._ownership.waits:
             return Readiness(ready=True, text="reservd stands by: another daemon owns the store")
         if self._duty is None:
-            return Readiness(ready=False, text="the store was not reached yet")
+            return Readiness(ready=False, text="the store is not owned yet, and no other daemon is seen to own it")
         if not self._duty.manager.ready:
             return Readiness(ready=False, text="the first cycle is not done")
         if not self._duty.pipeline.up:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -300,7 +299,7 @@ class Journal(Observer):
         """
         self._position = self.written_position = (self._clock.now().wall - _EPOCH) // timedelta(microseconds=1)
         self._fail_open("it could not be reached since the start")
-        await self._ownership.acquire(blind_after_seconds=math.inf)
+        await self._ownership.reacquire()
         async with self._database.read() as connection:
             stored = await load_states(connection)
         self._next.events = [

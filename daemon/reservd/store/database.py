@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -29,6 +29,8 @@ _POSTGRES = {
 }
 _FILE_MODE = 0o600
 _READERS = 4
+_PRIMARY_CODE = 0xFF
+"""Of SQLite's error codes, the part that does not tell details."""
 
 
 def parse_url(url: str, directory: Path) -> URL:
@@ -72,12 +74,14 @@ class Database:
     def __init__(self, url: URL) -> None:
         self.path = Path(str(url.database)) if url.get_backend_name() == "sqlite" else None
         self._made = False
+        self._was_read_only = False
         self.description = url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
         try:
             if self.path is not None:
                 # SQLite has one writer at a time; a reader of its own never waits for it.
                 self._writer = _sqlite(url, "BEGIN IMMEDIATE", 1)
                 self._reader = _sqlite(url, "BEGIN", _READERS)
+                event.listen(self._writer.sync_engine, "handle_error", self._note)
             else:
                 self._writer = self._reader = create_async_engine(
                     url, connect_args=_POSTGRES, pool_size=_READERS, max_overflow=2, pool_timeout=5
@@ -96,6 +100,8 @@ class Database:
         """
         with _translated(self.description):
             await self._make()
+            if self._was_read_only:
+                await self._reconnect()
             async with self._writer.begin() as connection:
                 yield connection
 
@@ -115,6 +121,16 @@ class Database:
         if self.path is not None and not self._made:
             await asyncio.to_thread(_make_private, self.path)
             self._made = True
+
+    def _note(self, context: ExceptionContext) -> None:
+        code = getattr(context.original_exception, "sqlite_errorcode", 0)
+        self._was_read_only |= code & _PRIMARY_CODE == sqlite3.SQLITE_READONLY
+
+    async def _reconnect(self) -> None:
+        """Let go of every connection: what was opened while the disk was read-only stays so after it is not."""
+        self._was_read_only = False
+        await self._writer.dispose()
+        await self._reader.dispose()
 
     async def close(self) -> None:
         """Close every connection."""

@@ -1,0 +1,218 @@
+"""Who owns a store, on a clock that the test moves: minutes pass in no time, and to the tenth of a second."""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+import reservd.store.database
+from reservd.errors import OwnershipLostError, StoreError
+from reservd.store.database import Database, parse_url
+from reservd.store.ownership import RENEW_EVERY_SECONDS, Ownership
+from support.sleeping_clock import SleepingClock
+
+
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have SQLite's locks answer soon: the clock here is not theirs."""
+    monkeypatch.setattr(reservd.store.database, "_BUSY_SECONDS", 0.01)
+
+
+@asynccontextmanager
+async def another(database: Database) -> AsyncIterator[Database]:
+    """The same store for another daemon, with connections of its own."""
+    url = database._writer.url
+    opened = Database(url)
+    yield opened
+    await opened.close()
+
+
+async def beat(owner: Ownership, database: Database) -> None:
+    """Write as an owner does."""
+    async with database.write() as connection:
+        await owner.fence(connection)
+
+
+@asynccontextmanager
+async def read_only(database: Database, *, is_read_only: bool = True) -> AsyncIterator[None]:
+    """Have a store that can be read and not written, as a replica can."""
+    if database.path is not None:
+        with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+            other.execute("ROLLBACK")
+        return
+    name = database._writer.url.database
+    async with database.write() as connection:
+        await connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
+    await database.close()  # it holds for new connections
+    yield
+    async with database.write() as connection:
+        await connection.execute(text("SET TRANSACTION READ WRITE"))
+        await connection.execute(text(f'ALTER DATABASE "{name}" RESET default_transaction_read_only'))
+    await database.close()
+
+
+def abandon(owner: Ownership) -> None:
+    """Let its process end as the kernel sees it: the lock goes, its file stays."""
+    held = owner._lock._held
+    if held is not None:
+        os.close(held[0])
+        owner._lock._held = None
+
+
+def locks(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*-owner-*"))
+
+
+@pytest.mark.parametrize("died_at", [0.1, 0.9, 1.0, 1.7, 2.0, 3.3])
+async def test_standby_takes_over_within_15_seconds_of_the_owners_death(died_at: float, database: Database) -> None:
+    """It dies otherwise than its process does: its machine is gone, and its lock tells nothing."""
+    clock = SleepingClock()
+    owner = Ownership(database, clock, clock.sleep)
+    await owner.acquire()
+    async with another(database) as elsewhere:
+        standby = Ownership(elsewhere, clock, clock.sleep)
+
+        async def goes_on(second: float) -> None:
+            if second <= died_at and not round(second % RENEW_EVERY_SECONDS, 1):
+                await beat(owner, database)
+
+        clock.meanwhile = goes_on
+        await standby.acquire()
+        assert standby.epoch == 2
+        assert clock.seconds - died_at <= 15
+        assert clock.seconds >= 12, "never sooner than it must have stopped acting"
+        with pytest.raises(OwnershipLostError):
+            await beat(owner, database)
+
+
+async def test_standby_stands_by_as_long_as_the_owners_heart_beats(database: Database) -> None:
+    clock = SleepingClock()
+    owner = Ownership(database, clock, clock.sleep)
+    await owner.acquire()
+    async with another(database) as elsewhere:
+        standby = Ownership(elsewhere, clock, clock.sleep)
+        stood_by: list[bool] = []
+
+        async def goes_on(second: float) -> None:
+            if second < 60 and not round(second % RENEW_EVERY_SECONDS, 1):
+                await beat(owner, database)
+            stood_by.append(standby.waits)
+
+        clock.meanwhile = goes_on
+        await standby.acquire()
+    assert clock.seconds >= 70
+    first = stood_by.index(True)
+    assert first < 45, "it says so once it saw the heart beat, within some seconds"
+    assert all(stood_by[first:600])
+    assert not stood_by[-1]
+
+
+async def test_standby_takes_nothing_from_a_living_owner_when_an_outage_ends(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty seconds without the store, for both: the owner gets 12 s to beat again."""
+    clock = SleepingClock()
+    owner = Ownership(database, clock, clock.sleep)
+    await owner.acquire()
+    async with another(database) as elsewhere:
+        standby = Ownership(elsewhere, clock, clock.sleep)
+        there = elsewhere.read
+
+        @asynccontextmanager
+        async def gone() -> AsyncIterator[None]:
+            raise StoreError("gone")
+            yield
+
+        async def goes_on(second: float) -> None:
+            out = 5 <= second < 25
+            monkeypatch.setattr(elsewhere, "read", gone if out else there)
+            # The first write after the outage comes late: the owner waited for a deadline of its connection.
+            if second < 60 and not out and not 25 <= second < 35 and not round(second % RENEW_EVERY_SECONDS, 1):
+                await beat(owner, database)
+
+        clock.meanwhile = goes_on
+        await standby.acquire()
+    assert 70 <= clock.seconds < 75, "only after the owner fell silent for good, at 58"
+
+
+async def test_lone_daemon_does_not_wait_for_ever_when_the_store_cannot_be_written(database: Database) -> None:
+    """Its predecessor was killed, then the store became read-only: somebody has to alarm."""
+    clock = SleepingClock()
+    before = Ownership(database, clock, clock.sleep)
+    await before.acquire()
+    abandon(before)
+    async with another(database) as elsewhere:
+        lone = Ownership(elsewhere, clock, clock.sleep)
+        async with read_only(elsewhere):
+            with pytest.raises(StoreError, match=r"locked|read-only"):
+                await lone.acquire()
+            assert 12 <= clock.seconds <= 25
+            assert not lone.waits
+        await lone.reacquire()
+        assert lone.epoch == 2
+
+
+async def test_restart_goes_on_at_once_when_the_process_before_was_killed(tmp_path: Path) -> None:
+    """On SQLite its lock tells. A try that fails leaves the proof for the next one."""
+    database = Database(parse_url("sqlite:///store.db", tmp_path))
+    clock = SleepingClock()
+    before = Ownership(database, clock, clock.sleep)
+    await before.acquire()
+    abandon(before)
+    after = Ownership(database, clock, clock.sleep)
+    other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
+
+    async def let_go(second: float) -> None:
+        if second == 5:
+            other.execute("ROLLBACK")
+
+    with closing(other):
+        other.execute("BEGIN IMMEDIATE")
+        clock.meanwhile = let_go
+        await after.acquire()
+    assert clock.seconds == 5
+    assert locks(tmp_path) == ["store.db-owner-2"]
+    await after.release()
+    await database.close()
+
+
+async def test_store_is_not_taken_while_another_standby_takes_it(tmp_path: Path) -> None:
+    database = Database(parse_url("sqlite:///store.db", tmp_path))
+    clock = SleepingClock()
+    before = Ownership(database, clock, clock.sleep)
+    await before.acquire()
+    await before.release()
+    descriptor = os.open(tmp_path / "store.db-owner-2", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+    async def fail_to(second: float) -> None:
+        if second == 3:
+            os.close(descriptor)
+
+    clock.meanwhile = fail_to
+    after = Ownership(database, clock, clock.sleep)
+    await after.acquire()
+    assert (clock.seconds, after.epoch) == (3, 2)
+    await after.release()
+    await database.close()
+
+
+async def test_no_lock_can_be_made_is_a_failure_of_the_store(tmp_path: Path) -> None:
+    """The folder is read-only, or full: that is no other daemon."""
+    database = Database(parse_url("sqlite:///store.db", tmp_path))
+    clock = SleepingClock()
+    before = Ownership(database, clock, clock.sleep)
+    await before.acquire()
+    abandon(before)
+    (tmp_path / "store.db-owner-2").mkdir()
+    with pytest.raises(StoreError, match="Is a directory"):
+        await Ownership(database, clock, clock.sleep).acquire()
+    assert clock.seconds <= 20
+    await database.close()
