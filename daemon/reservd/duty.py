@@ -119,8 +119,9 @@ class Duty:
         """
         if self._ownership.epoch:
             await self.pipeline.open()
-            await self._holds.open()
+            # Refills first: they say how far back payouts are counted.
             await self.replenishments.open()
+            await self._holds.open()
             kept = dict(self.pipeline.states)
             kept |= {mode: reconcile(kept[mode], state) if mode in kept else state for mode, state in before.items()}
             self.manager.restore(kept)

@@ -184,7 +184,10 @@ def play(seconds: int) -> dict[str, list[EventType]]:
                 due = start + timedelta(seconds=refill.due)
                 made = Replenishment(request=request, changed_at=now, deadline=due, heard=True)
                 others = [each for each in asked if each.id != request.replaces]
-                refills[mode] = [*others, count_from(advance_refill(made, ReplenishmentState.ACCEPTED, now), reading)]
+                refills[mode] = [
+                    *others,
+                    count_from(advance_refill(made, ReplenishmentState.ACCEPTED, now), reading, now),
+                ]
     return events
 
 

@@ -373,6 +373,11 @@ class ReserveManager:
         sharing = self._watches[strategy_mode].sharing
         return strategy_mode if sharing is None else sharing.name
 
+    def account_sharers(self, strategy_mode: str) -> tuple[str, ...]:
+        """Return the modes that are paid from the same accounts as a mode, itself included."""
+        sharing = self._watches[strategy_mode].sharing
+        return (strategy_mode,) if sharing is None else tuple([watch.mode for watch in sharing.watches])
+
     def venues(self, strategy_mode: str) -> frozenset[str]:
         """Return the chains and exchanges of the accounts that a mode is paid from; none when it is not watched."""
         watch = self._watches.get(strategy_mode)

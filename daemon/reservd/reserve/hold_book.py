@@ -19,6 +19,16 @@ class Changes(NamedTuple):
     levels: Mapping[str, GroupReading]
 
 
+class Payout(NamedTuple):
+    """What was paid for a hold."""
+
+    mode: str
+    position: int
+    amount: Decimal
+    left_at: datetime
+    block: int | None
+
+
 class HoldBook:
     """Holds are put in when they are made and again when they change; what changed is kept until it is stored.
 
@@ -95,6 +105,16 @@ class HoldBook:
         """Return what an equity of that time still shows of a mode's withdrawals though it is paid."""
         sums = self._modes.get(mode)
         return ZERO if sums is None else sums.paid(observed_at)
+
+    def queued(self, mode: str) -> Decimal:
+        """Return what the holds of a mode wait for."""
+        sums = self._modes.get(mode)
+        return ZERO if sums is None else sums.queued
+
+    def paid_between(self, mode: str, before: GroupReading, after: GroupReading) -> Decimal:
+        """Return what a mode paid between two readings: in the one still, in the other not."""
+        sums = self._modes.get(mode)
+        return ZERO if sums is None else sums.payouts.between(before, after)
 
     def accepted_since(self, mode: str, since: datetime) -> Decimal:
         """Return what a mode that limits it accepted after then, what was cancelled left out. `since` only grows."""
@@ -194,6 +214,16 @@ class HoldBook:
         """Take in levels."""
         for group, level in levels.items():
             self._groups[group].level = level
+
+    def load_payouts(self, payouts: Iterable[Payout]) -> None:
+        """Take in what was paid, of holds that need not be in the book."""
+        for each in payouts:
+            self._modes[each.mode].payouts.add(each.position, each.amount, each.left_at, each.block)
+
+    def forget_payouts(self, before: datetime) -> None:
+        """Leave out what was paid so long ago that nothing is counted from before it."""
+        for sums in self._modes.values():
+            sums.payouts.forget(before)
 
     def load_accepted(self, mode: str, accepted: Iterable[tuple[int, Decimal, datetime]]) -> None:
         """Take in what counts for a mode's period, in order: positions, amounts and times of decision."""

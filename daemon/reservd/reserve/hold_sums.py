@@ -10,6 +10,7 @@ from typing import Any
 
 from reservd.reserve.amounts import ZERO, add, subtract
 from reservd.reserve.holds import GroupReading, Hold
+from reservd.reserve.running_sums import Payouts
 
 _AT = itemgetter(0)
 
@@ -108,11 +109,18 @@ class GroupSums:
 
 
 class ModeSums:
-    """What one mode accepted, and owes of it."""
+    """What one mode accepted, and owes of it.
 
-    __slots__ = ("_accepted", "_amounts", "_in_period", "_owed", "_paid")
+    Attributes:
+        payouts: What it paid, holds that are out of the book by now included.
+        queued: What its holds wait for.
+    """
+
+    __slots__ = ("_accepted", "_amounts", "_in_period", "_owed", "_paid", "payouts", "queued")
 
     def __init__(self) -> None:
+        self.payouts = Payouts()
+        self.queued = ZERO
         self._owed = ZERO
         self._paid = Timeline()
         self._accepted: deque[tuple[datetime, int]] = deque()
@@ -121,15 +129,18 @@ class ModeSums:
 
     def enter(self, hold: Hold) -> None:
         """Count a hold."""
+        self.queued = add(self.queued, hold.outstanding)
         if hold.open:
             self._owed = add(self._owed, hold.amount)
         elif hold.left_at is not None:
             self._paid.add(hold.left_at, hold.position, hold.amount)
+            self.payouts.add(hold.position, hold.amount, hold.left_at, hold.block)
         else:
             self.discount(hold.position)
 
     def leave(self, hold: Hold) -> None:
         """Count it no more."""
+        self.queued = subtract(self.queued, hold.outstanding)
         if hold.open:
             self._owed = subtract(self._owed, hold.amount)
         elif hold.left_at is not None:

@@ -10,7 +10,7 @@ from reservd.reserve.models import ReserveSnapshot
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, advance
 
 _ONE = Decimal(1)
-_AWAITED = (ReplenishmentState.ACCEPTED, ReplenishmentState.IN_PROGRESS, ReplenishmentState.SETTLED)
+AWAITED = (ReplenishmentState.ACCEPTED, ReplenishmentState.IN_PROGRESS, ReplenishmentState.SETTLED)
 
 
 def accounts_total(snapshot: ReserveSnapshot) -> Decimal | None:
@@ -27,23 +27,30 @@ def accounts_total(snapshot: ReserveSnapshot) -> Decimal | None:
     return total
 
 
-def credited_since(since: datetime, others: Iterable[Replenishment]) -> Decimal:
-    """Return what was counted as the arrival of other requests after then."""
-    total = ZERO
-    for other in others:
-        if other.state is ReplenishmentState.VERIFIED and other.changed_at > since:
-            total = add(total, min(other.arrived, other.request.amount))
-    return total
+def credit_of(record: Replenishment) -> Decimal:
+    """Return what others leave to a request of what came in: what has arrived for it, no more than it asked for."""
+    return min(record.arrived, record.request.amount)
 
 
-def count_from(record: Replenishment, reading: GroupReading) -> Replenishment:
-    """Return the record with the reading that arrivals are counted from; it stays once there is one."""
+def count_from(
+    record: Replenishment, reading: GroupReading, now: datetime, others: Iterable[Replenishment] = ()
+) -> Replenishment:
+    """Return the record with the reading that arrivals are counted from; it stays once there is one.
+
+    Args:
+        record: Before.
+        reading: What the accounts held.
+        now: When it is counted from: what ends later is credited since.
+        others: The open requests of the same accounts. What has arrived for them by then is in the reading.
+    """
     if record.baseline is not None:
         return record
     baseline = {
         "baseline": reading.balance,
         "baseline_at": reading.observed_at,
         "baseline_block": reading.block,
+        "counted_at": now,
+        "credited_before": {each.id: credit_of(each) for each in others if each.arrived and each.id != record.id},
     }
     return record.model_copy(update=baseline)
 
@@ -75,11 +82,11 @@ def see_arrival(
         baseline: What the accounts held when it was asked for; see `baseline_of`.
         reading: What they hold.
         payouts: What was paid out of them between the two.
-        credited: What other requests were credited meanwhile; see `credited_since`.
+        credited: What other requests were credited meanwhile; see `Arrivals`.
         tolerance: Which part of the amount may lack.
         now: When the reading was checked.
     """
-    if record.state not in _AWAITED:
+    if record.state not in AWAITED:
         return record
     arrived = max(ZERO, subtract(add(subtract(reading.balance, baseline.balance), payouts), credited))
     if arrived and arrived >= multiply(subtract(_ONE, tolerance), record.request.amount):

@@ -88,6 +88,10 @@ class Replenishment(BaseModel):
     """When that was true."""
     baseline_block: int | None = None
     """The block that it was read at, where there are blocks."""
+    counted_at: AwareDatetime | None = None
+    """From when on arrivals are counted; null for when it was requested."""
+    credited_before: dict[str, PlainDecimal] = {}
+    """What had arrived for other open requests by then, by their ids: it is in the baseline."""
     arrived: PlainDecimal = ZERO
     """What the reserve has seen of it; may be more than was asked for."""
     replaced_by: str | None = None

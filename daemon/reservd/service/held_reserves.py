@@ -53,7 +53,7 @@ class HeldReserves(Observer):
         return isinstance(equity, Equity) and bool(self._desk.book.paid_by(mode, equity.observed_at))
 
     def checked(self, checked: Checked) -> None:
-        """Hold what arrived for those that wait, once a reading is believed."""
+        """Hold what arrived for those that wait, once a reading is believed. The same check again changes nothing."""
         standing = self._reserve_manager.standing(checked.mode)
         if not checked.step.actionable or checked.snapshot.reserve_balance is None or standing is None:
             return

@@ -29,6 +29,7 @@ class HoldDesk:
 
     Attributes:
         book: The holds.
+        counted_from: Returns the time of the oldest reading that payouts are counted from; None when there is none.
         group_of: Returns the accounts that a mode is paid from; None when they are not known.
         up: Whether what is decided is kept.
     """
@@ -42,6 +43,7 @@ class HoldDesk:
         self.is_limited = is_limited
         self.book = HoldBook(is_limited)
         self.group_of: Callable[[str], str | None] = lambda _: None
+        self.counted_from: Callable[[], datetime | None] = lambda: None
         self.up = True
 
     async def submit(
@@ -72,6 +74,7 @@ class HoldDesk:
     def forget(self, before: datetime) -> None:
         """Leave out of memory what ended before then."""
         self.book.forget(before, keep=_MOST_IN_MEMORY)
+        self.book.forget_payouts(min(before, self.counted_from() or before))
 
     async def run(self) -> None:
         """Keep what is noted until cancelled."""

@@ -14,7 +14,7 @@ from reservd.config.mode import ModeConfig
 from reservd.errors import StoreError, TooManyWaitError
 from reservd.monitor.clock import Clock
 from reservd.reserve.hold_book import HoldBook
-from reservd.reserve.holds import Hold, HoldState
+from reservd.reserve.holds import CLOCKS_DIFFER_BY, Hold, HoldState
 from reservd.service.hold_desk import HoldDesk, shown_for
 from reservd.store.database import Database
 from reservd.store.history import KeptSnapshot, add_snapshots
@@ -26,6 +26,7 @@ from reservd.store.holds import (
     load_hold,
     load_holds,
     load_levels,
+    load_payouts,
     load_shown,
     save_holds,
     save_levels,
@@ -120,6 +121,9 @@ class HoldJournal(HoldDesk):
             for mode, period in self._periods.items():
                 book.load_accepted(mode, await load_accepted(connection, mode, now - period))
             book.load(await load_shown(connection, now - self._shown_for))
+            counted_from = self.counted_from()
+            if counted_from is not None:
+                book.load_payouts(await load_payouts(connection, counted_from - CLOCKS_DIFFER_BY))
             book.load_levels(await load_levels(connection))
         book.regroup(self.group_of)
         self.book = book
@@ -159,6 +163,7 @@ class HoldJournal(HoldDesk):
     def forget(self, before: datetime) -> None:
         """Leave out of memory what ended before then: the store has it."""
         self.book.forget(before)
+        self.book.forget_payouts(min(before, self.counted_from() or before))
 
     async def load(
         self, mode: str | None, states: Collection[HoldState] | None, limit: int, before: int | None

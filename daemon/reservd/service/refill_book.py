@@ -10,6 +10,7 @@ import structlog
 
 from reservd.errors import UnknownReplenishmentError
 from reservd.reserve.amounts import ZERO, add
+from reservd.reserve.refill_credits import EndedCredits, counted_since
 from reservd.reserve.replenishment import RefillPolicy
 from reservd.reserve.replenishment_event import ReplenishmentChange, tell_change
 from reservd.reserve.replenishment_states import Replenishment
@@ -36,15 +37,19 @@ class RefillBook:
         self._positions: dict[str, int] = {}
         self._records: dict[str, Replenishment] = {}
         self._by_mode: defaultdict[str, dict[str, None]] = defaultdict(dict)
-        self._open: dict[str, None] = {}
+        self._open: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        self._credits: defaultdict[str, EndedCredits] = defaultdict(EndedCredits)
         self._sequences: dict[str, int] = {}
 
     def load(self, remembered: Remembered) -> None:
         """Begin with what is known."""
         self._sequences = dict(remembered.sequences)
+        self._records = {record.id: record for record in remembered.records}
         for record in remembered.records:
             self._hold(record)
-            if record.open:
+            if not record.open:
+                self._credit(record)
+            else:
                 for observer in self._observers:
                     observer.replenishment_loaded(record)
 
@@ -69,8 +74,18 @@ class RefillBook:
 
     def open(self, mode: str | None = None) -> list[Replenishment]:
         """Return the requests from which money may still come, of one mode when given, in order of request."""
-        found = (self._records[each] for each in self._open)
-        return [record for record in found if mode is None or record.request.strategy_mode == mode]
+        if mode is not None:
+            return [self._records[each] for each in self._open.get(mode, ())]
+        found = [self._records[each] for of_mode in self._open.values() for each in of_mode]
+        return sorted(found, key=lambda record: record.request.requested_at)
+
+    def ended_since(self, modes: Iterable[str], at: datetime) -> Decimal:
+        """Return what is credited to requests of some modes that ended after then."""
+        total = ZERO
+        for mode in modes:
+            if mode in self._credits:
+                total = add(total, self._credits[mode].since(at))
+        return total
 
     def newest(self) -> Iterator[Replenishment]:
         """Yield all requests in memory, newest first."""
@@ -92,6 +107,8 @@ class RefillBook:
         if before == record:
             return
         self._hold(record)
+        if not record.open and (before is None or before.open):
+            self._credit(record)
         for observer in self._observers:
             observer.replenishment_changed(record, before)
         if before is not None and _told(before) == _told(record):
@@ -124,14 +141,21 @@ class RefillBook:
         ended = [record for record in self.of_mode(mode) if not record.open]
         old = [record for record in ended if not policy.remembers(record.changed_at, now)]
         self._drop(old or ended[:-_MOST_OF_A_MODE])
+        if mode in self._credits:
+            counted = [counted_since(record) for record in self.open()]
+            self._credits[mode].forget(min(counted, default=now))
 
     def _hold(self, record: Replenishment) -> None:
         self._records[record.id] = record
         self._by_mode[record.request.strategy_mode].setdefault(record.id)
         if record.open:
-            self._open.setdefault(record.id)
+            self._open[record.request.strategy_mode].setdefault(record.id)
         else:
-            self._open.pop(record.id, None)
+            self._open[record.request.strategy_mode].pop(record.id, None)
+
+    def _credit(self, record: Replenishment) -> None:
+        replacer = self._records.get(record.replaced_by or "")
+        self._credits[record.request.strategy_mode].add(record, replacer)
 
     def _drop(self, records: Sequence[Replenishment]) -> None:
         for record in records:

@@ -1,39 +1,64 @@
 """What withdrawals mean for refills: what waits for money, and what was paid out meanwhile."""
 
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
 from reservd.monitor.manager import ReserveManager
+from reservd.monitor.observer import Checked
 from reservd.reserve.amounts import ZERO, add
-from reservd.reserve.holds import GroupReading, HoldState, is_shown
+from reservd.reserve.holds import GroupReading
+from reservd.reserve.models import ReserveSnapshot
+from reservd.reserve.refill_arrival import accounts_total
+from reservd.service.held_reserves import HeldReserves
 from reservd.service.hold_desk import HoldDesk
 
 
 class Commitments(Protocol):
-    """What a decision about a refill has to know of withdrawals."""
+    """What a decision about a refill has to know of withdrawals, and of who else is paid from the same accounts."""
+
+    def sharers(self, mode: str) -> Sequence[str]:
+        """Return the modes that are paid from a mode's accounts, itself included."""
+
+    def believe(self, checked: Checked) -> None:
+        """Take it that a check was made, before anything is decided on it."""
+
+    def count_from(self, oldest: Callable[[], datetime | None]) -> None:
+        """Remember payouts from the time that `oldest` returns; None where nothing is counted."""
 
     def queued(self, mode: str) -> Decimal:
         """Return what accepted withdrawals of a mode wait for."""
 
-    def reading(self, mode: str) -> GroupReading | None:
-        """Return what the accounts of a mode held at the last check; None when that is not known."""
+    def reading(self, snapshot: ReserveSnapshot) -> GroupReading | None:
+        """Return what the accounts hold by a mode's last check, its snapshot; None when not all of it is known."""
 
     def paid_between(self, mode: str, before: GroupReading, after: GroupReading) -> Decimal:
         """Return what was paid out of a mode's accounts between two readings."""
 
 
 class NoCommitments:
-    """Nobody withdraws anything."""
+    """Nobody withdraws anything, and each mode has its accounts to itself."""
+
+    def sharers(self, mode: str) -> Sequence[str]:
+        """Return the mode alone."""
+        return (mode,)
+
+    def believe(self, checked: Checked) -> None:
+        """Nothing follows from it."""
+
+    def count_from(self, oldest: Callable[[], datetime | None]) -> None:
+        """There are no payouts."""
 
     def queued(self, mode: str) -> Decimal:
         """Return 0."""
         del mode
         return ZERO
 
-    def reading(self, mode: str) -> GroupReading | None:
-        """Return None: the snapshot tells."""
-        del mode
-        return None
+    def reading(self, snapshot: ReserveSnapshot) -> GroupReading | None:
+        """Return what the snapshot tells."""
+        total = accounts_total(snapshot)
+        return None if total is None else GroupReading(total, snapshot.timestamp)
 
     def paid_between(self, mode: str, before: GroupReading, after: GroupReading) -> Decimal:
         """Return 0."""
@@ -52,24 +77,34 @@ class WithdrawalCommitments:
     def __init__(self, reserve_manager: ReserveManager, desk: HoldDesk) -> None:
         self._reserve_manager = reserve_manager
         self._desk = desk
+        self._held = HeldReserves(reserve_manager, desk)
+
+    def sharers(self, mode: str) -> Sequence[str]:
+        """Return the modes that are paid from a mode's accounts, itself included."""
+        return self._reserve_manager.account_sharers(mode)
+
+    def believe(self, checked: Checked) -> None:
+        """Hold what arrived for those that wait: nobody is to be asked for it once more."""
+        self._held.checked(checked)
+
+    def count_from(self, oldest: Callable[[], datetime | None]) -> None:
+        """Remember payouts from the time that `oldest` returns, those that are in no reading any more included."""
+        self._desk.counted_from = oldest
 
     def queued(self, mode: str) -> Decimal:
         """Return what accepted withdrawals of a mode wait for."""
-        total = ZERO
-        for hold in self._desk.book.waiting(self._reserve_manager.account_group(mode)):
-            total = add(total, hold.outstanding)
-        return total
+        return self._desk.book.queued(mode)
 
-    def reading(self, mode: str) -> GroupReading | None:
-        """Return what the accounts of a mode held at the last check; None when that is not known."""
-        standing = self._reserve_manager.standing(mode)
+    def reading(self, snapshot: ReserveSnapshot) -> GroupReading | None:
+        """Return what the accounts hold by a mode's last check, those of all who share them."""
+        if accounts_total(snapshot) is None:
+            return None
+        standing = self._reserve_manager.standing(snapshot.strategy_mode)
         return standing.reading if standing is not None else None
 
     def paid_between(self, mode: str, before: GroupReading, after: GroupReading) -> Decimal:
-        """Return what was paid out of a mode's accounts between two readings: in the one still, in the other not."""
-        group, total = self._reserve_manager.account_group(mode), ZERO
-        for hold in self._desk.book.holds():
-            settled = hold.group == group and hold.state is HoldState.SETTLED
-            if settled and is_shown(hold, before) and not is_shown(hold, after):
-                total = add(total, hold.held)
+        """Return what was paid out of a mode's accounts between two readings, by whoever shares them."""
+        total = ZERO
+        for sharer in self.sharers(mode):
+            total = add(total, self._desk.book.paid_between(sharer, before, after))
         return total

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,9 +13,9 @@ from reservd.config.mode import ModeConfig
 from reservd.monitor.clock import Clock, SystemClock
 from reservd.monitor.observer import Checked, Observer
 from reservd.plugin.interfaces import Replenisher
-from reservd.reserve.holds import GroupReading
 from reservd.reserve.models import ReserveStatus
-from reservd.reserve.refill_arrival import accounts_total, baseline_of, count_from, credited_since, see_arrival
+from reservd.reserve.refill_arrival import count_from
+from reservd.reserve.refill_credits import see_arrivals
 from reservd.reserve.refill_decision import RefillDecision, decide_refill
 from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome, ReplenishmentRequest, Urgency
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, advance, expire
@@ -79,6 +79,11 @@ class ReplenishmentService(Observer):
     def heed(self, commitments: Commitments) -> None:
         """Take withdrawals into account from now on."""
         self._commitments = commitments
+        commitments.count_from(self._oldest_baseline)
+
+    def _oldest_baseline(self) -> datetime | None:
+        """Return when the oldest reading was made that arrivals are counted from."""
+        return min((each.baseline_at for each in self._book.open() if each.baseline_at is not None), default=None)
 
     async def open(self) -> None:
         """Read what is in flight, and what the budgets and cooldowns go by.
@@ -118,8 +123,9 @@ class ReplenishmentService(Observer):
         if not self._may_act():
             self._note(checked, RefillDecision(None, Inaction.STORE_GONE))
             return
+        self._commitments.believe(checked)
         if checked.step.actionable:
-            self._see(checked, config)
+            self._see(checked)
         if checked.status is ReserveStatus.ADEQUATE and checked.step.conclusive:
             self._withdraw_unapproved(checked)
         self._decide(checked, config)
@@ -131,37 +137,30 @@ class ReplenishmentService(Observer):
             if before.status in {ReserveStatus.LOW, ReserveStatus.CRITICAL}:
                 self.checked(before._replace(snapshot=before.snapshot._replace(timestamp=now.wall)))
 
-    def _see(self, checked: Checked, config: ModeConfig) -> None:
-        reading = self._reading(checked)
+    def _see(self, checked: Checked) -> None:
+        """Count what came in for the requests of a mode and of all who share its accounts."""
+        own = self._book.open(checked.mode)
+        reading = self._commitments.reading(checked.snapshot) if own else None
         if reading is None:
             return
-        for record in self._book.open(checked.mode):
-            baseline = baseline_of(record)
-            if baseline is None:
-                self._book.put(count_from(record, reading))
-                continue
-            others = (each for each in self._book.of_mode(checked.mode) if each.id != record.id)
-            self._book.put(
-                see_arrival(
-                    record,
-                    baseline,
-                    reading,
-                    payouts=self._commitments.paid_between(checked.mode, baseline, reading),
-                    credited=credited_since(record.request.requested_at, others),
-                    tolerance=config.refill.tolerance,
-                    now=checked.snapshot.timestamp,
-                )
-            )
+        mode, now, sharers = checked.mode, checked.snapshot.timestamp, self._commitments.sharers(checked.mode)
+        arrivals = see_arrivals(
+            self._open_among(sharers),
+            reading,
+            paid_since=lambda baseline: self._commitments.paid_between(mode, baseline, reading),
+            ended_since=lambda at: self._book.ended_since(sharers, at),
+            tolerance=lambda sharer: self._configs[sharer].refill.tolerance,
+            now=now,
+        )
+        for record in arrivals:
+            self._book.put(record)
+        uncounted = [record for record in own if record.baseline is None]
+        others = self._open_among(sharers) if uncounted else []
+        for record in uncounted:
+            self._book.put(count_from(record, reading, now, others))
 
-    def _reading(self, checked: Checked) -> GroupReading | None:
-        """Return what a mode's accounts hold; None when not all of it is known."""
-        total = accounts_total(checked.snapshot)
-        if total is None:
-            return None
-        at = self._commitments.reading(checked.mode)
-        if at is None:
-            return GroupReading(total, checked.snapshot.timestamp, None)
-        return GroupReading(total, at.observed_at, at.block)
+    def _open_among(self, modes: Iterable[str]) -> list[Replenishment]:
+        return [record for mode in modes for record in self._book.open(mode)]
 
     def _withdraw_unapproved(self, checked: Checked) -> None:
         for record in self._book.open(checked.mode):
@@ -281,9 +280,10 @@ class ReplenishmentService(Observer):
             by=asked_by,
         )
         latest = self._latest.get(request.strategy_mode)
-        reading = self._reading(latest) if latest is not None and latest.step.actionable else None
+        reading = self._commitments.reading(latest.snapshot) if latest is not None and latest.step.actionable else None
         if reading is not None:
-            record = count_from(record, reading)
+            others = self._open_among(self._commitments.sharers(request.strategy_mode))
+            record = count_from(record, reading, request.requested_at, others)
         self._book.put(record)
         return record
 

@@ -44,6 +44,11 @@ class Unwinder:
         task = self._tasks[hold.id] = asyncio.create_task(self._ask(hold.id))
         task.add_done_callback(lambda _: self._tasks.pop(hold.id, None))
 
+    async def idle(self) -> None:
+        """Wait until nothing is being asked."""
+        while self._tasks:
+            await asyncio.wait(list(self._tasks.values()))
+
     async def close(self) -> None:
         """Stop asking. What was cut off is asked for again, under its id, after the next start."""
         tasks = list(self._tasks.values())

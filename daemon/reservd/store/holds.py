@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Result, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from reservd.reserve.hold_book import Payout
 from reservd.reserve.holds import GroupReading, Hold, HoldState, Unwinding
 from reservd.reserve.withdrawal import WithdrawalSpeed
 from reservd.store.statements import is_one_of, plan_anew, upsert, upsert_rows
@@ -39,6 +40,14 @@ async def load_shown(connection: AsyncConnection, since: datetime) -> list[Hold]
     """Return the holds that are open or ended after then, in order of decision."""
     is_shown = or_(holds.c.ended_at.is_(None), holds.c.ended_at > since)
     return _holds(await connection.execute(select(holds).where(is_shown).order_by(holds.c.position)))
+
+
+async def load_payouts(connection: AsyncConnection, since: datetime) -> list[Payout]:
+    """Return what was paid, as was told after then."""
+    paid = (holds.c.ended_at > since, holds.c.state == str(HoldState.SETTLED))
+    columns = (holds.c.mode, holds.c.position, holds.c.amount, holds.c.paid_at, holds.c.ended_at, holds.c.block)
+    rows = await connection.execute(select(*columns).where(*paid))
+    return [Payout(row.mode, row.position, row.amount, row.paid_at or row.ended_at, row.block) for row in rows]
 
 
 async def load_levels(connection: AsyncConnection) -> dict[str, GroupReading]:

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from reservd.reserve.amounts import ZERO, add
+from reservd.reserve.amounts import ZERO, add, subtract
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.replenishment import Inaction
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
@@ -36,6 +36,8 @@ class ReplenishmentMetrics(ReplenishmentObserver):
             registry=registry,
         )  # fmt: skip
         self._open: defaultdict[str, dict[str, Replenishment]] = defaultdict(dict)
+        self._coming: defaultdict[str, Decimal] = defaultdict(Decimal)
+        self._held_back: defaultdict[str, int] = defaultdict(int)
         for state in ReplenishmentState:
             self._changes.labels(state)
         for reason in Inaction:
@@ -43,7 +45,8 @@ class ReplenishmentMetrics(ReplenishmentObserver):
 
     def watch(self) -> None:
         """Begin anew: what is in flight is for the owner of a store to tell."""
-        self._open.clear()
+        for kept in (self._open, self._coming, self._held_back):
+            kept.clear()
         self._in_flight.clear()
         self._awaiting.clear()
 
@@ -64,13 +67,12 @@ class ReplenishmentMetrics(ReplenishmentObserver):
 
     def _note(self, record: Replenishment) -> None:
         mode = record.request.strategy_mode
-        mine = self._open[mode]
+        before = self._open[mode].pop(record.id, None)
         if record.open:
-            mine[record.id] = record
-        else:
-            mine.pop(record.id, None)
-        total: Decimal = ZERO
-        for each in mine.values():
-            total = add(total, each.outstanding)
-        self._in_flight.labels(mode, record.request.currency).set(float(total))
-        self._awaiting.labels(mode).set(sum(each.held_back for each in mine.values()))
+            self._open[mode][record.id] = record
+        # Never added up anew: a burst of withdrawals makes thousands of requests.
+        was = before.outstanding if before is not None else ZERO
+        self._coming[mode] = add(self._coming[mode], subtract(record.outstanding, was))
+        self._held_back[mode] += record.held_back - (before is not None and before.held_back)
+        self._in_flight.labels(mode, record.request.currency).set(float(self._coming[mode]))
+        self._awaiting.labels(mode).set(self._held_back[mode])

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from reservd.errors import ReplenishmentStateError
 from reservd.reserve.holds import GroupReading
 from reservd.reserve.models import AccountPart
-from reservd.reserve.refill_arrival import accounts_total, baseline_of, count_from, credited_since, see_arrival
+from reservd.reserve.refill_arrival import accounts_total, baseline_of, count_from, see_arrival
 from reservd.reserve.replenishment import AcceptanceStatus, ReplenishmentRequest, Urgency
 from reservd.reserve.replenishment_event import Approval, tell_change
 from reservd.reserve.replenishment_states import (
@@ -151,16 +151,9 @@ def test_nothing_arrives_for_a_request_that_nobody_has_accepted() -> None:
 
 def test_arrivals_are_counted_from_the_first_reading() -> None:
     assert baseline_of(NEW) is None
-    record = count_from(NEW, reading(30, 1, 17))
+    record = count_from(NEW, reading(30, 1, 17), NOON)
     assert baseline_of(record) == reading(30, 1, 17)
-    assert count_from(record, reading(99)) is record
-
-
-def test_others_are_credited_with_what_they_asked_for_at_most() -> None:
-    over = in_state(State.VERIFIED, arrived=Decimal(90), changed_at=NOON + SECOND)
-    under = in_state(State.VERIFIED, arrived=Decimal(69), changed_at=NOON + SECOND)
-    before = in_state(State.VERIFIED, arrived=Decimal(70), changed_at=NOON)
-    assert credited_since(NOON, [over, under, before, in_state(State.EXPIRED)]) == 139
+    assert count_from(record, reading(99), NOON) is record
 
 
 def test_accounts_are_counted_with_what_is_held_and_shared() -> None:

@@ -1,0 +1,99 @@
+"""Whose money came in: several requests for the same accounts, first come, first served."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from decimal import Decimal
+
+from reservd.reserve.amounts import ZERO, add, subtract
+from reservd.reserve.holds import GroupReading
+from reservd.reserve.refill_arrival import AWAITED, baseline_of, credit_of, see_arrival
+from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.running_sums import RunningSums
+
+
+class EndedCredits:
+    """What had arrived for requests that have ended, by when they did."""
+
+    __slots__ = ("_count", "_sums")
+
+    def __init__(self) -> None:
+        self._sums = RunningSums()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._sums)
+
+    def add(self, record: Replenishment, replacer: Replenishment | None = None) -> None:
+        """Take in a request that has ended.
+
+        Args:
+            record: The request.
+            replacer: What stands in for it, if anything does: that asks for the whole, and is
+                credited with all that came in since it was counted.
+        """
+        credit = credit_of(record)
+        if record.replaced_by is not None:
+            credit = replacer.credited_before.get(record.id, ZERO) if replacer is not None else ZERO
+        if credit:
+            self._count += 1
+            self._sums.add(record.changed_at, self._count, credit)
+
+    def since(self, at: datetime) -> Decimal:
+        """Return what is credited to those that ended after then."""
+        return self._sums.after(at)
+
+    def forget(self, until: datetime) -> None:
+        """Leave out those that ended by then."""
+        self._sums.drop_until(until)
+
+
+def counted_since(record: Replenishment) -> datetime:
+    """Return from when on arrivals are counted for a request."""
+    return record.counted_at or record.request.requested_at
+
+
+def see_arrivals(
+    records: Iterable[Replenishment],
+    reading: GroupReading,
+    *,
+    paid_since: Callable[[GroupReading], Decimal],
+    ended_since: Callable[[datetime], Decimal],
+    tolerance: Callable[[str], Decimal],
+    now: datetime,
+) -> list[Replenishment]:
+    """Return the open requests for a group of accounts after a reading of them, those that are not counted left out.
+
+    What came in is counted for the request that was counted first, up to its amount, and the rest for those behind it:
+    only the last one has more than it asked for.
+
+    Args:
+        records: Open requests, in order of request.
+        reading: What the accounts hold.
+        paid_since: Returns what was paid out of them since a baseline.
+        ended_since: Returns what is credited to requests for them that ended after a time.
+        tolerance: Returns which part of an amount may lack, by mode.
+        now: When the reading was checked.
+    """
+    seen: list[Replenishment] = []
+    earlier = ZERO
+    awaited = [(record, baseline_of(record)) for record in records if record.state in AWAITED]
+    for record, baseline in sorted(awaited, key=lambda each: counted_since(each[0])):
+        if baseline is None:
+            continue
+        if seen and seen[-1].arrived > seen[-1].request.amount:
+            seen[-1] = seen[-1].model_copy(update={"arrived": seen[-1].request.amount})
+        credited = add(ended_since(counted_since(record)), earlier)
+        for before in record.credited_before.values():
+            credited = subtract(credited, before)
+        after = see_arrival(
+            record,
+            baseline,
+            reading,
+            payouts=paid_since(baseline),
+            credited=credited,
+            tolerance=tolerance(record.request.strategy_mode),
+            now=now,
+        )
+        earlier = add(earlier, credit_of(after))
+        seen.append(after)
+    return seen

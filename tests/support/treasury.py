@@ -1,0 +1,149 @@
+"""Refills and withdrawals on one store, put together as the daemon does, without a daemon around them."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, Self
+
+from reservd.config.settings import Settings
+from reservd.delivery.pipeline import Pipeline
+from reservd.monitor.manager import ReserveManager
+from reservd.plugin import Balance, Equity, Reading
+from reservd.reserve.holds import Hold
+from reservd.reserve.models import ReserveSnapshot
+from reservd.reserve.replenishment_states import Replenishment
+from reservd.service.hold_desk import HoldDesk
+from reservd.service.hold_journal import HoldJournal
+from reservd.service.refill_commitments import WithdrawalCommitments
+from reservd.service.refill_ledger import StoredLedger
+from reservd.service.replenishment import ReplenishmentService
+from reservd.service.withdrawal_answers import WithdrawalDecision
+from reservd.service.withdrawals import WithdrawalManager
+from reservd.store.database import Database
+from reservd.store.ownership import Ownership
+from support.bank import BASE, Clock
+from support.sources import ScriptedBalances, ScriptedEquity, ScriptedReplenisher
+
+
+class Treasury:
+    """Modes that are paid from one account, each with a target of 100; an async context manager that owns the store.
+
+    Without a database all is kept in memory.
+
+    Attributes:
+        clock: The time of all, which a test sets forward; readings are made at it.
+        replenisher: What is asked for all modes.
+        refills: Asks.
+        withdrawals: Decides.
+        holds: Keeps what was promised.
+    """
+
+    def __init__(
+        self, database: Database | None, balance: object = 110, modes: Sequence[str] = ("m",), **config: Any
+    ) -> None:
+        self.clock = Clock()
+        self.replenisher = ScriptedReplenisher()
+        self.modes = modes
+        self._balances = ScriptedBalances("t", m=balance)
+        self._balances.misbehave = self._read
+        self._nav = ScriptedEquity()
+        self._nav.misbehave = self._value
+        self.equity: object = 1000
+        self.pipeline: Pipeline | None = None
+        ledger = None
+        if database is not None:
+            self.ownership = Ownership(database)
+            settings = Settings.model_validate({"modes": "*"})
+            self.pipeline = Pipeline(database, self.ownership, {}, settings, {}, self.clock)
+            ledger = StoredLedger(database, self.ownership, self.pipeline.journal)
+        observers = [self.pipeline] if self.pipeline is not None else []
+        self.manager = ReserveManager({"nav": self._nav}, {"t": self._balances}, observers=observers, clock=self.clock)
+        self.refills = ReplenishmentService(
+            self.manager.reserve_configs,
+            {"unwinder": self.replenisher},
+            may_act=self._may_act,
+            ledger=ledger,
+            clock=self.clock,
+        )
+        self.manager.add_observer(self.refills)
+        self.manager.replenishment = self.refills
+        for mode in modes:
+            self.manager.set_reserve_config(mode, {**BASE, "reserve_replenisher": "unwinder", **config})
+        self.holds = HoldDesk()
+        if database is not None:
+            self.holds = HoldJournal(database, self.ownership, self.clock, self.manager.reserve_configs)
+        self.withdrawals = WithdrawalManager(self.manager, self.holds, [], self._may_act, clock=self.clock)
+        self.refills.heed(WithdrawalCommitments(self.manager, self.holds))
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _may_act(self) -> bool:
+        return self.pipeline is None or self.pipeline.may_act
+
+    async def _read(self) -> Reading:
+        return Reading([Balance("m", "USDT", Decimal(str(self._balances.amounts["m"])), self.clock.wall)])
+
+    async def _value(self) -> Equity:
+        return Equity(Decimal(str(self.equity)), "USDT", self.clock.wall)
+
+    async def __aenter__(self) -> Self:
+        if self.pipeline is not None and isinstance(self.holds, HoldJournal):
+            await self.ownership.acquire()
+            await self.pipeline.open()
+            await self.refills.open()
+            await self.holds.open()
+            self.manager.restore(self.pipeline.states)
+            self._tasks.append(asyncio.create_task(self.pipeline.run()))
+        self.manager.begin()
+        self._tasks.append(asyncio.create_task(self.withdrawals.run()))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.crash()
+        if self.pipeline is not None:
+            await self.ownership.release()
+
+    async def crash(self) -> None:
+        """Stop without giving the store up."""
+        await self.refills.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.manager.close()
+
+    async def see(self, balance: object = None, after_seconds: float = 5) -> ReserveSnapshot:
+        """Set the balance, let time pass, check, and wait until what that led to is asked and answered."""
+        if balance is not None:
+            self._balances.amounts["m"] = balance
+        self.clock.ahead += timedelta(seconds=after_seconds)
+        found = await self.manager.check_all_reserves()
+        await self.refills.idle()
+        await self.refills.look()
+        await self.refills.idle()
+        return found[self.modes[0]]
+
+    def ask(self, amount: object, mode: str = "m") -> Awaitable[WithdrawalDecision]:
+        """Ask for a withdrawal."""
+        return self.withdrawals.process_withdrawal(mode, Decimal(str(amount)))
+
+    async def withdraw(self, amount: object, mode: str = "m") -> Hold:
+        """Ask for a withdrawal, and wait until what it lacks is asked for."""
+        decision = await self.ask(amount, mode)
+        assert decision.hold is not None
+        await self.withdrawals._unwinder.idle()
+        return decision.hold
+
+    async def pay(self, hold: Hold, balance: object) -> None:
+        """Pay a client a second from now, and check when the reserve and the equity show it."""
+        self.clock.ahead += timedelta(seconds=1)
+        await self.withdrawals.settle(hold.id, paid_at=self.clock.wall)
+        self.equity = Decimal(str(self.equity)) - hold.amount
+        await self.see(balance)
+
+    def own(self, mode: str = "m") -> list[Replenishment]:
+        """Return a mode's requests that are for no withdrawal, in order."""
+        return [each for each in self.refills._book.of_mode(mode) if each.request.withdrawal_id is None]
+
+    def request_for(self, hold: Hold) -> Replenishment:
+        """Return the request for what a withdrawal lacks."""
+        return self.refills._book.get(hold.id)

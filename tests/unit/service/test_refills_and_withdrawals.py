@@ -1,0 +1,182 @@
+"""Refills, withdrawals and shared accounts together, on a real store: nothing is asked for twice, nothing is miscounted."""
+
+import asyncio
+import sys
+from datetime import timedelta
+from decimal import Decimal
+from types import FrameType
+from typing import Any
+
+from reservd.plugin import Acceptance, AcceptanceStatus
+from reservd.reserve.replenishment_states import ReplenishmentState as State
+from reservd.store.database import Database
+from support.treasury import Treasury
+
+ACCEPTED = Acceptance(status=AcceptanceStatus.ACCEPTED)
+REJECTED = Acceptance(status=AcceptanceStatus.REJECTED)
+
+
+# What arrives, and for whom
+
+
+async def test_money_of_a_withdrawal_is_not_asked_for_again_when_it_arrives(database: Database) -> None:
+    """At the check that sees it, its request ends and it waits for nothing more."""
+    async with Treasury(database, reserve_refill_in_flight=2) as shop:
+        await shop.see()
+        hold = await shop.withdraw(100)
+        await shop.see()
+        (own,) = shop.own()
+        await shop.see(110 + hold.unwound)
+        assert shop.request_for(hold).state is State.VERIFIED
+        assert shop.own() == [own]
+
+
+async def test_refill_is_verified_when_its_money_comes_and_a_client_is_paid_between_two_readings(
+    database: Database,
+) -> None:
+    """What was paid counts whole, the part that no reading ever showed included."""
+    async with Treasury(database) as shop:
+        await shop.see()
+        hold = await shop.withdraw(100)
+        await shop.see()
+        await shop.pay(hold, 110 + hold.unwound - 100)
+        assert shop.request_for(hold).state is State.VERIFIED
+        (own,) = shop.own()
+        await shop.see(50 + own.request.amount)
+        assert shop.own()[0].state is State.VERIFIED
+
+
+async def test_others_are_credited_with_what_came_in_since_a_refill_was_asked_for(database: Database) -> None:
+    """What a withdrawal's request had got before is in the refill's baseline."""
+    async with Treasury(database) as shop:
+        await shop.see()
+        hold = await shop.withdraw(160)
+        shop.replenisher.answer = REJECTED
+        await shop.see()
+        shop.replenisher.answer = ACCEPTED
+        await shop.see(190)
+        await shop.see("190.1", 400)
+        (_, own) = shop.own()
+        assert own.credited_before == {hold.id: Decimal("80.1")}
+        await shop.see(210)
+        assert shop.request_for(hold).state is State.VERIFIED
+        assert shop.own()[1].arrived == 0
+        await shop.see(210 + own.request.amount)
+        assert shop.own()[1].state is State.VERIFIED
+
+
+async def test_emergency_is_verified_by_all_that_came_since_it_was_made(database: Database) -> None:
+    """It asks for the whole: what came for the calm one it stands in for is its own."""
+    async with Treasury(database) as shop:
+        await shop.see()
+        await shop.see(70)
+        await shop.see(80)
+        (calm,) = shop.own()
+        await shop.see(40)
+        (calm, emergency) = shop.own()
+        assert calm.replaced_by == emergency.id
+        await shop.see(40 + emergency.request.amount)
+        assert shop.own()[1].state is State.VERIFIED
+
+
+async def test_payouts_count_for_as_long_as_a_refill_is_waited_for(database: Database) -> None:
+    """Through the hour after which a hold is in no reading any more, and through a restart."""
+    async with Treasury(database, 160, reserve_refill_patience=86400) as shop:
+        await shop.see()
+        await shop.see(90)
+        (own,) = shop.own()
+        hold = await shop.withdraw(15)
+        await shop.see()
+        await shop.pay(hold, 75)
+        shop.clock.ahead += timedelta(hours=3)
+        shop.withdrawals._watch.look()
+        assert shop.holds.book.find(hold.id) is None
+        await shop.see("75.1")
+        again = shop.own()[0].arrived
+        assert again == Decimal("0.1")
+        ahead, equity = shop.clock.ahead, shop.equity
+        await shop.crash()
+        await shop.ownership.release()
+    async with Treasury(database, "75.1", reserve_refill_patience=86400) as shop:
+        shop.clock.ahead, shop.equity = ahead, equity
+        await shop.holds.open()
+        await shop.see()
+        assert shop.own()[0].arrived == Decimal("0.1")
+        await shop.see(75 + own.request.amount)
+        assert shop.own()[0].state is State.VERIFIED
+        shop.withdrawals._watch.look()
+        assert len(shop.holds.book._modes["m"].payouts) == 0
+
+
+# Accounts that several modes are paid from
+
+
+async def test_one_arrival_is_counted_once_when_several_modes_share_an_account(database: Database) -> None:
+    """First come, first served: what is left over is the next one's, down to a part of it."""
+    async with Treasury(database, 220, modes=("a", "b")) as shop:
+        await shop.see()
+        await shop.see(150)
+        (a,), (b,) = shop.own("a"), shop.own("b")
+        assert (a.request.amount, b.request.amount) == (35, 35)
+        await shop.see(150 + 35 + 5)
+        assert [shop.own(mode)[0].arrived for mode in "ab"] == [35, 5]
+        assert [shop.own(mode)[0].state for mode in "ab"] == [State.VERIFIED, State.ACCEPTED]
+        await shop.see(150 + 35 + 35)
+        assert shop.own("b")[0].state is State.VERIFIED
+
+
+async def test_queue_of_another_mode_is_not_asked_for(database: Database) -> None:
+    """It has its own request."""
+    async with Treasury(database, 220, modes=("a", "b")) as shop:
+        await shop.see()
+        hold = await shop.withdraw(200, "a")
+        snapshots = await shop.manager.check_all_reserves()
+        await shop.see()
+        assert hold.unwound > 0
+        for mode in "ab":
+            target, balance = snapshots[mode].target_reserve, snapshots[mode].reserve_balance
+            assert target is not None
+            assert balance is not None
+            asked = sum((each.request.amount for each in shop.own(mode)), Decimal())
+            assert asked == Decimal("1.1") * target - balance
+
+
+# Work
+
+
+def calls_of_a_check(counted: list[int]) -> Any:
+    """Return what counts calls of functions from when it is set."""
+
+    def count(_frame: FrameType, event: str, _arg: object) -> None:
+        if event == "call":
+            counted[0] += 1
+
+    return count
+
+
+async def calls_with(waiting: int) -> int:
+    """Return how many functions a check calls while so many withdrawals wait and as many were paid."""
+    async with Treasury(None, waiting, reserve_withdrawal_floor=0, reserve_ratio=0) as shop:
+        await shop.see()
+        decisions = await asyncio.gather(*(shop.ask(1) for _ in range(2 * waiting)))
+        await shop.withdrawals._unwinder.idle()
+        paid = [each.hold for each in decisions if each.hold is not None and not each.hold.unwound]
+        await asyncio.gather(*(shop.withdrawals.settle(each.id, paid_at=shop.clock.wall) for each in paid))
+        for amount in (0, 0, "0.2"):
+            await shop.see(amount)
+        assert len(shop.refills._book.open()) == waiting
+        shop._balances.amounts["m"] = "0.5"
+        counted = [0]
+        sys.setprofile(calls_of_a_check(counted))
+        try:
+            await shop.manager.check_all_reserves()
+        finally:
+            sys.setprofile(None)
+        assert sum(each.arrived for each in shop.refills._book.open()) == Decimal("0.5")
+        return counted[0]
+
+
+async def test_check_does_work_in_proportion_to_the_withdrawals_that_wait() -> None:
+    """Whatever was paid: a check that takes seconds would lose the store."""
+    few, many = await calls_with(200), await calls_with(3000)
+    assert many < 20 * few
