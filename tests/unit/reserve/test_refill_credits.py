@@ -82,12 +82,12 @@ def test_payouts_count_as_if_the_money_were_still_there() -> None:
 
 
 def test_ended_requests_are_credited_by_when_they_ended_with_what_they_asked_for_at_most() -> None:
-    credits = EndedCredits()
+    credited = EndedCredits()
     for name, arrived, ended in (("a", 30, 1), ("b", 90, 2), ("c", 0, 2)):
-        credits.add(refill(name, arrived=Decimal(arrived), changed_at=at(ended), state=State.EXPIRED))
-    assert [credits.since(at(seconds)) for seconds in (0, 1, 2)] == [80, 50, 0]
-    credits.forget(at(1))
-    assert (len(credits), credits.since(at(0))) == (1, 50)
+        credited.add(refill(name, arrived=Decimal(arrived), changed_at=at(ended), state=State.EXPIRED))
+    assert [credited.since(at(seconds)) for seconds in (0, 1, 2)] == [80, 50, 0]
+    credited.forget(at(1))
+    assert (len(credited), credited.since(at(0))) == (1, 50)
 
 
 def test_what_came_for_a_replaced_request_is_the_replacers_own_from_its_baseline_on() -> None:
@@ -96,10 +96,10 @@ def test_what_came_for_a_replaced_request_is_the_replacers_own_from_its_baseline
     ended = calm.model_copy(
         update={"arrived": Decimal(25), "replaced_by": "b", "changed_at": at(5), "state": State.CANCELLED}
     )
-    credits = EndedCredits()
-    credits.add(ended, urgent)
-    assert credits.since(at(1)) == 10
-    assert see(190, urgent, ended=credits.since(counted_since(urgent)))["b"].arrived == 80
+    credited = EndedCredits()
+    credited.add(ended, urgent)
+    assert credited.since(at(1)) == 10
+    assert see(190, urgent, ended=credited.since(counted_since(urgent)))["b"].arrived == 80
     unknown = EndedCredits()
     unknown.add(ended)
     assert len(unknown) == 0
