@@ -205,6 +205,14 @@ def test_emergency_does_not_wait_when_only_a_calm_request_failed() -> None:
     assert decide(20, CRITICAL, again).inaction is Inaction.COOLDOWN
 
 
+@pytest.mark.parametrize("waited_for", [{}, {"needs_approval": True}])
+def test_next_request_is_as_calm_when_the_last_was_never_heard(waited_for: dict[str, bool]) -> None:
+    past = record_of(State.EXPIRED, ended=-300, heard=False, **waited_for)
+    request = decide(70, LOW, past).request
+    assert request is not None
+    assert request.urgency is FAST
+
+
 @pytest.mark.parametrize("state", [State.EXPIRED, State.INEFFECTIVE])
 def test_next_request_is_an_emergency_when_the_last_had_no_effect(state: ReplenishmentState) -> None:
     past = record_of(state, incident_id="i")
