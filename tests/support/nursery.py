@@ -39,7 +39,7 @@ class Nursery:
         path = os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))))
         environ = {**os.environ, "PYTHONPATH": path}
         self._process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("mortal.py")],
+            [sys.executable, "-P", Path(__file__).with_name("mortal.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
