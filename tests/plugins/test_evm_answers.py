@@ -5,12 +5,13 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from eth_abi import encode
+from eth_abi import decode, encode
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reservd.plugin import AccountFailure, Balance, FailureReason, SourceError
 from reservd.plugin.evm import BALANCE_OF, DECIMALS, Block, ContractError, Ether, Function, Results
+from reservd.plugin.evm.aggregate import decode_results
 from reservd.plugin.evm.answers import parse_data, parse_quantity
 from reservd.plugin.evm.multicall import Chunk, ChunkAnswer, Multicall
 from reservd_evm.plan import Holding
@@ -92,6 +93,32 @@ def test_chunk_never_raises_when_the_answer_is_damaged(results: list[tuple[bool,
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     parsed = chunk().parse("0x" + raw[: data.draw(st.integers(0, len(raw)))].hex())
     assert isinstance(parsed, SourceError | ChunkAnswer)
+
+
+RESULTS = st.lists(st.tuples(st.booleans(), st.binary(max_size=100)), min_size=1, max_size=8)
+
+
+@given(RESULTS)
+def test_results_are_read_as_a_general_decoder_reads_them(results: list[tuple[bool, bytes]]) -> None:
+    data = encode(["(bool,bytes)[]"], [results])
+    assert (
+        decode_results(data, len(results)) == [tuple(each) for each in decode(["(bool,bytes)[]"], data)[0]] == results
+    )
+    assert decode_results(data, len(results) + 1) is None
+
+
+@given(RESULTS, st.data())
+def test_results_hold_no_more_than_their_bytes_when_they_are_damaged(
+    results: list[tuple[bool, bytes]], data: st.DataObject
+) -> None:
+    """Offsets may lead anywhere, and many to the same place: memory must not follow them."""
+    raw = bytearray(encode(["(bool,bytes)[]"], [results]))
+    for _ in range(data.draw(st.integers(0, 4))):
+        at = 32 * data.draw(st.integers(0, len(raw) // 32 - 1))
+        raw[at : at + 32] = word(data.draw(st.integers(0, len(raw)) | UINT256))
+    cut = bytes(raw[: data.draw(st.integers(0, len(raw)))])
+    found = decode_results(cut, len(results))
+    assert found is None or sum(len(returned) for _, returned in found) <= len(cut)
 
 
 @given(UINT256, st.integers(0, 60), st.decimals(0, 10**40, allow_nan=False, allow_infinity=False, places=20))

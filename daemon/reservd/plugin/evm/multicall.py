@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from eth_abi.abi import decode, encode
-from eth_abi.exceptions import DecodingError
+from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
 from reservd.errors import FailureReason, SourceError
+from reservd.plugin.evm.aggregate import decode_results
 from reservd.plugin.evm.answers import invalid, parse_data
 from reservd.plugin.evm.blocks import Block
 from reservd.plugin.evm.calls import Function, Outcome, Query, selector
@@ -75,13 +75,10 @@ class Chunk:
         data = parse_data(answer)
         if isinstance(data, SourceError):
             return data
-        try:
-            (results,) = decode(["(bool,bytes)[]"], data)
-        except (DecodingError, OverflowError):
-            return invalid("the answer is not Multicall3's")
+        results = decode_results(data, len(_BLOCK_CALLS) + len(self.queries))
+        if results is None:
+            return invalid("the answer is not Multicall3's to these calls")
         own, others = results[: len(_BLOCK_CALLS)], results[len(_BLOCK_CALLS) :]
-        if len(others) != len(self.queries):
-            return invalid("Multicall3 answered another number of calls")
         if any(not done or len(word) != _WORD_BYTES for done, word in own):
             return invalid("Multicall3 did not say its block")
         number, timestamp, parent = (word for _, word in own)
