@@ -9,7 +9,7 @@ from reservd.plugin import BalanceSource
 from support.front import Front
 from support.rigs.servers import AMOUNTS, Servers
 
-TIMEOUT_SECONDS = 1.0
+TIMEOUT_SECONDS = 0.5
 """A source that hangs costs each look so much; one that is well may be asked again when the machine is busy."""
 HTML = "<html><body>We will be back soon.</body></html>"
 

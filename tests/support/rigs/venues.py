@@ -105,11 +105,11 @@ class Ccxt(HttpRig):
         await self.exchange.__aexit__(None, None, None)
 
     def make(self) -> Any:
-        options = {**self.exchange.options, "urls": {"default": self.front.url}, "timeout": 2 * TIMEOUT_SECONDS}
+        options = {**self.exchange.options, "urls": {"default": self.front.url}, "timeout": 3 * TIMEOUT_SECONDS}
         return self.build(CcxtSource, **options, accounts={"main": {"assets": ["USDC"]}})
 
     def answers_slowly(self) -> None:
-        self.front.delays(6 * TIMEOUT_SECONDS)
+        self.front.delays(9 * TIMEOUT_SECONDS)
 
     def tells_NaN(self) -> None:  # noqa: N802  # the fault's name
         self.exchange.wallets["spot"] = {"USDC": ("NaN", "0")}
