@@ -19,6 +19,7 @@ class WithdrawalMetrics(WithdrawalObserver):
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._modes: tuple[str, ...] = ()
+        self._shown: dict[str, int] = {}
         self._accepted = Counter(
             "reservd_withdrawals", "Withdrawals that were accepted, by speed.", ["speed"], registry=registry
         )
@@ -48,6 +49,7 @@ class WithdrawalMetrics(WithdrawalObserver):
     def watch(self, *, owner: bool) -> None:
         """Begin anew, or leave out what only an owner can tell."""
         self._overdue.clear()
+        self._shown = {}
         if owner:
             self.overdue({})
 
@@ -61,6 +63,11 @@ class WithdrawalMetrics(WithdrawalObserver):
 
     def overdue(self, by_mode: Mapping[str, int]) -> None:
         """Note what is overdue, of modes that are not configured any more too."""
-        self._overdue.clear()
-        for mode in {*self._modes, *by_mode}:
-            self._overdue.labels(mode).set(by_mode.get(mode, 0))
+        known = dict.fromkeys(self._modes, 0) | dict(by_mode)
+        for mode in self._shown.keys() - known.keys():
+            self._overdue.remove(mode)
+        # Told again and again, of thousands of modes, and nearly always the same.
+        for mode, number in known.items():
+            if self._shown.get(mode) != number:
+                self._overdue.labels(mode).set(number)
+        self._shown = known
