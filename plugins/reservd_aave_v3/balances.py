@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from reservd.plugin import Account, AccountFailure, Balance, BalanceSource, Reading, SourceError
-from reservd.plugin.evm import Block, EvmPlugin, whole_units
+from reservd.plugin.evm import Block, EvmPlugin, token_id, whole_units
 from reservd_aave_v3.config import AaveV3Config
 from reservd_aave_v3.payable import Payable, Place, Survey
 
@@ -20,8 +20,9 @@ class AaveV3BalanceSource(EvmPlugin[AaveV3Config], BalanceSource[AaveV3Config]):
     def accounts(self) -> Mapping[str, Account]:
         """Return the accounts. Their address is the pool's and the holder's: the holder's wallet is other money."""
         config, assets = self.config, frozenset(self.config.reserves)
+        identities = {asset: token_id(token) for asset, token in config.reserves.items()}
         return {
-            name: Account(name, config.venue, f"{config.pool}/{address}", assets)
+            name: Account(name, config.venue, f"{config.pool}/{address}", assets, identities)
             for name, address in config.accounts.items()
         }
 

@@ -9,6 +9,9 @@ from reservd_erc4626.config import Erc4626Account, Erc4626Config
 from reservd_erc4626.liquidity import Payable, idle_calls, payables
 from reservd_erc4626.vaults import MAX_WITHDRAW, asset_calls, decimals, decimals_calls, units
 
+_THE_ASSET = "erc4626:asset"
+"""What the asset of a vault is known by: there is one only."""
+
 
 class Erc4626BalanceSource(EvmPlugin[Erc4626Config], BalanceSource[Erc4626Config]):
     """Reads `maxWithdraw` of each account."""
@@ -19,9 +22,19 @@ class Erc4626BalanceSource(EvmPlugin[Erc4626Config], BalanceSource[Erc4626Config
 
     @property
     def accounts(self) -> Mapping[str, Account]:
-        """Return the accounts. Their address is the vault's and the holder's: the holder's wallet is other money."""
+        """
+        Return the accounts. Their address is the vault's and the holder's: the holder's wallet is other money.
+
+        A vault has one asset, which is the same under any name.
+        """
         return {
-            name: Account(name, self.config.venue, f"{account.vault}/{account.holder}", frozenset({account.asset}))
+            name: Account(
+                name,
+                self.config.venue,
+                f"{account.vault}/{account.holder}",
+                frozenset({account.asset}),
+                {account.asset: _THE_ASSET},
+            )
             for name, account in self.config.accounts.items()
         }
 

@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from reservd.plugin import Amount, PluginConfig, Seconds, Secret
-from reservd.plugin.evm import MAX_DECIMALS, Address, BlockTag, EvmConfig
+from reservd.plugin.evm import MAX_DECIMALS, Address, BlockTag, EvmConfig, token_id
 
 _NEWEST_FIRST: tuple[BlockTag, ...] = ("latest", "safe", "finalized")
 
@@ -41,6 +41,11 @@ class EvmAsset(PluginConfig):
         if self.native and self.decimals is not None:
             raise PydanticCustomError("asset", "decimals must be left out of the native coin, which has 18")
         return self
+
+    @property
+    def identity(self) -> str:
+        """What it is known by on its chain, whatever it is called."""
+        return "native" if self.token is None else token_id(self.token)
 
 
 class EvmAccount(PluginConfig):

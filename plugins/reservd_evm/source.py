@@ -32,10 +32,13 @@ class EvmSource(EvmPlugin[EvmBalanceConfig], BalanceSource[EvmBalanceConfig]):
 
     @property
     def accounts(self) -> Mapping[str, Account]:
-        """Return the accounts; their venue is the chain's CAIP-2 name, such as `eip155:1`."""
+        """Return the accounts; their venue is the chain's CAIP-2 name, such as `eip155:1`, tokens go by address."""
+        config = self.config
+        identities = {name: asset.identity for name, asset in config.assets.items()}
         return {
-            name: Account(name, self.config.venue, account.address, frozenset(self.config.assets_of(name)))
-            for name, account in self.config.accounts.items()
+            name: Account(name, config.venue, account.address, assets, {asset: identities[asset] for asset in assets})
+            for name, account in config.accounts.items()
+            for assets in [frozenset(config.assets_of(name))]
         }
 
     async def fetch_balances(self) -> Reading:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from reservd.plugin import Account, BalanceReference, Readers
+from reservd.plugin import Account, AccountKey, BalanceReference, Identities, Readers
 from reservd_portfolio.config import PortfolioBalances, PortfolioConfig
 
 
@@ -35,16 +35,16 @@ def find_places(config: PortfolioConfig, readers: Readers) -> tuple[Place, ...]:
         ValueError: If one is not there, would count twice, or has no price.
     """
     places: list[Place] = []
-    first: dict[tuple[str, str, str], str] = {}
-    for index, options in enumerate(config.balances):
-        accounts = readers.accounts(options.source)
+    first: dict[AccountKey, str] = {}
+    named = [readers.accounts(options.source) for options in config.balances]
+    identities = Identities(account for accounts in named for account in accounts.values())
+    for index, (options, accounts) in enumerate(zip(config.balances, named, strict=True)):
         try:
             found = list(_places(options, accounts))
         except ValueError as error:
             raise ValueError(f"balances[{index}]: {error}") from None
         for place in found:
-            account = accounts[place.account]
-            key = account.venue, account.address, place.asset
+            key = identities.key(accounts[place.account], place.asset)
             if key in first:
                 raise ValueError(f"balances[{index}]: must not count money twice: {place.label} is {first[key]}")
             first[key] = place.label

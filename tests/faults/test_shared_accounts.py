@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from itertools import cycle
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from reservd import ReserveManager, ReserveStatus
 from reservd.errors import FailureReason, SourceError
 from reservd.monitor.watch import Holds
-from reservd.plugin import AccountFailure, Balance, Equity, Reading
+from reservd.plugin import Account, AccountFailure, Balance, Equity, Reading
 from reservd.reserve.hold_book import HoldBook
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot
 from reservd.service.grounds import find_ground, find_level
@@ -295,6 +296,48 @@ async def test_no_one_is_called_critical_when_an_account_of_others_that_covers_w
     await manager.close()
     assert [manager.status(mode) for mode in "abc"] == [ADEQUATE] * 3
     assert said == []
+
+
+class Bridged(WalletBalances):
+    """Tells of the same wallet, and calls its token by another name."""
+
+    @property
+    def accounts(self) -> dict[str, Account]:
+        names = super().accounts
+        return {name: replace(each, assets=frozenset({"USDT.e"}), asset_ids=ALIAS) for name, each in names.items()}
+
+    async def fetch_balances(self) -> Reading:
+        reading = await super().fetch_balances()
+        return Reading([replace(balance, asset="USDT.e") for balance in reading.balances])
+
+
+class Plain(WalletBalances):
+    """Tells of the wallet, and what its token is."""
+
+    @property
+    def accounts(self) -> dict[str, Account]:
+        return {name: replace(each, asset_ids={"USDT": ALIAS["USDT.e"]}) for name, each in super().accounts.items()}
+
+
+ALIAS = {"USDT.e": "erc20:0xdac"}
+
+
+async def test_nobody_is_called_adequate_by_a_token_that_is_counted_under_two_names() -> None:
+    """120 are there. Counted twice, each mode would have all it wants."""
+    clock = HandClock()
+    sources = {"plain": Plain("plain", pool=120), "bridged": Bridged("bridged", pool=120)}
+    manager = ReserveManager(EquityByMode(a=1000, b=1000), sources, clock=clock)
+    aliases = {"reserve_asset_aliases": {"USDT.e": "USDT"}}
+    manager.set_reserve_config("a", {**BASE, "reserve_balance_sources": ["plain", "bridged"], **aliases})
+    manager.set_reserve_config("b", {**BASE, "reserve_balance_sources": ["bridged"], **aliases})
+    found = await manager.check_all_reserves()
+    assert [snapshot.reserve_balance for snapshot in found.values()] == [60, 60]
+    assert [manager.status(mode) for mode in "ab"] == [LOW, LOW]
+    sources["plain"].misbehave = TIMED_OUT
+    clock.advance(30)
+    found = await manager.check_all_reserves()
+    assert [snapshot.status for snapshot in found.values()] == [UNKNOWN, UNKNOWN], "it is read under its first name"
+    await manager.close()
 
 
 @pytest.mark.parametrize("method", METHODS)

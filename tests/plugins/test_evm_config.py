@@ -47,7 +47,7 @@ def test_readme_names_every_option() -> None:
         assert f"| `{name}` |" in readme
 
 
-def test_accounts_have_their_chain_and_lower_case_address() -> None:
+def test_accounts_have_their_chain_and_lower_case_address_and_tokens_go_by_theirs() -> None:
     source = EvmSource(
         "treasury",
         EvmBalanceConfig.model_validate(
@@ -62,9 +62,10 @@ def test_accounts_have_their_chain_and_lower_case_address() -> None:
             )
         ),
     )
+    ether, tether = {"ETH": "native"}, {"USDT": f"erc20:{source.config.assets['USDT'].token}"}
     assert source.accounts == {
-        "hot": Account("hot", "eip155:1", OTHER.lower(), frozenset({"ETH", "USDT"})),
-        "cold": Account("cold", "eip155:1", CHECKSUMMED.lower(), frozenset({"USDT"})),
+        "hot": Account("hot", "eip155:1", OTHER.lower(), frozenset({"ETH", "USDT"}), ether | tether),
+        "cold": Account("cold", "eip155:1", CHECKSUMMED.lower(), frozenset({"USDT"}), tether),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from eth_abi import decode, encode
 
+from reservd import ReserveManager
 from reservd.plugin import Balance, FailureReason, Reading, SourceError
 from reservd.plugin.testing import BalanceSourceContract
 from reservd_evm.source import EvmSource
@@ -15,6 +16,7 @@ from support.chain import Anvil
 from support.contracts import FIXED_SUPPLY_ERC20, MULTICALL3
 from support.evm import addresses, evm_source
 from support.proxy import RpcProxy
+from support.sources import ScriptedEquity
 
 ETHER = 10**18
 
@@ -46,6 +48,20 @@ class Treasury:
 @pytest.fixture
 def treasury(chain: Anvil) -> Treasury:
     return Treasury(chain)
+
+
+async def test_token_counts_once_when_two_sources_call_it_by_two_names(chain: Anvil, treasury: Treasury) -> None:
+    """A mode that names both has what the wallet holds, and not twice as much."""
+    (_, address), *_ = [item for item in treasury.accounts.items() if item[0] == "wallet3"]
+    names = [(name, {"accounts": {"hot": address}, "assets": {name: {"token": treasury.usdt}}}) for name in ("A", "B")]
+    sources = {name: evm_source(chain.url, **options) for name, options in names}
+    manager = ReserveManager(ScriptedEquity(), sources)
+    keys = {"reserve_asset_aliases": {"B": "A"}, "reserve_balance_sources": ["A", "B"]}
+    for agreement in (False, True):
+        config = {"share_class": "A", "reserve_ratio": "0.1", **keys, "reserve_require_agreement": agreement}
+        manager.set_reserve_config("m", config)
+        assert await manager.get_reserve_balance("m") == treasury.expected["wallet3", "USDT"]
+    await manager.close()
 
 
 class TestEvmSource(BalanceSourceContract):

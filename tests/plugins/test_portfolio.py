@@ -308,6 +308,19 @@ async def test_portfolio_is_asked_by_mode_when_a_part_is() -> None:
     assert source.by_share_class
 
 
+def test_same_token_under_two_names_is_refused_and_another_of_that_name_is_not() -> None:
+    def wallet(name: str, asset: str, token: str) -> Ledger:
+        ledger = Ledger(name, venue="eip155:1", **{f"main__{asset}": 1})
+        ledger.identities = {asset: f"erc20:{token}"}
+        return ledger
+
+    options = {"balances": [{"source": "one"}, {"source": "two"}], "prices": {"USDT.e": ETHER}}
+    twice = portfolio(**options)
+    with pytest.raises(ValueError, match=r"must not count money twice: two/main USDT\.e is one/main USDT"):
+        twice.connect(readers(wallet("one", "USDT", "0xA"), wallet("two", "USDT.e", "0xa"), Market()))
+    portfolio(**options).connect(readers(wallet("one", "USDT", "0xa"), wallet("two", "USDT", "0xb"), Market()))
+
+
 async def test_portfolio_may_count_another() -> None:
     inner = portfolio("inner", currency="ETH", balances=[{"source": "treasury"}])
     inner.connect(readers(Ledger(main__ETH=2)))

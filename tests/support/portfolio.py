@@ -32,6 +32,7 @@ class Ledger(BalanceSource[Config]):
         amounts: What is payable.
         locked: What is there besides; None is not told.
         ages: How many seconds ago each was true, by `account/asset`.
+        identities: What the assets are at the venue, by name.
         misbehave: Awaited instead when it is set.
         reads: How often it was read.
     """
@@ -46,6 +47,7 @@ class Ledger(BalanceSource[Config]):
         self.locked: dict[str, Any] = {}
         self.ages: dict[str, float] = {}
         self.silent: set[str] = set()
+        self.identities: dict[str, str] = {}
         self.misbehave: Behaviour | None = None
         self.reads = 0
 
@@ -55,7 +57,9 @@ class Ledger(BalanceSource[Config]):
         for place in self.amounts:
             account, _, asset = place.partition("/")
             assets.setdefault(account, set()).add(asset)
-        return {name: Account(name, self.venue, name, frozenset(held)) for name, held in assets.items()}
+        return {
+            name: Account(name, self.venue, name, frozenset(held), self.identities) for name, held in assets.items()
+        }
 
     async def fetch_balances(self) -> Any:
         self.reads += 1

@@ -8,18 +8,11 @@ from reservd.config.mode import ModeConfig
 from reservd.config.wording import nearest, show
 from reservd.plugin.interfaces import BalanceSource
 from reservd.reserve.amounts import ZERO, add, subtract
+from reservd.reserve.identity import AccountKey, Identities
 from reservd.reserve.models import AllocationMethod
 from reservd.reserve.readings import Account
 
 _WHOLE = Decimal(1)
-
-
-class AccountKey(NamedTuple):
-    """What makes money the same money, under whatever names."""
-
-    venue: str
-    address: str
-    asset: str
 
 
 class Holding(NamedTuple):
@@ -39,14 +32,20 @@ class Holding(NamedTuple):
         return f"{self.source}/{self.account}"
 
 
+def identify(sources: Mapping[str, BalanceSource[Any]]) -> Identities:
+    """Return what tells which accounts of balance sources are the same money."""
+    return Identities(account for source in sources.values() for account in source.accounts.values())
+
+
 def resolve_holdings(
-    mode: ModeConfig, sources: Mapping[str, BalanceSource[Any]]
+    mode: ModeConfig, sources: Mapping[str, BalanceSource[Any]], identities: Identities
 ) -> tuple[tuple[Holding, ...], list[tuple[int, str]]]:
     """Return what counts as a mode's reserve, and what is wrong with its references.
 
     Args:
         mode: The mode.
         sources: The balance sources by name.
+        identities: What tells which of their accounts are the same money.
 
     Returns:
         The holdings, each account once; and, for each reference that does not hold, its index and what must hold.
@@ -65,7 +64,11 @@ def resolve_holdings(
             problems.append((index, f"must name an account of '{name}', got {show(wanted)}{nearest(wanted, accounts)}"))
             continue
         chosen = [accounts[wanted]] if wanted else list(accounts.values())
-        found = [_holding(source, account, asset) for account in chosen for asset in _assets(account, mode)]
+        found = [
+            Holding(name, account.name, asset, identities.key(account, asset), source.NON_NEGATIVE)
+            for account in chosen
+            for asset in _assets(account, mode)
+        ]
         if not found:
             problems.append((index, f"must hold {mode.share_class}, but no account of '{reference}' does"))
         twice = [f"{each.label} {each.asset}" for each in found if (each.label, each.asset) in named]
@@ -83,17 +86,17 @@ class Disagreement(NamedTuple):
     message: str
 
 
-def find_disagreements(key: AccountKey, sharers: Mapping[str, ModeConfig]) -> Iterator[Disagreement]:
+def find_disagreements(holding: Holding, sharers: Mapping[str, ModeConfig]) -> Iterator[Disagreement]:
     """Yield what keeps modes from sharing an account.
 
     Args:
-        key: The account.
+        holding: The account, as one of them names it.
         sharers: The modes that count it, by name, in the order of the configuration.
     """
     if len(sharers) < 2:  # noqa: PLR2004  # nobody to share it with
         return
     (first, config), *_ = sharers.items()
-    what = f"{key.asset} of {key.venue} {key.address}"
+    what = f"{holding.asset} of {holding.key.venue} {holding.key.address}"
     method = config.reserve_allocation
     ratios = ZERO
     for mode, each in sharers.items():
@@ -131,8 +134,3 @@ def _assets(account: Account, mode: ModeConfig) -> list[str]:
     if account.assets is None:
         return [mode.share_class]
     return sorted(mode.reserve_assets & account.assets)
-
-
-def _holding(source: BalanceSource[Any], account: Account, asset: str) -> Holding:
-    key = AccountKey(account.venue, account.address, asset)
-    return Holding(source.name, account.name, asset, key, source.NON_NEGATIVE)

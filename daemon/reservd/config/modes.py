@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from reservd.config.accounts import AccountKey, find_disagreements, resolve_holdings
+from reservd.config.accounts import Holding, find_disagreements, identify, resolve_holdings
 from reservd.config.document import Document, Loc, read_document
 from reservd.config.instances import Instances, configured_names
 from reservd.config.layers import ModeDocument
@@ -17,6 +17,7 @@ from reservd.config.problems import Problems, explain
 from reservd.config.wording import closest, nearest, show
 from reservd.errors import ConfigError
 from reservd.plugin.interfaces import BalanceSource
+from reservd.reserve.identity import AccountKey
 
 _REFERENCES = {
     "reserve_balance_sources": ("balance_sources", "a balance source", True),
@@ -123,18 +124,19 @@ class ModeLoader:
 
     def _check_accounts(self) -> None:
         """Check that each mode's accounts exist, and that those who share one agree how."""
-        sharers: dict[AccountKey, dict[str, ModeConfig]] = {}
+        sharers: dict[AccountKey, tuple[Holding, dict[str, ModeConfig]]] = {}
+        identities = identify(self._sources)
         for name, file in self._modes.items():
-            holdings, problems = resolve_holdings(file.config, self._sources)
+            holdings, problems = resolve_holdings(file.config, self._sources, identities)
             for index, message in problems:
                 source = file.config.reserve_balance_sources[index].partition("/")[0]
                 if source in self._sources:  # else it is broken or not there, which was said already
                     self._problems.at(file.document, ("reserve_balance_sources", index), message)
             for holding in holdings:
-                sharers.setdefault(holding.key, {})[name] = file.config
+                sharers.setdefault(holding.key, (holding, {}))[1][name] = file.config
         told: set[tuple[str, str]] = set()
-        for key, configs in sharers.items():
-            for mode, option, message in find_disagreements(key, configs):
+        for holding, configs in sharers.values():
+            for mode, option, message in find_disagreements(holding, configs):
                 if (mode, option) not in told:  # once, however many accounts they share
                     told.add((mode, option))
                     document, loc = self._modes[mode].document, (option,)

@@ -39,4 +39,7 @@ def find_overdrafts(sources: Mapping[str, BalanceSource[Any]]) -> Iterator[Overd
 
 
 def _identity(account: Account) -> tuple[str, str, frozenset[str] | None]:
-    return account.venue, account.address, account.assets
+    assets = account.assets
+    if assets is not None:
+        assets = frozenset(account.asset_ids.get(asset, asset) for asset in assets)
+    return account.venue, account.address, assets

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 
-from reservd.config.accounts import AccountKey, Disagreement, find_disagreements
+from reservd.config.accounts import Disagreement, Holding, find_disagreements
 from reservd.monitor.sharing import SharingGroup
 from reservd.monitor.watch import ModeWatch
+from reservd.reserve.identity import AccountKey
 
 
 class Sharers:
@@ -18,8 +19,8 @@ class Sharers:
         """Return what keeps a mode, as it is to be, from sharing accounts with those that count them."""
         found = [
             each
-            for key, sharers in self._sharers_of(watch)
-            for each in find_disagreements(key, {one.mode: one.config for one in sharers})
+            for holding, sharers in self._sharers_of(watch)
+            for each in find_disagreements(holding, {one.mode: one.config for one in sharers})
         ]
         # Once, however many accounts they share.
         return list({(each.mode, each.option): each for each in found}.values())
@@ -58,11 +59,11 @@ class Sharers:
         group = SharingGroup(self._ordered(found.values()))
         return group if len(found) > 1 or group.compares else None
 
-    def _sharers_of(self, watch: ModeWatch) -> Iterator[tuple[AccountKey, list[ModeWatch]]]:
+    def _sharers_of(self, watch: ModeWatch) -> Iterator[tuple[Holding, list[ModeWatch]]]:
         """Yield each account of a mode with all that count it, the mode itself in place of what it was."""
         for holding in watch.holdings:
             known = {**self._by_account.get(holding.key, {}), watch.mode: watch}
-            yield holding.key, self._ordered(known.values())
+            yield holding, self._ordered(known.values())
 
     def _ordered(self, watches: Iterable[ModeWatch]) -> list[ModeWatch]:
         return sorted(watches, key=lambda watch: self._order.get(watch.mode, len(self._order)))

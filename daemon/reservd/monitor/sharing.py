@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from reservd.config.accounts import AccountKey, Holding
+from reservd.config.accounts import Holding
 from reservd.errors import CallError
 from reservd.monitor.table import Found, Table
 from reservd.monitor.watch import EquityPlace, Holds, ModeWatch, Need, Readings, owed_of, why_missing
 from reservd.reserve.amounts import ZERO
 from reservd.reserve.claims import AccountReading, Jump, Member
 from reservd.reserve.holds import GroupReading, read_group
+from reservd.reserve.identity import AccountKey
 from reservd.reserve.policy import Missing
 from reservd.reserve.readings import Balance, Equity
 from reservd.reserve.sharing import Finding, SharedAccount, share_out
@@ -170,12 +171,12 @@ def _look_up(holding: Holding, table: Table) -> Found | None:
 
 def _accounts(watches: Sequence[ModeWatch]) -> list[_Account]:
     """Return the accounts of modes, each once, in the order of the configuration."""
-    names: dict[AccountKey, dict[tuple[str, str], Holding]] = {}
+    names: dict[AccountKey, dict[tuple[str, str, str], Holding]] = {}
     members: dict[AccountKey, dict[int, bool]] = {}
     for number, watch in enumerate(watches):
         for holding in watch.holdings:
             for name in (holding, *holding.twins):
-                names.setdefault(holding.key, {}).setdefault((name.source, name.account), name)
+                names.setdefault(holding.key, {}).setdefault((name.source, name.account, name.asset), name)
             members.setdefault(holding.key, {})[number] = watch.config.reserve_require_agreement
     return [
         _Account(tuple(each.values()) if any(members[key].values()) else tuple(each.values())[:1], tuple(members[key]))

@@ -13,12 +13,12 @@ from functools import partial
 
 import structlog
 
-from reservd.config.accounts import AccountKey
 from reservd.monitor.changes import ChangeStream
 from reservd.monitor.clock import Clock
 from reservd.monitor.cycle import PATIENCE, Check, CyclePlan, Sources
 from reservd.monitor.table import FailedTable, Place
 from reservd.monitor.watch import ModeWatch, Readings
+from reservd.reserve.identity import AccountKey
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from reservd.config.accounts import resolve_holdings
+from reservd.config.accounts import identify, resolve_holdings
 from reservd.config.document import dotted
 from reservd.config.fingerprint import Fingerprints
 from reservd.config.mode import ModeConfig, own_keys
@@ -75,6 +75,7 @@ class Wiring:
         lines += [(name, "", message) for name, message in find_overdrafts(self._sources)]
         if lines:
             raise ConfigError([": ".join(filter(None, line)) for line in lines])
+        self._identities = identify(self._sources)
         self._fingerprints = Fingerprints(instances)
 
     def fingerprint(self, watch: ModeWatch) -> str:
@@ -95,7 +96,7 @@ class Wiring:
         equities = self.readers.equities
         if not config.reserve_balance_sources and len(self._sources) == 1:
             config = config.model_copy(update={"reserve_balance_sources": tuple(self._sources)})
-        holdings, problems = resolve_holdings(config, self._sources)
+        holdings, problems = resolve_holdings(config, self._sources, self._identities)
         lines = [f"{config.mode}: reserve_balance_sources.{index}: {message}" for index, message in problems]
         if not config.reserve_balance_sources:
             lines.append(f"{config.mode}: reserve_balance_sources: must name one of {sorted(self._sources)}")

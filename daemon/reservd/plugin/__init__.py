@@ -6,6 +6,7 @@ from reservd.plugin.hookspecs import hookimpl
 from reservd.plugin.interfaces import BalanceSource, EquitySource, EventSink, Plugin, PriceSource, Replenisher
 from reservd.plugin.options import ConfigPath, Duration, PluginConfig, Seconds, Secret, SourceConfig, Url
 from reservd.reserve.amounts import parse_amount
+from reservd.reserve.identity import AccountKey, Identities
 from reservd.reserve.models import Amount, EventType, ReserveEvent, ReserveStatus
 from reservd.reserve.readings import Account, AccountFailure, Balance, Component, Equity, Price, Reading
 from reservd.reserve.replenishment import (
@@ -23,6 +24,7 @@ __all__ = [
     "AcceptanceStatus",
     "Account",
     "AccountFailure",
+    "AccountKey",
     "Amount",
     "Balance",
     "BalanceReference",
@@ -40,6 +42,7 @@ __all__ = [
     "EventSink",
     "EventType",
     "FailureReason",
+    "Identities",
     "Plugin",
     "PluginConfig",
     "Price",

@@ -139,6 +139,8 @@ class BalanceSourceContract(SourceContract):
         assert accounts, "a source must have an account"
         for name, account in accounts.items():
             assert isinstance(account, Account), f"accounts[{name!r}] must be an Account"
+            unasked = account.asset_ids.keys() - (account.assets or account.asset_ids.keys())
+            assert not unasked, f"asset_ids of accounts[{name!r}] must be of its assets, got {sorted(unasked)}"
             assert account.name == name, f"accounts[{name!r}] must bear its key as name, got {account.name!r}"
         assert plugin.accounts == accounts, "accounts must stay the same"
 

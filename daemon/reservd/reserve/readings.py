@@ -27,19 +27,23 @@ def check_instant(value: object, name: str) -> datetime:
 class Account:
     """One place where money lies, known before anything is read.
 
-    Two accounts with the same venue and address are the same money, whatever their names.
+    Two accounts with the same venue and address are the same account, whatever their names, and the same assets of
+    them are the same money.
 
     Attributes:
         name: What the configuration calls it.
         venue: The chain or the exchange.
         address: The address on it, or the account's own id.
         assets: The assets it is asked for; None when the source cannot tell beforehand.
+        asset_ids: What those are at the venue, by the names that the configuration gives them, such as
+            `erc20:0x…` on a chain. One that is left out is known by its name.
     """
 
     name: str
     venue: str
     address: str
     assets: frozenset[str] | None = None
+    asset_ids: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from reservd.config.accounts import identify, resolve_holdings
+
 SECOND = """\
 mode: second
 share_class: USDT
@@ -187,3 +189,62 @@ def test_alias_is_shared_like_the_asset_itself(folder: Any) -> None:
     folder.mode(more="reserve_asset_aliases: {USDT.e: USDT}\nreserve_allocation: priority\n")
     folder.write("modes/b.yaml", SECOND.replace("USDT", "USDT.e") + "reserve_allocation: priority\n")
     assert all("USDT.e of vault main is shared with" in problem for problem in folder.problems())
+
+
+TOKEN, OTHER_TOKEN = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8", "0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc"
+NODE = "{plugin: evm, options: {rpc_url: 'http://127.0.0.1:1', chain_id: 1, "
+QUERY = "{plugin: prometheus, options: {url: 'http://127.0.0.1:1', venue: 'eip155:1', "
+POOL = f"pool: '{OTHER_TOKEN}', accounts: {{hot: '{ADDRESS}'}}"
+VAULT = f"accounts: {{hot: {{vault: '{OTHER_TOKEN}', holder: '{ADDRESS}', asset: ASSET}}}}"
+WALLET = f"{NODE}accounts: {{hot: '{ADDRESS}'}}, assets: {{ASSET: "
+READ = {
+    "wallet": f"{WALLET}{{token: '{TOKEN}'}}}}}}}}",
+    "wallet of another token": f"{WALLET}{{token: '{OTHER_TOKEN}'}}}}}}}}",
+    "wallet of coins": f"{WALLET}{{native: true}}}}}}}}",
+    "wallet by query": f"{QUERY}accounts: {{hot: {{address: '{ADDRESS}', asset: ASSET, query: x}}}}}}}}",
+    "vault": f"{NODE}{VAULT}}}}}".replace("evm,", "erc4626,"),
+    "lending market": f"{NODE}{POOL}, reserves: {{ASSET: '{TOKEN}'}}}}}}".replace("evm,", "aave_v3,"),
+}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        (("wallet", "USDT"), ("wallet", "USDT.e"), True),
+        (("wallet of coins", "USDT"), ("wallet of coins", "USDT.e"), True),
+        (("vault", "USDT"), ("vault", "USDT.e"), True),
+        (("lending market", "USDT"), ("lending market", "USDT.e"), True),
+        (("wallet", "USDT"), ("wallet by query", "USDT"), True),
+        (("wallet", "USDT"), ("wallet of another token", "USDT"), False),
+        (("wallet", "USDT"), ("wallet of coins", "USDT"), False),
+        (("wallet", "USDT"), ("wallet by query", "USDT.e"), False),
+        (("wallet", "USDT"), ("vault", "USDT"), False),
+        (("wallet", "USDT"), ("lending market", "USDT"), False),
+        (("vault", "USDT"), ("lending market", "USDT"), False),
+    ],
+)
+def test_money_is_known_by_what_it_is_and_not_by_its_name(
+    folder: Any, first: tuple[str, str], second: tuple[str, str], same: bool
+) -> None:
+    """Two modes that cannot share are told so where it is the same money, and are left alone where it is not."""
+    sources = [
+        f"  {name}: {READ[what].replace('ASSET', asset)}\n" for name, (what, asset) in (("one", first), ("two", second))
+    ]
+    folder.main("balance_sources:\n", f"balance_sources:\n{''.join(sources)}")
+    aliases = "\nreserve_asset_aliases: {USDT.e: USDT}"
+    folder.mode("[vault]", f"[vault, one]\nreserve_allocation: priority{aliases}")
+    folder.write("modes/b.yaml", SECOND.replace("[vault]", f"[two]{aliases}"))
+    if not same:
+        assert set(folder.load().modes) == {"pure_lending", "second"}
+        return
+    assert ["reserve_allocation" in problem for problem in folder.problems()] == [True, True]
+
+
+def test_token_counts_once_when_one_mode_names_it_in_two_ways(folder: Any) -> None:
+    names = [f"  {name}: {READ['wallet'].replace('ASSET', name)}\n" for name in ("USDT", "USDT.e")]
+    folder.main("balance_sources:\n", f"balance_sources:\n{''.join(names)}")
+    folder.mode("[vault]", "[USDT, USDT.e]\nreserve_asset_aliases: {USDT.e: USDT}")
+    loaded = folder.load()
+    sources = loaded.balance_sources
+    (holding,), problems = resolve_holdings(loaded.modes["pure_lending"], sources, identify(sources))
+    assert (holding.label, [twin.label for twin in holding.twins], problems) == ("USDT/hot", ["USDT.e/hot"], [])

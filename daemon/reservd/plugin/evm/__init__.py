@@ -23,7 +23,7 @@ from reservd.plugin.evm.calls import (
     whole_units,
 )
 from reservd.plugin.evm.client import EvmClient
-from reservd.plugin.evm.options import BlockTag, EvmConfig, EvmEndpoint
+from reservd.plugin.evm.options import BlockTag, EvmConfig, EvmEndpoint, token_id
 from reservd.plugin.evm.plugin import EvmPlugin
 from reservd.plugin.evm.reading import Step
 from reservd.plugin.evm.results import Results
@@ -47,5 +47,6 @@ __all__ = [
     "Results",
     "Step",
     "invalid",
+    "token_id",
     "whole_units",
 ]

@@ -35,6 +35,11 @@ EndpointEntry = Annotated[EvmEndpoint, BeforeValidator(_from_url, json_schema_in
 """An endpoint as its URL alone, or as a mapping."""
 
 
+def token_id(token: str) -> str:
+    """Return what a token is known by on its chain, as CAIP-19 has it: `erc20:0x…`."""
+    return f"erc20:{token}"
+
+
 class EvmConfig(SourceConfig):
     """Options of every plugin that reads an EVM chain."""
 
