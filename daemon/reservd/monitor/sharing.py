@@ -7,7 +7,7 @@ from typing import NamedTuple
 from reservd.config.accounts import Holding
 from reservd.errors import CallError
 from reservd.monitor.table import Found, Table
-from reservd.monitor.watch import EquityPlace, Holds, ModeWatch, Need, Readings, owed_of, why_missing
+from reservd.monitor.watch import EquityPlace, Holds, ModeWatch, Readings, owed_of, why_missing
 from reservd.reserve.amounts import ZERO
 from reservd.reserve.claims import AccountReading, Jump, Member
 from reservd.reserve.holds import GroupReading, read_group
@@ -53,11 +53,6 @@ class SharingGroup:
     def equities(self) -> Mapping[EquityPlace, str]:
         """Where the equities are read, with the share class."""
         return {watch.equity: watch.config.share_class for watch in self.watches}
-
-    @property
-    def needs(self) -> Sequence[Need]:
-        """What the modes wait for."""
-        return [*self.sources, *self.equities]
 
     def read(self, tables: Tables) -> tuple[list[tuple[AccountReading, ...]], list[SharedAccount]]:
         """Return what each mode's own accounts hold, and what the shared ones do, in the order of splitting."""

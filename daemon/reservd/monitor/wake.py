@@ -15,8 +15,9 @@ import structlog
 
 from reservd.monitor.changes import ChangeStream
 from reservd.monitor.clock import Clock
-from reservd.monitor.cycle import PATIENCE, Check, CyclePlan, Sources
+from reservd.monitor.cycle import PATIENCE, Check, CyclePlan
 from reservd.monitor.table import FailedTable, Place
+from reservd.monitor.turns import Sources
 from reservd.monitor.watch import ModeWatch, Readings
 from reservd.reserve.identity import AccountKey
 

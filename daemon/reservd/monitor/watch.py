@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 EquityPlace = tuple[str, str]
 """The name of an equity source, and what it is asked for."""
-Need = str | EquityPlace
-"""A balance source, or where an equity is read."""
 
 
 class Readings(NamedTuple):

@@ -15,9 +15,9 @@ from reservd.config.references import Instances, connect_all
 from reservd.errors import ConfigError
 from reservd.monitor.adapters import as_balance_source, as_equity_sources
 from reservd.monitor.composition import SharedReaders
-from reservd.monitor.cycle import Sources
 from reservd.monitor.observer import Observer
 from reservd.monitor.readers import BalanceReader, EquityReader, PriceReader
+from reservd.monitor.turns import Sources
 from reservd.monitor.watch import ModeWatch
 from reservd.plugin.interfaces import PriceSource
 from reservd.reserve.tracker import TrackerState

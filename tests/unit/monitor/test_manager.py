@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,10 +14,19 @@ from reservd.errors import ConfigError, FailureReason, ReserveUnknownError
 from reservd.monitor.callbacks import QUEUE_SIZE
 from reservd.monitor.observer import Checked, Observer
 from reservd.monitor.schedule import CycleSchedule
+from reservd.plugin import Equity
 from reservd.reserve.models import ReserveEvent
 from reservd.reserve.replenishment import Inaction
 from reservd.service.replenishment import ReplenishmentService
-from support.sources import ScriptedBalances, ScriptedEquity, ScriptedReplenisher, raises
+from support.sources import (
+    Behaviour,
+    EquityByMode,
+    ScriptedBalances,
+    ScriptedEquity,
+    ScriptedReplenisher,
+    hangs,
+    raises,
+)
 
 BASE = {"share_class": "USDT", "reserve_ratio": "0.1", "reserve_monitoring_interval": "0.05"}
 
@@ -195,6 +205,51 @@ async def test_a_flapping_source_is_asked_twice_a_cycle_at_most() -> None:
     await manager.check_all_reserves()
     assert source.reads == 3
     assert manager.status("m") is ReserveStatus.ADEQUATE
+
+
+async def test_all_second_looks_of_a_cycle_share_one_reading_when_everything_jumps_at_once() -> None:
+    """Each mode has an equity of its own, and they arrive one after another."""
+    modes = [f"m{number}" for number in range(50)]
+    source = ScriptedBalances("treasury", **dict.fromkeys(modes, 120))
+    nav = EquityByMode(**dict.fromkeys(modes, 1000))
+    manager = ReserveManager(nav, {"treasury": source})
+    for mode in modes:
+        manager.set_reserve_config(mode, {**BASE, "reserve_balance_sources": [f"treasury/{mode}"]})
+    await manager.check_all_reserves()
+
+    def later(number: int) -> Behaviour:
+        async def tell() -> Equity:
+            for _ in range(5 * number):
+                await asyncio.sleep(0)
+            return Equity(Decimal(1000), "USDT", datetime.now(UTC))
+
+        return tell
+
+    nav.amounts = {mode: later(number) for number, mode in enumerate(modes)}
+    nav.asked.clear()
+    source.amounts = dict.fromkeys(modes, 0)
+    await manager.check_all_reserves()
+    assert source.reads == 1 + 2
+    assert sorted(nav.asked) == sorted([*modes, *modes])
+    assert {manager.status(mode) for mode in modes} == {ReserveStatus.CRITICAL}
+    await manager.close()
+
+
+async def test_second_look_does_not_wait_for_a_source_that_hangs() -> None:
+    """What another mode waits for in vain delays nobody's alarm."""
+    slow, fast = ScriptedBalances("slow", timeout=60, main=120), ScriptedBalances("fast", main=120)
+    manager = ReserveManager(ScriptedEquity(), {"slow": slow, "fast": fast})
+    for name in ("slow", "fast"):
+        manager.set_reserve_config(name, {**BASE, "reserve_balance_sources": [name]})
+    await manager.check_all_reserves()
+    slow.misbehave = hangs
+    fast.amounts["main"] = 0
+    checking = asyncio.create_task(manager.check_all_reserves())
+    await until(lambda: manager.status("fast") is ReserveStatus.CRITICAL)
+    assert not checking.done()
+    checking.cancel()
+    await asyncio.gather(checking, return_exceptions=True)
+    await manager.close()
 
 
 async def test_unchanged_modes_are_refreshed_only_when_nothing_is_new() -> None:
