@@ -63,4 +63,4 @@ def _outcome(place: Place, found: Payable | SourceError, block: Block) -> Balanc
         locked = whole_units(found.supplied - found.units, found.decimals)
     except SourceError as error:
         return AccountFailure(account, error.reason, error.detail, asset=asset)
-    return Balance(account, asset, amount, block.time, locked=locked, block=block.number)
+    return Balance(account, asset, amount, block.time, locked=locked, block=block.number, note=found.note)

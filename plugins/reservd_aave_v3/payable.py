@@ -11,6 +11,9 @@ from reservd_aave_v3.headroom import Headroom
 from reservd_aave_v3.liquidity import Liquidity
 from reservd_aave_v3.pool import Pool, Reserve
 
+_STOPPED = "the reserve is paused or inactive"
+_NO_LIQUIDITY = "the pool cannot pay more: the rest is lent out, or counted for an account before it"
+_NO_HEADROOM = "more would bring the health factor below its minimum"
 _WITHDRAW = Function("withdraw", ("address", "uint256", "address"))
 
 
@@ -21,11 +24,13 @@ class Payable(NamedTuple):
         supplied: Its aTokens.
         units: What it may withdraw of them now.
         decimals: Of the token.
+        note: Why that is not all of them.
     """
 
     supplied: int
     units: int
     decimals: int
+    note: str = ""
 
 
 Place = tuple[str, str]
@@ -119,14 +124,15 @@ class Survey:
         reserve = self._pool.reserve(results, asset)
         supplied = results.number(BALANCE_OF.on(reserve.a_token, self._config.accounts[account]))
         if not supplied or not reserve.pays:
-            return Payable(supplied, 0, reserve.decimals)
-        limits = supplied, liquidity.left(results, reserve), headroom.left(results, reserve)
-        units = min(limit for limit in limits if limit is not None)
+            return Payable(supplied, 0, reserve.decimals, _STOPPED if supplied else "")
+        in_pool, to_health = liquidity.left(results, reserve), headroom.left(results, reserve)
+        units = min(limit for limit in (supplied, in_pool, to_health) if limit is not None)
         if units:
             liquidity.check_certain(results, reserve, units)
         liquidity.take(reserve, units)
         headroom.take(results, reserve, units)
-        return Payable(supplied, units, reserve.decimals)
+        note = (_NO_LIQUIDITY if units == in_pool else _NO_HEADROOM) if units < supplied else ""
+        return Payable(supplied, units, reserve.decimals, note)
 
     def _new_headrooms(self) -> dict[str, Headroom]:
         return {

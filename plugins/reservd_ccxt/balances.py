@@ -10,6 +10,8 @@ from reservd_ccxt.catalogue import family_of
 from reservd_ccxt.coins import Coins
 
 ZERO = Decimal(0)
+_SUSPENDED = "withdrawals are suspended"
+_IN_USE = "the rest is in use on the exchange, as in orders"
 _EXACT = Context(prec=130)  # two amounts of 60 digits and 60 decimals
 
 
@@ -35,8 +37,9 @@ def to_balance(
         return AccountFailure(account, FailureReason.INVALID_DATA, f"{asset}: {unknown}", asset)
     used = _used(answer, asset)
     if coins.get(asset, False) and free > 0:
-        return Balance(account, asset, ZERO, observed_at, locked=None if used is None else _EXACT.add(free, used))
-    return Balance(account, asset, free, observed_at, locked=used)
+        locked = None if used is None else _EXACT.add(free, used)
+        return Balance(account, asset, ZERO, observed_at, locked=locked, note=_SUSPENDED)
+    return Balance(account, asset, free, observed_at, locked=used, note=_IN_USE if used else "")
 
 
 def is_whole(exchange_id: str, wallet: str, answer: object) -> bool:

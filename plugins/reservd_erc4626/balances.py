@@ -4,13 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from reservd.plugin import Account, AccountFailure, Balance, BalanceSource, Reading, SourceError
-from reservd.plugin.evm import Call, EvmPlugin, Results, whole_units
+from reservd.plugin.evm import BALANCE_OF, Call, EvmPlugin, Function, Results, whole_units
 from reservd_erc4626.config import Erc4626Account, Erc4626Config
 from reservd_erc4626.liquidity import Payable, idle_calls, payables
 from reservd_erc4626.vaults import MAX_WITHDRAW, asset_calls, decimals, decimals_calls, units
 
 _THE_ASSET = "erc4626:asset"
 """What the asset of a vault is known by: there is one only."""
+_MAX_REDEEM = Function("maxRedeem", ("address",))
+_COUNTED = "the vault cannot pay more: the rest is counted for an account before it"
+_NOT_ALL = "the vault does not pay for all of the shares now"
 
 
 class Erc4626BalanceSource(EvmPlugin[Erc4626Config], BalanceSource[Erc4626Config]):
@@ -75,6 +78,13 @@ def _opening_calls(account: Erc4626Account) -> Iterator[Call]:
     """Give what can be asked without knowing anything of the vault."""
     yield from asset_calls(account)
     yield MAX_WITHDRAW.on(account.vault, account.holder)
+    yield from _shares_calls(account)
+
+
+def _shares_calls(account: Erc4626Account) -> Iterator[Call]:
+    """Give what tells the shares that the vault pays for now, and those that there are."""
+    yield _MAX_REDEEM.on(account.vault, account.holder)
+    yield BALANCE_OF.on(account.vault, account.holder)
 
 
 def _outcome(name: str, account: Erc4626Account, results: Results, share: Payable) -> Balance | AccountFailure:
@@ -88,4 +98,15 @@ def _outcome(name: str, account: Erc4626Account, results: Results, share: Payabl
         locked = whole_units(told - share, places)
     except SourceError as error:
         return AccountFailure(name, error.reason, error.detail, asset=account.asset)
-    return Balance(name, account.asset, amount, results.block.time, locked=locked, block=results.block.number)
+    note = _COUNTED if share < told else _NOT_ALL if _holds_back(results, account) else ""
+    block = results.block
+    return Balance(name, account.asset, amount, block.time, locked=locked, block=block.number, note=note)
+
+
+def _holds_back(results: Results, account: Erc4626Account) -> bool:
+    """Whether the vault says that it does not pay for all shares now. The amount does not depend on it."""
+    try:
+        redeemable, held = (results.number(call) for call in _shares_calls(account))
+    except SourceError:  # as of a vault whose shares are a token of their own
+        return False
+    return redeemable < held

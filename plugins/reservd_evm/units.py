@@ -8,6 +8,7 @@ from reservd.plugin import AccountFailure, Balance, SourceError
 from reservd.plugin.evm import Block, BlockTag, Call, Results, invalid
 from reservd_evm.plan import Holding
 
+_KEPT = "the option keep leaves the rest out"
 _EXACT = Context(prec=200)
 """Wider than a uint256 less any `keep`: nothing is rounded."""
 
@@ -38,7 +39,10 @@ def to_outcome(holding: Holding, results: Mapping[BlockTag, Results], keep: Deci
     try:
         seen = believed(holding, results)
         payable, locked = split(seen.units, seen.decimals, keep)
-        return Balance(holding.account, holding.asset, payable, observed_at, locked=locked, block=seen.block.number)
+        note = _KEPT if locked else ""
+        return Balance(
+            holding.account, holding.asset, payable, observed_at, locked=locked, block=seen.block.number, note=note
+        )
     except SourceError as error:
         return AccountFailure(holding.account, error.reason, error.detail, asset=holding.asset)
     except ValueError as error:

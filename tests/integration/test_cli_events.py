@@ -141,8 +141,8 @@ def test_event_is_shown_with_the_check_that_led_to_it(command: Command, store: S
     ]
     shown = [row for row in result.rows if row[0].startswith(("wallet/", "vault", "made by"))]
     assert shown == [
-        ["wallet/main", "USDT", "40,000.25", "-", "40,000.25", "not shared", "60 s", "19000001"],
-        ["wallet/cold", "USDT", "?", "-", "?", "not shared", "-", "-", f"rejected: {SHOWN_ESCAPE}"],
+        ["wallet/main", "USDT", "40,000.25", "5.00", "-", "40,000.25", "not shared", "60 s", "19000001", "in orders"],
+        ["wallet/cold", "USDT", "?", "-", "-", "?", "not shared", "-", "-", f"rejected: {SHOWN_ESCAPE}"],
         ["vault", "1,000,000.00", "2500.5 USDT/ETH", "60 s"],
         ["made by reservd 0.1.0, configuration " + "c0ffee" * 10 + "0000"],
     ]
@@ -156,6 +156,8 @@ def test_event_is_shown_with_its_check_in_json(command: Command, store: Store) -
         "account": "wallet/main",
         "asset": "USDT",
         "amount": "40000.25",
+        "locked": "5",
+        "note": "in orders",
         "held": "0",
         "part": "40000.25",
         "method": None,

@@ -81,9 +81,9 @@ def test_explanation_says_where_each_amount_came_from(folder: Path, command: Com
         "  reserve   4,545.454545 USDT",
     ]
     assert result.rows[6:9] == [
-        ["Account", "Asset", "Amount", "Held", "Part", "Split", "Age", "Block", "Problem"],
-        ["desk/main", "USDT", "4,000.00", "-", "4,000.00", "not shared", "0 s", "-"],
-        ["treasury/main", "USDT", "6,000.00", "-", "545.454545", "pro_rata", "0 s", "-"],
+        ["Account", "Asset", "Amount", "Locked", "Held", "Part", "Split", "Age", "Block", "Why"],
+        ["desk/main", "USDT", "4,000.00", "-", "-", "4,000.00", "not shared", "0 s", "-"],
+        ["treasury/main", "USDT", "6,000.00", "-", "-", "545.454545", "pro_rata", "0 s", "-"],
     ]
 
 

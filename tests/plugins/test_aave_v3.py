@@ -20,6 +20,7 @@ from support.solidity import ask, transact
 HOLDER, OTHER, LENDER, WHALE, NOBODY, CONTRACT = (f"0x{0xAA7E_0000 + number:040x}" for number in range(6))
 USDC, WETH = 10**6, 10**18
 
+NO_LIQUIDITY = "the pool cannot pay more: the rest is lent out, or counted for an account before it"
 Build = Callable[..., Any]
 
 
@@ -130,6 +131,7 @@ async def test_balance_is_zero_when_the_pool_is_fully_utilized(build: Build, mar
     outcome = (await read(build, market.options()))["main", "USDC"]
     assert outcome.amount == 0
     assert outcome.locked >= 40_000
+    assert outcome.note == NO_LIQUIDITY
     # What was supplied is worth no less for it.
     assert await equity_of(build, market.options()) >= 40_000
 
@@ -141,10 +143,11 @@ async def test_liquidity_is_counted_once_when_accounts_share_a_pool(build: Build
     market.borrow_all_dollars()
     market.supply(NOBODY, market.usdc, 60_000 * USDC)  # all that is free
     accounts = {"other": OTHER, "main": HOLDER, "lender": LENDER}
-    amounts = await payable(build, market.options(accounts=accounts, reserves={"USDC": market.usdc}))
-    assert 40_000 <= amounts["other", "USDC"] < 40_001
-    assert amounts["main", "USDC"] == 60_000 - amounts["other", "USDC"]
-    assert amounts["lender", "USDC"] == 0
+    outcomes = await read(build, market.options(accounts=accounts, reserves={"USDC": market.usdc}))
+    other, main, lender = (outcomes[name, "USDC"] for name in accounts)
+    assert 40_000 <= other.amount < 40_001
+    assert (main.amount, lender.amount) == (60_000 - other.amount, 0)
+    assert [each.note for each in (other, main, lender)] == ["", NO_LIQUIDITY, NO_LIQUIDITY]
 
 
 @pytest.mark.parametrize(("free", "known"), [(60_000, {"other"}), (90_000, {"other", "lender"})])
@@ -209,6 +212,7 @@ async def test_balance_is_zero_when_the_health_factor_is_below_its_minimum(build
     market.borrow(HOLDER, market.usdc, 14_000 * USDC)
     outcome = (await read(build, market.options()))["main", "WETH"]
     assert (outcome.amount, outcome.locked) == (0, 10)
+    assert outcome.note == "more would bring the health factor below its minimum"
 
 
 async def test_headroom_is_counted_once_when_an_account_has_several_collaterals(build: Build, market: Market) -> None:
@@ -269,8 +273,9 @@ async def test_balance_is_zero_when_the_reserve_is_paused(build: Build, market: 
     market.supply(HOLDER, market.weth, WETH)
     market.configures("setReservePause(address,bool)", market.usdc, True)
     outcomes = await read(build, market.options())
-    assert (outcomes["main", "USDC"].amount, outcomes["main", "USDC"].locked) == (0, 40_000)
-    assert outcomes["main", "WETH"].amount == 1
+    stopped, paying = outcomes["main", "USDC"], outcomes["main", "WETH"]
+    assert (stopped.amount, stopped.locked, stopped.note) == (0, 40_000, "the reserve is paused or inactive")
+    assert (paying.amount, paying.note) == (1, "")
 
 
 async def test_balance_is_payable_when_the_reserve_is_frozen(build: Build, market: Market) -> None:

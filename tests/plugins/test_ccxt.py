@@ -246,6 +246,7 @@ async def test_coin_counts_nothing_when_its_withdrawals_are_suspended(exchange: 
     # Kraken's balance holds what is in use, and Bybit's wallet here has nothing in use.
     whole = Decimal(5 if isinstance(exchange, Kraken | Bybit) else 6)
     assert {(balance.amount, balance.locked) for balance in balances} == {(Decimal(0), whole)}
+    assert {balance.note for balance in balances} == {"withdrawals are suspended"}
     assert [line["asset"] for line in logs if line["event"] == "withdrawals.suspended"] == ["USDT"]
 
 
@@ -358,9 +359,9 @@ async def test_exchange_that_is_known_to_ccxt_only_is_read(source: Build) -> Non
         async with Bitvavo() as server, source(server, accounts=accounts, watch=True) as opened:
             hold(server, USDT=("5.5", "1"))
             found = await opened.fetch_balances()
-            assert {each.asset: (each.amount, each.locked) for each in found.balances} == {
-                "USDT": (Decimal("5.5"), Decimal(1)),
-                "USDC": (Decimal(0), Decimal(0)),
+            assert {each.asset: (each.amount, each.locked, each.note) for each in found.balances} == {
+                "USDT": (Decimal("5.5"), Decimal(1), "the rest is in use on the exchange, as in orders"),
+                "USDC": (Decimal(0), Decimal(0), ""),
             }
             hold(server)
             assert (await failed(opened)).reason is FailureReason.INVALID_DATA

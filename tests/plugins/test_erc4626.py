@@ -99,6 +99,7 @@ async def test_balance_is_what_the_vault_lets_each_holder_withdraw(build: Build,
         "dai": ("DAI", Decimal("1000000.000000000000000001")),
         "nobody": ("USDC", Decimal(0)),
     }
+    assert {balance.note for balance in reading.balances} == {""}
     header = chain.rpc("eth_getBlockByNumber", "latest", False)
     time = datetime.fromtimestamp(int(header["timestamp"], 16), UTC)
     assert {(b.block, b.observed_at) for b in reading.balances} == {(int(header["number"], 16), time)}
@@ -110,7 +111,7 @@ async def test_balance_is_limited_when_the_vault_has_little_liquidity(build: Bui
     vault.does("setLiquidity(uint256)", 30 * ONE)
     outcome = await read_one(build, chain, account(vault))
     assert isinstance(outcome, Balance)
-    assert outcome.amount == 30
+    assert (outcome.amount, outcome.note) == (30, "the vault does not pay for all of the shares now")
     assert await equity_of(build, chain, main=account(vault)) == 100
 
 
@@ -121,11 +122,15 @@ def shared(chain: Anvil, vault: Vault, way: str, **holders: str) -> dict[str, An
 
 
 @pytest.mark.parametrize(
-    ("way", "first", "second"),
-    [("each", (30, 0), (30, 0)), ("largest", (30, 0), (0, 30)), ("idle", (30, 0), (10, 20))],
+    ("way", "second", "note"),
+    [
+        ("each", (30, 0), "the vault does not pay for all of the shares now"),
+        ("largest", (0, 30), "the vault cannot pay more: the rest is counted for an account before it"),
+        ("idle", (10, 20), "the vault cannot pay more: the rest is counted for an account before it"),
+    ],
 )
 async def test_liquidity_is_counted_once_when_accounts_share_a_vault(
-    build: Build, chain: Anvil, way: str, first: tuple[int, int], second: tuple[int, int]
+    build: Build, chain: Anvil, way: str, second: tuple[int, int], note: str
 ) -> None:
     """Each alone is told 30 of 100; the vault holds 40 tokens, the rest is lent on. In the order of `accounts`."""
     chain.install_multicall()
@@ -138,8 +143,12 @@ async def test_liquidity_is_counted_once_when_accounts_share_a_vault(
         reading = await source.fetch_balances()
     assert reading.failures == []
     assert {balance.account: (balance.amount, balance.locked) for balance in reading.balances} == {
-        "other": first,
+        "other": (30, 0),
         "main": second,
+    }
+    assert {balance.account: balance.note for balance in reading.balances} == {
+        "other": "the vault does not pay for all of the shares now",
+        "main": note,
     }
 
 

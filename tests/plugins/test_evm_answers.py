@@ -131,6 +131,7 @@ def test_balance_is_exact_and_split_by_keep(units: int, decimals: int, keep: Dec
         return
     assert Fraction(found.amount) + Fraction(found.locked or 0) == there
     assert Fraction(found.locked or 0) == min(Fraction(keep), there)
+    assert found.note == ("the option keep leaves the rest out" if found.locked else "")
     assert found.observed_at == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
     assert found.block == BLOCK.number
 

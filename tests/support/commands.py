@@ -160,7 +160,8 @@ def _explanation() -> Explanation:
     moment = _NOON + timedelta(minutes=1)
     policy = make_policy(mode="alpha", ratio=Decimal("0.05"))
     snapshot = make_snapshot(policy, "40000.25", equity=1_000_000)
-    hot = AccountPart("wallet/main", "USDT", Decimal("40000.25"), ZERO, Decimal("40000.25"), None, _NOON, 19_000_001)
+    amount = Decimal("40000.25")
+    hot = AccountPart("wallet/main", "USDT", amount, ZERO, amount, None, _NOON, 19_000_001, "", Decimal(5), "in orders")
     gone = AccountPart("wallet/cold", "USDT", None, problem=f"rejected: {ESCAPE}")
     price = Price("ETH", "USDT", Decimal("2500.5"), _NOON)
     parts = {"vault": Component(Decimal(1_000_000), _NOON, price)}

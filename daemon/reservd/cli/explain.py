@@ -77,23 +77,24 @@ def _reserve(explanation: Explanation) -> str:
 
 def _accounts(explanation: Explanation) -> Table:
     table = make_table("Account", "Asset")
-    for heading in ("Amount", "Held", "Part"):
+    for heading in ("Amount", "Locked", "Held", "Part"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("Split", no_wrap=True)
     for heading in ("Age", "Block"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("Problem")
+    table.add_column("Why")
     for part in explanation.snapshot.accounts:
         table.add_row(
             visible(part.account),
             visible(part.asset),
             show_amount(part.amount),
+            _locked(part),
             "-" if part.held == 0 else show_needed(part.held),
             show_amount(part.part),
             _split(part),
             _age(part.observed_at, explanation.snapshot.timestamp),
             str(part.block) if part.block is not None else "-",
-            visible(part.problem),
+            visible("; ".join(filter(None, (part.note, part.problem)))),
         )
     return table
 
@@ -114,6 +115,12 @@ def _components(explanation: Explanation) -> Table:
             _age(price.observed_at if price is not None else None, explanation.snapshot.timestamp),
         )
     return table
+
+
+def _locked(part: AccountPart) -> str:
+    if part.amount is None:
+        return "-"
+    return (show_amount(part.locked) if part.locked else "-") if part.locked is not None else "?"
 
 
 def _split(part: AccountPart) -> str:

@@ -5,17 +5,18 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from itertools import compress, count
-from operator import ne
+from operator import attrgetter, ne
 from typing import Protocol
 
 from reservd.errors import CallError, FailureReason, SourceError
-from reservd.reserve.readings import AccountFailure, Balance, Reading
+from reservd.reserve.readings import MAX_NOTE, AccountFailure, Balance, Reading
 
 Place = tuple[str, str]
 """An account's name and an asset."""
 Found = Balance | AccountFailure | CallError
 
 _numbers = count()
+_note = attrgetter("note")
 
 
 class Table(Protocol):
@@ -150,6 +151,8 @@ def tabulate(reading: object, redact: Callable[[str], str]) -> ReadTable:
     if not all(isinstance(failure, AccountFailure) for failure in failures):
         raise SourceError(FailureReason.INVALID_DATA, "a failure is not an AccountFailure")
     tidied = [replace(each, reason=_known(each.reason), detail=redact(str(each.detail))) for each in failures]
+    if any(map(_note, balances)):
+        balances = [replace(each, note=redact(each.note)[:MAX_NOTE]) if each.note else each for each in balances]
     return ReadTable(balances, tidied)
 
 

@@ -106,6 +106,8 @@ class AccountPart(NamedTuple):
         observed_at: When the amount was true at its venue.
         block: The block it was read at, where there are blocks.
         problem: Why something could not be told; empty when all could.
+        locked: There besides and not payable now; None when that could not be told.
+        note: Why less is payable than is there, in the words of its source.
     """
 
     account: str
@@ -117,6 +119,8 @@ class AccountPart(NamedTuple):
     observed_at: datetime | None = None
     block: int | None = None
     problem: str = ""
+    locked: Decimal | None = None
+    note: str = ""
 
 
 class Share(NamedTuple):

@@ -8,6 +8,9 @@ from decimal import Decimal
 from reservd.errors import FailureReason
 from reservd.reserve.amounts import ZERO, check_amount
 
+MAX_NOTE = 200
+"""Characters of a note."""
+
 
 def check_instant(value: object, name: str) -> datetime:
     """Return `value` when it is an aware datetime.
@@ -20,6 +23,20 @@ def check_instant(value: object, name: str) -> datetime:
         raise TypeError(f"{name} must be a datetime, got {type(value).__name__}")
     if value.tzinfo is None:
         raise ValueError(f"{name} must have a time zone, got {value.isoformat()}")
+    return value
+
+
+def check_note(value: object) -> str:
+    """Return `value` when it is a short line.
+
+    Raises:
+        TypeError: If it is not a text.
+        ValueError: If it has more than 200 characters, or more than one line.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"note must be a text, got {type(value).__name__}")
+    if len(value) > MAX_NOTE or not value.isprintable():
+        raise ValueError(f"note must be one line of at most {MAX_NOTE} characters")
     return value
 
 
@@ -57,10 +74,11 @@ class Balance:
         observed_at: When this was true at the venue, aware.
         locked: There but not payable now, in whole units; None when the venue does not tell.
         block: The block it was read at, where there are blocks.
+        note: Why less is payable than is there, in a few words of the source's own: never what the venue said.
 
     Raises:
-        TypeError: If an amount is not a Decimal or a time not a datetime.
-        ValueError: If an amount is NaN, infinite or absurd, or a time has no zone.
+        TypeError: If an amount is not a Decimal, a time not a datetime or a note not a text.
+        ValueError: If an amount is NaN, infinite or absurd, a time has no zone, or a note is no short line.
     """
 
     account: str
@@ -69,8 +87,11 @@ class Balance:
     observed_at: datetime
     locked: Decimal | None = ZERO
     block: int | None = None
+    note: str = ""
 
     def __post_init__(self) -> None:
+        if self.note:
+            check_note(self.note)
         check_amount(self.amount)
         if self.locked is not None:
             check_amount(self.locked, "locked")

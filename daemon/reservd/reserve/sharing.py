@@ -135,6 +135,8 @@ def own_part(reading: AccountReading) -> AccountPart:
         part=found.amount,
         observed_at=found.observed_at,
         block=found.block,
+        locked=found.locked,
+        note=found.note or "",
     )
 
 

@@ -20,9 +20,13 @@ class AccountView(View):
     """`source/account`."""
     asset: str
     amount: PlainDecimal | None
-    """What was read there; null when it could not be told."""
-    held: PlainDecimal
-    """Promised to accepted withdrawals, taken off the account before it was split."""
+    """What could be paid out of it; null when it could not be told."""
+    locked: PlainDecimal | None
+    """There besides and not payable then; null when that could not be told."""
+    note: str
+    """Why less was payable than was there, in the words of its source."""
+    held: PlainDecimal | None
+    """Promised to accepted withdrawals, taken off the account before it was split; null when that could not be told."""
     part: PlainDecimal | None
     """What counted for the mode; null when it could not be told."""
     method: AllocationMethod | None

@@ -41,6 +41,10 @@ contract LimitedVault is PlainVault {
         return owned < liquidity ? owned : liquidity;
     }
 
+    function maxRedeem(address owner) public view override returns (uint256) {
+        return convertToShares(maxWithdraw(owner));
+    }
+
     function convertToAssets(uint256 shares) public view override returns (uint256) {
         require(!broken, "broken");
         return super.convertToAssets(shares);

@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from pydantic import SecretStr
+
 from reservd import ReserveManager, __version__
 from reservd.errors import FailureReason
 from reservd.monitor.observer import Checked, Observer
-from reservd.plugin import AccountFailure, Balance, Component, Equity, Price, Reading
+from reservd.plugin import AccountFailure, Balance, Component, Equity, Price, Reading, Secret, SourceConfig
 from reservd.reserve.explanation import Explanation
 from reservd.reserve.tracker import Instant
 from support.sources import ScriptedBalances, ScriptedEquity, returns
@@ -31,6 +33,12 @@ class Seen(Observer):
         (*_, found) = [each.explanation for each in self.checks if each.step.event is not None]
         assert found is not None
         return found
+
+
+class Keyed(SourceConfig):
+    """Has a secret."""
+
+    key: Secret
 
 
 class LateClock:
@@ -83,6 +91,18 @@ async def test_event_comes_with_every_account_of_a_mode_that_shares_none() -> No
     assert (found.low_below, found.critical_below) == (100, 50)
     assert found.version == __version__
     assert len(found.configuration) == 64
+
+
+async def test_event_comes_with_what_is_locked_and_why_and_no_secret_in_it() -> None:
+    office = Office()
+    office.bank.config = Keyed(key=SecretStr("hunter2"))
+    office.manager = ReserveManager(office.nav, {"bank": office.bank}, observers=[office.seen])
+    office.manager.set_reserve_config("m", BASE)
+    suspended = at("hot", 0, locked=Decimal(80), note="suspended for hunter2")
+    await office.look(suspended, at("cold", 74, locked=None))
+    hot, cold = office.seen.newest.snapshot.accounts
+    assert (hot.amount, hot.locked, hot.note) == (0, 80, "suspended for **********")
+    assert (cold.amount, cold.locked, cold.note) == (74, None, "")
 
 
 async def test_event_comes_with_the_equity_and_the_prices_that_it_was_made_with() -> None:

@@ -49,6 +49,18 @@ def test_balance_is_taken_when_the_venue_does_not_tell_what_is_locked() -> None:
     assert Balance("main", "USDT", Decimal(1), NOON, locked=None).locked is None
 
 
+@pytest.mark.parametrize("note", ["two\nlines", "\x1b[2J", "long " * 41])
+def test_balance_is_refused_when_its_note_is_no_short_line(note: str) -> None:
+    assert Balance("main", "USDT", Decimal(1), NOON, note="withdrawals are suspended").note
+    with pytest.raises(ValueError, match="note must be one line of at most 200 characters"):
+        Balance("main", "USDT", Decimal(1), NOON, note=note)
+
+
+def test_balance_is_refused_when_its_note_is_no_text() -> None:
+    with pytest.raises(TypeError, match="note must be a text, got int"):
+        Balance("main", "USDT", Decimal(1), NOON, note=7)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("value", [Decimal(0), Decimal("-0.0"), Decimal(-1), Decimal("NaN"), Decimal("Infinity")])
 def test_price_is_refused_when_it_is_not_above_zero(value: Decimal) -> None:
     with pytest.raises(ValueError, match="value must be"):
