@@ -171,6 +171,25 @@ def _tell_a_refill(daemon: ApiDaemon) -> None:
     assert request_id in [each["request"]["id"] for each in daemon.get(f"{place}?limit=5").json["items"]]
 
 
+def test_strategy_cannot_get_round_the_approval(tmp_path: Path) -> None:
+    """What nobody approved is not reported on; it is approved, rejected or cancelled."""
+    more = {"reserve_refill_approval_above": 1, "reserve_max_jump": 1000}
+    with ApiDaemon(tmp_path, refilled=["alpha"], refill=more) as daemon:
+        place = "/api/v1/modes/alpha/replenishments"
+        wait_until(lambda: daemon.get("/api/v1/modes/alpha").json["status"] == "adequate", "a first snapshot")
+        daemon.world.amounts["alpha"] = "20"
+        wait_until(lambda: daemon.get(place).json["items"], "the request that awaits approval")
+        (held_back,) = daemon.get(place).json["items"]
+        one = f"/api/v1/replenishments/{held_back['request']['id']}"
+        for verb in ("accept", "progress", "settle", "fail"):
+            refused = daemon.post(f"{one}/{verb}", {"reason": "done"}, token="alpha-bot")
+            assert (refused.status, refused.problem) == (409, "conflict"), verb
+        assert daemon.get(one).json["state"] == "requested"
+        assert daemon.post(f"{one}/approve", token="treasury").json["approved_by"] == "treasury"
+        accepted = daemon.post(f"{one}/accept", token="alpha-bot")
+        assert accepted.json["state"] == "accepted"
+
+
 def test_writes_are_refused_when_the_daemon_stands_by(tmp_path: Path) -> None:
     with World("alpha", "beta") as world, Nursery(tmp_path / "log") as nursery:
         config = write_api_config(world, tmp_path, f"sqlite:///{tmp_path}/store.db")

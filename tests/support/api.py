@@ -101,6 +101,7 @@ def write_api_config(
     *,
     refilled: Iterable[str] = (),
     over_api: Iterable[str] = (),
+    refill: Mapping[str, object] | None = None,
     **web: object,
 ) -> Path:
     """Write a configuration of a world with tokens, and return its place.
@@ -111,6 +112,7 @@ def write_api_config(
         store_url: Where its store is; its own unless given.
         refilled: Modes that have a replenisher, which sends requests to the world.
         over_api: Modes whose strategies take requests from the API.
+        refill: More options of both.
         web: More of the section `web`.
     """
     config = world.write_config(folder, store_url)
@@ -121,7 +123,7 @@ def write_api_config(
     named = {**dict.fromkeys(refilled, "unwinder"), **dict.fromkeys(over_api, "strategies")}
     for mode, name in named.items():
         with (folder / "modes" / f"{mode}.yaml").open("a") as file:
-            file.write(f"reserve_replenisher: {name}\n")
+            file.write(yaml.safe_dump({"reserve_replenisher": name, **(refill or {})}))
     config.write_text(yaml.safe_dump(document))
     return config
 
@@ -141,6 +143,7 @@ class ApiDaemon:
         *,
         refilled: Iterable[str] = (),
         over_api: Iterable[str] = (),
+        refill: Mapping[str, object] | None = None,
         **web: object,
     ) -> None:
         """Prepare one.
@@ -150,12 +153,13 @@ class ApiDaemon:
             store_url: Where its store is; its own unless given.
             refilled: Modes that have a replenisher, which sends requests to the world.
             over_api: Modes whose strategies take requests from the API.
+            refill: More options of both.
             web: More of the section `web` of its configuration.
         """
         self._resources = ExitStack()
         self._running = ExitStack()
         self.world = World("alpha", "beta")
-        modes = {"refilled": refilled, "over_api": over_api}
+        modes = {"refilled": refilled, "over_api": over_api, "refill": refill}
         self._config: dict[str, Any] = {"folder": folder, "store_url": store_url, **modes, **web}
         self._file: Path
         self.process: ReservdProcess

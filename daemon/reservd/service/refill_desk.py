@@ -12,6 +12,8 @@ from reservd.service.refill_asker import STRATEGY, RefillAsker
 from reservd.service.refill_book import RefillBook
 from reservd.service.refill_ledger import RefillLedger
 
+_MAY_END_UNAPPROVED = (ReplenishmentState.REJECTED, ReplenishmentState.CANCELLED)
+
 
 class RefillDesk:
     """Takes down what is said of requests, and answers once it is kept.
@@ -19,7 +21,7 @@ class RefillDesk:
     Each method that changes something returns the request as it is then. What was said before may be said
     again: it changes nothing. All raise `UnknownReplenishmentError` for an id that there is no request of,
     `ReplenishmentStateError` where a request cannot go there from where it is, and `StoreError` while nothing
-    can be kept.
+    can be kept. One that awaits approval can be approved, rejected or cancelled, nothing else.
 
     Args:
         book: Has the requests.
@@ -155,6 +157,8 @@ class RefillDesk:
         self, replenishment_id: str, state: ReplenishmentState, told: Mapping[str, object]
     ) -> Replenishment:
         record = await self._get(replenishment_id)
+        if record.held_back and state not in _MAY_END_UNAPPROVED:
+            raise ReplenishmentStateError(f"replenishment {record.id} awaits approval: it cannot become {state}")
         after = self._asker.take(record, state, **told)
         await self._book.written(record.id)
         return after
