@@ -246,9 +246,10 @@ class ReplenishmentService(Observer):
             return ReplenishmentOutcome(None, None, Inaction.STORE_GONE)
         wanted = withdrawal_id or request_id or str(uuid.uuid4())
         known = self._book.find(wanted) or await self._ledger.find(wanted)
+        # While the ledger was asked another caller may have made it: nothing may come between looking and making.
+        known = self._book.find(wanted) or known
         if known is not None:
             return await self._asker.ask(known) if known.to_be_asked else _outcome(known)
-        # After the ledger was asked: nothing may come between looking and making.
         own = [each for each in self._book.open(mode) if each.request.withdrawal_id is None]
         if withdrawal_id is None and len(own) >= config.refill.in_flight:
             return ReplenishmentOutcome(None, None, Inaction.IN_FLIGHT)

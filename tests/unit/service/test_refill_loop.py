@@ -100,6 +100,18 @@ async def test_withdrawals_own_request_is_made_beside_what_is_open_and_once(data
         assert (await shop.service.request("m", Decimal(25))).reason == Inaction.IN_FLIGHT
 
 
+@pytest.mark.parametrize("in_flight", [1, 2])
+async def test_same_id_at_the_same_time_is_one_request(database: Database, in_flight: int) -> None:
+    """Each caller is told what was asked: the one whose amount is another sees that it is not its own."""
+    async with Refinery(database, reserve_refill_in_flight=in_flight) as shop:
+        await shop.check(110)
+        wanted = [shop.service.request("m", Decimal(amount), request_id="k") for amount in (5, 5, 7)]
+        outcomes = await asyncio.gather(*wanted)
+        assert all(outcomes)
+        (asked,) = shop.replenisher.asked
+        assert [each.request for each in outcomes] == 3 * [asked]
+
+
 async def test_desk_refuses_what_is_not_there_or_cannot_be(database: Database) -> None:
     async with Refinery(database) as shop:
         await shop.check(70)
