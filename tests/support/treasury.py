@@ -56,7 +56,7 @@ class Treasury:
             self.ownership = Ownership(database)
             settings = Settings.model_validate({"modes": "*"})
             self.pipeline = Pipeline(database, self.ownership, {}, settings, {}, self.clock)
-            ledger = StoredLedger(database, self.ownership, self.pipeline.journal)
+            ledger = StoredLedger(database, self.pipeline.journal)
         observers = [self.pipeline] if self.pipeline is not None else []
         self.manager = ReserveManager({"nav": self._nav}, {"t": self._balances}, observers=observers, clock=self.clock)
         self.refills = ReplenishmentService(
