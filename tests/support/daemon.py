@@ -21,7 +21,7 @@ from support.polling import wait_until
 PROGRAM = Path(sys.executable).with_name("reservd")
 """The command line of the environment that runs the tests."""
 
-_TIMEOUT_SECONDS = 30.0
+_TIMEOUT_SECONDS = 60.0
 _ADDRESS = re.compile(r"^ +http://(\S+)/metrics$", re.MULTILINE)
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(is_true: Callable[[], bool], what: str, *, timeout_seconds: float = 30.0) -> None:
+def wait_until(is_true: Callable[[], bool], what: str, *, timeout_seconds: float = 60.0) -> None:
     """Ask until the answer is yes.
 
     Raises:

@@ -19,7 +19,7 @@ from typing import Any, Self
 from reservd.app import Daemon
 from support.polling import wait_until
 
-_TIMEOUT_SECONDS = 30.0
+_TIMEOUT_SECONDS = 60.0
 
 Order = Mapping[str, Any]
 """`mode`, `amount` and `key` of a withdrawal; or `settle` or `cancel` with the id of one."""
