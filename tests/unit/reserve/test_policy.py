@@ -219,6 +219,11 @@ def test_check_is_inconclusive_when_equity_and_a_balance_are_too_far_apart(apart
     assert status_of(snapshot, policy, LOW) is UNKNOWN
 
 
+def test_nothing_is_old_when_nothing_was_read() -> None:
+    snapshot = take_snapshot(make_policy(), Missing("nav: timeout"), [], [NOT_READ], now=NOON)
+    assert (snapshot.observed_at, snapshot.input_age) == (None, 0)
+
+
 def test_neither_skew_nor_staleness_is_of_prices() -> None:
     """They have a maximum age of their own; a second look at an equity is one at its prices too."""
     policy = make_policy(max_skew=timedelta(seconds=60))
