@@ -122,9 +122,10 @@ def within(draw: st.DrawFn, ends: Bounds) -> Decimal:
     """Draw a number between two ends; None is far away."""
     if ends.lower is not None and ends.lower == ends.upper:
         return ends.lower  # with as many decimals: they decide what is divided to the last unit
-    lower = Decimal(-(10**6)) if ends.lower is None else ends.lower
-    upper = Decimal(10**6) if ends.upper is None else ends.upper
-    return draw(st.decimals(lower, max(lower, upper), places=24) | st.sampled_from([lower, max(lower, upper)]))
+    with localcontext(prec=500):
+        lower = min(ends.upper or Decimal(0), Decimal(0)) - 10**6 if ends.lower is None else ends.lower
+        upper = max(lower, Decimal(0)) + 10**6 if ends.upper is None else ends.upper
+    return draw(st.decimals(lower, upper, places=24) | st.sampled_from([lower, upper]))
 
 
 def _maybe(amounts: list[Decimal], lower: bool, upper: bool) -> Bounds:
