@@ -143,7 +143,7 @@ def test_event_is_shown_with_the_check_that_led_to_it(command: Command, store: S
     assert shown == [
         ["wallet/main", "USDT", "40,000.25", "5.00", "-", "40,000.25", "not shared", "60 s", "19000001", "in orders"],
         ["wallet/cold", "USDT", "?", "-", "-", "?", "not shared", "-", "-", f"rejected: {SHOWN_ESCAPE}"],
-        ["vault", "1,000,000.00", "2500.5 USDT/ETH", "60 s"],
+        ["vault", "1,000,000.00", "60 s", "2500.5 USDT/ETH", "60 s"],
         ["made by reservd 0.1.0, configuration " + "c0ffee" * 10 + "0000"],
     ]
     assert "The check that led to it" not in command("events", "show", "bbbb0001").out, "it was not kept"
