@@ -23,6 +23,14 @@ def chain() -> Iterator[Anvil]:
 
 
 @pytest.fixture
+def slow_chain() -> Iterator[Anvil]:
+    """A node that makes a block a second, as public chains do: a balance is as old as its block."""
+    require_anvil()
+    with Anvil(block_time_seconds=1) as node:
+        yield node
+
+
+@pytest.fixture
 async def proxy(chain: Anvil) -> AsyncIterator[RpcProxy]:
     """What stands before the node of `chain`, counts requests and misbehaves when told to."""
     async with RpcProxy(chain.url) as running:

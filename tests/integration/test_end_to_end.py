@@ -2,13 +2,10 @@
 
 import subprocess
 import textwrap
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
-import pytest
-
-from support.chain import Anvil, require_anvil
+from support.chain import Anvil
 from support.daemon import PROGRAM, ReservdProcess
 from support.polling import wait_until
 from support.prometheus import Prometheus, require_prometheus, require_promtool
@@ -17,14 +14,6 @@ from support.receiver import SECRET, Receiver
 WALLET = "0x00000000000000000000000000000000000000a1"
 UNIT = 10**6
 LABELS = 'mode="pure_lending",share_class="USDT"'
-
-
-@pytest.fixture
-def slow_chain() -> Iterator[Anvil]:
-    """A node that makes a block a second, as public chains do: a balance is as old as its block."""
-    require_anvil()
-    with Anvil(block_time_seconds=1) as node:
-        yield node
 
 
 def configure(directory: Path, chain: Anvil, token: str, receiver: Receiver) -> Path:

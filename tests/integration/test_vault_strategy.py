@@ -88,8 +88,8 @@ class Stage:
 
 
 @pytest.fixture
-def stage(chain: Anvil, tmp_path: Path) -> Stage:
-    return Stage(chain, tmp_path)
+def stage(slow_chain: Anvil, tmp_path: Path) -> Stage:
+    return Stage(slow_chain, tmp_path)
 
 
 def comes_to(client: Client, state: ReplenishmentState, number: int = 1) -> Replenishment:

@@ -33,7 +33,8 @@ def _events(
         typer.Option(
             "--type",
             metavar="TYPE",
-            help="Of this type only: reserve_low, reserve_critical, reserve_adequate or reserve_unknown.",
+            help="Of this type only: reserve_low, reserve_critical, reserve_adequate, reserve_unknown, "
+            "or reserve_runway_low.",
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=_MOST, help="How many to list.")] = 20,
