@@ -87,6 +87,36 @@ def decide_refill(
     return RefillDecision(request, Inaction.DRY_RUN if policy.dry_run else None)
 
 
+def check_wish(
+    amount: Decimal, policy: RefillPolicy, history: Sequence[Replenishment], now: datetime, *, for_withdrawal: bool
+) -> Inaction | None:
+    """Return why a request that somebody wishes for is not made; None when it may be.
+
+    Args:
+        amount: Exactly so much, or nothing.
+        policy: How the mode is refilled.
+        history: The mode's requests that the policy remembers.
+        now: When it is asked for.
+        for_withdrawal: Whether it is the part of a withdrawal that the reserve does not pay. It has the size that it
+            has; the budgets count such requests for each other, and not for refills of the reserve.
+    """
+    if policy.dry_run:
+        return Inaction.DRY_RUN
+    if not for_withdrawal:
+        if policy.maximum is not None and amount > policy.maximum:
+            return Inaction.ABOVE_MAXIMUM
+        if amount != _rounded(amount, policy, ROUND_FLOOR):
+            return Inaction.TOO_PRECISE
+    counted = [each for each in history if for_withdrawal or each.request.withdrawal_id is None]
+    spent = [each for each in counted if _counts(each, policy, now)]
+    if policy.budget_count is not None and len(spent) >= policy.budget_count:
+        return Inaction.BUDGET_COUNT
+    if policy.budget_amount is not None:
+        after = add(amount, _sum(each.request.amount for each in spent))
+        return Inaction.BUDGET_AMOUNT if after > policy.budget_amount else None
+    return None
+
+
 def _failed_in_a_row(own: Sequence[Replenishment], incident_id: str | None) -> list[Replenishment]:
     """Return the requests that came to nothing since the last one that arrived, newest first.
 

@@ -16,7 +16,7 @@ from reservd.plugin.interfaces import Replenisher
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.refill_arrival import count_from
 from reservd.reserve.refill_credits import see_arrivals
-from reservd.reserve.refill_decision import RefillDecision, decide_refill
+from reservd.reserve.refill_decision import RefillDecision, check_wish, decide_refill
 from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome, ReplenishmentRequest, Urgency
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, advance, expire
 from reservd.reserve.tracker import Instant
@@ -232,7 +232,8 @@ class ReplenishmentService(Observer):
             reason: Why.
 
         Returns:
-            The request and its answer; or why none was made: no replenisher, or one is in flight.
+            The request and its answer; or why none was made: no replenisher, one is in flight, or the mode's
+            limits. A withdrawal's request is bound by dry runs and budgets alone.
 
         Raises:
             ValueError: If the amount is not above 0.
@@ -254,6 +255,11 @@ class ReplenishmentService(Observer):
         if withdrawal_id is None and len(own) >= config.refill.in_flight:
             return ReplenishmentOutcome(None, None, Inaction.IN_FLIGHT)
         now = self._clock.now().wall
+        for_withdrawal = withdrawal_id is not None
+        history = self._book.of_mode(mode)
+        refusal = check_wish(amount, config.refill, history, now, for_withdrawal=for_withdrawal)
+        if refusal is not None:
+            return ReplenishmentOutcome(None, None, refusal)
         request = ReplenishmentRequest(
             id=wanted,
             strategy_mode=mode,

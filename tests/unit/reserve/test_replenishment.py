@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reservd.reserve.models import ReserveSnapshot, ReserveStatus
-from reservd.reserve.refill_decision import RefillDecision, cooldown_after, decide_refill
+from reservd.reserve.refill_decision import RefillDecision, check_wish, cooldown_after, decide_refill
 from reservd.reserve.replenishment import (
     Acceptance,
     AcceptanceStatus,
@@ -312,3 +312,35 @@ def test_outcome_is_true_when_the_strategy_has_the_request() -> None:
     for status, is_true in ((AcceptanceStatus.ACCEPTED, True), (AcceptanceStatus.REJECTED, False)):
         assert bool(ReplenishmentOutcome(request, Acceptance(status=status))) is is_true
     assert not ReplenishmentOutcome(None, None, Inaction.IN_FLIGHT)
+
+
+@pytest.mark.parametrize(
+    ("amount", "policy", "own", "of_withdrawal"),
+    [
+        (5, {}, None, None),
+        (5, {"dry_run": True}, Inaction.DRY_RUN, Inaction.DRY_RUN),
+        (51, {"maximum": Decimal(50)}, Inaction.ABOVE_MAXIMUM, None),
+        (50, {"maximum": Decimal(50)}, None, None),
+        ("5.001", {"decimals": 2}, Inaction.TOO_PRECISE, None),
+        ("5.0100", {"decimals": 2}, None, None),
+        (5, {"budget_count": 1}, Inaction.BUDGET_COUNT, Inaction.BUDGET_COUNT),
+        (5, {"budget_count": 2}, None, Inaction.BUDGET_COUNT),
+        (31, {"budget_amount": Decimal(100)}, Inaction.BUDGET_AMOUNT, Inaction.BUDGET_AMOUNT),
+        (30, {"budget_amount": Decimal(100)}, None, Inaction.BUDGET_AMOUNT),
+        (20, {"budget_amount": Decimal(100)}, None, None),
+    ],
+)
+def test_wish_is_bound_by_the_limits_and_a_withdrawals_by_dry_runs_and_budgets(
+    amount: object, policy: dict[str, Any], own: Inaction | None, of_withdrawal: Inaction | None
+) -> None:
+    """70 were asked for, 10 for a withdrawal, and 70 were rejected, which counts for nothing."""
+    history = [
+        record_of(State.VERIFIED),
+        record_of(State.VERIFIED, id="w", withdrawal_id="w", amount=10),
+        record_of(State.REJECTED, id="r1"),
+    ]
+    found = [
+        check_wish(Decimal(str(amount)), RefillPolicy(**policy), history, NOON, for_withdrawal=wished)
+        for wished in (False, True)
+    ]
+    assert found == [own, of_withdrawal]

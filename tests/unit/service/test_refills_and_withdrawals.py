@@ -8,6 +8,7 @@ from types import FrameType
 from typing import Any
 
 from reservd.plugin import Acceptance, AcceptanceStatus
+from reservd.reserve.replenishment import Inaction
 from reservd.reserve.replenishment_states import ReplenishmentState as State
 from reservd.store.database import Database
 from support.treasury import Treasury
@@ -139,6 +140,22 @@ async def test_queue_of_another_mode_is_not_asked_for(database: Database) -> Non
             assert balance is not None
             asked = sum((each.request.amount for each in shop.own(mode)), Decimal())
             assert asked == Decimal("1.1") * target - balance
+
+
+# Limits
+
+
+async def test_no_strategy_hears_of_anything_in_a_dry_run(database: Database) -> None:
+    """Neither what an operator or a strategy wishes for, nor what a withdrawal lacks."""
+    async with Treasury(database, reserve_refill_dry_run=True) as shop:
+        await shop.see()
+        decision = await shop.ask(100)
+        assert (await shop.refills.request("m", Decimal(5), asked_by="ann")).reason == Inaction.DRY_RUN
+        await shop.see(70)
+        assert decision.hold is not None
+        outcome = await shop.refills.request("m", decision.unwound, withdrawal_id=decision.hold.id)
+        assert (outcome.request, outcome.reason) == (None, Inaction.DRY_RUN)
+        assert shop.replenisher.asked == []
 
 
 # Work
