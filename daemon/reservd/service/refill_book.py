@@ -19,8 +19,8 @@ from reservd.service.refill_ledger import RefillLedger, Remembered
 
 log = structlog.get_logger(__name__)
 
-_MOST_OF_A_MODE = 1_000
-"""Ended requests of a mode that stay in memory; the store has all."""
+_MOST_OF_WITHDRAWALS = 1_000
+"""Ended requests for withdrawals from a mode that stay in memory; the store has all."""
 
 
 class RefillBook:
@@ -140,7 +140,9 @@ class RefillBook:
         """Leave out of memory what ended too long ago to matter to a decision about a mode."""
         ended = [record for record in self.of_mode(mode) if not record.open]
         old = [record for record in ended if not policy.remembers(record.changed_at, now)]
-        self._drop(old or ended[:-_MOST_OF_A_MODE])
+        # Cooldowns and budgets go by what is the mode's own, of which nothing may be lost among withdrawals.
+        of_withdrawals = [record for record in ended if record.request.withdrawal_id is not None]
+        self._drop(old or of_withdrawals[:-_MOST_OF_WITHDRAWALS])
         if mode in self._credits:
             counted = [counted_since(record) for record in self.open()]
             self._credits[mode].forget(min(counted, default=now))
