@@ -15,7 +15,7 @@ EventIdArgument = Annotated[str, typer.Argument(metavar="ID", help="The event's 
 
 
 def show(event_id: EventIdArgument, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Show one event, the check that led to it, and who heard of it."""
+    """Show one event, its check and its deliveries."""
     import asyncio
 
     found = asyncio.run(_load(config, event_id))
