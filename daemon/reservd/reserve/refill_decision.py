@@ -97,18 +97,20 @@ def check_wish(
         policy: How the mode is refilled.
         history: The mode's requests that the policy remembers.
         now: When it is asked for.
-        for_withdrawal: Whether it is the part of a withdrawal that the reserve does not pay. It has the size that it
-            has; the budgets count such requests for each other, and not for refills of the reserve.
+        for_withdrawal: Whether it is the part of a withdrawal that the reserve does not pay. A client has been promised
+            it: it has the size that it has, and the limits of withdrawals bound it before the promise, not budgets
+            after it.
     """
     if policy.dry_run:
         return Inaction.DRY_RUN
-    if not for_withdrawal:
-        if policy.maximum is not None and amount > policy.maximum:
-            return Inaction.ABOVE_MAXIMUM
-        if amount != _rounded(amount, policy, ROUND_FLOOR):
-            return Inaction.TOO_PRECISE
-    counted = [each for each in history if for_withdrawal or each.request.withdrawal_id is None]
-    spent = [each for each in counted if _counts(each, policy, now)]
+    if for_withdrawal:
+        return None
+    if policy.maximum is not None and amount > policy.maximum:
+        return Inaction.ABOVE_MAXIMUM
+    if amount != _rounded(amount, policy, ROUND_FLOOR):
+        return Inaction.TOO_PRECISE
+    own = [each for each in history if each.request.withdrawal_id is None]
+    spent = [each for each in own if _counts(each, policy, now)]
     if policy.budget_count is not None and len(spent) >= policy.budget_count:
         return Inaction.BUDGET_COUNT
     if policy.budget_amount is not None:

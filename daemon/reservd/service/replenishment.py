@@ -233,7 +233,7 @@ class ReplenishmentService(Observer):
 
         Returns:
             The request and its answer; or why none was made: no replenisher, one is in flight, or the mode's
-            limits. A withdrawal's request is bound by dry runs and budgets alone.
+            limits. A withdrawal's request is bound by dry runs alone.
 
         Raises:
             ValueError: If the amount is not above 0.
