@@ -1,7 +1,6 @@
 """Durable events: how many a second, how late, and in how much memory."""
 
 import asyncio
-import itertools
 import os
 import sqlite3
 import subprocess
@@ -9,8 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -23,19 +20,15 @@ from reservd.delivery.pipeline import Pipeline
 from reservd.errors import FailureReason
 from reservd.monitor.clock import SystemClock
 from reservd.monitor.observer import Checked
-from reservd.reserve.amounts import ZERO
-from reservd.reserve.explanation import EquityInput, Explanation
-from reservd.reserve.models import AccountPart, ReserveSnapshot
-from reservd.reserve.tracker import Instant, TrackerState, advance
 from reservd.store.database import Database, parse_url
 from reservd.store.ownership import Ownership
 from reservd.store.tables import deliveries, events
 from reservd_webhook.sink import WebhookSink
 from support.bench import Figure, report
 from support.counter import Counter
+from support.decisions import decided
 from support.office import until
 from support.postgres import Postgres
-from support.reserve import make_policy, make_snapshot
 from support.world import SECRET
 
 MODES = 16
@@ -52,32 +45,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         return
     with Postgres(durable=True) as server:
         yield server.url()
-
-
-def decided(number: int) -> list[Checked]:
-    """Return checks that each led to an event, of 16 modes in turn."""
-    ids = (f"{n:032x}" for n in itertools.count())
-    states = {f"mode_{n}": TrackerState(0.0) for n in range(MODES)}
-    found: list[Checked] = []
-    for turn in itertools.count():
-        for mode, state in states.items():
-            policy = make_policy(mode=mode)
-            snapshot = make_snapshot(policy, Decimal((110, 74)[turn % 2]))
-            now = Instant(datetime.now(UTC), float(turn))
-            step = advance(state, snapshot._replace(timestamp=now.wall), policy, now, lambda: next(ids))
-            states[mode] = step.state
-            if step.event is not None:
-                found.append(Checked(mode, snapshot, step, explained(snapshot)))
-            if len(found) == number:
-                return found
-    raise AssertionError
-
-
-def explained(snapshot: ReserveSnapshot) -> Explanation:
-    """Return what a check of a mode with five accounts was made of."""
-    part = AccountPart("treasury/main", "USDT", Decimal("14.8"), ZERO, Decimal("14.8"), None, snapshot.timestamp, 19)
-    equity = EquityInput("nav", snapshot.total_equity, snapshot.timestamp)
-    return Explanation(snapshot._replace(accounts=(part,) * 5), "as it is", snapshot.status, snapshot.timestamp, equity)
 
 
 async def run_pipeline(database: Database, url: str, batches: list[list[Checked]]) -> tuple[float, list[float]]:

@@ -21,8 +21,9 @@ from collections.abc import Callable
 from typing import Any
 
 from reservd.cli import main
+from reservd.delivery.batch import Batch
 from reservd.delivery.dispatcher import Dispatcher
-from reservd.delivery.journal import Journal, _Batch
+from reservd.delivery.journal import Journal
 from reservd.service import hold_journal
 from support import teller
 
@@ -42,12 +43,12 @@ def _arm(step: str, nth: int) -> None:
 
     steps: dict[str, Callable[[], None]] = {
         "decide": lambda: _after(Journal, "checked", lambda _, found: found.step.event is not None, reached),
-        "store": lambda: _after_async(_Batch, "write", lambda batch, _: bool(batch.events), reached),
+        "store": lambda: _after_async(Batch, "write", lambda batch, _: bool(batch.events), reached),
         "stored": lambda: _after_async(Journal, "_commit", lambda _, batch: bool(batch.events), reached),
         "send": lambda: _before(Dispatcher, "_end", reached),
         "hold": lambda: _after_holds_are_stored(reached),
         "held": lambda: _before(hold_journal._Waiting, "reply", reached),
-        "record": lambda: _after_async(_Batch, "write", lambda batch, _: bool(batch.outcomes), reached),
+        "record": lambda: _after_async(Batch, "write", lambda batch, _: bool(batch.outcomes), reached),
     }
     steps[step]()
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Container, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -127,6 +127,16 @@ class Dispatcher:
         lane.reloads += 1
         lane.behind = lane.more = True
         self._wake(lane)
+
+    def forget(self, positions: Mapping[str, Container[int]]) -> None:
+        """Let go of letters that memory should not hold, by mode; not of one whose turn it is."""
+        for mode, gone in positions.items():
+            lane = self._lanes.get(mode)
+            if lane is not None and lane.letters:
+                first, *others = lane.letters
+                kept = [first, *(letter for letter in others if letter.position not in gone)]
+                self._held -= len(lane.letters) - len(kept)
+                lane.letters = deque(kept)
 
     async def prepare(self) -> None:
         """Find what waits from before.

@@ -3,32 +3,29 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from reservd.delivery.batch import Batch, Decided
 from reservd.delivery.observer import DeliveryObserver
 from reservd.delivery.scope import SinkScope
 from reservd.errors import OwnershipLostError, StoreError
 from reservd.monitor.clock import Clock
 from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.explanation import Explanation
-from reservd.reserve.kept import KeptState, keep, reconcile
+from reservd.reserve.kept import KeptState, keep
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.replenishment_event import AnyEvent, ReplenishmentChange
 from reservd.reserve.replenishment_states import Replenishment
 from reservd.reserve.state import Instant
 from reservd.store.database import Database
-from reservd.store.history import KeptSnapshot, add_snapshots
+from reservd.store.history import KeptSnapshot
 from reservd.store.operators import Silence
-from reservd.store.outbox import Letter, OutboxEvent, Outcome, add_events, record_outcomes
+from reservd.store.outbox import Letter, OutboxEvent, Outcome
 from reservd.store.ownership import RENEW_EVERY_SECONDS, Ownership
-from reservd.store.replenishments import save_changes, save_records
-from reservd.store.states import load_states, save_states
+from reservd.store.states import load_states
 from reservd.wire.events import DeliveryState
 
 log = structlog.get_logger(__name__)
@@ -39,55 +36,13 @@ _RETRY_SECONDS = 1.0
 _LOOK_SECONDS = 0.05
 _LINGER_SECONDS = 0.05
 """What became of deliveries waits for more of its kind: only what was decided is urgent."""
-_MAX_UNWRITTEN = 100_000
-_MAX_OUTCOMES = 200_000
-_MAX_SNAPSHOTS = 20_000
-_MAX_EVENTS_A_WRITE = 2_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Send = Callable[[str, Letter], None]
 """Hands a letter to a sink."""
-
-
-class _Decided(NamedTuple):
-    """An event, and the state that it left its mode in; None when it is not of the mode's status."""
-
-    outbox: OutboxEvent
-    state: KeptState | None
-
-
-@dataclass
-class _Batch:
-    """What one write stores."""
-
-    events: list[_Decided] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
-    states: dict[str, KeptState] = field(default_factory=dict)
-    snapshots: list[KeptSnapshot] = field(default_factory=list)
-    changes: list[ReplenishmentChange] = field(default_factory=list)
-    records: dict[str, Replenishment] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return any((self.events, self.outcomes, self.states, self.snapshots, self.changes, self.records))
-
-    def newest_states(self) -> dict[str, KeptState]:
-        """Return the state of each mode: the one that its last event here left, or a newer one without an event."""
-        newest = dict(self.states)
-        for outbox, state in self.events:
-            mode = outbox.event.strategy_mode
-            if state is not None and (mode not in newest or newest[mode].sequence < state.sequence):
-                newest[mode] = state
-        return newest
-
-    async def write(self, connection: AsyncConnection) -> None:
-        """Store it, in the transaction of the connection."""
-        await add_events(connection, [decided.outbox for decided in self.events])
-        await save_states(connection, self.newest_states())
-        await record_outcomes(connection, self.outcomes)
-        await add_snapshots(connection, self.snapshots)
-        await save_changes(connection, self.changes)
-        await save_records(connection, self.records.values())
+Drop = Callable[[Iterable[OutboxEvent]], None]
+"""Has the sinks forget events that memory cannot hold."""
 
 
 class Journal(Observer):
@@ -103,6 +58,7 @@ class Journal(Observer):
         routes: The sinks that hear of each mode, by mode.
         scopes: What each sink wants to hear of.
         send: Hands a letter to a sink.
+        drop: Has the sinks forget events.
         clock: Tells the time.
         observers: Hear of the store.
 
@@ -119,6 +75,7 @@ class Journal(Observer):
         routes: Mapping[str, Sequence[str]],
         scopes: Mapping[str, SinkScope],
         send: Send,
+        drop: Drop,
         clock: Clock,
         observers: Sequence[DeliveryObserver] = (),
     ) -> None:
@@ -128,10 +85,12 @@ class Journal(Observer):
         self._routes = routes
         self._scopes = scopes
         self._send = send
+        self._drop = drop
         self._clock = clock
         self._observers = observers
         self._incidents: dict[str, ReserveStatus | None] = {}
-        self._next = _Batch()
+        self._next = Batch()
+        self._stored: Mapping[str, KeptState] = {}
         self._unsent: deque[OutboxEvent] = deque()
         self._news = asyncio.Event()
         self._progress = asyncio.Event()
@@ -171,24 +130,27 @@ class Journal(Observer):
         self,
         event: AnyEvent,
         sinks: Mapping[str, DeliveryState],
-        kept: KeptState | None,
+        kept: KeptState | None = None,
         explanation: Explanation | None = None,
+        change: ReplenishmentChange | None = None,
     ) -> None:
         self._position += 1
         for sink, state in sinks.items():
             if state is DeliveryState.SILENCED:
                 self._ended(sink, state)
         decided = OutboxEvent(self._position, event, sinks, explanation)
-        self._next.events.append(_Decided(decided, kept))
+        self._next.add(Decided(decided, kept, change))
         if self.up:
             self._unsent.append(decided)
         else:
             self._hand_on(decided)
+        self._bound()
         self._news.set()
 
     def settle(self, outcome: Outcome) -> None:
         """Take what an attempt at a delivery came to."""
-        self._next.outcomes.append(outcome)
+        self._next.settle(outcome)
+        self._bound()
         if outcome.state is not DeliveryState.PENDING:
             self._ended(outcome.sink, outcome.state)
         self._write_soon()
@@ -197,6 +159,7 @@ class Journal(Observer):
         """Take what is kept of modes without an event, and snapshots for the history."""
         self._next.states |= states
         self._next.snapshots += snapshots
+        self._bound()
         self._write_soon()
 
     # Requests for refills
@@ -204,12 +167,11 @@ class Journal(Observer):
     def replenishment_changed(self, change: ReplenishmentChange) -> int:
         """Take a change of a request for a refill; return its position, for `until_written`."""
         event = change.event
-        self._next.changes.append(change)
-        self._next.records.pop(change.record.id, None)
         silenced = self.is_silenced(event.strategy_mode, event.timestamp)
         first = DeliveryState.SILENCED if silenced else DeliveryState.PENDING
         routes = self._routes.get(event.strategy_mode, ())
-        self._announce(event, {sink: first for sink in routes if self._scopes[sink].wants_change(event)}, None)
+        sinks = {sink: first for sink in routes if self._scopes[sink].wants_change(event)}
+        self._announce(event, sinks, change=change)
         return self._position
 
     def keep_replenishment(self, record: Replenishment) -> None:
@@ -301,16 +263,10 @@ class Journal(Observer):
         self._fail_open("it could not be reached since the start")
         await self._ownership.reacquire()
         async with self._database.read() as connection:
-            stored = await load_states(connection)
-        self._next.events = [
-            each._replace(state=reconcile(stored[mode], state)) if state is not None and mode in stored else each
-            for each in self._next.events
-            for mode, state in ((each.outbox.event.strategy_mode, each.state),)
-        ]
-        self._next.states.clear()
+            self._stored = await load_states(connection)
         await self.flush()
 
-    async def _write(self, batch: _Batch) -> None:
+    async def _write(self, batch: Batch) -> None:
         """Write a batch; if the store does not take it, send its events from memory and put it back."""
         writing = asyncio.ensure_future(self._commit(batch))
         try:
@@ -339,7 +295,7 @@ class Journal(Observer):
         self._lingering = False
         self._news.set()
 
-    def _written(self, batch: _Batch) -> None:
+    def _written(self, batch: Batch) -> None:
         if batch.events:
             self.written_position = batch.events[-1].outbox.position
             self._progress.set()
@@ -347,38 +303,32 @@ class Journal(Observer):
         self._note(up=True)
         self._send_unsent(self.written_position)
 
-    async def _commit(self, batch: _Batch) -> None:
+    async def _commit(self, batch: Batch) -> None:
         began = self._clock.now().monotonic
         async with self._database.write() as connection:
             await self._ownership.fence(connection)
             await batch.write(connection)
         self._ownership.renewed(began)
 
-    def _take(self) -> _Batch:
-        batch, self._next = self._next, _Batch()
-        if len(batch.events) > _MAX_EVENTS_A_WRITE:
+    def _take(self) -> Batch:
+        batch, self._next = self._next.cut()
+        if self._next:
             self._news.set()
-            self._next.events = batch.events[_MAX_EVENTS_A_WRITE:]
-            del batch.events[_MAX_EVENTS_A_WRITE:]
-            # A state is never written before the event that led to it, nor what became of an event.
-            later = {decided.outbox.event.strategy_mode for decided in self._next.events}
-            self._next.states = {mode: state for mode, state in batch.states.items() if mode in later}
-            batch.states = {mode: state for mode, state in batch.states.items() if mode not in later}
-            last = batch.events[-1].outbox.position
-            self._next.outcomes = [each for each in batch.outcomes if each.position > last]
-            batch.outcomes = [each for each in batch.outcomes if each.position <= last]
-        return batch
+        return batch.joined_to(self._stored)
 
-    def _put_back(self, batch: _Batch) -> None:
+    def _put_back(self, batch: Batch) -> None:
         self._news.set()
-        self._next = _Batch(
-            _bounded(batch.events + self._next.events),
-            (batch.outcomes + self._next.outcomes)[-_MAX_OUTCOMES:],
-            batch.states | self._next.states,
-            (batch.snapshots + self._next.snapshots)[-_MAX_SNAPSHOTS:],
-            batch.changes + self._next.changes,
-            batch.records | self._next.records,
-        )
+        self._next = batch.followed_by(self._next)
+        self._bound()
+
+    def _bound(self) -> None:
+        dropped = self._next.bound()
+        if not dropped:
+            return
+        log.error("journal.dropped", events=len(dropped.events), outcomes=dropped.outcomes, snapshots=dropped.snapshots)
+        self._drop(each.outbox for each in dropped.events)
+        for observer in self._observers:
+            observer.dropped(dropped.numbers)
 
     def _fail_open(self, why: str) -> None:
         self._note(up=False, why=why)
@@ -412,15 +362,3 @@ class Journal(Observer):
 
 def _incident_severity(state: KeptState) -> ReserveStatus | None:
     return state.known if state.incident_id is not None else None
-
-
-def _bounded(events: list[_Decided]) -> list[_Decided]:
-    """Return the events without the oldest, reminders first, when they are more than memory should hold."""
-    excess = len(events) - _MAX_UNWRITTEN
-    if excess <= 0:
-        return events
-    log.error("journal.dropped", events=excess)
-    reminders = [index for index, each in enumerate(events) if each.outbox.event.reminder][:excess]
-    oldest = [index for index, each in enumerate(events) if not each.outbox.event.reminder][: excess - len(reminders)]
-    dropped = {*reminders, *oldest}
-    return [each for index, each in enumerate(events) if index not in dropped]

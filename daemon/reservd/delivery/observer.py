@@ -26,5 +26,8 @@ class DeliveryObserver:
     def silenced(self, modes: frozenset[str]) -> None:
         """A silence is on for these modes, and for no other."""
 
+    def dropped(self, numbers: Mapping[str, int]) -> None:
+        """So many `events`, `outcomes` and `snapshots` that waited for the store were more than memory should hold."""
+
     def store_is(self, *, up: bool, unwritten: int) -> None:
         """Whether the last write went well, and how many events wait in memory for the next one."""

@@ -1,7 +1,8 @@
 """All that lies between a decision and the sinks, for as long as this daemon owns the store."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +20,7 @@ from reservd.plugin.interfaces import EventSink
 from reservd.reserve.kept import KeptState
 from reservd.reserve.models import ReserveStatus
 from reservd.store.database import Database
-from reservd.store.outbox import Letter, last_position
+from reservd.store.outbox import Letter, OutboxEvent, last_position
 from reservd.store.ownership import Ownership
 from reservd.store.schema import upgrade
 from reservd.store.states import load_states
@@ -54,7 +55,7 @@ class Pipeline(Observer):
     ) -> None:
         scopes = {name: _scope(settings.event_sinks[name], sink) for name, sink in sinks.items()}
         self.states: Mapping[str, KeptState] = {}
-        self.journal = Journal(database, ownership, routes, scopes, self._send, clock, observers)
+        self.journal = Journal(database, ownership, routes, scopes, self._send, self._drop, clock, observers)
         outbox = Outbox(database, self.journal, _modes_by_sink(routes, scopes))
         self._dispatchers = {
             name: Dispatcher(sink, outbox, each.concurrency, _schedule(each), observers)
@@ -128,6 +129,13 @@ class Pipeline(Observer):
 
     def _send(self, sink: str, letter: Letter) -> None:
         self._dispatchers[sink].send(letter)
+
+    def _drop(self, events: Iterable[OutboxEvent]) -> None:
+        positions: defaultdict[str, set[int]] = defaultdict(set)
+        for each in events:
+            positions[each.event.strategy_mode].add(each.position)
+        for dispatcher in self._dispatchers.values():
+            dispatcher.forget(positions)
 
 
 def _scope(settings: EventSinkSettings, sink: EventSink[Any]) -> SinkScope:

@@ -32,6 +32,7 @@ from reservd.web.withdrawal_metrics import WithdrawalMetrics
 from reservd.wire.events import DeliveryState
 
 _ENDS = (DeliveryState.DEAD, DeliveryState.SUPERSEDED, DeliveryState.SILENCED)
+_DROPPED = ("events", "outcomes", "snapshots")
 _CYCLE_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
@@ -141,6 +142,10 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         self._unwritten = Gauge(
             "reservd_store_unwritten_events", "Events that wait in memory for the store.", registry=registry
         )
+        self._dropped_unwritten = Counter(
+            "reservd_store_dropped", "What waited for the store and was more than memory should hold.", ["kind"],
+            registry=registry,
+        )  # fmt: skip
         self._reloaded = Gauge(
             "reservd_config_last_reload_successful",
             "Whether the configuration could be taken up when it was last read.",
@@ -168,6 +173,8 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         self._build.labels(__version__).set(1)
         for event_type in EventType:
             self._events.labels(event_type)
+        for kind in _DROPPED:
+            self._dropped_unwritten.labels(kind)
         self.configure(modes, intervals, sources, sinks, replenishers, endpoints)
         self._gauges: ModeGauges | None = ModeGauges(modes)
 
@@ -321,6 +328,11 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         self._silenced.clear()
         for mode in modes:
             self._silenced.labels(mode).set(1)
+
+    def dropped(self, numbers: Mapping[str, int]) -> None:
+        """Count what memory could not hold."""
+        for kind, number in numbers.items():
+            self._dropped_unwritten.labels(kind).inc(number)
 
     def store_is(self, *, up: bool, unwritten: int) -> None:
         """Note whether the store takes what is written."""

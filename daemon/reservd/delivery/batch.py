@@ -1,0 +1,204 @@
+"""What waits to be written: bounded, whole where it must be, and cut into writes that are short."""
+
+import math
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from reservd.reserve.kept import KeptState, reconcile
+from reservd.reserve.models import ReserveEvent
+from reservd.reserve.replenishment_event import ReplenishmentChange
+from reservd.reserve.replenishment_states import Replenishment
+from reservd.store.history import KeptSnapshot, add_snapshots
+from reservd.store.outbox import OutboxEvent, Outcome, add_events, record_outcomes
+from reservd.store.replenishments import save_changes, save_records
+from reservd.store.states import save_states
+
+MAX_EVENTS = 100_000
+MAX_OUTCOMES = 200_000
+MAX_SNAPSHOTS = 20_000
+MAX_EVENTS_A_WRITE = 2_000
+MAX_OUTCOMES_A_WRITE = 10_000
+MAX_ROWS_A_WRITE = 250
+"""Of checkpoints, which are many at once and in no hurry: each is encoded on the event loop."""
+_SLACK = 100
+"""One part in so many is let go of at a time: to look for what matters least takes a while."""
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Decided(NamedTuple):
+    """An event, and what it left behind, which is stored with it or not at all."""
+
+    outbox: OutboxEvent
+    state: KeptState | None = None
+    """Of its mode; None when it does not tell of the mode's status."""
+    change: ReplenishmentChange | None = None
+    """Of a request for a refill, when it tells of that."""
+
+    @property
+    def weight(self) -> int:
+        """How much would be missed: reminders least, changes of a status most."""
+        event = self.outbox.event
+        if event.reminder:
+            return 0
+        return 2 if isinstance(event, ReserveEvent) and event.is_change else 1
+
+
+class Dropped(NamedTuple):
+    """What memory could not hold."""
+
+    events: Sequence[Decided] = ()
+    outcomes: int = 0
+    snapshots: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.events or self.outcomes or self.snapshots)
+
+    @property
+    def numbers(self) -> Mapping[str, int]:
+        """How much of each kind."""
+        return {"events": len(self.events), "outcomes": self.outcomes, "snapshots": self.snapshots}
+
+
+@dataclass
+class Batch:
+    """What is to be written."""
+
+    events: list[Decided] = field(default_factory=list)
+    outcomes: dict[tuple[str, int], Outcome] = field(default_factory=dict)
+    """The newest of each delivery, by sink and position."""
+    states: dict[str, KeptState] = field(default_factory=dict)
+    """Of modes without an event, or newer than it."""
+    snapshots: list[KeptSnapshot] = field(default_factory=list)
+    records: dict[str, Replenishment] = field(default_factory=dict)
+    """Of requests for refills without a change that anybody is told of, or newer than it."""
+
+    def __bool__(self) -> bool:
+        return any((self.events, self.outcomes, self.states, self.snapshots, self.records))
+
+    # Put together
+
+    def add(self, decided: Decided) -> None:
+        """Take an event, and what it left behind."""
+        self.events.append(decided)
+        if decided.change is not None:
+            self.records.pop(decided.change.record.id, None)
+
+    def settle(self, outcome: Outcome) -> None:
+        """Take what an attempt at a delivery came to, in place of the attempts before it."""
+        self.outcomes[outcome.sink, outcome.position] = outcome
+
+    def followed_by(self, newer: "Batch") -> "Batch":
+        """Return this with what was decided after it."""
+        changed = _records(newer.events)
+        records = {key: record for key, record in self.records.items() if key not in changed}
+        return Batch(
+            self.events + newer.events,
+            self.outcomes | newer.outcomes,
+            self.states | newer.states,
+            self.snapshots + newer.snapshots,
+            records | newer.records,
+        )
+
+    def joined_to(self, stored: Mapping[str, KeptState]) -> "Batch":
+        """Return this as it goes on from what was stored before it was decided by a daemon that could not know."""
+        if not stored:
+            return self
+
+        def joined(mode: str, state: KeptState) -> KeptState:
+            return reconcile(stored[mode], state) if mode in stored else state
+
+        events = [
+            each._replace(state=joined(each.outbox.event.strategy_mode, each.state)) if each.state is not None else each
+            for each in self.events
+        ]
+        states = {mode: joined(mode, state) for mode, state in self.states.items()}
+        return Batch(events, self.outcomes, states, self.snapshots, self.records)
+
+    # Taken apart
+
+    def cut(self) -> tuple["Batch", "Batch"]:
+        """Return what the next write is to store, and the rest.
+
+        What an event left behind is never stored before it, nor what became of it.
+        """
+        events, later = self.events[:MAX_EVENTS_A_WRITE], self.events[MAX_EVENTS_A_WRITE:]
+        last = events[-1].outbox.position if later else math.inf
+        too_early = {key for key, each in self.outcomes.items() if each.position > last}
+        modes = {each.outbox.event.strategy_mode for each in later}
+        outcomes, late_outcomes = _cut(self.outcomes, MAX_OUTCOMES_A_WRITE, too_early)
+        states, late_states = _cut(self.states, MAX_ROWS_A_WRITE, modes)
+        records, late_records = _cut(self.records, MAX_ROWS_A_WRITE, _records(later))
+        snapshots, late_snapshots = self.snapshots[:MAX_ROWS_A_WRITE], self.snapshots[MAX_ROWS_A_WRITE:]
+        return (
+            Batch(events, outcomes, states, snapshots, records),
+            Batch(later, late_outcomes, late_states, late_snapshots, late_records),
+        )
+
+    def bound(self) -> Dropped:
+        """Let go of what memory should not hold: of events what would be missed least, of all else the oldest.
+
+        What an event left behind stays, so that a restart knows how things stand.
+        """
+        events = self._bound_events() if len(self.events) > MAX_EVENTS else ()
+        outcomes = _excess(len(self.outcomes), MAX_OUTCOMES)
+        for key in list(islice(self.outcomes, outcomes)):
+            del self.outcomes[key]
+        snapshots = _excess(len(self.snapshots), MAX_SNAPSHOTS)
+        del self.snapshots[:snapshots]
+        return Dropped(events, outcomes, snapshots)
+
+    def _bound_events(self) -> list[Decided]:
+        excess = _excess(len(self.events), MAX_EVENTS)
+        order = sorted(range(len(self.events)), key=lambda index: self.events[index].weight)
+        dropped = set(order[:excess])
+        gone = [self.events[index] for index in sorted(dropped)]
+        states, records = self.newest_states(), _records(self.events)
+        self.events = [each for index, each in enumerate(self.events) if index not in dropped]
+        told, told_records = self.newest_states(), _records(self.events)
+        self.states |= {mode: state for mode, state in states.items() if told.get(mode) != state}
+        self.records = {key: each for key, each in records.items() if told_records.get(key) != each} | self.records
+        return gone
+
+    # Written
+
+    def newest_states(self) -> dict[str, KeptState]:
+        """Return the state of each mode: the one that its last event here left, or a newer one without an event."""
+        newest = dict(self.states)
+        for outbox, state, _ in self.events:
+            mode = outbox.event.strategy_mode
+            if state is not None and (mode not in newest or newest[mode].sequence < state.sequence):
+                newest[mode] = state
+        return newest
+
+    async def write(self, connection: AsyncConnection) -> None:
+        """Store it, in the transaction of the connection."""
+        await add_events(connection, [decided.outbox for decided in self.events])
+        await save_states(connection, self.newest_states())
+        await record_outcomes(connection, list(self.outcomes.values()))
+        await add_snapshots(connection, self.snapshots)
+        await save_changes(connection, [each.change for each in self.events if each.change is not None])
+        await save_records(connection, self.records.values())
+
+
+def _records(events: Iterable[Decided]) -> dict[str, Replenishment]:
+    """Return the requests for refills that events tell of, each as the last of them left it, by id."""
+    return {each.change.record.id: each.change.record for each in events if each.change is not None}
+
+
+def _cut(values: Mapping[K, V], limit: int, late: Container[K]) -> tuple[dict[K, V], dict[K, V]]:
+    """Return the first of them that may be written now, and the rest."""
+    now: dict[K, V] = {}
+    later: dict[K, V] = {}
+    for key, value in values.items():
+        (later if key in late or len(now) >= limit else now)[key] = value
+    return now, later
+
+
+def _excess(number: int, most: int) -> int:
+    return 0 if number <= most else number - most + most // _SLACK

@@ -1,0 +1,113 @@
+"""However long the store is gone, memory is bounded; what it holds is written in the end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from reservd.config.settings import Settings
+from reservd.delivery import batch as batches
+from reservd.delivery.pipeline import Pipeline
+from reservd.errors import DeliveryError, FailureReason
+from reservd.monitor.clock import SystemClock
+from reservd.store.database import Database, parse_url
+from reservd.store.ownership import Ownership
+from reservd.store.states import load_states
+from reservd.store.tables import deliveries, events
+from support.decisions import decided
+from support.office import Heard, until
+from support.sources import ScriptedSink, raises
+
+MODES = 16
+
+
+class Counting(Heard):
+    """Adds up what was dropped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gone: dict[str, int] = {}
+
+    def dropped(self, numbers: Mapping[str, int]) -> None:
+        for kind, number in numbers.items():
+            self.gone[kind] = self.gone.get(kind, 0) + number
+
+
+@asynccontextmanager
+async def blind(folder: Path, heard: Counting, *sinks: ScriptedSink) -> AsyncIterator[tuple[Pipeline, Database]]:
+    """What runs in a daemon whose store is not there; it is once `in the way` is removed."""
+    (folder / "in the way").touch()
+    database = Database(parse_url("sqlite:///in the way/store.db", folder))
+    settings = {sink.name: {"plugin": "scripted", "retry": {"first": 0.01, "longest": 0.02}} for sink in sinks}
+    pipeline = Pipeline(
+        database,
+        Ownership(database),
+        {sink.name: sink for sink in sinks},
+        Settings.model_validate({"modes": "*", "event_sinks": settings}),
+        {f"mode_{number}": [sink.name for sink in sinks] for number in range(MODES)},
+        SystemClock(),
+        [heard],
+    )
+    running = asyncio.create_task(pipeline.run())
+    await until(lambda: heard.store_up is False, "the store to be missed")
+    try:
+        yield pipeline, database
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await database.close()
+
+
+async def test_memory_is_bounded_while_the_store_is_gone_and_a_sink_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "MAX_EVENTS", 100)
+    monkeypatch.setattr(batches, "MAX_OUTCOMES", 150)
+    monkeypatch.setattr(batches, "MAX_SNAPSHOTS", 50)
+    ops, dead = ScriptedSink("ops"), ScriptedSink("dead")
+    dead.misbehave = raises(DeliveryError(FailureReason.UNREACHABLE))
+    heard = Counting()
+    async with blind(tmp_path, heard, ops, dead) as (pipeline, database):
+        checks = decided(2_000, MODES)
+        for number, checked in enumerate(checks):
+            pipeline.checked(checked)
+            if number % 100 == 0:
+                await asyncio.sleep(0)  # the sinks' turn
+        held = pipeline.journal._next
+        waiting = pipeline._dispatchers["dead"]
+
+        def letters() -> int:
+            return sum(len(lane.letters) for lane in waiting._lanes.values())
+
+        await until(lambda: len(ops.taken) >= 100, "the sink that works to be told")
+        await until(lambda: len(heard.attempts) > len(ops.taken) + 500, "the sink that fails to be tried for long")
+        held = pipeline.journal._next
+        assert len(held.events) <= 100
+        assert len(held.outcomes) <= 150
+        assert len(held.snapshots) <= 50
+        assert letters() <= 100 + MODES, "one of each mode may be on its way"
+        assert waiting._held == letters()
+        assert heard.gone["events"] + len(held.events) == 2_000
+        assert heard.gone["snapshots"] + len(held.snapshots) == 2_000
+        # The store comes back: what is held is written, and what every mode came to.
+        dead.misbehave = None
+        (tmp_path / "in the way").unlink()
+        await until(lambda: heard.store_up, "the store")
+        newest = {checked.mode: checked.step.state.sequence for checked in checks}
+
+        async def counted() -> tuple[int, dict[str, int]]:
+            async with database.read() as connection:
+                stored = await connection.scalar(select(func.count()).select_from(events)) or 0
+                states = await load_states(connection)
+            return stored, {mode: state.sequence for mode, state in states.items()}
+
+        for _ in range(200):
+            if (await counted())[1] == newest:
+                break
+            await asyncio.sleep(0.05)
+        assert await counted() == (len(held.events), newest)
+        async with database.read() as connection:
+            assert await connection.scalar(select(func.count()).select_from(deliveries)) == 2 * len(held.events)
