@@ -215,13 +215,14 @@ class Daemon:
             try:
                 await self._do(duty, before)
                 goes_on = True
+                before = duty.manager.kept_states() if blind else {}
             except OwnershipLostError as error:
+                before = {}  # the other one knows better
                 log.warning("ownership.ended", reason=str(error))
             except StoreError as error:
                 log.error("store.failed", error=str(error))  # noqa: TRY400  # the store's words say it all
                 self._ownership.forget()
             finally:
-                before = duty.manager.kept_states() if blind else {}
                 if not goes_on:
                     self._duty = None
                     self._stream.close()

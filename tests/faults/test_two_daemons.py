@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from support.nursery import Nursery
 from support.polling import wait_until
+from support.postgres import Postgres
 from support.scrape import page, sample, samples
 from support.world import World
 
@@ -16,6 +18,17 @@ from support.world import World
 def world() -> Iterator[World]:
     with World("m") as running:
         yield running
+
+
+@pytest.fixture
+def server() -> Iterator[Postgres]:
+    """A PostgreSQL of the test's own, which it may stop."""
+    with Postgres() as running:
+        yield running
+
+
+def url_of(server: Postgres) -> str:
+    return make_url(server.url("store")).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def owns(address: str) -> bool:
@@ -27,10 +40,12 @@ def hears(world: World, *kinds: str) -> None:
     assert world.kinds("m") == list(kinds)
 
 
-def start_two(world: World, nursery: Nursery, folder: Path, store_url: str) -> tuple[int, str, str]:
-    """Return the owner, its address and the standby's address."""
+def start_two(
+    world: World, nursery: Nursery, folder: Path, store_url: str, stopped_at: str = ""
+) -> tuple[int, str, str]:
+    """Return the owner, which stops at a step if one is named, its address and the standby's address."""
     config = world.write_config(folder, store_url)
-    first = nursery.start(config)
+    first = nursery.start(config, stopped_at, by=signal.SIGSTOP)
     owner = nursery.address(1)
     wait_until(lambda: owns(owner), "the first to own the store")
     nursery.start(config)
@@ -96,3 +111,73 @@ def test_owner_that_was_stopped_for_long_stands_by_when_it_goes_on(
     # What was taken and not yet noted when it was stopped may come again, under the same id.
     assert sorted({int(event["sequence"]) for event in world.events}) == [1, 2, 3]
     assert len({event["id"] for event in world.events}) == 3
+
+
+def test_owner_that_was_stopped_in_the_middle_of_a_write_says_nothing_of_it(
+    world: World, nursery: Nursery, server: Postgres, tmp_path: Path
+) -> None:
+    """PostgreSQL ended its transaction meanwhile. What failed to be written, the other one has said."""
+    first, owner, standby = start_two(world, nursery, tmp_path, url_of(server), stopped_at="store")
+    world.set("m", "low")
+    wait_until(lambda: nursery.is_stopped(first), "the first to stop itself")
+    hears(world, "low")
+    assert owns(standby)
+    nursery.signal(first, signal.SIGCONT)
+    wait_until(lambda: "stands by" in page(owner, "/-/ready")[1], "the first to stand by")
+    world.set("m", "adequate")
+    hears(world, "low", "adequate")
+    assert [int(event["sequence"]) for event in world.events] == [1, 2]
+
+
+def test_owner_that_was_stopped_says_nothing_when_its_connections_have_died(
+    world: World, nursery: Nursery, server: Postgres, tmp_path: Path
+) -> None:
+    """As a firewall lets them die. That nothing can be written over them does not mean that the store is gone."""
+    first, owner, standby = start_two(world, nursery, tmp_path, url_of(server))
+    world.set("m", "low")
+    hears(world, "low")
+    wait_until(lambda: server.query("store", "SELECT 1 FROM deliveries WHERE state = 'delivered'"), "its record")
+    connections = server.query("store", "SELECT pid FROM pg_stat_activity WHERE application_name = 'reservd'")
+    nursery.signal(first, signal.SIGSTOP)
+    wait_until(lambda: owns(standby), "the second to own the store")
+    world.set("m", "critical")
+    hears(world, "low", "critical")
+    for (connection,) in connections:
+        server.query("store", "SELECT pg_terminate_backend(%(pid)s)", {"pid": connection})
+    nursery.signal(first, signal.SIGCONT)
+    wait_until(lambda: "stands by" in page(owner, "/-/ready")[1], "the first to stand by")
+    world.set("m", "adequate")
+    hears(world, "low", "critical", "adequate")
+    assert [int(event["sequence"]) for event in world.events] == [1, 2, 3]
+
+
+def test_one_of_two_daemons_stands_by_when_the_store_that_they_began_without_is_there(
+    world: World, nursery: Nursery, server: Postgres, tmp_path: Path
+) -> None:
+    """Both alarm while nobody can know of the other. Then one owns the store, and only that one speaks."""
+    config = world.write_config(tmp_path, url_of(server))
+    server.stop()
+    for _ in range(2):
+        nursery.start(config)
+    addresses = [nursery.address(1), nursery.address(2)]
+    for address in addresses:
+        wait_until(lambda address=address: owns(address), "both to watch", timeout_seconds=60)
+        assert sample(address, "reservd_store_up") == 0
+    server.start()
+    wait_until(
+        lambda: (
+            sorted(page(address, "/-/ready")[0:2] for address in addresses)
+            == [
+                (200, "reservd is ready and owns the store\n"),
+                (200, "reservd stands by: another daemon owns the store\n"),
+            ]
+        ),
+        "one to own the store and one to stand by",
+        timeout_seconds=60,
+    )
+    assert sorted(owns(address) for address in addresses) == [False, True]
+    world.set("m", "low")
+    hears(world, "low")
+    world.set("m", "adequate")
+    hears(world, "low", "adequate")
+    assert len(world.events) == 2

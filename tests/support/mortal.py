@@ -1,7 +1,7 @@
 """A program that has imported everything and forks a daemon for each order, so that they start in no time.
 
-It reads one order a line from standard input, `{"config": ..., "log": ..., "step": ..., "nth": ...}`, and answers
-with the daemon's process id. With a step the daemon kills itself there, at the nth time:
+It reads one order a line from standard input, `{"config": ..., "log": ..., "step": ..., "nth": ..., "by": ...}`, and
+answers with the daemon's process id. With a step the daemon sends itself that signal there, at the nth time:
 
 decide  an event was decided, nothing is stored
 store   in the middle of the transaction that stores it
@@ -31,15 +31,15 @@ for _name in ("aiosqlite", "psycopg", "reservd.app", "reservd_http_json", "reser
     importlib.import_module(_name)
 
 
-def _arm(step: str, nth: int) -> None:
-    """Have this process kill itself at a step."""
+def _arm(step: str, nth: int, by: int) -> None:
+    """Have this process send itself a signal at a step."""
     left = nth
 
     def reached() -> None:
         nonlocal left
         left -= 1
-        if left <= 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if left == 0:
+            os.kill(os.getpid(), by)
 
     steps: dict[str, Callable[[], None]] = {
         "decide": lambda: _after(Journal, "checked", lambda _, found: found.step.event is not None, reached),
@@ -103,7 +103,7 @@ def _run(order: dict[str, Any]) -> None:
         os.dup2(source, target)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if order["step"]:
-        _arm(order["step"], order["nth"])
+        _arm(order["step"], order["nth"], order["by"])
     main(["run", "--config", order["config"], "--web.listen-address", "127.0.0.1:0"])
 
 

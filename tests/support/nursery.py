@@ -68,9 +68,16 @@ class Nursery:
         wait_until(lambda: len(found()) >= number, f"daemon number {number} to listen")
         return found()[number - 1]
 
-    def start(self, config: Path, step: str = "", nth: int = 1) -> int:
-        """Start a daemon and return its process id."""
-        order = {"config": str(config), "log": str(self._log), "step": step, "nth": nth}
+    def start(self, config: Path, step: str = "", nth: int = 1, by: signal.Signals = signal.SIGKILL) -> int:
+        """Start a daemon and return its process id.
+
+        Args:
+            config: Its configuration.
+            step: Where it sends itself a signal, if anywhere.
+            nth: The how many-eth time that it comes there.
+            by: The signal.
+        """
+        order = {"config": str(config), "log": str(self._log), "step": step, "nth": nth, "by": int(by)}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order) + "\n")
@@ -93,6 +100,11 @@ class Nursery:
         """Wait until it has ended."""
         wait_until(lambda: not self.lives(child), f"process {child} to end")
         self._children.discard(child)
+
+    def is_stopped(self, child: int) -> bool:
+        """Whether a signal stopped it."""
+        _, _, after_name = Path(f"/proc/{child}/stat").read_text().rpartition(")")
+        return after_name.split()[0] == "T"
 
     def lives(self, child: int) -> bool:
         """Whether it runs."""

@@ -95,6 +95,7 @@ class Journal(Observer):
         self._news = asyncio.Event()
         self._progress = asyncio.Event()
         self._lingering = False
+        self._overlooked = False
         self._silences: tuple[Silence, ...] = ()
         self._silenced: frozenset[str] = frozenset()
         self.changes: dict[str, int] = {}
@@ -205,9 +206,9 @@ class Journal(Observer):
     async def may_send(self) -> bool:
         """Wait until it is certain whether events may go out; false once another daemon owns the store.
 
-        They may while the store is known to be gone: a second alarm is better than none.
+        They may while the store was asked in vain: a second alarm is better than none.
         """
-        while self.up and not self._ownership.fresh:
+        while not self._ownership.undisputed:
             if not self._ownership.epoch:
                 return False
             # This process was stopped for a while. The write that is due now tells who owns the store.
@@ -260,23 +261,34 @@ class Journal(Observer):
         Positions are counted from the clock meanwhile, which is above all that a store counts to.
         """
         self._position = self.written_position = (self._clock.now().wall - _EPOCH) // timedelta(microseconds=1)
-        self._fail_open("it could not be reached since the start")
+        self._fail_open("it could not be had since the start")
         await self._ownership.reacquire()
-        async with self._database.read() as connection:
-            self._stored = await load_states(connection)
-        await self.flush()
+        self._stored = await self._load()
+        await self._write(self._take())
+        while self._next.events:
+            await self._write(self._take())
+
+    async def _load(self) -> Mapping[str, KeptState]:
+        """Return what the store keeps, asked again until it tells."""
+        while True:
+            try:
+                async with self._database.read() as connection:
+                    return await load_states(connection)
+            except StoreError as error:
+                await self._failed(str(error))
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def _write(self, batch: Batch) -> None:
         """Write a batch; if the store does not take it, send its events from memory and put it back."""
         writing = asyncio.ensure_future(self._commit(batch))
         try:
             while not (await asyncio.wait({writing}, timeout=_FAIL_OPEN_AFTER_SECONDS))[0]:
-                self._fail_open(f"a write takes longer than {_FAIL_OPEN_AFTER_SECONDS:g} s")
+                await self._failed(f"a write takes longer than {_FAIL_OPEN_AFTER_SECONDS:g} s")
             writing.result()
         except StoreError as error:
             self._put_back(batch)
-            self._fail_open(str(error))
-            await asyncio.sleep(_RETRY_SECONDS)
+            if await self._failed(str(error)):
+                await asyncio.sleep(_RETRY_SECONDS)
         except BaseException:
             # The end, or another owner. To write again what may be written changes nothing.
             writing.cancel()
@@ -285,6 +297,25 @@ class Journal(Observer):
             raise
         else:
             self._written(batch)
+
+    async def _failed(self, why: str) -> bool:
+        """Send from memory what the store does not take, unless another daemon owns it.
+
+        A process that was stopped for long overlooks the first failure: its connections may have died meanwhile,
+        and what is written once more, over new ones, tells whether it is still the owner.
+
+        Returns:
+            Whether this was no such failure.
+
+        Raises:
+            OwnershipLostError: If another daemon owns the store.
+        """
+        if not self._ownership.undisputed and not self._overlooked:
+            self._overlooked = True
+            return False
+        await self._ownership.ask()
+        self._fail_open(why)
+        return True
 
     def _write_soon(self) -> None:
         if not self._lingering:
@@ -300,6 +331,7 @@ class Journal(Observer):
             self.written_position = batch.events[-1].outbox.position
             self._progress.set()
             self._progress = asyncio.Event()
+        self._overlooked = False
         self._note(up=True)
         self._send_unsent(self.written_position)
 

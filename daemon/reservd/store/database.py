@@ -12,6 +12,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from reservd.errors import ConfigError, PluginError, StoreError
 
@@ -82,10 +83,12 @@ class Database:
                 self._writer = _sqlite(url, "BEGIN IMMEDIATE", 1)
                 self._reader = _sqlite(url, "BEGIN", _READERS)
                 event.listen(self._writer.sync_engine, "handle_error", self._note)
+                self._newcomer = self._reader  # nothing of a file dies
             else:
                 self._writer = self._reader = create_async_engine(
                     url, connect_args=_POSTGRES, pool_size=_READERS, max_overflow=2, pool_timeout=5
                 )
+                self._newcomer = create_async_engine(url, connect_args=_POSTGRES, poolclass=NullPool)
         except ModuleNotFoundError as error:
             raise PluginError(
                 f"the store on PostgreSQL needs the Python package '{error.name}': pip install 'reservd[postgres]'"
@@ -115,6 +118,18 @@ class Database:
         with _translated(self.description):
             await self._make()
             async with self._reader.connect() as connection:
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def read_anew(self) -> AsyncIterator[AsyncConnection]:
+        """Do so over a new connection: those that are open may have died unnoticed while this process was stopped.
+
+        Raises:
+            StoreError: If the store does not answer.
+        """
+        with _translated(self.description):
+            await self._make()
+            async with self._newcomer.connect() as connection:
                 yield connection
 
     async def _make(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import os
 import socket
 import time
@@ -18,7 +19,7 @@ from reservd.store.database import Database
 from reservd.store.process_lock import ProcessLock
 from reservd.store.schema import prepare
 from reservd.store.tables import owner
-from reservd.store.vigil import Beat, Vigil
+from reservd.store.vigil import TAKE_OVER_AFTER_SECONDS, Beat, Vigil
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +27,10 @@ ACT_FOR_SECONDS = 8.0
 """An owner that could not renew for so long asks for no refill and promises nothing."""
 RENEW_EVERY_SECONDS = 2.0
 _LOOK_EVERY_SECONDS = 1.0
+_ASK_SECONDS = 3.0
+_SPEAK_FOR_SECONDS = TAKE_OVER_AFTER_SECONDS - ACT_FOR_SECONDS
+"""For so long a vain question who owns the store is an answer. One that was asked at the last moment at which nobody
+else could, is none any more when somebody can."""
 _BLIND_AFTER_SECONDS = 15.0
 _ROW = 1
 
@@ -60,6 +65,7 @@ class Ownership:
         self.holder = f"{socket.gethostname()}/{os.getpid()}"
         self.epoch = 0
         self._renewed_at = 0.0
+        self._undisputed_until = -math.inf
         self._vigil = Vigil(monotonic())
         self._complaint = ""
         self._lock = ProcessLock(database.path)
@@ -69,6 +75,11 @@ class Ownership:
     def fresh(self) -> bool:
         """Whether it was renewed so lately that nobody else can own the store."""
         return self.epoch > 0 and self._monotonic() - self._renewed_at < ACT_FOR_SECONDS
+
+    @property
+    def undisputed(self) -> bool:
+        """Whether no other daemon can own the store, or the store was asked in vain just now: alarms may go out."""
+        return self.fresh or self._monotonic() < self._undisputed_until
 
     @property
     def waits(self) -> bool:
@@ -88,6 +99,7 @@ class Ownership:
         self._vigil = Vigil(self._monotonic())
         while not await self._look():
             if self._vigil.is_vain(self._monotonic(), _BLIND_AFTER_SECONDS):
+                self._undisputed_until = self._monotonic() + ACT_FOR_SECONDS
                 raise StoreError(
                     self._complaint or f"{self._database.description}: nobody owns it, and it cannot be had"
                 )
@@ -98,9 +110,27 @@ class Ownership:
 
         Raises:
             SchemaError: If a newer reservd wrote it.
+            OwnershipLostError: If another daemon is seen to own it: that one watches.
         """
         while not self.epoch and not await self._look():
+            if self.waits:
+                raise self._lost()
+            self._undisputed_until = self._monotonic() + ACT_FOR_SECONDS
             await self._sleep(_LOOK_EVERY_SECONDS)
+
+    async def ask(self) -> None:
+        """Find out whether the store takes nothing because another daemon owns it, unless that is certain.
+
+        Raises:
+            OwnershipLostError: If so.
+        """
+        if not self.fresh:
+            with contextlib.suppress(StoreError, TimeoutError):  # nobody is there to tell
+                async with asyncio.timeout(_ASK_SECONDS), self._database.read_anew() as connection:
+                    epoch = await connection.scalar(select(owner.c.epoch).where(owner.c.id == _ROW))
+                if epoch != self.epoch:
+                    raise self._lost()
+        self._undisputed_until = self._monotonic() + _SPEAK_FOR_SECONDS
 
     async def fence(self, connection: AsyncConnection) -> None:
         """Renew within a write, and refuse the write when another daemon owns the store.
@@ -112,8 +142,7 @@ class Ownership:
             update(owner).where(owner.c.id == _ROW, owner.c.epoch == self.epoch).values(heartbeat=owner.c.heartbeat + 1)
         )
         if renewed.rowcount != 1:
-            self.epoch = 0
-            raise OwnershipLostError(f"{self._database.description}: another daemon owns the store now")
+            raise self._lost()
 
     def renewed(self, at: float) -> None:
         """Note that a write which began at that monotonic second was committed."""
@@ -132,6 +161,11 @@ class Ownership:
                     mine = update(owner).where(owner.c.id == _ROW, owner.c.epoch == self.epoch)
                     await connection.execute(mine.values(holder=None))
         self.forget()
+
+    def _lost(self) -> OwnershipLostError:
+        self.epoch = 0
+        self._undisputed_until = -math.inf
+        return OwnershipLostError(f"{self._database.description}: another daemon owns the store now")
 
     async def _look(self) -> bool:
         """Look once; return whether the store is owned by this daemon now."""

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from reservd.config.settings import Settings
 from reservd.delivery import batch as batches
@@ -15,6 +15,7 @@ from reservd.errors import DeliveryError, FailureReason
 from reservd.monitor.clock import SystemClock
 from reservd.store.database import Database, parse_url
 from reservd.store.ownership import Ownership
+from reservd.store.schema import upgrade
 from reservd.store.states import load_states
 from reservd.store.tables import deliveries, events
 from support.decisions import decided
@@ -25,11 +26,16 @@ MODES = 16
 
 
 class Counting(Heard):
-    """Adds up what was dropped."""
+    """Adds up what was dropped, and how often the store failed."""
 
     def __init__(self) -> None:
         super().__init__()
         self.gone: dict[str, int] = {}
+        self.failures = 0
+
+    def store_is(self, *, up: bool, unwritten: int) -> None:
+        super().store_is(up=up, unwritten=unwritten)
+        self.failures += not up
 
     def dropped(self, numbers: Mapping[str, int]) -> None:
         for kind, number in numbers.items():
@@ -111,3 +117,35 @@ async def test_memory_is_bounded_while_the_store_is_gone_and_a_sink_fails(
         assert await counted() == (len(held.events), newest)
         async with database.read() as connection:
             assert await connection.scalar(select(func.count()).select_from(deliveries)) == 2 * len(held.events)
+
+
+async def test_what_was_decided_without_the_store_is_written_though_its_first_write_fails(tmp_path: Path) -> None:
+    """The store is back, and full at once: what was said from memory is tried again until it is stored."""
+    (tmp_path / "disk").mkdir()
+    made = Database(parse_url("sqlite:///disk/store.db", tmp_path))
+    await upgrade(made)
+    async with made.write() as connection:
+        await connection.execute(
+            text("CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'full'); END")
+        )
+    await made.close()
+    ops, heard = ScriptedSink("ops"), Counting()
+    async with blind(tmp_path, heard, ops) as (pipeline, database):
+        for checked in decided(5, MODES):
+            pipeline.checked(checked)
+        await until(lambda: len(ops.taken) == 5, "the alarms, from memory")
+        before = heard.failures
+        (tmp_path / "in the way").unlink()
+        (tmp_path / "disk").rename(tmp_path / "in the way")
+        await until(lambda: heard.failures > before + 1, "writes to fail")
+        assert heard.store_up is False
+        for checked in decided(2 * MODES, MODES)[MODES : MODES + 1]:
+            pipeline.checked(checked)
+        await until(lambda: len(ops.taken) == 6, "an alarm meanwhile")
+        async with database.write() as connection:
+            await connection.execute(text("DROP TRIGGER full"))
+        await until(lambda: heard.store_up, "the store")
+        async with database.read() as connection:
+            stored = list(await connection.scalars(select(events.c.id).order_by(events.c.position)))
+    assert stored == [event.data.id for event in ops.taken]
+    assert len(ops.taken) == 6, "nothing is said twice"

@@ -159,6 +159,77 @@ async def test_lone_daemon_does_not_wait_for_ever_when_the_store_cannot_be_writt
         assert lone.epoch == 2
 
 
+async def test_daemon_that_watches_from_memory_stands_by_once_another_owns_the_store(database: Database) -> None:
+    """Two began without the store, and both alarm. It comes back: one of them takes it."""
+    clock = HandClock()
+    async with another(database) as elsewhere:
+        first, second = Ownership(database, clock, clock.sleep), Ownership(elsewhere, clock, clock.sleep)
+        await first.acquire()
+
+        async def goes_on(second: float) -> None:
+            if not round(second % RENEW_EVERY_SECONDS, 1):
+                await beat(first, database)
+
+        clock.meanwhile = goes_on
+        with pytest.raises(OwnershipLostError):
+            await second.reacquire()
+        assert clock.seconds <= 4
+        assert (second.epoch, second.undisputed) == (0, False)
+
+
+async def test_daemon_that_watches_from_memory_takes_what_nobody_owns(database: Database) -> None:
+    clock = HandClock()
+    before = Ownership(database, clock, clock.sleep)
+    await before.acquire()
+    async with another(database) as elsewhere:
+        blind = Ownership(elsewhere, clock, clock.sleep)
+        seen: list[bool] = []
+
+        async def look(_: float) -> None:
+            seen.append(blind.undisputed)
+
+        clock.meanwhile = look
+        await blind.reacquire()
+    assert 12 <= clock.seconds <= 14
+    assert all(seen), "its alarms go out meanwhile"
+
+
+async def test_owner_that_was_stopped_learns_that_it_is_none_when_it_asks(database: Database) -> None:
+    clock = HandClock()
+    owner = Ownership(database, clock, clock.sleep)
+    await owner.acquire()
+    clock.seconds = 7.9
+    assert owner.undisputed
+    clock.seconds = 8.0
+    assert not owner.undisputed, "somebody may be about to take it"
+    await owner.ask()
+    assert owner.undisputed, "nobody has"
+    clock.seconds = 11.9
+    assert owner.undisputed
+    async with another(database) as elsewhere:
+        standby = Ownership(elsewhere, clock, clock.sleep)
+        await standby.acquire()
+        assert not owner.undisputed
+        with pytest.raises(OwnershipLostError):
+            await owner.ask()
+        assert (owner.epoch, owner.undisputed) == (0, False)
+
+
+async def test_owner_may_speak_when_nobody_is_there_to_ask(tmp_path: Path) -> None:
+    """The store is gone for all that is known: alarms fail open."""
+    database = Database(parse_url("sqlite:///store/store.db", tmp_path))
+    clock = HandClock()
+    owner = Ownership(database, clock, clock.sleep)
+    await owner.acquire()
+    await database.close()
+    (tmp_path / "store").rename(tmp_path / "elsewhere")
+    clock.seconds = 100.0
+    assert not owner.undisputed
+    await owner.ask()
+    assert owner.undisputed
+    assert not owner.fresh, "and may ask for no refill"
+
+
 async def test_restart_goes_on_at_once_when_the_process_before_was_killed(tmp_path: Path) -> None:
     """On SQLite its lock tells. A try that fails leaves the proof for the next one."""
     database = Database(parse_url("sqlite:///store.db", tmp_path))
