@@ -135,7 +135,7 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
             registry=registry,
         )
         self._owner = Gauge(
-            "reservd_owner", "Whether this daemon watches: it owns the store, or cannot have it. One that stands by does not.",
+            "reservd_owner", "Whether this daemon watches: it owns the store, or cannot have it. A standby does not.",
             registry=registry,
         )  # fmt: skip
         self._store_up = Gauge("reservd_store_up", "Whether the store took the last write.", registry=registry)
