@@ -161,7 +161,7 @@ async def test_lone_daemon_does_not_wait_for_ever_when_the_store_cannot_be_writt
 
 async def test_daemon_that_watches_from_memory_stands_by_once_another_owns_the_store(database: Database) -> None:
     """Two began without the store, and both alarm. It comes back: one of them takes it."""
-    clock = HandClock()
+    clock = SleepingClock()
     async with another(database) as elsewhere:
         first, second = Ownership(database, clock, clock.sleep), Ownership(elsewhere, clock, clock.sleep)
         await first.acquire()
@@ -178,7 +178,7 @@ async def test_daemon_that_watches_from_memory_stands_by_once_another_owns_the_s
 
 
 async def test_daemon_that_watches_from_memory_takes_what_nobody_owns(database: Database) -> None:
-    clock = HandClock()
+    clock = SleepingClock()
     before = Ownership(database, clock, clock.sleep)
     await before.acquire()
     async with another(database) as elsewhere:
@@ -195,7 +195,7 @@ async def test_daemon_that_watches_from_memory_takes_what_nobody_owns(database: 
 
 
 async def test_owner_that_was_stopped_learns_that_it_is_none_when_it_asks(database: Database) -> None:
-    clock = HandClock()
+    clock = SleepingClock()
     owner = Ownership(database, clock, clock.sleep)
     await owner.acquire()
     clock.seconds = 7.9
@@ -218,7 +218,7 @@ async def test_owner_that_was_stopped_learns_that_it_is_none_when_it_asks(databa
 async def test_owner_may_speak_when_nobody_is_there_to_ask(tmp_path: Path) -> None:
     """The store is gone for all that is known: alarms fail open."""
     database = Database(parse_url("sqlite:///store/store.db", tmp_path))
-    clock = HandClock()
+    clock = SleepingClock()
     owner = Ownership(database, clock, clock.sleep)
     await owner.acquire()
     await database.close()
