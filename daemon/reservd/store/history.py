@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from pydantic import TypeAdapter
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.reserve.models import ReserveSnapshot, ReserveStatus
@@ -50,10 +50,12 @@ async def load_snapshots(connection: AsyncConnection, mode: str, since: datetime
 
 
 async def prune_snapshots(connection: AsyncConnection, before: datetime, limit: int) -> int:
-    """Remove about `limit` of the oldest snapshots that were taken before then, and return how many were."""
-    old = select(snapshots.c.taken_at).where(snapshots.c.taken_at < before).order_by(snapshots.c.taken_at)
-    moments = list(await connection.scalars(old.limit(limit)))
-    if not moments:
-        return 0
-    gone = await connection.execute(delete(snapshots).where(snapshots.c.taken_at <= moments[-1]))
-    return gone.rowcount
+    """Remove up to `limit` of the oldest snapshots that were taken before then, and return how many were."""
+    keys = (snapshots.c.mode, snapshots.c.taken_at)
+    old = select(*keys).where(snapshots.c.taken_at < before).order_by(snapshots.c.taken_at).limit(limit)
+    found = [{"of_mode": mode, "at": taken_at} for mode, taken_at in await connection.execute(old)]
+    if found:
+        # Each by its key: the modes of a cycle share their moment, so that one moment may be ten thousand rows.
+        one = delete(snapshots).where(snapshots.c.mode == bindparam("of_mode"), snapshots.c.taken_at == bindparam("at"))
+        await connection.execute(one, found)
+    return len(found)
