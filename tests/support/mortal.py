@@ -1,7 +1,8 @@
 """A program that has imported everything and forks a daemon for each order, so that they start in no time.
 
-It reads one order a line from standard input, `{"config": ..., "log": ..., "step": ..., "nth": ..., "by": ...}`, and
-answers with the daemon's process id. With a step the daemon sends itself that signal there, at the nth time:
+It reads one order a line from standard input, `{"config": ..., "log": ..., "step": ..., "nth": ..., "by": ...,
+"clock": ..., "take_over_after": ...}`, and answers with the daemon's process id. With a step the daemon sends itself
+the signal `by` there, at the nth time:
 
 decide  an event was decided, nothing is stored
 store   in the middle of the transaction that stores it
@@ -18,6 +19,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from reservd.cli import main
@@ -25,7 +27,8 @@ from reservd.delivery.batch import Batch
 from reservd.delivery.dispatcher import Dispatcher
 from reservd.delivery.journal import Journal
 from reservd.service import hold_journal
-from support import teller
+from reservd.store import vigil
+from support import set_clock, teller
 
 for _name in ("aiosqlite", "psycopg", "reservd.app", "reservd_http_json", "reservd_webhook"):
     importlib.import_module(_name)
@@ -102,6 +105,9 @@ def _run(order: dict[str, Any]) -> None:
     for target, source in ((0, null), (1, log), (2, log)):
         os.dup2(source, target)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    vigil.TAKE_OVER_AFTER_SECONDS = order["take_over_after"]
+    if order["clock"]:
+        set_clock.install(Path(order["clock"]))
     if order["step"]:
         _arm(order["step"], order["nth"], order["by"])
     main(["run", "--config", order["config"], "--web.listen-address", "127.0.0.1:0"])

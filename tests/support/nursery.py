@@ -12,9 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+from reservd.store.vigil import TAKE_OVER_AFTER_SECONDS
 from support.polling import wait_until
+from support.set_clock import SetClock
 
 STEPS = ("decide", "store", "stored", "send", "record")
 """Where a daemon can be told to kill itself: see `mortal.py`."""
@@ -58,17 +60,25 @@ class Nursery:
         """Return what all of them wrote."""
         return self._log.read_text() if self._log.exists() else ""
 
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """Return the lines of an event that any of them wrote."""
+        lines = (json.loads(line) for line in self.log().splitlines() if line.startswith("{") and line.endswith("}"))
+        return [line for line in lines if line["event"] == event]
+
     def address(self, number: int = 1) -> str:
         """Return where the nth daemon that was started listens, once it does."""
+        wait_until(lambda: len(self.logged("web.listening")) >= number, f"daemon number {number} to listen")
+        return str(self.logged("web.listening")[number - 1]["address"])
 
-        def found() -> list[str]:
-            lines = (json.loads(line) for line in self.log().splitlines() if line.startswith("{"))
-            return [line["address"] for line in lines if line["event"] == "web.listening"]
-
-        wait_until(lambda: len(found()) >= number, f"daemon number {number} to listen")
-        return found()[number - 1]
-
-    def start(self, config: Path, step: str = "", nth: int = 1, by: signal.Signals = signal.SIGKILL) -> int:
+    def start(
+        self,
+        config: Path,
+        step: str = "",
+        nth: int = 1,
+        by: signal.Signals = signal.SIGKILL,
+        clock: SetClock | None = None,
+        take_over_after: float = TAKE_OVER_AFTER_SECONDS,
+    ) -> int:
         """Start a daemon and return its process id.
 
         Args:
@@ -76,8 +86,18 @@ class Nursery:
             step: Where it sends itself a signal, if anywhere.
             nth: The how many-eth time that it comes there.
             by: The signal.
+            clock: What it takes for the time; the machine's clock when none is given.
+            take_over_after: Seconds without a heartbeat after which it takes a store over.
         """
-        order = {"config": str(config), "log": str(self._log), "step": step, "nth": nth, "by": int(by)}
+        order = {
+            "config": str(config),
+            "log": str(self._log),
+            "step": step,
+            "nth": nth,
+            "by": int(by),
+            "clock": str(clock.path) if clock is not None else "",
+            "take_over_after": take_over_after,
+        }
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order) + "\n")

@@ -91,13 +91,14 @@ class Dispatcher:
         self._ready: asyncio.Queue[_Lane] = asyncio.Queue()
         self._held = 0
         self._failures_in_a_row = 0
-        self._calendar = Calendar(SystemClock())
+        self._calendar = Calendar(SystemClock(), self._schedule.give_up_after)
         self._stopping = False
         self._workers: list[asyncio.Task[None]] = []
         self._resuming: asyncio.Task[None] | None = None
 
     def send(self, letter: Letter) -> None:
         """Take a letter that was decided now."""
+        self._calendar.now()  # it sees how the clock is set by which this was decided
         lane = self._lane(letter.event.strategy_mode)
         if letter.position <= lane.cursor:
             return  # it was read from the store already

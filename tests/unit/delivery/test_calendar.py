@@ -38,6 +38,48 @@ def test_what_is_decided_after_a_clock_was_set_back_is_as_old_as_that_clock_says
     assert calendar.now() - decided_at == timedelta(seconds=30)
 
 
+HOURS = st.floats(-100, 100)
+
+
+@given(st.lists(st.tuples(st.floats(0, 2), HOURS), max_size=20))
+def test_nothing_is_older_than_the_time_that_has_passed_when_a_clock_is_set_again_and_again(
+    steps: list[tuple[float, float]],
+) -> None:
+    """Within what it remembers: 48 hours."""
+    clock = SetClock()
+    calendar = Calendar(clock, timedelta(hours=48))
+    decided = []
+    for hours, off in steps:
+        clock.passed += hours * 3600
+        clock.off = off * 3600
+        decided.append((clock.passed, clock.now().wall))
+        now = calendar.now()
+        for passed, decided_at in decided:
+            assert (now - decided_at).total_seconds() <= clock.passed - passed + 1.1
+
+
+def test_clock_that_was_wrong_for_a_moment_is_forgotten_after_a_while() -> None:
+    """It showed 1970; what is decided from now on grows old as ever."""
+    clock = SetClock()
+    calendar = Calendar(clock, timedelta(hours=24))
+    clock.passed, clock.off = 60, -1e9
+    calendar.now()
+    clock.passed, clock.off = 120, 0
+    decided_at = clock.now().wall
+    assert calendar.now() < decided_at
+    clock.passed += 25 * 3600
+    assert calendar.now() - decided_at == timedelta(hours=25)
+
+
+def test_clock_that_is_slewed_is_not_taken_for_one_that_is_set() -> None:
+    clock = SetClock()
+    calendar = Calendar(clock, timedelta(hours=24))
+    for second in range(1000):
+        clock.passed, clock.off = float(second), second * 1e-4
+        calendar.now()
+    assert len(calendar._settings) == 1
+
+
 @given(decided_after=st.floats(0, 1e6), then=st.floats(0, 1e6), off=st.floats(-1e8, 1e8), set_before=st.booleans())
 def test_nothing_is_older_than_the_time_that_has_passed_when_a_clock_was_set_once(
     decided_after: float, then: float, off: float, *, set_before: bool

@@ -1,0 +1,134 @@
+"""The wall clock of a daemon jumps by hours, both ways: nothing is lost, doubled, kept quiet or given up for it."""
+
+import random
+import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from support.nursery import Nursery
+from support.polling import wait_until
+from support.scrape import page, sample
+from support.set_clock import SetClock
+from support.story import check_story, restless, rows, settle
+from support.world import Answer, World
+
+MODES = ("a", "b", "c", "d")
+JUMPS = (5, -7, 30, -1, 48, 0, -30, 0)
+"""Hours by which the clock is wrong, one after the other: also by more than an event is tried for, a day."""
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> Iterator[SetClock]:
+    with SetClock(tmp_path / "clock") as running:
+        yield running
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with World(*MODES) as running:
+        running.clock_is_set = True
+        yield running
+
+
+def check_that_every_mode_speaks(world: World) -> None:
+    """Wait until each of them has said something that was decided from now on, under a new id."""
+    known = {event["id"] for event in world.events}
+
+    def fresh() -> set[str]:
+        return {event["subject"] for event in world.events if event["id"] not in known}
+
+    wait_until(lambda: fresh() == set(MODES), f"all to speak, after {len(known)} events; only {fresh()} do")
+
+
+def test_all_is_said_once_when_the_clock_jumps_again_and_again(
+    world: World, nursery: Nursery, clock: SetClock, tmp_path: Path
+) -> None:
+    store = f"sqlite:///{tmp_path}/store.db"
+    config = world.write_config(tmp_path, store, interval=0.1, defaults={"reserve_event_repeat_interval": 2})
+    nursery.start(config, clock=clock)
+    address = nursery.address()
+    with restless(world, random.Random(1)):
+        check_that_every_mode_speaks(world)
+        for hours in JUMPS:
+            clock.set(hours=hours)
+            check_that_every_mode_speaks(world)
+            told = sample(address, "reservd_last_snapshot_timestamp_seconds", mode="a", share_class="USDT") or 0
+            off = datetime.fromtimestamp(told, UTC) - datetime.now(UTC) - timedelta(hours=hours)
+            assert abs(off) < timedelta(minutes=30), "the gauges go on, by the clock as it is"
+            assert page(address, "/-/healthy")[0] == 200
+    settle(world, store)
+    check_story(world, store)
+    assert {event["data"]["status"] for event in world.events} == {"low", "critical", "adequate"}, "none was unknown"
+
+
+def test_nothing_is_given_up_when_the_clock_jumps_while_a_receiver_is_down(
+    world: World, nursery: Nursery, clock: SetClock, tmp_path: Path
+) -> None:
+    """By the clock what waits is two days old, or comes from tomorrow; it was decided a moment ago."""
+    store = f"sqlite:///{tmp_path}/store.db"
+    nursery.start(world.write_config(tmp_path, store), clock=clock)
+    wait_until(lambda: sample(nursery.address(), "reservd_store_up") == 1, "the store")
+    world.answer = Answer(status=503)
+    for mode, hours in zip(MODES, (0, 48, -48, 24), strict=True):
+        clock.set(hours=hours)
+        world.set(mode, "low")
+        wait_until(lambda mode=mode: (mode,) in rows(store, "SELECT mode FROM events"), "the alarm to be decided")
+        tries = world.tries
+        wait_until(lambda tries=tries: world.tries > tries + 8, "all that waits to be tried again")
+    assert rows(store, "SELECT DISTINCT state FROM deliveries") == [("pending",)], "no dead letters"
+    world.answer = Answer()
+    wait_until(lambda: {event["subject"] for event in world.events} == set(MODES), "the alarms")
+    settle(world, store)
+    check_story(world, store)
+
+
+def test_silence_ends_by_the_clock_and_never_keeps_an_alarm_for_longer(
+    world: World, nursery: Nursery, clock: SetClock, tmp_path: Path
+) -> None:
+    store = tmp_path / "store.db"
+    nursery.start(world.write_config(tmp_path, f"sqlite:///{store}"), clock=clock)
+    address = nursery.address()
+    wait_until(lambda: sample(address, "reservd_store_up") == 1, "the store")
+    now = datetime.now(UTC)
+    begins_at, ends_at = (int(at.timestamp() * 1_000_000) for at in (now, now + timedelta(hours=1)))
+    with closing(sqlite3.connect(store, timeout=30)) as connection, connection:
+        connection.execute("INSERT INTO silences VALUES ('s', 'a', ?, ?, 'works', 'ann')", (begins_at, ends_at))
+    wait_until(lambda: sample(address, "reservd_silenced", mode="a") == 1, "the silence")
+    for mode in ("a", "b"):
+        world.set(mode, "low")
+    wait_until(lambda: world.kinds("b") == ["low"], "the mode that is not silenced")
+    assert world.kinds("a") == []
+    clock.set(hours=3)
+    wait_until(lambda: world.kinds("a") == ["low"], "what was kept back to be said: the hour is over")
+    clock.set(hours=-3)
+    wait_until(lambda: sample(address, "reservd_silenced", mode="a") is None, "no silence before it began")
+    world.set("a", "critical")
+    wait_until(lambda: world.kinds("a") == ["low", "critical"], "the alarm")
+
+
+def test_clocks_decide_nothing_about_who_owns_the_store(
+    world: World, nursery: Nursery, clock: SetClock, tmp_path: Path, store_url: str
+) -> None:
+    """The owner's clock jumps, the standby's does not: each goes by its own monotonic one."""
+    config = world.write_config(tmp_path, store_url, interval=0.1)
+    first = nursery.start(config, clock=clock)
+    wait_until(lambda: sample(nursery.address(1), "reservd_owner") == 1, "the first to own the store")
+    nursery.start(config)
+    standby = nursery.address(2)
+    wait_until(lambda: bool(nursery.logged("ownership.waiting")), "the second to stand by")
+    with restless(world, random.Random(2)):
+        for hours in JUMPS[:4]:
+            clock.set(hours=hours)
+            check_that_every_mode_speaks(world)
+        assert len(nursery.logged("ownership.taken")) == 1
+        assert sample(standby, "reservd_owner") == 0
+        nursery.signal(first, signal.SIGKILL)
+        wait_until(lambda: sample(standby, "reservd_owner") == 1, "the second to take over", timeout_seconds=60)
+        check_that_every_mode_speaks(world)
+    settle(world, store_url)
+    check_story(world, store_url)

@@ -1,0 +1,82 @@
+"""A wall clock that a test sets, of daemons that run in processes of their own. The monotonic clock goes on.
+
+with SetClock(tmp_path / "clock") as clock:
+    daemon = nursery.start(config, clock=clock)
+    clock.set(hours=-3)
+"""
+
+import datetime as dt
+import importlib
+import mmap
+import pkgutil
+import struct
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Self
+
+_OFFSET = struct.Struct("d")
+_GOES_BY_IT = ("reservd", "apscheduler")
+_PLUGINS = ("reservd_http_json", "reservd_webhook")
+
+
+class SetClock:
+    """By how much a clock is wrong; a context manager.
+
+    Attributes:
+        path: The file that holds it, for daemons to look into.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.write_bytes(_OFFSET.pack(0.0))
+
+    def __enter__(self) -> Self:
+        self._file = self.path.open("r+b")
+        self._memory = mmap.mmap(self._file.fileno(), _OFFSET.size)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._memory.close()
+        self._file.close()
+
+    def set(self, *, hours: float) -> None:
+        """Set the clock to so many hours ahead of what it should show; behind it below 0."""
+        _OFFSET.pack_into(self._memory, 0, dt.timedelta(hours=hours).total_seconds())
+
+
+def install(path: Path) -> None:
+    """Have this process's own code, and what schedules it, go by the clock of that file from now on."""
+    with path.open("rb") as file:
+        memory = mmap.mmap(file.fileno(), _OFFSET.size, access=mmap.ACCESS_READ)
+
+    def offset() -> float:
+        seconds: float = _OFFSET.unpack_from(memory)[0]
+        return seconds
+
+    for package in _PLUGINS:
+        for found in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
+            importlib.import_module(found.name)  # what is imported later would go by the machine's
+    shifted = _shifted(offset)
+    for name, module in list(sys.modules.items()):
+        if name.startswith(_GOES_BY_IT) and isinstance(module, ModuleType):
+            for key, value in list(vars(module).items()):
+                if value is dt.datetime:
+                    setattr(module, key, shifted)
+    tell = time.time
+    time.time = lambda: tell() + offset()
+
+
+def _shifted(offset: Callable[[], float]) -> type[dt.datetime]:
+    class Meta(type):
+        def __instancecheck__(cls, instance: object) -> bool:
+            return isinstance(instance, dt.datetime)
+
+    class Shifted(dt.datetime, metaclass=Meta):
+        @classmethod
+        def now(cls, tz: Any = None) -> dt.datetime:  # type: ignore[override]  # what it tells is a plain one
+            return dt.datetime.now(tz) + dt.timedelta(seconds=offset())
+
+    return Shifted
