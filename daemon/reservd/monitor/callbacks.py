@@ -1,4 +1,4 @@
-"""Callbacks, each on its own bounded queue: a slow one delays nobody, a broken one is logged."""
+"""Callbacks, each on its own bounded queue: a slow one delays nobody, a broken one is logged and counted."""
 
 import asyncio
 import contextlib
@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from reservd.errors import CallError, FailureReason
 from reservd.monitor.observer import Observer
 from reservd.reserve.models import ReserveEvent
 
@@ -53,6 +54,8 @@ class CallbackQueue:
         self._worker: asyncio.Task[None] | None = None
         call = callback if inspect.isroutine(callback) else getattr(callback, "__call__", callback)  # noqa: B004  # its kind is wanted
         self._thread = None if inspect.iscoroutinefunction(call) else _CallbackThread(self._invoke)
+        for observer in observers:
+            observer.callback_added(self.name)
 
     def put(self, event: ReserveEvent) -> None:
         """Queue an event of a mode that this callback hears of. Never waits."""
@@ -101,10 +104,17 @@ class CallbackQueue:
         if not done:
             call.cancel()
             bound.error("callback.timed_out")
+            self._count(FailureReason.TIMEOUT)
         elif call.cancelled():
             bound.error("callback.failed", error="it cancelled itself")
+            self._count(FailureReason.INTERNAL)
         elif (error := call.exception()) is not None:
             bound.error("callback.failed", exc_info=error)
+            self._count(error.reason if isinstance(error, CallError) else FailureReason.INTERNAL)
+
+    def _count(self, reason: FailureReason) -> None:
+        for observer in self._observers:
+            observer.callback_failed(self.name, reason)
 
     async def _call(self, event: ReserveEvent) -> None:
         try:

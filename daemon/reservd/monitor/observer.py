@@ -72,5 +72,11 @@ class Observer:
     def event_decided(self, event: ReserveEvent) -> None:
         """An event was decided; it is on its way to the callbacks."""
 
+    def callback_added(self, callback: str) -> None:
+        """A callback hears of events from now on."""
+
+    def callback_failed(self, callback: str, reason: FailureReason) -> None:
+        """A callback did not take an event: it raised, or took too long."""
+
     def callback_dropped(self, callback: str) -> None:
         """A callback was too slow for too long: an event will not reach it."""

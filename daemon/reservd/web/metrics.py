@@ -108,6 +108,10 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
             "reservd_replenishment_failures", "Requests for a refill that were not answered, by reason.",
             ["replenisher", "reason"], registry=registry,
         )  # fmt: skip
+        self._callback_failures = Counter(
+            "reservd_callback_failures", "Events that a callback raised at or took too long for, by reason.",
+            ["callback", "reason"], registry=registry,
+        )  # fmt: skip
         self._dropped = Counter(
             "reservd_callbacks_dropped", "Events a callback was too slow for.", ["callback"], registry=registry
         )
@@ -298,6 +302,16 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
     def event_decided(self, event: ReserveEvent) -> None:
         """Count an event."""
         self._events.labels(event.event_type).inc()
+
+    def callback_added(self, callback: str) -> None:
+        """Begin to count for a callback at 0."""
+        self._dropped.labels(callback)
+        for reason in FailureReason:
+            self._callback_failures.labels(callback, reason)
+
+    def callback_failed(self, callback: str, reason: FailureReason) -> None:
+        """Count an event that a callback did not take."""
+        self._callback_failures.labels(callback, reason).inc()
 
     def callback_dropped(self, callback: str) -> None:
         """Count an event that did not fit a queue."""

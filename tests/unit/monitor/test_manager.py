@@ -8,16 +8,18 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from reservd import BaseStrategyManager, ReserveManager, ReserveStatus, WithdrawalManager
-from reservd.errors import ConfigError, FailureReason, ReserveUnknownError
+from reservd.errors import ConfigError, DeliveryError, FailureReason, ReserveUnknownError
 from reservd.monitor.callbacks import QUEUE_SIZE
 from reservd.monitor.observer import Checked, Observer
 from reservd.monitor.schedule import CycleSchedule
 from reservd.plugin import Equity
-from reservd.reserve.models import ReserveEvent
+from reservd.reserve.models import EventType, ReserveEvent
 from reservd.reserve.replenishment import Inaction
 from reservd.service.replenishment import ReplenishmentService
+from reservd.web.metrics import Metrics
 from support.sources import (
     Behaviour,
     EquityByMode,
@@ -135,6 +137,54 @@ async def test_checks_and_other_callbacks_go_on_when_one_blocks_and_one_raises()
     released.set()
     manager.stop_monitoring()
     await running
+
+
+@pytest.mark.parametrize("kind", ["plain", "coroutine"])
+async def test_failures_of_a_callback_are_counted_by_reason(kind: str) -> None:
+    """One raises, and says why the second time; the other takes too long each time."""
+    metrics = Metrics({"m": "USDT"})
+    source = ScriptedBalances("treasury", main=10)
+    manager = ReserveManager(ScriptedEquity(), {"treasury": source}, observers=[metrics])
+    manager.set_reserve_config("m", BASE)
+    released = threading.Event()
+
+    def breaks(event: ReserveEvent) -> None:
+        if event.event_type is EventType.CRITICAL:
+            raise RuntimeError("not today")
+        raise DeliveryError(FailureReason.UNREACHABLE, "the desk is closed")
+
+    async def breaks_on_the_loop(event: ReserveEvent) -> None:
+        breaks(event)
+
+    def blocks(event: ReserveEvent) -> None:
+        released.wait(30)
+
+    async def blocks_on_the_loop(event: ReserveEvent) -> None:
+        await asyncio.Event().wait()
+
+    broken, slow = (breaks, blocks) if kind == "plain" else (breaks_on_the_loop, blocks_on_the_loop)
+
+    def failures(callback: Callable[..., object]) -> dict[str, float]:
+        families = text_string_to_metric_families(metrics.render(metrics.take()).decode())
+        return {
+            sample.labels["reason"]: sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == "reservd_callback_failures_total" and sample.labels["callback"] == callback.__qualname__
+        }
+
+    none = dict.fromkeys(FailureReason, 0)
+    manager.add_reserve_callback(broken)
+    manager.add_reserve_callback(slow, timeout_seconds=0.01)
+    assert failures(broken) == failures(slow) == none
+    for amount in (10, 60):
+        source.amounts["main"] = amount
+        await manager.check_all_reserves()
+        await manager.check_all_reserves()
+    await until(lambda: failures(broken) == {**none, FailureReason.INTERNAL: 1, FailureReason.UNREACHABLE: 1})
+    await until(lambda: failures(slow) == {**none, FailureReason.TIMEOUT: 2})
+    released.set()
+    await manager.close()
 
 
 async def test_event_is_marked_superseded_when_a_later_status_is_known_at_hand_over() -> None:
