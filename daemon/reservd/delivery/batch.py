@@ -86,6 +86,8 @@ class Batch:
     def add(self, decided: Decided) -> None:
         """Take an event, and what it left behind."""
         self.events.append(decided)
+        if decided.state is not None:
+            self.states.pop(decided.outbox.event.strategy_mode, None)
         if decided.change is not None:
             self.records.pop(decided.change.record.id, None)
 
@@ -95,12 +97,13 @@ class Batch:
 
     def followed_by(self, newer: "Batch") -> "Batch":
         """Return this with what was decided after it."""
-        changed = _records(newer.events)
+        changed, left = _records(newer.events), {each.outbox.event.strategy_mode for each in newer.events if each.state}
         records = {key: record for key, record in self.records.items() if key not in changed}
+        states = {mode: state for mode, state in self.states.items() if mode not in left}
         return Batch(
             self.events + newer.events,
             self.outcomes | newer.outcomes,
-            self.states | newer.states,
+            states | newer.states,
             self.snapshots + newer.snapshots,
             records | newer.records,
         )
@@ -134,7 +137,8 @@ class Batch:
         outcomes, late_outcomes = _cut(self.outcomes, MAX_OUTCOMES_A_WRITE, too_early)
         states, late_states = _cut(self.states, MAX_ROWS_A_WRITE, modes)
         records, late_records = _cut(self.records, MAX_ROWS_A_WRITE, _records(later))
-        snapshots, late_snapshots = self.snapshots[:MAX_ROWS_A_WRITE], self.snapshots[MAX_ROWS_A_WRITE:]
+        most = MAX_ROWS_A_WRITE + len(events)  # each event has one
+        snapshots, late_snapshots = self.snapshots[:most], self.snapshots[most:]
         return (
             Batch(events, outcomes, states, snapshots, records),
             Batch(later, late_outcomes, late_states, late_snapshots, late_records),

@@ -15,7 +15,7 @@ from reservd.monitor.turns import Sources, Turns
 from reservd.monitor.watch import EquityPlace, ModeWatch, Readings
 from reservd.reserve.tracker import Instant
 
-_BATCH = 200
+_BATCH = 50
 """Modes checked, or readings begun, between two looks at the rest of the event loop."""
 PATIENCE = 0.8
 """How long modes wait for their sources, as a part of their interval."""

@@ -103,8 +103,13 @@ def check_wish(
     """
     if policy.dry_run:
         return Inaction.DRY_RUN
-    if for_withdrawal:
-        return None
+    return None if for_withdrawal else _exceeded(amount, policy, history, now)
+
+
+def _exceeded(
+    amount: Decimal, policy: RefillPolicy, history: Sequence[Replenishment], now: datetime
+) -> Inaction | None:
+    """Return the limit that is in the way of a request for an amount; None when none is."""
     if policy.maximum is not None and amount > policy.maximum:
         return Inaction.ABOVE_MAXIMUM
     if amount != _rounded(amount, policy, ROUND_FLOOR):

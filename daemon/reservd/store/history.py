@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 from sqlalchemy import bindparam, delete, select
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.reserve.models import ReserveSnapshot, ReserveStatus
 from reservd.store.encoding import encode
-from reservd.store.statements import insert_new
+from reservd.store.statements import execute_rows, insert_new
 from reservd.store.tables import snapshots
 
 _SNAPSHOT = TypeAdapter(ReserveSnapshot)
@@ -25,17 +25,16 @@ class KeptSnapshot(NamedTuple):
 
 async def add_snapshots(connection: AsyncConnection, added: Sequence[KeptSnapshot]) -> None:
     """Store snapshots; one of the same mode and moment is there already, and stays."""
-    if added:
-        rows = [
-            {
-                "mode": each.snapshot.strategy_mode,
-                "taken_at": each.snapshot.timestamp,
-                "status": str(each.status),
-                "snapshot": encode(each.snapshot),
-            }
-            for each in added
-        ]
-        await connection.execute(insert_new(connection, snapshots), rows)
+    await execute_rows(connection, insert_new(connection, snapshots), added, _row)
+
+
+def _row(kept: KeptSnapshot) -> dict[str, Any]:
+    return {
+        "mode": kept.snapshot.strategy_mode,
+        "taken_at": kept.snapshot.timestamp,
+        "status": str(kept.status),
+        "snapshot": encode(kept.snapshot),
+    }
 
 
 async def load_snapshots(connection: AsyncConnection, mode: str, since: datetime, limit: int) -> list[KeptSnapshot]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, bindparam, delete, func, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,7 +12,7 @@ from reservd.reserve.explanation import Explanation
 from reservd.reserve.models import EventType, ReserveEvent
 from reservd.reserve.replenishment_event import REPLENISHMENT_CHANGED, AnyEvent, ReplenishmentEvent
 from reservd.store.encoding import encode
-from reservd.store.statements import insert_new
+from reservd.store.statements import execute_rows, insert_new
 from reservd.store.tables import deliveries, events
 from reservd.wire.events import DeliveryState
 
@@ -67,30 +67,27 @@ async def last_position(connection: AsyncConnection) -> int:
 
 async def add_events(connection: AsyncConnection, added: Sequence[OutboxEvent]) -> None:
     """Store events and their deliveries. What is stored already stays as it is."""
-    if not added:
-        return
-    rows = [
-        {
-            "position": each.position,
-            "id": each.event.id,
-            "mode": each.event.strategy_mode,
-            "sequence": each.event.sequence,
-            "type": str(each.event.event_type),
-            "reminder": each.event.reminder,
-            "decided_at": each.event.timestamp,
-            "event": each.event.model_dump_json(),
-            "explanation": encode(each.explanation) if each.explanation is not None else None,
-        }
-        for each in added
-    ]
-    await connection.execute(insert_new(connection, events), rows)
+    await execute_rows(connection, insert_new(connection, events), added, _row)
     targets = [
         {"sink": sink, "position": each.position, "mode": each.event.strategy_mode, "state": str(state)}
         for each in added
         for sink, state in each.sinks.items()
     ]
-    if targets:
-        await connection.execute(insert_new(connection, deliveries), targets)
+    await execute_rows(connection, insert_new(connection, deliveries), targets, dict)
+
+
+def _row(added: OutboxEvent) -> dict[str, Any]:
+    return {
+        "position": added.position,
+        "id": added.event.id,
+        "mode": added.event.strategy_mode,
+        "sequence": added.event.sequence,
+        "type": str(added.event.event_type),
+        "reminder": added.event.reminder,
+        "decided_at": added.event.timestamp,
+        "event": added.event.model_dump_json(),
+        "explanation": encode(added.explanation) if added.explanation is not None else None,
+    }
 
 
 async def record_outcomes(connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:

@@ -1,12 +1,33 @@
 """Statements that each database says in its own way."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ARRAY, Column, ColumnElement, Table, any_, bindparam, func, literal, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+T = TypeVar("T")
+
+_ROWS_AT_A_TIME = 100
+
+
+async def execute_rows(
+    connection: AsyncConnection, statement: Any, records: Sequence[T], row: Callable[[T], Mapping[str, Any]]
+) -> None:
+    """Execute a statement for each of many records.
+
+    Some at a time: to make text of thousands, and to bind it, would hold the event loop.
+
+    Args:
+        connection: In whose transaction.
+        statement: Has a parameter for each column of a row.
+        records: What the rows are of.
+        row: Returns the row of a record.
+    """
+    for start in range(0, len(records), _ROWS_AT_A_TIME):
+        await connection.execute(statement, [row(each) for each in records[start : start + _ROWS_AT_A_TIME]])
 
 
 def insert_new(connection: AsyncConnection, table: Table) -> Any:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.reserve.kept import KeptState
 from reservd.store.encoding import encode
-from reservd.store.statements import upsert
+from reservd.store.statements import execute_rows, upsert
 from reservd.store.tables import mode_states
 
 _KEPT = TypeAdapter(KeptState)
@@ -27,6 +27,7 @@ async def load_states(connection: AsyncConnection) -> dict[str, KeptState]:
 
 async def save_states(connection: AsyncConnection, states: Mapping[str, KeptState]) -> None:
     """Keep the states, in place of what was kept of these modes."""
-    if states:
-        rows = [{"mode": mode, "state": encode(state)} for mode, state in states.items()]
-        await connection.execute(upsert(connection, mode_states, "state"), rows)
+    statement = upsert(connection, mode_states, "state")
+    await execute_rows(
+        connection, statement, list(states.items()), lambda each: {"mode": each[0], "state": encode(each[1])}
+    )

@@ -1,5 +1,7 @@
 """The site: metrics, health, the status page and the API, behind what lets callers in."""
 
+import asyncio
+
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -30,6 +32,8 @@ class _Bytes(Response):
             for start in range(0, len(self._body), _CHUNK):
                 piece = bytes(self._body[start : start + _CHUNK])
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
+                # A reader that is quick enough would never make it wait.
+                await asyncio.sleep(0)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -73,6 +77,9 @@ def make_site(backend: Backend) -> ASGIApp:
     app.add_route("/-/healthy", health)
     app.add_route("/-/ready", ready)
     app.add_route("/-/reload", reload, methods=["POST"])
+    # FastAPI makes its routes ready when it first looks for one: rather now than between two checks.
+    for route in app.routes:
+        route.matches({"type": "http", "method": "GET", "path": "/", "root_path": "", "headers": []})
     # Outside of all else that answers: what is refused for its size is a problem too, and has the headers.
     return AccessMiddleware(app, backend.access, backend.headers)
 

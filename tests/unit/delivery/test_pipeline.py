@@ -3,11 +3,16 @@
 import asyncio
 from datetime import UTC, datetime
 
+from sqlalchemy import func, select
+
 from reservd.errors import DeliveryError, FailureReason
 from reservd.plugin import CloudEvent
 from reservd.store.database import Database
+from reservd.store.history import KeptSnapshot
 from reservd.store.operators import Redelivery, ask_redeliveries
 from reservd.store.outbox import Letter
+from reservd.store.states import load_states
+from reservd.store.tables import snapshots
 from reservd.wire.events import DeliveryState
 from support.office import Office, until
 from support.sources import ScriptedSink, hangs, raises
@@ -222,3 +227,25 @@ async def test_wish_is_met_when_it_comes_while_the_store_is_being_read(database:
         goes_on.set()
         await until(lambda: len(ops.taken) == 3, "the first again")
     assert ops.taken[2].id == ops.taken[0].id
+
+
+async def test_checkpoint_of_many_modes_is_stored_in_parts_and_never_after_what_is_newer(database: Database) -> None:
+    """The mode that is kept last has an event at once: its memory must not go back behind that."""
+    modes = [f"m{number}" for number in range(1_200)]
+    ops = ScriptedSink("ops")
+    async with Office(database, ops, modes=modes) as office:
+        found = [office.manager.latest_snapshot(mode) for mode in modes]
+        kept = [KeptSnapshot(each.status, each) for each in found if each is not None]
+        office.pipeline.journal.keep_states(office.manager.kept_states(), kept)
+        await office.look(**{modes[-1]: "low"})
+        async with asyncio.timeout(60):
+            while True:
+                async with database.read() as connection:
+                    states = await load_states(connection)
+                    history = await connection.scalar(select(func.count()).select_from(snapshots))
+                if len(states) == 1_200 and history == 1_201:
+                    break
+                await asyncio.sleep(0.01)
+    assert kinds(ops) == ["low"]
+    assert states.pop(modes[-1]).sequence == 1
+    assert {state.sequence for state in states.values()} == {0}
