@@ -165,6 +165,7 @@ class ReserveManager:
         before = self._watches.get(strategy_mode)
         if before is not None:
             watch.inherit(before)
+            before.replaced = True
         self._sharers.replace(before, watch)
         self._watches[strategy_mode] = watch
         self.reserve_configs[strategy_mode] = parsed
@@ -430,7 +431,7 @@ class ReserveManager:
         """Check modes and return those that want a second look."""
         doubtful: list[ModeWatch] = []
         for watch in watches:
-            if watch.has_seen(readings) or self._watches.get(watch.mode) is not watch:
+            if watch.replaced or watch.has_seen(readings):
                 continue
             step = self._advance(watch, watch.observe(readings, self.holds), readings.now)
             # The others who share accounts with a mode that is in doubt wait for it, whatever that changes for itself.
@@ -441,7 +442,7 @@ class ReserveManager:
         return doubtful
 
     def _advance(self, watch: ModeWatch, snapshot: ReserveSnapshot, now: Instant) -> Step:
-        before = watch.state if self._runways.is_due(watch.mode, now) else None
+        before = watch.state if now.monotonic >= watch.followed_until else None
         step = watch.advance(snapshot, now, _new_id)
         if before is not None:
             step = self._runways.follow(watch, before, snapshot, step, now)

@@ -123,7 +123,8 @@ class _Reader:
             # One that builds on others asks nobody itself: those are spared already, and it is well when they are.
             counted = None if isinstance(self.guarded.plugin, Composite) else before
             after = self._failing[key] = after_failure(counted, failure, well_at, started)
-        self._log_change(key, before, after)
+        if before is not None or after is not None:
+            self._log_change(key, before, after)
         reason = failure.reason if failure is not None else None
         for observer in self._observers:
             observer.fetched(self.guarded.name, ended - started, reason)
@@ -147,8 +148,7 @@ class _Reader:
         """Log what has changed: an outage would repeat the lines every cycle."""
         bound = log.bind(source=self.guarded.name, **({"of": key} if key else {}))
         if after is None:
-            if before is not None:
-                bound.info("source.recovered")
+            bound.info("source.recovered")
             return
         if before is None or before.failure.reason is not after.failure.reason:
             bound.warning("source.failed", reason=str(after.failure.reason), detail=after.failure.detail)

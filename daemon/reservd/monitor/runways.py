@@ -33,11 +33,6 @@ class Runways:
         """Return what was told last of a mode; None while its reserve does not fall."""
         return self._told.get(mode)
 
-    def is_due(self, mode: str, now: Instant) -> bool:
-        """Whether a check of a mode is to be followed; not, when the last that was is not long ago."""
-        outflow = self._outflows.get(mode)
-        return outflow is None or now.monotonic >= outflow.due_at
-
     def follow(
         self, watch: ModeWatch, before: TrackerState, snapshot: ReserveSnapshot, step: Step, now: Instant
     ) -> Step:
@@ -66,6 +61,7 @@ class Runways:
             held = before.good if before.good is not None else snapshot
             step = warn(step, project(outflow, held, policy, before.good_at), policy, now, self._new_id)
         outflow.note(now.monotonic, balance)
+        watch.followed_until = outflow.due_at
         runway = project(outflow, snapshot, policy, now.monotonic) if outflow.moved else None
         self._tell(watch.mode, runway, now.monotonic)
         step = warn(step, runway, policy, now, self._new_id)

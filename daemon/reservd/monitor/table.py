@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import compress, count
 from operator import attrgetter, ne
@@ -16,6 +16,7 @@ Place = tuple[str, str]
 Found = Balance | AccountFailure | CallError
 
 _numbers = count()
+_ANY = datetime.max.replace(tzinfo=UTC)
 _note = attrgetter("note")
 
 
@@ -74,7 +75,7 @@ class ReadTable:
         failures: Why, where it could not.
     """
 
-    __slots__ = ("_news", "_observed", "amounts", "failures", "get", "number", "places")
+    __slots__ = ("_newest", "_news", "_observed", "_oldest", "amounts", "failures", "get", "number", "places")
 
     def __init__(self, balances: Sequence[Balance], failures: Sequence[AccountFailure]) -> None:
         """Take a reading.
@@ -85,6 +86,8 @@ class ReadTable:
         self.places = [(balance.account, balance.asset) for balance in balances]
         self.amounts: list[Decimal | None] = [balance.amount for balance in balances]
         self._observed = [balance.observed_at for balance in balances]
+        self._oldest = min(self._observed, default=_ANY)
+        self._newest = max(self._observed, default=_ANY)
         found: dict[Place, Found] = dict(zip(self.places, balances, strict=True))
         if len(found) != len(balances):
             raise SourceError(FailureReason.INVALID_DATA, "an account and asset is there twice")
@@ -119,7 +122,7 @@ class ReadTable:
         news = self._news.get(before.number)
         if news is None:
             news = self._news[before.number] = self._changed_since(before)
-        if self._observed and (min(self._observed) < earliest or max(self._observed) > latest):
+        if self._observed and (self._oldest < earliest or self._newest > latest):
             times = zip(self.places, self._observed, strict=False)
             return news | {place for place, at in times if not earliest <= at <= latest}
         return news

@@ -93,6 +93,8 @@ class ModeWatch:
         places: The source, the account and the asset of each holding.
         number: Its number in its group.
         sharing: All who share accounts with it, and are checked with it; None where it shares none.
+        replaced: Whether the mode is watched with another configuration meanwhile.
+        followed_until: Before this moment, in monotonic seconds, no check need be told to what measures its runway.
     """
 
     __slots__ = (
@@ -104,10 +106,12 @@ class ModeWatch:
         "_state",
         "config",
         "equity",
+        "followed_until",
         "holdings",
         "mode",
         "number",
         "places",
+        "replaced",
         "sharing",
     )
 
@@ -121,6 +125,8 @@ class ModeWatch:
         self.places: tuple[tuple[str, Place], ...] = tuple((h.source, (h.account, h.asset)) for h in holdings)
         self.number = 0
         self.sharing: SharingGroup | None = None
+        self.replaced = False
+        self.followed_until = 0.0
         self._group = GroupRecord(set())
         self._state = state
         self._latest: ReserveSnapshot | None = None
@@ -210,7 +216,7 @@ class ModeWatch:
         readings = self._left_alone_by()
         if readings is None:
             return self._state
-        latest = self.latest
+        latest = self._renew(self._latest, readings) if self._latest is not None else None
         age = latest.input_age if latest is not None else 0.0
         return self._state._replace(good_at=readings.now.monotonic, good=latest, input_age=age)
 
@@ -218,13 +224,15 @@ class ModeWatch:
     def latest(self) -> ReserveSnapshot | None:
         """What the last check found, conclusive or not; None before the first."""
         readings = self._left_alone_by()
-        if readings is None or self._latest is None:
-            return self._latest
+        return self._latest if readings is None or self._latest is None else self._renew(self._latest, readings)
+
+    def _renew(self, snapshot: ReserveSnapshot, readings: Readings) -> ReserveSnapshot:
+        """Return a snapshot as readings show it that found the same amounts."""
         found = [readings.balances[source].get(place) for source, place in self.places]
         seen = tuple([Observation(each.observed_at, each.block) for each in found if isinstance(each, Balance)])
         equity = readings.equity
         times = [each.observed_at for each in (equity, *found) if isinstance(each, Equity | Balance)]
-        return self._latest._replace(
+        return snapshot._replace(
             timestamp=readings.now.wall,
             observed_at=min(times, default=None),
             equity_seen=observe_equity(equity) if isinstance(equity, Equity) else None,

@@ -125,11 +125,15 @@ class GuardedPlugin:
             log.warning("plugin.close_failed", plugin=self.name, reason=str(error.reason), detail=error.detail)
 
     async def _opened_call(self, method: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        if not self._opened:
+            await self._open()
+        return await method()
+
+    async def _open(self) -> None:
         async with self._opening:
             if not self._opened:
                 await self.plugin.__aenter__()
                 self._opened = True
-        return await method()
 
     async def _still_runs(self, key: str, patience_seconds: float) -> bool:
         """Whether a call that was left behind does not end within so long."""

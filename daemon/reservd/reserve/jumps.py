@@ -43,7 +43,8 @@ def has_jumped(
     """
     if equity is not None and snapshot.total_equity is not None and moved(equity, snapshot.total_equity, max_jump):
         return True
-    if parts and len(parts) == len(snapshot.parts) and any(map(_emptied, parts, snapshot.parts)):
+    now = snapshot.parts
+    if parts and len(parts) == len(now) and min(now) <= ZERO and any(map(_emptied, parts, now)):
         return True
     amount = at_least(snapshot)
     if balance is None or amount is None:

@@ -183,7 +183,8 @@ class ReserveSnapshot(NamedTuple):
         """How many seconds old the oldest input was, never below 0: a clock that is ahead makes nothing newer."""
         if self.observed_at is None:
             return 0.0
-        return max(0.0, (self.timestamp - self.observed_at).total_seconds())
+        age = (self.timestamp - self.observed_at).total_seconds()
+        return age if age > 0 else 0.0
 
     @property
     def shortfall(self) -> Decimal | None:

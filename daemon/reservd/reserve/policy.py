@@ -201,7 +201,7 @@ def take_snapshot(
             tuple([balance.amount for balance in balances]) if read else (),
             accounts,
             equity_seen,
-            tuple([Observation(balance.observed_at, balance.block) for balance in balances]),
+            tuple([tuple.__new__(Observation, (balance.observed_at, balance.block)) for balance in balances]),
         ),
     )
 
@@ -209,7 +209,9 @@ def take_snapshot(
 def observe_equity(equity: Equity) -> Observation:
     """Return when an equity was true with all that is in it: one whose price is the same again is the same again."""
     priced_at = equity.priced_at
-    return Observation(equity.observed_at if priced_at is None else min(equity.observed_at, priced_at))
+    at = equity.observed_at if priced_at is None else min(equity.observed_at, priced_at)
+    # As with snapshots.
+    return tuple.__new__(Observation, (at, None))
 
 
 def _lines(balances: Sequence[Balance], missing: Sequence[Missing], problem: str | None) -> tuple[str, ...]:
@@ -244,8 +246,12 @@ def _skewed(equity: Equity, balances: Sequence[Balance], max_skew: timedelta) ->
 
     Money that moves between two readings would be in both, or in neither.
     """
-    apart = max((abs(equity.observed_at - balance.observed_at) for balance in balances), default=timedelta())
-    if apart <= max_skew:
+    at = equity.observed_at
+    earliest, latest = at - max_skew, at + max_skew
+    for balance in balances:
+        if not earliest <= balance.observed_at <= latest:
+            break
+    else:
         return None
-    seconds = apart.total_seconds()
+    seconds = max(abs(at - balance.observed_at) for balance in balances).total_seconds()
     return f"equity and balance are {seconds:.0f} s apart, more than reserve_max_skew ({max_skew.total_seconds():g})"

@@ -116,24 +116,25 @@ def _believe(state: TrackerState, snapshot: ReserveSnapshot, status: ReserveStat
     balance = snapshot.reserve_balance
     if balance is None:
         balance = state.believed_balance if state.believed_balance is not None else at_least(snapshot)
-    _, confirmed, known, incident_id, sequence, low_streak, critical_streak, _, _, _, parts, _, *rest, _, _ = state
     # Every check makes one: in half the time of TrackerState(...).
     return tuple.__new__(
         TrackerState,
         (
             now.monotonic,
-            confirmed,
-            known,
-            incident_id,
-            sequence,
-            low_streak + 1 if status is not ADEQUATE else 0,
-            critical_streak + 1 if status is CRITICAL else 0,
+            state.confirmed,
+            state.known,
+            state.incident_id,
+            state.sequence,
+            state.low_streak + 1 if status is not ADEQUATE else 0,
+            state.critical_streak + 1 if status is CRITICAL else 0,
             snapshot,
             balance,
             snapshot.total_equity,
-            snapshot.parts or parts,
+            snapshot.parts or state.believed_parts,
             None,
-            *rest,
+            state.announced_at,
+            state.warned,
+            state.incident_at,
             0.0,
             snapshot.input_age,
         ),
