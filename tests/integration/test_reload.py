@@ -14,11 +14,14 @@ from support.api import ApiDaemon, Reply, call
 from support.polling import wait_until
 from support.scrape import page, sample, samples
 
+INCIDENT = 'reservd_incident_open{mode="alpha",share_class="USDT",severity="low"} 1'
+
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[ApiDaemon]:
     with ApiDaemon(tmp_path) as running:
         running.bring("alpha", "low")
+        wait_until(lambda: INCIDENT in page(running.address)[1], "the gauges")
         yield running
 
 
@@ -39,7 +42,7 @@ def watched(daemon: ApiDaemon) -> Iterator[list[str]]:
     def scrape() -> None:
         while not stop.is_set():
             text = page(daemon.address)[1]
-            if 'reservd_incident_open{mode="alpha",share_class="USDT",severity="low"} 1' not in text:
+            if INCIDENT not in text:
                 wrong.append(text)
 
     scraper = threading.Thread(target=scrape)

@@ -12,7 +12,7 @@ from reservd.store.history import KeptSnapshot
 from reservd.store.operators import Redelivery, ask_redeliveries
 from reservd.store.outbox import Letter
 from reservd.store.states import load_states
-from reservd.store.tables import snapshots
+from reservd.store.tables import deliveries, snapshots
 from reservd.wire.events import DeliveryState
 from support.office import Office, until
 from support.sources import ScriptedSink, hangs, raises
@@ -20,6 +20,17 @@ from support.sources import ScriptedSink, hangs, raises
 
 def kinds(sink: ScriptedSink) -> list[str]:
     return [event.data.event_type.removeprefix("reserve_") for event in sink.taken]
+
+
+async def until_recorded(database: Database, number: int) -> None:
+    """Wait until the store knows of so many deliveries that they were made."""
+    made = select(func.count()).select_from(deliveries).where(deliveries.c.state == DeliveryState.DELIVERED)
+    async with asyncio.timeout(60):
+        while True:
+            async with database.read() as connection:
+                if await connection.scalar(made) == number:
+                    return
+            await asyncio.sleep(0.01)
 
 
 async def test_event_reaches_every_sink_in_order_when_a_reserve_falls_and_recovers(database: Database) -> None:
@@ -208,7 +219,7 @@ async def test_wish_is_met_when_it_comes_while_the_store_is_being_read(database:
         for status in ("low", "critical"):
             await office.look(m=status)
         await until(lambda: len(ops.taken) == 2, "both events")
-        await office.pipeline.journal.flush()  # what became of them is in the store
+        await until_recorded(database, 2)
         dispatcher = office.pipeline._dispatchers["ops"]
         load, waits, goes_on = dispatcher._outbox.load, asyncio.Event(), asyncio.Event()
 
