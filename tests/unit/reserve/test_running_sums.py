@@ -39,6 +39,20 @@ def test_sum_after_a_time_is_of_all_that_were_taken_in_and_not_out(steps: list[t
         assert len(sums) == len(expected)
 
 
+def test_sum_holds_when_an_amount_comes_late_and_others_are_dropped() -> None:
+    sums = RunningSums()
+    sums.add(5, 1, Decimal(10))
+    assert (sums.after(0), sums.after(5)) == (10, 0)
+    sums.add(3, 2, Decimal(7))
+    assert (sums.after(0), sums.after(3)) == (17, 10)
+    sums.drop_until(2)
+    assert sums.after(0) == 17
+    sums.drop_until(3)
+    assert sums.after(0) == 10
+    sums.drop({1})
+    assert (sums.after(0), len(sums)) == (0, 0)
+
+
 def reading(seconds: int, block: int | None = None) -> GroupReading:
     return GroupReading(Decimal(0), NOON + seconds * SECOND, block)
 

@@ -35,7 +35,7 @@ class Reference:
         self.confirmations = confirmations
         self.certain: int | None = None
         self.said: str | None = None
-        self.good_at = self.said_at = 0
+        self.good_at = self.good_age = self.said_at = 0
         self.counted: list[int] = []
         self.balance: int | None = None
         self.account: int | None = None
@@ -61,7 +61,7 @@ class Reference:
             same = now - age <= self.doubted_of and not (missing == "" and amount == self.account)
             if same and now - self.doubted_at < PATIENCE:
                 return self._doubt(severity, now, age)
-        self.doubted, self.good_at, self.equity = None, now - age, equity
+        self.doubted, self.good_at, self.good_age, self.equity = None, now, age, equity
         if missing == "" or (self.balance is None and missing == "other"):
             self.balance = amount
         if missing == "":
@@ -80,14 +80,15 @@ class Reference:
 
     def restart(self, down: int, now: int) -> None:
         """Forget what a restart forgets; the wall's clock moved by `down` meanwhile."""
-        self.good_at = now - min(max(0, now - self.good_at + down), MAX_STALENESS // 2)
+        self.good_at = now - min(max(0, now - self.good_at + down) + self.good_age, MAX_STALENESS // 2)
+        self.good_age = 0
         self.said_at = now - max(0, now - self.said_at + down)
         self.counted, self.doubted = [], None
 
     def _doubt(self, severity: int, now: int, age: int) -> tuple[str, bool, str | None] | None:
         if NAMES[severity] != self.said:
             return self._silence(now)
-        self.good_at = now - age
+        self.good_at, self.good_age = now, age
         return self._reminder(now)
 
     def _severity(self, amount: int | None, equity: int | None, missing: str) -> int | None:
@@ -119,7 +120,7 @@ class Reference:
         return None if self.said == "unknown" and self.certain in {None, ADEQUATE} else self.certain
 
     def _silence(self, now: int) -> tuple[str, bool, str | None] | None:
-        if self.said == "unknown" or now - self.good_at <= MAX_STALENESS:
+        if self.said == "unknown" or now - self.good_at + self.good_age <= MAX_STALENESS:
             return self._reminder(now)
         self.said, self.said_at = "unknown", now
         return "unknown", False, "stays" if self.certain else None
