@@ -38,6 +38,7 @@ class Settings:
     sandbox: bool
     options: Mapping[str, Any]
     rate_limit_ms: int | None
+    account_id: str | None
 
     @classmethod
     def of(cls, config: ExchangeConfig) -> "Settings":
@@ -50,6 +51,7 @@ class Settings:
             sandbox=config.sandbox,
             options=config.options,
             rate_limit_ms=config.rate_limit_ms,
+            account_id=getattr(config, "account_id", None),
         )
 
 

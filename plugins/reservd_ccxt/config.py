@@ -94,6 +94,8 @@ class CcxtConfig(ExchangeConfig):
     """The key's passphrase, where the exchange has one."""
     uid: Secret | None = None
     """The user id, where the exchange needs one to sign."""
+    account_id: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")] | None = None
+    """The exchange's own id of the account that the key is of; any name where it tells none. Same for all its keys."""
     accounts: Annotated[dict[Name, CcxtAccount], Field(min_length=1)]
     """The accounts by the names that modes use."""
     allow_trading_key: bool = False

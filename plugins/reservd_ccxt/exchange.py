@@ -12,6 +12,7 @@ from reservd_ccxt.catalogue import family_of
 from reservd_ccxt.client import Settings, build, import_exchange, open_session
 from reservd_ccxt.coins import Coins, read_coins
 from reservd_ccxt.errors import READING_ERRORS, ExchangeError, from_ccxt, smells_of_time
+from reservd_ccxt.owners import owner_call
 from reservd_ccxt.permissions import CHECKS, Permissions
 from reservd_ccxt.streams import BalanceStreams
 
@@ -59,6 +60,7 @@ class SharedExchange:
         self._facts: Facts | None = None
         self._learning: asyncio.Task[Facts] | None = None
         self._clock_is_measured = False
+        self._owner: tuple[str | None] | None = None
         self._out_of_date = False
 
     async def facts(self, refresh_seconds: float) -> Facts:
@@ -90,6 +92,17 @@ class SharedExchange:
                 self._opening.add_done_callback(self._opened)
             # Importing may take longer than one deadline: the work goes on.
             await asyncio.shield(self._opening)
+
+    async def owner(self) -> str | None:
+        """Return the id of the account that the key is of; None where the exchange does not tell. Asked for once.
+
+        Raises:
+            ExchangeError: If it cannot be asked.
+        """
+        if self._owner is None:
+            call = owner_call(self.id)
+            self._owner = (None if call is None else call.read(await self._if_told(call.method)),)
+        return self._owner[0]
 
     async def call(self, method: str, *arguments: Any) -> Any:
         """Return what a method of ccxt returns.
@@ -182,10 +195,12 @@ class SharedExchange:
 
     async def _read_permissions(self) -> Permissions | None:
         check = CHECKS.get(family_of(self.id))
-        if check is None:
-            return None
+        return None if check is None else check.parse(await self._if_told(check.method))
+
+    async def _if_told(self, method: str) -> Any:
+        """Return what a method of ccxt returns; None where the exchange, or the key, does not have it."""
         try:
-            return check.parse(await self.call(check.method))
+            return await self.call(method)
         except ExchangeError as error:
             if error.kinds & {"NotSupported", "PermissionDenied"}:  # a sandbox, a key that may not ask this
                 return None

@@ -1,4 +1,7 @@
-"""The keys in use: one `SharedExchange` for all sources of one key, or of none, closed with the last of them."""
+"""The keys in use: one `SharedExchange` for all sources of one key, or of none, closed with the last of them.
+
+And whose keys they are: two of one account are the same money.
+"""
 
 from reservd.plugin import FailureReason
 from reservd_ccxt.client import Settings
@@ -6,6 +9,8 @@ from reservd_ccxt.errors import ExchangeError
 from reservd_ccxt.exchange import SharedExchange
 
 _in_use: dict[tuple[str, str], SharedExchange] = {}
+_holders: dict[tuple[str, str], SharedExchange] = {}
+"""Which key was the first to turn out to be of an account, by exchange and the account's id."""
 
 
 def acquire(settings: Settings, timeout_seconds: float) -> SharedExchange:
@@ -20,7 +25,7 @@ def acquire(settings: Settings, timeout_seconds: float) -> SharedExchange:
         shared = _in_use[key] = SharedExchange(settings, timeout_seconds)
     elif shared.settings != settings:
         of = "key with other credentials," if settings.credentials else "exchange with other"
-        detail = f"another source uses this {of} urls, sandbox, options or rate_limit_ms"
+        detail = f"another source uses this {of} urls, sandbox, options, rate_limit_ms or account_id"
         raise ExchangeError(FailureReason.REJECTED, f"{settings.exchange}: {detail}")
     shared.users += 1
     return shared
@@ -31,7 +36,45 @@ async def release(shared: SharedExchange) -> None:
     shared.users -= 1
     if shared.users == 0:
         del _in_use[_key(shared.settings)]
+        for account in [account for account, holder in _holders.items() if holder is shared]:
+            del _holders[account]
         await shared.close()
+
+
+async def check_owner(shared: SharedExchange) -> bool:
+    """Refuse a key of an account that another key counts already, where the configuration does not say so.
+
+    Nothing is asked while nothing depends on it: without `account_id`, and without another key of the exchange.
+
+    Returns:
+        Whether the account is known; false where the exchange does not tell and the configuration does not name it.
+
+    Raises:
+        ExchangeError: If the key is of another account than it should be, another key in use is of the same
+            account and not both have an `account_id`, or the exchange cannot be asked.
+    """
+    named = shared.settings.account_id
+    if named is None and not _has_company(shared):
+        return True
+    owner = await shared.owner()
+    if owner is None:
+        return named is not None
+    if named is not None and named != owner:
+        raise _refused(shared, f"account_id is {named}, and the key is of account {owner}")
+    holder = _holders.setdefault((shared.id, owner), shared)
+    if holder is not shared and None in {named, holder.settings.account_id}:
+        raise _refused(shared, f"another key is of the same account: set account_id to {owner} for all of its keys")
+    return True
+
+
+def _has_company(shared: SharedExchange) -> bool:
+    return any(
+        other is not shared and other.id == shared.id and other.settings.credentials for other in _in_use.values()
+    )
+
+
+def _refused(shared: SharedExchange, why: str) -> ExchangeError:
+    return ExchangeError(FailureReason.REJECTED, f"{shared.id}: {why}")
 
 
 def _key(settings: Settings) -> tuple[str, str]:

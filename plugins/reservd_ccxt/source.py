@@ -16,8 +16,9 @@ from reservd_ccxt.coins import Coins
 from reservd_ccxt.config import CcxtAccount, CcxtConfig
 from reservd_ccxt.errors import ExchangeError
 from reservd_ccxt.exchange import SharedExchange
+from reservd_ccxt.owners import owner_call
 from reservd_ccxt.permissions import Permissions, refusal
-from reservd_ccxt.registry import acquire, release
+from reservd_ccxt.registry import acquire, check_owner, release
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +35,7 @@ class CcxtSource(BalanceSource[CcxtConfig]):
         self._shared: SharedExchange | None = None
         self._suspended: frozenset[str] = frozenset()
         self._told: str | None = None
+        self._is_identified = True
 
     async def __aenter__(self) -> Self:
         """Take part in the key. The exchange is asked at the first reading."""
@@ -50,9 +52,13 @@ class CcxtSource(BalanceSource[CcxtConfig]):
 
     @property
     def accounts(self) -> Mapping[str, Account]:
-        """Return the accounts; the address is the wallet and a fingerprint of the key and the parameters."""
+        """Return the accounts; the address is the wallet, and the account's id or what stands in for it."""
+        exchange = self.config.exchange
+        # Where the exchange tells whose a key is, two keys of one account are refused when they are read.
+        unknown = self.config.account_id is None and owner_call(exchange) is None
+        stand_in = _fingerprint(self.config.api_key.get_secret_value()) if unknown else ""
         return {
-            name: Account(name, self.config.exchange, self._address(account), frozenset(account.assets))
+            name: Account(name, exchange, self._address(account), frozenset(account.assets), stand_in=stand_in)
             for name, account in self.config.accounts.items()
         }
 
@@ -61,11 +67,13 @@ class CcxtSource(BalanceSource[CcxtConfig]):
         Return what is free, one balance per account and configured asset.
 
         Raises:
-            SourceError: If no account could be read, or the key may do more than it is allowed to.
+            SourceError: If no account could be read, the key may do more than it is allowed to, or it is of an
+                account that another key counts.
         """
         shared = self._open()
         facts = await shared.facts(self.config.refresh_interval)
         self._check_key(facts.permissions)
+        self._note_owner(is_known=await check_owner(shared))
         self._tell_suspensions(facts.coins)
         results: list[Balance | AccountFailure] = []
         errors: list[ExchangeError] = []
@@ -130,6 +138,12 @@ class CcxtSource(BalanceSource[CcxtConfig]):
             may = "withdraw" if permissions.withdraw else "trade or move money"
             self._tell("key.allowed", f"the key may {may}, which an option allows")
 
+    def _note_owner(self, *, is_known: bool) -> None:
+        if self._is_identified and not is_known:
+            detail = "another key may be of the same account, whose money would count twice: set account_id"
+            self._log.warning("account.not_identified", detail=detail)
+        self._is_identified = is_known
+
     def _tell(self, event: str, why: str) -> None:
         if self._told != why:
             self._told = why
@@ -146,7 +160,11 @@ class CcxtSource(BalanceSource[CcxtConfig]):
         self._suspended = suspended
 
     def _address(self, account: CcxtAccount) -> str:
-        # The key itself must not be shown. Two keys of one account cannot be told apart from two accounts.
-        what = json.dumps([self.config.api_key.get_secret_value(), account.params], sort_keys=True)
-        digest = hashlib.blake2b(what.encode(), digest_size=8).hexdigest()
-        return f"{wallet_of(self.config.exchange, account.type)}:{digest}"
+        wallet, account_id = wallet_of(self.config.exchange, account.type), self.config.account_id
+        if account_id is None:  # the key itself must not be shown
+            return f"{wallet}:{_fingerprint([self.config.api_key.get_secret_value(), account.params])}"
+        return ":".join((wallet, account_id, *([_fingerprint(account.params)] if account.params else ())))
+
+
+def _fingerprint(what: object) -> str:
+    return hashlib.blake2b(json.dumps(what, sort_keys=True).encode(), digest_size=8).hexdigest()

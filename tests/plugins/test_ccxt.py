@@ -215,7 +215,7 @@ async def test_reading_goes_on_when_the_clock_jumps(exchange: ExchangeServer, so
         await opened.fetch_balances()
         exchange.clock_ahead_ms = 90_000
         if isinstance(exchange, Kraken):
-            exchange.last_nonce = exchange.now_ms() - 30_000
+            exchange.last_nonces[KEY] = exchange.now_ms() - 30_000
         assert only_balance(await opened.fetch_balances()).amount == 5
     assert exchange.refused_for_time == 1
 
@@ -226,7 +226,7 @@ async def test_reading_is_rejected_when_measuring_the_clock_does_not_help(
     async with source(exchange) as opened:
         await opened.fetch_balances()
         if isinstance(exchange, Kraken):
-            exchange.last_nonce = exchange.now_ms() + 90_000_000
+            exchange.last_nonces[KEY] = exchange.now_ms() + 90_000_000
         else:
             exchange.check_time = lambda _sent, refusal: (_ for _ in ()).throw(refusal)  # type: ignore[method-assign]
         asked = exchange.calls.count(BALANCE_PATH[exchange.exchange])

@@ -12,6 +12,8 @@ from aiohttp import web
 KEY = "key-0123456789abcdef"
 SECRET = base64.b64encode(b"only the tests know this secret").decode()
 PASSPHRASE = "the-passphrase"
+OWNER = "44705892343619584"
+"""The account that keys are of, unless a test says otherwise."""
 
 Holding = tuple[str | None, str]
 """What is free and what is in use; None is what the exchange does not tell."""
@@ -36,6 +38,7 @@ class ExchangeServer(ABC):
         tickers: What its spot markets say, by symbol such as ETH/USDT: bid, ask and last price.
         ticker_age_ms: How old they are, where the exchange tells.
         keys: The keys that it knows; all have the same accounts and the same secret.
+        owners: Whose the keys are, by key, where that is not the one account that all are of.
         clock_ahead_ms: How far its clock is ahead of this machine's.
         refused_for_time: How many requests came with a time that is wrong.
     """
@@ -50,6 +53,7 @@ class ExchangeServer(ABC):
         self.tickers: dict[str, tuple[str, str, str]] = {}
         self.ticker_age_ms = 0
         self.keys = {KEY}
+        self.owners: dict[str, str] = {}
         self.may_trade = False
         self.may_withdraw = False
         self.clock_ahead_ms = 0
@@ -101,6 +105,10 @@ class ExchangeServer(ABC):
         if not -10_000 < sent_ms - self.now_ms() < 1_000:
             self.refused_for_time += 1
             raise refusal
+
+    def owner(self, key: str | None) -> str:
+        """Return the id of the account that a key is of."""
+        return self.owners.get(key or "", OWNER)
 
     @abstractmethod
     def respond(self, request: web.Request, body: str) -> object:

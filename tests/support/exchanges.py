@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 
 from aiohttp import WSMsgType, web
 
-from support.exchange_server import KEY, PASSPHRASE, SECRET, ExchangeServer, Refused
+from support.exchange_server import PASSPHRASE, SECRET, ExchangeServer, Refused
 
 
 def _signature(text: str, method: str = "sha256") -> bytes:
@@ -56,7 +56,8 @@ class Binance(ExchangeServer):
                     {"asset": coin, "free": free, "locked": used}
                     for coin, (free, used) in self.wallets.get("spot", {}).items()
                 ]
-                return {"canTrade": True, "accountType": "SPOT", "updateTime": 1499405658657, "balances": balances}
+                said = {"canTrade": True, "accountType": "SPOT", "updateTime": 1499405658657, "balances": balances}
+                return {**said, "uid": int(self.owner(request.headers.get("X-MBX-APIKEY")))}
             case "/sapi/v1/asset/get-funding-asset":
                 return [
                     {"asset": coin, "free": free, "locked": used, "freeze": "0", "withdrawing": "0"}
@@ -113,7 +114,8 @@ class Bybit(ExchangeServer):
             case "/v5/user/query-api":
                 rights = {"Spot": ["SpotTrade"] * self.may_trade, "Wallet": ["Withdraw"] * self.may_withdraw, "NFT": []}
                 read_only = int(not (self.may_trade or self.may_withdraw))
-                return self._said({"readOnly": read_only, "permissions": rights, "unified": 0, "uta": 1})
+                said = {"readOnly": read_only, "permissions": rights, "unified": 0, "uta": 1}
+                return self._said({**said, "userID": int(self.owner(request.headers.get("X-BAPI-API-KEY")))})
             case "/v5/account/info":
                 return self._said({"unifiedMarginStatus": 6, "marginMode": "REGULAR_MARGIN"})
             case "/v5/asset/coin/query-info":
@@ -149,8 +151,9 @@ class Bybit(ExchangeServer):
 
     def _check(self, request: web.Request) -> None:
         sent = request.headers.get("X-BAPI-TIMESTAMP", "0")
-        text = sent + KEY + request.headers.get("X-BAPI-RECV-WINDOW", "") + request.rel_url.raw_query_string
-        if request.headers.get("X-BAPI-SIGN") != _signature(text).hex():
+        key = request.headers.get("X-BAPI-API-KEY", "")
+        text = sent + key + request.headers.get("X-BAPI-RECV-WINDOW", "") + request.rel_url.raw_query_string
+        if key not in self.keys or request.headers.get("X-BAPI-SIGN") != _signature(text).hex():
             raise Refused({"retCode": 10004, "retMsg": "error sign!"})
         self.check_time(int(sent), Refused({"retCode": 10002, "retMsg": "please check your timestamp"}))
 
@@ -174,7 +177,9 @@ class Okx(ExchangeServer):
         match request.path:
             case "/api/v5/account/config":
                 rights = ["read_only", *["withdraw"] * self.may_withdraw, *["trade"] * self.may_trade]
-                return self._said({"acctLv": "2", "perm": ",".join(rights), "uid": "44705892343619584"})
+                return self._said(
+                    {"acctLv": "2", "perm": ",".join(rights), "uid": self.owner(request.headers.get("OK-ACCESS-KEY"))}
+                )
             case "/api/v5/asset/currencies":
                 return self._said(
                     *(
@@ -215,7 +220,7 @@ class Kraken(ExchangeServer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.last_nonce = 0
+        self.last_nonces: dict[str, int] = {}
         self.listeners: list[web.WebSocketResponse] = []
 
     def respond(self, request: web.Request, body: str) -> object:
@@ -274,12 +279,13 @@ class Kraken(ExchangeServer):
         nonce = parse_qs(body).get("nonce", ["0"])[0]
         digest = hashlib.sha256((nonce + body).encode()).digest()
         sign = hmac.new(base64.b64decode(SECRET), request.path.encode() + digest, "sha512").digest()
-        if request.headers.get("API-Sign") != base64.b64encode(sign).decode() or request.headers.get("API-Key") != KEY:
+        key = request.headers.get("API-Key", "")
+        if request.headers.get("API-Sign") != base64.b64encode(sign).decode() or key not in self.keys:
             raise Refused({"error": ["EAPI:Invalid signature"]})
-        if int(nonce) <= self.last_nonce:
+        if int(nonce) <= self.last_nonces.get(key, 0):
             self.refused_for_time += 1
             raise Refused({"error": ["EAPI:Invalid nonce"]})
-        self.last_nonce = int(nonce)
+        self.last_nonces[key] = int(nonce)
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse()

@@ -16,6 +16,7 @@ from reservd.config.pots import find_overdrafts
 from reservd.config.problems import Problems, explain
 from reservd.config.references import connect_configured, referred
 from reservd.config.settings import Settings
+from reservd.config.strangers import find_unidentified
 from reservd.config.wording import nearest
 from reservd.errors import ConfigError
 from reservd.plugin.host import KINDS, PluginHost
@@ -74,7 +75,12 @@ def load_config(path: Path, host: PluginHost | None = None, environ: Mapping[str
         path.parent,
         configs,
         **built,
-        warnings=(*_silences(files.values()), *_moot(files.values()), *_idle(files.values(), main, built)),
+        warnings=(
+            *_silences(files.values()),
+            *_moot(files.values()),
+            *_idle(files.values(), main, built),
+            *_twice(main, built["balance_sources"]),
+        ),
     )
 
 
@@ -201,4 +207,12 @@ def _idle(files: Iterable[ModeFile], main: Document, instances: Instances) -> li
             if name not in names and name not in referred_to[kind]:
                 who = "no equity source" if kind == "price_sources" else "no mode"
                 lines.at(main, (kind, name), f"{who} names it", key=True)
+    return lines
+
+
+def _twice(main: Document, sources: Mapping[str, Any]) -> list[str]:
+    """Return a warning for each balance source whose money another one may count too, without anybody knowing."""
+    lines = Problems()
+    for name, message in find_unidentified(sources):
+        lines.at(main, ("balance_sources", name), message, key=True)
     return lines

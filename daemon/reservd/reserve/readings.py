@@ -54,6 +54,8 @@ class Account:
         assets: The assets it is asked for; None when the source cannot tell beforehand.
         asset_ids: What those are at the venue, by the names that the configuration gives them, such as
             `erc20:0x…` on a chain. One that is left out is known by its name.
+        stand_in: What the address is made of where it is not the account's own, as the fingerprint of a key is not:
+            accounts of other addresses there may be the same one. Empty where the address is the account's own.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Account:
     address: str
     assets: frozenset[str] | None = None
     asset_ids: Mapping[str, str] = field(default_factory=dict, hash=False)
+    stand_in: str = ""
 
 
 @dataclass(frozen=True, slots=True)
