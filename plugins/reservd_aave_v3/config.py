@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from reservd.plugin import Amount
+from reservd.plugin import Amount, Duration, PluginConfig
 from reservd.plugin.evm import Address, EvmConfig
 
 
@@ -49,8 +49,33 @@ class AaveV3Config(AaveV3PoolConfig):
     """What an account's health factor may fall to by withdrawals; accounts without debt have none."""
 
 
+class AaveV3PriceFeed(PluginConfig):
+    """The feed that the pool's oracle takes a reserve's price from."""
+
+    heartbeat: Duration
+    """Seconds within which the feed promises a new answer, as Chainlink lists them; older is not believed."""
+    address: Address | None = None
+    """The feed's proxy, where the oracle's source is an adapter that tells no time; else the oracle's source itself."""
+
+
 class AaveV3EquityConfig(AaveV3PoolConfig):
     """Options of the `aave_v3` equity source."""
 
     convert: bool = False
     """Whether reserves other than the share class count too, at the prices of the pool's oracle."""
+    feeds: dict[str, AaveV3PriceFeed | None] = Field(default_factory=dict)
+    """The feeds behind those prices, by reserve; null for a price that has no age, such as one that is fixed."""
+    heartbeat_slack: Annotated[float, Field(ge=0, le=3600)] = 60.0
+    """Seconds that an answer may come after its feed's heartbeat: a transaction takes its time."""
+
+    @model_validator(mode="after")
+    def _each_has_its_feed(self) -> Self:
+        """Refuse prices of any age, and feeds of nothing."""
+        for name in self.feeds:
+            if name not in self.reserves:
+                raise PydanticCustomError("feed", "feeds must name reserves only, {name} is none", {"name": name})
+        if self.convert and len(self.reserves) > 1:
+            for name in self.reserves:
+                if name not in self.feeds:
+                    raise PydanticCustomError("no_feed", "feeds must name {name}, to be converted", {"name": name})
+        return self

@@ -22,13 +22,15 @@ class AaveV3EquitySource(EvmPlugin[AaveV3EquityConfig], EquitySource[AaveV3Equit
         Return what all accounts own in the pool, all at one block.
 
         Raises:
-            SourceError: If a part could not be read, an account owes what is not counted, or no
-                reserve is in the share class.
+            SourceError: If a part could not be read, an account owes what is not counted, a price is
+                too old, or no reserve is in the share class.
         """
         if currency not in self.config.reserves:
             raise invalid(f"no reserve is in {currency}")
         ledger = Ledger(self.config, currency)
-        results = await self.client.read(ledger.opening_calls(), ledger.balance_calls, ledger.price_calls)
+        results = await self.client.read(
+            ledger.opening_calls(), ledger.balance_calls, ledger.price_calls, ledger.age_calls
+        )
         worths, decimals = ledger.worths(results), ledger.decimals(results)
         return Equity(
             amount=whole_units(sum(worths.values()), decimals),

@@ -18,6 +18,7 @@ _USER_CONFIGURATION = Function("getUserConfiguration", ("address",))
 _ADDRESSES_PROVIDER = Function("ADDRESSES_PROVIDER", returns=("address",))
 _PRICE_ORACLE = Function("getPriceOracle", returns=("address",))
 _ASSET_PRICE = Function("getAssetPrice", ("address",))
+_SOURCE_OF_ASSET = Function("getSourceOfAsset", ("address",), returns=("address",))
 
 _BORROWING = int("01" * 128, 2)
 
@@ -88,6 +89,11 @@ class Pool:
         """Return what tells a price in the market's base currency, for a whole token."""
         oracle = _PRICE_ORACLE.on(results.address(self.provider_call()))
         return _ASSET_PRICE.on(results.address(oracle), token)
+
+    def source_call(self, results: Results, token: str) -> Call:
+        """Return what tells which contract the oracle takes a price from."""
+        oracle = _PRICE_ORACLE.on(results.address(self.provider_call()))
+        return _SOURCE_OF_ASSET.on(results.address(oracle), token)
 
     def reserve(self, results: Results, asset: str) -> Reserve:
         """Return a reserve.

@@ -1,10 +1,12 @@
 """What accounts own in a pool: what they supplied less what they owe, in the smallest unit of one reserve's token."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
-from reservd.plugin.evm import BALANCE_OF, Call, Results, invalid
+from reservd.plugin import SourceError
+from reservd.plugin.evm import BALANCE_OF, LATEST_ROUND, Call, Results, fresh_answer, invalid
 from reservd_aave_v3.config import AaveV3EquityConfig
-from reservd_aave_v3.pool import Pool, Reserve
+from reservd_aave_v3.pool import ZERO_ADDRESS, Pool, Reserve
 
 
 class Ledger:
@@ -18,6 +20,8 @@ class Ledger:
         self._pool = Pool(config)
         self._accounts = config.accounts
         self._currency = currency
+        self._feeds = config.feeds
+        self._slack_seconds = config.heartbeat_slack
         self._assets = list(config.reserves) if config.convert else [currency]
 
     def opening_calls(self) -> Iterator[Call]:
@@ -44,10 +48,22 @@ class Ledger:
             yield from self._pool.oracle_calls(results)
 
     def price_calls(self, results: Results) -> Iterator[Call]:
-        """Give what tells the prices, where there is something to convert."""
+        """Give what tells the prices, and where the oracle has them from, where there is something to convert."""
         if len(self._assets) > 1:
             for asset in self._assets:
-                yield self._pool.price_call(results, self._pool.reserve(results, asset).token)
+                token = self._pool.reserve(results, asset).token
+                yield self._pool.price_call(results, token)
+                feed = self._feeds[asset]
+                if feed is not None and feed.address is None:
+                    yield self._pool.source_call(results, token)
+
+    def age_calls(self, results: Results) -> Iterator[Call]:
+        """Give what tells how old the prices are."""
+        for asset in self._assets if len(self._assets) > 1 else ():
+            with suppress(SourceError):  # a feed that is not found matters only where its price is needed
+                address = self._feed_address(results, asset)
+                if address is not None:
+                    yield LATEST_ROUND.on(address)
 
     def decimals(self, results: Results) -> int:
         """Return the decimals of the token that all is counted in."""
@@ -75,7 +91,33 @@ class Ledger:
             return units
         source, target = self._pool.reserve(results, asset), self._pool.reserve(results, self._currency)
         # Rounded down, debt away from zero.
+        for each in (asset, self._currency):
+            self._check_age(results, each)
         return units * self._unit_price(results, source, target) // self._unit_price(results, target, source)
+
+    def _check_age(self, results: Results, asset: str) -> None:
+        """Refuse the price of a reserve whose feed does not keep its promise, by which it would be of any age."""
+        feed = self._feeds[asset]
+        try:
+            address = self._feed_address(results, asset)
+            if feed is not None and address is not None:
+                fresh_answer(address, results, heartbeat=feed.heartbeat, slack=self._slack_seconds)
+        except SourceError as error:
+            raise SourceError(error.reason, f"the price of {asset}: {error.detail}") from None
+
+    def _feed_address(self, results: Results, asset: str) -> str | None:
+        """Return where a reserve's feed is; None where its price has no age.
+
+        Raises:
+            SourceError: If the oracle does not tell, or has the price from no feed.
+        """
+        feed = self._feeds[asset]
+        if feed is None or feed.address is not None:
+            return None if feed is None else feed.address
+        address = results.address(self._pool.source_call(results, self._pool.reserve(results, asset).token))
+        if address == ZERO_ADDRESS:
+            raise invalid("getSourceOfAsset(): the oracle has the price from no feed")
+        return address
 
     def _unit_price(self, results: Results, reserve: Reserve, other: Reserve) -> int:
         """Return the price of the reserve's smallest unit, as many times as makes it comparable with the other's."""

@@ -1,14 +1,21 @@
 """What is asked of a feed, and whether its answer is believed."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from decimal import Decimal
 
 from reservd.plugin import SourceError
-from reservd.plugin.evm import Call, Function, Results, invalid, whole_units
+from reservd.plugin.evm import (
+    LATEST_ROUND,
+    Call,
+    Function,
+    Results,
+    fresh_answer,
+    invalid,
+    seconds_since,
+    whole_units,
+)
 from reservd_chainlink.config import ChainlinkFeed, ChainlinkSequencer
 
-_LATEST_ROUND = Function("latestRoundData", returns=("uint80", "int256", "uint256", "uint256", "uint80"))
 _DECIMALS = Function("decimals", returns=("uint8",))
 """Unlike a token's they may change with the contract behind the proxy: asked together with each answer."""
 _DESCRIPTION = Function("description", returns=("string",))
@@ -18,14 +25,14 @@ _MAX_SHOWN = 40
 
 def feed_calls(feed: ChainlinkFeed) -> Iterator[Call]:
     """Give what tells a feed's answer."""
-    yield _LATEST_ROUND.on(feed.address)
+    yield LATEST_ROUND.on(feed.address)
     yield _DECIMALS.on(feed.address)
     yield _DESCRIPTION.on(feed.address)
 
 
 def sequencer_call(sequencer: ChainlinkSequencer) -> Call:
     """Return what tells whether a sequencer is up."""
-    return _LATEST_ROUND.on(sequencer.address)
+    return LATEST_ROUND.on(sequencer.address)
 
 
 def answer_of(name: str, feed: ChainlinkFeed, results: Results, slack_seconds: float) -> Decimal:
@@ -59,7 +66,7 @@ def check_sequencer(sequencer: ChainlinkSequencer, results: Results) -> None:
         raise SourceError(error.reason, f"sequencer: {error.detail}") from None
     if answer != _UP:
         raise invalid("sequencer: it is down")
-    seconds = _seconds_since(started_at, results)
+    seconds = seconds_since(started_at, results)
     if not started_at or seconds < 0:
         raise invalid("sequencer: the feed does not tell since when it is up")
     if seconds <= sequencer.grace_period:
@@ -74,30 +81,13 @@ def _check_description(name: str, feed: ChainlinkFeed, results: Results) -> None
 
 
 def _believed(feed: ChainlinkFeed, results: Results, slack_seconds: float) -> Decimal:
-    round_id, answer, _, updated_at, answered_in = results.values(_LATEST_ROUND.on(feed.address))
-    if not updated_at:
-        raise invalid("latestRoundData(): the round is not complete")
-    if answered_in < round_id:
-        raise invalid("latestRoundData(): the answer is of an earlier round")
-    seconds = _seconds_since(updated_at, results)
-    if seconds < 0:
-        raise invalid("latestRoundData(): the answer is of a time after its block")
-    if seconds > feed.heartbeat + slack_seconds:
-        at = datetime.fromtimestamp(updated_at, UTC).isoformat()
-        raise invalid(f"latestRoundData(): the answer is of {at}, older than the heartbeat of {feed.heartbeat:g} s")
-    if answer <= 0:
-        raise invalid("latestRoundData(): the answer is not above 0")
+    answer = fresh_answer(feed.address, results, heartbeat=feed.heartbeat, slack=slack_seconds)
     price = whole_units(answer, results.number(_DECIMALS.on(feed.address)))
     if feed.minimum is not None and price < feed.minimum:
         raise invalid(f"latestRoundData(): the answer {price:f} is below the minimum of {feed.minimum:f}")
     if feed.maximum is not None and price > feed.maximum:
         raise invalid(f"latestRoundData(): the answer {price:f} is above the maximum of {feed.maximum:f}")
     return price
-
-
-def _seconds_since(moment: int, results: Results) -> int:
-    """Return how long before the block something was: at the block, by its own clock, the feed is read."""
-    return int(results.block.time.timestamp()) - moment
 
 
 def _letters(text: str) -> str:

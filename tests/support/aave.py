@@ -58,6 +58,7 @@ class AaveMarket:
         data_provider = self._deploy("misc/AaveProtocolDataProvider", provider)
         transact(chain, provider, "setPoolDataProvider(address)", data_provider)
         transact(chain, provider, "setPoolImpl(address)", self._deploy("protocol/pool/Pool", provider))
+        self._provider = provider
         self.pool: str = ask(chain, provider, "getPool()", returns="address")
         configurator = self._deploy("protocol/pool/PoolConfigurator")
         transact(chain, provider, "setPoolConfiguratorImpl(address)", configurator)
@@ -85,6 +86,17 @@ class AaveMarket:
     def set_price(self, token: str, price: int) -> None:
         """Set the oracle's price of a token, or of whatever is priced."""
         transact(self.chain, self.oracle, "setAssetPrice(address,uint256)", token, price)
+
+    def reads_feeds(self, **feeds: str) -> None:
+        """Take Aave's own oracle from now on.
+
+        Args:
+            feeds: The feeds by their tokens; it has other prices from the oracle before it.
+        """
+        whole = self._deploy(
+            "misc/AaveOracle", self._provider, list(feeds), list(feeds.values()), self.oracle, _NONE, 10**8
+        )
+        transact(self.chain, self._provider, "setPriceOracle(address)", whole)
 
     def configures(self, function: str, *arguments: object) -> None:
         """Send the configurator a transaction of the administrator."""

@@ -30,8 +30,26 @@ contract Feed {
         latest = Round(id, value, startedAt, updatedAt, answeredIn);
     }
 
+    /// What Aave's oracle asks.
+    function latestAnswer() external view returns (int256) {
+        return latest.answer;
+    }
+
     function latestRoundData() external view returns (uint80, int256, uint256, uint256, uint80) {
         require(latest.id != 0, "No data present");
         return (latest.id, latest.answer, latest.startedAt, latest.updatedAt, latest.answeredInRound);
+    }
+}
+
+/// A price that follows a feed and tells no time, as the adapters in Aave's oracles do.
+contract Adapter {
+    Feed private immutable feed;
+
+    constructor(Feed feed_) {
+        feed = feed_;
+    }
+
+    function latestAnswer() external view returns (int256) {
+        return feed.latestAnswer();
     }
 }

@@ -23,6 +23,7 @@ from reservd.plugin.evm.calls import (
     whole_units,
 )
 from reservd.plugin.evm.client import EvmClient
+from reservd.plugin.evm.feeds import LATEST_ROUND, fresh_answer, seconds_since
 from reservd.plugin.evm.options import BlockTag, EvmConfig, EvmEndpoint, token_id
 from reservd.plugin.evm.plugin import EvmPlugin
 from reservd.plugin.evm.reading import Step
@@ -31,6 +32,7 @@ from reservd.plugin.evm.results import Results
 __all__ = [
     "BALANCE_OF",
     "DECIMALS",
+    "LATEST_ROUND",
     "MAX_DECIMALS",
     "Address",
     "Block",
@@ -46,7 +48,9 @@ __all__ = [
     "Query",
     "Results",
     "Step",
+    "fresh_answer",
     "invalid",
+    "seconds_since",
     "token_id",
     "whole_units",
 ]

@@ -1,0 +1,44 @@
+"""Price feeds that answer as Chainlink's aggregators do: what the latest round says, and whether it is believed."""
+
+from datetime import UTC, datetime
+
+from reservd.plugin.evm.answers import invalid
+from reservd.plugin.evm.calls import Function
+from reservd.plugin.evm.results import Results
+
+LATEST_ROUND = Function("latestRoundData", returns=("uint80", "int256", "uint256", "uint256", "uint80"))
+"""The round's id, its answer, when it began, when it was answered, and in which round."""
+
+
+def fresh_answer(address: str, results: Results, *, heartbeat: float, slack: float) -> int:
+    """Return the answer of a feed's latest round, in the feed's smallest unit.
+
+    Args:
+        address: The feed's.
+        results: Of its `LATEST_ROUND`.
+        heartbeat: Seconds within which the feed promises a new answer.
+        slack: Seconds that one may come after that: a transaction takes its time.
+
+    Raises:
+        SourceError: If it could not be read, the round is not complete, of an earlier round or of a time after its
+            block, or the answer is older than promised or not above 0.
+    """
+    round_id, answer, _, updated_at, answered_in = results.values(LATEST_ROUND.on(address))
+    if not updated_at:
+        raise invalid("latestRoundData(): the round is not complete")
+    if answered_in < round_id:
+        raise invalid("latestRoundData(): the answer is of an earlier round")
+    seconds = seconds_since(updated_at, results)
+    if seconds < 0:
+        raise invalid("latestRoundData(): the answer is of a time after its block")
+    if seconds > heartbeat + slack:
+        at = datetime.fromtimestamp(updated_at, UTC).isoformat()
+        raise invalid(f"latestRoundData(): the answer is of {at}, older than the heartbeat of {heartbeat:g} s")
+    if answer <= 0:
+        raise invalid("latestRoundData(): the answer is not above 0")
+    return int(answer)
+
+
+def seconds_since(moment: int, results: Results) -> int:
+    """Return how long before the block something was: at the block, by its own clock, a feed is read."""
+    return int(results.block.time.timestamp()) - moment
