@@ -1,7 +1,7 @@
 """Accounts that a reading does not tell of: which, how many, and why."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from operator import itemgetter
 from typing import Any
@@ -10,7 +10,7 @@ import structlog
 
 from reservd.errors import CallError, FailureReason
 from reservd.monitor.observer import Observer
-from reservd.monitor.table import ReadTable
+from reservd.monitor.table import Place, ReadTable
 from reservd.plugin.guard import GuardedPlugin
 from reservd.plugin.interfaces import BalanceSource
 from reservd.reserve.readings import AccountFailure
@@ -40,14 +40,19 @@ class UnreadAccounts:
         self._logged: list[str] = []
 
     def note(self, table: ReadTable) -> None:
-        """Take a reading. An account that it does not name at all has failed: absent is not zero."""
+        """Take a reading. An account or asset that it does not name at all has failed: absent is not zero."""
         silent = self._accounts.difference(map(_account, table.places))
-        if not silent and not table.failures:
+        lacking = self._places.difference(table.places)
+        if not silent and not lacking and not table.failures:
             self._tell(0, ())
             self._log([], set())
             return
-        names = silent.union(failure.account for failure in table.failures)
-        reasons = [failure.reason for failure in table.failures] + [FailureReason.INVALID_DATA] * len(silent)
+        # Of an account that is silent, or failed as a whole, its assets say nothing more.
+        told = silent.union(failure.account for failure in table.failures if failure.asset is None)
+        absent = [account for account, _ in lacking if account not in told]
+        names = silent.union(absent, (failure.account for failure in table.failures))
+        reasons = [failure.reason for failure in table.failures]
+        reasons += [FailureReason.INVALID_DATA] * (len(silent) + len(absent))
         self._tell(len(names), reasons)
         if not table.empty:
             self._log(sorted(names, key=str), set(reasons))
@@ -59,6 +64,11 @@ class UnreadAccounts:
     @cached_property
     def _accounts(self) -> frozenset[str]:
         return self._guarded.look(lambda: frozenset(self._source.accounts), frozenset(), "accounts")
+
+    @cached_property
+    def _places(self) -> frozenset[Place]:
+        """The accounts with each asset that they are asked for, where that is known beforehand."""
+        return self._guarded.look(lambda: frozenset(_places(self._source)), frozenset(), "accounts")
 
     def _tell(self, unread: int, reasons: Sequence[FailureReason]) -> None:
         for observer in self._observers:
@@ -73,6 +83,12 @@ class UnreadAccounts:
             bound.warning("accounts.unread", accounts=names[:_LOGGED], unread=len(names), reasons=sorted(reasons))
         else:
             bound.info("accounts.recovered")
+
+
+def _places(source: BalanceSource[Any]) -> Iterator[Place]:
+    for name, account in source.accounts.items():
+        for asset in account.assets or ():
+            yield name, asset
 
 
 def why_nothing(failures: Sequence[AccountFailure]) -> CallError:

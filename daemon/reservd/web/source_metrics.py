@@ -45,7 +45,7 @@ class SourceMetrics(Observer):
             ["source", "reason"], registry=registry,
         )  # fmt: skip
         self._accounts_unread = Gauge(
-            "reservd_source_accounts_unread", "Accounts of the source that its last reading did not tell of.",
+            "reservd_source_accounts_unread", "Accounts of the source that its last reading did not tell all of.",
             ["source"], registry=registry,
         )  # fmt: skip
         self._endpoint_up = Gauge(

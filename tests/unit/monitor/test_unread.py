@@ -150,3 +150,49 @@ async def test_reason_out_of_no_set_and_broken_accounts_harm_no_reading() -> Non
     bank.broken = True
     await room.look("hot", AccountFailure("cold", "teapot"))  # type: ignore[arg-type]  # what an outsider may do
     assert (room.unread, room.failures(), room.sample("source_up")) == (1, {"internal": 1}, 1)
+
+
+class Purse(ScriptedBalances):
+    """One account with two assets, and one of which nobody knows what it holds."""
+
+    @property
+    def accounts(self) -> dict[str, Account]:
+        return {
+            "hot": Account("hot", "bank", "hot", frozenset({"USDT", "USDC"})),
+            "cold": Account("cold", "bank", "cold"),
+        }
+
+
+@pytest.fixture
+def purse() -> Room:
+    return Room(Purse("bank", hot=80, cold=30))
+
+
+async def test_account_is_unread_when_the_reading_lacks_one_of_its_assets(purse: Room) -> None:
+    with capture_logs() as logs:
+        await purse.look("hot", "cold")
+    assert (purse.unread, purse.failures(), purse.sample("source_up")) == (1, {"invalid_data": 1}, 1)
+    assert [(each["accounts"], each["reasons"]) for each in logs if each["event"] == "accounts.unread"] == [
+        (["hot"], ["invalid_data"])
+    ]
+
+
+async def test_account_is_read_when_the_reading_has_all_of_its_assets(purse: Room) -> None:
+    usdc = Balance("hot", "USDC", Decimal(1), datetime.now(UTC))
+    purse.bank.misbehave = returns(
+        Reading([usdc, *(Balance(name, "USDT", Decimal(1), datetime.now(UTC)) for name in ("hot", "cold"))])
+    )
+    await purse.manager.check_all_reserves()
+    assert (purse.unread, purse.failures()) == (0, {})
+
+
+async def test_asset_is_counted_once_when_it_is_said_why_it_is_missing(purse: Room) -> None:
+    await purse.look("hot", "cold", AccountFailure("hot", FailureReason.TIMEOUT, asset="USDC"))
+    assert (purse.unread, purse.failures()) == (1, {"timeout": 1})
+    await purse.look("cold", AccountFailure("hot", FailureReason.REJECTED))
+    assert (purse.unread, purse.failures()) == (1, {"timeout": 1, "rejected": 1})
+
+
+async def test_account_counts_once_when_nothing_is_said_of_it(purse: Room) -> None:
+    await purse.look("cold")
+    assert (purse.unread, purse.failures()) == (1, {"invalid_data": 1})
