@@ -24,7 +24,7 @@ from support.rigs.venues import Ccxt, HttpJson, OfPrometheus
 from support.sources import ScriptedEquity
 
 UNKNOWN = ReserveStatus.UNKNOWN
-LOOKS = 100
+LOOKS, PAUSE_SECONDS = 1000, 0.02
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ class Watch(Observer):
             await self.look(after=0)
             if self.status is status:
                 return
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(PAUSE_SECONDS)
         raise AssertionError(f"is {self.status}, not {status}: {self.manager.latest_snapshot('m')}")
 
 
@@ -98,7 +98,8 @@ class Watch(Observer):
 async def watch(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> AsyncIterator[Watch]:
     """A source in either status, looked at once."""
     kind, begin = request.param
-    async with RIGS[kind](servers, begin, tmp_path) as rig:
+    fault = request.node.callspec.params.get("fault", "")
+    async with RIGS[kind](servers, begin, tmp_path, fault) as rig:
         watch = Watch(rig)
         await watch.look_until(begin)
         yield watch
@@ -136,7 +137,7 @@ async def test_status_is_neither_better_nor_worse_but_unknown_in_time(watch: Wat
     assert watch.said == [*before, "unknown", str(begin)]
 
 
-@pytest.mark.parametrize("watch", each("http_json", "prometheus"), indirect=True)
+@pytest.mark.parametrize("watch", each("http_json", "prometheus", "ccxt", "command"), indirect=True)
 async def test_nothing_is_said_when_a_source_reads_zero_by_mistake(watch: Watch) -> None:
     """A fall to nothing is a jump: the second look, taken at once, finds all as it was."""
     before = list(watch.said)

@@ -14,13 +14,13 @@ from support.rigs.rig import HTML, Rig
 class Sql(Rig):
     """A ledger in a file: another program holds it, spoils it, or writes rubbish."""
 
-    FAULTS = ("is locked", "is gone", "tells NaN", "tells null", "tells text", "lacks the asset", "tells an old number")
+    FAULTS = (
+        "is locked", "is gone", "is no database", "lacks the table", "tells NaN", "tells null", "tells text",
+        "lacks the asset", "tells the asset twice", "tells an old number", "tells a number from the future",
+    )  # fmt: skip
 
     async def __aenter__(self) -> Self:
         self.path = self.folder / "ledger.db"
-        with closing(sqlite3.connect(self.path)) as connection:
-            connection.execute("CREATE TABLE balance (amount, at)")
-            connection.commit()
         self._holder: sqlite3.Connection | None = None
         await self.heal()
         self.source = self.build(
@@ -40,12 +40,13 @@ class Sql(Rig):
             self._holder = None
         hidden = self.path.with_suffix(".away")
         if hidden.exists():
-            hidden.rename(self.path)
+            hidden.replace(self.path)
         self._write(str(self.amount))
 
     def _write(self, amount: str | None, off: timedelta = timedelta(), *, rows: int = 1) -> None:
         at = (datetime.now(UTC) + off).isoformat()
         with closing(sqlite3.connect(self.path)) as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS balance (amount, at)")
             connection.execute("DELETE FROM balance")
             connection.executemany("INSERT INTO balance VALUES (?, ?)", [(amount, at)] * rows)
             connection.commit()
@@ -56,6 +57,15 @@ class Sql(Rig):
 
     def is_gone(self) -> None:
         self.path.rename(self.path.with_suffix(".away"))
+
+    def is_no_database(self) -> None:
+        self.is_gone()
+        self.path.write_text(HTML)
+
+    def lacks_the_table(self) -> None:
+        with closing(sqlite3.connect(self.path)) as connection:
+            connection.execute("DROP TABLE balance")
+            connection.commit()
 
     def tells_NaN(self) -> None:  # noqa: N802  # the fault's name
         self._write("NaN")
@@ -69,14 +79,21 @@ class Sql(Rig):
     def lacks_the_asset(self) -> None:
         self._write("5", rows=0)
 
+    def tells_the_asset_twice(self) -> None:
+        self._write("5", rows=2)
+
     def tells_an_old_number(self) -> None:
         self._write("5", timedelta(hours=-1))
+
+    def tells_a_number_from_the_future(self) -> None:
+        self._write("5", timedelta(hours=1))
 
 
 class Command(Rig):
     FAULTS = (
-        "hangs", "fails", "is missing", "answers HTML", "answers nothing", "answers the wrong type", "tells NaN",
-        "tells null", "lacks the asset", "tells an old number",
+        "hangs", "answers slowly", "fails", "is missing", "answers HTML", "answers nothing", "breaks off",
+        "answers the wrong type", "tells NaN", "tells null", "tells text", "lacks the asset", "tells an old number",
+        "tells a number from the future",
     )  # fmt: skip
 
     async def __aenter__(self) -> Self:
@@ -102,6 +119,12 @@ class Command(Rig):
     def hangs(self) -> None:
         self._runs("exec sleep 60")
 
+    def answers_slowly(self) -> None:
+        self._runs(f"sleep {5 * self.timeout_seconds}; cat {self.folder}/answer")
+
+    def breaks_off(self) -> None:
+        self._runs(f"head -c 20 {self.folder}/answer")
+
     def fails(self) -> None:
         self._runs(f"cat {self.folder}/answer; exit 3")
 
@@ -123,9 +146,24 @@ class Command(Rig):
     def tells_null(self) -> None:
         self._tells("null")
 
+    def tells_text(self) -> None:
+        self._tells('"n/a"')
+
+    def tells_zero_once(self) -> None:
+        """What it says at first is not what it says when it is asked again."""
+        self._tells("0")
+        (self.folder / "zero").write_text((self.folder / "answer").read_text())
+        self._tells(f'"{self.amount}"')
+        self._runs(f"cat {self.folder}/zero 2>/dev/null && rm {self.folder}/zero || cat {self.folder}/answer")
+
     def lacks_the_asset(self) -> None:
         self._says('{"balances": []}')
 
     def tells_an_old_number(self) -> None:
-        at = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
-        self._tells("5", f', "observed_at": "{at}"')
+        self._dates(timedelta(hours=-1))
+
+    def tells_a_number_from_the_future(self) -> None:
+        self._dates(timedelta(hours=1))
+
+    def _dates(self, off: timedelta) -> None:
+        self._tells("5", f', "observed_at": "{(datetime.now(UTC) + off).isoformat()}"')

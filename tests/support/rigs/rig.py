@@ -9,8 +9,9 @@ from reservd.plugin import BalanceSource
 from support.front import Front
 from support.rigs.servers import AMOUNTS, Servers
 
-TIMEOUT_SECONDS = 0.5
-"""A source that hangs costs each look so much; one that is well may be asked again when the machine is busy."""
+PATIENT_SECONDS, IMPATIENT_SECONDS = 10.0, 0.2
+"""How long a source may take. One that is to hang costs each look so much, and is asked again when it is well: however
+busy the machine is, one of many readings comes in time."""
 HTML = "<html><body>We will be back soon.</body></html>"
 
 Break = Callable[[], Awaitable[None] | None]
@@ -20,9 +21,13 @@ class Rig:
     """One source, what may befall it, and how all is well again; an async context manager."""
 
     share_class = "USDC"
+    FAULTS: tuple[str, ...]
+    TAKES_TIME = frozenset({"hangs", "answers slowly", "is locked"})
+    """The faults that show in the time a reading takes, and in nothing else."""
 
-    def __init__(self, servers: Servers, begin: ReserveStatus, folder: Path) -> None:
+    def __init__(self, servers: Servers, begin: ReserveStatus, folder: Path, fault: str = "") -> None:
         self.servers, self.begin, self.folder = servers, begin, folder
+        self.timeout_seconds = IMPATIENT_SECONDS if fault in self.TAKES_TIME else PATIENT_SECONDS
         self.amount = AMOUNTS[begin]
         self.source: BalanceSource[Any]
 
@@ -34,7 +39,7 @@ class Rig:
 
     def build(self, cls: Any, **options: Any) -> Any:
         context = {"directory": self.folder, "environ": {}}
-        return cls("bank", cls.Config.model_validate({"timeout": TIMEOUT_SECONDS, **options}, context=context))
+        return cls("bank", cls.Config.model_validate({"timeout": self.timeout_seconds, **options}, context=context))
 
     def breaks(self, fault: str) -> Break:
         """Return what brings a fault about."""
@@ -78,7 +83,7 @@ class HttpRig(Rig):
         await self.front.refuses()
 
     def answers_slowly(self) -> None:
-        self.front.delays(3 * TIMEOUT_SECONDS)
+        self.front.delays(5 * self.timeout_seconds)
 
     def breaks_off(self) -> None:
         self.front.hangs_up()

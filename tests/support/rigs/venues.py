@@ -9,7 +9,7 @@ from reservd_ccxt.source import CcxtSource
 from reservd_http_json.balances import HttpJsonBalanceSource
 from reservd_prometheus.balances import PrometheusBalanceSource
 from support.exchanges import Binance
-from support.rigs.rig import TIMEOUT_SECONDS, HttpRig
+from support.rigs.rig import HttpRig
 
 
 class HttpJson(HttpRig):
@@ -63,7 +63,10 @@ class HttpJson(HttpRig):
 
 
 class OfPrometheus(HttpRig):
-    FAULTS = (*HttpRig.FAULTS, "tells NaN", "lacks the asset", "tells an old sample")
+    FAULTS = (
+        *HttpRig.FAULTS, "tells NaN", "tells text", "lacks the asset", "tells two series", "tells an old sample",
+        "tells a sample from the future",
+    )  # fmt: skip
 
     async def target(self) -> str:
         gauges = await asyncio.to_thread(lambda: self.servers.gauges)
@@ -88,12 +91,21 @@ class OfPrometheus(HttpRig):
     def lacks_the_asset(self) -> None:
         self._tells()
 
+    def tells_text(self) -> None:
+        self._tells("n/a")
+
+    def tells_two_series(self) -> None:
+        self._tells("5", "500")
+
     def tells_an_old_sample(self) -> None:
         self._tells("5", off=timedelta(hours=-1))
 
+    def tells_a_sample_from_the_future(self) -> None:
+        self._tells("5", off=timedelta(hours=1))
+
 
 class Ccxt(HttpRig):
-    FAULTS = (*HttpRig.FAULTS, "tells NaN", "tells null")
+    FAULTS = (*HttpRig.FAULTS, "tells NaN", "tells null", "is refused for its time", "refuses the key")
 
     async def target(self) -> str:
         self.exchange = await Binance().__aenter__()
@@ -105,11 +117,20 @@ class Ccxt(HttpRig):
         await self.exchange.__aexit__(None, None, None)
 
     def make(self) -> Any:
-        options = {**self.exchange.options, "urls": {"default": self.front.url}, "timeout": 3 * TIMEOUT_SECONDS}
-        return self.build(CcxtSource, **options, accounts={"main": {"assets": ["USDC"]}})
+        urls, accounts = {"default": self.front.url}, {"main": {"assets": ["USDC"]}}
+        options = {**self.exchange.options, "urls": urls, "timeout": self.timeout_seconds, "accounts": accounts}
+        return self.build(CcxtSource, **options)
 
-    def answers_slowly(self) -> None:
-        self.front.delays(9 * TIMEOUT_SECONDS)
+    def tells_zero_once(self) -> None:
+        self.front.answers(200, '{"balances": []}', once=True)
+
+    def is_refused_for_its_time(self) -> None:
+        """And again after it measured the exchange's clock."""
+        error = '{"code": -1021, "msg": "Timestamp for this request is outside of the recvWindow."}'
+        self.exchange.answer("/api/v3/account", error, 400)
+
+    def refuses_the_key(self) -> None:
+        self.exchange.answer("/api/v3/account", '{"code": -2015, "msg": "Invalid API-key, IP, or permissions."}', 401)
 
     def tells_NaN(self) -> None:  # noqa: N802  # the fault's name
         self.exchange.wallets["spot"] = {"USDC": ("NaN", "0")}
@@ -119,4 +140,5 @@ class Ccxt(HttpRig):
 
     async def heal(self) -> None:
         await super().heal()
+        self.exchange.heal()
         self.exchange.wallets["spot"] = {"USDC": (str(self.amount), "0")}
