@@ -38,6 +38,7 @@ async def _serve(told: Connection) -> None:
             exchange = await stack.enter_async_context(_Slow())
             exchange.wallets["spot"] = {"USDT": ("110", "0")}
             exchange.keys.update(keys)
+            exchange.owners = {key: str(10_000 + 100 * len(urls) + number) for number, key in enumerate(keys)}
             urls.append(exchange.url)
         told.send(urls)
         await asyncio.to_thread(told.recv)

@@ -22,6 +22,7 @@ COLUMNS = {
     "event_sinks": "events",
     "replenishers": "refills",
 }
+SOURCES = {"balance_sources", "equity_sources", "price_sources"}
 SECRET = "whsec_" + "A" * 43 + "="
 
 
@@ -45,6 +46,10 @@ def classes_of(folder: Path) -> Mapping[str, Any]:
     return PluginHost().load(folder.name.removeprefix("reservd_"))
 
 
+def is_source(folder: Path) -> bool:
+    return not SOURCES.isdisjoint(classes_of(folder))
+
+
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
@@ -65,7 +70,22 @@ def test_readme_has_the_fixed_sections(folder: Path) -> None:
     assert re.match(rf"# `?{folder.name.removeprefix('reservd_')}\b", text)
     assert sections[0] in {"What it reads", "What it sends"}
     assert "Options" in sections
-    assert sections[-1] in {"Failures", "What makes a balance UNKNOWN"}
+    if is_source(folder):
+        assert "What it reads" in sections
+        assert re.match(r"What makes (a balance|a number|a price|the equity) UNKNOWN\b", sections[-1])
+    else:
+        assert sections[-1] == "Failures"
+
+
+@pytest.mark.parametrize("folder", [each for each in FOLDERS if is_source(each)], ids=lambda folder: folder.name)
+def test_readme_of_a_source_tells_every_reason_by_which_its_own_code_fails(folder: Path) -> None:
+    """`internal` is left out: that is a fault of the plugin, not of what it reads."""
+    last = (folder / "README.md").read_text().rpartition("\n## ")[2]
+    code = "".join(file.read_text() for file in folder.glob("*.py"))
+    reasons = {each.lower() for each in re.findall(r"FailureReason\.([A-Z_]+)", code)} - {"internal"}
+    if re.search(r"\binvalid\(", code):  # what `reservd.plugin.evm` offers in its place
+        reasons.add("invalid_data")
+    assert {reason for reason in reasons if f"`{reason}`" not in last} == set()
 
 
 def test_readme_lists_the_options_that_exist(folder: Path) -> None:
