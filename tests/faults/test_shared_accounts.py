@@ -15,7 +15,7 @@ from reservd.monitor.watch import Holds
 from reservd.plugin import Account, AccountFailure, Balance, Equity, Reading
 from reservd.reserve.hold_book import HoldBook
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot
-from reservd.service.grounds import find_ground, find_level
+from reservd.service.grounds import find_ground
 from reservd.store.encoding import encode
 from reservd.store.states import decode_state
 from support.hand_clock import HandClock
@@ -372,7 +372,7 @@ async def test_withdrawal_is_decided_on_the_part_of_the_mode_alone() -> None:
     config, now = world.manager.reserve_configs["a"], world.clock.now()
     ground = find_ground(world.manager, config, book, now)
     assert (ground.available, ground.target, ground.status) == (120, 100, ADEQUATE)
-    level = find_level(world.manager, "a")
+    level = world.manager.believed_reading("a")
     assert level is not None
     assert level.balance == 360, "arrivals are told by what the whole group holds"
     world.wallet.amounts["pool"] = 10_000

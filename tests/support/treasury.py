@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from reservd.config.settings import Settings
 from reservd.delivery.pipeline import Pipeline
+from reservd.errors import FailureReason, SourceError
 from reservd.monitor.manager import ReserveManager
 from reservd.plugin import Balance, Equity, Reading
 from reservd.reserve.holds import Hold
@@ -36,6 +37,7 @@ class Treasury:
         replenisher: What is asked for all modes.
         refills: Asks.
         withdrawals: Decides.
+        blind: Whether the account cannot be read.
         holds: Keeps what was promised.
     """
 
@@ -45,6 +47,7 @@ class Treasury:
         self.clock = Clock()
         self.replenisher = ScriptedReplenisher()
         self.modes = modes
+        self.blind = False
         self._balances = ScriptedBalances("t", m=balance)
         self._balances.misbehave = self._read
         self._nav = ScriptedEquity()
@@ -81,6 +84,8 @@ class Treasury:
         return self.pipeline is None or self.pipeline.may_act
 
     async def _read(self) -> Reading:
+        if self.blind:
+            raise SourceError(FailureReason.UNREACHABLE)
         return Reading([Balance("m", "USDT", Decimal(str(self._balances.amounts["m"])), self.clock.wall)])
 
     async def _value(self) -> Equity:
@@ -115,12 +120,18 @@ class Treasury:
         """Set the balance, let time pass, check, and wait until what that led to is asked and answered."""
         if balance is not None:
             self._balances.amounts["m"] = balance
+            self.blind = False
         self.clock.ahead += timedelta(seconds=after_seconds)
         found = await self.manager.check_all_reserves()
         await self.refills.idle()
         await self.refills.look()
         await self.refills.idle()
         return found[self.modes[0]]
+
+    async def see_nothing(self) -> ReserveSnapshot:
+        """Let time pass and check, while the account cannot be read."""
+        self.blind = True
+        return await self.see()
 
     def ask(self, amount: object, mode: str = "m") -> Awaitable[WithdrawalDecision]:
         """Ask for a withdrawal."""
@@ -147,3 +158,15 @@ class Treasury:
     def request_for(self, hold: Hold) -> Replenishment:
         """Return the request for what a withdrawal lacks."""
         return self.refills._book.get(hold.id)
+
+    def hold(self, hold: Hold) -> Hold:
+        """Return an accepted withdrawal as it is now."""
+        found = self.holds.book.find(hold.id)
+        assert found is not None
+        return found
+
+    async def settle(self, hold: Hold) -> None:
+        """Say that the money for a withdrawal has left, and wait until it is given up."""
+        await self.refills.desk.settle(hold.id)
+        self.clock.ahead += timedelta(hours=1)
+        await self.refills.look()

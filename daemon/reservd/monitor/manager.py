@@ -24,6 +24,7 @@ from reservd.monitor.watch import Holds, ModeWatch, Readings, Standing
 from reservd.monitor.wiring import Wiring, parse_mode
 from reservd.plugin.interfaces import PriceSource
 from reservd.reserve.explanation import Explanation
+from reservd.reserve.holds import GroupReading
 from reservd.reserve.kept import KeptState, keep, recall
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus
 from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome, ReplenishmentRequest
@@ -368,6 +369,10 @@ class ReserveManager:
         state = watch.state
         doubted = state.doubted is not None
         return Standing(self.status(strategy_mode), latest, watch.reading, doubted, state.good)
+
+    def believed_reading(self, strategy_mode: str) -> GroupReading | None:
+        """Return what a mode's accounts last held for certain, those of all who share them; None when unknown."""
+        return self._watches[strategy_mode].believed
 
     def account_group(self, strategy_mode: str) -> str:
         """Return the name of the accounts that a mode is paid from: the same for all that share some."""

@@ -33,6 +33,7 @@ class SharingGroup:
         watches: The modes, in the order of the configuration.
         interval_seconds: How often they are checked.
         sources: The balance sources that are read.
+        believed: What all accounts held when they were last read as a whole, none in doubt; None before that.
         numbers: The place of each mode.
         compares: Whether an account is read under two names.
     """
@@ -47,6 +48,7 @@ class SharingGroup:
         self._own = [[each for each in accounts if each.members == (number,)] for number in range(len(watches))]
         # Those with the fewest sharers first, as what a mode has alone counts before what it shares.
         self._shared = sorted((each for each in accounts if len(each.members) > 1), key=lambda each: len(each.members))
+        self.believed: GroupReading | None = None
         self.sources = frozenset(name.source for account in accounts for name in account.names)
 
     @property
@@ -96,6 +98,7 @@ class JointReadings:
             held = holds.held(self._group.name, self._balances) if holds is not None else ZERO
             members = [self._member(number, watch, holds) for number, watch in enumerate(self._group.watches)]
             self._findings = share_out(members, self._shared, held=held, now=self._now.wall)
+            self._group.believed = self.whole or self._group.believed
         return self._findings[self._group.numbers[mode]]
 
     def wants_second_look(self, mode: str) -> bool:

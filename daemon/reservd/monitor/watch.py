@@ -9,7 +9,7 @@ from reservd.config.accounts import Holding
 from reservd.config.mode import ModeConfig
 from reservd.errors import CallError
 from reservd.monitor.table import Found, Place, Table
-from reservd.reserve.amounts import ZERO
+from reservd.reserve.amounts import ZERO, add
 from reservd.reserve.holds import GroupReading, read_group
 from reservd.reserve.models import ADEQUATE, Observation, ReserveSnapshot, ReserveStatus
 from reservd.reserve.policy import Missing, observe_equity, take_snapshot
@@ -257,6 +257,21 @@ class ModeWatch:
             return readings.joint.whole
         return read_group(self._believed(readings)[0])
 
+    @property
+    def believed(self) -> GroupReading | None:
+        """The newest reading of all the accounts that is not in doubt; None where none is remembered.
+
+        Where accounts are shared, of all those of the group.
+        """
+        if self.sharing is not None:
+            return self.sharing.believed
+        latest, state = self.latest, self.state
+        if latest is not None and latest.reserve_balance is not None and state.doubted is None:
+            return self.reading
+        good = state.good
+        # Of accounts that were shared then, a snapshot tells the mode's part alone.
+        return None if good is None or good.accounts else told_by(good)
+
     def _left_alone_by(self) -> Readings | None:
         """Return the readings that found the mode as it was, when they are newer than its last check."""
         readings = self._group.readings
@@ -326,6 +341,13 @@ def owed_of(mode: str, equity: Equity | CallError, holds: Holds) -> Decimal:
     if isinstance(equity, CallError) or equity.net_of_withdrawals:
         return ZERO
     return holds.owed(mode, equity)
+
+
+def told_by(snapshot: ReserveSnapshot) -> GroupReading | None:
+    """Return the reading that a snapshot was made of, as far as it still tells."""
+    if snapshot.reserve_balance is None or snapshot.observed_at is None:
+        return None
+    return GroupReading(add(snapshot.reserve_balance, snapshot.held), snapshot.observed_at)
 
 
 def why_missing(asset: str, value: Found | None) -> str:

@@ -130,10 +130,19 @@ class HoldBook:
         self.load([hold])
         self._changed[hold.id] = None
 
-    def rest_on(self, group: str, reading: GroupReading) -> None:
-        """Note the reading that a decision rests on: only what comes in after it may have arrived for it."""
-        if not self._groups[group].waiting or self._groups[group].level is None:
+    def rest_on(self, group: str, reading: GroupReading | None) -> None:
+        """Note the reading that a decision rests on, before its hold is put in: only what comes in after it arrived.
+
+        Where some wait already, arrivals are counted from when they began to. Where nothing is known of the
+        accounts, they are counted from the first reading that is believed.
+        """
+        sums = self._groups[group]
+        if sums.waiting and sums.level is not None:
+            return
+        if reading is not None:
             self._advance(group, reading)
+        else:
+            sums.level = None
 
     def believe(self, group: str, reading: GroupReading) -> list[Hold]:
         """Hold what a believed reading shows to have arrived for those that wait, and return those that got some.

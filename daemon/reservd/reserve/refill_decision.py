@@ -140,8 +140,8 @@ def _failed_in_a_row(own: Sequence[Replenishment], incident_id: str | None) -> l
 
 
 def _urgency(confirmed: ReserveStatus, failed: Sequence[Replenishment]) -> Urgency:
-    # What its strategy never heard says nothing of what comes of being asked.
-    had_no_effect = any(each.heard and each.state in _NO_EFFECT for each in failed)
+    # What its strategy never heard, or what may have come unseen, says nothing of what comes of being asked.
+    had_no_effect = any(each.heard and each.counted_throughout and each.state in _NO_EFFECT for each in failed)
     return Urgency.EMERGENCY if confirmed is ReserveStatus.CRITICAL or had_no_effect else Urgency.FAST
 
 

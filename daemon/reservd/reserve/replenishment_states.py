@@ -33,7 +33,7 @@ class ReplenishmentState(StrEnum):
     FAILED = "failed"
     """The strategy says that it could not, or can never be asked."""
     EXPIRED = "expired"
-    """Its deadline has passed."""
+    """Its deadline has passed; of one that was said to be settled: and nobody can tell whether it arrived."""
     INEFFECTIVE = "ineffective"
     """It was said to be settled, and the reserve has not seen it in time."""
     CANCELLED = "cancelled"
@@ -48,7 +48,7 @@ TRANSITIONS: Mapping[ReplenishmentState, frozenset[ReplenishmentState]] = {
     _S.REQUESTED: _WAYS_OUT | {_S.ACCEPTED, _S.IN_PROGRESS, _S.SETTLED, _S.REJECTED, _S.EXPIRED},
     _S.ACCEPTED: _WAYS_OUT | {_S.IN_PROGRESS, _S.SETTLED, _S.VERIFIED, _S.EXPIRED},
     _S.IN_PROGRESS: _WAYS_OUT | {_S.SETTLED, _S.VERIFIED, _S.EXPIRED},
-    _S.SETTLED: _WAYS_OUT | {_S.VERIFIED, _S.INEFFECTIVE},
+    _S.SETTLED: _WAYS_OUT | {_S.VERIFIED, _S.INEFFECTIVE, _S.EXPIRED},
     **dict.fromkeys((_S.VERIFIED, _S.REJECTED, _S.FAILED, _S.EXPIRED, _S.INEFFECTIVE, _S.CANCELLED), frozenset()),
 }
 """Where each state may lead."""
@@ -127,6 +127,11 @@ class Replenishment(BaseModel):
         return max(ZERO, subtract(self.request.amount, self.arrived)) if self.open else ZERO
 
     @property
+    def counted_throughout(self) -> bool:
+        """Whether all that came in since it was asked for is counted; otherwise its money may have come unseen."""
+        return self.baseline is not None and (self.counted_at or self.request.requested_at) <= self.request.requested_at
+
+    @property
     def acceptance(self) -> Acceptance | None:
         """What the strategy has answered so far; None when nothing."""
         if self.state is _S.REQUESTED and not self.heard:
@@ -182,6 +187,10 @@ def expire(record: Replenishment, at: datetime) -> Replenishment:
     """Return the record as it is once its deadline has passed; the same before, or when it has ended."""
     if not record.open or at < record.deadline:
         return record
+    untold = "the accounts were not known when it was asked for: whether it has arrived cannot be told"
     if record.state is _S.SETTLED:
+        if not record.counted_throughout:
+            return advance(record, _S.EXPIRED, at, detail=f"said to be settled; {untold}")
         return advance(record, _S.INEFFECTIVE, at, detail="said to be settled, and the reserve has not seen it")
-    return advance(record, _S.EXPIRED, at, detail="its deadline has passed")
+    cannot_tell = record.heard and not record.counted_throughout
+    return advance(record, _S.EXPIRED, at, detail=f"its deadline has passed{f'; {untold}' if cannot_tell else ''}")

@@ -5,12 +5,12 @@ from decimal import Decimal
 
 from reservd.config.mode import ModeConfig
 from reservd.monitor.manager import ReserveManager
-from reservd.monitor.watch import Standing
+from reservd.monitor.watch import Standing, told_by
 from reservd.reserve.amounts import ZERO, add, subtract
 from reservd.reserve.hold_book import HoldBook
 from reservd.reserve.holds import GroupReading
 from reservd.reserve.jumps import at_least
-from reservd.reserve.models import ReserveSnapshot, ReserveStatus
+from reservd.reserve.models import ReserveStatus
 from reservd.reserve.policy import is_current
 from reservd.reserve.state import Instant
 from reservd.reserve.withdrawal import Ground, worse
@@ -45,18 +45,6 @@ def find_ground(manager: ReserveManager, config: ModeConfig, book: HoldBook, now
     return Ground(status, min(available), max(targets), snapshot.timestamp)
 
 
-def find_level(manager: ReserveManager, mode: str) -> GroupReading | None:
-    """Return the last reading that was believed as a whole: what arrives is counted from it."""
-    standing = manager.standing(mode)
-    if standing is None:
-        return None
-    if not standing.doubted and standing.snapshot.reserve_balance is not None:
-        return standing.reading
-    if standing.good is None or standing.good.accounts:
-        return None  # of accounts that are shared, a snapshot tells the mode's part alone
-    return _told(standing.good)
-
-
 def _certain(standing: Standing) -> Iterator[tuple[GroupReading, Decimal]]:
     """Yield what is read, or known to be there at least, with the target then."""
     snapshot = standing.snapshot
@@ -65,13 +53,6 @@ def _certain(standing: Standing) -> Iterator[tuple[GroupReading, Decimal]]:
         # Of accounts that are shared, the mode's part alone.
         yield standing.reading._replace(balance=add(least, snapshot.held)), snapshot.target_reserve or ZERO
     if standing.doubted and standing.good is not None:
-        reading = _told(standing.good)
+        reading = told_by(standing.good)
         if reading is not None:
             yield reading, standing.good.target_reserve or ZERO
-
-
-def _told(snapshot: ReserveSnapshot) -> GroupReading | None:
-    """Return the reading that a snapshot was made of, as far as it still tells."""
-    if snapshot.reserve_balance is None or snapshot.observed_at is None:
-        return None
-    return GroupReading(add(snapshot.reserve_balance, snapshot.held), snapshot.observed_at)

@@ -33,6 +33,14 @@ class Commitments(Protocol):
     def reading(self, snapshot: ReserveSnapshot) -> GroupReading | None:
         """Return what the accounts hold by a mode's last check, its snapshot; None when not all of it is known."""
 
+    def believed(self, mode: str, good: ReserveSnapshot | None) -> GroupReading | None:
+        """Return what a mode's accounts last held for certain; None when that is not known.
+
+        Args:
+            mode: The mode.
+            good: Its last snapshot that was conclusive and is not doubted; None when there is none.
+        """
+
     def paid_between(self, mode: str, before: GroupReading, after: GroupReading) -> Decimal:
         """Return what was paid out of a mode's accounts between two readings."""
 
@@ -59,6 +67,11 @@ class NoCommitments:
         """Return what the snapshot tells."""
         total = accounts_total(snapshot)
         return None if total is None else GroupReading(total, snapshot.timestamp)
+
+    def believed(self, mode: str, good: ReserveSnapshot | None) -> GroupReading | None:
+        """Return what the snapshot tells."""
+        del mode
+        return None if good is None else self.reading(good)
 
     def paid_between(self, mode: str, before: GroupReading, after: GroupReading) -> Decimal:
         """Return 0."""
@@ -101,6 +114,11 @@ class WithdrawalCommitments:
             return None
         standing = self._reserve_manager.standing(snapshot.strategy_mode)
         return standing.reading if standing is not None else None
+
+    def believed(self, mode: str, good: ReserveSnapshot | None) -> GroupReading | None:
+        """Return what a mode's accounts last held for certain, those of all who share them."""
+        del good
+        return self._reserve_manager.believed_reading(mode)
 
     def paid_between(self, mode: str, before: GroupReading, after: GroupReading) -> Decimal:
         """Return what was paid out of a mode's accounts between two readings, by whoever shares them."""

@@ -276,7 +276,7 @@ class ReplenishmentService(Observer):
         return await self._asker.ask(record)
 
     def _make(self, request: ReplenishmentRequest, config: ModeConfig, asked_by: str = "") -> Replenishment:
-        """Take a new request down, with what its arrival is counted from."""
+        """Take a new request down, with what its arrival is counted from: before anybody can have paid."""
         deadline = request.deadline or request.requested_at + config.refill.patience
         record = Replenishment(
             request=request,
@@ -287,7 +287,8 @@ class ReplenishmentService(Observer):
             by=asked_by,
         )
         latest = self._latest.get(request.strategy_mode)
-        reading = self._commitments.reading(latest.snapshot) if latest is not None and latest.step.actionable else None
+        good = latest.step.state.good if latest is not None else None
+        reading = self._commitments.believed(request.strategy_mode, good)
         if reading is not None:
             others = self._open_among(self._commitments.sharers(request.strategy_mode))
             record = count_from(record, reading, request.requested_at, others)

@@ -12,7 +12,7 @@ from reservd.reserve.hold_book import HoldBook
 from reservd.reserve.holds import expect, hash_request, hold_for
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.withdrawal import Ground, Refusal, check_limits, decide_withdrawal
-from reservd.service.grounds import find_ground, find_level
+from reservd.service.grounds import find_ground
 from reservd.service.hold_desk import HoldDesk
 from reservd.service.withdrawal_answers import WithdrawalDecision, WithdrawalQuote
 from reservd.store.history import KeptSnapshot
@@ -90,10 +90,8 @@ class WithdrawalDecider:
             snapshot_at=ground.snapshot_at,
             now=now.wall,
         )
+        book.rest_on(group, self._reserve_manager.believed_reading(mode))
         book.put(hold)
-        reading = find_level(self._reserve_manager, mode)
-        if reading is not None:
-            book.rest_on(group, reading)
         snapshot = self._reserve_manager.latest_snapshot(mode)
         if snapshot is not None:
             self._desk.keep_snapshot(KeptSnapshot(self._reserve_manager.status(mode), snapshot))

@@ -128,6 +128,22 @@ def test_arrivals_are_counted_from_the_newest_reading_that_a_decision_rests_on()
     assert book.take_changes().levels == {"m": read(120, NOON + 2 * MINUTE)}
 
 
+def test_what_came_while_nobody_waited_has_arrived_for_nobody() -> None:
+    """Whoever comes to wait later has no part in it, were the accounts known then or not."""
+    book = HoldBook()
+    book.rest_on("m", read(5))
+    book.put(make_hold(1, 0, 10))
+    book.believe("m", read(15, NOON + MINUTE))
+    book.rest_on("m", read(100, NOON + 2 * MINUTE))
+    book.put(second := make_hold(2, 0, 30))
+    assert book.believe("m", read(101, NOON + 3 * MINUTE))[0].arrived == 1
+    book.put(cancel(second, NOON + 4 * MINUTE))
+    book.rest_on("m", None)
+    book.put(make_hold(3, 0, 30))
+    assert book.believe("m", read(200, NOON + 5 * MINUTE)) == []
+    assert book.believe("m", read(202, NOON + 6 * MINUTE))[0].arrived == 2
+
+
 def test_nothing_has_arrived_when_there_is_nothing_to_count_from() -> None:
     book = HoldBook()
     book.put(make_hold(1, 0, 10))

@@ -62,7 +62,15 @@ def record_of(
     )
     heard = state is not State.REQUESTED
     return Replenishment(
-        **{"request": request, "state": state, "changed_at": at(ended), "deadline": at(1800), "heard": heard} | changes
+        **{
+            "request": request,
+            "state": state,
+            "changed_at": at(ended),
+            "deadline": at(1800),
+            "heard": heard,
+            "baseline": Decimal(0),
+        }
+        | changes
     )
 
 
@@ -219,6 +227,12 @@ def test_next_request_is_an_emergency_when_the_last_had_no_effect(state: Repleni
     assert decide(40, LOW, past, incident_id="i").inaction is Inaction.COOLDOWN
     assert asked(decide(40, LOW, past, incident_id="i", seconds=271)).urgency is EMERGENCY
     assert asked(decide(40, LOW, past, incident_id="other", seconds=271)).urgency is FAST
+
+
+@pytest.mark.parametrize("counted", [{"baseline": None}, {"counted_at": at(-45)}])
+def test_next_request_is_as_calm_when_nobody_can_tell_whether_the_last_had_an_effect(counted: dict[str, Any]) -> None:
+    past = record_of(State.EXPIRED, incident_id="i", **counted)
+    assert asked(decide(40, LOW, past, incident_id="i", seconds=271)).urgency is FAST
 
 
 @pytest.mark.parametrize("urgency", [FAST, EMERGENCY])

@@ -41,7 +41,7 @@ TABLE = {
     "requested": {"accepted", "in_progress", "settled", "rejected", "failed", "expired", "cancelled"},
     "accepted": {"in_progress", "settled", "verified", "failed", "expired", "cancelled"},
     "in_progress": {"settled", "verified", "failed", "expired", "cancelled"},
-    "settled": {"verified", "ineffective", "failed", "cancelled"},
+    "settled": {"verified", "ineffective", "expired", "failed", "cancelled"},
 }
 
 
@@ -70,9 +70,20 @@ def test_request_ends_at_its_deadline_and_says_how() -> None:
     for state in (State.REQUESTED, State.ACCEPTED, State.IN_PROGRESS):
         assert expire(in_state(state), NOON + 59 * SECOND).state is state
         assert expire(in_state(state), NOON + 60 * SECOND).state is State.EXPIRED
-    assert expire(in_state(State.SETTLED), NOON + 60 * SECOND).state is State.INEFFECTIVE
+    settled = in_state(State.SETTLED, heard=True, baseline=Decimal(30), counted_at=NOON)
+    assert expire(settled, NOON + 60 * SECOND).state is State.INEFFECTIVE
     ended = in_state(State.REJECTED)
     assert expire(ended, NOON + 60 * SECOND) is ended
+
+
+@pytest.mark.parametrize("counted", [{}, {"baseline": Decimal(30), "counted_at": NOON + SECOND}])
+@pytest.mark.parametrize("state", [State.ACCEPTED, State.IN_PROGRESS, State.SETTLED])
+def test_request_is_not_said_to_be_without_effect_when_its_money_may_have_come_unseen(
+    state: ReplenishmentState, counted: dict[str, object]
+) -> None:
+    ended = expire(in_state(state, heard=True, **counted), NOON + 60 * SECOND)
+    assert ended.state is State.EXPIRED
+    assert ended.detail.endswith("whether it has arrived cannot be told")
 
 
 def test_strategy_is_waited_for_as_long_as_it_says_within_reason() -> None:

@@ -7,6 +7,8 @@ from decimal import Decimal
 from types import FrameType
 from typing import Any
 
+import pytest
+
 from reservd.plugin import Acceptance, AcceptanceStatus
 from reservd.reserve.replenishment import Inaction
 from reservd.reserve.replenishment_states import ReplenishmentState as State
@@ -107,6 +109,80 @@ async def test_payouts_count_for_as_long_as_a_refill_is_waited_for(database: Dat
         assert shop.own()[0].state is State.VERIFIED
         shop.withdrawals._watch.look()
         assert len(shop.holds.book._modes["m"].payouts) == 0
+
+
+# Accounts that cannot be read
+
+
+@pytest.mark.parametrize("modes", [("m",), ("m", "other")])
+async def test_money_that_comes_unseen_is_counted_from_the_last_reading_before_it_was_asked_for(
+    modes: tuple[str, ...], database: Database
+) -> None:
+    """Its strategy has paid before anything is known of the reserve again; whoever shares the account."""
+    async with Treasury(database, 220, modes=modes) as shop:
+        await shop.see()
+        await shop.see_nothing()
+        hold = await shop.withdraw(30)
+        assert hold.unwound == 30
+        await shop.see_nothing()
+        await shop.see(250)
+        assert shop.request_for(hold).state is State.VERIFIED
+        assert shop.hold(hold).arrived == 30
+
+
+async def test_money_that_comes_unseen_is_counted_when_the_daemon_began_without_sight(database: Database) -> None:
+    """From what was kept of the reserve."""
+    async with Treasury(database) as shop:
+        shop.replenisher.answer = REJECTED
+        await shop.see(70)
+        ahead = shop.clock.ahead
+        await shop.crash()
+        await shop.ownership.release()
+    async with Treasury(database) as shop:
+        shop.clock.ahead = ahead
+        await shop.see_nothing()
+        hold = await shop.withdraw(30)
+        await shop.see(100)
+        assert shop.request_for(hold).state is State.VERIFIED
+        assert shop.hold(hold).arrived == 30
+
+
+async def test_money_that_never_comes_is_without_effect_though_nothing_was_known_when_it_was_asked_for(
+    database: Database,
+) -> None:
+    async with Treasury(database) as shop:
+        await shop.see()
+        await shop.see_nothing()
+        hold = await shop.withdraw(30)
+        await shop.see(110)
+        await shop.settle(hold)
+        assert shop.request_for(hold).state is State.INEFFECTIVE
+        assert shop.hold(hold).arrived == 0
+
+
+async def test_nobody_says_that_a_refill_had_no_effect_when_nothing_was_ever_known_of_the_accounts(
+    database: Database,
+) -> None:
+    """Whether 140 are there since before or because of it, nobody knows."""
+    async with Treasury(database) as shop:
+        await shop.see_nothing()
+        hold = await shop.withdraw(30)
+        await shop.see(140)
+        await shop.settle(hold)
+        ended = shop.request_for(hold)
+        assert (ended.state, ended.arrived) == (State.EXPIRED, 0)
+        assert ended.detail.startswith("said to be settled; the accounts were not known")
+
+
+async def test_what_came_in_while_nobody_waited_is_not_held_for_who_comes_later(database: Database) -> None:
+    async with Treasury(database) as shop:
+        await shop.see()
+        await shop.withdraw(100)
+        await shop.see(190)
+        await shop.see(300)
+        later = await shop.withdraw(270)
+        await shop.see("300.1")
+        assert shop.hold(later).arrived == Decimal("0.1")
 
 
 # Accounts that several modes are paid from
