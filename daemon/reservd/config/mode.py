@@ -306,13 +306,14 @@ class ModeConfig(BaseModel):
     def withdrawal(self) -> WithdrawalPolicy:
         """How withdrawals are decided."""
         floor = self.reserve_withdrawal_floor
+        asks = self.reserve_replenisher is not None and not self.reserve_refill_dry_run
         return WithdrawalPolicy(
             floor=self.reserve_critical_threshold if floor is None else floor,
             maximum=self.reserve_withdrawal_max,
             maximum_per_period=self.reserve_withdrawal_max_per_period,
             period=timedelta(seconds=float(self.reserve_withdrawal_period)),
             patience=timedelta(seconds=float(self.reserve_withdrawal_patience)),
-            unwinding=self.refill.patience if self.reserve_replenisher is not None else None,
+            unwinding=self.refill.patience if asks else None,
         )
 
     @property

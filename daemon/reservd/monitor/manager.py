@@ -384,6 +384,15 @@ class ReserveManager:
         sharing = self._watches[strategy_mode].sharing
         return (strategy_mode,) if sharing is None else tuple([watch.mode for watch in sharing.watches])
 
+    def others_sharing(self, strategy_mode: str) -> list[ReserveSnapshot]:
+        """Return how those who share accounts with a mode stand by what its own last check read, itself left out."""
+        watch = self._watches[strategy_mode]
+        joint = watch.readings.joint if watch.readings is not None else None
+        if watch.sharing is None or joint is None:
+            return []
+        others = [each for each in watch.sharing.watches if each is not watch]
+        return [each.share_of(joint.readings(each), joint, self.holds) for each in others]
+
     def venues(self, strategy_mode: str) -> frozenset[str]:
         """Return the chains and exchanges of the accounts that a mode is paid from; none when it is not watched."""
         watch = self._watches.get(strategy_mode)

@@ -281,23 +281,28 @@ class ModeWatch:
 
     def observe(self, readings: Readings, holds: Holds | None = None) -> ReserveSnapshot:
         """Return what the readings say of this mode, less what is promised of its reserve."""
-        equity = readings.equity
         self._seen = readings
         self._restless = False
+        if readings.joint is not None:
+            return self.share_of(readings, readings.joint, holds)
+        equity = readings.equity
         known = Missing(f"{self.equity[0]}: {equity}") if isinstance(equity, CallError) else equity
         owed = owed_of(self.mode, equity, holds) if holds is not None else ZERO
         now = readings.now.wall
-        if readings.joint is not None:
-            found = readings.joint.find(self.mode, holds)
-            return take_snapshot(
-                self._policy, known, found.balances, found.missing, now=now, owed=owed, share=found.share
-            )
         balances, missing = self._believed(readings)
         held = ZERO
         if holds is not None:
             held = holds.held(self.mode, balances)
             self._restless = bool(held or owed) and holds.shows_paid(self.mode, balances, equity)
         return take_snapshot(self._policy, known, balances, missing, now=now, held=held, owed=owed)
+
+    def share_of(self, readings: Readings, joint: "JointReadings", holds: Holds | None) -> ReserveSnapshot:
+        """Return what readings of shared accounts say of this mode, and remember nothing of them."""
+        equity = readings.equity
+        known = Missing(f"{self.equity[0]}: {equity}") if isinstance(equity, CallError) else equity
+        owed = owed_of(self.mode, equity, holds) if holds is not None else ZERO
+        found, now = joint.find(self.mode, holds), readings.now.wall
+        return take_snapshot(self._policy, known, found.balances, found.missing, now=now, owed=owed, share=found.share)
 
     def _believed(self, readings: Readings) -> tuple[list[Balance], list[Missing]]:
         """Return the balances that were read and may be believed, and why the others may not."""

@@ -111,6 +111,11 @@ class HoldBook:
         sums = self._modes.get(mode)
         return ZERO if sums is None else sums.queued
 
+    def due(self, mode: str) -> Mapping[str, Decimal]:
+        """Return what of that nobody is known to have been asked for, by the ids of the holds."""
+        sums = self._modes.get(mode)
+        return {} if sums is None else sums.due
+
     def paid_between(self, mode: str, before: GroupReading, after: GroupReading) -> Decimal:
         """Return what a mode paid between two readings: in the one still, in the other not."""
         sums = self._modes.get(mode)

@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import Any
 
 from reservd.reserve.amounts import ZERO, add, subtract
-from reservd.reserve.holds import GroupReading, Hold
+from reservd.reserve.holds import GroupReading, Hold, Unwinding
 from reservd.reserve.running_sums import Payouts
 
 _AT = itemgetter(0)
@@ -114,13 +114,15 @@ class ModeSums:
     Attributes:
         payouts: What it paid, holds that are out of the book by now included.
         queued: What its holds wait for.
+        due: What of that nobody is known to have been asked for, by the ids of the holds.
     """
 
-    __slots__ = ("_accepted", "_amounts", "_in_period", "_owed", "_paid", "payouts", "queued")
+    __slots__ = ("_accepted", "_amounts", "_in_period", "_owed", "_paid", "due", "payouts", "queued")
 
     def __init__(self) -> None:
         self.payouts = Payouts()
         self.queued = ZERO
+        self.due: dict[str, Decimal] = {}
         self._owed = ZERO
         self._paid = Timeline()
         self._accepted: deque[tuple[datetime, int]] = deque()
@@ -130,6 +132,8 @@ class ModeSums:
     def enter(self, hold: Hold) -> None:
         """Count a hold."""
         self.queued = add(self.queued, hold.outstanding)
+        if hold.unwinding is Unwinding.DUE and hold.outstanding:
+            self.due[hold.id] = hold.outstanding
         if hold.open:
             self._owed = add(self._owed, hold.amount)
         elif hold.left_at is not None:
@@ -141,6 +145,7 @@ class ModeSums:
     def leave(self, hold: Hold) -> None:
         """Count it no more."""
         self.queued = subtract(self.queued, hold.outstanding)
+        self.due.pop(hold.id, None)
         if hold.open:
             self._owed = subtract(self._owed, hold.amount)
         elif hold.left_at is not None:

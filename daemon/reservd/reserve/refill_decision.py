@@ -37,8 +37,12 @@ def decide_refill(
     request_id: str,
     incident_id: str | None = None,
     queued: Decimal = ZERO,
+    spare: Decimal = ZERO,
 ) -> RefillDecision:
     """Return the request to make, or why none is made.
+
+    A reserve that is ADEQUATE asks for nothing but what withdrawals wait for in vain: their own requests came to
+    nothing, and what it has above its target does not cover them.
 
     Args:
         snapshot: A check whose step is `actionable`: conclusive, and its amounts not doubted.
@@ -48,22 +52,25 @@ def decide_refill(
         request_id: The id a new request gets.
         incident_id: The open incident.
         queued: What accepted withdrawals wait for, which the reserve will have to give away.
+        spare: What is in flight for those who share its accounts, beyond what they lack: some of it comes to this mode.
     """
-    if confirmed is ReserveStatus.ADEQUATE:
+    adequate = confirmed is ReserveStatus.ADEQUATE
+    if adequate and queued <= _sum(each.outstanding for each in history):
         return RefillDecision(None, Inaction.ADEQUATE)
     target, balance = snapshot.target_reserve, snapshot.reserve_balance
     if confirmed is ReserveStatus.UNKNOWN or target is None or balance is None:
         return RefillDecision(None, Inaction.NOT_CONCLUSIVE)
     own = [each for each in history if each.request.withdrawal_id is None]
     failed = _failed_in_a_row(own, incident_id)
-    urgency = _urgency(confirmed, failed)
+    urgency = Urgency.FAST if adequate else _urgency(confirmed, failed)
     replaced = _replaceable(own) if urgency is Urgency.EMERGENCY else None
     if replaced is None:
         waiting = _wait(own, failed, confirmed, policy, snapshot.timestamp)
         if waiting is not None:
             return waiting
-    in_flight = _sum(each.outstanding for each in history if each is not replaced)
-    lacking = add(subtract(multiply(policy.level, target), balance), subtract(queued, in_flight))
+    in_flight = add(spare, _sum(each.outstanding for each in history if each is not replaced))
+    short = min(ZERO, subtract(target, balance)) if adequate else subtract(multiply(policy.level, target), balance)
+    lacking = add(short, subtract(queued, in_flight))
     spent = [each for each in own if each is not replaced and _counts(each, policy, snapshot.timestamp)]
     amount = _amount(lacking, policy, spent, in_flight=in_flight)
     if isinstance(amount, Inaction):
@@ -79,12 +86,27 @@ def decide_refill(
         replaces=replaced.id if replaced is not None else None,
         reason=(
             f"{describe(balance)} of {describe(target, round_up=True)} {snapshot.share_class} is {confirmed}; "
-            f"asked for up to {policy.level} of the target"
+            f"asked for {'withdrawals that wait' if adequate else f'up to {policy.level} of the target'}"
         ),
         deadline=snapshot.timestamp + policy.patience,
         max_loss=policy.max_loss,
     )
     return RefillDecision(request, Inaction.DRY_RUN if policy.dry_run else None)
+
+
+def spare_in_flight(sharers: Iterable[tuple[ReserveSnapshot, RefillPolicy, Decimal, Decimal]]) -> Decimal:
+    """Return what is in flight for modes that share accounts, beyond what they lack; 0 when that is not known.
+
+    Args:
+        sharers: How each stands, how it is refilled, what its withdrawals wait for, and what is in flight for it.
+    """
+    spare = ZERO
+    for snapshot, policy, queued, in_flight in sharers:
+        if snapshot.target_reserve is None or snapshot.reserve_balance is None:
+            return ZERO
+        lacks = subtract(add(multiply(policy.level, snapshot.target_reserve), queued), snapshot.reserve_balance)
+        spare = add(spare, subtract(in_flight, max(ZERO, lacks)))
+    return max(ZERO, spare)
 
 
 def check_wish(

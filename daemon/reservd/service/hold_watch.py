@@ -53,6 +53,7 @@ class HoldWatch:
         """Look again and again until cancelled."""
         while True:
             self.look()
+            await self._unwinder.follow()
             await asyncio.sleep(_LOOK_SECONDS)
 
     def look(self) -> None:

@@ -1,6 +1,6 @@
 """What withdrawals mean for refills: what waits for money, and what was paid out meanwhile."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
@@ -21,6 +21,9 @@ class Commitments(Protocol):
     def sharers(self, mode: str) -> Sequence[str]:
         """Return the modes that are paid from a mode's accounts, itself included."""
 
+    def others(self, mode: str) -> Sequence[ReserveSnapshot]:
+        """Return how those who share a mode's accounts stand by its last check, itself left out."""
+
     def believe(self, checked: Checked) -> None:
         """Take it that a check was made, before anything is decided on it."""
 
@@ -29,6 +32,9 @@ class Commitments(Protocol):
 
     def queued(self, mode: str) -> Decimal:
         """Return what accepted withdrawals of a mode wait for."""
+
+    def due(self, mode: str) -> Mapping[str, Decimal]:
+        """Return what of that nobody is known to have been asked for, by withdrawal."""
 
     def reading(self, snapshot: ReserveSnapshot) -> GroupReading | None:
         """Return what the accounts hold by a mode's last check, its snapshot; None when not all of it is known."""
@@ -52,6 +58,11 @@ class NoCommitments:
         """Return the mode alone."""
         return (mode,)
 
+    def others(self, mode: str) -> Sequence[ReserveSnapshot]:
+        """Return nobody."""
+        del mode
+        return ()
+
     def believe(self, checked: Checked) -> None:
         """Nothing follows from it."""
 
@@ -62,6 +73,11 @@ class NoCommitments:
         """Return 0."""
         del mode
         return ZERO
+
+    def due(self, mode: str) -> Mapping[str, Decimal]:
+        """Return nothing."""
+        del mode
+        return {}
 
     def reading(self, snapshot: ReserveSnapshot) -> GroupReading | None:
         """Return what the snapshot tells."""
@@ -96,6 +112,10 @@ class WithdrawalCommitments:
         """Return the modes that are paid from a mode's accounts, itself included."""
         return self._reserve_manager.account_sharers(mode)
 
+    def others(self, mode: str) -> Sequence[ReserveSnapshot]:
+        """Return how those who share a mode's accounts stand by its last check, itself left out."""
+        return self._reserve_manager.others_sharing(mode)
+
     def believe(self, checked: Checked) -> None:
         """Hold what arrived for those that wait: nobody is to be asked for it once more."""
         self._held.checked(checked)
@@ -107,6 +127,10 @@ class WithdrawalCommitments:
     def queued(self, mode: str) -> Decimal:
         """Return what accepted withdrawals of a mode wait for."""
         return self._desk.book.queued(mode)
+
+    def due(self, mode: str) -> Mapping[str, Decimal]:
+        """Return what of that nobody is known to have been asked for, by withdrawal."""
+        return self._desk.book.due(mode)
 
     def reading(self, snapshot: ReserveSnapshot) -> GroupReading | None:
         """Return what the accounts hold by a mode's last check, those of all who share them."""

@@ -13,10 +13,11 @@ from reservd.config.mode import ModeConfig
 from reservd.monitor.clock import Clock, SystemClock
 from reservd.monitor.observer import Checked, Observer
 from reservd.plugin.interfaces import Replenisher
-from reservd.reserve.models import ReserveStatus
+from reservd.reserve.amounts import ZERO, subtract
+from reservd.reserve.models import AllocationMethod, ReserveStatus
 from reservd.reserve.refill_arrival import count_from
 from reservd.reserve.refill_credits import see_arrivals
-from reservd.reserve.refill_decision import RefillDecision, check_wish, decide_refill
+from reservd.reserve.refill_decision import RefillDecision, check_wish, decide_refill, spare_in_flight
 from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome, ReplenishmentRequest, Urgency
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, advance, expire
 from reservd.reserve.tracker import Instant
@@ -134,7 +135,8 @@ class ReplenishmentService(Observer):
         """Decide anew about modes that were found as they were, where only time stood against a request."""
         for mode in self.inactions.keys() & modes if self.inactions else ():
             before = self._latest[mode]
-            if before.status in {ReserveStatus.LOW, ReserveStatus.CRITICAL}:
+            waits = self.inactions[mode] not in {Inaction.ADEQUATE, Inaction.NOT_CONCLUSIVE, Inaction.STORE_GONE}
+            if waits or before.status in {ReserveStatus.LOW, ReserveStatus.CRITICAL}:
                 self.checked(before._replace(snapshot=before.snapshot._replace(timestamp=now.wall)))
 
     def _see(self, checked: Checked) -> None:
@@ -183,7 +185,8 @@ class ReplenishmentService(Observer):
             self._book.of_mode(checked.mode),
             request_id=str(uuid.uuid4()),
             incident_id=checked.step.state.incident_id,
-            queued=self._commitments.queued(checked.mode),
+            queued=self._queued(checked.mode),
+            spare=self._spare(checked),
         )
         if decision.request is None or decision.inaction is not None:
             self._note(checked, decision)
@@ -195,6 +198,25 @@ class ReplenishmentService(Observer):
             self._note(checked, RefillDecision(None, Inaction.AWAITING_APPROVAL))
         else:
             self._asker.ask(record)
+
+    def _queued(self, mode: str) -> Decimal:
+        """Return what withdrawals of a mode wait for, without what each is about to make a request for itself."""
+        queued = self._commitments.queued(mode)
+        for withdrawal_id, amount in self._commitments.due(mode).items():
+            if self._book.find(withdrawal_id) is None:
+                queued = subtract(queued, amount)
+        return queued
+
+    def _spare(self, checked: Checked) -> Decimal:
+        """Return what is in flight for those who share a mode's accounts, of which it will have a part."""
+        dedicated = self._configs[checked.mode].reserve_allocation is AllocationMethod.DEDICATED
+        if checked.status is ReserveStatus.ADEQUATE or dedicated:
+            return ZERO
+        return spare_in_flight(
+            (other, self._configs[mode].refill, self._queued(mode), self._book.outstanding(mode))
+            for other in self._commitments.others(checked.mode)
+            for mode in [other.strategy_mode]
+        )
 
     def _note(self, checked: Checked, decision: RefillDecision) -> None:
         """Tell why nothing is asked for; a log line only at a change."""

@@ -1,14 +1,15 @@
-"""Asks strategies for what the reserve does not pay of a withdrawal."""
+"""Asks strategies for what the reserve does not pay of a withdrawal, and follows what becomes of it."""
 
 import asyncio
-from dataclasses import replace
-from datetime import timedelta
 
 import structlog
 
+from reservd.errors import StoreError, UnknownReplenishmentError
 from reservd.monitor.manager import ReserveManager
+from reservd.reserve.hold_request import follow_request, leave_unasked
 from reservd.reserve.holds import Hold, Unwinding
-from reservd.reserve.replenishment import Acceptance, AcceptanceStatus, Inaction
+from reservd.reserve.replenishment import Inaction
+from reservd.reserve.replenishment_states import Replenishment
 from reservd.service.hold_desk import HoldDesk
 
 log = structlog.get_logger(__name__)
@@ -19,6 +20,9 @@ _AT_ONCE = 8
 
 class Unwinder:
     """Asks once for each hold, under the hold's own id: asked again after a failure or a restart, it is the same.
+
+    A hold goes by what its request has come to, whoever brought it there: it is looked at again and again, so
+    that nothing is missed in between.
 
     Args:
         reserve_manager: Has the replenishers, where there are any.
@@ -39,10 +43,26 @@ class Unwinder:
         asks_nobody = (
             config is None or config.reserve_replenisher is None or self._reserve_manager.replenishment is None
         )
-        if asks_nobody or hold.unwinding is not Unwinding.DUE or hold.id in self._tasks:
+        if asks_nobody or not _is_due(hold) or hold.id in self._tasks:
             return
         task = self._tasks[hold.id] = asyncio.create_task(self._ask(hold.id))
         task.add_done_callback(lambda _: self._tasks.pop(hold.id, None))
+
+    async def follow(self) -> None:
+        """Have each hold that waits go by what became of its request."""
+        desk = self._reserve_manager.replenishment
+        if desk is None:
+            return
+        for hold in [each for each in self._desk.book.open_holds() if each.unwinding is Unwinding.ASKED]:
+            if not hold.outstanding:
+                continue
+            try:
+                record = await desk.desk.find(hold.id)
+            except UnknownReplenishmentError:
+                continue
+            except StoreError:
+                return
+            self._follow(hold.id, record)
 
     async def idle(self) -> None:
         """Wait until nothing is being asked."""
@@ -61,25 +81,34 @@ class Unwinder:
             async with self._turns:
                 hold = self._desk.book.find(hold_id)
                 desk = self._reserve_manager.replenishment
-                if hold is None or not hold.open or hold.unwinding is not Unwinding.DUE or desk is None:
+                if hold is None or desk is None or not _is_due(hold):
                     return
                 outcome = await desk.request(hold.mode, hold.unwound, withdrawal_id=hold.id)
                 if outcome.acceptance is not None:
-                    self._note(hold_id, outcome.acceptance)
+                    self._follow(hold.id, await desk.desk.find(hold.id))
                     return
-                if outcome.reason == Inaction.NO_REPLENISHER:
+                if outcome.reason == Inaction.DRY_RUN:
+                    self._keep(hold, leave_unasked(hold))
+                if outcome.reason in {Inaction.DRY_RUN, Inaction.NO_REPLENISHER}:
                     return
             await asyncio.sleep(self._retry_seconds)
 
-    def _note(self, hold_id: str, acceptance: Acceptance) -> None:
+    def _follow(self, hold_id: str, record: Replenishment) -> None:
         hold = self._desk.book.find(hold_id)
-        if hold is None:
+        if hold is not None:
+            self._keep(hold, follow_request(hold, record))
+
+    def _keep(self, before: Hold, after: Hold) -> None:
+        """Keep what became of a hold; tell of it when nobody sees to it any more, and have its reserve looked at."""
+        if after == before:
             return
-        rejected = acceptance.status is AcceptanceStatus.REJECTED
-        if rejected:
-            log.error("withdrawal.not_unwound", mode=hold.mode, id=hold.id, reason=acceptance.reason)
-        elif acceptance.expected_by is not None:
-            late = max(timedelta(), acceptance.expected_by - (hold.expected_at or acceptance.expected_by))
-            hold = replace(hold, expected_at=acceptance.expected_by, overdue_at=hold.overdue_at + late)
-        self._desk.book.put(replace(hold, unwinding=Unwinding.REFUSED if rejected else Unwinding.ASKED))
+        self._desk.book.put(after)
         self._desk.note_changes()
+        if after.unwinding in {Unwinding.REFUSED, Unwinding.FAILED}:
+            log.error("withdrawal.not_unwound", mode=after.mode, id=after.id, unwinding=str(after.unwinding))
+            self._reserve_manager.look_again(after.mode)
+
+
+def _is_due(hold: Hold) -> bool:
+    """Whether its strategy is yet to be asked for what it lacks."""
+    return hold.unwinding is Unwinding.DUE and bool(hold.outstanding)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reservd.reserve.models import ReserveSnapshot, ReserveStatus
-from reservd.reserve.refill_decision import RefillDecision, check_wish, cooldown_after, decide_refill
+from reservd.reserve.refill_decision import RefillDecision, check_wish, cooldown_after, decide_refill, spare_in_flight
 from reservd.reserve.replenishment import (
     Acceptance,
     AcceptanceStatus,
@@ -80,6 +80,7 @@ def decide(
     *history: Replenishment,
     seconds: float = 0,
     queued: object = 0,
+    spare: object = 0,
     incident_id: str | None = None,
     **policy: Any,
 ) -> RefillDecision:
@@ -90,6 +91,7 @@ def decide(
         history,
         request_id="r1",
         queued=Decimal(str(queued)),
+        spare=Decimal(str(spare)),
         incident_id=incident_id,
     )
 
@@ -179,6 +181,43 @@ def test_queued_withdrawals_are_asked_for_as_well_but_not_twice() -> None:
     assert asked(decide(80, LOW, queued=25)).amount == 55
     own = record_of(withdrawal_id="w", amount=25)
     assert asked(decide(80, LOW, own, queued=25)).amount == 30
+
+
+def test_reserve_that_is_well_asks_for_what_withdrawals_wait_for_in_vain_and_no_more() -> None:
+    """Up to its target, not to the level: what is above it pays for them."""
+    refused = record_of(State.REJECTED, withdrawal_id="w", amount=25)
+    request = asked(decide(105, ADEQUATE, refused, queued=25))
+    assert (request.amount, request.urgency) == (20, FAST)
+    assert request.reason == "105 of 100 USDT is adequate; asked for withdrawals that wait"
+    assert asked(decide(95, ADEQUATE, refused, queued=25)).amount == 25
+    failed = record_of(State.EXPIRED)
+    assert decide(105, ADEQUATE, refused, failed, queued=25).inaction is Inaction.COOLDOWN
+    assert asked(decide(105, ADEQUATE, refused, failed, queued=25, seconds=300)).urgency is FAST
+    under_way = record_of(withdrawal_id="w", amount=25)
+    for decision in (decide(105, ADEQUATE, under_way, queued=25), decide(125, ADEQUATE, refused, queued=25)):
+        assert decision == RefillDecision(None, Inaction.ADEQUATE)
+
+
+def test_what_is_in_flight_for_sharers_beyond_what_they_lack_is_not_asked_for_again() -> None:
+    assert asked(decide(80, LOW, spare=10)).amount == 20
+    assert decide(80, LOW, spare=30).inaction is Inaction.COVERED
+
+
+@pytest.mark.parametrize(
+    ("amount", "queued", "in_flight", "spare"),
+    [(75, 0, 35, 0), (92.5, 0, 35, 17.5), (75, 10, 50, 5), (150, 0, 20, 20)],
+)
+def test_sharers_have_to_spare_what_is_in_flight_beyond_what_they_lack(
+    amount: object, queued: int, in_flight: int, spare: object
+) -> None:
+    sharer = (snapshot_of(amount), RefillPolicy(), Decimal(queued), Decimal(in_flight))
+    assert spare_in_flight([sharer]) == Decimal(str(spare))
+
+
+def test_nothing_is_known_to_be_spare_when_a_sharer_is_not_known() -> None:
+    known = (snapshot_of(150), RefillPolicy(), Decimal(0), Decimal(20))
+    unknown = (snapshot_of(75, missing=[NOT_READ]), RefillPolicy(), Decimal(0), Decimal(0))
+    assert spare_in_flight([known, unknown]) == 0
 
 
 def test_withdrawals_own_request_stands_in_nobodys_way() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from reservd.plugin import Acceptance, AcceptanceStatus
+from reservd.reserve.holds import Unwinding
 from reservd.reserve.replenishment import Inaction
 from reservd.reserve.replenishment_states import ReplenishmentState as State
 from reservd.store.database import Database
@@ -111,6 +112,95 @@ async def test_payouts_count_for_as_long_as_a_refill_is_waited_for(database: Dat
         assert len(shop.holds.book._modes["m"].payouts) == 0
 
 
+# Requests for withdrawals that come to nothing
+
+
+@pytest.mark.parametrize("end", ["rejected", "failed", "expired", "cancelled"])
+async def test_nothing_is_expected_for_a_withdrawal_when_its_request_came_to_nothing_and_a_refill_asks_for_it(
+    end: str, database: Database
+) -> None:
+    async with Treasury(database) as shop:
+        await shop.see()
+        if end == "rejected":
+            shop.replenisher.answer = REJECTED
+        hold = await shop.withdraw(100)
+        shop.replenisher.answer = ACCEPTED
+        if end == "failed":
+            await shop.refills.desk.fail(hold.id)
+        elif end == "cancelled":
+            await shop.refills.desk.cancel(hold.id, by="ann")
+        elif end == "expired":
+            shop.clock.ahead += timedelta(hours=1)
+            await shop.refills.look()
+        await shop.withdrawals._unwinder.follow()
+        after = shop.hold(hold)
+        assert (str(after.unwinding), after.expected_at) == ("refused" if end == "rejected" else "failed", None)
+        await shop.see()
+        (refill,) = shop.own()
+        snapshot = shop.manager.latest_snapshot("m")
+        assert snapshot is not None
+        assert snapshot.target_reserve is not None
+        assert snapshot.reserve_balance is not None
+        lacks = snapshot.target_reserve * Decimal("1.1") - snapshot.reserve_balance
+        assert refill.request.amount == lacks + hold.unwound
+        await shop.see(110 + refill.request.amount)
+        assert shop.hold(hold).outstanding == 0
+
+
+async def test_what_withdrawals_wait_for_in_vain_is_asked_for_by_a_reserve_that_is_well(database: Database) -> None:
+    """Accepted while nothing was known, refused by the strategy: only what is above the target would cover it."""
+    async with Treasury(database) as shop:
+        await shop.see()
+        await shop.see_nothing()
+        shop.replenisher.answer = REJECTED
+        hold = await shop.withdraw(30)
+        shop.replenisher.answer = ACCEPTED
+        snapshot = await shop.see(110)
+        assert snapshot.reserve_balance == 110
+        assert snapshot.target_reserve == 97
+        (refill,) = shop.own()
+        assert refill.request.amount == 30 - (110 - 97)
+        await shop.see(110)
+        assert shop.own() == [refill]
+        await shop.see(110 + refill.request.amount)
+        assert shop.hold(hold).arrived == refill.request.amount
+
+
+async def test_time_of_a_withdrawal_follows_what_its_strategy_says_later(database: Database) -> None:
+    async with Treasury(database) as shop:
+        await shop.see()
+        hold = await shop.withdraw(100)
+        later = shop.clock.wall + timedelta(days=2)
+        await shop.refills.desk.progress(hold.id, expected_by=later)
+        await shop.withdrawals._unwinder.follow()
+        assert shop.hold(hold).expected_at == later
+
+
+async def test_nothing_is_expected_for_a_withdrawal_in_a_dry_run(database: Database) -> None:
+    async with Treasury(database, reserve_refill_dry_run=True) as shop:
+        await shop.see()
+        quote = await shop.withdrawals.quote_withdrawal("m", Decimal(100))
+        hold = await shop.withdraw(100)
+        assert quote.expected_at is None
+        assert (shop.hold(hold).unwinding, shop.hold(hold).expected_at) == (Unwinding.REFUSED, None)
+
+
+async def test_refill_does_not_ask_for_what_a_withdrawal_is_about_to_ask_for_itself(database: Database) -> None:
+    """A check comes between its hold and its request."""
+    async with Treasury(database) as shop:
+        await shop.see()
+        shop.withdrawals._unwinder._turns = asyncio.Semaphore(0)
+        decision = await shop.ask(160)
+        await shop.see()
+        (refill,) = shop.own()
+        snapshot = shop.manager.latest_snapshot("m")
+        assert snapshot is not None
+        assert snapshot.target_reserve is not None
+        assert snapshot.reserve_balance is not None
+        assert decision.unwound > 0
+        assert refill.request.amount == snapshot.target_reserve * Decimal("1.1") - snapshot.reserve_balance
+
+
 # Accounts that cannot be read
 
 
@@ -202,6 +292,31 @@ async def test_one_arrival_is_counted_once_when_several_modes_share_an_account(d
         assert shop.own("b")[0].state is State.VERIFIED
 
 
+async def test_sharer_asks_for_nothing_that_is_in_flight_for_another_beyond_what_that_lacks(
+    database: Database,
+) -> None:
+    """What came for the first is split: the second, whose money is still to come, lacks as much less."""
+    async with Treasury(database, 220, modes=("a", "b")) as shop:
+        await shop.see()
+        await shop.see(150)
+        await shop.see(150 + 35)
+        assert [len(shop.own(mode)) for mode in "ab"] == [1, 1]
+        assert shop.refills.inactions["a"] is Inaction.COVERED
+        await shop.see(150 + 35 + 35)
+        assert sum(each.request.amount for mode in "ab" for each in shop.own(mode)) == 220 - 150
+        assert [str(shop.manager.status(mode)) for mode in "ab"] == ["adequate", "adequate"]
+
+
+async def test_sharers_ask_for_all_that_lacks_when_the_reserve_falls_while_one_of_them_waits(
+    database: Database,
+) -> None:
+    async with Treasury(database, 220, modes=("a", "b"), reserve_refill_in_flight=2) as shop:
+        await shop.see()
+        await shop.see(150)
+        await shop.see(130)
+        assert sum(each.request.amount for mode in "ab" for each in shop.own(mode)) == 220 - 130
+
+
 async def test_queue_of_another_mode_is_not_asked_for(database: Database) -> None:
     """It has its own request."""
     async with Treasury(database, 220, modes=("a", "b")) as shop:
@@ -259,6 +374,8 @@ async def calls_with(waiting: int) -> int:
             await shop.see(amount)
         assert len(shop.refills._book.open()) == waiting
         shop._balances.amounts["m"] = "0.5"
+        for task in shop._tasks:
+            task.cancel()  # what is done on the side, whenever that is due, is not counted
         counted = [0]
         sys.setprofile(calls_of_a_check(counted))
         try:

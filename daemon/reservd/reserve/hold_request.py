@@ -1,0 +1,35 @@
+"""What becomes of a hold with the request for what it lacks."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from reservd.reserve.holds import Hold, Unwinding
+from reservd.reserve.replenishment import AcceptanceStatus
+from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+
+
+def follow_request(hold: Hold, record: Replenishment) -> Hold:
+    """Return the hold as its request has it: who sees to what it lacks, and when the money is expected.
+
+    What is promised later is overdue later. What nobody will send is expected at no time.
+
+    Args:
+        hold: The hold.
+        record: The request that was made for it.
+    """
+    acceptance = record.acceptance
+    if acceptance is None or not hold.outstanding:
+        return hold  # nobody has said anything, or it waits for nothing
+    if acceptance.status is AcceptanceStatus.REJECTED:
+        refused = record.state is ReplenishmentState.REJECTED or not record.heard
+        return replace(hold, unwinding=Unwinding.REFUSED if refused else Unwinding.FAILED, expected_at=None)
+    by = acceptance.expected_by
+    if by is None or record.state is ReplenishmentState.VERIFIED:
+        return replace(hold, unwinding=Unwinding.ASKED)
+    late = max(timedelta(), by - (hold.expected_at or by))
+    return replace(hold, unwinding=Unwinding.ASKED, expected_at=by, overdue_at=hold.overdue_at + late)
+
+
+def leave_unasked(hold: Hold) -> Hold:
+    """Return the hold when nobody is to be asked for what it lacks."""
+    return replace(hold, unwinding=Unwinding.REFUSED, expected_at=None)
