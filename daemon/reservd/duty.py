@@ -77,6 +77,7 @@ class Duty:
             [metrics, metrics.replenishments, page],
             lambda: self.pipeline.may_act,
             ledger=StoredLedger(database, self.pipeline.journal),
+            epoch=lambda: self.pipeline.journal.epoch,
         )
         # Metrics first: a snapshot is published before anything slow happens.
         self.manager = ReserveManager(

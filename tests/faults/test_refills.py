@@ -167,6 +167,8 @@ async def test_request_is_asked_for_again_under_its_id_when_the_daemon_stopped_b
                 break
             await asyncio.sleep(0.05)
         assert second.asked == [first.asked[0]]
+        assert (first.replenisher.asked[0].epoch, second.replenisher.asked[0].epoch) == (1, 2)
+        assert (await second.service.desk.find(first.asked[0])).request.epoch is None
         states = [str(each.state) for each in await second.history(first.asked[0])]
         assert states == ["requested", "accepted"]
 
@@ -210,7 +212,10 @@ async def test_large_emergency_waits_for_somebody_and_is_asked_for_once(database
 def write_config(world: World, folder: Path) -> Path:
     """Return a configuration whose strategy is a program that writes down what it is asked and accepts."""
     program = folder / "unwind"
-    program.write_text(f'#!/bin/sh\necho "$RESERVD_REQUEST_ID" >> {folder}/asked\necho \'{{"status": "accepted"}}\'\n')
+    program.write_text(
+        f'#!/bin/sh\ncat >> {folder}/request\necho "$RESERVD_REQUEST_ID" >> {folder}/asked\n'
+        'echo \'{"status": "accepted"}\'\n'
+    )
     program.chmod(0o755)
     config = world.write_config(folder, defaults={"reserve_replenisher": "unwinder"})
     document = yaml.safe_load(config.read_text())
@@ -268,3 +273,8 @@ def test_one_request_is_made_when_another_daemon_takes_over(tmp_path: Path, nurs
         wait_until(lambda: "verified" in stored_in(tmp_path).values(), "the second to see the money")
         assert asked_in(tmp_path) == list(stored_in(tmp_path))
         wait_until(lambda: told_in(world) == ["requested", "accepted", "verified"], "the events")
+        # Each says which owner sent it, and so does the request.
+        assert world.events[-1]["data"]["state"] == "verified"
+        assert [each["epoch"] for each in world.events] == sorted(each["epoch"] for each in world.events)
+        assert (world.events[0]["epoch"], world.events[-1]["epoch"]) == (1, 2)
+        assert (tmp_path / "request").read_text().count('"epoch":1') == 1

@@ -82,6 +82,7 @@ class Refinery:
             [self.reasons],
             lambda: self.pipeline.may_act,
             ledger=StoredLedger(database, self.pipeline.journal),
+            epoch=lambda: self.pipeline.journal.epoch,
         )
         self.manager.add_observer(self.service)
         self.manager.replenishment = self.service

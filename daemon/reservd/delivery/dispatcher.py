@@ -296,8 +296,8 @@ class Dispatcher:
 
     def _delivery(self, event: AnyEvent, *, superseded: bool) -> Callable[[], Coroutine[Any, Any, None]]:
         if isinstance(event, ReplenishmentEvent):
-            return partial(self._sink.deliver_replenishment, wrap_change(event))
-        message = wrap(event.model_copy(update={"superseded": True}) if superseded else event)
+            return partial(self._sink.deliver_replenishment, wrap_change(event, self._outbox.epoch))
+        message = wrap(event.model_copy(update={"superseded": True}) if superseded else event, self._outbox.epoch)
         return partial(self._sink.deliver, message)
 
     def _failed(self, letter: Letter, lane: _Lane, attempts: int, error: CallError) -> float | None:

@@ -7,8 +7,13 @@ from reservd.wire.envelope import CloudEvent, ReplenishmentMessage
 SCHEMA_VERSION = 1
 
 
-def wrap(event: ReserveEvent) -> CloudEvent:
-    """Return the message a consumer receives; its id is the event's own, so the same on every send."""
+def wrap(event: ReserveEvent, epoch: int | None = None) -> CloudEvent:
+    """Return the message a consumer receives; its id is the event's own, so the same on every send.
+
+    Args:
+        event: What it tells.
+        epoch: Of the owner of the store that sends it; None where it is no owner's, or is not sent.
+    """
     return CloudEvent(
         id=event.id,
         source=f"/reservd/modes/{event.strategy_mode}",
@@ -16,11 +21,12 @@ def wrap(event: ReserveEvent) -> CloudEvent:
         time=event.timestamp,
         subject=event.strategy_mode,
         sequence=str(event.sequence),
+        epoch=epoch,
         data=event,
     )
 
 
-def wrap_change(event: ReplenishmentEvent) -> ReplenishmentMessage:
+def wrap_change(event: ReplenishmentEvent, epoch: int | None = None) -> ReplenishmentMessage:
     """Return the same of a change of a request for a refill: its source, and so its sequence, is its own."""
     return ReplenishmentMessage(
         id=event.id,
@@ -29,5 +35,6 @@ def wrap_change(event: ReplenishmentEvent) -> ReplenishmentMessage:
         time=event.timestamp,
         subject=event.strategy_mode,
         sequence=str(event.sequence),
+        epoch=epoch,
         data=event,
     )

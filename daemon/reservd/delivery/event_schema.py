@@ -10,6 +10,7 @@ from reservd.reserve.replenishment_event import REPLENISHMENT_CHANGED, Replenish
 from reservd.wire.envelope import CloudEvent, Envelope, ReplenishmentMessage
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_MAY_LACK = ("epoch",)
 _UNSIGNED = "^(0|[1-9][0-9]*)$"
 
 REPLENISHMENT_TYPE = f"reservd.{REPLENISHMENT_CHANGED}.v{SCHEMA_VERSION}"
@@ -24,7 +25,7 @@ def message_type(event_type: EventType) -> str:
 def event_schema(event_type: EventType | None = None) -> dict[str, Any]:
     """Return the schema of the messages of one type, or of all.
 
-    Everything that is sent is required. More may be sent under the same version one day, so what is not
+    Everything that is always sent is required. More may be sent under the same version one day, so what is not
     named is allowed.
     """
     schema = _message_schema(CloudEvent, ReserveEvent, "^/reservd/modes/.")
@@ -53,10 +54,12 @@ def replenishment_schema() -> dict[str, Any]:
 def _message_schema(message: type[Envelope], data: type[BaseModel], source: str) -> dict[str, Any]:
     schema = message.model_json_schema(mode="serialization")
     for part in (schema, schema["$defs"][data.__name__]):
-        part["required"] = list(part["properties"])
+        part["required"] = [name for name in part["properties"] if name not in _MAY_LACK]
         for each in part["properties"].values():
             each.pop("default", None)
     envelope = schema["properties"]
+    for name in _MAY_LACK:
+        envelope[name] |= envelope[name].pop("anyOf")[0]  # it is there, or it is not: it is never null
     envelope["id"]["minLength"] = 1
     envelope["source"]["pattern"] = source
     envelope["sequence"]["pattern"] = _UNSIGNED

@@ -203,6 +203,11 @@ class Journal(Observer):
 
     # Writing
 
+    @property
+    def epoch(self) -> int | None:
+        """Which owner of the store this is; None while it is none."""
+        return self._ownership.epoch or None
+
     async def may_send(self) -> bool:
         """Wait until it is certain whether events may go out; false once another daemon owns the store.
 

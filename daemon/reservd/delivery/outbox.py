@@ -54,6 +54,11 @@ class Outbox:
         async with self._database.read() as connection:
             return await load_latest_events(connection, sink, modes)
 
+    @property
+    def epoch(self) -> int | None:
+        """Which owner of the store sends; None while it is none."""
+        return self._journal.epoch
+
     async def may_send(self) -> bool:
         """Wait until it is certain whether events may go out; false once another daemon owns the store."""
         return await self._journal.may_send()

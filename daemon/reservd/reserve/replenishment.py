@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from reservd.reserve.models import PlainDecimal
 
@@ -41,6 +41,8 @@ class ReplenishmentRequest(BaseModel):
     """The largest part of the amount that may be lost by unwinding, 0 to 1; null where nothing limits it."""
     withdrawal_id: str | None = None
     """The withdrawal that it is for; null for a refill of the reserve."""
+    epoch: int | None = Field(default=None, ge=1, exclude_if=lambda epoch: epoch is None)
+    """Counts the owners of the store: which of them asks now. Not there where nobody owns one, and in what is kept."""
 
 
 class AcceptanceStatus(StrEnum):

@@ -1,6 +1,6 @@
 """Calls to replenishers: requests, and questions how far they are."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import structlog
@@ -50,13 +50,18 @@ class RefillCaller:
     Args:
         replenishers: By name.
         observers: Hear of every answer.
+        epoch: Tells which owner of the store asks; None where it is none.
     """
 
     def __init__(
-        self, replenishers: Mapping[str, Replenisher[Any]], observers: Iterable[ReplenishmentObserver]
+        self,
+        replenishers: Mapping[str, Replenisher[Any]],
+        observers: Iterable[ReplenishmentObserver],
+        epoch: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._replenishers = {name: GuardedPlugin(replenisher) for name, replenisher in replenishers.items()}
         self._observers = tuple(observers)
+        self._epoch = epoch
 
     def has(self, name: str) -> bool:
         """Whether there is a replenisher of that name."""
@@ -83,7 +88,8 @@ class RefillCaller:
         guarded = self._replenishers[name]
         plugin: Any = guarded.plugin
         try:
-            answer = await guarded.call(lambda: plugin.request(request), request.id)
+            asked = request.model_copy(update={"epoch": self._epoch()})
+            answer = await guarded.call(lambda: plugin.request(asked), request.id)
             acceptance = _checked(answer, Acceptance, "request")
         except CallError as error:
             bound.error("replenishment.failed", reason=str(error.reason), detail=error.detail)

@@ -53,6 +53,7 @@ class ReplenishmentService(Observer):
         *,
         ledger: RefillLedger | None = None,
         clock: Clock | None = None,
+        epoch: Callable[[], int | None] = lambda: None,
     ) -> None:
         """Take what is configured.
 
@@ -63,6 +64,7 @@ class ReplenishmentService(Observer):
             may_act: Whether refills may be asked for: never by two daemons, nor without a store.
             ledger: Keeps requests before they are made; nothing does unless given.
             clock: Tells the time; the machine's unless given.
+            epoch: Tells which owner of the store this is; None where it is none.
         """
         self._configs = configs
         self._observers = tuple(observers)
@@ -70,7 +72,7 @@ class ReplenishmentService(Observer):
         self._ledger = ledger or RefillLedger()
         self._clock = clock or SystemClock()
         self._commitments: Commitments = NoCommitments()
-        self._caller = RefillCaller(replenishers, self._observers)
+        self._caller = RefillCaller(replenishers, self._observers, epoch)
         self._book = RefillBook(self._ledger, self._observers)
         self._asker = RefillAsker(configs, self._book, self._caller, may_act, self._clock)
         self._latest: dict[str, Checked] = {}

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from reservd.reserve.models import ReserveEvent
 from reservd.reserve.replenishment_event import ReplenishmentEvent
@@ -26,6 +26,8 @@ class Envelope(BaseModel):
     """The mode."""
     sequence: str
     """Counts the events of this source; CloudEvents wants it as a string."""
+    epoch: int | None = Field(default=None, ge=1, exclude_if=lambda epoch: epoch is None)
+    """Counts the owners of the store: which of them sends this. Not there while nobody owns one."""
 
     def to_json(self) -> bytes:
         """Return the structured-mode JSON, amounts as decimal strings."""

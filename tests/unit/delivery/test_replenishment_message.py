@@ -26,9 +26,14 @@ def example_change(urgency: Urgency = Urgency.FAST) -> ReplenishmentEvent:
 
 def test_message_fits_its_published_schema() -> None:
     text = files("reservd.delivery").joinpath("schemas", f"{REPLENISHMENT_TYPE}.json").read_text()
+    schema = Draft202012Validator(json.loads(text))
     sent = json.loads(wrap_change(example_change()).to_json())
-    Draft202012Validator(json.loads(text)).validate(sent)
+    schema.validate(sent)
     assert (sent["type"], sent["data"]["arrived"]) == (REPLENISHMENT_TYPE, "0.5")
+    assert "epoch" not in sent, "nobody owns a store"
+    sent = json.loads(wrap_change(example_change(), 3).to_json())
+    schema.validate(sent)
+    assert sent["epoch"] == 3
 
 
 def test_message_has_another_source_than_the_modes_reserve_events() -> None:
