@@ -15,6 +15,7 @@ from reservd.plugin import FailureReason
 from reservd_ccxt.catalogue import family_of
 from reservd_ccxt.config import ExchangeConfig
 from reservd_ccxt.errors import AnswerTooLargeError, ExchangeError, RedirectRefusedError
+from reservd_ccxt.pace import Pace
 
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _TOO_MANY_REQUESTS = {418, 429}  # 418 is Binance's, for those who went on asking after 429
@@ -119,6 +120,7 @@ def build(
         exchange.set_sandbox_mode(True)
     if settings.urls:
         exchange.urls["api"] = _rewritten(exchange.urls["api"], settings)
+    exchange.throttle = Pace(exchange.rateLimit).wait
     exchange.on_rest_response = _heeding_limits(exchange, errors)
     exchange.on_json_response = parse_exactly
     exchange.fetch = _only_json(exchange, errors)

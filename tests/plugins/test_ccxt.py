@@ -290,9 +290,9 @@ async def test_coins_that_are_known_serve_when_they_cannot_be_refreshed(binance:
 async def test_reading_fails_when_coins_are_too_old_and_cannot_be_refreshed(
     binance: Binance, source: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reservd_ccxt.exchange._FACTS_MAX_AGE_SECONDS", 0.001)
+    monkeypatch.setattr("reservd_ccxt.exchange._FACTS_MAX_AGE_SECONDS", 1e-9)
     hold(binance, USDT=("5", "0"))
-    async with source(binance, refresh_interval=0.001) as opened:
+    async with source(binance, refresh_interval=1e-9) as opened:
         await opened.fetch_balances()
         binance.answer("/sapi/v1/capital", "{}", status=503)
         assert "HTTP 503" in (await failed(opened)).detail
