@@ -1,8 +1,10 @@
 """Which exchanges the installed ccxt knows. Told without importing ccxt, which takes seconds and 100 MB."""
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 _CCXT = find_spec("ccxt")
 if _CCXT is None:  # said now, so that the host names the extra before anything is read
@@ -47,3 +49,11 @@ def wallet_of(exchange_id: str, account_type: str | None) -> str:
         case "binance":
             return kind or "spot"
     return kind or "default"
+
+
+def lean_parameters(exchange_id: str, account_type: str | None) -> Mapping[str, Any]:
+    """Return what makes an exchange leave out what is not there, of which ccxt makes thousands of numbers.
+
+    Only for accounts whose request has nothing else of its own: another call might refuse what it does not know.
+    """
+    return {"omitZeroBalances": True} if exchange_id == "binance" and account_type in {None, "spot"} else {}

@@ -4,13 +4,13 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Self
+from typing import Any, Self
 
 import structlog
 
 from reservd.plugin import Account, AccountFailure, Balance, BalanceSource, FailureReason, Reading, SourceError
 from reservd_ccxt.balances import is_whole, to_balance
-from reservd_ccxt.catalogue import wallet_of
+from reservd_ccxt.catalogue import lean_parameters, wallet_of
 from reservd_ccxt.client import Settings
 from reservd_ccxt.coins import Coins
 from reservd_ccxt.config import CcxtAccount, CcxtConfig
@@ -113,10 +113,15 @@ class CcxtSource(BalanceSource[CcxtConfig]):
     ) -> Iterator[Balance | AccountFailure]:
         # Taken before the request: ccxt's own time, where it has one, is that of the last change, not of the answer.
         asked_at = datetime.now(UTC)
-        answer = await shared.call("fetch_balance", account.request())
+        answer = await shared.call("fetch_balance", self._request(account))
         if not is_whole(shared.id, wallet_of(shared.id, account.type), answer):
             raise ExchangeError(FailureReason.INVALID_DATA, f"{shared.id}: the answer is no list of balances")
         return (to_balance(name, asset, answer, coins, asked_at) for asset in dict.fromkeys(account.assets))
+
+    def _request(self, account: CcxtAccount) -> Mapping[str, Any]:
+        if account.params or self.config.options:
+            return account.request()
+        return {**account.request(), **lean_parameters(self.config.exchange, account.type)}
 
     def _check_key(self, permissions: Permissions | None) -> None:
         """Refuse a key that may do more than it should, and say at each change what it may do.

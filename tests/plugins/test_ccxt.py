@@ -131,6 +131,22 @@ async def test_coin_is_zero_when_the_account_is_empty_and_the_exchange_lists_it(
         assert only_balance(await opened.fetch_balances()).amount == 0
 
 
+async def test_binance_leaves_out_what_is_not_there_unless_the_request_is_the_users_own(
+    binance: Binance, source: Build
+) -> None:
+    """Hundreds of coins that are 0 take ccxt milliseconds of the event loop's time."""
+    hold(binance, USDC=("0.00000000", "0.00000000"), USDT=("5", "0"))
+    binance.wallets["funding"] = {"USDC": ("7", "0")}
+    accounts = {"spot": {"assets": ["USDT", "USDC"]}, "funding": {"type": "funding", "assets": ["USDC"]}}
+    sizes = []
+    for options in ({}, {"options": {"recvWindow": 5000}}):
+        async with source(binance, accounts=accounts, **options) as opened:
+            found = {(each.account, each.asset): each.amount for each in (await opened.fetch_balances()).balances}
+            assert found == {("spot", "USDT"): 5, ("spot", "USDC"): 0, ("funding", "USDC"): 7}
+        sizes.append(binance.told_coins)
+    assert sizes == [1, 2]
+
+
 async def test_coin_is_unknown_when_the_exchange_does_not_list_it(exchange: ExchangeServer, source: Build) -> None:
     hold(exchange, USDT=("5", "0"))
     async with source(exchange, accounts={"main": {"assets": ["USDT", "TYPO"]}}) as opened:

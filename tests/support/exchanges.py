@@ -24,9 +24,14 @@ def _signature(text: str, method: str = "sha256") -> bytes:
 
 
 class Binance(ExchangeServer):
-    """Spot and funding wallet."""
+    """Spot and funding wallet.
+
+    Attributes:
+        told_coins: How many coins the last answer of the spot wallet named.
+    """
 
     exchange = "binance"
+    told_coins = 0
 
     def respond(self, request: web.Request, body: str) -> object:
         public = self._public(request)
@@ -55,10 +60,14 @@ class Binance(ExchangeServer):
                 balances = [
                     {"asset": coin, "free": free, "locked": used}
                     for coin, (free, used) in self.wallets.get("spot", {}).items()
+                    if request.query.get("omitZeroBalances") != "true" or {free, used} - {"0", "0.00000000"}
                 ]
+                self.told_coins = len(balances)
                 said = {"canTrade": True, "accountType": "SPOT", "updateTime": 1499405658657, "balances": balances}
                 return {**said, "uid": int(self.owner(request.headers.get("X-MBX-APIKEY")))}
-            case "/sapi/v1/asset/get-funding-asset":
+            case "/sapi/v1/asset/get-funding-asset" if (
+                "omitZeroBalances" not in body
+            ):  # it refuses what it does not know
                 return [
                     {"asset": coin, "free": free, "locked": used, "freeze": "0", "withdrawing": "0"}
                     for coin, (free, used) in self.wallets.get("funding", {}).items()
