@@ -5,11 +5,11 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.connector import Connection
 
 from reservd.plugin import FailureReason
 from reservd_ccxt.catalogue import family_of
@@ -19,6 +19,7 @@ from reservd_ccxt.pace import Pace
 
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _TOO_MANY_REQUESTS = {418, 429}  # 418 is Binance's, for those who went on asking after 429
+_REDIRECTS = {301, 302, 303, 307, 308}  # those that aiohttp follows
 _PART_BYTES = 64 * 1024
 _OPTION_OF = {"apiKey": "api_key", "secret": "secret", "password": "password", "uid": "uid"}
 
@@ -56,8 +57,18 @@ class Settings:
         )
 
 
-class _BoundedResponse(aiohttp.ClientResponse):
-    """An answer of a bounded size."""
+class _Answer(aiohttp.ClientResponse):
+    """An answer of a bounded size, which sends the request nowhere else."""
+
+    async def start(self, connection: Connection) -> Self:
+        """Read the head.
+
+        Refused here, a redirect costs other requests nothing: what traces aiohttp is told of each step of all of them.
+        """
+        await super().start(connection)
+        if self.status in _REDIRECTS:
+            raise RedirectRefusedError
+        return self
 
     async def text(self, encoding: str | None = None, errors: str = "strict") -> str:
         """Return the body, which is how ccxt asks for it."""
@@ -71,11 +82,7 @@ class _BoundedResponse(aiohttp.ClientResponse):
 
 def open_session() -> aiohttp.ClientSession:
     """Return the connection pool of one exchange. Needs a running loop."""
-    tracing = aiohttp.TraceConfig()
-    tracing.on_request_redirect.append(_refuse_redirect)
-    return aiohttp.ClientSession(
-        response_class=_BoundedResponse, trace_configs=[tracing], cookie_jar=aiohttp.DummyCookieJar()
-    )
+    return aiohttp.ClientSession(response_class=_Answer, cookie_jar=aiohttp.DummyCookieJar())
 
 
 def import_exchange(exchange_id: str) -> tuple[Any, Any]:
@@ -192,12 +199,6 @@ def _moved(node: Any, target: str) -> Any:
 
 def _unusable(settings: Settings, why: str) -> ExchangeError:
     return ExchangeError(FailureReason.REJECTED, f"{settings.exchange} {why}")
-
-
-async def _refuse_redirect(
-    _session: aiohttp.ClientSession, _context: SimpleNamespace, _request: aiohttp.TraceRequestRedirectParams
-) -> None:
-    raise RedirectRefusedError
 
 
 def _refuse_constant(text: str) -> NoReturn:
