@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -59,14 +60,47 @@ def kept(store: Store) -> None:
 
 def test_withdrawals_are_listed_newest_first(command: Command, kept: None) -> None:
     rows = command("withdrawals", "list").rows
-    assert rows[0] == ["Time", "Mode", "State", "Speed", "Amount", "Held", "Awaited", "Currency", "ID"]
+    amounts = ["Amount", "Held", "Awaited"]
+    assert rows[0] == ["Time", "Mode", "State", "Speed", *amounts, "Queue", "Expected", "Currency", "ID"]
     assert [row[1:] for row in rows[1:]] == [
         ["beta", "held, overdue", "fast", "4.00", "4.00", "0.00", "USDT", "cccc0005"],
         ["alpha", "cancelled", "fast", "1.00", "0.00", "0.00", "USDT", "bbbb0004"],
         ["alpha", "settled", "fast", "7.00", "0.00", "0.00", "USDT", "bbbb0003"],
-        ["alpha", "paying", "medium", "50.00", "20.00", "30.00", "USDT", "aaaa0002"],
+        ["alpha", "paying", "medium", "50.00", "20.00", "30.00", "1", "nobody can tell", "USDT", "aaaa0002"],
         ["alpha", "held", "fast", "12.50", "12.50", "0.00", "USDT", "aaaa0001"],
     ]
+
+
+def test_who_waits_is_listed_with_its_place_and_when_its_money_is_expected(command: Command, store: Store) -> None:
+    """In the queue of the accounts, whatever modes are paid from them; nobody waits behind what is paid."""
+    keep(
+        store,
+        settle(hold_of(1, "gone", 1, 5), NOW, block=9),
+        replace(hold_of(2, "first", 0, 30), expected_at=NOW),
+        hold_of(3, "fast", 10),
+        replace(hold_of(4, "second", 2, 8), arrived=Decimal(3)),
+        replace(hold_of(5, "third", 0, 1, mode="beta"), group="alpha"),
+        replace(hold_of(6, "alone", 0, 4, mode="gamma"), expected_at=NOW),
+    )
+    listed = {each["id"]: (each["place"], each["ahead"]) for each in command("withdrawals", "list", "--json").json}
+    assert listed == {
+        "gone": (None, None),
+        "first": (1, "0"),
+        "fast": (None, None),
+        "second": (2, "30"),
+        "third": (3, "35"),
+        "alone": (1, "0"),
+    }
+    rows = command("withdrawals", "list", "--mode", "alpha", "--limit", 3).rows
+    moment = f"{NOW:%Y-%m-%d %H:%M:%S}Z"
+    assert [row[7:] for row in rows[1:]] == [
+        ["2", "nobody can tell", "USDT", "second"],
+        ["USDT", "fast"],
+        ["1", moment, "USDT", "first"],
+    ]
+    shown = command("withdrawals", "show", "second").out
+    assert "queue:        2, 30 USDT ahead" in shown
+    assert "expected:     nobody can tell" in shown
 
 
 def test_list_is_cut_and_says_so(command: Command, kept: None) -> None:

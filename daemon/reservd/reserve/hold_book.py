@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from reservd.reserve.amounts import ZERO, add, subtract
+from reservd.reserve.hold_queue import QueuePlace
 from reservd.reserve.hold_sums import GroupSums, ModeSums
 from reservd.reserve.holds import GroupReading, Hold, is_older, is_shown
 
@@ -83,6 +84,11 @@ class HoldBook:
         """Return the last to get money; None when nobody waits for any."""
         sums = self._groups.get(group)
         return sums.waiting[next(reversed(sums.waiting))] if sums is not None and sums.waiting else None
+
+    def stand(self, hold: Hold) -> QueuePlace | None:
+        """Return where a hold stands in the queue of its accounts; None when it waits for nothing."""
+        sums = self._groups.get(hold.group)
+        return None if sums is None else sums.stand(hold)
 
     # Sums
 

@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import Any
 
 from reservd.reserve.amounts import ZERO, add, subtract
+from reservd.reserve.hold_queue import QueuePlace, line_up
 from reservd.reserve.holds import GroupReading, Hold, Unwinding
 from reservd.reserve.running_sums import Payouts
 
@@ -78,6 +79,14 @@ class GroupSums:
             self._outstanding = subtract(self._outstanding, hold.outstanding)
         for timeline, at in self._timelines(hold):
             timeline.remove(at, hold.position, hold.held)
+
+    def stand(self, hold: Hold) -> QueuePlace | None:
+        """Return where a hold stands in the queue; None when it waits for nothing. At once for the last."""
+        if hold.position not in self.waiting:
+            return None
+        if next(reversed(self.waiting)) == hold.position:
+            return QueuePlace(len(self.waiting), subtract(self._outstanding, hold.outstanding))
+        return line_up(self.waiting.values())[hold.id]
 
     def promised(self, reading: GroupReading) -> Decimal:
         """Return what of a reading is promised: the sum over all holds of which it shows the money (`is_shown`)."""

@@ -20,8 +20,9 @@ from reservd.errors import (
 from reservd.monitor.clock import Clock, SystemClock
 from reservd.monitor.manager import ReserveManager
 from reservd.reserve import holds as rules
-from reservd.reserve.amounts import ZERO, add, check_amount
+from reservd.reserve.amounts import ZERO, check_amount
 from reservd.reserve.hold_book import HoldBook
+from reservd.reserve.hold_queue import QueuePlace, line_up
 from reservd.reserve.holds import Hold, HoldState
 from reservd.reserve.withdrawal import Refusal, WithdrawalSpeed, decide_withdrawal, withdrawal_speed
 from reservd.service.held_reserves import HeldReserves
@@ -112,12 +113,13 @@ class WithdrawalManager:
 
     def queue(self, strategy_mode: str) -> tuple[QueuedWithdrawal, ...]:
         """Return the withdrawals that wait for money to arrive on a mode's accounts, in their order."""
-        queued: list[QueuedWithdrawal] = []
-        ahead = ZERO
-        for place, hold in enumerate(self._desk.book.waiting(self.reserve_manager.account_group(strategy_mode)), 1):
-            queued.append(QueuedWithdrawal(hold, place, ahead))
-            ahead = add(ahead, hold.outstanding)
-        return tuple(queued)
+        waiting = self._desk.book.waiting(self.reserve_manager.account_group(strategy_mode))
+        places = line_up(waiting)
+        return tuple([QueuedWithdrawal(hold, *places[hold.id]) for hold in waiting])
+
+    def stand(self, hold: Hold) -> QueuePlace | None:
+        """Return where a withdrawal stands in the queue; None when it waits for nothing."""
+        return self._desk.book.stand(hold)
 
     async def list(
         self,

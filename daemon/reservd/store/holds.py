@@ -123,6 +123,13 @@ async def load_holds(
     return _holds(await connection.execute(wanted))
 
 
+async def load_waiting(connection: AsyncConnection, groups: Collection[str]) -> list[Hold]:
+    """Return the holds on these groups of accounts that wait for money, in order of decision."""
+    is_open = (holds.c.ended_at.is_(None), holds.c.unwinding != str(Unwinding.NONE))
+    wanted = select(holds).where(holds.c.account_group.in_(groups), *is_open).order_by(holds.c.position)
+    return [hold for hold in _holds(await connection.execute(wanted)) if hold.outstanding]
+
+
 async def last_position(connection: AsyncConnection) -> int:
     """Return the position of the newest hold; 0 when there is none."""
     newest = select(holds.c.position).order_by(holds.c.position.desc()).limit(1)

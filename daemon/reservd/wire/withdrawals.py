@@ -29,6 +29,10 @@ class WithdrawalView(View):
     overdue_at: AwareDatetime
     expected_at: AwareDatetime | None
     """When all of it should be there; null when nobody can tell."""
+    place: int | None = None
+    """Its place in the queue for what arrives on the accounts, 1 is the first; null when it waits for nothing."""
+    ahead: PlainDecimal | None = None
+    """What those before it in the queue wait for; null when it waits for nothing."""
     ended_at: AwareDatetime | None
     paid_at: AwareDatetime | None
     block: int | None

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from reservd.reserve.hold_queue import QueuePlace
 from reservd.reserve.holds import Hold
 from reservd.service.withdrawal_answers import WithdrawalQuote
 from reservd.web.api.bounds import PositiveAmount
@@ -35,8 +36,13 @@ class Settlement(Order):
         return self
 
 
-def show_withdrawal(hold: Hold) -> WithdrawalView:
-    """Return an accepted withdrawal. The key that it was asked for under is its caller's, and stays out."""
+def show_withdrawal(hold: Hold, place: QueuePlace | None) -> WithdrawalView:
+    """Return an accepted withdrawal. The key that it was asked for under is its caller's, and stays out.
+
+    Args:
+        hold: What is kept of it.
+        place: Where it stands in the queue; None when it waits for nothing.
+    """
     return WithdrawalView(
         id=hold.id,
         mode=hold.mode,
@@ -51,6 +57,8 @@ def show_withdrawal(hold: Hold) -> WithdrawalView:
         decided_at=hold.decided_at,
         overdue_at=hold.overdue_at,
         expected_at=hold.expected_at,
+        place=place.place if place is not None else None,
+        ahead=place.ahead if place is not None else None,
         ended_at=hold.ended_at,
         paid_at=hold.paid_at,
         block=hold.block,

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from reservd.reserve.holds import HoldState
+from reservd.reserve.hold_queue import line_up
+from reservd.reserve.holds import Hold, HoldState
 from reservd.reserve.withdrawal import Refusal
 from reservd.web.access.principal import Principal
 from reservd.web.api.bounds import (
@@ -69,7 +70,8 @@ async def list_withdrawals(
     require_mode_exists(duty, mode)
     states = None if state is None else [state]
     found = await duty.withdrawals.list(mode, states, limit=limit + 1, before=cursor)
-    items = [show_withdrawal(each) for each in found[:limit]]
+    places = line_up(each.hold for each in duty.withdrawals.queue(mode))
+    items = [show_withdrawal(each, places.get(each.id)) for each in found[:limit]]
     return WithdrawalPage(items=items, next_cursor=found[limit - 1].position if len(found) > limit else None)
 
 
@@ -96,20 +98,20 @@ async def process_withdrawal(
         raise _refused(decision.refusal)
     if decision.repeated:
         response.status_code = 200
-    return show_withdrawal(decision.hold)
+    return _show(duty, decision.hold)
 
 
 @router.get("/{withdrawal_id}", dependencies=[Depends(let_read)], responses=_READ_PROBLEMS)
 async def get_withdrawal(withdrawal_id: Identifier, duty: DutyOf) -> WithdrawalView:
     """Return one accepted withdrawal."""
-    return show_withdrawal(await duty.withdrawals.find(withdrawal_id))
+    return _show(duty, await duty.withdrawals.find(withdrawal_id))
 
 
 @router.post("/{withdrawal_id}/paying", responses=_WRITE_PROBLEMS)
 async def mark_paying(withdrawal_id: Identifier, caller: Caller, duty: DutyOf) -> WithdrawalView:
     """Note that the payment was sent."""
     await _require_own(duty, caller, withdrawal_id)
-    return show_withdrawal(await duty.withdrawals.mark_paying(withdrawal_id))
+    return _show(duty, await duty.withdrawals.mark_paying(withdrawal_id))
 
 
 @router.post("/{withdrawal_id}/settle", responses=_WRITE_PROBLEMS)
@@ -122,14 +124,18 @@ async def settle_withdrawal(
         hold = await duty.withdrawals.settle(withdrawal_id, block=settlement.block, paid_at=settlement.paid_at)
     except ValueError as error:
         raise ProblemError(ProblemKind.INVALID, str(error)) from None
-    return show_withdrawal(hold)
+    return _show(duty, hold)
 
 
 @router.post("/{withdrawal_id}/cancel", responses=_WRITE_PROBLEMS)
 async def cancel_withdrawal(withdrawal_id: Identifier, caller: Caller, duty: DutyOf) -> WithdrawalView:
     """Note that nothing was paid and nothing will be: what was held is free again."""
     await _require_own(duty, caller, withdrawal_id)
-    return show_withdrawal(await duty.withdrawals.cancel(withdrawal_id))
+    return _show(duty, await duty.withdrawals.cancel(withdrawal_id))
+
+
+def _show(duty: Duty, hold: Hold) -> WithdrawalView:
+    return show_withdrawal(hold, duty.withdrawals.stand(hold))
 
 
 async def _require_own(duty: Duty, caller: Principal, withdrawal_id: str) -> None:
