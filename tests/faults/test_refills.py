@@ -13,7 +13,10 @@ import yaml
 from reservd.errors import DeliveryError, FailureReason, ReplenishmentStateError
 from reservd.plugin import Acceptance, AcceptanceStatus, Urgency
 from reservd.reserve.replenishment import Inaction
+from reservd.reserve.replenishment_event import ReplenishmentEvent
 from reservd.store.database import Database
+from reservd.store.operators import Redelivery, ask_redeliveries
+from reservd.store.queries import DeadLetter, find_position, load_dead_letters
 from support.nursery import Nursery
 from support.office import until
 from support.polling import wait_until
@@ -204,6 +207,30 @@ async def test_large_emergency_waits_for_somebody_and_is_asked_for_once(database
         assert shop.asked == [record.id]
         await until(lambda: len(shop.ops.changes) == 3, "its events")
         assert [str(each.data.approval) for each in shop.ops.changes] == ["awaited", "given", "given"]
+
+
+async def test_change_that_its_sink_refused_is_a_dead_letter_and_arrives_when_it_is_redelivered(
+    database: Database,
+) -> None:
+    async with Refinery(database) as shop:
+        shop.ops.misbehave = raises(DeliveryError(FailureReason.REJECTED, retryable=False))
+        await shop.check(70)
+
+        async def dead_letters() -> list[DeadLetter]:
+            async with database.read() as connection:
+                found = await load_dead_letters(connection, 10, "ops")
+            return [each for each in found if isinstance(each.event, ReplenishmentEvent)]
+
+        while len(found := await dead_letters()) < 2:
+            await asyncio.sleep(0.01)
+        assert [str(each.event.state) for each in found] == ["accepted", "requested"]
+        shop.ops.misbehave = None
+        async with database.write() as connection:
+            position = await find_position(connection, found[1].event.id)
+            assert position is not None
+            await ask_redeliveries(connection, [Redelivery("wish", position, "ops", datetime.now(UTC), "ann")])
+        await until(lambda: shop.ops.states == ["requested"], "the dead letter")
+        assert shop.ops.changes[0].id == found[1].event.id
 
 
 # Real daemons

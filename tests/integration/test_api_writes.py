@@ -181,7 +181,12 @@ def _tell_a_refill(daemon: ApiDaemon) -> None:
     cancelled = daemon.post(f"{one}/cancel", {"reason": "enough"}, token="treasury")
     assert (cancelled.json["state"], cancelled.json["by"]) == ("cancelled", "treasury")
     assert daemon.post(f"{one}/settle", token="alpha-bot").problem == "conflict"
-    assert daemon.get(one).json["state"] == "cancelled"
+    whole = daemon.get(one).json
+    assert whole["state"] == "cancelled"
+    told = [(each["state"], each["by"], each["detail"]) for each in whole["changes"]]
+    assert told[0] == ("requested", "alpha-bot", "")
+    assert told[-2:] == [("in_progress", "alpha-bot", "unwinding"), ("cancelled", "treasury", "enough")]
+    assert whole["changes"][-1]["at"] == whole["changed_at"]
     mode = daemon.get("/api/v1/modes/alpha").json
     assert (mode["in_flight"]["requests"], mode["inaction"]) == (0, "adequate")
     assert request_id in [each["request"]["id"] for each in daemon.get(f"{place}?limit=5").json["items"]]

@@ -7,6 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from reservd.errors import FailureReason
+from reservd.plugin.examples import example_request
+from reservd.reserve.replenishment_event import tell_change
+from reservd.reserve.replenishment_states import Replenishment
+from reservd.store.database import Database
+from reservd.store.outbox import OutboxEvent, Outcome, add_events, record_outcomes
+from reservd.wire.events import DeliveryState
 from support.commands import ESCAPE, SHOWN_ESCAPE, Command, Store
 
 
@@ -67,6 +74,35 @@ def test_events_prints_json_with_messages_as_they_are_sent(command: Command, sto
 def test_events_says_so_when_there_are_none(command: Command, store: Store) -> None:
     assert command("events", "--mode", "beta", "--type", "reserve_low").out == "no events\n"
     assert command("events", "--mode", "beta", "--type", "reserve_low", "--json").json == []
+
+
+def test_what_tells_of_a_refill_is_listed_on_request_and_seen_to_as_every_dead_letter(
+    command: Command, store: Store
+) -> None:
+    now = datetime(2026, 3, 1, 13, tzinfo=UTC)
+    request = example_request("alpha")
+    record = Replenishment(request=request, state="failed", changed_at=now, deadline=now, detail="no liquidity")
+    event = tell_change(record, None, "eeee0001-change", 7)
+
+    async def fail(database: Database) -> None:
+        async with database.write() as connection:
+            await add_events(connection, [OutboxEvent(99, event, {"ops": DeliveryState.PENDING})])
+            dead = Outcome("ops", 99, DeliveryState.DEAD, 1, now, FailureReason.REJECTED, "HTTP 410")
+            await record_outcomes(connection, [dead])
+
+    store.do(fail)
+    assert "replenishment_changed" not in command("events").out
+    (listed,) = command("events", "--type", "replenishment_changed").rows[1:]
+    assert listed[2:] == ["replenishment_changed", "7", "no", "eeee0001", "ops dead (1 try: rejected)"]
+    (first, *_) = command("events", "dead-letters", "--json").json
+    assert first["message"]["source"] == "/reservd/modes/alpha/replenishments"
+    assert first["message"]["data"]["state"] == "failed"
+    shown = command("events", "show", "eeee").out
+    assert "failed: no liquidity" in shown
+    assert request.id in shown
+    said = "event eeee0001-change (replenishment_changed of alpha, sequence 7) goes to ops again\n"
+    assert command("events", "redeliver", "eeee").out == said
+    assert [(wish.position, wish.sink) for wish in store.wishes()] == [(99, "ops")]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from reservd.reserve.models import ReserveEvent
+    from reservd.reserve.replenishment_event import AnyEvent
     from reservd.store.queries import Delivery
 
 LEAST_WIDTH = 110
@@ -14,7 +14,7 @@ LEAST_WIDTH = 110
 _SHORT_ID = 8
 
 
-def short_id(event: "ReserveEvent") -> str:
+def short_id(event: "AnyEvent") -> str:
     """Return as much of an event's id as tells it from others: the commands take the beginning of one."""
     return event.id[:_SHORT_ID]
 
@@ -48,14 +48,14 @@ def show_failure(delivery: "Delivery") -> str:
     return f"{delivery.reason}: {delivery.detail}" if delivery.detail else str(delivery.reason)
 
 
-def message_text(event: "ReserveEvent") -> str:
+def message_text(event: "AnyEvent") -> str:
     """Return the message of an event as a consumer would receive it now, in lines for people."""
     import json
 
     return json.dumps(_message(event), indent=2)
 
 
-def as_json(event: "ReserveEvent", deliveries: "Iterable[Delivery]") -> dict[str, Any]:
+def as_json(event: "AnyEvent", deliveries: "Iterable[Delivery]") -> dict[str, Any]:
     """Return the message of an event as a consumer would receive it now, and its deliveries."""
     return {
         "message": _message(event),
@@ -73,7 +73,7 @@ def as_json(event: "ReserveEvent", deliveries: "Iterable[Delivery]") -> dict[str
     }
 
 
-def _message(event: "ReserveEvent") -> dict[str, Any]:
-    from reservd.delivery.envelope import wrap
+def _message(event: "AnyEvent") -> dict[str, Any]:
+    from reservd.delivery.envelope import wrap_any
 
-    return wrap(event).model_dump(mode="json")
+    return wrap_any(event).model_dump(mode="json")

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from reservd.reserve.models import EventType
     from reservd.store.queries import StoredEvent
 
 _MOST = 10_000
@@ -34,7 +33,7 @@ def _events(
             "--type",
             metavar="TYPE",
             help="Of this type only: reserve_low, reserve_critical, reserve_adequate, reserve_unknown, "
-            "or reserve_runway_low.",
+            "reserve_runway_low; or replenishment_changed, which is listed on request only.",
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=_MOST, help="How many to list.")] = 20,
@@ -65,20 +64,17 @@ def _refuse_options(context: typer.Context) -> None:
             raise typer.BadParameter(f"must stand after '{context.invoked_subcommand}'", ctx=context, param_hint=name)
 
 
-def _known_type(text: str | None) -> "EventType | None":
+def _known_type(text: str | None) -> str | None:
     from reservd.reserve.models import EventType
+    from reservd.reserve.replenishment_event import REPLENISHMENT_CHANGED
 
-    if text is None:
-        return None
-    try:
-        return EventType(text)
-    except ValueError:
-        raise typer.BadParameter(f"must be one of {', '.join(EventType)}", param_hint="--type") from None
+    known = [*map(str, EventType), REPLENISHMENT_CHANGED]
+    if text is not None and text not in known:
+        raise typer.BadParameter(f"must be one of {', '.join(known)}", param_hint="--type")
+    return text
 
 
-async def _load(
-    config: "Path", limit: int, mode: str | None, event_type: "EventType | None"
-) -> "Sequence[StoredEvent]":
+async def _load(config: "Path", limit: int, mode: str | None, event_type: str | None) -> "Sequence[StoredEvent]":
     from reservd.cli.modes import require_mode
     from reservd.cli.store import open_store
     from reservd.config.load import load_settings

@@ -118,7 +118,7 @@ def _decide(
     wanted = sinks or [each.sink for each in found.deliveries if each.state is DeliveryState.DEAD]
     if not wanted:
         return _Answer((), [f"no sink has {name} as a dead letter: {summarize(found.deliveries)}"])
-    if found.event.reminder and found.event.superseded:
+    if found.event.reminder and getattr(found.event, "superseded", False):
         return _Answer((), [f"{name} is a reminder of what is so no more: it is not sent"])
     if silence is not None:
         until = show_time(silence.ends_at)

@@ -7,8 +7,10 @@ import typer
 from reservd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from reservd.reserve.replenishment_event import AnyEvent
     from reservd.store.queries import StoredEvent
 
 EventIdArgument = Annotated[str, typer.Argument(metavar="ID", help="The event's id, or as much of it as is unique.")]
@@ -41,6 +43,28 @@ async def _load(config: "Path", event_id: str) -> "StoredEvent":
         return await find_event(connection, event_id)
 
 
+def _facts(event: "AnyEvent") -> "Sequence[tuple[str, object]]":
+    from reservd.cli.event_view import show_time
+    from reservd.reserve.models import ReserveEvent
+
+    facts = [
+        ("Type", event.event_type),
+        ("Mode", event.strategy_mode),
+        ("Sequence", event.sequence),
+        ("Incident", event.incident_id or "none"),
+        ("Decided", show_time(event.timestamp)),
+    ]
+    if not isinstance(event, ReserveEvent):
+        said = f"{event.state}: {event.detail or event.reason}"
+        return [*facts, ("Replenishment", event.replenishment_id), ("Said", said)]
+    return [
+        *facts,
+        ("Reminder", "yes" if event.reminder else "no"),
+        ("Superseded", "yes: a later change is known" if event.superseded else "no"),
+        ("Reason", event.reason),
+    ]
+
+
 def _print(found: "StoredEvent") -> None:
     from reservd.cli.event_view import message_text, show_failure, show_time
     from reservd.cli.table import make_console, make_table, visible
@@ -48,16 +72,7 @@ def _print(found: "StoredEvent") -> None:
     event = found.event
     console = make_console()
     facts = make_table("Event", event.id)
-    for name, value in (
-        ("Type", event.event_type),
-        ("Mode", event.strategy_mode),
-        ("Sequence", event.sequence),
-        ("Incident", event.incident_id or "none"),
-        ("Decided", show_time(event.timestamp)),
-        ("Reminder", "yes" if event.reminder else "no"),
-        ("Superseded", "yes: a later change is known" if event.superseded else "no"),
-        ("Reason", event.reason),
-    ):
+    for name, value in _facts(event):
         facts.add_row(visible(name), visible(value))
     facts.columns[1].no_wrap = False
     console.print(facts)

@@ -11,7 +11,7 @@ from reservd.reserve.models import EventType, ReserveStatus
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
 from reservd.wire.events import EventDetail, EventPage
 from reservd.wire.modes import ModeDetail, ModePage
-from reservd.wire.replenishments import ReplenishmentPage
+from reservd.wire.replenishments import ReplenishmentDetail, ReplenishmentPage
 from reservd.wire.withdrawals import SpeedView, WithdrawalPage, WithdrawalView
 
 
@@ -144,10 +144,10 @@ class Operations:
         return Call("POST", path, Replenishment, parts, body=order, idempotency_key=idempotency_key)
 
     @operation
-    def get_replenishment(self, replenishment_id: str) -> Call[Replenishment]:
-        """Return one request for a refill."""
+    def get_replenishment(self, replenishment_id: str) -> Call[ReplenishmentDetail]:
+        """Return one request for a refill, and what became of it."""
         parts = {"replenishment_id": replenishment_id}
-        return Call("GET", "/replenishments/{replenishment_id}", Replenishment, parts)
+        return Call("GET", "/replenishments/{replenishment_id}", ReplenishmentDetail, parts)
 
     @operation
     def accept_replenishment(

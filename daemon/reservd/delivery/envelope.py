@@ -1,10 +1,15 @@
 """Reserve events in their CloudEvents envelope."""
 
 from reservd.reserve.models import ReserveEvent
-from reservd.reserve.replenishment_event import ReplenishmentEvent
+from reservd.reserve.replenishment_event import AnyEvent, ReplenishmentEvent
 from reservd.wire.envelope import CloudEvent, ReplenishmentMessage
 
 SCHEMA_VERSION = 1
+
+
+def wrap_any(event: AnyEvent) -> CloudEvent | ReplenishmentMessage:
+    """Return the message of an event of either kind, as nobody's: see `wrap`."""
+    return wrap(event) if isinstance(event, ReserveEvent) else wrap_change(event)
 
 
 def wrap(event: ReserveEvent, epoch: int | None = None) -> CloudEvent:

@@ -152,7 +152,7 @@ async def load_letters(connection: AsyncConnection, sink: str, mode: str, after:
         .order_by(deliveries.c.position)
         .limit(limit)
     )
-    return [Letter(row.position, _decode(row.type, row.event), row.attempts) for row in rows]
+    return [Letter(row.position, decode_event(row.type, row.event), row.attempts) for row in rows]
 
 
 async def load_events_after(
@@ -170,14 +170,19 @@ async def load_events_after(
     if modes:
         wanted = wanted.where(events.c.mode.in_(modes))
     rows = (await connection.execute(wanted.order_by(events.c.position).limit(limit))).all()
-    letters = [Letter(row.position, _decode(row.type, row.event)) for row in rows]
-    found = {each.event.strategy_mode for each in letters}
-    changes = {mode: await load_last_change(connection, mode) for mode in found}
+    current = await as_of_now(connection, [decode_event(row.type, row.event) for row in rows])
+    return [Letter(row.position, event) for row, event in zip(rows, current, strict=True)]
+
+
+async def as_of_now(connection: AsyncConnection, found: Sequence[AnyEvent]) -> list[AnyEvent]:
+    """Return events as they would be sent now: superseded where a later change of their mode is known."""
+    modes = {event.strategy_mode for event in found if isinstance(event, ReserveEvent)}
+    changes = {mode: await load_last_change(connection, mode) for mode in modes}
     return [
-        each._replace(event=each.event.model_copy(update={"superseded": True}))
-        if isinstance(each.event, ReserveEvent) and changes[each.event.strategy_mode] > each.event.sequence
-        else each
-        for each in letters
+        event.model_copy(update={"superseded": True})
+        if isinstance(event, ReserveEvent) and changes[event.strategy_mode] > event.sequence
+        else event
+        for event in found
     ]
 
 
@@ -265,7 +270,8 @@ def is_of_status() -> ColumnElement[bool]:
     return events.c.type != REPLENISHMENT_CHANGED
 
 
-def _decode(event_type: str, text: str) -> AnyEvent:
+def decode_event(event_type: str, text: str) -> AnyEvent:
+    """Return an event as it was stored."""
     if event_type == REPLENISHMENT_CHANGED:
         return ReplenishmentEvent.model_validate_json(text)
     return ReserveEvent.model_validate_json(text)

@@ -1,4 +1,4 @@
-"""What people ask of the store: reserve events, and what became of them at the sinks."""
+"""What people ask of the store: events, and what became of them at the sinks."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.errors import FailureReason
 from reservd.reserve.explanation import Explanation
-from reservd.reserve.models import EventType, ReserveEvent
-from reservd.store.outbox import is_of_status, load_last_change
+from reservd.reserve.replenishment_event import AnyEvent
+from reservd.store.outbox import as_of_now, decode_event, is_of_status
 from reservd.store.tables import deliveries, events, redeliveries
 from reservd.wire.events import DeliveryState
 
@@ -36,7 +36,7 @@ class StoredEvent(NamedTuple):
 
     position: int
     """Counts all events of the store, in the order of decision."""
-    event: ReserveEvent
+    event: AnyEvent
     """As it would be sent now: `superseded` when a later change of its mode is known."""
     deliveries: tuple[Delivery, ...]
     """By the names of the sinks; empty when none was to hear of it."""
@@ -47,7 +47,7 @@ class StoredEvent(NamedTuple):
 class DeadLetter(NamedTuple):
     """An event that a sink will not get, unless somebody asks for it."""
 
-    event: ReserveEvent
+    event: AnyEvent
     delivery: Delivery
 
 
@@ -55,16 +55,18 @@ async def load_newest_events(
     connection: AsyncConnection,
     limit: int,
     mode: str | None = None,
-    event_type: EventType | None = None,
+    event_type: str | None = None,
     before: int | None = None,
 ) -> list[StoredEvent]:
-    """Return up to `limit` events, newest first; of one mode or one type, or before one position only, when given."""
-    wanted = select(events.c.position, events.c.event).where(is_of_status())
+    """Return up to `limit` events, newest first; of one mode or one type, or before one position only, when given.
+
+    What tells of requests for refills is left out, unless its type is asked for.
+    """
+    of_type = is_of_status() if event_type is None else events.c.type == str(event_type)
+    wanted = select(events.c.position, events.c.type, events.c.event).where(of_type)
     wanted = wanted.order_by(events.c.position.desc()).limit(limit)
     if mode is not None:
         wanted = wanted.where(events.c.mode == mode)
-    if event_type is not None:
-        wanted = wanted.where(events.c.type == str(event_type))
     if before is not None:
         wanted = wanted.where(events.c.position < before)
     return await _with_deliveries(connection, (await connection.execute(wanted)).all())
@@ -72,8 +74,8 @@ async def load_newest_events(
 
 async def load_event(connection: AsyncConnection, event_id: str) -> StoredEvent | None:
     """Return the event of that whole id; None when there is none."""
-    wanted = select(events.c.position, events.c.event, events.c.explanation)
-    row = (await connection.execute(wanted.where(events.c.id == event_id, is_of_status()))).one_or_none()
+    wanted = select(events.c.position, events.c.type, events.c.event, events.c.explanation)
+    row = (await connection.execute(wanted.where(events.c.id == event_id))).one_or_none()
     if row is None:
         return None
     (found,) = await _with_deliveries(connection, [row])
@@ -89,7 +91,7 @@ async def find_position(connection: AsyncConnection, event_id: str) -> int | Non
 async def find_event_ids(connection: AsyncConnection, prefix: str, limit: int) -> list[str]:
     """Return up to `limit` ids that begin so, in order; letters count as they are written, on every database."""
     begins = func.substr(events.c.id, 1, len(prefix)) == prefix
-    wanted = select(events.c.id).where(begins, is_of_status()).order_by(events.c.id)
+    wanted = select(events.c.id).where(begins).order_by(events.c.id)
     return list(await connection.scalars(wanted.limit(limit)))
 
 
@@ -98,9 +100,9 @@ async def load_dead_letters(connection: AsyncConnection, limit: int, sink: str |
     # Spelt out: SQLite looks into a partial index only for the very condition that it is made with.
     is_dead = deliveries.c.state == literal_column("'dead'")
     wanted = (
-        select(events.c.position, events.c.event, *_OF_DELIVERY)
+        select(events.c.position, events.c.type, events.c.event, *_OF_DELIVERY)
         .join(deliveries, deliveries.c.position == events.c.position)
-        .where(is_dead, is_of_status())
+        .where(is_dead)
         .order_by(deliveries.c.position.desc(), deliveries.c.sink)
         .limit(limit)
     )
@@ -135,13 +137,8 @@ async def _with_deliveries(connection: AsyncConnection, rows: Sequence[Row[*tupl
     ]
 
 
-async def _as_of_now(connection: AsyncConnection, rows: Sequence[Row[*tuple[object, ...]]]) -> list[ReserveEvent]:
-    found = [ReserveEvent.model_validate_json(row.event) for row in rows]
-    changes = {mode: await load_last_change(connection, mode) for mode in {event.strategy_mode for event in found}}
-    return [
-        event.model_copy(update={"superseded": True}) if changes[event.strategy_mode] > event.sequence else event
-        for event in found
-    ]
+async def _as_of_now(connection: AsyncConnection, rows: Sequence[Row[*tuple[object, ...]]]) -> list[AnyEvent]:
+    return await as_of_now(connection, [decode_event(row.type, row.event) for row in rows])
 
 
 def _explanation(text: str | None) -> Explanation | None:

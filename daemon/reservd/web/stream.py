@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import structlog
 
-from reservd.delivery.envelope import wrap, wrap_change
+from reservd.delivery.envelope import wrap_any
 from reservd.delivery.observer import DeliveryObserver
 from reservd.errors import StoreError
 from reservd.reserve.models import ReserveEvent
@@ -174,6 +174,6 @@ class EventStream(DeliveryObserver):
 
 
 def _frame(position: int, event: AnyEvent) -> _Frame:
-    message = wrap(event) if isinstance(event, ReserveEvent) else wrap_change(event)
+    message = wrap_any(event)
     lines = (b"id: " + event.id.encode(), b"event: " + message.type.encode(), b"data: " + message.to_json())
     return _Frame(position, event, b"\n".join(lines) + b"\n\n")

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import StreamingResponse
 
 from reservd.config.mode import Name
-from reservd.reserve.models import EventType
+from reservd.reserve.models import EventType, ReserveEvent
 from reservd.store.queries import load_event, load_newest_events
 from reservd.web.api.bounds import DEFAULT_PAGE, Identifier, ModeFilter, PageSize, PositionCursor
 from reservd.web.api.dependencies import BackendOf, DutyOf, let_read
@@ -37,7 +37,7 @@ async def list_events(
     """Return events, newest first, reminders included. A daemon that stands by answers too."""
     async with backend.database.read() as connection:
         found = await load_newest_events(connection, limit + 1, mode, event_type, cursor)
-    items = [show_event(each) for each in found[:limit]]
+    items = [show_event(each.event, each) for each in found[:limit] if isinstance(each.event, ReserveEvent)]
     return EventPage(items=items, next_cursor=found[limit - 1].position if len(found) > limit else None)
 
 
@@ -79,7 +79,7 @@ async def get_event(event_id: Identifier, backend: BackendOf) -> EventDetail:
     """Return one event, by its id, with what the check was made of that led to it."""
     async with backend.database.read() as connection:
         found = await load_event(connection, event_id)
-    if found is None:
-        raise ProblemError(ProblemKind.NOT_FOUND, f"no event in the store has the id '{event_id}'")
+    if found is None or not isinstance(found.event, ReserveEvent):
+        raise ProblemError(ProblemKind.NOT_FOUND, f"no reserve event in the store has the id '{event_id}'")
     explanation = show_explanation(found.explanation) if found.explanation is not None else None
-    return EventDetail(**dict(show_event(found)), explanation=explanation)
+    return EventDetail(**dict(show_event(found.event, found)), explanation=explanation)

@@ -1,5 +1,6 @@
 """`/api/v1/modes/{mode}/replenishments` and `/api/v1/replenishments`: what strategies were asked for, and say."""
 
+import contextlib
 import functools
 import uuid
 from collections.abc import Awaitable, Callable
@@ -8,17 +9,18 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Depends, Query
 from pydantic import AwareDatetime, Field
 
+from reservd.errors import StoreError
 from reservd.reserve.replenishment import Inaction
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
 from reservd.service.refill_desk import RefillDesk
 from reservd.web.access.principal import Principal
 from reservd.web.api.bounds import DEFAULT_PAGE, IdempotencyKey, Identifier, ModeName, PageSize, PositiveAmount
 from reservd.web.api.dependencies import Caller, DutyOf, let_read, require_mode, require_mode_exists
-from reservd.web.api.views import Order
+from reservd.web.api.views import Order, show_change
 from reservd.web.backend import Duty
 from reservd.web.problems import ProblemError, describe_problems
 from reservd.wire.problems import ProblemKind
-from reservd.wire.replenishments import ReplenishmentPage
+from reservd.wire.replenishments import ReplenishmentDetail, ReplenishmentPage
 
 _READ_PROBLEMS = describe_problems(
     ProblemKind.UNAUTHORIZED, ProblemKind.NOT_FOUND, ProblemKind.STANDBY, ProblemKind.STORE_GONE
@@ -115,9 +117,14 @@ async def request_replenishment(
 
 
 @router.get("/{replenishment_id}", dependencies=[Depends(let_read)], responses=_READ_PROBLEMS)
-async def get_replenishment(replenishment_id: Identifier, duty: DutyOf) -> Replenishment:
-    """Return one request for a refill."""
-    return await duty.replenishments.desk.find(replenishment_id)
+async def get_replenishment(replenishment_id: Identifier, duty: DutyOf) -> ReplenishmentDetail:
+    """Return one request for a refill, and what became of it."""
+    desk = duty.replenishments.desk
+    record = await desk.find(replenishment_id)
+    changes = None
+    with contextlib.suppress(StoreError):  # how it stands is known all the same
+        changes = [show_change(each) for each in await desk.changes(replenishment_id)]
+    return ReplenishmentDetail(**dict(record), changes=changes)
 
 
 @router.post("/{replenishment_id}/accept", responses=_WRITE_PROBLEMS)

@@ -8,13 +8,15 @@ from pydantic import BaseModel, ConfigDict
 
 from reservd.delivery.envelope import wrap
 from reservd.reserve.amounts import ZERO, add
-from reservd.reserve.models import ReserveSnapshot
+from reservd.reserve.models import ReserveEvent, ReserveSnapshot
+from reservd.reserve.replenishment_event import ReplenishmentEvent
 from reservd.reserve.replenishment_states import Replenishment
 from reservd.reserve.runway import Runway
 from reservd.store.queries import StoredEvent
 from reservd.web.backend import Duty
 from reservd.wire.events import DeliveryView, EventView
 from reservd.wire.modes import IncidentView, InFlightView, ModeDetail, ModeView, PolicyView, RunwayView
+from reservd.wire.replenishments import ReplenishmentChangeView
 
 
 class Order(BaseModel):
@@ -44,8 +46,8 @@ def show_mode_detail(duty: Duty, mode: str) -> ModeDetail:
     return ModeDetail(**_mode_fields(duty, mode), policy=policy)
 
 
-def show_event(stored: StoredEvent) -> EventView:
-    """Return an event with its deliveries; what sinks answered in words stays out: anything may be in it."""
+def show_event(event: ReserveEvent, stored: StoredEvent) -> EventView:
+    """Return a reserve event with its deliveries; what sinks answered in words stays out: anything may be in it."""
     deliveries = [
         DeliveryView(
             sink=each.sink,
@@ -56,7 +58,14 @@ def show_event(stored: StoredEvent) -> EventView:
         )
         for each in stored.deliveries
     ]
-    return EventView(event=wrap(stored.event), deliveries=deliveries)
+    return EventView(event=wrap(event), deliveries=deliveries)
+
+
+def show_change(event: ReplenishmentEvent) -> ReplenishmentChangeView:
+    """Return what an event tells of a request for a refill."""
+    return ReplenishmentChangeView(
+        state=event.state, at=event.timestamp, by=event.by, detail=event.detail, arrived=event.arrived
+    )
 
 
 def _mode_fields(duty: Duty, mode: str) -> dict[str, object]:
