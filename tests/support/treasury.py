@@ -16,6 +16,7 @@ from reservd.reserve.models import ReserveSnapshot
 from reservd.reserve.replenishment_states import Replenishment
 from reservd.service.hold_desk import HoldDesk
 from reservd.service.hold_journal import HoldJournal
+from reservd.service.refill_caller import ReplenishmentObserver
 from reservd.service.refill_commitments import WithdrawalCommitments
 from reservd.service.refill_ledger import StoredLedger
 from reservd.service.replenishment import ReplenishmentService
@@ -38,16 +39,23 @@ class Treasury:
         refills: Asks.
         withdrawals: Decides.
         blind: Whether the account cannot be read.
+        has_store: Whether anything may be asked for and promised.
         holds: Keeps what was promised.
     """
 
     def __init__(
-        self, database: Database | None, balance: object = 110, modes: Sequence[str] = ("m",), **config: Any
+        self,
+        database: Database | None,
+        balance: object = 110,
+        modes: Sequence[str] = ("m",),
+        refill_observers: Sequence[ReplenishmentObserver] = (),
+        **config: Any,
     ) -> None:
         self.clock = Clock()
         self.replenisher = ScriptedReplenisher()
         self.modes = modes
         self.blind = False
+        self.has_store = True
         self._balances = ScriptedBalances("t", m=balance)
         self._balances.misbehave = self._read
         self._nav = ScriptedEquity()
@@ -65,6 +73,7 @@ class Treasury:
         self.refills = ReplenishmentService(
             self.manager.reserve_configs,
             {"unwinder": self.replenisher},
+            refill_observers,
             may_act=self._may_act,
             ledger=ledger,
             clock=self.clock,
@@ -81,7 +90,7 @@ class Treasury:
         self._tasks: list[asyncio.Task[None]] = []
 
     def _may_act(self) -> bool:
-        return self.pipeline is None or self.pipeline.may_act
+        return self.has_store and (self.pipeline is None or self.pipeline.may_act)
 
     async def _read(self) -> Reading:
         if self.blind:

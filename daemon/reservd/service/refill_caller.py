@@ -29,7 +29,7 @@ class ReplenishmentObserver:
         """A request was made, changed its state, or more of it has arrived."""
 
     def not_requested(self, mode: str, status: ReserveStatus, reason: Inaction) -> None:
-        """A check of a mode led to no request."""
+        """A check of a mode, or somebody's wish, led to no request."""
 
 
 class UnansweredError(CallError):

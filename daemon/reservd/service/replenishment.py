@@ -266,9 +266,9 @@ class ReplenishmentService(Observer):
             raise ValueError(f"amount must be above 0, got {amount}")
         config = self._configs.get(mode)
         if config is None or config.reserve_replenisher is None:
-            return ReplenishmentOutcome(None, None, Inaction.NO_REPLENISHER)
+            return self._decline(mode, Inaction.NO_REPLENISHER)
         if not self._may_act():
-            return ReplenishmentOutcome(None, None, Inaction.STORE_GONE)
+            return self._decline(mode, Inaction.STORE_GONE)
         wanted = withdrawal_id or request_id or str(uuid.uuid4())
         known = self._book.find(wanted) or await self._ledger.find(wanted)
         # While the ledger was asked another caller may have made it: nothing may come between looking and making.
@@ -277,13 +277,13 @@ class ReplenishmentService(Observer):
             return await self._asker.ask(known) if known.to_be_asked else _outcome(known)
         own = [each for each in self._book.open(mode) if each.request.withdrawal_id is None]
         if withdrawal_id is None and len(own) >= config.refill.in_flight:
-            return ReplenishmentOutcome(None, None, Inaction.IN_FLIGHT)
+            return self._decline(mode, Inaction.IN_FLIGHT)
         now = self._clock.now().wall
         for_withdrawal = withdrawal_id is not None
         history = self._book.of_mode(mode)
         refusal = check_wish(amount, config.refill, history, now, for_withdrawal=for_withdrawal)
         if refusal is not None:
-            return ReplenishmentOutcome(None, None, refusal)
+            return self._decline(mode, refusal)
         request = ReplenishmentRequest(
             id=wanted,
             strategy_mode=mode,
@@ -298,6 +298,14 @@ class ReplenishmentService(Observer):
         )
         record = self._make(request, config, asked_by="" if withdrawal_id is not None else asked_by)
         return await self._asker.ask(record)
+
+    def _decline(self, mode: str, reason: Inaction) -> ReplenishmentOutcome:
+        """Tell why nothing is asked for on somebody's wish."""
+        latest = self._latest.get(mode)
+        status = latest.status if latest is not None else ReserveStatus.UNKNOWN
+        for observer in self._observers:
+            observer.not_requested(mode, status, reason)
+        return ReplenishmentOutcome(None, None, reason)
 
     def _make(self, request: ReplenishmentRequest, config: ModeConfig, asked_by: str = "") -> Replenishment:
         """Take a new request down, with what its arrival is counted from: before anybody can have paid."""

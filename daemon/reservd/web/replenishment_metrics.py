@@ -24,7 +24,7 @@ class ReplenishmentMetrics(ReplenishmentObserver):
             "reservd_replenishments", "Requests for refills that came to a state.", ["state"], registry=registry
         )
         self._inactions = Counter(
-            "reservd_replenishment_inactions", "Checks that led to no request, by reason.", ["reason"],
+            "reservd_replenishment_inactions", "Checks and wishes that led to no request, by reason.", ["reason"],
             registry=registry,
         )  # fmt: skip
         self._in_flight = Gauge(
