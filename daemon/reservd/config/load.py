@@ -78,6 +78,7 @@ def load_config(path: Path, host: PluginHost | None = None, environ: Mapping[str
         warnings=(
             *_silences(files.values()),
             *_moot(files.values()),
+            *_unrounded(files.values()),
             *_idle(files.values(), main, built),
             *_twice(main, built["balance_sources"]),
         ),
@@ -187,6 +188,16 @@ def _moot(files: Iterable[ModeFile]) -> list[str]:
         if skew is not None and skew > staleness:
             message = f"{skew} limits nothing: what is older than reserve_max_staleness ({staleness:g}) is not believed"
             lines.at(file.document, ("reserve_max_skew",), message)
+    return lines
+
+
+def _unrounded(files: Iterable[ModeFile]) -> list[str]:
+    """Return a warning for each mode whose refills are asked for to more decimals than money may have."""
+    lines = Problems()
+    for file in files:
+        if file.config.reserve_replenisher is not None and file.config.reserve_refill_decimals is None:
+            message = "refills are asked for unrounded: give reserve_refill_decimals, as many as the token has"
+            lines.at(file.document, ("reserve_replenisher",), message)
     return lines
 
 

@@ -68,6 +68,18 @@ def test_skew_is_limited_by_the_staleness_unless_the_mode_says_less(folder: Any)
     assert loaded.warnings == ()
 
 
+def test_warning_is_given_when_refills_are_not_rounded(folder: Any) -> None:
+    folder.main(more="replenishers:\n  unwinder: {plugin: paper, options: {treasury: a}}\n")
+    folder.mode(more="reserve_replenisher: unwinder\n")
+    (warning,) = folder.load().warnings
+    assert warning == (
+        f"{folder.path}/modes/a.yaml:7:22: reserve_replenisher: "
+        "refills are asked for unrounded: give reserve_refill_decimals, as many as the token has"
+    )
+    folder.mode(more="reserve_replenisher: unwinder\nreserve_refill_decimals: 6\n")
+    assert folder.load().warnings == ()
+
+
 def test_warning_is_given_when_a_limit_to_skew_is_beyond_the_staleness(folder: Any) -> None:
     folder.mode(more="reserve_max_skew: 121\n")
     (warning,) = folder.load().warnings
