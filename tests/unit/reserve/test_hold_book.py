@@ -1,5 +1,6 @@
 """The book of holds, against the same rules added up anew."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from reservd.reserve.hold_book import HoldBook
-from reservd.reserve.holds import Hold, cancel, is_shown, mark_paying, settle
+from reservd.reserve.holds import Hold, Unwinding, cancel, is_shown, mark_paying, settle
 from support.holds import make_hold, read
 from support.reserve import NOON
 
@@ -142,6 +143,16 @@ def test_what_came_while_nobody_waited_has_arrived_for_nobody() -> None:
     book.put(make_hold(3, 0, 30))
     assert book.believe("m", read(200, NOON + 5 * MINUTE)) == []
     assert book.believe("m", read(202, NOON + 6 * MINUTE))[0].arrived == 2
+
+
+def test_what_nobody_was_asked_for_yet_is_told_until_somebody_is() -> None:
+    book = HoldBook()
+    assert book.due("m") == {}
+    for hold in (first := make_hold(1, 0, 10), make_hold(2, 5), make_hold(3, 1, 7)):
+        book.put(hold)
+    assert book.due("m") == {"h-1": 10, "h-3": 7}
+    book.put(replace(first, unwinding=Unwinding.ASKED))
+    assert book.due("m") == {"h-3": 7}
 
 
 def test_nothing_has_arrived_when_there_is_nothing_to_count_from() -> None:

@@ -22,6 +22,16 @@ def test_places_are_those_of_who_waits_in_order() -> None:
     }
 
 
+def test_book_tells_where_each_stands() -> None:
+    book = HoldBook()
+    holds = [make_hold(1, 0, 10), make_hold(2, 5), make_hold(3, 0, 7)]
+    assert book.stand(holds[0]) is None
+    for hold in holds:
+        book.put(hold)
+    places = [QueuePlace(1, Decimal(0)), None, QueuePlace(2, Decimal(10))]
+    assert [book.stand(hold) for hold in holds] == places
+
+
 @given(st.lists(st.integers(0, 3), max_size=8))
 def test_book_tells_every_place_as_the_whole_queue_has_it(unwound: list[int]) -> None:
     book = HoldBook()
