@@ -1,6 +1,5 @@
 """Total equity from a program's standard output."""
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Self
 
@@ -37,19 +36,15 @@ class CommandEquitySource(EquitySource[CommandEquityConfig]):
     PLUGIN_NAME = "command"
     Config = CommandEquityConfig
 
-    def __init__(self, name: str, config: CommandEquityConfig) -> None:
-        super().__init__(name, config)
-        self._turns = asyncio.Semaphore(_MAX_PROGRAMS)
-
-    async def __aenter__(self) -> Self:
-        """Let programs run in this event loop."""
-        self._turns = asyncio.Semaphore(_MAX_PROGRAMS)
-        return self
-
     @property
     def by_share_class(self) -> bool:
         """Whether the program is told no mode."""
         return self.config.by_share_class
+
+    @property
+    def calls_at_once(self) -> int:
+        """How many programs run at the same time."""
+        return _MAX_PROGRAMS
 
     async def fetch_equity(self, mode: str, currency: str) -> Equity:
         """Return the equity that the program tells.
@@ -61,10 +56,9 @@ class CommandEquitySource(EquitySource[CommandEquityConfig]):
         if not self.by_share_class:
             told["RESERVD_MODE"] = mode
         command = [part.replace(_MODE, mode).replace(_CURRENCY, currency) for part in self.config.command]
-        async with self._turns:
-            # Taken before the program runs: what it tells may be as old as this, and must not look newer.
-            asked_at = datetime.now(UTC)
-            answer = ToldEquity.read(await fetch_answer(self.config, command, told))
+        # Taken before the program runs: what it tells may be as old as this, and must not look newer.
+        asked_at = datetime.now(UTC)
+        answer = ToldEquity.read(await fetch_answer(self.config, command, told))
         if answer.currency != currency:
             raise SourceError(FailureReason.INVALID_DATA, f"currency: must be {currency}")
         return Equity(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from reservd.monitor.readers import EquityReader
 from reservd.plugin import Account, Equity, FailureReason, Reading, SourceError
 from reservd.plugin.testing import BalanceSourceContract, EquitySourceContract
 from reservd_command.balances import CommandBalanceSource
@@ -316,8 +317,9 @@ ls -d {tmp_path}/*.run | wc -l | sed 's/.*/{{"equity": &, "currency": "USDT"}}/'
 sleep 0.05
 rmdir {tmp_path}/$RESERVD_MODE.run
 """
-    async with build(CommandEquitySource, {"command": [programs.sh(tmp_path, body)], "timeout": 60}) as source:
-        answers = await asyncio.gather(*(source.fetch_equity(f"mode-{number}", "USDT") for number in range(30)))
+    reader = EquityReader(build(CommandEquitySource, {"command": [programs.sh(tmp_path, body)], "timeout": 60}), [])
+    answers = await asyncio.gather(*(reader.read(f"mode-{number}", "USDT") for number in range(30)))
+    await reader.close()
     assert max(answer.amount for answer in answers) <= 8
 
 

@@ -12,11 +12,12 @@ import structlog
 from reservd.errors import CallError, FailureReason, SourceError
 from reservd.monitor.breaker import Circuit, after_failure, is_due
 from reservd.monitor.observer import Observer
+from reservd.monitor.slots import Slots
 from reservd.monitor.table import FailedTable, ReadTable, Table, tabulate
 from reservd.monitor.unread import UnreadAccounts, why_nothing
 from reservd.plugin.composition import Composite
 from reservd.plugin.guard import GuardedPlugin
-from reservd.plugin.interfaces import BalanceSource, EquitySource, PriceSource
+from reservd.plugin.interfaces import CALLS_AT_ONCE, BalanceSource, EquitySource, PriceSource, Source
 from reservd.reserve.readings import Equity, Price
 
 log = structlog.get_logger(__name__)
@@ -51,20 +52,25 @@ async def one_cycle() -> AsyncIterator[None]:
 class _Reader:
     """Reads one source. Whoever asks in the same cycle, or while it is being read, gets the same answer.
 
+    It is asked for different things at the same time, but for no more than it can take: the others wait for their
+    turn, in the order in which they came.
+
     Args:
-        guarded: The source.
+        source: The source.
         observers: Hear of every reading.
         stalenesses: After how many seconds without a reading modes are called unknown; may grow.
     """
 
-    def __init__(self, guarded: GuardedPlugin, observers: list[Observer], stalenesses: Collection[float]) -> None:
-        self.guarded = guarded
+    def __init__(self, source: Source[Any], observers: list[Observer], stalenesses: Collection[float]) -> None:
+        self.guarded = GuardedPlugin(source)
         self._observers = observers
         self._stalenesses = stalenesses
         self._on_the_way: dict[str, asyncio.Task[Any]] = {}
         self._failing: dict[str, Circuit] = {}
         self._well_at: dict[str, float] = {}
         self._endpoints: dict[str, bool] = {}
+        at_once = self.guarded.look(lambda: int(source.calls_at_once), CALLS_AT_ONCE, "calls_at_once")
+        self._slots = Slots(max(1, at_once))
 
     async def close(self) -> None:
         """Close the source."""
@@ -89,11 +95,14 @@ class _Reader:
         return task
 
     async def _counted(self, key: str, fetch: Callable[[], Coroutine[Any, Any, T]]) -> T | CallError:
-        started = time.monotonic()
         circuit = self._failing.get(key)
-        if circuit is not None and not is_due(circuit, started, self._stalenesses):
+        if circuit is not None and not is_due(circuit, time.monotonic(), self._stalenesses):
             self._failing[key] = circuit._replace(passed_over=circuit.passed_over + 1)
             return circuit.failure
+        return await self._slots.run(lambda: self._asked(key, fetch))
+
+    async def _asked(self, key: str, fetch: Callable[[], Coroutine[Any, Any, T]]) -> T | CallError:
+        started = time.monotonic()
         failure: CallError | None = None
         try:
             answer = await self._answer(fetch, key)
@@ -167,7 +176,7 @@ class BalanceReader(_Reader):
     def __init__(
         self, source: BalanceSource[Any], observers: list[Observer], stalenesses: Collection[float] = ()
     ) -> None:
-        super().__init__(GuardedPlugin(source), observers, stalenesses)
+        super().__init__(source, observers, stalenesses)
         self.source = source
         self.latest: Table | None = None
         self._unread = UnreadAccounts(self.guarded, source, observers)
@@ -227,7 +236,7 @@ class EquityReader(_Reader):
     def __init__(
         self, source: EquitySource[Any], observers: list[Observer], stalenesses: Collection[float] = ()
     ) -> None:
-        super().__init__(GuardedPlugin(source), observers, stalenesses)
+        super().__init__(source, observers, stalenesses)
         self.source = source
 
     def key(self, mode: str, share_class: str) -> str:
@@ -255,7 +264,7 @@ class PriceReader(_Reader):
     def __init__(
         self, source: PriceSource[Any], observers: list[Observer], stalenesses: Collection[float] = ()
     ) -> None:
-        super().__init__(GuardedPlugin(source), observers, stalenesses)
+        super().__init__(source, observers, stalenesses)
         self.source = source
 
     def read(self, base: str, quote: str) -> asyncio.Task[Price | CallError]:

@@ -14,6 +14,9 @@ from reservd.wire.envelope import CloudEvent, ReplenishmentMessage
 
 ConfigT = TypeVar("ConfigT", bound=PluginConfig)
 
+CALLS_AT_ONCE = 64
+"""Fewer than the 100 connections of an HTTP client: a call that has begun must not wait for one."""
+
 
 class Plugin(ABC, Generic[ConfigT]):
     """What all plugin classes share.
@@ -54,6 +57,15 @@ class Source(Plugin[ConfigT]):
         after each reading. The names are known without I/O and stay the same; what was not tried yet is well.
         """
         return {}
+
+    @property
+    def calls_at_once(self) -> int:
+        """
+        Return how many calls the host makes at the same time, such as for the equity of different modes.
+
+        The others wait for their turn, and their deadline begins with it. Asked once, before the first call.
+        """
+        return CALLS_AT_ONCE
 
 
 class BalanceSource(Source[ConfigT]):
