@@ -13,12 +13,12 @@ from reservd.client.backoff import Backoff
 from reservd.client.feed import EventFeed, EventGap
 from reservd.client.memory import StrategyMemory
 from reservd.client.standing import latest_change
-from reservd.client.threads import run_on_thread
 from reservd.errors import ApiNotFoundError, ApiUnavailableError, ConfigError
 from reservd.reserve.models import ReserveEvent
 from reservd.reserve.replenishment import ReplenishmentRequest
 from reservd.reserve.replenishment_event import Approval, ReplenishmentEvent
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.threads import run_on_thread
 from reservd.wire.modes import ModeDetail
 
 log = structlog.get_logger(__name__)

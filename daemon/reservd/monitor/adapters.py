@@ -1,12 +1,16 @@
-"""The platform's own objects as sources: `get_balances()` and `calculate_equity(share_class)`."""
+"""The platform's own objects as sources: `get_balances()` and `calculate_equity(share_class)`.
 
-import inspect
+Their methods may be async or not. A plain one runs on a thread, so that it may block, and is left behind at its
+deadline.
+"""
+
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from reservd.errors import FailureReason, SourceError
-from reservd.plugin.interfaces import BalanceSource, EquitySource
+from reservd.monitor.platform_calls import PlatformCalls
+from reservd.plugin.interfaces import CALLS_AT_ONCE, BalanceSource, EquitySource
 from reservd.plugin.options import SourceConfig
 from reservd.reserve.amounts import parse_amount
 from reservd.reserve.readings import AccountFailure, Balance, Equity, Reading
@@ -23,11 +27,11 @@ class VenueInterface(BalanceSource[SourceConfig]):
 
     def __init__(self, name: str, venue: Any) -> None:
         super().__init__(name, SourceConfig())
-        self._venue = venue
+        self._calls = PlatformCalls(venue.get_balances)
 
     async def fetch_balances(self) -> Reading:
         """Ask the venue."""
-        answer = await _value(self._venue.get_balances())
+        answer = await self._calls.call()
         if not isinstance(answer, Mapping):
             raise SourceError(FailureReason.INVALID_DATA, f"get_balances() gave {type(answer).__name__}, not a mapping")
         now = datetime.now(UTC)
@@ -48,25 +52,26 @@ class EquityCalculator(EquitySource[SourceConfig]):
 
     def __init__(self, name: str, calculator: Any) -> None:
         super().__init__(name, SourceConfig())
-        self._calculator = calculator
+        self._calls = PlatformCalls(calculator.calculate_equity)
 
     @property
     def by_share_class(self) -> bool:
         """The document's calculator is asked by share class."""
         return True
 
+    @property
+    def calls_at_once(self) -> int:
+        """One when it is plain: nobody promised that it may run on several threads."""
+        return CALLS_AT_ONCE if self._calls.is_async else 1
+
     async def fetch_equity(self, mode: str, currency: str) -> Equity:
         """Ask the calculator."""
         del mode
-        answer = await _value(self._calculator.calculate_equity(currency))
+        answer = await self._calls.call(currency)
         try:
             return Equity(parse_amount(answer.total_equity, "total_equity"), currency, datetime.now(UTC))
         except (AttributeError, TypeError, ValueError) as error:
             raise SourceError(FailureReason.INVALID_DATA, str(error)) from None
-
-
-async def _value(answer: Any) -> Any:
-    return await answer if inspect.isawaitable(answer) else answer
 
 
 def as_balance_source(name: str, venue: object) -> BalanceSource[Any]:

@@ -1,6 +1,5 @@
 """Replenishers for those who embed the reserve manager: plain functions, and strategies beside it."""
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 
@@ -8,6 +7,7 @@ from reservd.monitor.manager import ReserveManager
 from reservd.plugin.interfaces import Replenisher
 from reservd.plugin.options import SourceConfig
 from reservd.reserve.replenishment import Acceptance, AcceptanceStatus, ReplenishmentRequest
+from reservd.threads import run_on_thread
 
 RequestFunction = Callable[[ReplenishmentRequest], "Acceptance | bool | Awaitable[Acceptance | bool | None] | None"]
 """Takes a request; answers with an `Acceptance`, with whether it accepts, or with nothing: not decided yet."""
@@ -32,7 +32,7 @@ class CallableReplenisher(Replenisher[SourceConfig]):
     async def request(self, request: ReplenishmentRequest) -> Acceptance:
         """Return what the function says."""
         is_async: bool = inspect.iscoroutinefunction(self._function)
-        told = self._function(request) if is_async else await asyncio.to_thread(self._function, request)
+        told = self._function(request) if is_async else await run_on_thread(self._function, request)
         answer: Acceptance | bool | None = await told if inspect.isawaitable(told) else told
         if answer is None:
             return Acceptance(status=AcceptanceStatus.PENDING)

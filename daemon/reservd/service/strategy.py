@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 import structlog
 
 from reservd.client.memory import StrategyMemory
-from reservd.client.threads import run_on_thread
 from reservd.errors import ApiRefusedError, ReplenishmentStateError
 from reservd.reserve.models import EventType, ReserveEvent, ReserveStatus
 from reservd.reserve.replenishment import ReplenishmentOutcome, ReplenishmentRequest, Urgency
 from reservd.reserve.replenishment_states import Replenishment
 from reservd.service.occasion import Occasion, Reserves, StrategyDesk
+from reservd.threads import run_on_thread
 
 log = structlog.get_logger(__name__)
 

@@ -35,5 +35,5 @@ async def run_on_thread(function: Callable[P, ResultT], *args: P.args, **kwargs:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(settle, *outcome)
 
-    threading.Thread(target=work, name="reservd-strategy", daemon=True).start()
+    threading.Thread(target=work, name="reservd-function", daemon=True).start()
     return await answer
