@@ -46,7 +46,8 @@ def check(
     loaded = load_config(config)
     for mode in modes or ():
         require_known_mode(mode, loaded.modes)
-    found = asyncio.run(_check(loaded, modes or list(loaded.modes)))
+    asked = modes or list(loaded.modes)
+    found = asyncio.run(_check(loaded, asked))
     snapshots = {mode: explanation.snapshot for mode, explanation in found.items()}
     if as_json:
         _print_json(found, with_why)
@@ -54,7 +55,10 @@ def check(
         _print_explanations(found.values())
     else:
         _print_table(snapshots)
-    raise typer.Exit(_exit_code(snapshots))
+    for mode in asked:
+        if mode not in snapshots:
+            typer.echo(f"mode '{mode}' could not be checked", err=True)
+    raise typer.Exit(worst_code(snapshots, asked))
 
 
 async def _check(loaded: "Config", modes: list[str]) -> Mapping[str, "Explanation"]:
@@ -71,8 +75,9 @@ async def _check(loaded: "Config", modes: list[str]) -> Mapping[str, "Explanatio
         await manager.close()
 
 
-def _exit_code(snapshots: Mapping[str, "ReserveSnapshot"]) -> int:
-    found = {str(snapshot.status) for snapshot in snapshots.values()}
+def worst_code(snapshots: Mapping[str, "ReserveSnapshot"], asked: Iterable[str]) -> int:
+    """Return the exit code for the modes that were asked about; one without a snapshot is unknown."""
+    found = {str(snapshots[mode].status) if mode in snapshots else "unknown" for mode in asked}
     for status, code in (("critical", 2), ("unknown", 3), ("low", 1)):
         if status in found:
             return code
