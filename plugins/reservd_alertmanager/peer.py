@@ -102,7 +102,7 @@ class Peer:
             if bodies:
                 await self._client.post(self._url, json.dumps(bodies).encode())
         except HttpError as error:
-            return error
+            return None if error.taken else error
         except Exception as error:  # noqa: BLE001  # whatever breaks must not end the sending of alerts for good
             return HttpError(FailureReason.INTERNAL, type(error).__name__, retryable=True)
         return None

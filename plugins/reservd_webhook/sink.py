@@ -11,7 +11,7 @@ CONTENT_TYPE = "application/cloudevents+json"
 
 
 class WebhookSink(EventSink[WebhookConfig]):
-    """POSTs each event; any 2xx means that it was taken."""
+    """POSTs each event; any 2xx means that it was taken, whatever else the answer says."""
 
     PLUGIN_NAME = "webhook"
     Config = WebhookConfig
@@ -46,6 +46,8 @@ class WebhookSink(EventSink[WebhookConfig]):
         try:
             await self._sender.post(message_id, body, CONTENT_TYPE)
         except HttpError as error:
+            if error.taken:
+                return
             raise DeliveryError(
                 error.reason,
                 error.detail,

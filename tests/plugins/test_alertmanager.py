@@ -293,6 +293,13 @@ async def test_delivery_fails_with_its_reason_when_every_peer_refuses(
     assert error.detail == f"HTTP {status}; HTTP {status}"
 
 
+async def test_event_is_taken_by_a_2xx_however_long_the_answer_is(build: Any, receiver: Any) -> None:
+    receiver.says(b"x" * 100_000)
+    async with build(AlertmanagerSink, {"urls": [receiver.url]}) as sink:
+        await sink.deliver(example_event())
+    assert posted(receiver)
+
+
 async def test_delivery_times_out_when_the_only_peer_hangs(build: Any, receiver: Any) -> None:
     receiver.behaviour = "hang"
     async with build(AlertmanagerSink, {"urls": [receiver.url], "timeout": 0.1}) as sink:

@@ -176,9 +176,21 @@ async def test_delivery_may_be_tried_again_when_nobody_listens(build: Any, optio
     assert (error.reason, error.retryable) == (R.UNREACHABLE, True)
 
 
-async def test_delivery_fails_when_the_answer_is_too_large(build: Any, receiver: Any, options: Any) -> None:
-    receiver.says(b"x" * 100_000)
-    assert (await failure_of(build(WebhookSink, options))).reason is R.INVALID_DATA
+@pytest.mark.parametrize("body", [b"x" * 10_000_000, b"\xff", b"<html>"], ids=["too large", "no text", "no JSON"])
+async def test_event_is_taken_by_a_2xx_whatever_the_answer_says(
+    build: Any, receiver: Any, options: Any, body: bytes
+) -> None:
+    receiver.says(body, 202)
+    await deliver(build(WebhookSink, options))
+    assert len(receiver.requests) == 1
+
+
+async def test_event_is_not_taken_by_a_large_answer_when_that_is_no_2xx(
+    build: Any, receiver: Any, options: Any
+) -> None:
+    receiver.says(b"x" * 100_000, 500)
+    error = await failure_of(build(WebhookSink, options))
+    assert (error.reason, error.retryable) == (R.REJECTED, True)
 
 
 async def test_delivery_ends_when_cancelled_while_the_receiver_hangs(build: Any, receiver: Any, options: Any) -> None:

@@ -47,6 +47,11 @@ class HttpError(CallError):
         self.retry_after_seconds = retry_after_seconds
         self.status = status
 
+    @property
+    def taken(self) -> bool:
+        """Whether the server took what it was sent, by its status, and only what it says to that cannot be used."""
+        return self.status in _HTTP_OK
+
 
 class AddressRefusedError(HttpError):
     """Nothing was sent: no address of the host is one that the client may connect to."""
@@ -71,7 +76,8 @@ class Response(NamedTuple):
         try:
             return json.loads(self.body, parse_float=_decimal, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
-            raise HttpError(FailureReason.INVALID_DATA, f"not JSON: {error!s:.80}", retryable=False) from None
+            detail = f"not JSON: {error!s:.80}"
+            raise HttpError(FailureReason.INVALID_DATA, detail, retryable=False, status=self.status) from None
 
 
 class HttpClient:
@@ -177,7 +183,7 @@ class HttpClient:
             parts += part
             if len(parts) > self._max_bytes:
                 detail = f"the answer is larger than {self._max_bytes} bytes"
-                raise HttpError(FailureReason.INVALID_DATA, detail, retryable=False)
+                raise HttpError(FailureReason.INVALID_DATA, detail, retryable=False, status=answer.status)
         return bytes(parts)
 
 

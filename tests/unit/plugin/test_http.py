@@ -192,6 +192,7 @@ async def test_answer_is_refused_when_it_is_too_large(server: Server, size: int)
         error = await failure_of(client.get(server.url))
     assert (error.reason, error.retryable) == (FailureReason.INVALID_DATA, False)
     assert error.detail == "the answer is larger than 10 bytes"
+    assert error.taken, "by its status"
 
 
 async def test_answer_is_refused_when_a_small_one_unpacks_to_a_large_one(server: Server) -> None:
