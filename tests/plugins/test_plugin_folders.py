@@ -12,6 +12,7 @@ import reservd
 from reservd.config.document import read_document
 from reservd.plugin import PluginConfig
 from reservd.plugin.host import KINDS, PluginHost
+from reservd.plugin.options import has_file_twin, is_secret
 
 PLUGINS = Path(reservd.__file__).parents[2] / "plugins"
 FOLDERS = sorted(PLUGINS.glob("reservd_*"))
@@ -64,6 +65,17 @@ def options_of(folder: Path) -> set[str]:
     return {name for config in configs for model in models_in(config) for name in model.model_fields}
 
 
+def secrets_in_lists_and_maps(folder: Path) -> set[str]:
+    """Options of which several secrets are made, so that none of them has a `_file` twin."""
+    return {
+        name
+        for cls in classes_of(folder).values()
+        for model in models_in(cls.Config)
+        for name, field in model.model_fields.items()
+        if is_secret(field.annotation) and not has_file_twin(field)
+    }
+
+
 def test_readme_has_the_fixed_sections(folder: Path) -> None:
     text = (folder / "README.md").read_text()
     sections = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
@@ -91,6 +103,12 @@ def test_readme_of_a_source_tells_every_reason_by_which_its_own_code_fails(folde
 def test_readme_lists_the_options_that_exist(folder: Path) -> None:
     section = (folder / "README.md").read_text().partition("## Options")[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", section, flags=re.MULTILINE)) == options_of(folder)
+
+
+def test_readme_tells_of_each_list_and_map_of_secrets_that_files_may_hold_them(folder: Path) -> None:
+    rows = (folder / "README.md").read_text().splitlines()
+    told = {name for row in rows if "{file: NAME}" in row for name in re.findall(r"^\| `(\w+)` \|", row)}
+    assert told == secrets_in_lists_and_maps(folder)
 
 
 def test_every_option_has_a_description(folder: Path) -> None:

@@ -111,6 +111,8 @@ def _problem(detail: ErrorDetails, model: type[BaseModel]) -> _Problem:
         wording = wording._replace(rule=f"is required, or {loc[-1]}_file in its place")
     if detail["type"] == "secret_file":
         loc = (*loc[:-1], f"{loc[-1]}_file")
+    elif detail["type"] == "file_of_secret":
+        loc = (*loc, "file")
     at_key = detail["loc"][-1:] == ("[key]",)
     return _Problem(loc, wording, at_key, detail.get("ctx", {}).get("beside", ""))
 

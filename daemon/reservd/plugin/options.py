@@ -2,6 +2,8 @@
 
 Any option typed `Secret` gets a `<name>_file` twin that names a file with the secret in it; a
 relative path is looked up in `$CREDENTIALS_DIRECTORY` first, then beside the configuration file.
+A `Secret` or `Url` that has no name of its own, in a list or as the value of a map, is written as
+`{file: NAME}` in its place; nobody need do anything for that either.
 `${NAME}` in a `Secret` or `Url` option is replaced by the environment variable of that name.
 """
 
@@ -40,7 +42,11 @@ class _Unreadable:
 
 
 def _expand(value: object, info: ValidationInfo) -> object:
-    """Replace each `${NAME}` of a text by the environment variable."""
+    """Read the file of a secret, and replace each `${NAME}` of its text by the environment variable."""
+    if isinstance(value, Mapping) and set(value) == {"file"}:
+        value = _read_secret(value["file"], info.context or {})
+        if isinstance(value, _Unreadable):
+            raise PydanticCustomError("file_of_secret", value.problem.message_template, value.problem.context)
     if isinstance(value, _Unreadable):
         raise value.problem
     if not isinstance(value, str):
@@ -69,10 +75,19 @@ def _http_url(secret: SecretStr) -> SecretStr:
     return secret
 
 
-Secret = Annotated[SecretStr, BeforeValidator(_expand)]
+class _TextOrFile:
+    """Says in the schema of a secret that `{file: NAME}` may stand for it."""
+
+    def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        name = {"type": "string", "minLength": 1, "description": _TWIN.format("it")}
+        file = {"type": "object", "properties": {"file": name}, "required": ["file"], "additionalProperties": False}
+        return {"anyOf": [handler(core_schema), file]}
+
+
+Secret = Annotated[SecretStr, BeforeValidator(_expand), _TextOrFile()]
 """A secret: never shown in logs, errors or `repr`. Read it with `get_secret_value()`."""
 
-Url = Annotated[SecretStr, BeforeValidator(_expand), AfterValidator(_http_url)]
+Url = Annotated[SecretStr, BeforeValidator(_expand), AfterValidator(_http_url), _TextOrFile()]
 """An HTTP URL. Treated as a secret, because people put keys and passwords into URLs."""
 
 

@@ -58,6 +58,21 @@ def test_sample_of_a_plugin_fits(main: Any, sample: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("plugin", "options"),
+    [
+        ("alertmanager", {"urls": ["http://a.example", {"file": "b"}], "headers": {"Authorization": {"file": "c"}}}),
+        ("apprise", {"urls": [{"file": "a"}]}),
+        ("command", {"command": ["/bin/true"], "environment": {"TOKEN": {"file": "a"}}}),
+        ("nats", {"servers": [{"file": "a"}], "subject": "reserves"}),
+        ("webhook", {"url": "http://a.example", "secret_file": "a", "previous_secrets": [{"file": "b"}]}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_file_may_stand_for_a_secret_of_a_list_or_a_map(main: Any, plugin: str, options: dict[str, Any]) -> None:
+    assert wrong(main, {**GOOD_MAIN, "event_sinks": {"ops": {"plugin": plugin, "options": options}}}) == []
+
+
+@pytest.mark.parametrize(
     "more",
     [
         {},

@@ -52,6 +52,38 @@ def test_secret_is_read_from_an_absolute_path(folder: Any, tmp_path: Path) -> No
     assert secret_of(folder, {"CREDENTIALS_DIRECTORY": "/nowhere"}) == KEY
 
 
+def test_secrets_in_lists_and_maps_are_read_from_files(folder: Any) -> None:
+    """They have no name that could get an ending: the file stands where the secret would."""
+    folder.write("credentials/old", f"{OTHER}\n")
+    folder.write("gateway", "k3y")
+    webhook(
+        folder,
+        f"url: 'https://hook.example/x', secret: '{KEY}', previous_secrets: [{{file: old}}], "
+        "headers: {X-Gateway: {file: gateway}, X-Plain: plain}",
+    )
+    config = folder.load({"CREDENTIALS_DIRECTORY": str(folder.path / "credentials")}).event_sinks["ops"].config
+    assert [key.get_secret_value() for key in config.previous_secrets] == [OTHER]
+    headers = {name: value.get_secret_value() for name, value in config.headers.items()}
+    assert headers == {"X-Gateway": "k3y", "X-Plain": "plain"}
+    assert "k3y" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("header", "line"),
+    [
+        ("{file: gone}", "headers.X-A.file: must name a readable file, got gone: No such file or directory"),
+        ("{file: ''}", "headers.X-A.file: must name a file"),
+        ("{file: 5}", "headers.X-A.file: must name a file"),
+        ("{file: a, text: b}", "headers.X-A: must be text"),
+        ("{}", "headers.X-A: must be text"),
+    ],
+)
+def test_line_leads_to_the_file_of_a_secret_in_a_map(folder: Any, header: str, line: str) -> None:
+    webhook(folder, f"url: 'https://hook.example/x', secret: '{KEY}', headers: {{X-A: {header}}}")
+    (problem,) = folder.problems()
+    assert line in problem
+
+
 def test_variables_are_replaced_in_secrets_and_urls(folder: Any) -> None:
     webhook(folder, "url: 'https://${HOST}/x?key=${KEY}', secret: '${SECRET}', headers: {X-Key: '${KEY}'}")
     config = folder.load({"HOST": "hook.example", "KEY": "k3y", "SECRET": KEY}).event_sinks["ops"].config

@@ -153,6 +153,10 @@ def test_option_that_ends_in_file_stays_what_it_is_when_there_is_no_secret_of_th
         ({"token_file": ""}, False),
         ({"token": "a", "bare_file": "b"}, False),
         ({"token": "a", "many": ["b"]}, True),
+        ({"token": "a", "many": ["b", {"file": "c"}]}, True),
+        ({"token": "a", "many": [{"file": ""}]}, False),
+        ({"token": "a", "many": [{"file": "c", "name": "d"}]}, False),
+        ({"token": "a", "many": [5]}, False),
     ],
 )
 def test_schema_wants_a_required_secret_in_one_of_two_ways(values: Any, fits: bool) -> None:
