@@ -12,13 +12,14 @@ import aiohttp
 
 from reservd.store.database import Database
 from reservd.web.access.control import AccessControl
+from reservd.web.access.tokens import TokenBook
 from reservd.web.backend import Backend, Readiness
 from reservd.web.metrics import Metrics
 from reservd.web.page import MetricsPage
 from reservd.web.server import WebServer
 from reservd.web.site import make_site
 from reservd.web.stream import EventStream
-from support.api import ApiDaemon
+from support.api import ApiDaemon, write_tokens
 from support.office import Office, until
 
 _SECONDS = 20
@@ -42,8 +43,9 @@ async def read(answer: aiohttp.ClientResponse, number: int) -> list[dict[str, An
     return found
 
 
-def listen(client: aiohttp.ClientSession, query: str = "", last_id: str = "") -> Any:
+def listen(client: aiohttp.ClientSession, query: str = "", last_id: str = "", token: str = "") -> Any:
     headers = {"Last-Event-ID": last_id} if last_id else {}
+    headers |= {"Authorization": f"Bearer {token}"} if token else {}
     return client.get(f"/api/v1/events/stream{query}", headers=headers)
 
 
@@ -60,7 +62,9 @@ async def reload_nothing() -> None:
 
 
 @asynccontextmanager
-async def serve(database: Database, *modes: str) -> AsyncIterator[tuple[Office, EventStream, str]]:
+async def serve(
+    database: Database, *modes: str, access: AccessControl | None = None
+) -> AsyncIterator[tuple[Office, EventStream, str]]:
     """Serve the events of an office over real HTTP."""
     stream = EventStream(database)
     metrics = Metrics(dict.fromkeys(modes, "USDT"))
@@ -75,7 +79,7 @@ async def serve(database: Database, *modes: str) -> AsyncIterator[tuple[Office, 
             duty=lambda: _Duty(office),  # type: ignore[arg-type,return-value]  # no withdrawals here
             database=database,
             stream=stream,
-            access=AccessControl(),
+            access=access or AccessControl(),
         )
         server = WebServer(make_site(backend), ["127.0.0.1:0"])
         await server.start()
@@ -178,3 +182,28 @@ async def test_all_are_hung_up_on_when_the_daemon_is_not_the_owner_any_more(data
             stream.close()
             assert b"reserve_low" in await answer.read()
         assert not stream._clients
+
+
+async def test_client_is_hung_up_on_when_its_token_is_taken_away_and_others_are_not(
+    database: Database, tmp_path: Path
+) -> None:
+    """What is decided from a second after that on, it does not hear of."""
+    path = write_tokens(tmp_path / "tokens.yaml", ["reader", "admin"])
+    access = AccessControl(TokenBook(path), open_reads=False)
+    async with serve(database, "m", access=access) as (office, stream, url), aiohttp.ClientSession(url) as client:
+        async with listen(client) as answer:
+            assert answer.status == 401
+        async with listen(client, token="rsv_reader") as taken, listen(client, token="rsv_admin") as kept:
+            await until(lambda: len(stream._clients) == 2, "both to listen")
+            await office.look(m="low")
+            assert len(await read(taken, 1)) == len(await read(kept, 1)) == 1
+            write_tokens(path, ["admin"])
+            said = 0
+            async with asyncio.timeout(60):
+                while len(stream._clients) == 2:
+                    await office.look(m=("adequate", "low")[said % 2])
+                    said += 1
+                    assert len(await read(kept, 1)) == 1
+            assert (await taken.read()).count(b"\nevent: ") < said
+            await office.look(m=("adequate", "low")[said % 2])
+            assert len(await read(kept, 1)) == 1

@@ -1,8 +1,9 @@
 """Events as server-sent events: what is decided goes to everybody who listens, each at its own pace."""
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import NamedTuple
 
 import structlog
@@ -23,6 +24,8 @@ _MAX_WAITING = 256
 _REMEMBERED = 2_000
 _PAGE = 200
 _HEARTBEAT_SECONDS = 15.0
+_ADMITTED_SECONDS = 1.0
+"""How long somebody is let in without another look, which costs more than to send an event."""
 _HEARTBEAT = b": alive\n\n"
 _HELLO = b"retry: 2000\n\n"
 _GAP = b'event: gap\ndata: {"detail": "the last event is not known here: some may have been missed"}\n\n'
@@ -46,8 +49,10 @@ class _Frame(NamedTuple):
 class _Client:
     """Somebody who listens."""
 
-    def __init__(self, modes: Collection[str]) -> None:
+    def __init__(self, modes: Collection[str], still_admitted: Callable[[], Awaitable[bool]]) -> None:
         self._modes = frozenset(modes)
+        self._still_admitted = still_admitted
+        self._admitted_until = time.monotonic() + _ADMITTED_SECONDS
         self.waiting: asyncio.Queue[_Frame | None] = asyncio.Queue(_MAX_WAITING + 1)
 
     def wants(self, mode: str) -> bool:
@@ -60,6 +65,14 @@ class _Client:
             return False
         self.waiting.put_nowait(frame)
         return True
+
+    async def may_listen(self) -> bool:
+        """Whether it is let in still."""
+        now = time.monotonic()
+        if now < self._admitted_until:
+            return True
+        self._admitted_until = now + _ADMITTED_SECONDS
+        return await self._still_admitted()
 
     def end(self, *, at_once: bool) -> None:
         """Hang up: at once, or after what is queued."""
@@ -110,14 +123,17 @@ class EventStream(DeliveryObserver):
         self._recent.clear()
         self._last_changes.clear()
 
-    async def listen(self, modes: Collection[str], last_id: str | None) -> AsyncIterator[bytes]:
+    async def listen(
+        self, modes: Collection[str], last_id: str | None, still_admitted: Callable[[], Awaitable[bool]]
+    ) -> AsyncIterator[bytes]:
         """Give what to send to one client, until it is hung up on.
 
         Args:
             modes: Which it wants to hear of; empty for all.
             last_id: The id of the last event that it has; None to begin with what comes.
+            still_admitted: Whether it may listen still: asked before what is sent, at most once a second.
         """
-        client = _Client(modes)
+        client = _Client(modes, still_admitted)
         self._clients.add(client)
         try:
             yield _HELLO
@@ -131,9 +147,11 @@ class EventStream(DeliveryObserver):
                     async with asyncio.timeout(_HEARTBEAT_SECONDS):
                         frame = await client.waiting.get()
                 except TimeoutError:
+                    if not await client.may_listen():
+                        return
                     yield _HEARTBEAT
                     continue
-                if frame is None:
+                if frame is None or not await client.may_listen():
                     return
                 if frame.position > sent:
                     yield frame.content

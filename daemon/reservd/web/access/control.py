@@ -1,8 +1,10 @@
 """Who is let in: tokens and passwords, and how often somebody may be wrong."""
 
+import asyncio
 import time
 from datetime import UTC, datetime
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -43,6 +45,7 @@ class AccessControl:
         self._tokens = tokens
         self._users = users
         self._limiter = FailureLimiter()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.open_reads = open_reads
 
     @property
@@ -64,19 +67,31 @@ class AccessControl:
         """
         if authorization is None:
             return Verdict(None)
-        now = time.monotonic()
-        wait = self._limiter.wait_seconds(address, now)
-        if wait:
-            return Verdict(None, wrong=True, wait_seconds=wait)
-        scheme, _, credentials = authorization.partition(" ")
-        principal = await self._find(scheme.lower(), credentials.strip())
-        if principal is not None:
-            return Verdict(principal)
-        self._limiter.failed(address, now)
+        # One at a time from an address: a password takes a while to check, and many guesses sent at once would all
+        # be looked at before the first was counted.
+        async with self._turns.setdefault(address, asyncio.Lock()):
+            now = time.monotonic()
+            wait = self._limiter.wait_seconds(address, now)
+            if wait:
+                return Verdict(None, wrong=True, wait_seconds=wait)
+            principal = await self._find(authorization)
+            if principal is not None:
+                return Verdict(principal)
+            self._limiter.failed(address, now)
         log.warning("audit.refused", address=address, reason="credentials are not right")
         return Verdict(None, wrong=True)
 
-    async def _find(self, scheme: str, credentials: str) -> Principal | None:
+    async def still_admits(self, authorization: str | None) -> bool:
+        """Return whether somebody who was let in a while ago would be let in now: tokens expire and are taken away.
+
+        Args:
+            authorization: The header that it was let in with; None when there was none.
+        """
+        return authorization is None or await self._find(authorization) is not None
+
+    async def _find(self, authorization: str) -> Principal | None:
+        scheme, _, credentials = authorization.partition(" ")
+        scheme, credentials = scheme.lower(), credentials.strip()
         if scheme == "bearer" and self._tokens is not None:
             return self._tokens.find(credentials, datetime.now(UTC))
         if scheme == "basic" and self._users is not None:

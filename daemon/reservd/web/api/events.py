@@ -1,8 +1,9 @@
 """`/api/v1/events`: what was decided, from the store and as it happens."""
 
+import functools
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from reservd.config.mode import Name
@@ -50,6 +51,7 @@ async def list_events(
     },
 )
 async def stream_events(
+    request: Request,
     backend: BackendOf,
     _: DutyOf,
     mode: Annotated[
@@ -63,12 +65,13 @@ async def stream_events(
 
     With `Last-Event-ID` what came after that event is sent first, from the store. A `gap` says that it is not
     known any more, so that some events may have been missed: read how the modes stand. A comment line comes
-    every 15 seconds. A client that does not read is hung up on.
+    every 15 seconds. A client that does not read is hung up on, and so is one whose token expires or is taken away.
     """
     if backend.stream.full:
         raise ProblemError(ProblemKind.BUSY, "too many listen already", {"retry-after": "5"})
+    still_admitted = functools.partial(backend.access.still_admits, request.headers.get("authorization"))
     return StreamingResponse(
-        backend.stream.listen(mode or (), last_event_id or None),
+        backend.stream.listen(mode or (), last_event_id or None, still_admitted),
         media_type="text/event-stream",
         headers={"cache-control": "no-store", "x-accel-buffering": "no"},
     )
