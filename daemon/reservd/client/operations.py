@@ -121,10 +121,10 @@ class Operations:
         *,
         state: ReplenishmentState | None = None,
         limit: int | None = None,
-        cursor: datetime | None = None,
+        cursor: str | None = None,
     ) -> Call[ReplenishmentPage]:
         """Return the mode's requests for refills."""
-        query = {"state": state, "limit": limit, "cursor": _instant(cursor)}
+        query = {"state": state, "limit": limit, "cursor": cursor}
         return Call("GET", "/modes/{mode}/replenishments", ReplenishmentPage, {"mode": mode}, query)
 
     @operation

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -60,6 +60,13 @@ _WAY = (_S.REQUESTED, _S.ACCEPTED, _S.IN_PROGRESS, _S.SETTLED, _S.VERIFIED)
 """The way of a request that goes well. Who says again what was said before changes nothing."""
 
 
+class RequestPlace(NamedTuple):
+    """Where a request stands among all, by when it was made; no two stand at the same place."""
+
+    requested_at: datetime
+    id: str
+
+
 class Replenishment(BaseModel):
     """One request for a refill and what became of it. Amounts are whole units of the request's currency."""
 
@@ -105,6 +112,11 @@ class Replenishment(BaseModel):
     def id(self) -> str:
         """The request's id."""
         return self.request.id
+
+    @property
+    def place(self) -> RequestPlace:
+        """Where it stands among all requests."""
+        return RequestPlace(self.request.requested_at, self.id)
 
     @property
     def open(self) -> bool:

@@ -89,7 +89,7 @@ class RefillBook:
 
     def newest(self) -> Iterator[Replenishment]:
         """Yield all requests in memory, newest first."""
-        return iter(sorted(self._records.values(), key=lambda record: record.request.requested_at, reverse=True))
+        return iter(sorted(self._records.values(), key=lambda record: record.place, reverse=True))
 
     def outstanding(self, mode: str) -> Decimal:
         """Return what is still to come for a mode."""

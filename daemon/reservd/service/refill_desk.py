@@ -7,7 +7,7 @@ from itertools import islice
 from reservd.errors import ReplenishmentStateError, StoreError, UnknownReplenishmentError
 from reservd.monitor.clock import Clock
 from reservd.reserve.replenishment_event import ReplenishmentEvent
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, RequestPlace
 from reservd.service.refill_asker import STRATEGY, RefillAsker
 from reservd.service.refill_book import RefillBook
 from reservd.service.refill_ledger import RefillLedger
@@ -126,7 +126,7 @@ class RefillDesk:
         states: Iterable[ReplenishmentState] | None = None,
         *,
         limit: int = 100,
-        before: datetime | None = None,
+        before: RequestPlace | None = None,
     ) -> Sequence[Replenishment]:
         """Return requests, newest first.
 
@@ -134,7 +134,7 @@ class RefillDesk:
             mode: Of this mode only.
             states: In these states only.
             limit: At most so many.
-            before: Made before then: when the last one of the page before was.
+            before: Only those that stand before: the `place` of the last one of the page before.
         """
         wanted = None if states is None else frozenset(states)
         stored = await self._ledger.list(limit, mode, wanted, before)
@@ -145,7 +145,7 @@ class RefillDesk:
             for record in self._book.newest()
             if (mode is None or record.request.strategy_mode == mode)
             and (wanted is None or record.state in wanted)
-            and (before is None or record.request.requested_at < before)
+            and (before is None or record.place < before)
         )
         return list(islice(found, limit))
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from reservd.delivery.journal import Journal
 from reservd.errors import StoreError
 from reservd.reserve.replenishment_event import ReplenishmentChange, ReplenishmentEvent
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, RequestPlace
 from reservd.store.database import Database
 from reservd.store.replenishments import (
     load_changes,
@@ -59,7 +59,7 @@ class RefillLedger:
         return None
 
     async def list(
-        self, limit: int, mode: str | None, states: Iterable[ReplenishmentState] | None, before: datetime | None
+        self, limit: int, mode: str | None, states: Iterable[ReplenishmentState] | None, before: RequestPlace | None
     ) -> Sequence[Replenishment] | None:
         """Return requests, newest first; None where memory has all there is."""
         del limit, mode, states, before
@@ -114,7 +114,7 @@ class StoredLedger(RefillLedger):
             return await load_replenishment(connection, replenishment_id)
 
     async def list(
-        self, limit: int, mode: str | None, states: Iterable[ReplenishmentState] | None, before: datetime | None
+        self, limit: int, mode: str | None, states: Iterable[ReplenishmentState] | None, before: RequestPlace | None
     ) -> Sequence[Replenishment]:
         """Return requests, newest first."""
         async with self._database.read() as connection:

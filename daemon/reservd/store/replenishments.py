@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.reserve.replenishment_event import ReplenishmentChange, ReplenishmentEvent
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, RequestPlace
 from reservd.store.statements import insert_new, upsert
 from reservd.store.tables import replenishment_changes, replenishments
 
@@ -74,16 +74,19 @@ async def load_replenishments(
     limit: int,
     mode: str | None = None,
     states: Iterable[ReplenishmentState] | None = None,
-    before: datetime | None = None,
+    before: RequestPlace | None = None,
 ) -> list[Replenishment]:
-    """Return up to `limit` requests, newest first; of one mode, in some states, or made before then, when given."""
-    wanted = select(replenishments.c.record).order_by(replenishments.c.requested_at.desc(), replenishments.c.id)
+    """Return up to `limit` requests, newest first; of one mode, in some states, or before one place, when given."""
+    made, request_id = replenishments.c.requested_at, replenishments.c.id
+    wanted = select(replenishments.c.record).order_by(made.desc(), request_id.desc())
     if mode is not None:
         wanted = wanted.where(replenishments.c.mode == mode)
     if states is not None:
         wanted = wanted.where(replenishments.c.state.in_([str(state) for state in states]))
     if before is not None:
-        wanted = wanted.where(replenishments.c.requested_at < before)
+        # Many are made at one instant. The first condition is what the index serves.
+        same_instant = and_(made == before.requested_at, request_id < before.id)
+        wanted = wanted.where(made <= before.requested_at, or_(made < before.requested_at, same_instant))
     return _records(await connection.scalars(wanted.limit(limit)))
 
 

@@ -11,7 +11,7 @@ class ReplenishmentPage(View):
     """Some requests for refills, newest first."""
 
     items: list[Replenishment]
-    next_cursor: AwareDatetime | None
+    next_cursor: str | None
     """For the next page; null on the last."""
 
 

@@ -33,7 +33,7 @@ SAMPLES: dict[str, object] = {
     "status": ReserveStatus.LOW,
 }
 STATES = {"list_withdrawals": HoldState.HELD, "list_replenishments": ReplenishmentState.SETTLED}
-CURSORS = {"list_modes": "alpha", "list_replenishments": NOW}
+CURSORS = {"list_modes": "alpha", "list_replenishments": "1767323045000000.some-id"}
 
 
 def sample(name: str) -> Call[Any]:

@@ -25,6 +25,10 @@ PositionCursor = Annotated[
 NameCursor = Annotated[
     str | None, Query(pattern=NAME_PATTERN, max_length=100, description="The `next_cursor` of the page before.")
 ]
+PlaceCursor = Annotated[
+    str | None,
+    Query(pattern=r"^[0-9]{1,17}\.[^\x00-\x1f\x7f]{1,64}$", description="The `next_cursor` of the page before."),
+]
 DEFAULT_PAGE: int = _PAGE
 
 

@@ -14,8 +14,17 @@ from reservd.reserve.replenishment import Inaction
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
 from reservd.service.refill_desk import RefillDesk
 from reservd.web.access.principal import Principal
-from reservd.web.api.bounds import DEFAULT_PAGE, IdempotencyKey, Identifier, ModeName, PageSize, PositiveAmount
+from reservd.web.api.bounds import (
+    DEFAULT_PAGE,
+    IdempotencyKey,
+    Identifier,
+    ModeName,
+    PageSize,
+    PlaceCursor,
+    PositiveAmount,
+)
 from reservd.web.api.dependencies import Caller, DutyOf, let_read, require_mode, require_mode_exists
+from reservd.web.api.places import read_place, show_place
 from reservd.web.api.views import Order, show_change
 from reservd.web.backend import Duty
 from reservd.web.problems import ProblemError, describe_problems
@@ -86,13 +95,14 @@ async def list_replenishments(
     duty: DutyOf,
     state: Annotated[ReplenishmentState | None, Query(description="Only in this state.")] = None,
     limit: PageSize = DEFAULT_PAGE,
-    cursor: Annotated[AwareDatetime | None, Query(description="The `next_cursor` of the page before.")] = None,
+    cursor: PlaceCursor = None,
 ) -> ReplenishmentPage:
     """Return the mode's requests for refills, newest first."""
     require_mode_exists(duty, mode)
     states = None if state is None else [state]
-    found = await duty.replenishments.desk.list(mode, states, limit=limit + 1, before=cursor)
-    after = found[limit - 1].request.requested_at if len(found) > limit else None
+    before = read_place(cursor) if cursor is not None else None
+    found = await duty.replenishments.desk.list(mode, states, limit=limit + 1, before=before)
+    after = show_place(found[limit - 1].place) if len(found) > limit else None
     return ReplenishmentPage(items=list(found[:limit]), next_cursor=after)
 
 

@@ -1,0 +1,71 @@
+"""Pages of requests for refills: each request on one of them, also of those that were made at one instant."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from reservd.monitor.clock import SystemClock
+from reservd.plugin.examples import example_request
+from reservd.reserve.replenishment_event import ReplenishmentChange, tell_change
+from reservd.reserve.replenishment_states import Replenishment, RequestPlace
+from reservd.service.refill_asker import RefillAsker
+from reservd.service.refill_book import RefillBook
+from reservd.service.refill_caller import RefillCaller
+from reservd.service.refill_desk import RefillDesk
+from reservd.service.refill_ledger import RefillLedger
+from reservd.store.database import Database
+from reservd.store.replenishments import load_replenishments, save_changes
+from reservd.store.schema import prepare
+from reservd.web.api.places import read_place, show_place
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def make_record(number: int, second: int) -> Replenishment:
+    moment = NOON + timedelta(seconds=second)
+    request = example_request("m").model_copy(update={"id": f"r{number}", "requested_at": moment})
+    return Replenishment(request=request, changed_at=moment, deadline=moment)
+
+
+async def read_pages(load: Callable[[int, RequestPlace | None], Awaitable[Sequence[Replenishment]]], limit: int) -> str:
+    """Return the ids on all pages, each place read from its cursor."""
+    found: list[str] = []
+    page = await load(limit, None)
+    while page:
+        found += [each.id for each in page]
+        page = await load(limit, read_place(show_place(page[-1].place)))
+    return " ".join(found)
+
+
+RECORDS = [make_record(number, second) for number, second in enumerate([0, 1, 1, 1, 1, 2, 2])]
+
+
+async def test_stored_requests_of_one_instant_are_each_on_one_page(database: Database) -> None:
+    await prepare(database)
+    changes = [
+        ReplenishmentChange(each, tell_change(each, None, f"e-{each.id}", number))
+        for number, each in enumerate(RECORDS, 1)
+    ]
+    async with database.write() as connection:
+        await save_changes(connection, changes)
+
+    async def load(limit: int, before: RequestPlace | None) -> Sequence[Replenishment]:
+        async with database.read() as connection:
+            return await load_replenishments(connection, limit, "m", before=before)
+
+    for limit in range(1, 9):
+        assert await read_pages(load, limit) == "r6 r5 r4 r3 r2 r1 r0"
+
+
+async def test_requests_of_one_instant_in_memory_are_each_on_one_page() -> None:
+    book = RefillBook(RefillLedger())
+    for record in RECORDS:
+        book.put(record)
+    clock = SystemClock()
+    asker = RefillAsker({}, book, RefillCaller({}, ()), lambda: True, clock)
+    desk = RefillDesk(book, RefillLedger(), asker, lambda: True, clock)
+
+    async def load(limit: int, before: RequestPlace | None) -> Sequence[Replenishment]:
+        return await desk.list("m", limit=limit, before=before)
+
+    for limit in range(1, 9):
+        assert await read_pages(load, limit) == "r6 r5 r4 r3 r2 r1 r0"
