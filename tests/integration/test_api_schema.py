@@ -1,18 +1,23 @@
 """The running API keeps to its own OpenAPI document, whatever is sent to it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
+from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
+    negative_data_rejection,
     response_schema_conformance,
     status_code_conformance,
+    unsupported_method,
 )
 
 from support.api import ApiDaemon
+from support.polling import wait_until
 
 _CHECKS = [
     not_a_server_error,
@@ -20,32 +25,98 @@ _CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
+_READS = frozenset({"GET", "HEAD"})
 
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDaemon]:
-    with ApiDaemon(tmp_path_factory.mktemp("api")) as running:
+    with ApiDaemon(tmp_path_factory.mktemp("api"), refilled=["alpha"]) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def api(daemon: ApiDaemon) -> schemathesis.BaseSchema:
+def operations(daemon: ApiDaemon) -> Sequence[APIOperation]:
     """All but the stream, which has no end."""
     loaded = schemathesis.openapi.from_url(f"http://{daemon.address}/api/v1/openapi.json")
-    return loaded.exclude(path_regex="/stream$")
+    found = [each.ok() for each in loaded.exclude(path_regex="/stream$").get_all_operations()]
+    assert len(found) > 20
+    return found
+
+
+@pytest.fixture(scope="module")
+def known(daemon: ApiDaemon) -> Mapping[str, str]:
+    """What is there to be named in a path, by the names of the parameters."""
+    daemon.bring("alpha", "low")
+    wait_until(lambda: daemon.get("/api/v1/events?mode=alpha").json["items"], "an event")
+    place = "/api/v1/modes/alpha"
+    withdrawal = daemon.post(f"{place}/withdrawals", {"amount": "1"}, token="treasury", key="known").json
+    wait_until(lambda: daemon.get(f"{place}/replenishments").json["items"], "a request for a refill")
+    return {
+        "mode": "alpha",
+        "event_id": daemon.get("/api/v1/events?mode=alpha").json["items"][0]["event"]["id"],
+        "withdrawal_id": withdrawal["id"],
+        "replenishment_id": daemon.get(f"{place}/replenishments").json["items"][0]["request"]["id"],
+    }
+
+
+def send(operation: APIOperation, checks: Sequence[Any], *, negative: bool = False, **fixed: Any) -> set[int]:
+    """Send ten cases of an operation as treasury, which may do all that the operations do; return what was answered."""
+    mode = schemathesis.GenerationMode.NEGATIVE if negative else schemathesis.GenerationMode.POSITIVE
+    answered: set[int] = set()
+
+    @given(case=operation.as_strategy(generation_mode=mode, **fixed))
+    @settings(max_examples=10, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    def keeps_to_it(case: schemathesis.Case) -> None:
+        case.headers["Authorization"] = "Bearer rsv_treasury"
+        answered.add(case.call_and_validate(checks=checks, timeout=20).status_code)
+
+    keeps_to_it()
+    return answered
+
+
+def parameters_of(operation: APIOperation) -> set[str]:
+    return {each.name for each in operation.path_parameters}
 
 
 @pytest.mark.timeout(300)
-def test_every_operation_keeps_to_the_document(api: schemathesis.BaseSchema) -> None:
-    """As treasury, which may do all that the operations do; modes are mostly ones that are not there."""
-    operations = [found.ok() for found in api.get_all_operations()]
-    assert len(operations) > 15
+def test_every_operation_keeps_to_the_document_when_nothing_is_found(operations: Sequence[APIOperation]) -> None:
+    """Names and ids are mostly of what is not there."""
     for operation in operations:
+        answered = send(operation, _CHECKS)
+        assert not parameters_of(operation) or 404 in answered or 422 in answered, operation.label
 
-        @given(case=operation.as_strategy())
-        @settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-        def keeps_to_it(case: schemathesis.Case) -> None:
-            case.headers["Authorization"] = "Bearer rsv_treasury"
-            case.call_and_validate(checks=_CHECKS, timeout=20)
 
-        keeps_to_it()
+@pytest.mark.timeout(300)
+def test_every_operation_keeps_to_the_document_when_it_is_found(
+    operations: Sequence[APIOperation], known: Mapping[str, str]
+) -> None:
+    """Whatever order the operations come in: what has ended cannot be changed, and that is a documented answer too."""
+    reached: dict[str, set[int]] = {}
+    for operation in operations:
+        named = {name: known[name] for name in parameters_of(operation)}
+        if named:
+            reached[operation.label] = send(operation, _CHECKS, path_parameters=named)
+    assert len(reached) > 15
+    for label, answered in reached.items():
+        assert 404 not in answered, label
+        if label.startswith("GET"):
+            assert 200 in answered, label
+
+
+@pytest.mark.timeout(300)
+def test_every_operation_refuses_what_the_document_does_not_allow(operations: Sequence[APIOperation]) -> None:
+    """But for parameters that it does not know, which are no error in HTTP."""
+    for operation in operations:
+        if parameters_of(operation) or operation.query or operation.headers or operation.body:
+            answered = send(operation, [*_CHECKS, negative_data_rejection], negative=True)
+            assert 422 in answered, operation.label
+
+
+def test_every_write_needs_a_token_and_every_path_its_method(
+    daemon: ApiDaemon, operations: Sequence[APIOperation], known: Mapping[str, str]
+) -> None:
+    for operation in operations:
+        if operation.method.upper() not in _READS:
+            path = operation.full_path.format(**known)
+            assert daemon.post(path, {"amount": "1"}, key="k").status == 401, path
+        send(operation, [unsupported_method], path_parameters={name: known[name] for name in parameters_of(operation)})

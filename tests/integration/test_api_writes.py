@@ -127,7 +127,7 @@ def test_strategy_acts_for_its_own_modes_only(daemon: ApiDaemon) -> None:
         ({}, "k", 422),
         (b"{", "k", 422),
         (b'{"amount": "1"}' + b" " * 70_000, "k", 413),
-        (b"\xff", "k", 400),
+        (b"\xff", "k", 422),
     ],
 )
 def test_withdrawal_is_refused_when_it_does_not_hold(

@@ -141,6 +141,10 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
 async def _on_status(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for nothing else
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        # FastAPI says so of a body that is no text; of text that is no JSON it says what is documented.
+        errors = [FieldProblem(where="body", detail="cannot be read as JSON")]
+        return problem_response(ProblemKind.INVALID, "body: cannot be read as JSON", errors=errors)
     title = HTTPStatus(error.status_code).phrase
     problem = Problem(type="about:blank", title=title, status=error.status_code, detail=str(error.detail))
     return _answer(problem, error.headers)
