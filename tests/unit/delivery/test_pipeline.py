@@ -110,12 +110,14 @@ async def test_event_is_dead_with_its_reason_when_a_sink_refuses_it_for_good(dat
 
 
 async def test_reminder_is_dropped_and_a_change_is_not_when_a_newer_status_is_known(database: Database) -> None:
-    ops = ScriptedSink("ops")
+    ops, desk = ScriptedSink("ops"), ScriptedSink("desk")
     ops.misbehave = raises(DeliveryError(FailureReason.UNREACHABLE))
-    async with Office(database, ops, repeat_seconds=1, ops={"retry": {"first": 0.05, "longest": 0.1}}) as office:
+    async with Office(database, ops, desk, repeat_seconds=1, ops={"retry": {"first": 0.05, "longest": 0.1}}) as office:
         await office.look(m="low")
-        await asyncio.sleep(1.1)  # a reminder becomes due
-        await office.look()
+        async with asyncio.timeout(60):
+            while not any(event.data.reminder for event in desk.taken):
+                await asyncio.sleep(0.01)
+                await office.look()
         await office.look(m="critical")
         ops.misbehave = None
         await until(lambda: len(ops.taken) == 2, "the changes")
