@@ -59,7 +59,7 @@ def check_that_a_restart_alarms(
     finally:
         mend()
     wait_until(lambda: page(address, "/-/ready")[0] == 200, "the store to be taken", timeout_seconds=60)
-    assert "owns the store" in page(address, "/-/ready")[1]
+    wait_until(lambda: "owns the store" in page(address, "/-/ready")[1], "it to own the store and to be ready")
     world.set("m", "adequate")
     wait_until(lambda: world.kinds("m") == ["low", "adequate"], "the recovery")
     assert len({event["data"]["incident_id"] for event in world.events}) == 1

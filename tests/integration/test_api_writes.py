@@ -52,15 +52,16 @@ def test_withdrawal_is_decided_once_under_a_key_and_goes_its_way(daemon: ApiDaem
 
 
 def test_who_waits_for_money_is_told_its_place_and_when_the_money_is_expected(daemon: ApiDaemon) -> None:
-    made = [ask(daemon, amount, f"queue-{amount}").json for amount in ("200", "30", "0.01")]
-    unwound = Decimal(made[0]["unwound"])
+    made = [ask(daemon, amount, f"queue-{amount}").json for amount in ("200", "30", "20")]
+    # What is accepted lowers the floor, at the next check: some of the others may be paid from the reserve.
+    first, second = (Decimal(each["unwound"]) for each in made[:2])
     assert [each["place"] for each in made] == [1, 2, 3]
-    assert [Decimal(each["ahead"]) for each in made] == [0, unwound, unwound + 30]
+    assert [Decimal(each["ahead"]) for each in made] == [0, first, first + second]
     daemon.post(f"/api/v1/withdrawals/{made[0]['id']}/cancel", token="treasury")
     assert daemon.get(f"/api/v1/withdrawals/{made[0]['id']}").json["place"] is None
-    second = daemon.get(f"/api/v1/withdrawals/{made[1]['id']}").json
-    assert (second["place"], second["ahead"]) == (1, "0")
-    assert second["expected_at"] is not None
+    next_one = daemon.get(f"/api/v1/withdrawals/{made[1]['id']}").json
+    assert (next_one["place"], next_one["ahead"]) == (1, "0")
+    assert next_one["expected_at"] is not None
     listed = daemon.get(f"{ALPHA}?state=held&limit=2").json["items"]
     assert [each["place"] for each in listed] == [2, 1]
     for each in made[1:]:

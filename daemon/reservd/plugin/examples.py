@@ -36,6 +36,7 @@ def example_event(event_type: EventType = EventType.LOW, event_id: str = "evt-1"
         time=now,
         subject="demo",
         sequence="1",
+        epoch=1,
         data=data,
     )
 
@@ -51,4 +52,5 @@ def example_request(mode: str = "demo", currency: str = "USDT", request_id: str 
         requested_at=datetime.now(UTC),
         incident_id="inc-1",
         reason="an example",
+        epoch=1,
     )
