@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from reservd.store.database import Database
 from reservd.web.access.control import AccessControl
@@ -151,6 +152,7 @@ async def test_event_of_a_moment_ago_is_superseded_when_a_later_status_is_known(
         assert [each["data"]["superseded"] for each in again] == [True, False]
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)  # hundreds of events, whatever the store
 async def test_client_that_does_not_read_is_dropped_and_others_are_not(database: Database) -> None:
     async with serve(database, "m") as (office, stream, url), aiohttp.ClientSession(url) as client:
         host, _, port = url.removeprefix("http://").partition(":")
