@@ -7,13 +7,14 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reservd import ReserveManager, ReserveStatus
-from reservd.monitor.observer import Observer
+from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.models import ReserveEvent
 from reservd.reserve.tracker import Instant
 from support.rigs.chains import AaveV3, Erc4626, Evm
@@ -60,16 +61,20 @@ class Steps:
 
 @dataclass
 class Watch(Observer):
-    """A mode on a source, and all that was said of it."""
+    """A mode on a source, all that was read of it, and all that was said."""
 
     rig: Rig
     said: list[str] = field(default_factory=list)
+    read: list[Decimal | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.clock = Steps()
         self.manager = ReserveManager(ScriptedEquity(), {"bank": self.rig.source}, observers=[self], clock=self.clock)
         mode = {"share_class": self.rig.share_class, "reserve_ratio": "0.1", "reserve_max_staleness": 120}
         self.manager.set_reserve_config("m", mode)
+
+    def checked(self, checked: Checked) -> None:
+        self.read.append(checked.snapshot.reserve_balance)
 
     def event_decided(self, event: ReserveEvent) -> None:
         if not event.reminder:
@@ -140,8 +145,10 @@ async def test_status_is_neither_better_nor_worse_but_unknown_in_time(watch: Wat
 @pytest.mark.parametrize("watch", each("http_json", "prometheus", "ccxt", "command"), indirect=True)
 async def test_nothing_is_said_when_a_source_reads_zero_by_mistake(watch: Watch) -> None:
     """A fall to nothing is a jump: the second look, taken at once, finds all as it was."""
-    before = list(watch.said)
+    before, amount = list(watch.said), watch.read[-1]
+    watch.read.clear()
     watch.rig.tells_zero_once()
     await watch.look()
     await watch.look()
+    assert watch.read == [0, amount, amount]
     assert (watch.status, watch.said) == (watch.rig.begin, before)

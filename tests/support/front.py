@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from aiohttp import ClientSession, web
 
+_Fixed = tuple[int, bytes, dict[str, str]]
 RpcAlteration = Callable[[str, dict[str, Any]], dict[str, Any]]
 """Changes the answer to one JSON-RPC call, given the method."""
 _NOT_PASSED_ON = {"host", "content-length", "transfer-encoding", "accept-encoding"}
@@ -30,8 +31,8 @@ class Front:
         """Stand before what is at a URL without a path."""
         self.url = ""
         self._target = target.rstrip("/")
-        self._fixed: tuple[int, bytes, dict[str, str]] | None = None
-        self._once = False
+        self._fixed: _Fixed | None = None
+        self._once: tuple[str, _Fixed] | None = None
         self._delay_seconds = 0.0
         self._hangs_up = False
         self._alter_rpc: RpcAlteration | None = None
@@ -55,11 +56,14 @@ class Front:
         await self._session.close()
         await self._runner.cleanup()
 
-    def answers(self, status: int, body: bytes | str = b"", *, once: bool = False, **headers: str) -> None:
-        """Answer this from now on, or once, without asking the server."""
+    def answers(self, status: int, body: bytes | str = b"", **headers: str) -> None:
+        """Answer this from now on, without asking the server."""
         content = body.encode() if isinstance(body, str) else body
         self._fixed = status, content, {name.replace("_", "-"): value for name, value in headers.items()}
-        self._once = once
+
+    def answers_once(self, status: int, body: str, *, asked: str = "") -> None:
+        """Answer this to the next request of whose URL or body some text is a part, and go on as before."""
+        self._once = asked, (status, body.encode(), {})
 
     def delays(self, seconds: float) -> None:
         """Let every answer come so much later."""
@@ -85,7 +89,7 @@ class Front:
 
     async def heal(self) -> None:
         """Pass everything on again."""
-        self._fixed = self._alter_rpc = None
+        self._fixed = self._once = self._alter_rpc = None
         self._delay_seconds, self._hangs_up = 0.0, False
         self._open.set()
         if self._site not in self._runner.sites:
@@ -103,10 +107,11 @@ class Front:
         await self._open.wait()
         if self._hangs_up:
             return await _half_an_answer(request)
-        if self._fixed is not None:
-            status, content, headers = self._fixed
-            if self._once:
-                self._fixed = None
+        fixed = self._fixed
+        if self._once is not None and self._once[0] in f"{request.rel_url}\n{sent.decode()}":
+            (_, fixed), self._once = self._once, None
+        if fixed is not None:
+            status, content, headers = fixed
             return web.Response(status=status, body=content, headers=headers)
         passed_on = {name: value for name, value in request.headers.items() if name.lower() not in _NOT_PASSED_ON}
         url = f"{self._target}{request.rel_url}"

@@ -35,13 +35,16 @@ class HttpJson(HttpRig):
         await super().heal()
         self._tells(json.dumps(str(self.amount)))
 
-    def _tells(self, free: str | None, off: timedelta = timedelta(), *, once: bool = False) -> None:
+    def _tells(self, free: str | None, off: timedelta = timedelta()) -> None:
+        self.front.answers(200, self._page(free, off))
+
+    def _page(self, free: str | None, off: timedelta = timedelta()) -> str:
         at = (datetime.now(UTC) + off).isoformat()
         told = f'"free": {free}, ' if free is not None else ""
-        self.front.answers(200, f'{{{told}"at": "{at}"}}', once=once)
+        return f'{{{told}"at": "{at}"}}'
 
     def tells_zero_once(self) -> None:
-        self._tells("0", once=True)
+        self.front.answers_once(200, self._page("0"))
 
     def tells_NaN(self) -> None:  # noqa: N802  # the fault's name
         self._tells("NaN")
@@ -76,14 +79,18 @@ class OfPrometheus(HttpRig):
         entry = {"asset": "USDC", "query": f'reserve{{of="{self.begin}"}}'}
         return self.build(PrometheusBalanceSource, url=self.front.url, accounts={"main": entry})
 
-    def _tells(self, *values: str, off: timedelta = timedelta(), once: bool = False) -> None:
+    def _tells(self, *values: str, off: timedelta = timedelta()) -> None:
+        self.front.answers(200, self._page(*values, off=off))
+
+    def _page(self, *values: str, off: timedelta = timedelta()) -> str:
         at = (datetime.now(UTC) + off).timestamp()
         result = [{"metric": {}, "value": [at, value]} for value in values]
         told = {"status": "success", "data": {"resultType": "vector", "result": result}}
-        self.front.answers(200, json.dumps(told), once=once)
+        return json.dumps(told)
 
     def tells_zero_once(self) -> None:
-        self._tells("0", once=True)
+        """The number, that is, and not its time, which is asked for too."""
+        self.front.answers_once(200, self._page("0"), asked="query=reserve")
 
     def tells_NaN(self) -> None:  # noqa: N802  # the fault's name
         self._tells("NaN")
@@ -122,7 +129,7 @@ class Ccxt(HttpRig):
         return self.build(CcxtSource, **options)
 
     def tells_zero_once(self) -> None:
-        self.front.answers(200, '{"balances": []}', once=True)
+        self.front.answers_once(200, '{"balances": []}', asked="/api/v3/account")
 
     def is_refused_for_its_time(self) -> None:
         """And again after it measured the exchange's clock."""
