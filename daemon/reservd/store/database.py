@@ -109,27 +109,18 @@ class Database:
                 yield connection
 
     @contextlib.asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self, *, anew: bool = False) -> AsyncIterator[AsyncConnection]:
         """Give a connection that sees one state of the store.
 
-        Raises:
-            StoreError: If the store does not answer.
-        """
-        with _translated(self.description):
-            await self._make()
-            async with self._reader.connect() as connection:
-                yield connection
-
-    @contextlib.asynccontextmanager
-    async def read_anew(self) -> AsyncIterator[AsyncConnection]:
-        """Do so over a new connection: those that are open may have died unnoticed while this process was stopped.
+        Args:
+            anew: Over a new connection: those that are open may have died unnoticed while this process was stopped.
 
         Raises:
             StoreError: If the store does not answer.
         """
         with _translated(self.description):
             await self._make()
-            async with self._newcomer.connect() as connection:
+            async with (self._newcomer if anew else self._reader).connect() as connection:
                 yield connection
 
     async def _make(self) -> None:

@@ -126,7 +126,7 @@ class Ownership:
         """
         if not self.fresh:
             with contextlib.suppress(StoreError, TimeoutError):  # nobody is there to tell
-                async with asyncio.timeout(_ASK_SECONDS), self._database.read_anew() as connection:
+                async with asyncio.timeout(_ASK_SECONDS), self._database.read(anew=True) as connection:
                     epoch = await connection.scalar(select(owner.c.epoch).where(owner.c.id == _ROW))
                 if epoch != self.epoch:
                     raise self._lost()

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 from reservd.monitor.clock import SystemClock
 from reservd.plugin.examples import example_request
-from reservd.reserve.replenishment_event import ReplenishmentChange, tell_change
 from reservd.reserve.replenishment_states import Replenishment, RequestPlace
 from reservd.service.refill_asker import RefillAsker
 from reservd.service.refill_book import RefillBook
@@ -13,7 +12,7 @@ from reservd.service.refill_caller import RefillCaller
 from reservd.service.refill_desk import RefillDesk
 from reservd.service.refill_ledger import RefillLedger
 from reservd.store.database import Database
-from reservd.store.replenishments import load_replenishments, save_changes
+from reservd.store.replenishments import load_replenishments, save_records
 from reservd.store.schema import prepare
 from reservd.web.api.places import read_place, show_place
 
@@ -41,12 +40,8 @@ RECORDS = [make_record(number, second) for number, second in enumerate([0, 1, 1,
 
 async def test_stored_requests_of_one_instant_are_each_on_one_page(database: Database) -> None:
     await prepare(database)
-    changes = [
-        ReplenishmentChange(each, tell_change(each, None, f"e-{each.id}", number))
-        for number, each in enumerate(RECORDS, 1)
-    ]
     async with database.write() as connection:
-        await save_changes(connection, changes)
+        await save_records(connection, RECORDS)
 
     async def load(limit: int, before: RequestPlace | None) -> Sequence[Replenishment]:
         async with database.read() as connection:
