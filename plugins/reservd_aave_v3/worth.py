@@ -90,9 +90,9 @@ class Ledger:
         if asset == self._currency or not units:
             return units
         source, target = self._pool.reserve(results, asset), self._pool.reserve(results, self._currency)
-        # Rounded down, debt away from zero.
         for each in (asset, self._currency):
             self._check_age(results, each)
+        # Rounded down, debt away from zero.
         return units * self._unit_price(results, source, target) // self._unit_price(results, target, source)
 
     def _check_age(self, results: Results, asset: str) -> None:
