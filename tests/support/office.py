@@ -131,7 +131,7 @@ class Office:
         await self.manager.check_all_reserves()
 
 
-async def until(is_true: Callable[[], Any], what: str, timeout_seconds: float = 20.0) -> None:
+async def until(is_true: Callable[[], Any], what: str, timeout_seconds: float = 60.0) -> None:
     """Wait, while the loop goes on, until something becomes true.
 
     Raises:

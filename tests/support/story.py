@@ -34,7 +34,7 @@ def check_story(world: World, store_url: str) -> None:
     states = dict(rows(store_url, "SELECT mode, state FROM mode_states"))
     ended = {state for (state,) in rows(store_url, "SELECT DISTINCT state FROM deliveries")}
     heard = [event["id"] for event in world.events]
-    assert ended <= {"delivered", "superseded"}
+    assert ended <= {"delivered", "superseded"}, ended
     missing = [event for event in events if event[0] not in heard and not event[4]]
     assert not missing, f"decided and never heard: {missing}"
     assert set(heard) <= {event[0] for event in events}, "heard and not stored"
@@ -95,8 +95,9 @@ def settle(world: World, store_url: str) -> None:
         world.set(mode, "adequate")
 
     def is_quiet() -> bool:
-        waiting = rows(store_url, "SELECT 1 FROM deliveries WHERE state = 'pending' LIMIT 1")
         confirmed = {json.loads(state)["confirmed"] for (state,) in rows(store_url, "SELECT state FROM mode_states")}
+        # Looked at afterwards: the last recovery is stored with its state.
+        waiting = rows(store_url, "SELECT 1 FROM deliveries WHERE state = 'pending' LIMIT 1")
         return not waiting and confirmed == {"adequate"}
 
     wait_until(is_quiet, "rest", timeout_seconds=60)
