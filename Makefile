@@ -19,7 +19,7 @@ run: $(VENV)/.run ## Start the daemon with the demo configuration (ARGS='--web.l
 	@exec $(BIN)/reservd run --config configs/demo.yaml $(ARGS)
 
 test: $(VENV)/.dev $(NODE)/node_modules/.installed ## Run the whole suite with coverage (RESERVD_REQUIRE_ALL=1: a skip fails)
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --cov --cov-report=
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --include='daemon/reservd/reserve/*' --fail-under=100
 

@@ -40,7 +40,7 @@ def configure_logging(level: LogLevel = "info", log_format: LogFormat | None = N
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,  # a reload may change the level: a cached logger would keep the old one
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

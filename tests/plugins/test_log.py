@@ -1,11 +1,10 @@
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import structlog
 
 from reservd.log import configure_logging
 from reservd.plugin import EventType
@@ -23,19 +22,14 @@ class TestLogSink(EventSinkContract):
 
 
 @pytest.fixture
-def json_log() -> Iterator[Callable[[], list[dict[str, Any]]]]:
+def json_log() -> Callable[[], list[dict[str, Any]]]:
     """The daemon's own logging, as JSON, into memory instead of standard error."""
-    root = logging.getLogger()
-    level = root.level
     configure_logging("info", "json")
-    (handler,) = root.handlers
+    (handler,) = logging.getLogger().handlers
     assert isinstance(handler, logging.StreamHandler)
     lines = io.StringIO()
     handler.setStream(lines)
-    yield lambda: [json.loads(line) for line in lines.getvalue().splitlines()]
-    root.removeHandler(handler)
-    root.setLevel(level)
-    structlog.reset_defaults()
+    return lambda: [json.loads(line) for line in lines.getvalue().splitlines()]
 
 
 @pytest.mark.parametrize(

@@ -135,3 +135,8 @@ def test_format_is_console_when_standard_error_is_a_terminal() -> None:
 def test_lines_are_not_repeated_when_logging_is_configured_again() -> None:
     found = lines('configure_logging("error", "json"); log.info("unseen"); logging.getLogger("x").error("seen")')
     assert [line["event"] for line in found] == ["seen"]
+
+
+def test_loggers_in_use_follow_a_level_that_is_set_later() -> None:
+    found = lines('log.info("first"); configure_logging("error", "json"); log.info("unseen"); log.error("seen")')
+    assert [line["event"] for line in found] == ["first", "seen"]
