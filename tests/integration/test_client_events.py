@@ -112,6 +112,21 @@ async def test_changes_of_requests_come_too(daemon: ApiDaemon) -> None:
         assert (event.state, event.amount) == ("requested", 36)
 
 
+async def test_change_of_a_request_is_found_by_the_id_it_was_told_under(daemon: ApiDaemon) -> None:
+    """As a reserve event is; lists have it where its type is asked for, for a reader of alarms did not ask."""
+    async with AsyncClient(f"http://{daemon.address}") as client, follow(client, modes=["beta"]) as heard:
+        await asyncio.to_thread(daemon.bring, "beta", "low")
+        await until(lambda: "beta replenishment_changed" in heard.kinds, "the request")
+        (told,) = (each for each in heard.items if isinstance(each, ReplenishmentEvent))
+        found = await client.get_event(told.id)
+        assert (found.event.data, found.explanation) == (told, None)
+        page = await client.list_events(mode="beta", event_type="replenishment_changed")
+        assert told in [each.event.data for each in page.items]
+        alarms = (await client.list_events(mode="beta")).items
+        assert alarms
+        assert all(isinstance(each.event.data, ReserveEvent) for each in alarms)
+
+
 async def test_feed_ends_when_the_daemon_will_not_tell(tmp_path: Path) -> None:
     """Another try would end the same: an error, not a wait without end."""
     with ApiDaemon(tmp_path, open_reads=False) as daemon:

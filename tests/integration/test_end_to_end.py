@@ -68,7 +68,7 @@ def configure(directory: Path, chain: Anvil, token: str, receiver: Receiver) -> 
 def test_reserve_is_watched_from_fall_to_recovery_when_the_node_is_restarted_in_between(
     slow_chain: Anvil, tmp_path: Path
 ) -> None:
-    """Adequate, low, unknown while the node is gone, low again, critical, adequate: one incident, no false alarm."""
+    """Whatever the reserve was when its node went, it is unknown and then as before: one incident, no false alarm."""
     require_prometheus()
     chain = slow_chain
     chain.install_multicall()
@@ -83,6 +83,15 @@ def test_reserve_is_watched_from_fall_to_recovery_when_the_node_is_restarted_in_
         prometheus.wait_for(f"reservd_reserve_balance{{{LABELS}}} == 60000")
         assert receiver.events == []
 
+        chain.stop()
+        blind = receiver.wait_for_event("reserve_unknown")
+        assert (blind["previous_status"], blind["incident_id"]) == ("adequate", None)
+        prometheus.wait_for(f'reservd_reserve_status{{{LABELS},status="unknown"}} == 1')
+        assert prometheus.query(f"reservd_reserve_balance{{{LABELS}}}")[0].value == 60_000
+        chain.start()
+        seen = receiver.wait_for_event("reserve_adequate")
+        assert (seen["previous_status"], seen["incident_id"]) == ("unknown", None)
+
         chain.transfer(token, chain.accounts[1], 20_000 * UNIT, sender=WALLET)
         low = receiver.wait_for_event("reserve_low")
         assert (low["status"], low["previous_status"]) == ("low", "adequate")
@@ -94,7 +103,7 @@ def test_reserve_is_watched_from_fall_to_recovery_when_the_node_is_restarted_in_
         prometheus.wait_for(f'reservd_incident_open{{{LABELS},severity="low"}} == 1')
 
         chain.stop()
-        unknown = receiver.wait_for_event("reserve_unknown")
+        unknown = receiver.wait_for_event("reserve_unknown", 2)
         assert (unknown["previous_status"], unknown["incident_id"]) == ("low", low["incident_id"])
         prometheus.wait_for(f'reservd_reserve_status{{{LABELS},status="unknown"}} == 1')
         prometheus.wait_for('reservd_source_up{source="treasury"} == 0')
@@ -113,22 +122,24 @@ def test_reserve_is_watched_from_fall_to_recovery_when_the_node_is_restarted_in_
         assert (Decimal(urgent["amount"]), urgent["urgency"], urgent["replaces"]) == (40_000, "emergency", asked["id"])
 
         chain.transfer(token, WALLET, 45_000 * UNIT, sender=chain.accounts[1])
-        adequate = receiver.wait_for_event("reserve_adequate")
+        adequate = receiver.wait_for_event("reserve_adequate", 2)
         assert (adequate["incident_id"], adequate["previous_status"]) == (low["incident_id"], "critical")
         prometheus.wait_for(f'reservd_reserve_status{{{LABELS},status="adequate"}} == 1')
         wait_until(lambda: "verified" in receiver.refill_states(urgent["id"]), "the reserve to see the refill")
         assert receiver.refill_states(urgent["id"]) == ["requested", "accepted", "verified"]
         assert receiver.refill_states(asked["id"]) == ["requested", "accepted", "cancelled"]
-        prometheus.wait_for('reservd_deliveries_total{sink="ops"} == 11')
+        prometheus.wait_for('reservd_deliveries_total{sink="ops"} == 13')
 
         assert receiver.kinds() == [
+            "reserve_unknown",
+            "reserve_adequate",
             "reserve_low",
             "reserve_unknown",
             "reserve_low",
             "reserve_critical",
             "reserve_adequate",
         ]
-        assert [event["sequence"] for event in receiver.events] == ["1", "2", "3", "4", "5"]
+        assert [event["sequence"] for event in receiver.events] == ["1", "2", "3", "4", "5", "6", "7"]
         assert len(receiver.refills) == 2
         assert_every_gauge_is_read_back(prometheus)
         assert_page_is_well_formed(daemon.get("/metrics"))
@@ -162,7 +173,7 @@ def assert_every_gauge_is_read_back(prometheus: Prometheus) -> None:
         'reservd_replenishment_requests_total{outcome="accepted"}': 2,
         'reservd_replenishments_total{state="verified"}': 1,
         "reservd_replenishment_in_flight": 0,
-        'reservd_events_total{type="reserve_unknown"}': 1,
+        'reservd_events_total{type="reserve_unknown"}': 2,
     }
     for query, value in expected.items():
         prometheus.wait_for(f"{query} == {value}")

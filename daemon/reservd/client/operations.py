@@ -7,9 +7,9 @@ from decimal import Decimal
 from reservd.client.calls import Call, operation
 from reservd.reserve.amounts import check_amount
 from reservd.reserve.holds import HoldState
-from reservd.reserve.models import EventType, ReserveStatus
+from reservd.reserve.models import ReserveStatus
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
-from reservd.wire.events import EventDetail, EventPage
+from reservd.wire.events import AnyEventType, EventDetail, EventPage
 from reservd.wire.modes import ModeDetail, ModePage
 from reservd.wire.replenishments import ReplenishmentDetail, ReplenishmentPage
 from reservd.wire.withdrawals import SpeedView, WithdrawalPage, WithdrawalView
@@ -41,17 +41,20 @@ class Operations:
         self,
         *,
         mode: str | None = None,
-        event_type: EventType | None = None,
+        event_type: AnyEventType | None = None,
         limit: int | None = None,
         cursor: int | None = None,
     ) -> Call[EventPage]:
-        """Return reserve events, reminders included. A daemon that stands by answers too."""
+        """Return events of reserves, reminders included; changes of requests for refills where that type is asked for.
+
+        A daemon that stands by answers too.
+        """
         query = {"mode": mode, "type": event_type, "limit": limit, "cursor": cursor}
         return Call("GET", "/events", EventPage, query=query)
 
     @operation
     def get_event(self, event_id: str) -> Call[EventDetail]:
-        """Return one reserve event, what became of it at each sink, and what the check was made of that led to it."""
+        """Return one event of any type, what became of it at each sink, and what led to it."""
         return Call("GET", "/events/{event_id}", EventDetail, {"event_id": event_id})
 
     # Withdrawals

@@ -37,7 +37,7 @@ async def latest_change(client: AsyncClient, view: ModeDetail) -> ReserveEvent |
         return None
     async for told in client.walk(client.list_events, mode=view.mode, event_type=EventType.of(view.status)):
         event = told.event.data
-        if event.incident_id != view.incident.id:
+        if not isinstance(event, ReserveEvent) or event.incident_id != view.incident.id:
             return None
         if not event.reminder:
             return event

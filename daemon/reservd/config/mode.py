@@ -5,20 +5,11 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    ValidationInfo,
-    field_validator,
-)
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
+from reservd.config.numbers import Duration, Exact, Whole
 from reservd.reserve.allocation import AllocationTerms
-from reservd.reserve.amounts import parse_amount
 from reservd.reserve.models import AllocationMethod
 from reservd.reserve.policy import ReservePolicy
 from reservd.reserve.replenishment import RefillPolicy
@@ -37,38 +28,6 @@ _METHODS = {
 
 NAME_PATTERN = r"^[A-Za-z0-9_.-]+$"
 
-
-def _number(value: object) -> Decimal:
-    try:
-        return parse_amount(value, "")
-    except (TypeError, ValueError) as error:
-        # What was got is added by those who know how it may be shown.
-        rule = str(error).partition(", got ")[0].strip()
-        raise PydanticCustomError("number", "{rule}", {"rule": rule}) from None
-
-
-def _refuse_bool(value: object) -> object:
-    if isinstance(value, bool):
-        raise PydanticCustomError("number", "must be a whole number")
-    return value
-
-
-class Exact:
-    """Makes a field an exact number from its text, within limits; editors are shown a number."""
-
-    def __init__(self, *, ge: int | None = None, gt: int | None = None, le: int) -> None:
-        self._limits: dict[str, Any] = {"ge": ge, "gt": gt, "le": le}
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Return how it is read."""
-        return core_schema.no_info_before_validator_function(_number, core_schema.decimal_schema(**self._limits))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Return how editors check it."""
-        return handler(core_schema.float_schema(**self._limits))
-
-
-Duration = Annotated[Decimal, Exact(gt=0, le=31 * 86400)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
 Reference = Annotated[str, Field(min_length=1, max_length=300)]
 
@@ -94,7 +53,7 @@ class ModeConfig(BaseModel):
     """Below this part of the target the reserve is critical."""
     reserve_recovery_margin: Annotated[Decimal, Exact(ge=0, le=1)] = Decimal("0.02")
     """How far above a threshold, as a part of the target, recovery from it needs."""
-    reserve_confirmations: Annotated[int, Field(ge=1, le=100), BeforeValidator(_refuse_bool)] = 1
+    reserve_confirmations: Annotated[int, Whole(ge=1, le=100)] = 1
     """Checks in a row at least this severe before a worsening counts."""
     reserve_max_jump: Annotated[Decimal, Exact(gt=0, le=1000)] = Decimal("0.5")
     """A reading that moves by more than this part of the last good one is observed again before it counts."""
@@ -117,7 +76,7 @@ class ModeConfig(BaseModel):
     """Where the reserve lies: `name` of a balance source, or `name/account`."""
     reserve_allocation: AllocationMethod = AllocationMethod.PRO_RATA
     """How accounts that other modes count too are split: `pro_rata`, `priority` or `dedicated`, the same for all."""
-    reserve_allocation_priority: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(_refuse_bool)] | None = None
+    reserve_allocation_priority: Annotated[int, Whole(ge=1, le=1_000_000)] | None = None
     """With `priority`: modes with a lower number are served first, those with the same one pro rata."""
     reserve_allocation_amount: Annotated[Decimal, Exact(ge=0, le=10**30)] | None = None
     """With `dedicated`: what the mode gets of all accounts that it shares together."""
@@ -137,9 +96,9 @@ class ModeConfig(BaseModel):
     """Refills of less are not asked for."""
     reserve_refill_max: Annotated[Decimal, Exact(gt=0, le=10**30)] | None = None
     """The most that one refill is asked for; no limit unless given."""
-    reserve_refill_decimals: Annotated[int, Field(ge=0, le=60), BeforeValidator(_refuse_bool)] | None = None
+    reserve_refill_decimals: Annotated[int, Whole(ge=0, le=60)] | None = None
     """To how many decimals amounts are rounded, such as the token has; not rounded unless given."""
-    reserve_refill_in_flight: Annotated[int, Field(ge=1, le=100), BeforeValidator(_refuse_bool)] = 1
+    reserve_refill_in_flight: Annotated[int, Whole(ge=1, le=100)] = 1
     """How many requests may be open at a time; those for withdrawals are not counted."""
     reserve_refill_cooldown: Duration = Decimal(300)
     """How long to wait after a request that failed, was rejected or had no effect."""
@@ -155,7 +114,7 @@ class ModeConfig(BaseModel):
     """How far back the two budgets look."""
     reserve_refill_budget_amount: Annotated[Decimal, Exact(gt=0, le=10**30)] | None = None
     """The most that is asked for within that period; no limit unless given. Withdrawals' own requests do not count."""
-    reserve_refill_budget_count: Annotated[int, Field(ge=1, le=100_000), BeforeValidator(_refuse_bool)] | None = None
+    reserve_refill_budget_count: Annotated[int, Whole(ge=1, le=100_000)] | None = None
     """The most requests within that period; no limit unless given."""
     reserve_refill_max_loss: Annotated[Decimal, Exact(ge=0, le=1)] | None = None
     """The largest part of an amount that may be lost by unwinding; passed on with each request."""

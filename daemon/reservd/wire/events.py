@@ -1,13 +1,18 @@
 """What the API tells of events, and of their deliveries."""
 
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import AwareDatetime
 
 from reservd.errors import FailureReason
-from reservd.wire.envelope import CloudEvent
+from reservd.reserve.models import EventType
+from reservd.wire.envelope import CloudEvent, ReplenishmentMessage
 from reservd.wire.explanations import ExplanationView
 from reservd.wire.view import View
+
+AnyEventType = EventType | Literal["replenishment_changed"]
+"""What an event may tell of: a reserve, or a request for a refill."""
 
 
 class DeliveryState(StrEnum):
@@ -38,7 +43,7 @@ class DeliveryView(View):
 class EventView(View):
     """An event as a consumer would receive it now, and its deliveries."""
 
-    event: CloudEvent
+    event: CloudEvent | ReplenishmentMessage
     deliveries: list[DeliveryView]
 
 
@@ -46,7 +51,7 @@ class EventDetail(EventView):
     """The same, with what the check was made of that led to it."""
 
     explanation: ExplanationView | None = None
-    """Null where it was not kept, as by a reservd of before."""
+    """Null where it was not kept, as by a reservd of before, and of a change of a request for a refill."""
 
 
 class EventPage(View):

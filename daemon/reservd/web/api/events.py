@@ -7,14 +7,13 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from reservd.config.mode import Name
-from reservd.reserve.models import EventType, ReserveEvent
 from reservd.store.queries import load_event, load_newest_events
 from reservd.web.api.bounds import DEFAULT_PAGE, Identifier, ModeFilter, PageSize, PositionCursor
 from reservd.web.api.dependencies import BackendOf, DutyOf, let_read
 from reservd.web.api.explanations import show_explanation
 from reservd.web.api.views import show_event
 from reservd.web.problems import ProblemError, describe_problems
-from reservd.wire.events import EventDetail, EventPage
+from reservd.wire.events import AnyEventType, EventDetail, EventPage
 from reservd.wire.problems import ProblemKind
 
 router = APIRouter(
@@ -31,14 +30,17 @@ _MAX_MODES = 100
 async def list_events(
     backend: BackendOf,
     mode: ModeFilter = None,
-    event_type: Annotated[EventType | None, Query(alias="type", description="Only of this type.")] = None,
+    event_type: Annotated[
+        AnyEventType | None,
+        Query(alias="type", description="Only of this type; `replenishment_changed` is listed on request only."),
+    ] = None,
     limit: PageSize = DEFAULT_PAGE,
     cursor: PositionCursor = None,
 ) -> EventPage:
-    """Return events, newest first, reminders included. A daemon that stands by answers too."""
+    """Return events of reserves, newest first, reminders included. A daemon that stands by answers too."""
     async with backend.database.read() as connection:
         found = await load_newest_events(connection, limit + 1, mode, event_type, cursor)
-    items = [show_event(each.event, each) for each in found[:limit] if isinstance(each.event, ReserveEvent)]
+    items = [show_event(each) for each in found[:limit]]
     return EventPage(items=items, next_cursor=found[limit - 1].position if len(found) > limit else None)
 
 
@@ -79,10 +81,10 @@ async def stream_events(
 
 @router.get("/{event_id}", responses=describe_problems(ProblemKind.NOT_FOUND))
 async def get_event(event_id: Identifier, backend: BackendOf) -> EventDetail:
-    """Return one event, by its id, with what the check was made of that led to it."""
+    """Return one event of any type, by its id, with what the check was made of that led to it."""
     async with backend.database.read() as connection:
         found = await load_event(connection, event_id)
-    if found is None or not isinstance(found.event, ReserveEvent):
-        raise ProblemError(ProblemKind.NOT_FOUND, f"no reserve event in the store has the id '{event_id}'")
+    if found is None:
+        raise ProblemError(ProblemKind.NOT_FOUND, f"no event in the store has the id '{event_id}'")
     explanation = show_explanation(found.explanation) if found.explanation is not None else None
-    return EventDetail(**dict(show_event(found.event, found)), explanation=explanation)
+    return EventDetail(**dict(show_event(found)), explanation=explanation)

@@ -6,9 +6,9 @@ from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict
 
-from reservd.delivery.envelope import wrap
+from reservd.delivery.envelope import wrap_any
 from reservd.reserve.amounts import ZERO, add
-from reservd.reserve.models import ReserveEvent, ReserveSnapshot
+from reservd.reserve.models import ReserveSnapshot
 from reservd.reserve.replenishment_event import ReplenishmentEvent
 from reservd.reserve.replenishment_states import Replenishment
 from reservd.reserve.runway import Runway
@@ -46,8 +46,8 @@ def show_mode_detail(duty: Duty, mode: str) -> ModeDetail:
     return ModeDetail(**_mode_fields(duty, mode), policy=policy)
 
 
-def show_event(event: ReserveEvent, stored: StoredEvent) -> EventView:
-    """Return a reserve event with its deliveries; what sinks answered in words stays out: anything may be in it."""
+def show_event(stored: StoredEvent) -> EventView:
+    """Return an event with its deliveries; what sinks answered in words stays out: anything may be in it."""
     deliveries = [
         DeliveryView(
             sink=each.sink,
@@ -58,7 +58,7 @@ def show_event(event: ReserveEvent, stored: StoredEvent) -> EventView:
         )
         for each in stored.deliveries
     ]
-    return EventView(event=wrap(event), deliveries=deliveries)
+    return EventView(event=wrap_any(stored.event), deliveries=deliveries)
 
 
 def show_change(event: ReplenishmentEvent) -> ReplenishmentChangeView:

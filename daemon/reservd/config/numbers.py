@@ -1,0 +1,54 @@
+"""Numbers of a configuration, exact from their text."""
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from reservd.reserve.amounts import parse_amount
+
+
+def _number(value: object) -> Decimal:
+    try:
+        return parse_amount(value, "")
+    except (TypeError, ValueError) as error:
+        # What was got is added by those who know how it may be shown.
+        rule = str(error).partition(", got ")[0].strip()
+        raise PydanticCustomError("number", "{rule}", {"rule": rule}) from None
+
+
+class Exact:
+    """Makes a field an exact number from its text, within limits; editors are shown a number."""
+
+    def __init__(self, *, ge: int | None = None, gt: int | None = None, le: int) -> None:
+        self._limits: dict[str, Any] = {"ge": ge, "gt": gt, "le": le}
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return how it is read."""
+        return core_schema.no_info_before_validator_function(_number, core_schema.decimal_schema(**self._limits))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Return how editors check it."""
+        return handler(core_schema.float_schema(**self._limits))
+
+
+def _refuse_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "must be a whole number")
+    return value
+
+
+class Whole:
+    """Makes a field a whole number within limits; YAML's `yes` is none."""
+
+    def __init__(self, *, ge: int, le: int) -> None:
+        self._limits: dict[str, Any] = {"ge": ge, "le": le}
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return how it is read."""
+        return core_schema.no_info_before_validator_function(_refuse_bool, core_schema.int_schema(**self._limits))
+
+
+Duration = Annotated[Decimal, Exact(gt=0, le=31 * 86400)]
+"""Seconds, up to a month."""
