@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,19 +13,17 @@ from reservd.config.mode import ModeConfig
 from reservd.monitor.clock import Clock, SystemClock
 from reservd.monitor.observer import Checked, Observer
 from reservd.plugin.interfaces import Replenisher
-from reservd.reserve.amounts import ZERO, subtract
-from reservd.reserve.models import AllocationMethod, ReserveStatus
-from reservd.reserve.refill_arrival import count_from
-from reservd.reserve.refill_credits import see_arrivals
-from reservd.reserve.refill_decision import RefillDecision, check_wish, decide_refill, spare_in_flight
+from reservd.reserve.models import ReserveStatus
+from reservd.reserve.refill_decision import RefillDecision, check_wish, decide_refill
 from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome, ReplenishmentRequest, Urgency
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, advance, expire
 from reservd.reserve.tracker import Instant
 from reservd.service.refill_asker import RefillAsker
 from reservd.service.refill_book import RefillBook
 from reservd.service.refill_caller import RefillCaller, ReplenishmentObserver
-from reservd.service.refill_commitments import Commitments, NoCommitments
+from reservd.service.refill_commitments import Commitments
 from reservd.service.refill_desk import RefillDesk
+from reservd.service.refill_grounds import RefillGrounds
 from reservd.service.refill_ledger import RefillLedger
 
 log = structlog.get_logger(__name__)
@@ -71,9 +69,9 @@ class ReplenishmentService(Observer):
         self._may_act = may_act
         self._ledger = ledger or RefillLedger()
         self._clock = clock or SystemClock()
-        self._commitments: Commitments = NoCommitments()
         self._caller = RefillCaller(replenishers, self._observers, epoch)
         self._book = RefillBook(self._ledger, self._observers)
+        self._grounds = RefillGrounds(configs, self._book)
         self._asker = RefillAsker(configs, self._book, self._caller, may_act, self._clock)
         self._latest: dict[str, Checked] = {}
         self.inactions: dict[str, Inaction] = {}
@@ -81,12 +79,7 @@ class ReplenishmentService(Observer):
 
     def heed(self, commitments: Commitments) -> None:
         """Take withdrawals into account from now on."""
-        self._commitments = commitments
-        commitments.count_from(self._oldest_baseline)
-
-    def _oldest_baseline(self) -> datetime | None:
-        """Return when the oldest reading was made that arrivals are counted from."""
-        return min((each.baseline_at for each in self._book.open() if each.baseline_at is not None), default=None)
+        self._grounds.heed(commitments)
 
     async def open(self) -> None:
         """Read what is in flight, and what the budgets and cooldowns go by.
@@ -126,9 +119,7 @@ class ReplenishmentService(Observer):
         if not self._may_act():
             self._note(checked, RefillDecision(None, Inaction.STORE_GONE))
             return
-        self._commitments.believe(checked)
-        if checked.step.actionable:
-            self._see(checked)
+        self._grounds.take_in(checked)
         if checked.status is ReserveStatus.ADEQUATE and checked.step.conclusive:
             self._withdraw_unapproved(checked)
         self._decide(checked, config)
@@ -140,31 +131,6 @@ class ReplenishmentService(Observer):
             waits = self.inactions[mode] not in {Inaction.ADEQUATE, Inaction.NOT_CONCLUSIVE, Inaction.STORE_GONE}
             if waits or before.status in {ReserveStatus.LOW, ReserveStatus.CRITICAL}:
                 self.checked(before._replace(snapshot=before.snapshot._replace(timestamp=now.wall)))
-
-    def _see(self, checked: Checked) -> None:
-        """Count what came in for the requests of a mode and of all who share its accounts."""
-        own = self._book.open(checked.mode)
-        reading = self._commitments.reading(checked.snapshot) if own else None
-        if reading is None:
-            return
-        mode, now, sharers = checked.mode, checked.snapshot.timestamp, self._commitments.sharers(checked.mode)
-        arrivals = see_arrivals(
-            self._open_among(sharers),
-            reading,
-            paid_since=lambda baseline: self._commitments.paid_between(mode, baseline, reading),
-            ended_since=lambda at: self._book.ended_since(sharers, at),
-            tolerance=lambda sharer: self._configs[sharer].refill.tolerance,
-            now=now,
-        )
-        for record in arrivals:
-            self._book.put(record)
-        uncounted = [record for record in own if record.baseline is None]
-        others = self._open_among(sharers) if uncounted else []
-        for record in uncounted:
-            self._book.put(count_from(record, reading, now, others))
-
-    def _open_among(self, modes: Iterable[str]) -> list[Replenishment]:
-        return [record for mode in modes for record in self._book.open(mode)]
 
     def _withdraw_unapproved(self, checked: Checked) -> None:
         for record in self._book.open(checked.mode):
@@ -187,8 +153,8 @@ class ReplenishmentService(Observer):
             self._book.of_mode(checked.mode),
             request_id=str(uuid.uuid4()),
             incident_id=checked.step.state.incident_id,
-            queued=self._queued(checked.mode),
-            spare=self._spare(checked),
+            queued=self._grounds.queued(checked.mode),
+            spare=self._grounds.spare(checked),
         )
         if decision.request is None or decision.inaction is not None:
             self._note(checked, decision)
@@ -200,25 +166,6 @@ class ReplenishmentService(Observer):
             self._note(checked, RefillDecision(None, Inaction.AWAITING_APPROVAL))
         else:
             self._asker.ask(record)
-
-    def _queued(self, mode: str) -> Decimal:
-        """Return what withdrawals of a mode wait for, without what each is about to make a request for itself."""
-        queued = self._commitments.queued(mode)
-        for withdrawal_id, amount in self._commitments.due(mode).items():
-            if self._book.find(withdrawal_id) is None:
-                queued = subtract(queued, amount)
-        return queued
-
-    def _spare(self, checked: Checked) -> Decimal:
-        """Return what is in flight for those who share a mode's accounts, of which it will have a part."""
-        dedicated = self._configs[checked.mode].reserve_allocation is AllocationMethod.DEDICATED
-        if checked.status is ReserveStatus.ADEQUATE or dedicated:
-            return ZERO
-        return spare_in_flight(
-            (other, self._configs[mode].refill, self._queued(mode), self._book.outstanding(mode))
-            for other in self._commitments.others(checked.mode)
-            for mode in [other.strategy_mode]
-        )
 
     def _note(self, checked: Checked, decision: RefillDecision) -> None:
         """Tell why nothing is asked for; a log line only at a change."""
@@ -320,10 +267,7 @@ class ReplenishmentService(Observer):
         )
         latest = self._latest.get(request.strategy_mode)
         good = latest.step.state.good if latest is not None else None
-        reading = self._commitments.believed(request.strategy_mode, good)
-        if reading is not None:
-            others = self._open_among(self._commitments.sharers(request.strategy_mode))
-            record = count_from(record, reading, request.requested_at, others)
+        record = self._grounds.counted(record, good)
         self._book.put(record)
         return record
 
