@@ -18,7 +18,7 @@ from reservd.plugin import (
     Reading,
     SourceError,
 )
-from reservd_http_json.endpoint import Endpoint, EndpointConfig, Name
+from reservd_http_json.endpoint import Endpoint, JsonEndpointConfig, Name
 from reservd_http_json.pages import Pager
 from reservd_http_json.values import JsonPath, ValueProblem, instant_at, number_at
 
@@ -38,7 +38,7 @@ class HttpJsonBalance(PluginConfig):
     """Path to what is there but not payable now, in whole units."""
 
 
-class HttpJsonBalanceConfig(EndpointConfig):
+class HttpJsonBalanceConfig(JsonEndpointConfig):
     """Options of the `http_json` balance source."""
 
     venue: Name | None = None

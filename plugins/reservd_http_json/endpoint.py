@@ -2,15 +2,15 @@
 
 import json
 import re
-from base64 import b64encode
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 from urllib.parse import quote
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
-from reservd.plugin import Secret, SourceConfig, SourceError, Url
+from reservd.plugin import Secret, SourceError
+from reservd.plugin.endpoint import EndpointConfig
 from reservd.plugin.http import HttpClient, HttpError, Response
 
 PLACEHOLDER = re.compile(r"\{(mode|currency)\}")
@@ -27,33 +27,11 @@ def _check_body(body: SecretStr) -> SecretStr:
     return body
 
 
-class EndpointConfig(SourceConfig):
-    """Options that both sources share."""
+class JsonEndpointConfig(EndpointConfig):
+    """Options that all its sources share."""
 
-    url: Url
-    """What to ask. A secret: it is never shown."""
     body: Annotated[Secret, AfterValidator(_check_body)] | None = None
     """JSON text to POST; a GET when left out. A secret: it is never shown."""
-    headers: dict[str, Secret] = Field(default_factory=dict)
-    """More request headers."""
-    username: Name | None = None
-    """User name of basic authentication."""
-    password: Secret | None = None
-    """Its password."""
-    token: Secret | None = None
-    """Sent as `Authorization: Bearer …`."""
-
-    @model_validator(mode="after")
-    def _authorized_once(self) -> Self:
-        if (self.username is None) != (self.password is None):
-            raise PydanticCustomError("basic", "username and password must be given both or not at all")
-        if self.username is not None and ":" in self.username:
-            raise PydanticCustomError("basic", "username must hold no colon")
-        own = any(name.lower() == "authorization" for name in self.headers)
-        if own + (self.username is not None) + (self.token is not None) > 1:
-            rule = "only one of username, token and an Authorization header must be given"
-            raise PydanticCustomError("authorization", rule)
-        return self
 
 
 class Endpoint:
@@ -63,17 +41,10 @@ class Endpoint:
         url: Where it is, placeholders included.
     """
 
-    def __init__(self, config: EndpointConfig) -> None:
+    def __init__(self, config: JsonEndpointConfig) -> None:
         self.url = config.url.get_secret_value()
         self._body = config.body.get_secret_value() if config.body is not None else None
-        headers = {"Accept": "application/json"}
-        headers |= {name: value.get_secret_value() for name, value in config.headers.items()}
-        if config.token is not None:
-            headers["Authorization"] = f"Bearer {config.token.get_secret_value()}"
-        if config.password is not None:
-            pair = f"{config.username}:{config.password.get_secret_value()}"
-            headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
-        self._client = HttpClient(timeout_seconds=config.timeout, headers=headers)
+        self._client = HttpClient(timeout_seconds=config.timeout, headers=config.request_headers())
 
     async def __aenter__(self) -> Self:
         """Open the connection pool."""

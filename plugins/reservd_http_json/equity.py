@@ -10,7 +10,7 @@ from pydantic import AfterValidator, SecretStr
 from pydantic_core import PydanticCustomError
 
 from reservd.plugin import Equity, EquitySource, FailureReason, SourceError, Url
-from reservd_http_json.endpoint import PLACEHOLDER, Endpoint, EndpointConfig
+from reservd_http_json.endpoint import PLACEHOLDER, Endpoint, JsonEndpointConfig
 from reservd_http_json.values import JsonPath, ValueProblem, flag_at, instant_at, number_at, text_at
 
 _MODE = "{mode}"
@@ -26,7 +26,7 @@ def _template(url: SecretStr) -> SecretStr:
     return url
 
 
-class HttpJsonEquityConfig(EndpointConfig):
+class HttpJsonEquityConfig(JsonEndpointConfig):
     """Options of the `http_json` equity source."""
 
     url: Annotated[Url, AfterValidator(_template)]

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 
 from reservd.plugin import FailureReason, Price, PriceSource, SourceError, Url
-from reservd_http_json.endpoint import Endpoint, EndpointConfig, Name, parse
+from reservd_http_json.endpoint import Endpoint, JsonEndpointConfig, Name, parse
 from reservd_http_json.values import JsonPath, ValueProblem, instant_at, number_at
 
 _PLACEHOLDER = re.compile(r"\{(base|quote)\}")
@@ -27,7 +27,7 @@ def _template(url: SecretStr) -> SecretStr:
     return url
 
 
-class HttpJsonPriceConfig(EndpointConfig):
+class HttpJsonPriceConfig(JsonEndpointConfig):
     """Options of the `http_json` price source."""
 
     url: Annotated[Url, AfterValidator(_template)]

@@ -1,12 +1,13 @@
 """The options of both `prometheus` sources."""
 
 import re
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from reservd.plugin import PluginConfig, Secret, SourceConfig, Url
+from reservd.plugin import PluginConfig, Url
+from reservd.plugin.endpoint import EndpointConfig
 
 Name = Annotated[str, Field(min_length=1)]
 
@@ -35,31 +36,11 @@ QueryTemplate = Annotated[Name, AfterValidator(_check_template)]
 """A PromQL expression in which `{mode}` and `{currency}` stand for what is asked."""
 
 
-class PrometheusServerConfig(SourceConfig):
+class PrometheusServerConfig(EndpointConfig):
     """Options that both sources share."""
 
     url: Url
     """The server, such as `http://prometheus:9090`; `/api/v1/query` is added. A secret: it is never shown."""
-    headers: dict[str, Secret] = Field(default_factory=dict)
-    """More request headers, such as the tenant of a shared server."""
-    username: Name | None = None
-    """User name of basic authentication."""
-    password: Secret | None = None
-    """Its password."""
-    token: Secret | None = None
-    """Sent as `Authorization: Bearer …`."""
-
-    @model_validator(mode="after")
-    def _authorized_once(self) -> Self:
-        if (self.username is None) != (self.password is None):
-            raise PydanticCustomError("basic", "username and password must be given both or not at all")
-        if self.username is not None and ":" in self.username:
-            raise PydanticCustomError("basic", "username must hold no colon")
-        own = any(name.lower() == "authorization" for name in self.headers)
-        if own + (self.username is not None) + (self.token is not None) > 1:
-            rule = "only one of username, token and an Authorization header must be given"
-            raise PydanticCustomError("authorization", rule)
-        return self
 
 
 class PrometheusAccount(PluginConfig):

@@ -1,6 +1,5 @@
 """One Prometheus server: what an expression gives now, and how old the sample behind it is."""
 
-from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple, Self
@@ -40,14 +39,8 @@ class PrometheusServer:
 
     def __init__(self, config: PrometheusServerConfig) -> None:
         self._url = urlsplit(config.url.get_secret_value())
-        headers = {"Accept": "application/json"}
-        headers |= {name: value.get_secret_value() for name, value in config.headers.items()}
-        if config.token is not None:
-            headers["Authorization"] = f"Bearer {config.token.get_secret_value()}"
-        if config.password is not None:
-            pair = f"{config.username}:{config.password.get_secret_value()}"
-            headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
-        self._http = HttpClient(timeout_seconds=config.timeout * _DEADLINE_SHARE, headers=headers)
+        timeout_seconds = config.timeout * _DEADLINE_SHARE
+        self._http = HttpClient(timeout_seconds=timeout_seconds, headers=config.request_headers())
 
     async def __aenter__(self) -> Self:
         """Open the connection pool."""

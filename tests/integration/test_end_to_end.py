@@ -65,6 +65,19 @@ def configure(directory: Path, chain: Anvil, token: str, receiver: Receiver) -> 
     return config
 
 
+def restart_while_all_is_well(chain: Anvil, receiver: Receiver, prometheus: Prometheus) -> None:
+    """Stop the node while the reserve is adequate, and start it again: unknown and as before, nothing in between."""
+    assert receiver.events == []
+    chain.stop()
+    blind = receiver.wait_for_event("reserve_unknown")
+    assert (blind["previous_status"], blind["incident_id"]) == ("adequate", None)
+    prometheus.wait_for(f'reservd_reserve_status{{{LABELS},status="unknown"}} == 1')
+    assert prometheus.query(f"reservd_reserve_balance{{{LABELS}}}")[0].value == 60_000
+    chain.start()
+    seen = receiver.wait_for_event("reserve_adequate")
+    assert (seen["previous_status"], seen["incident_id"]) == ("unknown", None)
+
+
 def test_reserve_is_watched_from_fall_to_recovery_when_the_node_is_restarted_in_between(
     slow_chain: Anvil, tmp_path: Path
 ) -> None:
@@ -81,16 +94,7 @@ def test_reserve_is_watched_from_fall_to_recovery_when_the_node_is_restarted_in_
     ):
         prometheus.wait_for(f'reservd_reserve_status{{{LABELS},status="adequate"}} == 1')
         prometheus.wait_for(f"reservd_reserve_balance{{{LABELS}}} == 60000")
-        assert receiver.events == []
-
-        chain.stop()
-        blind = receiver.wait_for_event("reserve_unknown")
-        assert (blind["previous_status"], blind["incident_id"]) == ("adequate", None)
-        prometheus.wait_for(f'reservd_reserve_status{{{LABELS},status="unknown"}} == 1')
-        assert prometheus.query(f"reservd_reserve_balance{{{LABELS}}}")[0].value == 60_000
-        chain.start()
-        seen = receiver.wait_for_event("reserve_adequate")
-        assert (seen["previous_status"], seen["incident_id"]) == ("unknown", None)
+        restart_while_all_is_well(chain, receiver, prometheus)
 
         chain.transfer(token, chain.accounts[1], 20_000 * UNIT, sender=WALLET)
         low = receiver.wait_for_event("reserve_low")

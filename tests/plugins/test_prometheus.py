@@ -58,7 +58,8 @@ def url() -> Iterator[str]:
     registry.register(Ledger())
     server, thread = start_http_server(0, addr="127.0.0.1", registry=registry)
     try:
-        with Prometheus([f"127.0.0.1:{server.server_port}"]) as prometheus:
+        # A scrape may take as long as the time between two: one that took longer would make every number stale.
+        with Prometheus([f"127.0.0.1:{server.server_port}"], scrape_interval_seconds=2) as prometheus:
             prometheus.wait_for("ledger_late")
             prometheus.wait_for("strategy_nav")
             yield prometheus.url

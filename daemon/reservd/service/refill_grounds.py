@@ -1,0 +1,103 @@
+"""What a decision about a refill rests on besides the snapshot: what arrived, what waits, what sharers will get."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+
+from reservd.config.mode import ModeConfig
+from reservd.monitor.observer import Checked
+from reservd.reserve.amounts import ZERO, subtract
+from reservd.reserve.models import AllocationMethod, ReserveSnapshot, ReserveStatus
+from reservd.reserve.refill_arrival import count_from
+from reservd.reserve.refill_credits import see_arrivals
+from reservd.reserve.refill_decision import spare_in_flight
+from reservd.reserve.replenishment_states import Replenishment
+from reservd.service.refill_book import RefillBook
+from reservd.service.refill_commitments import Commitments, NoCommitments
+
+
+class RefillGrounds:
+    """Joins the requests in flight to what withdrawals and sharers mean for them.
+
+    Args:
+        configs: By mode.
+        book: Has the requests; what arrives for them is noted there.
+    """
+
+    def __init__(self, configs: Mapping[str, ModeConfig], book: RefillBook) -> None:
+        self._configs = configs
+        self._book = book
+        self._commitments: Commitments = NoCommitments()
+
+    def heed(self, commitments: Commitments) -> None:
+        """Take withdrawals into account from now on."""
+        self._commitments = commitments
+        commitments.count_from(self._oldest_baseline)
+
+    def take_in(self, checked: Checked) -> None:
+        """Count what came in by a check, before anything is decided on it."""
+        self._commitments.believe(checked)
+        if checked.step.actionable:
+            self._see(checked)
+
+    def counted(self, record: Replenishment, good: ReserveSnapshot | None) -> Replenishment:
+        """Return a new request with the reading that its arrival is counted from; as it is while there is none.
+
+        Args:
+            record: Just made.
+            good: The mode's last snapshot that was conclusive and is not doubted; None when there is none.
+        """
+        request = record.request
+        reading = self._commitments.believed(request.strategy_mode, good)
+        if reading is None:
+            return record
+        others = self._open_among(self._commitments.sharers(request.strategy_mode))
+        return count_from(record, reading, request.requested_at, others)
+
+    def queued(self, mode: str) -> Decimal:
+        """Return what withdrawals of a mode wait for, without what each is about to make a request for itself."""
+        queued = self._commitments.queued(mode)
+        for withdrawal_id, amount in self._commitments.due(mode).items():
+            if self._book.find(withdrawal_id) is None:
+                queued = subtract(queued, amount)
+        return queued
+
+    def spare(self, checked: Checked) -> Decimal:
+        """Return what is in flight for those who share a mode's accounts, of which it will have a part."""
+        dedicated = self._configs[checked.mode].reserve_allocation is AllocationMethod.DEDICATED
+        if checked.status is ReserveStatus.ADEQUATE or dedicated:
+            return ZERO
+        return spare_in_flight(
+            (other, self._configs[mode].refill, self.queued(mode), self._book.outstanding(mode))
+            for other in self._commitments.others(checked.mode)
+            for mode in [other.strategy_mode]
+        )
+
+    def _see(self, checked: Checked) -> None:
+        """Count what came in for the requests of a mode and of all who share its accounts."""
+        own = self._book.open(checked.mode)
+        reading = self._commitments.reading(checked.snapshot) if own else None
+        if reading is None:
+            return
+        mode, now, sharers = checked.mode, checked.snapshot.timestamp, self._commitments.sharers(checked.mode)
+        arrivals = see_arrivals(
+            self._open_among(sharers),
+            reading,
+            paid_since=lambda baseline: self._commitments.paid_between(mode, baseline, reading),
+            ended_since=lambda at: self._book.ended_since(sharers, at),
+            tolerance=lambda sharer: self._configs[sharer].refill.tolerance,
+            now=now,
+        )
+        for record in arrivals:
+            self._book.put(record)
+        uncounted = [record for record in own if record.baseline is None]
+        others = self._open_among(sharers) if uncounted else []
+        for record in uncounted:
+            self._book.put(count_from(record, reading, now, others))
+
+    def _open_among(self, modes: Iterable[str]) -> list[Replenishment]:
+        return [record for mode in modes for record in self._book.open(mode)]
+
+    def _oldest_baseline(self) -> datetime | None:
+        """Return when the oldest reading was made that arrivals are counted from."""
+        return min((each.baseline_at for each in self._book.open() if each.baseline_at is not None), default=None)
