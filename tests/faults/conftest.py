@@ -8,12 +8,6 @@ import pytest
 from support.nursery import Nursery
 
 
-@pytest.fixture(autouse=True)
-def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start daemons that do not measure their coverage."""
-    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
-
-
 @pytest.fixture
 def nursery(tmp_path: Path) -> Iterator[Nursery]:
     """Starts daemons, whose log is `log` in the test's folder."""

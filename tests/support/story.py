@@ -94,10 +94,18 @@ def settle(world: World, store_url: str) -> None:
     for mode in world.amounts:
         world.set(mode, "adequate")
 
-    def is_quiet() -> bool:
-        confirmed = {json.loads(state)["confirmed"] for (state,) in rows(store_url, "SELECT state FROM mode_states")}
-        # Looked at afterwards: the last recovery is stored with its state.
-        waiting = rows(store_url, "SELECT 1 FROM deliveries WHERE state = 'pending' LIMIT 1")
-        return not waiting and confirmed == {"adequate"}
+    confirmed: dict[str, object] = {}
+    waiting: Sequence[Any] = ()
 
-    wait_until(is_quiet, "rest", timeout_seconds=60)
+    def is_quiet() -> bool:
+        nonlocal waiting
+        stored = rows(store_url, "SELECT mode, state FROM mode_states")
+        confirmed.update({mode: json.loads(state)["confirmed"] for mode, state in stored})
+        # Looked at afterwards: the last recovery is stored with its state.
+        waiting = rows(store_url, "SELECT sink, position, attempts FROM deliveries WHERE state = 'pending' LIMIT 9")
+        return not waiting and set(confirmed.values()) == {"adequate"}
+
+    try:
+        wait_until(is_quiet, "rest", timeout_seconds=60)
+    except TimeoutError:
+        raise AssertionError(f"no rest: confirmed {confirmed}, waiting {waiting}") from None

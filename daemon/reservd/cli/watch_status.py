@@ -33,8 +33,9 @@ def watch_status(access: Access, names: Sequence[str], every_seconds: float) -> 
         ReservdError: If the daemon will not, and would not when asked again.
         ConfigError: If it does not watch one of the modes.
     """
-    # A terminal is given back by whoever ends in order.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A terminal is given back by whoever ends in order, also where what started it ignores Ctrl-C.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     console = Console(highlight=False)
     board = _Board(access, names, console)
     try:
