@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 
 from reservd import ReserveManager, ReserveStatus
+from reservd.errors import FailureReason
 from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.models import ReserveEvent
 from reservd.reserve.tracker import Instant
 from support.rigs.chains import AaveV3, Erc4626, Evm
-from support.rigs.local import Command, Sql
+from support.rigs.ledgers import PostgresqlLedger, SqliteLedger
+from support.rigs.local import Command
 from support.rigs.rig import Rig
 from support.rigs.servers import AMOUNTS, Servers
 from support.rigs.venues import Ccxt, HttpJson, OfPrometheus
@@ -44,7 +46,8 @@ RIGS: dict[str, Any] = {
     "ccxt": Ccxt,
     "http_json": HttpJson,
     "prometheus": OfPrometheus,
-    "sql": Sql,
+    "sql on SQLite": SqliteLedger,
+    "sql on PostgreSQL": PostgresqlLedger,
     "command": Command,
 }
 
@@ -72,6 +75,11 @@ class Watch(Observer):
         self.manager = ReserveManager(ScriptedEquity(), {"bank": self.rig.source}, observers=[self], clock=self.clock)
         mode = {"share_class": self.rig.share_class, "reserve_ratio": "0.1", "reserve_max_staleness": 120}
         self.manager.set_reserve_config("m", mode)
+
+    def fetched(self, source: str, seconds: float, failure: FailureReason | None) -> None:
+        del seconds, failure
+        if source == self.rig.source.name:
+            self.rig.was_read()
 
     def checked(self, checked: Checked) -> None:
         self.read.append(checked.snapshot.reserve_balance)
@@ -142,13 +150,31 @@ async def test_status_is_neither_better_nor_worse_but_unknown_in_time(watch: Wat
     assert watch.said == [*before, "unknown", str(begin)]
 
 
-@pytest.mark.parametrize("watch", each("http_json", "prometheus", "ccxt", "command"), indirect=True)
+@pytest.mark.parametrize("watch", each(*RIGS), indirect=True)
 async def test_nothing_is_said_when_a_source_reads_zero_by_mistake(watch: Watch) -> None:
     """A fall to nothing is a jump: the second look, taken at once, finds all as it was."""
     before, amount = list(watch.said), watch.read[-1]
     watch.read.clear()
     watch.rig.tells_zero_once()
     await watch.look()
+    assert watch.read == [0, amount], "a zero was read, and then what is there"
     await watch.look()
-    assert watch.read == [0, amount, amount]
+    assert (watch.status, watch.said) == (watch.rig.begin, before)
+    assert set(watch.read[1:]) == {amount}
+
+
+@pytest.mark.parametrize("watch", each("evm", "erc4626", "aave_v3"), indirect=True)
+async def test_nothing_is_said_when_a_node_reads_zero_at_one_block(watch: Watch) -> None:
+    """However often it is asked about the block: only a newer one says anything new."""
+    before, amount = list(watch.said), watch.read[-1]
+    watch.read.clear()
+    watch.rig.tells_zero()
+    await watch.look(3)
+    assert len(watch.read) > 3
+    assert set(watch.read) == {0}
+    assert (watch.status, watch.said) == (watch.rig.begin, before)
+    await watch.rig.heal()
+    watch.rig.servers.chain.mine()
+    await watch.look()
+    assert watch.read[-1] == amount
     assert (watch.status, watch.said) == (watch.rig.begin, before)

@@ -362,6 +362,16 @@ async def test_source_fails_while_the_server_is_down_and_recovers(build: Any, po
         assert (await source.fetch_balances()).balances
 
 
+async def test_next_reading_succeeds_when_the_server_ended_the_connections(
+    build: Any, postgres: Postgres, url: str
+) -> None:
+    async with build(SqlBalanceSource, {"url": url, "statement": ALL, "accounts": ACCOUNTS}) as source:
+        for _ in range(2):
+            assert (await source.fetch_balances()).balances
+            ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'reservd'"
+            assert postgres.query("ledger", ended) == [(True,)]
+
+
 async def test_source_reads_the_new_file_when_the_old_one_was_replaced(build: Any, file: Path) -> None:
     options = {"url": f"sqlite:///{file}", "statement": ALL, "accounts": {"ops": {"assets": ["USDT"]}}}
     async with build(SqlBalanceSource, options) as source:

@@ -7,7 +7,7 @@ from reservd_aave_v3.balances import AaveV3BalanceSource
 from reservd_erc4626.balances import Erc4626BalanceSource
 from reservd_evm.source import EvmSource
 from support.rigs.rig import HttpRig
-from support.rigs.servers import HOLDERS
+from support.rigs.servers import HOLDERS, UNIT
 
 
 class ChainRig(HttpRig):
@@ -16,8 +16,10 @@ class ChainRig(HttpRig):
     FAULTS = (
         *HttpRig.FAULTS, "reads the wrong chain", "reads a node that is syncing", "reads a stale block",
         "reads a block from the future", "reads blocks that are replaced", "finds no contract",
+        "tells null", "tells text",
     )  # fmt: skip
     contract: str
+    _zero_once = False
 
     async def target(self) -> str:
         return self.servers.chain.url
@@ -28,11 +30,39 @@ class ChainRig(HttpRig):
 
     async def heal(self) -> None:
         await super().heal()
+        self._zero_once = False
         if code := self.__dict__.pop("_code", None):
             self.servers.chain.rpc("anvil_setCode", self.contract, code)
 
     def _says(self, method: str, result: object) -> None:
         self.front.alters_rpc(lambda asked, answer: {**answer, "result": result} if asked == method else answer)
+
+    def tells_zero(self) -> None:
+        """As a node does that has the block but not its state."""
+        there, nothing = format(self.amount * UNIT, "064x"), 64 * "0"
+
+        def emptied(method: str, answer: dict[str, Any]) -> dict[str, Any]:
+            result = answer.get("result")
+            if method != "eth_call" or not isinstance(result, str):
+                return answer
+            return {**answer, "result": result.replace(there, nothing)}
+
+        self.front.alters_rpc(emptied)
+
+    def tells_zero_once(self) -> None:
+        self.tells_zero()
+        self._zero_once = True
+
+    def was_read(self) -> None:
+        if self._zero_once:
+            self._zero_once = False
+            self.front.alters_rpc(lambda _, answer: answer)
+
+    def tells_null(self) -> None:
+        self._says("eth_call", None)
+
+    def tells_text(self) -> None:
+        self._says("eth_call", "n/a")
 
     def reads_the_wrong_chain(self) -> None:
         self._says("eth_chainId", "0x1")

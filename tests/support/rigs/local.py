@@ -1,92 +1,11 @@
-"""Sources on this machine: a database, a program."""
+"""A source that runs a program."""
 
-import sqlite3
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from reservd_command.balances import CommandBalanceSource
-from reservd_sql.balances import SqlBalanceSource
 from support import programs
 from support.rigs.rig import HTML, Rig
-
-
-class Sql(Rig):
-    """A ledger in a file: another program holds it, spoils it, or writes rubbish."""
-
-    FAULTS = (
-        "is locked", "is gone", "is no database", "lacks the table", "tells NaN", "tells null", "tells text",
-        "lacks the asset", "tells the asset twice", "tells an old number", "tells a number from the future",
-    )  # fmt: skip
-
-    async def __aenter__(self) -> Self:
-        self.path = self.folder / "ledger.db"
-        self._holder: sqlite3.Connection | None = None
-        await self.heal()
-        self.source = self.build(
-            SqlBalanceSource,
-            url=f"sqlite:///{self.path}",
-            statement="SELECT 'main' AS account, 'USDC' AS asset, amount, at AS observed_at FROM balance",
-            accounts={"main": {"assets": ["USDC"]}},
-        )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.heal()
-
-    async def heal(self) -> None:
-        if self._holder is not None:
-            self._holder.close()
-            self._holder = None
-        hidden = self.path.with_suffix(".away")
-        if hidden.exists():
-            hidden.replace(self.path)
-        self._write(str(self.amount))
-
-    def _write(self, amount: str | None, off: timedelta = timedelta(), *, rows: int = 1) -> None:
-        at = (datetime.now(UTC) + off).isoformat()
-        with closing(sqlite3.connect(self.path)) as connection:
-            connection.execute("CREATE TABLE IF NOT EXISTS balance (amount, at)")
-            connection.execute("DELETE FROM balance")
-            connection.executemany("INSERT INTO balance VALUES (?, ?)", [(amount, at)] * rows)
-            connection.commit()
-
-    def is_locked(self) -> None:
-        self._holder = sqlite3.connect(self.path, isolation_level=None)
-        self._holder.execute("BEGIN EXCLUSIVE")
-
-    def is_gone(self) -> None:
-        self.path.rename(self.path.with_suffix(".away"))
-
-    def is_no_database(self) -> None:
-        self.is_gone()
-        self.path.write_text(HTML)
-
-    def lacks_the_table(self) -> None:
-        with closing(sqlite3.connect(self.path)) as connection:
-            connection.execute("DROP TABLE balance")
-            connection.commit()
-
-    def tells_NaN(self) -> None:  # noqa: N802  # the fault's name
-        self._write("NaN")
-
-    def tells_null(self) -> None:
-        self._write(None)
-
-    def tells_text(self) -> None:
-        self._write("n/a")
-
-    def lacks_the_asset(self) -> None:
-        self._write("5", rows=0)
-
-    def tells_the_asset_twice(self) -> None:
-        self._write("5", rows=2)
-
-    def tells_an_old_number(self) -> None:
-        self._write("5", timedelta(hours=-1))
-
-    def tells_a_number_from_the_future(self) -> None:
-        self._write("5", timedelta(hours=1))
 
 
 class Command(Rig):

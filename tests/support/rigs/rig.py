@@ -48,6 +48,13 @@ class Rig:
     async def heal(self) -> None:
         """Make all as it was."""
 
+    def tells_zero_once(self) -> None:
+        """Tell in the next reading, and in no other, that there is nothing."""
+        raise NotImplementedError
+
+    def was_read(self) -> None:
+        """Hear that a reading has ended."""
+
 
 class HttpRig(Rig):
     """A source that speaks HTTP."""

@@ -7,6 +7,7 @@ from reservd import ReserveStatus
 from support.aave import AaveMarket
 from support.chain import Anvil, require_anvil
 from support.gauges import Gauges
+from support.postgres import Postgres
 from support.vault import Vault
 
 AMOUNTS = {ReserveStatus.ADEQUATE: 110, ReserveStatus.LOW: 74}
@@ -15,6 +16,8 @@ HOLDERS = {
     ReserveStatus.LOW: "0x00000000000000000000000000000000000000b2",
 }
 UNIT = 10**6
+READER = "reader"
+"""A role of the database that may do nothing by itself."""
 
 
 class Servers:
@@ -60,6 +63,13 @@ class Servers:
     def gauges(self) -> Gauges:
         """A Prometheus with a gauge for each."""
         return self._open(Gauges({str(status): amount for status, amount in AMOUNTS.items()}))
+
+    @cached_property
+    def postgres(self) -> Postgres:
+        """A PostgreSQL server that knows `READER`."""
+        server: Postgres = self._open(Postgres())
+        server.execute("postgres", f"CREATE ROLE {READER} LOGIN")
+        return server
 
     def _open(self, opened: Any) -> Any:
         self._opened.append(opened)

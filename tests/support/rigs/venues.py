@@ -112,7 +112,10 @@ class OfPrometheus(HttpRig):
 
 
 class Ccxt(HttpRig):
-    FAULTS = (*HttpRig.FAULTS, "tells NaN", "tells null", "is refused for its time", "refuses the key")
+    FAULTS = (
+        *HttpRig.FAULTS, "tells NaN", "tells null", "tells text", "lacks the list", "is refused for its time",
+        "refuses the key",
+    )  # fmt: skip
 
     async def target(self) -> str:
         self.exchange = await Binance().__aenter__()
@@ -144,6 +147,13 @@ class Ccxt(HttpRig):
 
     def tells_null(self) -> None:
         self.exchange.wallets["spot"] = {"USDC": (None, "0")}
+
+    def tells_text(self) -> None:
+        self.exchange.wallets["spot"] = {"USDC": ("n/a", "0")}
+
+    def lacks_the_list(self) -> None:
+        """Of balances, without which all coins are absent."""
+        self.exchange.answer("/api/v3/account", '{"accountType": "SPOT"}')
 
     async def heal(self) -> None:
         await super().heal()
