@@ -50,7 +50,7 @@ def is_whole(exchange_id: str, wallet: str, answer: object) -> bool:
 
     Args:
         exchange_id: The exchange.
-        wallet: The name of the wallet, from `wallet_of`.
+        wallet: The name of the wallet, by `wallet_of`.
         answer: What ccxt's `fetch_balance` returned.
     """
     if not isinstance(answer, Mapping) or not isinstance(answer.get("free"), Mapping):

@@ -11,18 +11,16 @@ if _CCXT is None:  # said now, so that the host names the extra before anything 
     raise ModuleNotFoundError("No module named 'ccxt'", name="ccxt")
 
 _FAMILIES = {
-    "binance": "binance",
     "binancecoinm": "binance",
     "binanceusdm": "binance",
-    "bybit": "bybit",
     "bybiteu": "bybit",
     "bybitid": "bybit",
-    "kraken": "kraken",
+    "gateeu": "gate",
+    "kucoinfutures": "kucoin",
     "myokx": "okx",
-    "okx": "okx",
     "okxus": "okx",
 }
-_FUNDING = {"fund", "funding"}
+"""The exchange behind each id that is not its only one, by ccxt's id."""
 
 
 @cache
@@ -34,21 +32,8 @@ def exchange_ids() -> frozenset[str]:
 
 
 def family_of(exchange_id: str) -> str:
-    """Return which exchange's API it speaks, where that is known in detail; its own id elsewhere."""
+    """Return the exchange that an id means: ccxt has several ids for one whose accounts are the same under each."""
     return _FAMILIES.get(exchange_id, exchange_id)
-
-
-def wallet_of(exchange_id: str, account_type: str | None) -> str:
-    """Return the name of the wallet that an account type means: two types may be the same money."""
-    kind = (account_type or "").lower()
-    match family_of(exchange_id):
-        case "okx" | "bybit":  # all but the funding wallet is one unified account
-            return "funding" if kind in _FUNDING else "trading"
-        case "kraken":
-            return "spot"
-        case "binance":
-            return kind or "spot"
-    return kind or "default"
 
 
 def lean_parameters(exchange_id: str, account_type: str | None) -> Mapping[str, Any]:

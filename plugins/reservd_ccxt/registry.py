@@ -3,14 +3,17 @@
 And whose keys they are: two of one account are the same money.
 """
 
+from collections.abc import Iterator
+
 from reservd.plugin import FailureReason
+from reservd_ccxt.catalogue import family_of
 from reservd_ccxt.client import Settings
 from reservd_ccxt.errors import ExchangeError
 from reservd_ccxt.exchange import SharedExchange
 
 _in_use: dict[tuple[str, str], SharedExchange] = {}
 _holders: dict[tuple[str, str], SharedExchange] = {}
-"""Which key was the first to turn out to be of an account, by exchange and the account's id."""
+"""Which key was the first to turn out to be of an account, by family and the account's id."""
 
 
 def acquire(settings: Settings, timeout_seconds: float) -> SharedExchange:
@@ -22,6 +25,9 @@ def acquire(settings: Settings, timeout_seconds: float) -> SharedExchange:
     key = _key(settings)
     shared = _in_use.get(key)
     if shared is None:
+        if any(_is_named_otherwise(other, settings) for other in _relatives(settings)):
+            detail = f"{settings.exchange}: another source uses this key with another account_id"
+            raise ExchangeError(FailureReason.REJECTED, detail)
         shared = _in_use[key] = SharedExchange(settings, timeout_seconds)
     elif shared.settings != settings:
         of = "key with other credentials," if settings.credentials else "exchange with other"
@@ -61,16 +67,29 @@ async def check_owner(shared: SharedExchange) -> bool:
         return named is not None
     if named is not None and named != owner:
         raise _refused(shared, f"account_id is {named}, and the key is of account {owner}")
-    holder = _holders.setdefault((shared.id, owner), shared)
-    if holder is not shared and None in {named, holder.settings.account_id}:
+    holder = _holders.setdefault((family_of(shared.id), owner), shared)
+    if not _is_of_key(holder, shared.settings) and None in {named, holder.settings.account_id}:
         raise _refused(shared, f"another key is of the same account: set account_id to {owner} for all of its keys")
     return True
 
 
 def _has_company(shared: SharedExchange) -> bool:
-    return any(
-        other is not shared and other.id == shared.id and other.settings.credentials for other in _in_use.values()
-    )
+    """Whether another key of the exchange is in use, under whichever of its ids."""
+    return any(not _is_of_key(other, shared.settings) for other in _relatives(shared.settings))
+
+
+def _is_named_otherwise(shared: SharedExchange, settings: Settings) -> bool:
+    return _is_of_key(shared, settings) and shared.settings.account_id != settings.account_id
+
+
+def _relatives(settings: Settings) -> Iterator[SharedExchange]:
+    """Yield what is in use of the exchange with a key, under any of its ids."""
+    family = family_of(settings.exchange)
+    return (other for other in _in_use.values() if other.settings.credentials and family_of(other.id) == family)
+
+
+def _is_of_key(shared: SharedExchange, settings: Settings) -> bool:
+    return shared.settings.credentials.get("apiKey") == settings.credentials.get("apiKey")
 
 
 def _refused(shared: SharedExchange, why: str) -> ExchangeError:

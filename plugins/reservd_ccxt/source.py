@@ -10,7 +10,7 @@ import structlog
 
 from reservd.plugin import Account, AccountFailure, Balance, BalanceSource, FailureReason, Reading, SourceError
 from reservd_ccxt.balances import is_whole, to_balance
-from reservd_ccxt.catalogue import lean_parameters, wallet_of
+from reservd_ccxt.catalogue import family_of, lean_parameters
 from reservd_ccxt.client import Settings
 from reservd_ccxt.coins import Coins
 from reservd_ccxt.config import CcxtAccount, CcxtConfig
@@ -19,6 +19,7 @@ from reservd_ccxt.exchange import SharedExchange
 from reservd_ccxt.owners import owner_call
 from reservd_ccxt.permissions import Permissions, refusal
 from reservd_ccxt.registry import acquire, check_owner, release
+from reservd_ccxt.wallets import Wallet, wallet_of
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +54,7 @@ class CcxtSource(BalanceSource[CcxtConfig]):
     @property
     def accounts(self) -> Mapping[str, Account]:
         """Return the accounts; the address is the wallet, and the account's id or what stands in for it."""
-        exchange = self.config.exchange
+        exchange = family_of(self.config.exchange)
         # Where the exchange tells whose a key is, two keys of one account are refused when they are read.
         unknown = self.config.account_id is None and owner_call(exchange) is None
         stand_in = _fingerprint(self.config.api_key.get_secret_value()) if unknown else ""
@@ -114,7 +115,7 @@ class CcxtSource(BalanceSource[CcxtConfig]):
         # Taken before the request: ccxt's own time, where it has one, is that of the last change, not of the answer.
         asked_at = datetime.now(UTC)
         answer = await shared.call("fetch_balance", self._request(account))
-        if not is_whole(shared.id, wallet_of(shared.id, account.type), answer):
+        if not is_whole(shared.id, self._wallet(account).name, answer):
             raise ExchangeError(FailureReason.INVALID_DATA, f"{shared.id}: the answer is no list of balances")
         return (to_balance(name, asset, answer, coins, asked_at) for asset in dict.fromkeys(account.assets))
 
@@ -164,11 +165,14 @@ class CcxtSource(BalanceSource[CcxtConfig]):
             self._log.info("withdrawals.resumed", asset=asset)
         self._suspended = suspended
 
+    def _wallet(self, account: CcxtAccount) -> Wallet:
+        return wallet_of(self.config.exchange, account.request(), self.config.options)
+
     def _address(self, account: CcxtAccount) -> str:
-        wallet, account_id = wallet_of(self.config.exchange, account.type), self.config.account_id
+        (wallet, others), account_id = self._wallet(account), self.config.account_id
         if account_id is None:  # the key itself must not be shown
-            return f"{wallet}:{_fingerprint([self.config.api_key.get_secret_value(), account.params])}"
-        return ":".join((wallet, account_id, *([_fingerprint(account.params)] if account.params else ())))
+            return f"{wallet}:{_fingerprint([self.config.api_key.get_secret_value(), others])}"
+        return ":".join((wallet, account_id, *([_fingerprint(others)] if others else ())))
 
 
 def _fingerprint(what: object) -> str:

@@ -24,7 +24,7 @@ def _signature(text: str, method: str = "sha256") -> bytes:
 
 
 class Binance(ExchangeServer):
-    """Spot and funding wallet.
+    """Spot and funding wallet, and those of both kinds of futures.
 
     Attributes:
         told_coins: How many coins the last answer of the spot wallet named.
@@ -72,11 +72,19 @@ class Binance(ExchangeServer):
                     {"asset": coin, "free": free, "locked": used, "freeze": "0", "withdrawing": "0"}
                     for coin, (free, used) in self.wallets.get("funding", {}).items()
                 ]
+            case "/fapi/v3/account" | "/dapi/v1/account":
+                wallet = self.wallets.get("linear" if "fapi" in request.path else "inverse", {})
+                return {
+                    "assets": [
+                        {"asset": coin, "availableBalance": free, "initialMargin": used, "updateTime": 1625474304765}
+                        for coin, (free, used) in wallet.items()
+                    ]
+                }
         raise Refused({"code": -1, "msg": "no such path"}, 404)
 
     def _public(self, request: web.Request) -> object | None:
         match request.path:
-            case "/api/v3/time":
+            case "/api/v3/time" | "/fapi/v1/time" | "/dapi/v1/time":
                 return {"serverTime": self.now_ms()}
             case "/api/v3/exchangeInfo":
                 pairs = [symbol.split("/") for symbol in self.tickers]

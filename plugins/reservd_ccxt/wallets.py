@@ -1,0 +1,97 @@
+"""Which wallet of an account a request reads: however it is asked for, a wallet's money is the same."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from reservd_ccxt.catalogue import family_of
+
+_METHOD = "fetchBalance"
+_FUNDING = {"fund", "funding"}
+_SUB_TYPES = {"binancecoinm": "inverse", "binanceusdm": "linear"}
+_KUCOIN = {
+    "": "trade",
+    "spot": "trade",
+    "hf": "trade_hf",
+    "cross": "margin",
+    "funding": "main",
+    "future": "contract",
+    "swap": "contract",
+}
+"""KuCoin's own names of wallets, by ccxt's."""
+
+
+class Wallet(NamedTuple):
+    """One wallet.
+
+    Attributes:
+        name: What it is called here, the same for every way of asking for it.
+        others: The parameters that did not choose it, and may choose a part of it.
+    """
+
+    name: str
+    others: Mapping[str, Any]
+
+
+def wallet_of(exchange_id: str, request: Mapping[str, Any], options: Mapping[str, Any]) -> Wallet:
+    """Return the wallet that ccxt reads.
+
+    Args:
+        exchange_id: ccxt's id of the exchange.
+        request: The parameters of its `fetch_balance`.
+        options: The exchange's own options in ccxt.
+    """
+    chosen = _Choices(request, options)
+    kind = chosen.take("type").lower()
+    match family_of(exchange_id):
+        case "binance":
+            name = _binance(kind, chosen, _SUB_TYPES.get(exchange_id, ""))
+        case "okx" | "bybit":  # all but the funding wallet is one unified account
+            name = "funding" if kind in _FUNDING else "trading"
+        case "kraken":
+            name = "spot"
+        case "kucoin":
+            kind = kind or ("swap" if exchange_id == "kucoinfutures" else "")
+            name = _KUCOIN.get(kind, kind)
+        case _:
+            name = kind or "default"
+    return Wallet(name, chosen.others)
+
+
+class _Choices:
+    """What a request says where ccxt looks for it: in its parameters, then in the options.
+
+    Attributes:
+        others: The parameters that nobody took yet.
+    """
+
+    def __init__(self, request: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+        self.others = dict(request)
+        self._options = options
+
+    def take(self, name: str) -> str:
+        """Return what is chosen; empty where nothing is."""
+        names = name, f"default{name[0].upper()}{name[1:]}"
+        found = [value for each in names if (value := self.others.pop(each, None)) is not None]
+        of_method = self._options.get(_METHOD)
+        if name == "type" and isinstance(of_method, str):
+            found.append(of_method)
+        places = of_method if isinstance(of_method, Mapping) else {}, self._options
+        found += [place[each] for place in places for each in names if each in place]
+        return next((value for value in found if isinstance(value, str)), "")
+
+
+def _binance(kind: str, chosen: _Choices, own_sub_type: str) -> str:
+    """Return the wallet by the order in which ccxt looks at what is asked."""
+    if kind == "papi":  # a portfolio margin account, of which the others choose a part
+        return kind
+    sub_type = chosen.take("subType") or own_sub_type
+    margin_mode = chosen.take("marginMode")
+    if sub_type in {"linear", "inverse"}:
+        return sub_type
+    if kind in {"future", "swap"}:
+        return "linear"
+    if margin_mode == "isolated":
+        return margin_mode
+    if kind == "margin" or margin_mode == "cross":
+        return "margin"
+    return kind if kind in {"funding", "savings"} else "spot"
