@@ -37,6 +37,10 @@ class CcxtSource(BalanceSource[CcxtConfig]):
         self._suspended: frozenset[str] = frozenset()
         self._told: str | None = None
         self._is_identified = True
+        self._wallets: dict[str, Wallet] = {
+            account: wallet_of(config.exchange, options.request(), config.options)
+            for account, options in config.accounts.items()
+        }
 
     async def __aenter__(self) -> Self:
         """Take part in the key. The exchange is asked at the first reading."""
@@ -59,7 +63,7 @@ class CcxtSource(BalanceSource[CcxtConfig]):
         unknown = self.config.account_id is None and owner_call(exchange) is None
         stand_in = _fingerprint(self.config.api_key.get_secret_value()) if unknown else ""
         return {
-            name: Account(name, exchange, self._address(account), frozenset(account.assets), stand_in=stand_in)
+            name: Account(name, exchange, self._address(name), frozenset(account.assets), stand_in=stand_in)
             for name, account in self.config.accounts.items()
         }
 
@@ -115,7 +119,7 @@ class CcxtSource(BalanceSource[CcxtConfig]):
         # Taken before the request: ccxt's own time, where it has one, is that of the last change, not of the answer.
         asked_at = datetime.now(UTC)
         answer = await shared.call("fetch_balance", self._request(account))
-        if not is_whole(shared.id, self._wallet(account).name, answer):
+        if not is_whole(shared.id, self._wallets[name].name, answer):
             raise ExchangeError(FailureReason.INVALID_DATA, f"{shared.id}: the answer is no list of balances")
         return (to_balance(name, asset, answer, coins, asked_at) for asset in dict.fromkeys(account.assets))
 
@@ -165,11 +169,8 @@ class CcxtSource(BalanceSource[CcxtConfig]):
             self._log.info("withdrawals.resumed", asset=asset)
         self._suspended = suspended
 
-    def _wallet(self, account: CcxtAccount) -> Wallet:
-        return wallet_of(self.config.exchange, account.request(), self.config.options)
-
-    def _address(self, account: CcxtAccount) -> str:
-        (wallet, others), account_id = self._wallet(account), self.config.account_id
+    def _address(self, name: str) -> str:
+        (wallet, others), account_id = self._wallets[name], self.config.account_id
         if account_id is None:  # the key itself must not be shown
             return f"{wallet}:{_fingerprint([self.config.api_key.get_secret_value(), others])}"
         return ":".join((wallet, account_id, *([_fingerprint(others)] if others else ())))
