@@ -26,6 +26,14 @@ _OPTION_OF = {"apiKey": "api_key", "secret": "secret", "password": "password", "
 # What ccxt asks besides by itself, and nothing here needs.
 _LEAN: Mapping[str, Mapping[str, Any]] = {"binance": {"fetchMargins": False}}
 
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no JSON")
+
+
+# Made once: `json.loads` would make one for each answer.
+_DECODER = json.JSONDecoder(parse_float=str, parse_constant=_refuse_constant)
+
 _quiet = logging.getLogger("reservd_ccxt.exchange")
 _quiet.setLevel(logging.WARNING)  # below that ccxt logs requests with their headers, the key among them
 
@@ -141,7 +149,7 @@ def parse_exactly(text: str) -> Any:
     Raises:
         ValueError: If it is not JSON, or holds NaN or an infinity.
     """
-    return json.loads(text, parse_float=str, parse_constant=_refuse_constant)
+    return _DECODER.decode(text)
 
 
 def _heeding_limits(exchange: Any, errors: Any) -> Any:
@@ -199,7 +207,3 @@ def _moved(node: Any, target: str) -> Any:
 
 def _unusable(settings: Settings, why: str) -> ExchangeError:
     return ExchangeError(FailureReason.REJECTED, f"{settings.exchange} {why}")
-
-
-def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON")
