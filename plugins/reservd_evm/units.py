@@ -1,7 +1,8 @@
 """Units on the chain to whole units, exactly; and of two blocks the one that is believed."""
 
 from collections.abc import Mapping
-from decimal import Context, Decimal, localcontext
+from decimal import Context, Decimal
+from operator import attrgetter
 from typing import NamedTuple
 
 from reservd.plugin import AccountFailure, Balance, SourceError
@@ -11,6 +12,7 @@ from reservd_evm.plan import Holding
 _KEPT = "the option keep leaves the rest out"
 _EXACT = Context(prec=200)
 """Wider than a uint256 less any `keep`: nothing is rounded."""
+_UNITS = attrgetter("units")
 
 
 class Sighting(NamedTuple):
@@ -60,7 +62,7 @@ def believed(holding: Holding, results: Mapping[BlockTag, Results]) -> Sighting:
         SourceError: If one of both is not known: the other alone may be too high.
     """
     sightings = [_sighting(holding, found) for found in results.values()]
-    return min(sightings, key=lambda sighting: sighting.units)
+    return min(sightings, key=_UNITS)
 
 
 def split(units: int, decimals: int, keep: Decimal) -> tuple[Decimal, Decimal]:
@@ -68,8 +70,7 @@ def split(units: int, decimals: int, keep: Decimal) -> tuple[Decimal, Decimal]:
     # From text, because arithmetic would round to the context's precision.
     held = Decimal(f"{units}E-{decimals}")
     locked = min(keep, held)
-    with localcontext(_EXACT):
-        return (held - locked if locked else held), locked
+    return (_EXACT.subtract(held, locked) if locked else held), locked
 
 
 def _sighting(holding: Holding, results: Results) -> Sighting:

@@ -1,7 +1,6 @@
 """What can be asked of a chain at a block: functions of contracts, and ether. No answer is ever taken for zero."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
@@ -57,9 +56,8 @@ class Query(Protocol):
         """Return what the bytes say that the inner call returned."""
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
-    """A function of a contract's ABI.
+class Function(NamedTuple):
+    """A function of a contract's ABI. A tuple, as calls are: thousands of them are looked up in a reading.
 
     Attributes:
         name: Its name.
