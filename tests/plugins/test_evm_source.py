@@ -64,6 +64,20 @@ async def test_token_counts_once_when_two_sources_call_it_by_two_names(chain: An
     await manager.close()
 
 
+@pytest.mark.parametrize("multicall", [True, False], ids=["multicall", "plain calls"])
+async def test_contract_is_an_account_as_a_wallet_is(chain: Anvil, multicall: bool) -> None:
+    """As a Safe is: what is asked is never asked of the account itself."""
+    if multicall:
+        chain.install_multicall()
+    token, contract = chain.deploy_token(decimals=6), chain.deploy_token()
+    chain.set_ether({contract: 2 * ETHER})
+    chain.transfer(token, contract, 5_000_000)
+    assets = {"ETH": {"native": True}, "USDT": {"token": token}}
+    async with evm_source(chain.url, accounts={"safe": contract}, assets=assets) as source:
+        reading = await source.fetch_balances()
+    assert {each.asset: each.amount for each in reading.balances} == {"ETH": 2, "USDT": 5}
+
+
 class TestEvmSource(BalanceSourceContract):
     plugin_class = EvmSource
 
