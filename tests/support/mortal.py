@@ -24,8 +24,9 @@ from typing import Any
 
 from reservd.cli import main
 from reservd.delivery.batch import Batch
-from reservd.delivery.dispatcher import Dispatcher
+from reservd.delivery.courier import Courier
 from reservd.delivery.journal import Journal
+from reservd.delivery.writer import Writer
 from reservd.service import hold_journal
 from reservd.store import vigil
 from support import set_clock, teller
@@ -47,8 +48,8 @@ def _arm(step: str, nth: int, by: int) -> None:
     steps: dict[str, Callable[[], None]] = {
         "decide": lambda: _after(Journal, "checked", lambda _, found: found.step.event is not None, reached),
         "store": lambda: _after_async(Batch, "write", lambda batch, _: bool(batch.events), reached),
-        "stored": lambda: _after_async(Journal, "_commit", lambda _, batch: bool(batch.events), reached),
-        "send": lambda: _before(Dispatcher, "_end", reached),
+        "stored": lambda: _after_async(Writer, "_commit", lambda _, batch: bool(batch.events), reached),
+        "send": lambda: _before(Courier, "_taken", reached),
         "hold": lambda: _after_holds_are_stored(reached),
         "held": lambda: _before(hold_journal._Waiting, "reply", reached),
         "record": lambda: _after_async(Batch, "write", lambda batch, _: bool(batch.outcomes), reached),

@@ -122,7 +122,7 @@ class Housekeeping(Observer):
             wishes = await load_redeliveries(connection, _STEP)
             ended = frozenset() if self._looked else await load_silenced_modes(connection, now)
         # At the first look, silences too that ended while nobody looked.
-        heard_again = self._journal.silence(silences) | (ended - {each.mode for each in silences})
+        heard_again = self._journal.silences.update(silences) | (ended - {each.mode for each in silences})
         self._looked = True
         # One look later: what was hushed last is in the store then.
         due, self._heard_again = self._heard_again, heard_again

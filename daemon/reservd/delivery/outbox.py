@@ -65,11 +65,11 @@ class Outbox:
 
     def is_written(self, position: int) -> bool:
         """Whether an event is in the store."""
-        return position <= self._journal.written_position
+        return self._journal.is_written(position)
 
     def is_silenced(self, mode: str, at: datetime) -> bool:
         """Whether an operator's silence is on."""
-        return self._journal.is_silenced(mode, at)
+        return self._journal.silences.cover(mode, at)
 
     def is_superseded(self, event: AnyEvent) -> bool:
         """Whether a newer status of the mode is known; what tells of a refill is never superseded."""

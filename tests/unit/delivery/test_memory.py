@@ -82,20 +82,20 @@ async def test_memory_is_bounded_while_the_store_is_gone_and_a_sink_fails(
             pipeline.checked(checked)
             if number % 100 == 0:
                 await asyncio.sleep(0)  # the sinks' turn
-        held = pipeline.journal._next
-        waiting = pipeline._dispatchers["dead"]
+        held = pipeline.journal._intake.waiting
+        waiting = pipeline._dispatchers["dead"]._lanes
 
         def letters() -> int:
             return sum(len(lane.letters) for lane in waiting._lanes.values())
 
         await until(lambda: len(ops.taken) >= 100, "the sink that works to be told")
         await until(lambda: len(heard.attempts) > len(ops.taken) + 500, "the sink that fails to be tried for long")
-        held = pipeline.journal._next
+        held = pipeline.journal._intake.waiting
         assert len(held.events) <= 100
         assert len(held.outcomes) <= 150
         assert len(held.snapshots) <= 50
         assert letters() <= 100 + MODES, "one of each mode may be on its way"
-        assert waiting._held == letters()
+        assert waiting.held == letters()
         assert heard.gone["events"] + len(held.events) == 2_000
         assert heard.gone["snapshots"] + len(held.snapshots) == 2_000
         # The store comes back: what is held is written, and what every mode came to.

@@ -1,0 +1,130 @@
+"""One letter to one sink: whether it is still to be said, an attempt, and what that came to."""
+
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import structlog
+
+from reservd.delivery.calendar import Calendar
+from reservd.delivery.envelope import wrap, wrap_change
+from reservd.delivery.lanes import Lane
+from reservd.delivery.observer import DeliveryObserver
+from reservd.delivery.outbox import Outbox
+from reservd.delivery.retry import RetrySchedule
+from reservd.errors import CallError, DeliveryError, FailureReason
+from reservd.monitor.clock import SystemClock
+from reservd.plugin.guard import GuardedPlugin, retryable
+from reservd.plugin.interfaces import EventSink
+from reservd.reserve.replenishment_event import AnyEvent, ReplenishmentEvent
+from reservd.store.outbox import Letter, Outcome
+from reservd.wire.events import DeliveryState
+
+log = structlog.get_logger(__name__)
+
+_DOWN_AFTER = 3
+_OTHER_OWNER_SECONDS = 1.0
+"""After so long what another owner of the store should send is looked at again."""
+
+
+class Courier:
+    """Carries letters to one sink, and tells the outbox what became of each.
+
+    Args:
+        sink: The sink.
+        guarded: The same, for calls.
+        outbox: Knows what is silenced and superseded; takes outcomes.
+        schedule: When what failed is tried again.
+        observers: Hear of every attempt.
+        recovered: Called when a sink that failed everything takes something again.
+    """
+
+    def __init__(
+        self,
+        sink: EventSink[Any],
+        guarded: GuardedPlugin,
+        outbox: Outbox,
+        schedule: RetrySchedule,
+        observers: Sequence[DeliveryObserver],
+        recovered: Callable[[], None],
+    ) -> None:
+        self._sink = sink
+        self._guarded = guarded
+        self._outbox = outbox
+        self._schedule = schedule
+        self._observers = observers
+        self._recovered = recovered
+        self._failures_in_a_row = 0
+        self._calendar = Calendar(SystemClock(), schedule.give_up_after)
+
+    def see_clock(self) -> None:
+        """See how the clock is set by which something was decided now."""
+        self._calendar.now()
+
+    async def carry(self, letter: Letter, lane: Lane) -> float | None:
+        """Deliver one letter; return for how many seconds to wait when it is to be tried again."""
+        event = letter.event
+        now = datetime.now(UTC)
+        if self._outbox.is_silenced(lane.mode, now):
+            self._settle(letter, DeliveryState.SILENCED, letter.attempts, now)
+            return None
+        superseded = self._outbox.is_superseded(event)
+        if superseded and event.reminder:
+            self._settle(letter, DeliveryState.SUPERSEDED, letter.attempts, now)
+            return None
+        if not await self._outbox.may_send():
+            return _OTHER_OWNER_SECONDS
+        attempts = letter.attempts + lane.failures + 1
+        deliver = self._delivery(event, superseded=superseded)
+        started = time.monotonic()
+        try:
+            await self._guarded.call(deliver, lane.mode)
+        except CallError as error:
+            self._tell(started, error.reason)
+            return self._failed(letter, lane, attempts, error)
+        self._tell(started, None)
+        lane.failures = 0
+        self._taken()
+        self._settle(letter, DeliveryState.DELIVERED, attempts, now)
+        return None
+
+    def _delivery(self, event: AnyEvent, *, superseded: bool) -> Callable[[], Coroutine[Any, Any, None]]:
+        if isinstance(event, ReplenishmentEvent):
+            return partial(self._sink.deliver_replenishment, wrap_change(event, self._outbox.epoch))
+        message = wrap(event.model_copy(update={"superseded": True}) if superseded else event, self._outbox.epoch)
+        return partial(self._sink.deliver, message)
+
+    def _failed(self, letter: Letter, lane: Lane, attempts: int, error: CallError) -> float | None:
+        now = datetime.now(UTC)
+        bound = log.bind(sink=self._sink.name, mode=lane.mode, id=letter.event.id, attempts=attempts)
+        self._failures_in_a_row += 1
+        if not retryable(error) or self._schedule.gives_up(letter.event.timestamp, self._calendar.now()):
+            bound.error("delivery.dead", reason=str(error.reason), detail=error.detail)
+            lane.failures = 0
+            self._settle(letter, DeliveryState.DEAD, attempts, now, error)
+            return None
+        if not lane.failures:
+            bound.warning("delivery.failed", reason=str(error.reason), detail=error.detail)
+        lane.failures += 1
+        self._settle(letter, DeliveryState.PENDING, attempts, now, error)
+        asked = error.retry_after_seconds if isinstance(error, DeliveryError) else None
+        return self._schedule.delay_seconds(lane.failures, asked)
+
+    def _taken(self) -> None:
+        was_down = self._failures_in_a_row >= _DOWN_AFTER
+        self._failures_in_a_row = 0
+        if was_down:
+            log.info("sink.recovered", sink=self._sink.name)
+            self._recovered()
+
+    def _settle(
+        self, letter: Letter, state: DeliveryState, attempts: int, at: datetime, error: CallError | None = None
+    ) -> None:
+        reason, detail = (error.reason, error.detail) if error is not None else (None, "")
+        self._outbox.settle(Outcome(self._sink.name, letter.position, state, attempts, at, reason, detail))
+
+    def _tell(self, started: float, reason: FailureReason | None) -> None:
+        for observer in self._observers:
+            observer.delivered(self._sink.name, time.monotonic() - started, reason)

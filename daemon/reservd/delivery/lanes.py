@@ -1,0 +1,183 @@
+"""What waits for one sink: a lane of letters for each mode, and which of them has its turn."""
+
+import asyncio
+from collections import deque
+from collections.abc import Container, Mapping
+
+from reservd.delivery.outbox import Outbox
+from reservd.store.outbox import Letter
+
+_WINDOW = 2_000
+"""Letters that one sink keeps in memory; more of them stay in the store."""
+_PAGE = 100
+_UNWRITTEN_SECONDS = 1.0
+"""After so long it is asked again whether all is in the store that a lane holds."""
+
+
+class Lane:
+    """The letters of one mode, in order."""
+
+    __slots__ = ("behind", "cursor", "failures", "letters", "mode", "more", "queued", "reloads", "timer")
+
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
+        self.letters: deque[Letter] = deque()
+        self.cursor = 0
+        """The last position that was taken into memory."""
+        self.behind = False
+        """Whether the store has more after those, which comes before anything that is decided now."""
+        self.more = False
+        """Whether something was decided since the store was last looked into."""
+        self.failures = 0
+        """Of the first letter, in a row."""
+        self.reloads = 0
+        """How often it was to be read from the store anew: what was asked of the store before is out of date."""
+        self.queued = False
+        """Whether it is being served, or will be without a timer."""
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class Lanes:
+    """Holds letters by mode, as many as memory should hold, and hands out the lanes that are to be served.
+
+    Args:
+        sink: The name of the sink.
+        outbox: Has what memory does not hold.
+
+    Attributes:
+        held: How many letters are in memory.
+    """
+
+    def __init__(self, sink: str, outbox: Outbox) -> None:
+        self._sink = sink
+        self._outbox = outbox
+        self._lanes: dict[str, Lane] = {}
+        self._ready: asyncio.Queue[Lane] = asyncio.Queue()
+        self._stopped = False
+        self.held = 0
+
+    # Letters
+
+    def take(self, letter: Letter) -> None:
+        """Take a letter that was decided now."""
+        lane = self._lane(letter.event.strategy_mode)
+        if letter.position <= lane.cursor:
+            return  # it was read from the store already
+        if lane.behind:
+            lane.more = True
+        elif self.held >= _WINDOW and self._outbox.is_written(letter.position):
+            lane.behind = lane.more = True
+            if not lane.letters:
+                lane.cursor = letter.position - 1
+        else:
+            lane.letters.append(letter)
+            lane.cursor = letter.position
+            self.held += 1
+        self._queue(lane)
+
+    def reload(self, mode: str, position: int) -> None:
+        """Look into the store for what waits of a mode from a position on: it was made to wait again."""
+        lane = self._lane(mode)
+        if any(not self._outbox.is_written(letter.position) for letter in lane.letters):
+            # What is in memory alone must not be let go of.
+            asyncio.get_running_loop().call_later(_UNWRITTEN_SECONDS, self.reload, mode, position)
+            return
+        self.held -= len(lane.letters)
+        lane.letters.clear()
+        lane.cursor = min(lane.cursor, position - 1)
+        lane.failures = 0
+        lane.reloads += 1
+        lane.behind = lane.more = True
+        self._wake(lane)
+
+    def forget(self, positions: Mapping[str, Container[int]]) -> None:
+        """Let go of letters that memory should not hold, by mode; not of one whose turn it is."""
+        for mode, gone in positions.items():
+            lane = self._lanes.get(mode)
+            if lane is not None and lane.letters:
+                first, *others = lane.letters
+                kept = [first, *(letter for letter in others if letter.position not in gone)]
+                self.held -= len(lane.letters) - len(kept)
+                lane.letters = deque(kept)
+
+    async def first(self, lane: Lane) -> Letter | None:
+        """Return the letter of a lane whose turn it is; None when there is none.
+
+        Raises:
+            StoreError: If the store, which may have some, does not tell.
+        """
+        if not lane.letters and lane.behind:
+            await self._load(lane)
+        return lane.letters[0] if lane.letters else None
+
+    def ended(self, lane: Lane, letter: Letter) -> None:
+        """Let go of the first letter of a lane: it is delivered, or will never be."""
+        # Not so when it was reloaded meanwhile.
+        if lane.letters and lane.letters[0] is letter:
+            lane.letters.popleft()
+            self.held -= 1
+
+    async def _load(self, lane: Lane) -> None:
+        lane.more = False
+        reloads = lane.reloads
+        letters = await self._outbox.load(self._sink, lane.mode, lane.cursor, _PAGE)
+        if lane.reloads != reloads:
+            return  # something before these was made to wait again meanwhile
+        # What was decided meanwhile may not be among them.
+        lane.behind = lane.more or len(letters) == _PAGE
+        lane.letters.extend(letters)
+        self.held += len(letters)
+        if letters:
+            lane.cursor = letters[-1].position
+
+    # Turns
+
+    @property
+    def busy(self) -> bool:
+        """Whether any lane is being served, or has its turn."""
+        return any(lane.queued for lane in self._lanes.values())
+
+    async def next(self) -> Lane:
+        """Wait for a lane whose turn it is; `served` is called when it is over."""
+        return await self._ready.get()
+
+    def served(self, lane: Lane, delay_seconds: float | None) -> None:
+        """Give a lane its next turn: after so long, or when all others had theirs; none when nothing waits in it."""
+        lane.queued = False
+        if delay_seconds is not None:
+            if not self._stopped:
+                lane.timer = asyncio.get_running_loop().call_later(delay_seconds, self._wake, lane)
+        elif lane.letters or lane.behind:
+            self._queue(lane)
+        else:
+            self._lanes.pop(lane.mode, None)
+
+    def wake_all(self) -> None:
+        """Give all lanes their turn that wait for their next try."""
+        for lane in self._lanes.values():
+            if lane.timer is not None:
+                self._wake(lane)
+
+    def stop(self) -> None:
+        """Give no more turns by time."""
+        self._stopped = True
+        for lane in self._lanes.values():
+            if lane.timer is not None:
+                lane.timer.cancel()
+
+    def _lane(self, mode: str) -> Lane:
+        lane = self._lanes.get(mode)
+        if lane is None:
+            lane = self._lanes[mode] = Lane(mode)
+        return lane
+
+    def _queue(self, lane: Lane) -> None:
+        if not lane.queued and lane.timer is None:
+            lane.queued = True
+            self._ready.put_nowait(lane)
+
+    def _wake(self, lane: Lane) -> None:
+        if lane.timer is not None:
+            lane.timer.cancel()
+            lane.timer = None
+        self._queue(lane)
