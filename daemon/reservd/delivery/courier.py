@@ -85,7 +85,6 @@ class Courier:
             self._tell(started, error.reason)
             return self._failed(letter, lane, attempts, error)
         self._tell(started, None)
-        lane.failures = 0
         self._taken()
         self._settle(letter, DeliveryState.DELIVERED, attempts, now)
         return None
@@ -102,7 +101,6 @@ class Courier:
         self._failures_in_a_row += 1
         if not retryable(error) or self._schedule.gives_up(letter.event.timestamp, self._calendar.now()):
             bound.error("delivery.dead", reason=str(error.reason), detail=error.detail)
-            lane.failures = 0
             self._settle(letter, DeliveryState.DEAD, attempts, now, error)
             return None
         if not lane.failures:

@@ -8,7 +8,7 @@ from reservd.delivery.outbox import Outbox
 from reservd.store.outbox import Letter
 
 _WINDOW = 2_000
-"""Letters that one sink keeps in memory; more of them stay in the store."""
+"""Letters that one sink keeps in memory, beside one of each mode; more of them stay in the store."""
 _PAGE = 100
 _UNWRITTEN_SECONDS = 1.0
 """After so long it is asked again whether all is in the store that a lane holds."""
@@ -53,6 +53,7 @@ class Lanes:
         self._outbox = outbox
         self._lanes: dict[str, Lane] = {}
         self._ready: asyncio.Queue[Lane] = asyncio.Queue()
+        self._coming = 0
         self._stopped = False
         self.held = 0
 
@@ -112,6 +113,7 @@ class Lanes:
 
     def ended(self, lane: Lane, letter: Letter) -> None:
         """Let go of the first letter of a lane: it is delivered, or will never be."""
+        lane.failures = 0
         # Not so when it was reloaded meanwhile.
         if lane.letters and lane.letters[0] is letter:
             lane.letters.popleft()
@@ -120,11 +122,17 @@ class Lanes:
     async def _load(self, lane: Lane) -> None:
         lane.more = False
         reloads = lane.reloads
-        letters = await self._outbox.load(self._sink, lane.mode, lane.cursor, _PAGE)
+        # One at least, or lanes beyond the window would never have their turn.
+        limit = min(_PAGE, max(1, _WINDOW - self.held - self._coming))
+        self._coming += limit
+        try:
+            letters = await self._outbox.load(self._sink, lane.mode, lane.cursor, limit)
+        finally:
+            self._coming -= limit
         if lane.reloads != reloads:
             return  # something before these was made to wait again meanwhile
         # What was decided meanwhile may not be among them.
-        lane.behind = lane.more or len(letters) == _PAGE
+        lane.behind = lane.more or len(letters) == limit
         lane.letters.extend(letters)
         self.held += len(letters)
         if letters:

@@ -1,4 +1,4 @@
-"""However long the store is gone, memory is bounded; what it holds is written in the end."""
+"""However long the store or a sink is gone, memory is bounded; what it holds is written and said in the end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -10,9 +10,11 @@ from sqlalchemy import func, select, text
 
 from reservd.config.settings import Settings
 from reservd.delivery import batch as batches
+from reservd.delivery import lanes
 from reservd.delivery.pipeline import Pipeline
 from reservd.errors import DeliveryError, FailureReason
 from reservd.monitor.clock import SystemClock
+from reservd.plugin import CloudEvent
 from reservd.store.database import Database, parse_url
 from reservd.store.ownership import Ownership
 from reservd.store.schema import upgrade
@@ -42,21 +44,42 @@ class Counting(Heard):
             self.gone[kind] = self.gone.get(kind, 0) + number
 
 
-@asynccontextmanager
-async def blind(folder: Path, heard: Counting, *sinks: ScriptedSink) -> AsyncIterator[tuple[Pipeline, Database]]:
-    """What runs in a daemon whose store is not there; it is once `in the way` is removed."""
-    (folder / "in the way").touch()
-    database = Database(parse_url("sqlite:///in the way/store.db", folder))
+def pipeline_of(database: Database, ownership: Ownership, heard: Counting, *sinks: ScriptedSink) -> Pipeline:
+    """What runs in a daemon, of modes that all sinks hear of."""
     settings = {sink.name: {"plugin": "scripted", "retry": {"first": 0.01, "longest": 0.02}} for sink in sinks}
-    pipeline = Pipeline(
+    return Pipeline(
         database,
-        Ownership(database),
+        ownership,
         {sink.name: sink for sink in sinks},
         Settings.model_validate({"modes": "*", "event_sinks": settings}),
         {f"mode_{number}": [sink.name for sink in sinks] for number in range(MODES)},
         SystemClock(),
         [heard],
     )
+
+
+@asynccontextmanager
+async def owner(database: Database, heard: Counting, *sinks: ScriptedSink) -> AsyncIterator[Pipeline]:
+    """The same, in a daemon that owns its store."""
+    ownership = Ownership(database)
+    await ownership.acquire()
+    pipeline = pipeline_of(database, ownership, heard, *sinks)
+    await pipeline.open()
+    running = asyncio.create_task(pipeline.run())
+    try:
+        yield pipeline
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await ownership.release()
+
+
+@asynccontextmanager
+async def blind(folder: Path, heard: Counting, *sinks: ScriptedSink) -> AsyncIterator[tuple[Pipeline, Database]]:
+    """What runs in a daemon whose store is not there; it is once `in the way` is removed."""
+    (folder / "in the way").touch()
+    database = Database(parse_url("sqlite:///in the way/store.db", folder))
+    pipeline = pipeline_of(database, Ownership(database), heard, *sinks)
     running = asyncio.create_task(pipeline.run())
     await until(lambda: heard.store_up is False, "the store to be missed")
     try:
@@ -117,6 +140,46 @@ async def test_memory_is_bounded_while_the_store_is_gone_and_a_sink_fails(
         assert await counted() == (len(held.events), newest)
         async with database.read() as connection:
             assert await connection.scalar(select(func.count()).select_from(deliveries)) == 2 * len(held.events)
+
+
+class Refusing(ScriptedSink):
+    """Takes nothing until it is told to; keeps the modes of which it was told."""
+
+    def __init__(self) -> None:
+        super().__init__("ops")
+        self.refuses = True
+        self.tried: set[str] = set()
+
+    async def deliver(self, event: CloudEvent) -> None:
+        self.tried.add(event.subject)
+        if self.refuses:
+            raise DeliveryError(FailureReason.UNREACHABLE)
+        await super().deliver(event)
+
+
+async def test_memory_holds_a_part_of_what_waits_in_the_store_of_many_modes(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restart after a sink was down for long: each mode has its turn, and none brings all that waits of it."""
+    monkeypatch.setattr(lanes, "_WINDOW", 20)
+    checks = decided(600, MODES)
+    async with owner(database, Counting(), before := Refusing()) as pipeline:
+        for checked in checks:
+            pipeline.checked(checked)
+        await pipeline.journal.until_written(600)
+        await until(lambda: len(before.tried) == MODES, "each mode to be tried")
+    ops = Refusing()
+    async with owner(database, Counting(), ops) as pipeline:
+        held = pipeline._dispatchers["ops"]._lanes
+        await until(lambda: len(ops.tried) == MODES, "each mode to be tried again")
+        assert held.held == sum(len(lane.letters) for lane in held._lanes.values())
+        assert MODES <= held.held <= 20 + MODES
+        ops.refuses = False
+        await until(lambda: len(ops.taken) == 600, "all to be taken")
+        assert held.held == 0
+    for number in range(MODES):
+        mine = [int(event.sequence) for event in ops.taken if event.subject == f"mode_{number}"]
+        assert mine == list(range(1, len(mine) + 1))
 
 
 async def test_what_was_decided_without_the_store_is_written_though_its_first_write_fails(tmp_path: Path) -> None:

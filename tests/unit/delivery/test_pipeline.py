@@ -214,6 +214,32 @@ async def test_sink_is_left_alone_for_as_long_as_it_asks(database: Database) -> 
     assert ops.asked == 1
 
 
+async def test_tries_of_a_reminder_are_not_counted_for_the_change_that_supersedes_it(database: Database) -> None:
+    class Choosy(ScriptedSink):
+        asked = 0
+
+        async def deliver(self, event: CloudEvent) -> None:
+            if event.data.reminder:
+                self.asked += 1
+                raise DeliveryError(FailureReason.UNREACHABLE)
+            await super().deliver(event)
+
+    ops = Choosy("ops")
+    async with Office(database, ops, repeat_seconds=1) as office:
+        await office.look(m="low")
+        async with asyncio.timeout(60):
+            while ops.asked < 3:
+                await office.look(m="low")
+                await asyncio.sleep(0.01)
+        await office.look(m="critical")
+        await until(lambda: len(ops.taken) == 2, "the change")
+        await until_recorded(database, 2)
+        async with database.read() as connection:
+            last = select(deliveries.c.attempts).order_by(deliveries.c.position.desc()).limit(1)
+            assert await connection.scalar(last) == 1
+    assert kinds(ops) == ["low", "critical"]
+
+
 async def test_wish_is_met_when_it_comes_while_the_store_is_being_read(database: Database) -> None:
     """What is asked for again lies before what is just being read."""
     ops = ScriptedSink("ops")
