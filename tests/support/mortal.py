@@ -1,8 +1,8 @@
 """A program that has imported everything and forks a daemon for each order, so that they start in no time.
 
 It reads one order a line from standard input, `{"config": ..., "log": ..., "step": ..., "nth": ..., "by": ...,
-"clock": ..., "take_over_after": ...}`, and answers with the daemon's process id. With a step the daemon sends itself
-the signal `by` there, at the nth time:
+"clock": ..., "take_over_after": ..., "holds": ...}`, and answers with the daemon's process id. With a step the daemon
+sends itself the signal `by` there, at the nth time:
 
 decide  an event was decided, nothing is stored
 store   in the middle of the transaction that stores it
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from reservd.cli import main
+from reservd.delivery import batch
 from reservd.delivery.batch import Batch
 from reservd.delivery.courier import Courier
 from reservd.delivery.journal import Journal
@@ -107,6 +108,7 @@ def _run(order: dict[str, Any]) -> None:
         os.dup2(source, target)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     vigil.TAKE_OVER_AFTER_SECONDS = order["take_over_after"]
+    batch.MAX_EVENTS = order["holds"]
     if order["clock"]:
         set_clock.install(Path(order["clock"]))
     if order["step"]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from reservd.delivery.batch import MAX_EVENTS
 from reservd.store.vigil import TAKE_OVER_AFTER_SECONDS
 from support.polling import wait_until
 from support.set_clock import SetClock
@@ -78,6 +79,7 @@ class Nursery:
         by: signal.Signals = signal.SIGKILL,
         clock: SetClock | None = None,
         take_over_after: float = TAKE_OVER_AFTER_SECONDS,
+        holds: int = MAX_EVENTS,
     ) -> int:
         """Start a daemon and return its process id.
 
@@ -88,6 +90,7 @@ class Nursery:
             by: The signal.
             clock: What it takes for the time; the machine's clock when none is given.
             take_over_after: Seconds without a heartbeat after which it takes a store over.
+            holds: Events that its memory holds while the store is gone.
         """
         order = {
             "config": str(config),
@@ -97,6 +100,7 @@ class Nursery:
             "by": int(by),
             "clock": str(clock.path) if clock is not None else "",
             "take_over_after": take_over_after,
+            "holds": holds,
         }
         assert self._process.stdin is not None
         assert self._process.stdout is not None
