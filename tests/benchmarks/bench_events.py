@@ -164,14 +164,16 @@ def resident(url: str) -> float:
 
 
 def fill(path: Path, stored: int, pending: int) -> None:
-    """Put events into a store, the newest of which wait for the sink."""
+    """Put events into a store, decided a microsecond apart until now, the newest of which wait for the sink."""
     (checked,) = decided(1)
     assert checked.step.event is not None
     text = checked.step.event.model_dump_json()
+    began = time.time_ns() // 1000 - stored
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executemany(
-            "INSERT INTO events VALUES (?, ?, ?, ?, 'reserve_low', 0, ?, ?)",
-            ((n, f"e{n}", f"mode_{n % 1000}", n, 1_700_000_000_000_000 + n, text) for n in range(1, stored + 1)),
+            "INSERT INTO events (position, id, mode, sequence, type, reminder, decided_at, event)"
+            " VALUES (?, ?, ?, ?, 'reserve_low', 0, ?, ?)",
+            ((n, f"e{n}", f"mode_{n % 1000}", n, began + n, text) for n in range(1, stored + 1)),
         )
         connection.executemany(
             "INSERT INTO deliveries (sink, position, mode, state) VALUES ('ops', ?, ?, ?)",
