@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.reserve.models import ReserveSnapshot, ReserveStatus
 from reservd.store.encoding import encode
-from reservd.store.statements import execute_rows, insert_new
+from reservd.store.statements import insert_new
 from reservd.store.tables import snapshots
 
 _SNAPSHOT = TypeAdapter(ReserveSnapshot)
@@ -25,7 +25,7 @@ class KeptSnapshot(NamedTuple):
 
 async def add_snapshots(connection: AsyncConnection, added: Sequence[KeptSnapshot]) -> None:
     """Store snapshots; one of the same mode and moment is there already, and stays."""
-    await execute_rows(connection, insert_new(connection, snapshots), added, _row)
+    await insert_new(connection, snapshots, added, _row)
 
 
 def _row(kept: KeptSnapshot) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from reservd.reserve.hold_book import Payout
 from reservd.reserve.holds import GroupReading, Hold, HoldState, Unwinding
 from reservd.reserve.withdrawal import WithdrawalSpeed
-from reservd.store.statements import is_one_of, plan_anew, upsert, upsert_rows
+from reservd.store.statements import is_one_of, plan_anew, upsert
 from reservd.store.tables import hold_levels, holds
 
 _WHAT_CHANGES = ("arrived", "state", "unwinding", "expected_at", "overdue_at", "ended_at", "paid_at", "block")
@@ -24,16 +24,12 @@ async def save_holds(connection: AsyncConnection, changed: Iterable[Hold]) -> No
     Raises:
         IntegrityError: If another hold was made under the key of a new one.
     """
-    rows = [_row(hold) for hold in changed]
-    if rows:
-        await upsert_rows(connection, holds, rows, _WHAT_CHANGES)
+    await upsert(connection, holds, list(changed), _row, _WHAT_CHANGES)
 
 
 async def save_levels(connection: AsyncConnection, levels: Mapping[str, GroupReading]) -> None:
     """Store levels by group, in place of what was there."""
-    if levels:
-        rows = [{"account_group": group, **level._asdict()} for group, level in levels.items()]
-        await connection.execute(upsert(connection, hold_levels, "balance", "observed_at", "block"), rows)
+    await upsert(connection, hold_levels, list(levels.items()), _level_row, ("balance", "observed_at", "block"))
 
 
 async def load_shown(connection: AsyncConnection, since: datetime) -> list[Hold]:
@@ -143,6 +139,11 @@ def _row(hold: Hold) -> dict[str, Any]:
     values = {column: getattr(hold, name) for name, column in _COLUMNS.items()}
     # The databases' drivers do not know enumerations.
     return {**values, "speed": str(hold.speed), "state": str(hold.state), "unwinding": str(hold.unwinding)}
+
+
+def _level_row(level: tuple[str, GroupReading]) -> dict[str, Any]:
+    group, reading = level
+    return {"account_group": group, **reading._asdict()}
 
 
 def _holds(result: Result[Any]) -> list[Hold]:

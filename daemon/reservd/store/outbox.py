@@ -12,7 +12,7 @@ from reservd.reserve.explanation import Explanation
 from reservd.reserve.models import EventType, ReserveEvent
 from reservd.reserve.replenishment_event import REPLENISHMENT_CHANGED, AnyEvent, ReplenishmentEvent
 from reservd.store.encoding import encode
-from reservd.store.statements import execute_rows, insert_new
+from reservd.store.statements import insert_new, is_one_of
 from reservd.store.tables import deliveries, events
 from reservd.wire.events import DeliveryState
 
@@ -67,13 +67,13 @@ async def last_position(connection: AsyncConnection) -> int:
 
 async def add_events(connection: AsyncConnection, added: Sequence[OutboxEvent]) -> None:
     """Store events and their deliveries. What is stored already stays as it is."""
-    await execute_rows(connection, insert_new(connection, events), added, _row)
+    await insert_new(connection, events, added, _row)
     targets = [
         {"sink": sink, "position": each.position, "mode": each.event.strategy_mode, "state": str(state)}
         for each in added
         for sink, state in each.sinks.items()
     ]
-    await execute_rows(connection, insert_new(connection, deliveries), targets, dict)
+    await insert_new(connection, deliveries, targets, dict)
 
 
 def _row(added: OutboxEvent) -> dict[str, Any]:
@@ -111,7 +111,10 @@ async def _record_taken(connection: AsyncConnection, sink: str, outcomes: Sequen
         some = outcomes[start : start + _MAX_PLACES]
         await connection.execute(
             update(deliveries)
-            .where(deliveries.c.sink == sink, deliveries.c.position.in_([each.position for each in some]))
+            .where(
+                deliveries.c.sink == sink,
+                is_one_of(connection, deliveries.c.position, [each.position for each in some]),
+            )
             .values(state=str(DeliveryState.DELIVERED), attempts=1, tried_at=some[-1].tried_at)
         )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,34 +19,33 @@ async def save_changes(connection: AsyncConnection, changes: Sequence[Replenishm
         return
     newest = {change.record.id: change.record for change in changes}
     await save_records(connection, newest.values())
-    rows = [
-        {
-            "mode": each.event.strategy_mode,
-            "sequence": each.event.sequence,
-            "replenishment_id": each.record.id,
-            "changed_at": each.event.timestamp,
-            "change": each.event.model_dump_json(),
-        }
-        for each in changes
-    ]
-    await connection.execute(insert_new(connection, replenishment_changes), rows)
+    await insert_new(connection, replenishment_changes, changes, _change_row)
+
+
+def _change_row(change: ReplenishmentChange) -> dict[str, Any]:
+    return {
+        "mode": change.event.strategy_mode,
+        "sequence": change.event.sequence,
+        "replenishment_id": change.record.id,
+        "changed_at": change.event.timestamp,
+        "change": change.event.model_dump_json(),
+    }
 
 
 async def save_records(connection: AsyncConnection, records: Iterable[Replenishment]) -> None:
     """Store records, in place of what was kept of them."""
-    rows = [
-        {
-            "id": record.id,
-            "mode": record.request.strategy_mode,
-            "state": str(record.state),
-            "requested_at": record.request.requested_at,
-            "ended_at": None if record.open else record.changed_at,
-            "record": record.model_dump_json(),
-        }
-        for record in records
-    ]
-    if rows:
-        await connection.execute(upsert(connection, replenishments, "state", "ended_at", "record"), rows)
+    await upsert(connection, replenishments, list(records), _record_row, ("state", "ended_at", "record"))
+
+
+def _record_row(record: Replenishment) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "mode": record.request.strategy_mode,
+        "state": str(record.state),
+        "requested_at": record.request.requested_at,
+        "ended_at": None if record.open else record.changed_at,
+        "record": record.model_dump_json(),
+    }
 
 
 async def load_remembered(connection: AsyncConnection, since: datetime) -> list[Replenishment]:

@@ -1,57 +1,113 @@
 """Statements that each database says in its own way."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import ARRAY, Column, ColumnElement, Table, any_, bindparam, func, literal, select, text
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    Column,
+    ColumnElement,
+    Select,
+    Table,
+    Text,
+    any_,
+    bindparam,
+    cast,
+    column,
+    func,
+    literal,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 T = TypeVar("T")
 
 _ROWS_AT_A_TIME = 100
+_ROWS = "rows"
 
 
-async def execute_rows(
-    connection: AsyncConnection, statement: Any, records: Sequence[T], row: Callable[[T], Mapping[str, Any]]
+async def insert_new(
+    connection: AsyncConnection, table: Table, records: Sequence[T], row: Callable[[T], dict[str, Any]]
 ) -> None:
-    """Execute a statement for each of many records.
-
-    Some at a time: to make text of thousands, and to bind it, would hold the event loop.
+    """Store a row of each record; one that is there already stays as it is.
 
     Args:
         connection: In whose transaction.
-        statement: Has a parameter for each column of a row.
+        table: Where to.
         records: What the rows are of.
-        row: Returns the row of a record.
+        row: Returns the row of a record; all have the same columns.
+    """
+    await _store(connection, table, records, row, ())
+
+
+async def upsert(
+    connection: AsyncConnection,
+    table: Table,
+    records: Sequence[T],
+    row: Callable[[T], dict[str, Any]],
+    replaced: Sequence[str],
+) -> None:
+    """Store a row of each record; where the primary key is there already, replace these columns."""
+    await _store(connection, table, records, row, tuple(replaced))
+
+
+async def _store(
+    connection: AsyncConnection,
+    table: Table,
+    records: Sequence[T],
+    row: Callable[[T], dict[str, Any]],
+    replaced: tuple[str, ...],
+) -> None:
+    """Store rows, many by one statement with one parameter, a JSON array of them: that is what costs least.
+
+    A statement for each row would cost the driver more than the row costs the database. Not all in one:
+    to make text of thousands of rows would hold the event loop.
     """
     for start in range(0, len(records), _ROWS_AT_A_TIME):
-        await connection.execute(statement, [row(each) for each in records[start : start + _ROWS_AT_A_TIME]])
+        rows = [row(each) for each in records[start : start + _ROWS_AT_A_TIME]]
+        names = tuple(rows[0])
+        binds = _binds(connection.dialect, table, names)
+        for each in rows:
+            each.update({name: bind(each[name]) for name, bind in binds.items()})
+        statement = _storing(connection.dialect.name, table, names, replaced)
+        await connection.execute(statement, {_ROWS: json.dumps(rows, separators=(",", ":"))})
 
 
-def insert_new(connection: AsyncConnection, table: Table) -> Any:
-    """Return an INSERT that leaves a row which is there already as it is."""
-    return _insert(connection, table).on_conflict_do_nothing()
+def _binds(dialect: Dialect, table: Table, names: Sequence[str]) -> dict[str, Callable[[Any], Any]]:
+    """Return how values are told to the database, of those columns whose values are not told as they are."""
+    binds = {name: table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names}
+    return {name: bind for name, bind in binds.items() if bind is not None}
 
 
-def upsert(connection: AsyncConnection, table: Table, *columns: str) -> Any:
-    """Return an INSERT that replaces these columns where the primary key is there already."""
-    return _replacing(_insert(connection, table), table, columns)
+@cache
+def _storing(dialect: str, table: Table, names: tuple[str, ...], replaced: tuple[str, ...]) -> Any:
+    if dialect == "postgresql":
+        insert: Any = postgresql.insert(table).from_select(names, _rows_on_postgresql(table, names))
+    else:
+        insert = sqlite.insert(table).from_select(names, _rows_on_sqlite(names))
+    if not replaced:
+        return insert.on_conflict_do_nothing()
+    key = [each.name for each in table.primary_key]
+    return insert.on_conflict_do_update(index_elements=key, set_={name: insert.excluded[name] for name in replaced})
 
 
-async def upsert_rows(
-    connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]
-) -> None:
-    """Store rows; where the primary key is there already, replace these columns.
+def _rows_on_postgresql(table: Table, names: Sequence[str]) -> Select[Any]:
+    rows = func.json_to_recordset(cast(bindparam(_ROWS, type_=Text), JSON))
+    typed = rows.table_valued(*(column(name, table.c[name].type) for name in names), name=_ROWS)
+    return select(*typed.render_derived(with_types=True).c)
 
-    On PostgreSQL in one statement with an array for each column, at half the cost of one for each row.
-    """
-    if connection.dialect.name != "postgresql":
-        await connection.execute(upsert(connection, table, *columns), rows)
-        return
-    arrays = {column.name: [row[column.name] for row in rows] for column in table.columns}
-    await connection.execute(_upsert_arrays(table, tuple(columns)), arrays)
+
+def _rows_on_sqlite(names: Sequence[str]) -> Select[Any]:
+    row = func.json_each(bindparam(_ROWS, type_=Text)).table_valued("value", name=_ROWS).c.value
+    found = select(*(func.json_extract(row, literal_column(f"'$.{name}'")) for name in names))
+    return found.where(text("true"))  # or it would take ON CONFLICT for a join
 
 
 async def plan_anew(connection: AsyncConnection) -> None:
@@ -64,25 +120,8 @@ async def plan_anew(connection: AsyncConnection) -> None:
         await connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
 
 
-def is_one_of(connection: AsyncConnection, column: Column[str], values: Collection[str]) -> ColumnElement[bool]:
-    """Return the condition that a text is one of many: on PostgreSQL as one parameter, which is quicker."""
+def is_one_of(connection: AsyncConnection, place: Column[Any], values: Collection[Any]) -> ColumnElement[bool]:
+    """Return the condition that a value is one of many: on PostgreSQL as one parameter, which is quicker."""
     if connection.dialect.name == "postgresql":
-        return column == any_(literal(list(values), ARRAY(column.type)))
-    return column.in_(values)
-
-
-@cache
-def _upsert_arrays(table: Table, columns: tuple[str, ...]) -> Any:
-    unnested = select(*(func.unnest(bindparam(each.name, type_=ARRAY(each.type))) for each in table.columns))
-    return _replacing(postgresql.insert(table).from_select(list(table.columns.keys()), unnested), table, columns)
-
-
-def _replacing(statement: Any, table: Table, columns: Sequence[str]) -> Any:
-    return statement.on_conflict_do_update(
-        index_elements=[column.name for column in table.primary_key],
-        set_={column: statement.excluded[column] for column in columns},
-    )
-
-
-def _insert(connection: AsyncConnection, table: Table) -> Any:
-    return (postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert)(table)
+        return place == any_(literal(list(values), ARRAY(place.type)))
+    return place.in_(values)

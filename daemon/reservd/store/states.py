@@ -1,6 +1,7 @@
 """The modes' memories."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import select
@@ -8,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.reserve.kept import KeptState
 from reservd.store.encoding import encode
-from reservd.store.statements import execute_rows, upsert
+from reservd.store.statements import upsert
 from reservd.store.tables import mode_states
 
 _KEPT = TypeAdapter(KeptState)
@@ -27,7 +28,9 @@ async def load_states(connection: AsyncConnection) -> dict[str, KeptState]:
 
 async def save_states(connection: AsyncConnection, states: Mapping[str, KeptState]) -> None:
     """Keep the states, in place of what was kept of these modes."""
-    statement = upsert(connection, mode_states, "state")
-    await execute_rows(
-        connection, statement, list(states.items()), lambda each: {"mode": each[0], "state": encode(each[1])}
-    )
+    await upsert(connection, mode_states, list(states.items()), _row, ("state",))
+
+
+def _row(kept: tuple[str, KeptState]) -> dict[str, Any]:
+    mode, state = kept
+    return {"mode": mode, "state": encode(state)}
