@@ -22,6 +22,7 @@ class ChainRig(HttpRig):
     _zero_once = False
 
     async def target(self) -> str:
+        self.servers.chain.mine()  # a balance is as old as its block, and this node makes none by itself
         return self.servers.chain.url
 
     @property
