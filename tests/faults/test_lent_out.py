@@ -5,7 +5,6 @@ A fund has 100 USDC of equity, all of it in one place, and wants a tenth of it p
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,13 +14,13 @@ from reservd.monitor.observer import Checked, Observer
 from reservd.plugin import BalanceSource, EquitySource
 from reservd.reserve.explanation import Explanation
 from reservd.reserve.models import ReserveEvent
-from reservd.reserve.tracker import Instant
 from reservd_aave_v3.balances import AaveV3BalanceSource
 from reservd_aave_v3.equity import AaveV3EquitySource
 from reservd_erc4626.balances import Erc4626BalanceSource
 from reservd_erc4626.equity import Erc4626EquitySource
 from support.aave import AaveMarket
 from support.chain import Anvil
+from support.rigs.watch import Steps
 from support.vault import Vault
 
 HOLDER, BORROWER = (f"0x{0x1E27_0000 + number:040x}" for number in range(2))
@@ -87,16 +86,6 @@ class LendingVault(Place):
 
     def gets_back(self) -> None:
         self.vault.does("setLiquidity(uint256)", 100 * USDC)
-
-
-class Steps:
-    """A clock whose monotonic side moves by 30 seconds a look; the wall's is the real one, which the node's follows."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now(self) -> Instant:
-        return Instant(datetime.now(UTC), self.seconds)
 
 
 @dataclass

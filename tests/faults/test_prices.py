@@ -18,26 +18,16 @@ from reservd.errors import FailureReason, SourceError
 from reservd.monitor.observer import Observer
 from reservd.reserve.models import ReserveEvent
 from reservd.reserve.readings import Equity
-from reservd.reserve.tracker import Instant
 from reservd_chainlink.source import ChainlinkPriceSource
 from support.chain import Anvil
 from support.feeds import Feed
 from support.portfolio import Ledger, Market, Position, portfolio
+from support.rigs.watch import Steps
 from support.sources import raises
 
 ADEQUATE, LOW, CRITICAL, UNKNOWN = ReserveStatus
 PAYABLE = {ADEQUATE: 110, LOW: 74}
 HEALING_LOOKS = 20
-
-
-class Steps:
-    """A clock whose monotonic side moves by 30 seconds a look; the wall's is the real one, which the node's follows."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now(self) -> Instant:
-        return Instant(datetime.now(UTC), self.seconds)
 
 
 @dataclass

@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from reservd_aave_v3.balances import AaveV3BalanceSource
+from reservd_aave_v3.equity import AaveV3EquitySource
 from reservd_erc4626.balances import Erc4626BalanceSource
+from reservd_erc4626.equity import Erc4626EquitySource
 from reservd_evm.source import EvmSource
 from support.rigs.rig import HttpRig
 from support.rigs.servers import HOLDERS, UNIT
@@ -18,8 +20,12 @@ class ChainRig(HttpRig):
         "reads a block from the future", "reads blocks that are replaced", "finds no contract",
         "tells null", "tells text",
     )  # fmt: skip
-    contract: str
     _zero_once = False
+
+    @property
+    def contract(self) -> str:
+        """The contract that tells how much there is."""
+        raise NotImplementedError
 
     async def target(self) -> str:
         self.servers.chain.mine()  # a balance is as old as its block, and this node makes none by itself
@@ -104,24 +110,48 @@ class ChainRig(HttpRig):
 
 
 class Evm(ChainRig):
+    @property
+    def contract(self) -> str:
+        return self.servers.token
+
     def make(self) -> Any:
-        self.contract = self.servers.token
         wallet = {"main": HOLDERS[self.begin]}
-        return self.build(EvmSource, **self.endpoint, accounts=wallet, assets={"USDC": {"token": self.servers.token}})
+        return self.build(EvmSource, **self.endpoint, accounts=wallet, assets={"USDC": {"token": self.contract}})
 
 
 class Erc4626(ChainRig):
+    @property
+    def contract(self) -> str:
+        return self.servers.vault.address
+
+    @property
+    def _positions(self) -> dict[str, Any]:
+        return {"main": {"vault": self.contract, "holder": HOLDERS[self.begin], "asset": "USDC"}}
+
     def make(self) -> Any:
-        self.contract = self.servers.vault.address
-        entry = {"vault": self.contract, "holder": HOLDERS[self.begin], "asset": "USDC"}
-        return self.build(Erc4626BalanceSource, **self.endpoint, accounts={"main": entry})
+        return self.build(Erc4626BalanceSource, **self.endpoint, accounts=self._positions)
+
+    def make_equity(self) -> Any:
+        return self.build(Erc4626EquitySource, **self.endpoint, positions=self._positions)
 
 
 class AaveV3(ChainRig):
-    def make(self) -> Any:
+    @property
+    def contract(self) -> str:
+        return self.servers.market[0].pool
+
+    @property
+    def _market(self) -> dict[str, Any]:
         market, usdc = self.servers.market
-        self.contract = market.pool
-        wallet = {"main": HOLDERS[self.begin]}
-        return self.build(
-            AaveV3BalanceSource, **self.endpoint, pool=market.pool, accounts=wallet, reserves={"USDC": usdc}
-        )
+        return {
+            **self.endpoint,
+            "pool": market.pool,
+            "accounts": {"main": HOLDERS[self.begin]},
+            "reserves": {"USDC": usdc},
+        }
+
+    def make(self) -> Any:
+        return self.build(AaveV3BalanceSource, **self._market)
+
+    def make_equity(self) -> Any:
+        return self.build(AaveV3EquitySource, **self._market)

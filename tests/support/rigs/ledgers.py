@@ -10,6 +10,7 @@ import psycopg
 from sqlalchemy import make_url
 
 from reservd_sql.balances import SqlBalanceSource
+from reservd_sql.equity import SqlEquitySource
 from support.rigs.rig import HTML, Rig
 from support.rigs.servers import READER
 
@@ -48,13 +49,17 @@ class LedgerRig(Rig):
 
     async def __aenter__(self) -> Self:
         await self.heal()
-        self.source = self.build(
-            SqlBalanceSource, url=self.url, statement=_BALANCE, accounts={"main": {"assets": ["USDC"]}}
-        )
-        return self
+        return await super().__aenter__()
 
     async def __aexit__(self, *_: object) -> None:
         await self.heal()
+
+    def make(self) -> Any:
+        accounts = {"main": {"assets": ["USDC"]}}
+        return self.build(SqlBalanceSource, url=self.url, statement=_BALANCE, accounts=accounts)
+
+    def make_equity(self) -> Any:
+        return self.build(SqlEquitySource, url=self.url, statement=_BALANCE)
 
     async def heal(self) -> None:
         self.write(str(self.amount))

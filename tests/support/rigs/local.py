@@ -1,9 +1,10 @@
 """A source that runs a program."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
 from reservd_command.balances import CommandBalanceSource
+from reservd_command.equity import CommandEquitySource
 from support import programs
 from support.rigs.rig import HTML, Rig
 
@@ -17,10 +18,17 @@ class Command(Rig):
 
     async def __aenter__(self) -> Self:
         await self.heal()
-        self.source = self.build(
-            CommandBalanceSource, command=[str(self.folder / "program")], accounts={"main": {"assets": ["USDC"]}}
-        )
-        return self
+        return await super().__aenter__()
+
+    @property
+    def _command(self) -> list[str]:
+        return [str(self.folder / "program")]
+
+    def make(self) -> Any:
+        return self.build(CommandBalanceSource, command=self._command, accounts={"main": {"assets": ["USDC"]}})
+
+    def make_equity(self) -> Any:
+        return self.build(CommandEquitySource, command=self._command)
 
     async def heal(self) -> None:
         self._tells(f'"{self.amount}"')
@@ -33,7 +41,10 @@ class Command(Rig):
         self._runs(f"cat {self.folder}/answer")
 
     def _tells(self, amount: str, more: str = "") -> None:
-        self._says(f'{{"balances": [{{"account": "main", "asset": "USDC", "amount": {amount}{more}}}]}}')
+        if self.of_equity:
+            self._says(f'{{"currency": "USDC", "equity": {amount}{more}}}')
+        else:
+            self._says(f'{{"balances": [{{"account": "main", "asset": "USDC", "amount": {amount}{more}}}]}}')
 
     def hangs(self) -> None:
         self._runs("exec sleep 60")

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from reservd import ReserveStatus
-from reservd.plugin import BalanceSource
 from support.front import Front
 from support.rigs.servers import AMOUNTS, Servers
 
@@ -20,22 +19,32 @@ Break = Callable[[], Awaitable[None] | None]
 class Rig:
     """One source, what may befall it, and how all is well again; an async context manager."""
 
-    share_class = "USDC"
     FAULTS: tuple[str, ...]
     TAKES_TIME = frozenset({"hangs", "answers slowly", "is locked"})
     """The faults that show in the time a reading takes, and in nothing else."""
 
-    def __init__(self, servers: Servers, begin: ReserveStatus, folder: Path, fault: str = "") -> None:
-        self.servers, self.begin, self.folder = servers, begin, folder
+    def __init__(
+        self, servers: Servers, begin: ReserveStatus, folder: Path, fault: str = "", *, of_equity: bool = False
+    ) -> None:
+        self.servers, self.begin, self.folder, self.of_equity = servers, begin, folder, of_equity
         self.timeout_seconds = IMPATIENT_SECONDS if fault in self.TAKES_TIME else PATIENT_SECONDS
         self.amount = AMOUNTS[begin]
-        self.source: BalanceSource[Any]
+        self.source: Any
 
     async def __aenter__(self) -> Self:
+        self.source = self.make_equity() if self.of_equity else self.make()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         pass
+
+    def make(self) -> Any:
+        """Return the balance source."""
+        raise NotImplementedError
+
+    def make_equity(self) -> Any:
+        """Return the equity source that reads the same."""
+        raise NotImplementedError
 
     def build(self, cls: Any, **options: Any) -> Any:
         context = {"directory": self.folder, "environ": {}}
@@ -57,7 +66,7 @@ class Rig:
 
 
 class HttpRig(Rig):
-    """A source that speaks HTTP."""
+    """A source that speaks HTTP, and asks the front."""
 
     FAULTS = (
         "hangs", "refuses", "answers slowly", "breaks off", "answers 500", "answers 503", "answers 429",
@@ -66,18 +75,13 @@ class HttpRig(Rig):
 
     async def __aenter__(self) -> Self:
         self.front = await Front(await self.target()).__aenter__()
-        self.source = self.make()
-        return self
+        return await super().__aenter__()
 
     async def __aexit__(self, *_: object) -> None:
         await self.front.__aexit__(None, None, None)
 
     async def target(self) -> str:
         """Return where the real server is."""
-        raise NotImplementedError
-
-    def make(self) -> Any:
-        """Return the source, which asks the front."""
         raise NotImplementedError
 
     async def heal(self) -> None:

@@ -7,7 +7,9 @@ from typing import Any, Self
 
 from reservd_ccxt.source import CcxtSource
 from reservd_http_json.balances import HttpJsonBalanceSource
+from reservd_http_json.equity import HttpJsonEquitySource
 from reservd_prometheus.balances import PrometheusBalanceSource
+from reservd_prometheus.equity import PrometheusEquitySource
 from support.exchanges import Binance
 from support.rigs.rig import HttpRig
 
@@ -29,6 +31,9 @@ class HttpJson(HttpRig):
     def make(self) -> Any:
         entry = {"asset": "USDC", "amount": "$.free"}
         return self.build(HttpJsonBalanceSource, url=self.front.url, balances=[entry], observed_at="$.at")
+
+    def make_equity(self) -> Any:
+        return self.build(HttpJsonEquitySource, url=self.front.url, equity="$.free", observed_at="$.at")
 
     async def heal(self) -> None:
         """There is no server behind it: what a venue says is all there is."""
@@ -76,8 +81,15 @@ class OfPrometheus(HttpRig):
         return gauges.url
 
     def make(self) -> Any:
-        entry = {"asset": "USDC", "query": f'reserve{{of="{self.begin}"}}'}
+        entry = {"asset": "USDC", "query": self._query}
         return self.build(PrometheusBalanceSource, url=self.front.url, accounts={"main": entry})
+
+    def make_equity(self) -> Any:
+        return self.build(PrometheusEquitySource, url=self.front.url, query=self._query)
+
+    @property
+    def _query(self) -> str:
+        return f'reserve{{of="{self.begin}"}}'
 
     def _tells(self, *values: str, off: timedelta = timedelta()) -> None:
         self.front.answers(200, self._page(*values, off=off))

@@ -1,0 +1,112 @@
+"""A mode whose reserve, or whose equity, is what a rig's source tells, and all that is said of it."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import ClassVar
+
+from reservd import ReserveManager, ReserveStatus
+from reservd.errors import FailureReason
+from reservd.monitor.observer import Checked, Observer
+from reservd.reserve.models import ReserveEvent, ReserveSnapshot
+from reservd.reserve.tracker import Instant
+from support.portfolio import Ledger
+from support.rigs.rig import Rig
+from support.sources import ScriptedEquity
+
+LOOKS, PAUSE_SECONDS = 1000, 0.02
+
+
+class Steps:
+    """A clock whose monotonic side moves by 30 seconds a look; the wall's is the real one, which the servers follow."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> Instant:
+        return Instant(datetime.now(UTC), self.seconds)
+
+
+@dataclass
+class Watch(Observer):
+    """A mode on a balance source that has 110 or 74 where 100 are wanted.
+
+    Attributes:
+        rig: The source.
+        said: All that was said, in order.
+        read: What was read of the source, in order; None where nothing could be.
+    """
+
+    of_equity: ClassVar[bool] = False
+    rig: Rig
+    said: list[str] = field(default_factory=list)
+    read: list[Decimal | None] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.clock = Steps()
+        self.manager = self.make_manager()
+        mode = {"share_class": "USDC", "reserve_ratio": "0.1", "reserve_max_staleness": 120}
+        self.manager.set_reserve_config("m", mode)
+
+    def make_manager(self) -> ReserveManager:
+        """Return what looks at the source."""
+        sources = {"bank": self.rig.source}
+        return ReserveManager(ScriptedEquity(), sources, observers=[self], clock=self.clock)
+
+    @property
+    def begin(self) -> ReserveStatus:
+        """The status while the source is well."""
+        return self.rig.begin
+
+    def told(self, snapshot: ReserveSnapshot) -> Decimal | None:
+        """Return what the source told."""
+        return snapshot.reserve_balance
+
+    def fetched(self, source: str, seconds: float, failure: FailureReason | None) -> None:
+        del seconds, failure
+        if source == self.rig.source.name:
+            self.rig.was_read()
+
+    def checked(self, checked: Checked) -> None:
+        self.read.append(self.told(checked.snapshot))
+
+    def event_decided(self, event: ReserveEvent) -> None:
+        if not event.reminder:
+            self.said.append(event.event_type.removeprefix("reserve_"))
+
+    @property
+    def status(self) -> ReserveStatus:
+        return self.manager.status("m")
+
+    async def look(self, times: int = 1, *, after: float = 30) -> None:
+        for _ in range(times):
+            self.clock.seconds += after
+            await self.manager.check_all_reserves()
+
+    async def look_until(self, status: ReserveStatus) -> None:
+        """Look again and again, by the machine's own time: it may be busy, or a venue have asked to be left alone."""
+        for _ in range(LOOKS):
+            await self.look(after=0)
+            if self.status is status:
+                return
+            await asyncio.sleep(PAUSE_SECONDS)
+        raise AssertionError(f"is {self.status}, not {status}: {self.manager.latest_snapshot('m')}")
+
+
+class EquityWatch(Watch):
+    """A mode with a reserve of 10, on an equity source that has 110 or 74: a tenth of 110 would be more."""
+
+    of_equity = True
+
+    def make_manager(self) -> ReserveManager:
+        cash = Ledger("cash", main__USDC=10)
+        return ReserveManager(self.rig.source, {"cash": cash}, observers=[self], clock=self.clock)
+
+    @property
+    def begin(self) -> ReserveStatus:
+        adequate, low = ReserveStatus.ADEQUATE, ReserveStatus.LOW
+        return {adequate: low, low: adequate}[self.rig.begin]
+
+    def told(self, snapshot: ReserveSnapshot) -> Decimal | None:
+        return snapshot.total_equity
