@@ -73,12 +73,18 @@ class SharedExchange:
         """
         known = self._facts
         age = _FACTS_MAX_AGE_SECONDS if known is None else asyncio.get_running_loop().time() - known.known_at
-        if age >= refresh_seconds and self._learning is None:
-            self._learning = asyncio.create_task(self._learn())
-            self._learning.add_done_callback(self._learned)
-        if known is None or (age >= _FACTS_MAX_AGE_SECONDS and self._learning is not None):
-            return await asyncio.shield(cast("asyncio.Task[Facts]", self._learning))
+        asking = self._begin_learning() if age >= refresh_seconds else self._learning
+        if known is None or (age >= _FACTS_MAX_AGE_SECONDS and asking is not None):
+            return await asyncio.shield(cast("asyncio.Task[Facts]", asking))
         return known
+
+    async def facts_of_now(self) -> Facts:
+        """Return what is known, asked for again.
+
+        Raises:
+            ExchangeError: If it cannot be asked.
+        """
+        return await asyncio.shield(self._begin_learning())
 
     async def ready(self) -> None:
         """Wait until there is something to call: `facts` does so too.
@@ -132,6 +138,13 @@ class SharedExchange:
     def has_stream(self) -> bool:
         """Whether the exchange tells of changed balances. Known once the facts are."""
         return self._ccxt is not None and self._ccxt.has.get("watchBalance") is True
+
+    def _begin_learning(self) -> asyncio.Task[Facts]:
+        """Ask for the facts, or go on asking."""
+        if self._learning is None:
+            self._learning = asyncio.create_task(self._learn())
+            self._learning.add_done_callback(self._learned)
+        return self._learning
 
     async def _learn(self) -> Facts:
         await self.ready()

@@ -37,6 +37,7 @@ class CcxtSource(BalanceSource[CcxtConfig]):
         self._suspended: frozenset[str] = frozenset()
         self._told: str | None = None
         self._is_identified = True
+        self._named: dict[str, frozenset[str]] = {}
         self._wallets: dict[str, Wallet] = {
             account: wallet_of(config.exchange, options.request(), config.options)
             for account, options in config.accounts.items()
@@ -52,6 +53,7 @@ class CcxtSource(BalanceSource[CcxtConfig]):
         """Give the key back; the last source of it closes its connections."""
         shared, self._shared = self._shared, None
         self._told = None
+        self._named.clear()
         if shared is not None:
             await release(shared)
 
@@ -121,6 +123,11 @@ class CcxtSource(BalanceSource[CcxtConfig]):
         answer = await shared.call("fetch_balance", self._request(account))
         if not is_whole(shared.id, self._wallets[name].name, answer):
             raise ExchangeError(FailureReason.INVALID_DATA, f"{shared.id}: the answer is no list of balances")
+        named = frozenset(account.assets) & answer["free"].keys()
+        if self._named.get(name, named) - named:
+            # Absent is zero only of coins that exist: before money is gone it is asked whether they still do.
+            coins = (await shared.facts_of_now()).coins
+        self._named[name] = named
         return (to_balance(name, asset, answer, coins, asked_at) for asset in dict.fromkeys(account.assets))
 
     def _request(self, account: CcxtAccount) -> Mapping[str, Any]:

@@ -156,6 +156,33 @@ async def test_coin_is_unknown_when_the_exchange_does_not_list_it(exchange: Exch
     assert (failure.asset, failure.reason) == ("TYPO", FailureReason.INVALID_DATA)
 
 
+async def test_coin_that_is_gone_is_zero_when_the_exchange_lists_it_still(
+    exchange: ExchangeServer, source: Build
+) -> None:
+    hold(exchange, USDT=("5", "0"))
+    async with source(exchange) as opened:
+        await opened.fetch_balances()
+        hold(exchange, USDC=("7", "0"))
+        for _ in range(2):
+            assert only_balance(await opened.fetch_balances()).amount == 0
+            before = len(exchange.calls)
+        await opened.fetch_balances()
+        assert len(exchange.calls) == before + 1, "the list is asked for when the coin goes, and not again"
+
+
+async def test_coin_that_is_gone_is_unknown_when_the_exchange_lists_it_no_longer(
+    exchange: ExchangeServer, source: Build
+) -> None:
+    """However young the list is that was read before."""
+    hold(exchange, USDT=("5", "0"))
+    async with source(exchange) as opened:
+        await opened.fetch_balances()
+        hold(exchange, USDC=("7", "0"))
+        exchange.coins = {"USDC": True}
+        for _ in range(2):
+            assert only_failure(await opened.fetch_balances()).reason is FailureReason.INVALID_DATA
+
+
 async def test_coin_is_unknown_when_the_exchange_does_not_tell_what_is_free(
     exchange: ExchangeServer, source: Build
 ) -> None:

@@ -125,8 +125,8 @@ class OfPrometheus(HttpRig):
 
 class Ccxt(HttpRig):
     FAULTS = (
-        *HttpRig.FAULTS, "tells NaN", "tells null", "tells text", "lacks the list", "is refused for its time",
-        "refuses the key",
+        *HttpRig.FAULTS, "tells NaN", "tells null", "tells text", "lacks the list", "lacks the asset",
+        "is refused for its time", "refuses the key",
     )  # fmt: skip
 
     async def target(self) -> str:
@@ -167,7 +167,13 @@ class Ccxt(HttpRig):
         """Of balances, without which all coins are absent."""
         self.exchange.answer("/api/v3/account", '{"accountType": "SPOT"}')
 
+    def lacks_the_asset(self) -> None:
+        """Neither has nor lists it: it was taken down, or is kept back while something is mended."""
+        self.exchange.wallets["spot"] = {"USDT": ("5", "0")}
+        self.exchange.coins = {"USDT": True}
+
     async def heal(self) -> None:
         await super().heal()
         self.exchange.heal()
+        self.exchange.coins = {"USDT": True, "USDC": True}
         self.exchange.wallets["spot"] = {"USDC": (str(self.amount), "0")}
