@@ -12,7 +12,7 @@ from reservd.reserve.explanation import Explanation
 from reservd.reserve.models import EventType, ReserveEvent
 from reservd.reserve.replenishment_event import REPLENISHMENT_CHANGED, AnyEvent, ReplenishmentEvent
 from reservd.store.encoding import encode
-from reservd.store.statements import insert_new, is_one_of
+from reservd.store.statements import insert_new, is_one_of, plan_anew
 from reservd.store.tables import deliveries, events
 from reservd.wire.events import DeliveryState
 
@@ -99,6 +99,8 @@ async def record_outcomes(connection: AsyncConnection, outcomes: Sequence[Outcom
             taken.setdefault(each.sink, []).append(each)
         else:
             others.append(each)
+    if taken:
+        await plan_anew(connection)
     for sink, each_taken in taken.items():
         await _record_taken(connection, sink, each_taken)
     if others:
