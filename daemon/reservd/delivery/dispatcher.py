@@ -11,7 +11,7 @@ import structlog
 
 from reservd.delivery.courier import Courier
 from reservd.delivery.envelope import wrap
-from reservd.delivery.lanes import Lane, Lanes
+from reservd.delivery.lanes import TURN, Lane, Lanes
 from reservd.delivery.observer import DeliveryObserver
 from reservd.delivery.outbox import Outbox
 from reservd.delivery.retry import RetrySchedule
@@ -22,8 +22,6 @@ from reservd.store.outbox import Letter
 
 log = structlog.get_logger(__name__)
 
-_QUANTUM = 20
-"""Letters of one mode in a row while others wait."""
 _STORE_RETRY_SECONDS = 1.0
 _DEFECT_SECONDS = 30.0
 _RESUME_TRIES = 3
@@ -142,7 +140,7 @@ class Dispatcher:
 
     async def _serve(self, lane: Lane) -> float | None:
         """Deliver some letters of a mode; return for how many seconds to leave it alone when one was not taken."""
-        for _ in range(_QUANTUM):
+        for _ in range(TURN):
             try:
                 letter = await self._lanes.first(lane)
             except StoreError:

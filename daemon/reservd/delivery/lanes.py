@@ -7,6 +7,8 @@ from collections.abc import Container, Mapping
 from reservd.delivery.outbox import Outbox
 from reservd.store.outbox import Letter
 
+TURN = 20
+"""Letters of one mode in a row while others wait."""
 _WINDOW = 2_000
 """Letters that one sink keeps in memory, beside one of each mode; more of them stay in the store."""
 _PAGE = 100
@@ -53,7 +55,6 @@ class Lanes:
         self._outbox = outbox
         self._lanes: dict[str, Lane] = {}
         self._ready: asyncio.Queue[Lane] = asyncio.Queue()
-        self._coming = 0
         self._stopped = False
         self.held = 0
 
@@ -122,13 +123,8 @@ class Lanes:
     async def _load(self, lane: Lane) -> None:
         lane.more = False
         reloads = lane.reloads
-        # One at least, or lanes beyond the window would never have their turn.
-        limit = min(_PAGE, max(1, _WINDOW - self.held - self._coming))
-        self._coming += limit
-        try:
-            letters = await self._outbox.load(self._sink, lane.mode, lane.cursor, limit)
-        finally:
-            self._coming -= limit
+        limit = _PAGE if self.held < _WINDOW else TURN
+        letters = await self._outbox.load(self._sink, lane.mode, lane.cursor, limit)
         if lane.reloads != reloads:
             return  # something before these was made to wait again meanwhile
         # What was decided meanwhile may not be among them.
@@ -137,6 +133,15 @@ class Lanes:
         self.held += len(letters)
         if letters:
             lane.cursor = letters[-1].position
+
+    def _leave_in_store(self, lane: Lane) -> None:
+        """Let go of all but the first letter of a lane; they are read again when their turn comes."""
+        if len(lane.letters) > 1 and self._outbox.is_written(lane.letters[-1].position):
+            first = lane.letters[0]
+            self.held -= len(lane.letters) - 1
+            lane.letters = deque([first])
+            lane.cursor = first.position
+            lane.behind = True
 
     # Turns
 
@@ -152,6 +157,8 @@ class Lanes:
     def served(self, lane: Lane, delay_seconds: float | None) -> None:
         """Give a lane its next turn: after so long, or when all others had theirs; none when nothing waits in it."""
         lane.queued = False
+        if self.held > _WINDOW:
+            self._leave_in_store(lane)
         if delay_seconds is not None:
             if not self._stopped:
                 lane.timer = asyncio.get_running_loop().call_later(delay_seconds, self._wake, lane)

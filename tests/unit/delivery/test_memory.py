@@ -162,6 +162,8 @@ async def test_memory_holds_a_part_of_what_waits_in_the_store_of_many_modes(
 ) -> None:
     """A restart after a sink was down for long: each mode has its turn, and none brings all that waits of it."""
     monkeypatch.setattr(lanes, "_WINDOW", 20)
+    monkeypatch.setattr(lanes, "_PAGE", 10)
+    monkeypatch.setattr(lanes, "TURN", 4)
     checks = decided(600, MODES)
     async with owner(database, Counting(), before := Refusing()) as pipeline:
         for checked in checks:
@@ -172,11 +174,11 @@ async def test_memory_holds_a_part_of_what_waits_in_the_store_of_many_modes(
     async with owner(database, Counting(), ops) as pipeline:
         held = pipeline._dispatchers["ops"]._lanes
         await until(lambda: len(ops.tried) == MODES, "each mode to be tried again")
+        await until(lambda: MODES <= held.held <= 20 + MODES, "memory to hold little")
         assert held.held == sum(len(lane.letters) for lane in held._lanes.values())
-        assert MODES <= held.held <= 20 + MODES
         ops.refuses = False
         await until(lambda: len(ops.taken) == 600, "all to be taken")
-        assert held.held == 0
+        await until(lambda: held.held == 0, "memory to be empty")
     for number in range(MODES):
         mine = [int(event.sequence) for event in ops.taken if event.subject == f"mode_{number}"]
         assert mine == list(range(1, len(mine) + 1))
