@@ -24,7 +24,7 @@ from reservd.plugin import (
 from reservd.plugin.examples import example_request
 from reservd.plugin.testing import BalanceSourceContract, EquitySourceContract, ReplenisherContract
 from reservd.reserve.holds import GroupReading
-from reservd.reserve.policy import ReservePolicy, take_snapshot
+from reservd.reserve.policy import ReservePolicy
 from reservd.reserve.refill_arrival import baseline_of, count_from, see_arrival
 from reservd.reserve.refill_decision import decide_refill
 from reservd.reserve.replenishment import RefillPolicy
@@ -36,6 +36,7 @@ from reservd_paper.options import PaperBalanceConfig, PaperBook, PaperFlow
 from reservd_paper.replenisher import PaperReplenisher
 from reservd_paper.source import PaperBalanceSource, PaperEquitySource
 from reservd_paper.treasury import Treasury, TreasuryPlan
+from support.reserve import find
 
 DEMO = {"books": {"demo": {"currency": "USDT", "equity": 1000, "reserve": 100, "refill_delay": 8}}}
 
@@ -166,7 +167,7 @@ def play(seconds: int) -> dict[str, list[EventType]]:
         for mode, book in game.look(second).items():
             policy = ReservePolicy(mode, book.currency, Decimal("0.05"))
             balance = Balance(mode, book.currency, book.liquid, now)
-            snapshot = take_snapshot(policy, Equity(book.equity, book.currency, now), [balance], [], now=now)
+            snapshot = find(policy, Equity(book.equity, book.currency, now), [balance], now=now)
             step = advance(states[mode], snapshot, policy, Instant(now, second), lambda: next(ids))
             if step.recheck:
                 step = advance(step.state, snapshot, policy, Instant(now, second), lambda: next(ids))

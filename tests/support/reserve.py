@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 
+from reservd.reserve.amounts import ZERO
 from reservd.reserve.kept import keep, recall
-from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus
-from reservd.reserve.policy import Missing, ReservePolicy, is_current, take_snapshot
+from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus, Share
+from reservd.reserve.policy import Missing, ReservePolicy, believe_equity, is_current, take_snapshot
 from reservd.reserve.readings import Balance, Equity
 from reservd.reserve.tracker import Instant, Step, TrackerState, advance
 from reservd.store.encoding import encode
@@ -32,16 +33,31 @@ def make_equity(amount: object, *, at: datetime = NOON, **changes: object) -> Eq
     return Equity(Decimal(str(amount)), "USDT", at, **changes)  # type: ignore[arg-type]
 
 
+def find(
+    policy: ReservePolicy,
+    equity: Equity | Missing | None,
+    balances: Sequence[Balance],
+    missing: Sequence[Missing] = (),
+    *,
+    now: datetime = NOON,
+    held: Decimal = ZERO,
+    owed: Decimal = ZERO,
+    share: Share | None = None,
+) -> ReserveSnapshot:
+    """Return what a check finds that reads these."""
+    believed = believe_equity(equity, policy, now)
+    return take_snapshot(policy, believed, balances, missing, now=now, held=held, owed=owed, share=share)
+
+
 def make_snapshot(
     policy: ReservePolicy, *amounts: object, equity: object = 1000, missing: Sequence[Missing] = (), held: object = 0
 ) -> ReserveSnapshot:
     """Return what a check at noon finds; equity None is one that could not be read."""
-    return take_snapshot(
+    return find(
         policy,
         make_equity(equity) if equity is not None else Missing("nav: timeout"),
         [make_balance(amount) for amount in amounts],
         missing,
-        now=NOON,
         held=Decimal(str(held)),
     )
 
@@ -96,7 +112,7 @@ class Watched:
             missing = [*missing, *(Missing(f"bank/{balance.account}: too old", True) for balance in balances)]
             balances = []
         read = None if equity is None else make_equity(equity, at=now - timedelta(seconds=equity_age), **changes)
-        snapshot = take_snapshot(self.policy, read or Missing("nav: timeout"), balances, missing, now=now)
+        snapshot = find(self.policy, read or Missing("nav: timeout"), balances, missing, now=now)
         self.step = advance(self.state, snapshot, self.policy, Instant(now, self.seconds), self._new_id)
         self.state = self.step.state
         if self.step.event is not None:

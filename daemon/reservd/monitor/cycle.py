@@ -12,7 +12,8 @@ from reservd.monitor.readers import one_cycle
 from reservd.monitor.sharing import JointReadings, SharingGroup
 from reservd.monitor.table import Table
 from reservd.monitor.turns import Sources, Turns
-from reservd.monitor.watch import EquityPlace, ModeWatch, Readings
+from reservd.monitor.watch import EquityPlace, ModeWatch, Readings, equity_or_missing
+from reservd.reserve.policy import believe_equity
 from reservd.reserve.tracker import Instant
 
 _BATCH = 50
@@ -43,7 +44,11 @@ class _Group:
         now = clock.now()
         tables = {source: reads.table(source) for source in self.sources}
         horizon = now.wall - self.max_staleness, now.wall + self.max_staleness
-        return Readings(tables, reads.equity(self.equity), now, *horizon)
+        equity = reads.equity(self.equity)
+        known = equity_or_missing(self.equity, equity)
+        # The same for all: whoever waits for one equity counts in one currency.
+        believed = believe_equity(known, self.watches[0].config.policy, now.wall)
+        return Readings(tables, equity, now, *horizon, believed)
 
 
 _Any = _Group | SharingGroup

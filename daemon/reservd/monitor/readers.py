@@ -178,7 +178,7 @@ class BalanceReader(_Reader):
     ) -> None:
         super().__init__(source, observers, stalenesses)
         self.source = source
-        self.latest: Table | None = None
+        self.latest: ReadTable | None = None
         self._unread = UnreadAccounts(self.guarded, source, observers)
 
     def read(self, fresh: asyncio.Task[Table] | None = None) -> asyncio.Task[Table]:
@@ -227,7 +227,7 @@ class BalanceReader(_Reader):
         return why_nothing(answer.failures) if answer.empty else None
 
     async def _fetch(self) -> ReadTable:
-        return tabulate(await self.source.fetch_balances(), self.guarded.redact)
+        return tabulate(await self.source.fetch_balances(), self.guarded.redact, self.latest)
 
 
 class EquityReader(_Reader):

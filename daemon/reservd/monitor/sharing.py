@@ -7,12 +7,12 @@ from typing import NamedTuple
 from reservd.config.accounts import Holding
 from reservd.errors import CallError
 from reservd.monitor.table import Found, Table
-from reservd.monitor.watch import EquityPlace, Holds, ModeWatch, Readings, owed_of, why_missing
+from reservd.monitor.watch import EquityPlace, Holds, ModeWatch, Readings, equity_or_missing, owed_of, why_missing
 from reservd.reserve.amounts import ZERO
 from reservd.reserve.claims import AccountReading, Jump, Member
 from reservd.reserve.holds import GroupReading, read_group
 from reservd.reserve.identity import AccountKey
-from reservd.reserve.policy import Missing
+from reservd.reserve.policy import believe_equity
 from reservd.reserve.readings import Balance, Equity
 from reservd.reserve.sharing import Finding, SharedAccount, share_out
 from reservd.reserve.state import Instant
@@ -90,7 +90,9 @@ class JointReadings:
         """Return what was read for one of the modes."""
         age = watch.config.policy.max_staleness
         earliest, latest = self._now.wall - age, self._now.wall + age
-        return Readings(self._tables, self._equities[watch.equity], self._now, earliest, latest, self)
+        equity = self._equities[watch.equity]
+        believed = believe_equity(equity_or_missing(watch.equity, equity), watch.config.policy, self._now.wall)
+        return Readings(self._tables, equity, self._now, earliest, latest, believed, self)
 
     def find(self, mode: str, holds: Holds | None) -> Finding:
         """Return what was found for one of the modes, less what is promised."""
@@ -124,7 +126,7 @@ class JointReadings:
             watch.config.policy,
             watch.config.allocation,
             watch.state,
-            Missing(f"{watch.equity[0]}: {equity}") if isinstance(equity, CallError) else equity,
+            equity_or_missing(watch.equity, equity),
             self._own[number],
             owed_of(watch.mode, equity, holds) if holds is not None else ZERO,
         )

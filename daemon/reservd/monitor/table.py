@@ -62,6 +62,36 @@ class FailedTable:
         """Return None."""
 
 
+class Layout:
+    """Where a reading looked: the same one for all readings that look at the same places in the same order.
+
+    Attributes:
+        accounts: The account of each place.
+        assets: The asset of each place; empty for a whole account that could not be read.
+        read: How many of the places were read; those that were not come after them.
+        places: The places.
+        rows: The number of each place.
+
+    Raises:
+        SourceError: If a place was read twice.
+    """
+
+    __slots__ = ("accounts", "assets", "places", "read", "rows")
+
+    def __init__(self, accounts: list[str], assets: list[str], read: int) -> None:
+        self.accounts = accounts
+        self.assets = assets
+        self.read = read
+        self.places: list[Place] = list(zip(accounts, assets, strict=True))
+        if len(set(self.places[:read])) != read:
+            raise SourceError(FailureReason.INVALID_DATA, "an account and asset is there twice")
+        self.rows = {place: row for row, place in enumerate(self.places)}
+
+    def is_of(self, accounts: list[str], assets: list[str], read: int) -> bool:
+        """Whether it is that of a reading of these."""
+        return read == self.read and accounts == self.accounts and assets == self.assets
+
+
 class ReadTable:
     """The reading of a source that was read.
 
@@ -70,34 +100,51 @@ class ReadTable:
 
     Attributes:
         number: No other reading has it.
-        places: Where it looked.
+        layout: Where it looked.
         amounts: What is there, place by place; None where it could not be read.
         failures: Why, where it could not.
     """
 
-    __slots__ = ("_newest", "_news", "_observed", "_oldest", "amounts", "failures", "get", "number", "places")
+    __slots__ = (
+        "_found",
+        "_newest",
+        "_news",
+        "_observed",
+        "_oldest",
+        "_rows",
+        "amounts",
+        "failures",
+        "layout",
+        "number",
+    )
 
-    def __init__(self, balances: Sequence[Balance], failures: Sequence[AccountFailure]) -> None:
+    def __init__(
+        self, balances: Sequence[Balance], failures: Sequence[AccountFailure], before: "ReadTable | None" = None
+    ) -> None:
         """Take a reading.
+
+        Args:
+            balances: What was read.
+            failures: What could not be.
+            before: An earlier reading of the source, whose layout is shared where it is the same.
 
         Raises:
             SourceError: If it says two things of one account and asset.
         """
-        self.places = [(balance.account, balance.asset) for balance in balances]
+        self._found: list[Balance | AccountFailure] = [*balances, *failures]
+        accounts = [each.account for each in self._found]
+        assets = [each.asset or "" for each in self._found]
+        layout: Layout | None = before.layout if before is not None else None
+        if layout is None or not layout.is_of(accounts, assets, len(balances)):
+            layout = Layout(accounts, assets, len(balances))
+        self.layout: Layout = layout
+        self._rows = layout.rows
         self.amounts: list[Decimal | None] = [balance.amount for balance in balances]
+        self.amounts += [None] * len(failures)
         self._observed = [balance.observed_at for balance in balances]
         self._oldest = min(self._observed, default=_ANY)
         self._newest = max(self._observed, default=_ANY)
-        found: dict[Place, Found] = dict(zip(self.places, balances, strict=True))
-        if len(found) != len(balances):
-            raise SourceError(FailureReason.INVALID_DATA, "an account and asset is there twice")
         self.failures = failures
-        for failure in failures:
-            place = failure.account, failure.asset or ""
-            self.places.append(place)
-            self.amounts.append(None)
-            found[place] = failure
-        self.get = found.get
         self.number = next(_numbers)
         self._news: dict[int, set[Place]] = {}
 
@@ -106,9 +153,14 @@ class ReadTable:
         """Whether not one balance was read."""
         return not self._observed
 
+    def get(self, place: Place, /) -> Balance | AccountFailure | None:
+        """Return what was read there, why it was not, or None when the source said nothing of it."""
+        row = self._rows.get(place)
+        return None if row is None else self._found[row]
+
     def reading(self) -> Reading:
         """Return what was read, and what could not be."""
-        found = [self.get(place) for place in self.places]
+        found = [self.get(place) for place in self.layout.places]
         return Reading(
             [each for each in found if isinstance(each, Balance)],
             [each for each in found if isinstance(each, AccountFailure)],
@@ -123,24 +175,25 @@ class ReadTable:
         if news is None:
             news = self._news[before.number] = self._changed_since(before)
         if self._observed and (self._oldest < earliest or self._newest > latest):
-            times = zip(self.places, self._observed, strict=False)
+            times = zip(self.layout.places, self._observed, strict=False)
             return news | {place for place, at in times if not earliest <= at <= latest}
         return news
 
     def _changed_since(self, before: "ReadTable") -> set[Place]:
-        if self.places == before.places:
-            return set(compress(self.places, map(ne, self.amounts, before.amounts)))
-        now = dict(zip(self.places, self.amounts, strict=True))
-        then = dict(zip(before.places, before.amounts, strict=True))
+        if self.layout is before.layout:
+            return set(compress(self.layout.places, map(ne, self.amounts, before.amounts)))
+        now = dict(zip(self.layout.places, self.amounts, strict=True))
+        then = dict(zip(before.layout.places, before.amounts, strict=True))
         return {place for place in now.keys() | then.keys() if now.get(place) != then.get(place)}
 
 
-def tabulate(reading: object, redact: Callable[[str], str]) -> ReadTable:
+def tabulate(reading: object, redact: Callable[[str], str], before: ReadTable | None = None) -> ReadTable:
     """Return a reading by account and asset.
 
     Args:
         reading: What a source gave.
         redact: Takes secrets out of what it says of failures.
+        before: What it gave before.
 
     Raises:
         SourceError: If it is no reading, or says two things of one account and asset.
@@ -156,7 +209,7 @@ def tabulate(reading: object, redact: Callable[[str], str]) -> ReadTable:
     tidied = [replace(each, reason=_known(each.reason), detail=redact(str(each.detail))) for each in failures]
     if any(map(_note, balances)):
         balances = [replace(each, note=redact(each.note)[:MAX_NOTE]) if each.note else each for each in balances]
-    return ReadTable(balances, tidied)
+    return ReadTable(balances, tidied, before)
 
 
 def _known(reason: object) -> FailureReason:

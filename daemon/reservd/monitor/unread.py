@@ -3,14 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from operator import itemgetter
 from typing import Any
 
 import structlog
 
 from reservd.errors import CallError, FailureReason
 from reservd.monitor.observer import Observer
-from reservd.monitor.table import Place, ReadTable
+from reservd.monitor.table import Layout, Place, ReadTable
 from reservd.plugin.guard import GuardedPlugin
 from reservd.plugin.interfaces import BalanceSource
 from reservd.reserve.readings import AccountFailure
@@ -21,7 +20,6 @@ _LOGGED = 10
 """Accounts that are named in one line."""
 _SHOWN = 3
 """Failures that the reason of a whole source is made of."""
-_account = itemgetter(0)
 
 
 class UnreadAccounts:
@@ -38,11 +36,17 @@ class UnreadAccounts:
         self._source = source
         self._observers = observers
         self._logged: list[str] = []
+        self._layout: Layout | None = None
+        self._silent: frozenset[str] = frozenset()
+        self._lacking: frozenset[Place] = frozenset()
 
     def note(self, table: ReadTable) -> None:
         """Take a reading. An account or asset that it does not name at all has failed: absent is not zero."""
-        silent = self._accounts.difference(map(_account, table.places))
-        lacking = self._places.difference(table.places)
+        if table.layout is not self._layout:
+            self._layout = table.layout
+            self._silent = self._accounts.difference(table.layout.accounts)
+            self._lacking = self._places.difference(table.layout.places)
+        silent, lacking = self._silent, self._lacking
         if not silent and not lacking and not table.failures:
             self._tell(0, ())
             self._log([], set())

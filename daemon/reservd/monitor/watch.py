@@ -12,7 +12,7 @@ from reservd.monitor.table import Found, Place, Table
 from reservd.reserve.amounts import ZERO, add
 from reservd.reserve.holds import GroupReading, read_group
 from reservd.reserve.models import ADEQUATE, Observation, ReserveSnapshot, ReserveStatus
-from reservd.reserve.policy import Missing, observe_equity, take_snapshot
+from reservd.reserve.policy import BelievedEquity, Missing, observe_equity, take_snapshot
 from reservd.reserve.readings import AccountFailure, Balance, Equity
 from reservd.reserve.tracker import Instant, Step, TrackerState, advance
 
@@ -33,6 +33,8 @@ class Readings(NamedTuple):
     earliest: datetime
     latest: datetime
     """What was observed before `earliest` or after `latest` is not believed."""
+    believed: BelievedEquity
+    """What the equity tells the modes."""
     joint: "JointReadings | None" = None
     """What was read for all who share accounts with the mode; None where it shares none."""
 
@@ -217,8 +219,7 @@ class ModeWatch:
         if readings is None:
             return self._state
         latest = self._renew(self._latest, readings) if self._latest is not None else None
-        age = latest.input_age if latest is not None else 0.0
-        return self._state._replace(good_at=readings.now.monotonic, good=latest, input_age=age)
+        return self._state._replace(good_at=readings.now.monotonic, good=latest, told=latest)
 
     @property
     def latest(self) -> ReserveSnapshot | None:
@@ -285,28 +286,27 @@ class ModeWatch:
         self._restless = False
         if readings.joint is not None:
             return self.share_of(readings, readings.joint, holds)
-        equity = readings.equity
-        known = Missing(f"{self.equity[0]}: {equity}") if isinstance(equity, CallError) else equity
-        owed = owed_of(self.mode, equity, holds) if holds is not None else ZERO
         now = readings.now.wall
         balances, missing = self._believed(readings)
-        held = ZERO
+        held = owed = ZERO
         if holds is not None:
+            equity = readings.equity
+            owed = owed_of(self.mode, equity, holds)
             held = holds.held(self.mode, balances)
             self._restless = bool(held or owed) and holds.shows_paid(self.mode, balances, equity)
-        return take_snapshot(self._policy, known, balances, missing, now=now, held=held, owed=owed)
+        return take_snapshot(self._policy, readings.believed, balances, missing, now=now, held=held, owed=owed)
 
     def share_of(self, readings: Readings, joint: "JointReadings", holds: Holds | None) -> ReserveSnapshot:
         """Return what readings of shared accounts say of this mode, and remember nothing of them."""
-        equity = readings.equity
-        known = Missing(f"{self.equity[0]}: {equity}") if isinstance(equity, CallError) else equity
-        owed = owed_of(self.mode, equity, holds) if holds is not None else ZERO
+        owed = owed_of(self.mode, readings.equity, holds) if holds is not None else ZERO
         found, now = joint.find(self.mode, holds), readings.now.wall
-        return take_snapshot(self._policy, known, found.balances, found.missing, now=now, owed=owed, share=found.share)
+        return take_snapshot(
+            self._policy, readings.believed, found.balances, found.missing, now=now, owed=owed, share=found.share
+        )
 
     def _believed(self, readings: Readings) -> tuple[list[Balance], list[Missing]]:
         """Return the balances that were read and may be believed, and why the others may not."""
-        tables, _, _, earliest, latest, _ = readings
+        tables, earliest, latest = readings.balances, readings.earliest, readings.latest
         balances: list[Balance] = []
         missing: list[Missing] = []
         for index, (source, place) in enumerate(self.places):
@@ -339,6 +339,11 @@ class ModeWatch:
         self._state = step.state
         self._latest = snapshot
         return step
+
+
+def equity_or_missing(place: EquityPlace, equity: Equity | CallError) -> Equity | Missing:
+    """Return an equity that was read there, or what is missing."""
+    return Missing(f"{place[0]}: {equity}") if isinstance(equity, CallError) else equity
 
 
 def owed_of(mode: str, equity: Equity | CallError, holds: Holds) -> Decimal:

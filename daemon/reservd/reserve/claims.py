@@ -11,7 +11,7 @@ from reservd.reserve.allocation import AllocationTerms, Claim, Sharer
 from reservd.reserve.amounts import ZERO, add, describe, multiply, subtract
 from reservd.reserve.jumps import find_moved, follow, moved
 from reservd.reserve.models import Bounds, Observation, ReserveSnapshot
-from reservd.reserve.policy import Missing, ReservePolicy, believed_equity, is_current, observe_equity
+from reservd.reserve.policy import Missing, ReservePolicy, believe_equity, believed_beside, is_current, observe_equity
 from reservd.reserve.readings import Balance, Equity
 from reservd.reserve.tracker import TrackerState
 
@@ -126,7 +126,7 @@ class _Range(NamedTuple):
 def _assess_target(member: Member, balances: Sequence[Balance], now: datetime) -> tuple[_Range, str, Jump]:
     """Return what is certain of the target, why not more is, and whether that is because it jumped."""
     policy, state = member.policy, member.state
-    equity, problem = believed_equity(member.equity, balances, policy, now)
+    equity, problem = believed_beside(balances, believe_equity(member.equity, policy, now), policy)
     before = state.believed_equity
     if equity is None:
         most = multiply(_target(before, member), _GROWTH) if before is not None else None

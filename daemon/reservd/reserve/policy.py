@@ -127,9 +127,22 @@ def is_current(observed_at: datetime, now: datetime, policy: ReservePolicy) -> b
     return abs(now - observed_at) <= policy.max_staleness
 
 
+class BelievedEquity(NamedTuple):
+    """What one reading of an equity tells all modes that count in one currency and believe readings of one age."""
+
+    amount: Decimal | None
+    """None when it may not be believed."""
+    problem: str | None
+    """Why it may not."""
+    observed_at: datetime | None
+    """When it was true; None when it could not be read."""
+    seen: Observation | None
+    """When it was true with the prices in it."""
+
+
 def take_snapshot(
     policy: ReservePolicy,
-    equity: Equity | Missing | None,
+    equity: BelievedEquity,
     balances: Sequence[Balance],
     missing: Sequence[Missing],
     *,
@@ -142,7 +155,7 @@ def take_snapshot(
 
     Args:
         policy: The mode's policy.
-        equity: Missing or None when it could not be read. Incomplete, negative or stale equity tells nothing.
+        equity: What the mode's equity tells.
         balances: The mode's accounts that were read and are current, of its currency.
         missing: The accounts that were not, and anything else that could not be read.
         now: The instant of the check, aware UTC.
@@ -150,9 +163,8 @@ def take_snapshot(
         owed: Accepted withdrawals that the equity still shows: what is as good as paid needs no reserve.
         share: What counts of the balances, where accounts are shared; holds are off it already.
     """
-    amount, problem = believed_equity(equity, balances, policy, now)
-    equity_seen = observe_equity(equity) if isinstance(equity, Equity) else None
-    observed_at = equity.observed_at if isinstance(equity, Equity) else None
+    amount, problem = believed_beside(balances, equity, policy)
+    observed_at = equity.observed_at
     total = subtract(ZERO, held) if held else None
     for balance in balances:
         total = balance.amount if total is None else add(total, balance.amount)
@@ -200,7 +212,7 @@ def take_snapshot(
             held,
             tuple([balance.amount for balance in balances]) if read else (),
             accounts,
-            equity_seen,
+            equity.seen,
             tuple([tuple.__new__(Observation, (balance.observed_at, balance.block)) for balance in balances]),
         ),
     )
@@ -223,30 +235,44 @@ def _lines(balances: Sequence[Balance], missing: Sequence[Missing], problem: str
     return tuple(lines)
 
 
-def believed_equity(
-    equity: Equity | Missing | None, balances: Sequence[Balance], policy: ReservePolicy, now: datetime
+def believe_equity(equity: Equity | Missing | None, policy: ReservePolicy, now: datetime) -> BelievedEquity:
+    """Return what an equity tells a mode, and all those of its currency that believe readings of the same age.
+
+    Args:
+        equity: Missing or None when it could not be read. Incomplete, negative or stale it tells nothing.
+        policy: The mode's policy.
+        now: The instant of the check, aware UTC.
+    """
+    if not isinstance(equity, Equity):
+        return BelievedEquity(None, equity.what if equity is not None else "equity is unknown", None, None)
+    problem = None
+    if equity.currency != policy.share_class:
+        problem = f"equity is in {equity.currency}, not in {policy.share_class}"
+    elif not equity.complete:
+        problem = "equity is incomplete"
+    elif equity.amount < ZERO:
+        problem = f"equity is negative ({equity.amount})"
+    elif not is_current(equity.observed_at, now, policy):
+        problem = f"equity is of {equity.observed_at.isoformat()}, too far from now to be believed"
+    amount = equity.amount if problem is None else None
+    return BelievedEquity(amount, problem, equity.observed_at, observe_equity(equity))
+
+
+def believed_beside(
+    balances: Sequence[Balance], equity: BelievedEquity, policy: ReservePolicy
 ) -> tuple[Decimal | None, str | None]:
     """Return the equity that may be believed beside these balances, or why it may not."""
-    if not isinstance(equity, Equity):
-        return None, equity.what if equity is not None else "equity is unknown"
-    if equity.currency != policy.share_class:
-        return None, f"equity is in {equity.currency}, not in {policy.share_class}"
-    if not equity.complete:
-        return None, "equity is incomplete"
-    if equity.amount < ZERO:
-        return None, f"equity is negative ({equity.amount})"
-    if not is_current(equity.observed_at, now, policy):
-        return None, f"equity is of {equity.observed_at.isoformat()}, too far from now to be believed"
-    problem = _skewed(equity, balances, policy.max_skew) if policy.max_skew is not None else None
+    if equity.amount is None or equity.observed_at is None or policy.max_skew is None:
+        return equity.amount, equity.problem
+    problem = _skewed(equity.observed_at, balances, policy.max_skew)
     return equity.amount if problem is None else None, problem
 
 
-def _skewed(equity: Equity, balances: Sequence[Balance], max_skew: timedelta) -> str | None:
-    """Return what is wrong when equity and a balance were observed too far apart.
+def _skewed(at: datetime, balances: Sequence[Balance], max_skew: timedelta) -> str | None:
+    """Return what is wrong when equity, observed then, and a balance were observed too far apart.
 
     Money that moves between two readings would be in both, or in neither.
     """
-    at = equity.observed_at
     earliest, latest = at - max_skew, at + max_skew
     for balance in balances:
         if not earliest <= balance.observed_at <= latest:

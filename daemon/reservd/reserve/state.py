@@ -49,8 +49,13 @@ class TrackerState(NamedTuple):
     """When the open incident was opened; None without one, or where that was not kept."""
     doubted_at: float = 0.0
     """Monotonic seconds of `doubted`."""
-    input_age: float = 0.0
-    """How many seconds old the oldest input of the last conclusive check was then."""
+    told: ReserveSnapshot | None = None
+    """The snapshot of the last conclusive check, doubted or not; None before the first."""
+
+    @property
+    def input_age(self) -> float:
+        """How many seconds old the oldest input of the last conclusive check was then."""
+        return self.told.input_age if self.told is not None else 0.0
 
     def age_at(self, monotonic: float) -> float:
         """Return how many seconds old the oldest input of what is certain is, at a moment in monotonic seconds."""

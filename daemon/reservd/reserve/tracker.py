@@ -104,7 +104,7 @@ def _doubt(
         state = state._replace(doubted=snapshot, doubted_at=now.monotonic)
     if status is not state.confirmed:
         return _inconclusive(state, snapshot, policy, now, new_id, doubted=True)._replace(recheck=is_new)
-    state = state._replace(good_at=now.monotonic, input_age=snapshot.input_age)
+    state = state._replace(good_at=now.monotonic, told=snapshot)
     step = _remind(state, snapshot, policy, now, new_id, conclusive=True)
     # A refill waits for the amounts of a reserve that is not adequate, and so does a count of worse checks in a row;
     # nothing waits for those of one that is well.
@@ -136,7 +136,7 @@ def _believe(state: TrackerState, snapshot: ReserveSnapshot, status: ReserveStat
             state.warned,
             state.incident_at,
             0.0,
-            snapshot.input_age,
+            snapshot,
         ),
     )
 

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from reservd.reserve.jumps import agrees, at_least, has_jumped, is_second_look
 from reservd.reserve.models import Observation, ReserveSnapshot
-from reservd.reserve.policy import Missing, take_snapshot
+from reservd.reserve.policy import Missing
 from support.reserve import (
     DEBT_NOT_READ,
     NOON,
     NOT_READ,
     Watched,
+    find,
     make_balance,
     make_equity,
     make_policy,
@@ -117,12 +118,11 @@ def test_accounts_are_not_compared_when_they_are_other_accounts() -> None:
 def seen(*amounts: object, equity: object = 1000, at: Sequence[float] = (), equity_at: float = 0) -> ReserveSnapshot:
     """Return what a check finds in accounts that were observed so many seconds after noon."""
     moments = [NOON + timedelta(seconds=seconds) for seconds in at]
-    return take_snapshot(
+    return find(
         POLICY,
         make_equity(equity, at=NOON + timedelta(seconds=equity_at)),
         [make_balance(amount, at=moment) for amount, moment in zip(amounts, moments, strict=True)],
         (),
-        now=NOON,
     )
 
 
@@ -206,5 +206,5 @@ def test_observation_is_never_confirmed_by_itself_within_two_minutes(
 
 
 def test_missing_equity_is_not_observed() -> None:
-    snapshot = take_snapshot(POLICY, Missing("nav: timeout"), [make_balance(1)], (), now=NOON)
+    snapshot = find(POLICY, Missing("nav: timeout"), [make_balance(1)])
     assert (snapshot.equity_seen, snapshot.seen) == (None, (Observation(NOON),))

@@ -5,9 +5,9 @@ from decimal import Decimal, localcontext
 import pytest
 
 from reservd.reserve.models import Bounds, Observation, ReserveStatus
-from reservd.reserve.policy import Missing, classify, classify_bounds, is_current, status_of, take_snapshot
+from reservd.reserve.policy import Missing, classify, classify_bounds, is_current, status_of
 from reservd.reserve.readings import Equity
-from support.reserve import DEBT_NOT_READ, NOON, NOT_READ, make_balance, make_equity, make_policy, make_snapshot
+from support.reserve import DEBT_NOT_READ, NOON, NOT_READ, find, make_balance, make_equity, make_policy, make_snapshot
 
 ADEQUATE, LOW, CRITICAL, UNKNOWN = ReserveStatus
 POLICY = make_policy()
@@ -88,7 +88,7 @@ def test_target_is_the_whole_equity_when_the_ratio_is_one() -> None:
 def test_snapshot_tells_everything_when_all_was_read() -> None:
     early, late = NOON - timedelta(seconds=20), NOON - timedelta(seconds=5)
     balances = [make_balance("50.5", at=late), make_balance("20.5", at=early)]
-    snapshot = take_snapshot(POLICY, make_equity(1000, at=late), balances, (), now=NOON, held=Decimal(1))
+    snapshot = find(POLICY, make_equity(1000, at=late), balances, (), held=Decimal(1))
     assert snapshot.reserve_balance == 70
     assert snapshot.held == 1
     assert snapshot.target_reserve == 100
@@ -120,7 +120,7 @@ def test_snapshot_is_unknown_when_equity_is_negative() -> None:
 def test_snapshot_is_unknown_and_keeps_the_balance_when_equity_cannot_be_believed(
     equity: Equity | Missing | None, why: str
 ) -> None:
-    snapshot = take_snapshot(POLICY, equity, [make_balance(500)], (), now=NOON)
+    snapshot = find(POLICY, equity, [make_balance(500)])
     assert (snapshot.status, snapshot.total_equity, snapshot.reserve_balance) == (UNKNOWN, None, 500)
     assert snapshot.missing[0].startswith(why)
     assert status_of(snapshot, POLICY, LOW) is UNKNOWN
@@ -209,7 +209,7 @@ def test_check_is_inconclusive_when_equity_and_a_balance_are_too_far_apart(apart
     """Money that moved from one to the other would be in both, or in neither."""
     policy = make_policy(max_skew=timedelta(seconds=60))
     balances = [make_balance(100), make_balance(100, at=NOON - timedelta(seconds=apart), account="b")]
-    snapshot = take_snapshot(policy, make_equity(1000), balances, [], now=NOON)
+    snapshot = find(policy, make_equity(1000), balances, [])
     if believed:
         assert (snapshot.status, snapshot.total_equity, snapshot.missing) == (ADEQUATE, 1000, ())
         return
@@ -220,7 +220,7 @@ def test_check_is_inconclusive_when_equity_and_a_balance_are_too_far_apart(apart
 
 
 def test_nothing_is_old_when_nothing_was_read() -> None:
-    snapshot = take_snapshot(make_policy(), Missing("nav: timeout"), [], [NOT_READ], now=NOON)
+    snapshot = find(make_policy(), Missing("nav: timeout"), [], [NOT_READ])
     assert (snapshot.observed_at, snapshot.input_age) == (None, 0)
 
 
@@ -228,21 +228,19 @@ def test_neither_skew_nor_staleness_is_of_prices() -> None:
     """They have a maximum age of their own; a second look at an equity is one at its prices too."""
     policy = make_policy(max_skew=timedelta(seconds=60))
     hour_ago = NOON - timedelta(hours=1)
-    snapshot = take_snapshot(policy, make_equity(1000, priced_at=hour_ago), [make_balance(100)], [], now=NOON)
+    snapshot = find(policy, make_equity(1000, priced_at=hour_ago), [make_balance(100)])
     assert (snapshot.status, snapshot.observed_at, snapshot.input_age) == (ADEQUATE, NOON, 0)
     assert snapshot.equity_seen == Observation(hour_ago)
-    newer = take_snapshot(policy, make_equity(1000, priced_at=NOON + timedelta(1)), [make_balance(100)], [], now=NOON)
+    newer = find(policy, make_equity(1000, priced_at=NOON + timedelta(1)), [make_balance(100)])
     assert newer.equity_seen == Observation(NOON)
 
 
 def test_skew_is_nobodys_when_no_balance_was_read() -> None:
     policy = make_policy(max_skew=timedelta(seconds=60))
-    snapshot = take_snapshot(policy, make_equity(1000), [], [NOT_READ], now=NOON)
+    snapshot = find(policy, make_equity(1000), [], [NOT_READ])
     assert snapshot.missing == (NOT_READ.what,)
 
 
 def test_any_skew_is_believed_when_there_is_no_limit() -> None:
-    snapshot = take_snapshot(
-        POLICY, make_equity(1000, at=NOON - timedelta(seconds=100)), [make_balance(100)], [], now=NOON
-    )
+    snapshot = find(POLICY, make_equity(1000, at=NOON - timedelta(seconds=100)), [make_balance(100)], [], now=NOON)
     assert snapshot.status is ADEQUATE

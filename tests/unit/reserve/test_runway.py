@@ -8,10 +8,11 @@ from itertools import count
 import pytest
 
 from reservd.reserve.models import ADEQUATE, LOW, EventType, ReserveSnapshot, ReserveStatus
-from reservd.reserve.policy import ReservePolicy, take_snapshot
+from reservd.reserve.policy import ReservePolicy
 from reservd.reserve.readings import Balance, Equity
 from reservd.reserve.runway import Outflow, Runway, project, warn
 from reservd.reserve.state import Instant, Step, TrackerState
+from support.reserve import find
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 POLICY = ReservePolicy("m", "USDT", Decimal("0.1"), runway_warning=timedelta(hours=2))
@@ -29,7 +30,7 @@ def outflow_of(*readings: tuple[float, object], window: float = HOURS, gap: floa
 def snapshot_of(balance: object, equity: object = 1000) -> ReserveSnapshot:
     """Return what a check found."""
     told = Balance("main", "USDT", Decimal(str(balance)), NOON)
-    return take_snapshot(POLICY, Equity(Decimal(str(equity)), "USDT", NOON), [told], [], now=NOON)
+    return find(POLICY, Equity(Decimal(str(equity)), "USDT", NOON), [told], now=NOON)
 
 
 def test_runway_is_what_is_above_a_threshold_by_what_leaves() -> None:
@@ -65,7 +66,7 @@ def test_there_is_no_runway_when_nothing_is_known_to_leave(readings: list[tuple[
 def test_there_is_no_runway_without_a_target_or_a_balance() -> None:
     outflow = outflow_of((0, 200), (3600, 180))
     assert project(outflow, snapshot_of(180, equity=0), POLICY, 3600) is None
-    unknown = take_snapshot(POLICY, Equity(Decimal(1000), "USDT", NOON), [], [], now=NOON)
+    unknown = find(POLICY, Equity(Decimal(1000), "USDT", NOON), [], now=NOON)
     assert project(outflow, unknown, POLICY, 3600) is None
 
 

@@ -9,10 +9,10 @@ import pytest
 from reservd.reserve.allocation import AllocationTerms
 from reservd.reserve.claims import AccountReading, Jump, Member
 from reservd.reserve.models import Bounds, ReserveSnapshot
-from reservd.reserve.policy import Missing, take_snapshot
+from reservd.reserve.policy import Missing
 from reservd.reserve.sharing import Finding, SharedAccount, share_out
 from reservd.reserve.tracker import TrackerState
-from support.reserve import NOON, make_balance, make_equity, make_policy
+from support.reserve import NOON, find, make_balance, make_equity, make_policy
 from support.sharing import DEDICATED, bounds
 
 GONE = Missing("nav: timeout")
@@ -62,9 +62,7 @@ def share(
 
 def look(member: Member, found: Finding) -> ReserveSnapshot:
     """Return the snapshot that a finding leads to."""
-    return take_snapshot(
-        member.policy, member.equity, found.balances, found.missing, now=NOON, owed=member.owed, share=found.share
-    )
+    return find(member.policy, member.equity, found.balances, found.missing, owed=member.owed, share=found.share)
 
 
 def remember(member: Member, found: Finding, *, doubted: bool = False) -> TrackerState:

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from reservd.reserve.allocation import AllocationTerms
 from reservd.reserve.claims import AccountReading, Member
 from reservd.reserve.models import AllocationMethod, ReserveStatus
-from reservd.reserve.policy import take_snapshot
 from reservd.reserve.sharing import Finding, SharedAccount, share_out
 from reservd.reserve.tracker import TrackerState
-from support.reserve import NOON, make_balance, make_equity, make_policy
+from support.reserve import NOON, find, make_balance, make_equity, make_policy
 from support.sharing import DEDICATED, PRIORITY
 
 TERMS = {
@@ -58,9 +57,7 @@ class Case(NamedTuple):
     def statuses(self, findings: tuple[Finding, ...]) -> list[ReserveStatus]:
         """Return the status that each finding speaks for."""
         return [
-            take_snapshot(
-                member.policy, member.equity, found.balances, found.missing, now=NOON, share=found.share
-            ).status
+            find(member.policy, member.equity, found.balances, found.missing, share=found.share).status
             for member, found in zip(self.members, findings, strict=True)
         ]
 

@@ -50,8 +50,9 @@ def test_history_stays_when_balances_are_split_over_accounts(looks: list[Look], 
         whole.look(*amounts, equity=equity, missing=missing, after=after)
         parts = [amount * Decimal(share) for amount in amounts for share in shares]
         split.look(*parts, equity=equity, missing=missing, after=after)
-    forgotten = {"good": None, "doubted": None, "believed_parts": ()}
+    forgotten = {"good": None, "doubted": None, "told": None, "believed_parts": ()}
     assert split.state._replace(**forgotten) == whole.state._replace(**forgotten)
+    assert split.state.input_age == whole.state.input_age
     changing = {"reserve_balance", "target_reserve", "total_equity", "shortfall"}
     assert [event.model_dump(exclude=changing) for event in split.events] == [
         event.model_dump(exclude=changing) for event in whole.events
