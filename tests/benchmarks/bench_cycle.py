@@ -54,7 +54,7 @@ def bench_cycle_over_ten_thousand_modes() -> None:
         theirs.set_reserve_config(mode, {"share_class": CURRENCY, "reserve_ratio": 0.05})
 
     async def cycle() -> None:
-        await manager._run_cycle(30.0)
+        await manager._cycles.run(30.0)
 
     with asyncio.Runner() as runner:
 

@@ -11,7 +11,7 @@ import pytest
 
 from reservd import ReserveManager, ReserveStatus
 from reservd.errors import FailureReason, SourceError
-from reservd.monitor.watch import Holds
+from reservd.monitor.holds import Holds
 from reservd.plugin import Account, AccountFailure, Balance, Equity, Reading
 from reservd.reserve.hold_book import HoldBook
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot

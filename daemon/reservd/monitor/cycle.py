@@ -9,10 +9,11 @@ from types import MappingProxyType
 from reservd.monitor.clock import Clock
 from reservd.monitor.quiet import QuietModes
 from reservd.monitor.readers import one_cycle
+from reservd.monitor.readings import EquityPlace, Readings, equity_or_missing
 from reservd.monitor.sharing import JointReadings, SharingGroup
 from reservd.monitor.table import Table
 from reservd.monitor.turns import Sources, Turns
-from reservd.monitor.watch import EquityPlace, ModeWatch, Readings, equity_or_missing
+from reservd.monitor.watch import ModeWatch
 from reservd.reserve.policy import believe_equity
 from reservd.reserve.tracker import Instant
 

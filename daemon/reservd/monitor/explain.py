@@ -1,9 +1,10 @@
 """Why a mode stands as it does: where each amount came from, how old it is, and how much of it counts."""
 
 from reservd._version import __version__
+from reservd.monitor.holds import Holds, owed_of
 from reservd.monitor.sharing import read_account
-from reservd.monitor.watch import Holds, ModeWatch, owed_of
-from reservd.reserve.amounts import ZERO, multiply
+from reservd.monitor.watch import ModeWatch
+from reservd.reserve.amounts import multiply
 from reservd.reserve.explanation import EquityInput, Explanation, believable_components
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.readings import Equity
@@ -39,7 +40,7 @@ def explain(watch: ModeWatch, configuration: str, holds: Holds | None = None) ->
         )
         if isinstance(equity, Equity)
         else EquityInput(watch.equity[0], problem=str(equity)),
-        owed=owed_of(watch.mode, equity, holds) if holds is not None else ZERO,
+        owed=owed_of(watch.mode, equity, holds),
         low_threshold=policy.low_threshold,
         critical_threshold=policy.critical_threshold,
         low_below=multiply(policy.low_threshold, target) if target is not None else None,

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 from reservd.errors import CallError
+from reservd.monitor.readings import GroupRecord, Readings
 from reservd.monitor.table import Place
-from reservd.monitor.watch import GroupRecord, ModeWatch, Readings
+from reservd.monitor.watch import ModeWatch
 from reservd.reserve.readings import Equity
 
 

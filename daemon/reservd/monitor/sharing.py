@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from reservd.config.accounts import Holding
 from reservd.errors import CallError
+from reservd.monitor.holds import Holds, owed_of
+from reservd.monitor.readings import EquityPlace, Readings, equity_or_missing, why_missing
 from reservd.monitor.table import Found, Table
-from reservd.monitor.watch import EquityPlace, Holds, ModeWatch, Readings, equity_or_missing, owed_of, why_missing
+from reservd.monitor.watch import ModeWatch
 from reservd.reserve.amounts import ZERO
 from reservd.reserve.claims import AccountReading, Jump, Member
 from reservd.reserve.holds import GroupReading, read_group
@@ -128,7 +130,7 @@ class JointReadings:
             watch.state,
             equity_or_missing(watch.equity, equity),
             self._own[number],
-            owed_of(watch.mode, equity, holds) if holds is not None else ZERO,
+            owed_of(watch.mode, equity, holds),
         )
 
 

@@ -8,8 +8,8 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from reservd.errors import CallError, FailureReason
 from reservd.monitor.readers import BalanceReader, EquityReader, PriceReader
+from reservd.monitor.readings import EquityPlace
 from reservd.monitor.table import FailedTable, Table
-from reservd.monitor.watch import EquityPlace
 from reservd.reserve.readings import Equity
 
 Need = str | EquityPlace

@@ -16,9 +16,10 @@ import structlog
 from reservd.monitor.changes import ChangeStream
 from reservd.monitor.clock import Clock
 from reservd.monitor.cycle import PATIENCE, Check, CyclePlan
+from reservd.monitor.readings import Readings
 from reservd.monitor.table import FailedTable, Place
 from reservd.monitor.turns import Sources
-from reservd.monitor.watch import ModeWatch, Readings
+from reservd.monitor.watch import ModeWatch
 from reservd.reserve.identity import AccountKey
 
 log = structlog.get_logger(__name__)

@@ -1,87 +1,21 @@
 """One mode under watch: from readings to a snapshot, and what was made of it."""
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from reservd.config.accounts import Holding
 from reservd.config.mode import ModeConfig
-from reservd.errors import CallError
-from reservd.monitor.table import Found, Place, Table
-from reservd.reserve.amounts import ZERO, add
+from reservd.monitor.holds import Holds, owed_of
+from reservd.monitor.readings import EquityPlace, GroupRecord, Places, Readings
+from reservd.monitor.standing import told_by
+from reservd.reserve.amounts import ZERO
 from reservd.reserve.holds import GroupReading, read_group
-from reservd.reserve.models import ADEQUATE, Observation, ReserveSnapshot, ReserveStatus
-from reservd.reserve.policy import BelievedEquity, Missing, observe_equity, take_snapshot
-from reservd.reserve.readings import AccountFailure, Balance, Equity
+from reservd.reserve.models import ADEQUATE, ReserveSnapshot
+from reservd.reserve.policy import take_snapshot
 from reservd.reserve.tracker import Instant, Step, TrackerState, advance
 
 if TYPE_CHECKING:
     from reservd.monitor.sharing import JointReadings, SharingGroup
-
-EquityPlace = tuple[str, str]
-"""The name of an equity source, and what it is asked for."""
-
-
-class Readings(NamedTuple):
-    """What one cycle read for modes that share an equity, and how old it may be."""
-
-    balances: Mapping[str, Table]
-    """By source."""
-    equity: Equity | CallError
-    now: Instant
-    earliest: datetime
-    latest: datetime
-    """What was observed before `earliest` or after `latest` is not believed."""
-    believed: BelievedEquity
-    """What the equity tells the modes."""
-    joint: "JointReadings | None" = None
-    """What was read for all who share accounts with the mode; None where it shares none."""
-
-
-class Holds(Protocol):
-    """What is promised to accepted withdrawals."""
-
-    def held(self, mode: str, balances: Sequence[Balance]) -> Decimal:
-        """Return what of these balances of a mode's accounts is promised."""
-
-    def owed(self, mode: str, equity: Equity) -> Decimal:
-        """Return what an equity that is not net of them still shows of a mode's accepted withdrawals."""
-
-    def shows_paid(self, mode: str, balances: Sequence[Balance], equity: Equity | CallError) -> bool:
-        """Return whether these readings still show what is paid: later ones of the same amounts mean more."""
-
-    def regroup(self) -> None:
-        """Hear that modes may share other accounts than before."""
-
-
-class Standing(NamedTuple):
-    """How a mode stands: what a decision about its reserve rests on."""
-
-    confirmed: ReserveStatus
-    snapshot: ReserveSnapshot
-    """What the last check found."""
-    reading: GroupReading | None
-    """What the accounts held then, as far as they were read; None when nothing was."""
-    doubted: bool
-    """Whether an amount jumped and no second reading has agreed yet."""
-    good: ReserveSnapshot | None
-    """The last snapshot that was conclusive and is not doubted."""
-
-
-class GroupRecord:
-    """What the modes of one group share, so that a cycle writes nothing to each mode that it leaves alone.
-
-    Attributes:
-        readings: The last readings that found modes as they were; None when none was left alone.
-        awake: The modes, by their number in the group, to be checked next time whatever the readings say.
-    """
-
-    __slots__ = ("awake", "readings")
-
-    def __init__(self, awake: set[int]) -> None:
-        self.readings: Readings | None = None
-        self.awake = awake
 
 
 class ModeWatch:
@@ -124,7 +58,7 @@ class ModeWatch:
         self.mode = config.mode
         self.holdings = holdings
         self.equity = equity
-        self.places: tuple[tuple[str, Place], ...] = tuple((h.source, (h.account, h.asset)) for h in holdings)
+        self.places: Places = tuple((h.source, (h.account, h.asset)) for h in holdings)
         self.number = 0
         self.sharing: SharingGroup | None = None
         self.replaced = False
@@ -218,27 +152,14 @@ class ModeWatch:
         readings = self._left_alone_by()
         if readings is None:
             return self._state
-        latest = self._renew(self._latest, readings) if self._latest is not None else None
+        latest = readings.renew(self._latest, self.places) if self._latest is not None else None
         return self._state._replace(good_at=readings.now.monotonic, good=latest, told=latest)
 
     @property
     def latest(self) -> ReserveSnapshot | None:
         """What the last check found, conclusive or not; None before the first."""
         readings = self._left_alone_by()
-        return self._latest if readings is None or self._latest is None else self._renew(self._latest, readings)
-
-    def _renew(self, snapshot: ReserveSnapshot, readings: Readings) -> ReserveSnapshot:
-        """Return a snapshot as readings show it that found the same amounts."""
-        found = [readings.balances[source].get(place) for source, place in self.places]
-        seen = tuple([Observation(each.observed_at, each.block) for each in found if isinstance(each, Balance)])
-        equity = readings.equity
-        times = [each.observed_at for each in (equity, *found) if isinstance(each, Equity | Balance)]
-        return snapshot._replace(
-            timestamp=readings.now.wall,
-            observed_at=min(times, default=None),
-            equity_seen=observe_equity(equity) if isinstance(equity, Equity) else None,
-            seen=seen,
-        )
+        return self._latest if readings is None or self._latest is None else readings.renew(self._latest, self.places)
 
     @property
     def readings(self) -> Readings | None:
@@ -256,7 +177,7 @@ class ModeWatch:
             return None
         if readings.joint is not None:
             return readings.joint.whole
-        return read_group(self._believed(readings)[0])
+        return read_group(readings.of(self.places, self.holdings)[0])
 
     @property
     def believed(self) -> GroupReading | None:
@@ -287,7 +208,7 @@ class ModeWatch:
         if readings.joint is not None:
             return self.share_of(readings, readings.joint, holds)
         now = readings.now.wall
-        balances, missing = self._believed(readings)
+        balances, missing = readings.of(self.places, self.holdings)
         held = owed = ZERO
         if holds is not None:
             equity = readings.equity
@@ -298,39 +219,15 @@ class ModeWatch:
 
     def share_of(self, readings: Readings, joint: "JointReadings", holds: Holds | None) -> ReserveSnapshot:
         """Return what readings of shared accounts say of this mode, and remember nothing of them."""
-        owed = owed_of(self.mode, readings.equity, holds) if holds is not None else ZERO
+        owed = owed_of(self.mode, readings.equity, holds)
         found, now = joint.find(self.mode, holds), readings.now.wall
         return take_snapshot(
             self._policy, readings.believed, found.balances, found.missing, now=now, owed=owed, share=found.share
         )
 
-    def _believed(self, readings: Readings) -> tuple[list[Balance], list[Missing]]:
-        """Return the balances that were read and may be believed, and why the others may not."""
-        tables, earliest, latest = readings.balances, readings.earliest, readings.latest
-        balances: list[Balance] = []
-        missing: list[Missing] = []
-        for index, (source, place) in enumerate(self.places):
-            value = tables[source].get(place)
-            if type(value) is Balance and earliest <= value.observed_at <= latest:
-                balances.append(value)
-            else:
-                # A failure without an asset is one of the whole account.
-                why = value if value is not None else tables[source].get((place[0], ""))
-                holding = self.holdings[index]
-                missing.append(Missing(f"{holding.label}: {why_missing(holding.asset, why)}", holding.non_negative))
-        return balances, missing
-
     def has_seen(self, readings: Readings) -> bool:
-        """Whether these are the very readings of the last check: two checks may have joined one.
-
-        A reading counts once; it must neither agree with itself nor be two checks in a row.
-        """
-        seen = self._seen
-        if seen is None or readings.equity is not seen.equity:
-            return False
-        if readings.joint is not None:
-            return all(table is seen.balances.get(source) for source, table in readings.balances.items())
-        return all(readings.balances[source] is seen.balances.get(source) for source, _ in self.places)
+        """Whether these are the very readings of the last check."""
+        return self._seen is not None and readings.repeat(self._seen, self.places)
 
     def advance(self, snapshot: ReserveSnapshot, now: Instant, new_id: Callable[[], str]) -> Step:
         """Take a snapshot into the memory and return what it led to."""
@@ -339,35 +236,3 @@ class ModeWatch:
         self._state = step.state
         self._latest = snapshot
         return step
-
-
-def equity_or_missing(place: EquityPlace, equity: Equity | CallError) -> Equity | Missing:
-    """Return an equity that was read there, or what is missing."""
-    return Missing(f"{place[0]}: {equity}") if isinstance(equity, CallError) else equity
-
-
-def owed_of(mode: str, equity: Equity | CallError, holds: Holds) -> Decimal:
-    """Return what an equity still shows of a mode's accepted withdrawals."""
-    if isinstance(equity, CallError) or equity.net_of_withdrawals:
-        return ZERO
-    return holds.owed(mode, equity)
-
-
-def told_by(snapshot: ReserveSnapshot) -> GroupReading | None:
-    """Return the reading that a snapshot was made of, as far as it still tells."""
-    if snapshot.reserve_balance is None or snapshot.observed_at is None:
-        return None
-    return GroupReading(add(snapshot.reserve_balance, snapshot.held), snapshot.observed_at)
-
-
-def why_missing(asset: str, value: Found | None) -> str:
-    """Return why what was found of an asset cannot be counted."""
-    match value:
-        case None:
-            return f"{asset} is missing"
-        case Balance():
-            return f"{asset} is of {value.observed_at.isoformat()}, too far from now to be believed"
-        case AccountFailure():
-            return f"{value.reason}: {value.detail}" if value.detail else str(value.reason)
-        case _:
-            return str(value)

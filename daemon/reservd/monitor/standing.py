@@ -1,0 +1,28 @@
+"""How a mode stands, for those who decide about its reserve."""
+
+from typing import NamedTuple
+
+from reservd.reserve.amounts import add
+from reservd.reserve.holds import GroupReading
+from reservd.reserve.models import ReserveSnapshot, ReserveStatus
+
+
+class Standing(NamedTuple):
+    """How a mode stands: what a decision about its reserve rests on."""
+
+    confirmed: ReserveStatus
+    snapshot: ReserveSnapshot
+    """What the last check found."""
+    reading: GroupReading | None
+    """What the accounts held then, as far as they were read; None when nothing was."""
+    doubted: bool
+    """Whether an amount jumped and no second reading has agreed yet."""
+    good: ReserveSnapshot | None
+    """The last snapshot that was conclusive and is not doubted."""
+
+
+def told_by(snapshot: ReserveSnapshot) -> GroupReading | None:
+    """Return the reading that a snapshot was made of, as far as it still tells."""
+    if snapshot.reserve_balance is None or snapshot.observed_at is None:
+        return None
+    return GroupReading(add(snapshot.reserve_balance, snapshot.held), snapshot.observed_at)
