@@ -69,12 +69,18 @@ class Duty:
         self._ownership = ownership
         routes = {mode: each.reserve_event_sinks for mode, each in config.modes.items()}
         self.pipeline = Pipeline(
-            database, ownership, config.event_sinks, config.settings, routes, SystemClock(), [metrics, page, stream]
+            database,
+            ownership,
+            config.event_sinks,
+            config.settings,
+            routes,
+            SystemClock(),
+            [metrics.deliveries, page, stream],
         )
         self.replenishments = ReplenishmentService(
             config.modes,
             config.replenishers,
-            [metrics, metrics.replenishments, page],
+            [metrics.replenishments, page],
             lambda: self.pipeline.may_act,
             ledger=StoredLedger(database, self.pipeline.journal),
             epoch=lambda: self.pipeline.journal.epoch,

@@ -1,6 +1,5 @@
 """All that is counted and measured, and the page that tells it."""
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,26 +12,20 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.metrics import MetricWrapperBase
 
 from reservd._version import __version__
-from reservd.delivery.observer import DeliveryObserver
 from reservd.errors import FailureReason
 from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.models import EventType, ReserveEvent
-from reservd.reserve.replenishment import AcceptanceStatus
 from reservd.reserve.runway import Runway
 from reservd.reserve.tracker import Instant, TrackerState
-from reservd.service.refill_caller import ReplenishmentObserver
-from reservd.store.outbox import Backlog
+from reservd.web.delivery_metrics import DeliveryMetrics
 from reservd.web.mode_gauges import Changes, ModeGauges
+from reservd.web.presets import Presets
 from reservd.web.replenishment_metrics import ReplenishmentMetrics
-from reservd.web.source_metrics import FETCH_BUCKETS, SourceMetrics
+from reservd.web.source_metrics import SourceMetrics
 from reservd.web.withdrawal_metrics import WithdrawalMetrics
-from reservd.wire.events import DeliveryState
 
-_ENDS = (DeliveryState.DEAD, DeliveryState.SUPERSEDED, DeliveryState.SILENCED)
-_DROPPED = ("events", "outcomes", "snapshots")
 _CYCLE_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
@@ -44,8 +37,8 @@ class News(NamedTuple):
     changes: Changes
 
 
-class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
-    """Counts what the daemon does. Every series that can be is there from the start, at 0.
+class Metrics(Observer):
+    """Counts what the monitor does, and joins what others count. Each series that can be is there from the start, at 0.
 
     Args:
         modes: Share class by mode.
@@ -57,8 +50,9 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
 
     Attributes:
         registry: Has all series but those of `ModeGauges`.
+        deliveries: Counts what sinks take.
         withdrawals: Counts withdrawals.
-        replenishments: Counts what became of requests for refills.
+        replenishments: Counts requests for refills and what became of them.
     """
 
     def __init__(
@@ -89,25 +83,6 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
             registry=registry,
         )
         self._events = Counter("reservd_events", "Events decided, reminders included.", ["type"], registry=registry)
-        self._deliveries = Counter("reservd_deliveries", "Events handed on by a sink.", ["sink"], registry=registry)
-        self._delivery_failures = Counter(
-            "reservd_delivery_failures",
-            "Events a sink did not hand on, by reason.",
-            ["sink", "reason"],
-            registry=registry,
-        )
-        self._delivery_seconds = Histogram(
-            "reservd_delivery_duration_seconds", "Time a sink took for an event, failures included.", ["sink"],
-            registry=registry, buckets=FETCH_BUCKETS,
-        )  # fmt: skip
-        self._requests = Counter(
-            "reservd_replenishment_requests", "Requests for a refill that were answered.", ["replenisher", "outcome"],
-            registry=registry,
-        )  # fmt: skip
-        self._request_failures = Counter(
-            "reservd_replenishment_failures", "Requests for a refill that were not answered, by reason.",
-            ["replenisher", "reason"], registry=registry,
-        )  # fmt: skip
         self._callback_failures = Counter(
             "reservd_callback_failures", "Events that a callback raised at or took too long for, by reason.",
             ["callback", "reason"], registry=registry,
@@ -115,23 +90,6 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         self._dropped = Counter(
             "reservd_callbacks_dropped", "Events a callback was too slow for.", ["callback"], registry=registry
         )
-        self._ended = Counter(
-            "reservd_deliveries_ended", "Events that a sink never took, by what became of them.", ["sink", "state"],
-            registry=registry,
-        )  # fmt: skip
-        self._pending = Gauge(
-            "reservd_deliveries_pending", "Events in the store that wait for the sink.", ["sink"], registry=registry
-        )
-        self._oldest = Gauge(
-            "reservd_deliveries_oldest_timestamp_seconds",
-            "When the oldest event that waits for the sink was decided, in Unix time; 0: nothing waits.",
-            ["sink"],
-            registry=registry,
-        )
-        self._silenced = Gauge(
-            "reservd_silenced", "Whether an operator's silence keeps the mode's events from the sinks.", ["mode"],
-            registry=registry,
-        )  # fmt: skip
         self._runways = Gauge(
             "reservd_runway_seconds",
             "How long the reserve lasts at the rate at which money leaves it; absent while it does not fall.",
@@ -140,14 +98,6 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         )
         self._owner = Gauge(
             "reservd_owner", "Whether this daemon watches: it owns the store, or cannot have it. A standby does not.",
-            registry=registry,
-        )  # fmt: skip
-        self._store_up = Gauge("reservd_store_up", "Whether the store took the last write.", registry=registry)
-        self._unwritten = Gauge(
-            "reservd_store_unwritten_events", "Events that wait in memory for the store.", registry=registry
-        )
-        self._dropped_unwritten = Counter(
-            "reservd_store_dropped", "What waited for the store and was more than memory should hold.", ["kind"],
             registry=registry,
         )  # fmt: skip
         self._reloaded = Gauge(
@@ -160,25 +110,14 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
             "When the configuration was last taken up, in Unix time.",
             registry=registry,
         )
+        self._presets = Presets("interval", dict.fromkeys((self._cycles, self._overruns), ()))
         self._sources = SourceMetrics(registry)
+        self.deliveries = DeliveryMetrics(registry)
         self.withdrawals = WithdrawalMetrics(registry)
         self.replenishments = ReplenishmentMetrics(registry)
-        # By the label that names what they are of, and the closed set of their second label.
-        self._families: Mapping[str, Mapping[MetricWrapperBase, Iterable[object]]] = {
-            "interval": dict.fromkeys((self._cycles, self._overruns), ()),
-            "sink": {
-                **dict.fromkeys((self._deliveries, self._delivery_seconds, self._pending, self._oldest), ()),
-                self._delivery_failures: FailureReason,
-                self._ended: _ENDS,
-            },
-            "replenisher": {self._requests: AcceptanceStatus, self._request_failures: FailureReason},
-        }
-        self._known: Mapping[str, set[str]] = {label: set() for label in self._families}
         self._build.labels(__version__).set(1)
         for event_type in EventType:
             self._events.labels(event_type)
-        for kind in _DROPPED:
-            self._dropped_unwritten.labels(kind)
         self.configure(modes, intervals, sources, sinks, replenishers, endpoints)
         self._gauges: ModeGauges | None = ModeGauges(modes)
 
@@ -197,17 +136,10 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         """
         self._modes = modes
         self._sources.configure(sources, endpoints)
+        self.deliveries.configure(sinks)
         self.withdrawals.configure(modes)
-        known = {
-            "interval": {f"{interval:g}" for interval in intervals},
-            "sink": set(sinks),
-            "replenisher": set(replenishers),
-        }
-        for label, names in known.items():
-            for metric, gone in itertools.product(self._families[label], self._known[label] - names):
-                metric.remove_by_labels({label: gone})
-            self._preset(label, names)
-        self._known = known
+        self.replenishments.configure(replenishers)
+        self._presets.configure(f"{interval:g}" for interval in intervals)
         self.reloaded(successful=True)
 
     def reloaded(self, *, successful: bool) -> None:
@@ -216,18 +148,12 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
         if successful:
             self._reloaded_at.set_to_current_time()
 
-    def _preset(self, label: str, names: Iterable[str]) -> None:
-        for metric, words in self._families[label].items():
-            for values in itertools.product(names, words) if words else zip(names):
-                metric.labels(*values)
-
     def watch(self, *, owner: bool) -> None:
         """Begin with the modes' gauges anew, or leave them out: two daemons must not tell of one reserve."""
         self._owner.set(owner)
         self._gauges = ModeGauges(self._modes) if owner else None
-        self._silenced.clear()
         self._runways.clear()
-        self.backlogs({})
+        self.deliveries.watch()
         self.withdrawals.watch(owner=owner)
         self.replenishments.watch()
 
@@ -316,46 +242,3 @@ class Metrics(Observer, DeliveryObserver, ReplenishmentObserver):
     def callback_dropped(self, callback: str) -> None:
         """Count an event that did not fit a queue."""
         self._dropped.labels(callback).inc()
-
-    def delivered(self, sink: str, seconds: float, failure: FailureReason | None) -> None:
-        """Count an attempt to hand on an event."""
-        self._delivery_seconds.labels(sink).observe(seconds)
-        if failure is None:
-            self._deliveries.labels(sink).inc()
-        else:
-            self._delivery_failures.labels(sink, failure).inc()
-
-    def ended(self, sink: str, state: DeliveryState) -> None:
-        """Count an event that the sink never took."""
-        if state in _ENDS:
-            self._ended.labels(sink, state).inc()
-
-    def backlogs(self, by_sink: Mapping[str, Backlog]) -> None:
-        """Note what waits for each sink."""
-        for sink in self._known["sink"]:
-            backlog = by_sink.get(sink)
-            self._pending.labels(sink).set(backlog.pending if backlog is not None else 0)
-            self._oldest.labels(sink).set(backlog.oldest.timestamp() if backlog is not None else 0)
-
-    def silenced(self, modes: frozenset[str]) -> None:
-        """Note for which modes a silence is on."""
-        self._silenced.clear()
-        for mode in modes:
-            self._silenced.labels(mode).set(1)
-
-    def dropped(self, numbers: Mapping[str, int]) -> None:
-        """Count what memory could not hold."""
-        for kind, number in numbers.items():
-            self._dropped_unwritten.labels(kind).inc(number)
-
-    def store_is(self, *, up: bool, unwritten: int) -> None:
-        """Note whether the store takes what is written."""
-        self._store_up.set(up)
-        self._unwritten.set(unwritten)
-
-    def requested(self, replenisher: str, status: AcceptanceStatus | None, failure: FailureReason | None) -> None:
-        """Count a request for a refill."""
-        if failure is not None:
-            self._request_failures.labels(replenisher, failure).inc()
-        elif status is not None:
-            self._requests.labels(replenisher, status).inc()

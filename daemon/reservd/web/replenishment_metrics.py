@@ -1,25 +1,36 @@
 """What is counted of refills."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from decimal import Decimal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from reservd.errors import FailureReason
 from reservd.reserve.amounts import ZERO, add, subtract
 from reservd.reserve.models import ReserveStatus
-from reservd.reserve.replenishment import Inaction
+from reservd.reserve.replenishment import AcceptanceStatus, Inaction
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
 from reservd.service.refill_caller import ReplenishmentObserver
+from reservd.web.presets import Presets
 
 
 class ReplenishmentMetrics(ReplenishmentObserver):
-    """Counts requests by what became of them. Every counter is there from the start, at 0.
+    """Counts requests by how they were answered and what became of them. Every counter is there from the start, at 0.
 
     Args:
         registry: Takes the series.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "reservd_replenishment_requests", "Requests for a refill that were answered.", ["replenisher", "outcome"],
+            registry=registry,
+        )  # fmt: skip
+        self._failures = Counter(
+            "reservd_replenishment_failures", "Requests for a refill that were not answered, by reason.",
+            ["replenisher", "reason"], registry=registry,
+        )  # fmt: skip
         self._changes = Counter(
             "reservd_replenishments", "Requests for refills that came to a state.", ["state"], registry=registry
         )
@@ -35,6 +46,7 @@ class ReplenishmentMetrics(ReplenishmentObserver):
             "reservd_replenishments_awaiting_approval", "Requests for refills that somebody has to approve.", ["mode"],
             registry=registry,
         )  # fmt: skip
+        self._presets = Presets("replenisher", {self._requests: AcceptanceStatus, self._failures: FailureReason})
         self._open: defaultdict[str, dict[str, Replenishment]] = defaultdict(dict)
         self._coming: defaultdict[str, Decimal] = defaultdict(Decimal)
         self._held_back: defaultdict[str, int] = defaultdict(int)
@@ -43,12 +55,23 @@ class ReplenishmentMetrics(ReplenishmentObserver):
         for reason in Inaction:
             self._inactions.labels(reason)
 
+    def configure(self, replenishers: Iterable[str]) -> None:
+        """Know these replenishers from now on."""
+        self._presets.configure(replenishers)
+
     def watch(self) -> None:
         """Begin anew: what is in flight is for the owner of a store to tell."""
         for kept in (self._open, self._coming, self._held_back):
             kept.clear()
         self._in_flight.clear()
         self._awaiting.clear()
+
+    def requested(self, replenisher: str, status: AcceptanceStatus | None, failure: FailureReason | None) -> None:
+        """Count a request for a refill."""
+        if failure is not None:
+            self._failures.labels(replenisher, failure).inc()
+        elif status is not None:
+            self._requests.labels(replenisher, status).inc()
 
     def replenishment_loaded(self, record: Replenishment) -> None:
         """Note a request that was in flight before."""

@@ -1,12 +1,12 @@
 """What is counted and measured of sources."""
 
-import itertools
 from collections.abc import Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from reservd.errors import FailureReason
 from reservd.monitor.observer import Observer
+from reservd.web.presets import Presets
 
 FETCH_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 """Seconds that a call to the outside takes."""
@@ -61,12 +61,12 @@ class SourceMetrics(Observer):
         self._wakeups = Counter(
             "reservd_wakeups", "Times a source told that a balance may have changed.", ["source"], registry=registry
         )
-        self._each = (
+        of_each = (
             *(self._fetches, self._seconds, self._up, self._success),
             *(self._accounts_unread, self._circuit_open, self._wakeups),
         )
-        self._by_reason = self._failures, self._account_failures
-        self._known: set[str] = set()
+        by_reason = self._failures, self._account_failures
+        self._presets = Presets("source", {**dict.fromkeys(of_each, ()), **dict.fromkeys(by_reason, FailureReason)})
 
     def configure(self, sources: Iterable[str], endpoints: Iterable[tuple[str, str]]) -> None:
         """Know these from now on, instead of those that are known: what is new begins at 0, what is gone is left out.
@@ -75,15 +75,7 @@ class SourceMetrics(Observer):
             sources: The names of balance, equity and price sources.
             endpoints: The names of sources with those of the endpoints that they read through.
         """
-        names = set(sources)
-        for source, each in itertools.product(self._known - names, (*self._each, *self._by_reason)):
-            each.remove_by_labels({"source": source})
-        for source in sorted(names):
-            for each in self._each:
-                each.labels(source)
-            for each, reason in itertools.product(self._by_reason, FailureReason):
-                each.labels(source, reason)
-        self._known = names
+        self._presets.configure(sources)
         self._endpoint_up.clear()
         for source, endpoint in endpoints:
             self._endpoint_up.labels(source, endpoint).set(1)

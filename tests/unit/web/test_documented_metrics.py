@@ -30,7 +30,7 @@ def exported() -> dict[str, set[str] | None]:
     assert low.state.good is not None
     metrics.checked(Checked("lending", low.state.good, low.step))
     metrics.callback_added("strategy")
-    metrics.silenced(frozenset({"lending"}))
+    metrics.deliveries.silenced(frozenset({"lending"}))
     found: dict[str, set[str] | None] = {}
     for family in text_string_to_metric_families(metrics.render(metrics.take()).decode()):
         if family.name.startswith("reservd_"):

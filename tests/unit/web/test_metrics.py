@@ -145,8 +145,8 @@ def test_endpoint_is_left_out_when_the_configuration_names_it_no_longer() -> Non
 def test_failure_is_counted_under_its_reason_alone(reason: FailureReason) -> None:
     metrics = make_metrics()
     metrics.fetched("bank", 0.1, reason)
-    metrics.delivered("ops", 0.1, reason)
-    metrics.requested("unwinder", None, reason)
+    metrics.deliveries.delivered("ops", 0.1, reason)
+    metrics.replenishments.requested("unwinder", None, reason)
     for name in ("fetch_failures", "delivery_failures", "replenishment_failures"):
         counted = {each: values(metrics, f"reservd_{name}_total", reason=each)[0] for each in FailureReason}
         assert counted == {each: float(each is reason) for each in FailureReason}

@@ -1,0 +1,110 @@
+"""What is counted and measured of delivery, and of the store behind it."""
+
+from collections.abc import Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from reservd.delivery.observer import DeliveryObserver
+from reservd.errors import FailureReason
+from reservd.store.outbox import Backlog
+from reservd.web.presets import Presets
+from reservd.web.source_metrics import FETCH_BUCKETS
+from reservd.wire.events import DeliveryState
+
+_ENDS = (DeliveryState.DEAD, DeliveryState.SUPERSEDED, DeliveryState.SILENCED)
+_DROPPED = ("events", "outcomes", "snapshots")
+
+
+class DeliveryMetrics(DeliveryObserver):
+    """Counts what sinks take, and tells what waits for them and whether the store is there.
+
+    Args:
+        registry: Takes the series.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._deliveries = Counter("reservd_deliveries", "Events handed on by a sink.", ["sink"], registry=registry)
+        self._failures = Counter(
+            "reservd_delivery_failures",
+            "Events a sink did not hand on, by reason.",
+            ["sink", "reason"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "reservd_delivery_duration_seconds", "Time a sink took for an event, failures included.", ["sink"],
+            registry=registry, buckets=FETCH_BUCKETS,
+        )  # fmt: skip
+        self._ended = Counter(
+            "reservd_deliveries_ended", "Events that a sink never took, by what became of them.", ["sink", "state"],
+            registry=registry,
+        )  # fmt: skip
+        self._pending = Gauge(
+            "reservd_deliveries_pending", "Events in the store that wait for the sink.", ["sink"], registry=registry
+        )
+        self._oldest = Gauge(
+            "reservd_deliveries_oldest_timestamp_seconds",
+            "When the oldest event that waits for the sink was decided, in Unix time; 0: nothing waits.",
+            ["sink"],
+            registry=registry,
+        )
+        self._silenced = Gauge(
+            "reservd_silenced", "Whether an operator's silence keeps the mode's events from the sinks.", ["mode"],
+            registry=registry,
+        )  # fmt: skip
+        self._store_up = Gauge("reservd_store_up", "Whether the store took the last write.", registry=registry)
+        self._unwritten = Gauge(
+            "reservd_store_unwritten_events", "Events that wait in memory for the store.", registry=registry
+        )
+        self._dropped = Counter(
+            "reservd_store_dropped", "What waited for the store and was more than memory should hold.", ["kind"],
+            registry=registry,
+        )  # fmt: skip
+        of_each = dict.fromkeys((self._deliveries, self._seconds, self._pending, self._oldest), ())
+        self._presets = Presets("sink", {**of_each, self._failures: FailureReason, self._ended: _ENDS})
+        for kind in _DROPPED:
+            self._dropped.labels(kind)
+
+    def configure(self, sinks: Iterable[str]) -> None:
+        """Know these sinks from now on."""
+        self._presets.configure(sinks)
+
+    def watch(self) -> None:
+        """Begin anew: what waits, and what is silenced, is for the owner of a store to tell."""
+        self._silenced.clear()
+        self.backlogs({})
+
+    def delivered(self, sink: str, seconds: float, failure: FailureReason | None) -> None:
+        """Count an attempt to hand on an event."""
+        self._seconds.labels(sink).observe(seconds)
+        if failure is None:
+            self._deliveries.labels(sink).inc()
+        else:
+            self._failures.labels(sink, failure).inc()
+
+    def ended(self, sink: str, state: DeliveryState) -> None:
+        """Count an event that the sink never took."""
+        if state in _ENDS:
+            self._ended.labels(sink, state).inc()
+
+    def backlogs(self, by_sink: Mapping[str, Backlog]) -> None:
+        """Note what waits for each sink."""
+        for sink in self._presets.names:
+            backlog = by_sink.get(sink)
+            self._pending.labels(sink).set(backlog.pending if backlog is not None else 0)
+            self._oldest.labels(sink).set(backlog.oldest.timestamp() if backlog is not None else 0)
+
+    def silenced(self, modes: frozenset[str]) -> None:
+        """Note for which modes a silence is on."""
+        self._silenced.clear()
+        for mode in modes:
+            self._silenced.labels(mode).set(1)
+
+    def dropped(self, numbers: Mapping[str, int]) -> None:
+        """Count what memory could not hold."""
+        for kind, number in numbers.items():
+            self._dropped.labels(kind).inc(number)
+
+    def store_is(self, *, up: bool, unwritten: int) -> None:
+        """Note whether the store takes what is written."""
+        self._store_up.set(up)
+        self._unwritten.set(unwritten)
