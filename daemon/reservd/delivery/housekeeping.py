@@ -36,7 +36,7 @@ _LOOK_SECONDS = 1.0
 _COUNT_SECONDS = 5.0
 _PRUNE_SECONDS = 60.0
 _STEP = 500
-"""Rows that are removed at a time: a long write would hold up events."""
+"""Rows that are removed, or handed over, at a time: whatever takes long would hold up events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +163,16 @@ class Housekeeping(Observer):
 
     async def _checkpoint(self) -> float:
         """Hand over what is new of the modes: a restart then knows what is believed, and how old it is."""
-        checked, self._checked = self._checked, {}
-        now = self._clock.now()
-        self._journal.keep_states(
-            {mode: keep(each.step.state, now) for mode, each in checked.items()},
-            [KeptSnapshot(each.status, each.snapshot) for each in checked.values()],
-        )
+        modes = list(self._checked)
+        # In short steps, and of each mode what is newest then.
+        for start in range(0, len(modes), _STEP):
+            checked = [self._checked.pop(mode) for mode in modes[start : start + _STEP]]
+            now = self._clock.now()
+            self._journal.keep_states(
+                {each.mode: keep(each.step.state, now) for each in checked},
+                [KeptSnapshot(each.status, each.snapshot) for each in checked],
+            )
+            await asyncio.sleep(0)
         return self._retention.snapshot_every.total_seconds()
 
     async def _prune(self) -> float:

@@ -170,6 +170,22 @@ async def test_what_is_believed_of_a_mode_is_kept_without_an_event(database: Dat
     assert {each.snapshot.strategy_mode for each in history} == {"m"}
 
 
+async def test_what_is_believed_of_every_mode_is_kept_when_there_are_more_than_one_step_takes(
+    database: Database,
+) -> None:
+    modes = [f"m{number}" for number in range(1100)]
+    async with Office(database, modes=modes, store={"snapshot_interval": 0.5}) as office:
+        await office.manager.check_all_reserves()
+        for _ in range(200):
+            if await count(database, mode_states) == len(modes):
+                break
+            await asyncio.sleep(0.05)
+    async with Office(database) as office:
+        assert {mode: kept.confirmed for mode, kept in office.pipeline.states.items()} == dict.fromkeys(
+            modes, ReserveStatus.ADEQUATE
+        )
+
+
 async def test_old_rows_go_and_what_waits_stays(database: Database) -> None:
     ops, dead = ScriptedSink("ops"), ScriptedSink("dead")
     dead.misbehave = raises(DeliveryError(FailureReason.UNREACHABLE))
