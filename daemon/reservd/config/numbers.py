@@ -1,6 +1,7 @@
 """Numbers of a configuration, exact from their text."""
 
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -11,11 +12,17 @@ from reservd.reserve.amounts import parse_amount
 
 def _number(value: object) -> Decimal:
     try:
-        return parse_amount(value, "")
+        return _from_text(str(value)) if isinstance(value, str) else parse_amount(value, "")
     except (TypeError, ValueError) as error:
         # What was got is added by those who know how it may be shown.
         rule = str(error).partition(", got ")[0].strip()
         raise PydanticCustomError("number", "{rule}", {"rule": rule}) from None
+
+
+@lru_cache(maxsize=1024)
+def _from_text(text: str) -> Decimal:
+    # Thousands of modes say the same few numbers. As one object each, they stay where checks find them quickly.
+    return parse_amount(text, "")
 
 
 class Exact:

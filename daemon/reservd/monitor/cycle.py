@@ -7,6 +7,7 @@ from datetime import timedelta
 from types import MappingProxyType
 
 from reservd.monitor.clock import Clock
+from reservd.monitor.pace import Pace
 from reservd.monitor.quiet import QuietModes
 from reservd.monitor.readers import one_cycle
 from reservd.monitor.readings import EquityPlace, Readings, equity_or_missing
@@ -18,7 +19,7 @@ from reservd.reserve.policy import believe_equity
 from reservd.reserve.tracker import Instant
 
 _BATCH = 50
-"""Modes checked, or readings begun, between two looks at the rest of the event loop."""
+"""Modes that are checked in one step."""
 PATIENCE = 0.8
 """How long modes wait for their sources, as a part of their interval."""
 
@@ -28,11 +29,12 @@ Refreshed = Callable[[Sequence[str], Instant], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Group:
-    """Modes that wait for the same sources and believe readings of the same age."""
+    """Modes that wait for the same sources and believe readings of the same age and skew."""
 
     sources: frozenset[str]
     equity: EquityPlace
     max_staleness: timedelta
+    max_skew: timedelta | None
     watches: list[ModeWatch]
 
     @property
@@ -115,29 +117,29 @@ class CyclePlan:
             awake, left_alone = quiet.wake(readings)
             if left_alone:
                 self._refreshed(left_alone, readings.now)
-            doubtful = await _check_batches(awake, readings, check)
+            doubtful = await _check_batches(awake, readings, check, reads.pace)
             quiet.rest(awake, readings)
         return doubtful
 
 
 def _grouped(watches: Iterable[ModeWatch]) -> list[_Any]:
     """Return modes by what they wait for, those last that share accounts."""
-    grouped: dict[tuple[frozenset[str], EquityPlace, timedelta], list[ModeWatch]] = {}
+    grouped: dict[tuple[frozenset[str], EquityPlace, timedelta, timedelta | None], list[ModeWatch]] = {}
     sharing: dict[SharingGroup, None] = {}
     for watch in watches:
         if watch.sharing is not None:
             sharing[watch.sharing] = None
             continue
         sources = frozenset(holding.source for holding in watch.holdings)
-        grouped.setdefault((sources, watch.equity, watch.config.policy.max_staleness), []).append(watch)
+        policy = watch.config.policy
+        grouped.setdefault((sources, watch.equity, policy.max_staleness, policy.max_skew), []).append(watch)
     return [*(_Group(*key, members) for key, members in grouped.items()), *sharing]
 
 
 async def _add(turns: _Turns, groups: Sequence[_Any]) -> None:
-    for number, group in enumerate(groups, 1):
+    for group in groups:
         turns.add(group)
-        if not number % _BATCH:
-            await asyncio.sleep(0)
+        await turns.pace.keep()
 
 
 async def _look_again(turns: _Turns, clock: Clock, check: Check) -> None:
@@ -149,7 +151,7 @@ async def _look_again(turns: _Turns, clock: Clock, check: Check) -> None:
 async def _check_all(group: _Any, reads: _Turns, clock: Clock, check: Check) -> Sequence[ModeWatch]:
     """Check all modes of a group, and return those that want a second look."""
     if isinstance(group, _Group):
-        return await _check_batches(group.watches, group.readings(reads, clock), check)
+        return await _check_batches(group.watches, group.readings(reads, clock), check, reads.pace)
     # None of those that share accounts rests, where what another one needs may be new.
     tables = {source: reads.table(source) for source in group.sources}
     equities = {place: reads.equity(place) for place in group.equities}
@@ -160,10 +162,9 @@ async def _check_all(group: _Any, reads: _Turns, clock: Clock, check: Check) -> 
     return doubtful
 
 
-async def _check_batches(watches: Sequence[ModeWatch], readings: Readings, check: Check) -> list[ModeWatch]:
+async def _check_batches(watches: Sequence[ModeWatch], readings: Readings, check: Check, pace: Pace) -> list[ModeWatch]:
     doubtful: list[ModeWatch] = []
     for start in range(0, len(watches), _BATCH):
-        if start:
-            await asyncio.sleep(0)
         doubtful += await check(watches[start : start + _BATCH], readings)
+        await pace.keep()
     return doubtful

@@ -1,8 +1,9 @@
 """What one cycle read for modes, and what of it they may believe."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from reservd.config.accounts import Holding
 from reservd.errors import CallError
@@ -21,20 +22,27 @@ Places = Sequence[tuple[str, Place]]
 """Where the balances of a mode are: the source of each, and the place there."""
 
 
-class Readings(NamedTuple):
-    """What one cycle read for modes that share an equity, and how old it may be."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Readings:
+    """What one cycle read for modes that share an equity, and how old it may be.
+
+    Attributes:
+        balances: By source.
+        equity: What was read of the equity.
+        now: The moment of the check.
+        earliest: What was observed before this is not believed.
+        latest: The same of what was observed after.
+        believed: What the equity tells the modes.
+        joint: What was read for all who share accounts with the mode; None where it shares none.
+    """
 
     balances: Mapping[str, Table]
-    """By source."""
     equity: Equity | CallError
     now: Instant
     earliest: datetime
     latest: datetime
-    """What was observed before `earliest` or after `latest` is not believed."""
     believed: BelievedEquity
-    """What the equity tells the modes."""
     joint: "JointReadings | None" = None
-    """What was read for all who share accounts with the mode; None where it shares none."""
 
     def of(self, places: Places, holdings: Sequence[Holding]) -> tuple[list[Balance], list[Missing]]:
         """Return the balances of holdings, at these places, that may be believed, and why the others may not."""
@@ -65,12 +73,7 @@ class Readings(NamedTuple):
         )
 
     def repeat(self, before: "Readings", places: Places) -> bool:
-        """Whether they are the very readings of an earlier check: two may have joined one.
-
-        A reading counts once; it must neither agree with itself nor be two checks in a row.
-        """
-        if self.equity is not before.equity:
-            return False
+        """Whether they are the very balances of an earlier check."""
         sources = self.balances if self.joint is not None else [source for source, _ in places]
         return all(self.balances[source] is before.balances.get(source) for source in sources)
 

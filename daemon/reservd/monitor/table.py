@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import compress, count
-from operator import attrgetter, ne
+from operator import ne
 from typing import Protocol
 
 from reservd.errors import CallError, FailureReason, SourceError
@@ -17,7 +17,6 @@ Found = Balance | AccountFailure | CallError
 
 _numbers = count()
 _ANY = datetime.max.replace(tzinfo=UTC)
-_note = attrgetter("note")
 
 
 class Table(Protocol):
@@ -133,7 +132,8 @@ class ReadTable:
         """
         self._found: list[Balance | AccountFailure] = [*balances, *failures]
         accounts = [each.account for each in self._found]
-        assets = [each.asset or "" for each in self._found]
+        assets = [balance.asset for balance in balances]
+        assets += [failure.asset or "" for failure in failures]
         layout: Layout | None = before.layout if before is not None else None
         if layout is None or not layout.is_of(accounts, assets, len(balances)):
             layout = Layout(accounts, assets, len(balances))
@@ -207,7 +207,8 @@ def tabulate(reading: object, redact: Callable[[str], str], before: ReadTable | 
     if not all(isinstance(failure, AccountFailure) for failure in failures):
         raise SourceError(FailureReason.INVALID_DATA, "a failure is not an AccountFailure")
     tidied = [replace(each, reason=_known(each.reason), detail=redact(str(each.detail))) for each in failures]
-    if any(map(_note, balances)):
+    notes = [balance.note for balance in balances]
+    if any(notes):
         balances = [replace(each, note=redact(each.note)[:MAX_NOTE]) if each.note else each for each in balances]
     return ReadTable(balances, tidied, before)
 

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from reservd.errors import CallError, FailureReason
+from reservd.monitor.pace import Pace
 from reservd.monitor.readers import BalanceReader, EquityReader, PriceReader
 from reservd.monitor.readings import EquityPlace
 from reservd.monitor.table import FailedTable, Table
@@ -50,6 +51,9 @@ class Turns(Generic[G]):
     Args:
         sources: What reads.
         fresh: Balance sources that have just been read: not again.
+
+    Attributes:
+        pace: Keeps those who add groups and work on them from holding the event loop.
     """
 
     def __init__(self, sources: Sources, fresh: Mapping[str, asyncio.Task[Table]] = MappingProxyType({})) -> None:
@@ -62,6 +66,7 @@ class Turns(Generic[G]):
         self._complete: asyncio.Queue[G | None] = asyncio.Queue()
         self._patience: asyncio.TimerHandle | None = None
         self._closed = False
+        self.pace = Pace()
 
     def add(self, group: G) -> None:
         """Let a group wait for its turn."""
@@ -95,8 +100,8 @@ class Turns(Generic[G]):
             group = await self._complete.get()
             if group is not None:
                 yield group
-                # One at a time, or all whose sources answer at once would hold the loop together.
-                await asyncio.sleep(0)
+                # Or all whose sources answer at once would hold the loop together.
+                await self.pace.keep()
         if self._patience is not None:
             self._patience.cancel()
 

@@ -36,6 +36,7 @@ class ModeWatch:
     __slots__ = (
         "_group",
         "_latest",
+        "_minds_times",
         "_policy",
         "_restless",
         "_seen",
@@ -68,7 +69,9 @@ class ModeWatch:
         self._latest: ReserveSnapshot | None = None
         self._seen: Readings | None = None
         self._restless = False
-        self._policy = config.policy
+        self._policy = policy = config.policy
+        # Then times are news as well as amounts; what is too old is news anyway.
+        self._minds_times = policy.max_skew is not None and policy.max_skew < policy.max_staleness
 
     def begin(self, state: TrackerState) -> None:
         """Begin with a memory."""
@@ -137,8 +140,7 @@ class ModeWatch:
             and not state.low_streak
             and self._seen is not None
             and not self._restless
-            # With a limit, times are news as well as amounts; what is too old is news anyway.
-            and (self._policy.max_skew is None or self._policy.max_skew >= self._policy.max_staleness)
+            and not self._minds_times
         )
 
     @property
@@ -226,8 +228,12 @@ class ModeWatch:
         )
 
     def has_seen(self, readings: Readings) -> bool:
-        """Whether these are the very readings of the last check."""
-        return self._seen is not None and readings.repeat(self._seen, self.places)
+        """Whether these are the very readings of the last check: two checks may have joined one.
+
+        A reading counts once; it must neither agree with itself nor be two checks in a row.
+        """
+        seen = self._seen
+        return seen is not None and seen.equity is readings.equity and readings.repeat(seen, self.places)
 
     def advance(self, snapshot: ReserveSnapshot, now: Instant, new_id: Callable[[], str]) -> Step:
         """Take a snapshot into the memory and return what it led to."""

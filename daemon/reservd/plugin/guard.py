@@ -141,7 +141,7 @@ class GuardedPlugin:
         return task is not None and bool((await asyncio.wait({task}, timeout=patience_seconds))[1])
 
     async def _run(self, work: Coroutine[Any, Any, T], key: str, timeout_seconds: float | None) -> T:
-        task = asyncio.ensure_future(self._survive(work, key))
+        task = asyncio.create_task(self._survive(work, key))
         try:
             done, _ = await asyncio.wait({task}, timeout=timeout_seconds)
         except asyncio.CancelledError:

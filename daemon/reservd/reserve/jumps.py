@@ -41,9 +41,9 @@ def has_jumped(
         snapshot: What was found now.
         max_jump: As a part of what was believed.
     """
-    if equity is not None and snapshot.total_equity is not None and moved(equity, snapshot.total_equity, max_jump):
+    total, now = snapshot.total_equity, snapshot.parts
+    if equity is not None and total is not None and moved(equity, total, max_jump):
         return True
-    now = snapshot.parts
     if parts and len(parts) == len(now) and min(now) <= ZERO and any(map(_emptied, parts, now)):
         return True
     amount = at_least(snapshot)

@@ -127,17 +127,25 @@ def is_current(observed_at: datetime, now: datetime, policy: ReservePolicy) -> b
     return abs(now - observed_at) <= policy.max_staleness
 
 
-class BelievedEquity(NamedTuple):
-    """What one reading of an equity tells all modes that count in one currency and believe readings of one age."""
+@dataclass(frozen=True, slots=True)
+class BelievedEquity:
+    """What one reading of an equity tells all modes of one currency that believe readings of one age and skew.
+
+    Attributes:
+        amount: None when it may not be believed.
+        problem: Why it may not.
+        observed_at: When it was true; None when it could not be read.
+        seen: When it was true with the prices in it.
+        earliest: What balances were observed before this say nothing beside it; None: any.
+        latest: The same of those that were observed after.
+    """
 
     amount: Decimal | None
-    """None when it may not be believed."""
     problem: str | None
-    """Why it may not."""
-    observed_at: datetime | None
-    """When it was true; None when it could not be read."""
-    seen: Observation | None
-    """When it was true with the prices in it."""
+    observed_at: datetime | None = None
+    seen: Observation | None = None
+    earliest: datetime | None = None
+    latest: datetime | None = None
 
 
 def take_snapshot(
@@ -166,10 +174,15 @@ def take_snapshot(
     amount, problem = believed_beside(balances, equity, policy)
     observed_at = equity.observed_at
     total = subtract(ZERO, held) if held else None
+    parts: list[Decimal] = []
+    seen: list[Observation] = []
     for balance in balances:
-        total = balance.amount if total is None else add(total, balance.amount)
-        if observed_at is None or balance.observed_at < observed_at:
-            observed_at = balance.observed_at
+        part, at = balance.amount, balance.observed_at
+        total = part if total is None else add(total, part)
+        if observed_at is None or at < observed_at:
+            observed_at = at
+        parts.append(part)
+        seen.append(tuple.__new__(Observation, (at, balance.block)))
     if total is None:
         total = ZERO
     target = None
@@ -210,10 +223,10 @@ def take_snapshot(
             bounds,
             () if whole and problem is None else _lines(balances, missing, problem),
             held,
-            tuple([balance.amount for balance in balances]) if read else (),
+            tuple(parts) if read else (),
             accounts,
             equity.seen,
-            tuple([tuple.__new__(Observation, (balance.observed_at, balance.block)) for balance in balances]),
+            tuple(seen),
         ),
     )
 
@@ -244,40 +257,48 @@ def believe_equity(equity: Equity | Missing | None, policy: ReservePolicy, now: 
         now: The instant of the check, aware UTC.
     """
     if not isinstance(equity, Equity):
-        return BelievedEquity(None, equity.what if equity is not None else "equity is unknown", None, None)
-    problem = None
+        return BelievedEquity(None, equity.what if equity is not None else "equity is unknown")
+    at, seen = equity.observed_at, observe_equity(equity)
+    problem = _why_not(equity, policy, now)
+    if problem is not None:
+        return BelievedEquity(None, problem, at, seen)
+    skew = policy.max_skew
+    if skew is None:
+        return BelievedEquity(equity.amount, None, at, seen)
+    return BelievedEquity(equity.amount, None, at, seen, earliest=at - skew, latest=at + skew)
+
+
+def _why_not(equity: Equity, policy: ReservePolicy, now: datetime) -> str | None:
     if equity.currency != policy.share_class:
-        problem = f"equity is in {equity.currency}, not in {policy.share_class}"
-    elif not equity.complete:
-        problem = "equity is incomplete"
-    elif equity.amount < ZERO:
-        problem = f"equity is negative ({equity.amount})"
-    elif not is_current(equity.observed_at, now, policy):
-        problem = f"equity is of {equity.observed_at.isoformat()}, too far from now to be believed"
-    amount = equity.amount if problem is None else None
-    return BelievedEquity(amount, problem, equity.observed_at, observe_equity(equity))
+        return f"equity is in {equity.currency}, not in {policy.share_class}"
+    if not equity.complete:
+        return "equity is incomplete"
+    if equity.amount < ZERO:
+        return f"equity is negative ({equity.amount})"
+    if not is_current(equity.observed_at, now, policy):
+        return f"equity is of {equity.observed_at.isoformat()}, too far from now to be believed"
+    return None
 
 
 def believed_beside(
     balances: Sequence[Balance], equity: BelievedEquity, policy: ReservePolicy
 ) -> tuple[Decimal | None, str | None]:
-    """Return the equity that may be believed beside these balances, or why it may not."""
-    if equity.amount is None or equity.observed_at is None or policy.max_skew is None:
-        return equity.amount, equity.problem
-    problem = _skewed(equity.observed_at, balances, policy.max_skew)
-    return equity.amount if problem is None else None, problem
+    """Return the equity that may be believed beside these balances, or why it may not.
 
-
-def _skewed(at: datetime, balances: Sequence[Balance], max_skew: timedelta) -> str | None:
-    """Return what is wrong when equity, observed then, and a balance were observed too far apart.
-
-    Money that moves between two readings would be in both, or in neither.
+    When equity and a balance were observed too far apart, money that moves between the two readings would be in both,
+    or in neither.
     """
-    earliest, latest = at - max_skew, at + max_skew
+    amount, earliest, latest = equity.amount, equity.earliest, equity.latest
+    if amount is None or earliest is None or latest is None:
+        return amount, equity.problem
     for balance in balances:
         if not earliest <= balance.observed_at <= latest:
-            break
-    else:
-        return None
-    seconds = max(abs(at - balance.observed_at) for balance in balances).total_seconds()
-    return f"equity and balance are {seconds:.0f} s apart, more than reserve_max_skew ({max_skew.total_seconds():g})"
+            return None, _how_skewed(balances, equity, policy)
+    return amount, None
+
+
+def _how_skewed(balances: Sequence[Balance], equity: BelievedEquity, policy: ReservePolicy) -> str:
+    assert equity.observed_at is not None and policy.max_skew is not None  # noqa: S101, PT018  # it was believed
+    seconds = max(abs(equity.observed_at - balance.observed_at) for balance in balances).total_seconds()
+    limit = policy.max_skew.total_seconds()
+    return f"equity and balance are {seconds:.0f} s apart, more than reserve_max_skew ({limit:g})"

@@ -1,5 +1,5 @@
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
 
 import pytest
@@ -233,6 +233,14 @@ def test_neither_skew_nor_staleness_is_of_prices() -> None:
     assert snapshot.equity_seen == Observation(hour_ago)
     newer = find(policy, make_equity(1000, priced_at=NOON + timedelta(1)), [make_balance(100)])
     assert newer.equity_seen == Observation(NOON)
+
+
+@pytest.mark.parametrize("at", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
+def test_equity_tells_nothing_when_its_time_is_absurd(at: datetime) -> None:
+    """There is no time a minute before the first one, or after the last."""
+    policy = make_policy(max_skew=timedelta(seconds=60))
+    snapshot = find(policy, make_equity(1000, at=at), [make_balance(100)])
+    assert (snapshot.status, snapshot.total_equity, snapshot.reserve_balance) == (UNKNOWN, None, 100)
 
 
 def test_skew_is_nobodys_when_no_balance_was_read() -> None:

@@ -1,0 +1,13 @@
+"""Work of many small steps leaves room for others."""
+
+import asyncio
+
+from reservd.monitor.pace import Pace
+
+
+async def test_others_have_their_turn_when_many_small_steps_are_taken() -> None:
+    """Without it, the loop below would never end."""
+    others = asyncio.create_task(asyncio.sleep(0))
+    pace = Pace()
+    while not others.done():
+        await pace.keep()
