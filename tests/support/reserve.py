@@ -6,10 +6,12 @@ from decimal import Decimal
 from itertools import count
 
 from reservd.reserve.amounts import ZERO
+from reservd.reserve.equity import believe_equity
 from reservd.reserve.kept import keep, recall
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus, Share
-from reservd.reserve.policy import Missing, ReservePolicy, believe_equity, is_current, take_snapshot
+from reservd.reserve.policy import Missing, ReservePolicy, is_current
 from reservd.reserve.readings import Balance, Equity
+from reservd.reserve.snapshot import take_snapshot
 from reservd.reserve.tracker import Instant, Step, TrackerState, advance
 from reservd.store.encoding import encode
 from reservd.store.states import decode_state

@@ -15,7 +15,7 @@ from reservd.monitor.sharing import JointReadings, SharingGroup
 from reservd.monitor.table import Table
 from reservd.monitor.turns import Sources, Turns
 from reservd.monitor.watch import ModeWatch
-from reservd.reserve.policy import believe_equity
+from reservd.reserve.equity import believe_equity
 from reservd.reserve.tracker import Instant
 
 _BATCH = 50

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from reservd.config.accounts import Holding
 from reservd.errors import CallError
 from reservd.monitor.table import Found, Place, Table
+from reservd.reserve.equity import BelievedEquity, observe_equity
 from reservd.reserve.models import Observation, ReserveSnapshot
-from reservd.reserve.policy import BelievedEquity, Missing, observe_equity
+from reservd.reserve.policy import Missing
 from reservd.reserve.readings import AccountFailure, Balance, Equity
 from reservd.reserve.state import Instant
 

@@ -12,9 +12,9 @@ from reservd.monitor.table import Found, Table
 from reservd.monitor.watch import ModeWatch
 from reservd.reserve.amounts import ZERO
 from reservd.reserve.claims import AccountReading, Jump, Member
+from reservd.reserve.equity import believe_equity
 from reservd.reserve.holds import GroupReading, read_group
 from reservd.reserve.identity import AccountKey
-from reservd.reserve.policy import believe_equity
 from reservd.reserve.readings import Balance, Equity
 from reservd.reserve.sharing import Finding, SharedAccount, share_out
 from reservd.reserve.state import Instant

@@ -11,7 +11,7 @@ from reservd.monitor.standing import told_by
 from reservd.reserve.amounts import ZERO
 from reservd.reserve.holds import GroupReading, read_group
 from reservd.reserve.models import ADEQUATE, ReserveSnapshot
-from reservd.reserve.policy import take_snapshot
+from reservd.reserve.snapshot import take_snapshot
 from reservd.reserve.tracker import Instant, Step, TrackerState, advance
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from reservd.reserve.allocation import AllocationTerms, Claim, Sharer
 from reservd.reserve.amounts import ZERO, add, describe, multiply, subtract
+from reservd.reserve.equity import believe_equity, believed_beside, observe_equity
 from reservd.reserve.jumps import find_moved, follow, moved
 from reservd.reserve.models import Bounds, Observation, ReserveSnapshot
-from reservd.reserve.policy import Missing, ReservePolicy, believe_equity, believed_beside, is_current, observe_equity
+from reservd.reserve.policy import Missing, ReservePolicy, is_current
 from reservd.reserve.readings import Balance, Equity
 from reservd.reserve.tracker import TrackerState
 
