@@ -30,7 +30,7 @@ class DeadSink(EventSink[SourceConfig]):
         raise DeliveryError(FailureReason.UNREACHABLE)
 
 
-async def _run(url: str) -> None:
+async def _run(url: str) -> float:
     database = Database(parse_url(url, Path()))
     ownership = Ownership(database)
     await ownership.acquire()
@@ -47,11 +47,12 @@ async def _run(url: str) -> None:
     await pipeline.open()
     running = asyncio.create_task(pipeline.run())
     await asyncio.sleep(_SECONDS)
-    print(psutil.Process().memory_info().rss / 1e6)
+    megabytes = psutil.Process().memory_info().rss / 1e6
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await ownership.release()
+    return float(megabytes)
 
 
 if __name__ == "__main__":
-    asyncio.run(_run(sys.argv[1]))
+    print(asyncio.run(_run(sys.argv[1])))  # the last line: while it runs, it logs
