@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 NODE := tests/node
 CODE := daemon plugins configs tests grafana
-WORKERS ?= 3 # much of the suite waits for deadlines
+WORKERS ?= 5 # much of the suite waits for deadlines
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -28,7 +28,7 @@ def configure(directory: Path, chain: Anvil, token: str, receiver: Receiver) -> 
             reserve_ratio: 0.05
             reserve_currency: USDT
             reserve_monitoring_interval: 0.5
-            reserve_max_staleness: 5
+            reserve_max_staleness: 10
             reserve_balance_sources: [treasury]
             reserve_equity_source: nav
             reserve_event_sinks: [ops]
