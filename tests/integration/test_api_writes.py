@@ -188,8 +188,8 @@ def _tell_a_refill(daemon: ApiDaemon) -> None:
     assert told[0] == ("requested", "alpha-bot", "")
     assert told[-2:] == [("in_progress", "alpha-bot", "unwinding"), ("cancelled", "treasury", "enough")]
     assert whole["changes"][-1]["at"] == whole["changed_at"]
-    mode = daemon.get("/api/v1/modes/alpha").json
-    assert (mode["in_flight"]["requests"], mode["inaction"]) == (0, "adequate")
+    wait_until(lambda: daemon.get("/api/v1/modes/alpha").json["inaction"] == "adequate", "the next check to tell")
+    assert daemon.get("/api/v1/modes/alpha").json["in_flight"]["requests"] == 0
     assert request_id in [each["request"]["id"] for each in daemon.get(f"{place}?limit=5").json["items"]]
 
 

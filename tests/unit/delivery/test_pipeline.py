@@ -208,7 +208,9 @@ async def test_sink_is_left_alone_for_as_long_as_it_asks(database: Database) -> 
         for status in ("low", "critical", "adequate"):
             await office.look(b=status)
         await until(lambda: len(ops.taken) == 3, "what the other mode said")
-        (lane,) = office.pipeline._dispatchers["ops"]._lanes._lanes.values()
+        lanes = office.pipeline._dispatchers["ops"]._lanes._lanes
+        await until(lambda: len(lanes) == 1, "the other mode's lane to end")
+        (lane,) = lanes.values()
         assert lane.timer is not None
         assert lane.timer.when() - asyncio.get_running_loop().time() > 3000
     assert ops.asked == 1
