@@ -29,7 +29,7 @@ from reservd.web.stream import EventStream
 
 _COLLECT_AFTER = 50_000
 """Objects that come to be before the collector looks. A cycle replaces tens of thousands, which go without it."""
-_SWITCH_SECONDS = 0.001
+_SWITCH_SECONDS = 0.0005
 """How long another thread may keep the event loop waiting for the interpreter."""
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-_HELD_SECONDS = 0.005
+_HELD_SECONDS = 0.002
 
 
 class Pace:
