@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 import reservd
+from reservd.cli import main
+from support.commands import Result
 from support.daemon import PROGRAM, ReservdProcess
 from support.polling import wait_until
 
@@ -50,6 +52,7 @@ reserve_event_sinks: [journal]
 MODES = {"adequate_mode": "good", "low_mode": "fair", "critical_mode": "bad", "unknown_mode": "gone"}
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+Call = Callable[..., Result]
 
 
 @pytest.fixture
@@ -80,6 +83,23 @@ def program(tmp_path: Path) -> Run:
     return run
 
 
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Run the command line in this process: most of what it prints and returns needs none of its own."""
+    for name in os.environ:
+        if name.startswith("RESERVD_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Result:
+        with pytest.raises(SystemExit) as ended:
+            main([str(each) for each in arguments])
+        printed = capsys.readouterr()
+        return Result(int(ended.value.code or 0), printed.out, printed.err)
+
+    return run
+
+
 def test_version_is_that_of_the_package(program: Run) -> None:
     result = program("--version")
     assert (result.returncode, result.stdout, result.stderr) == (0, f"reservd {reservd.__version__}\n", "")
@@ -94,8 +114,8 @@ def test_help_lists_every_command(program: Run, flag: str) -> None:
 
 
 @pytest.mark.parametrize("group", SUBCOMMANDS)
-def test_help_of_a_group_lists_every_command_of_it(program: Run, group: str) -> None:
-    commands = program(group, "--help").stdout.partition("Commands:")[2]
+def test_help_of_a_group_lists_every_command_of_it(call: Call, group: str) -> None:
+    commands = call(group, "--help").out.partition("Commands:")[2]
     assert re.findall(r"^  ([a-z-]+)  ", commands, re.MULTILINE) == SUBCOMMANDS[group]
     assert "..." not in commands
 
@@ -103,11 +123,11 @@ def test_help_of_a_group_lists_every_command_of_it(program: Run, group: str) -> 
 @pytest.mark.parametrize(
     "command", [*COMMANDS, *(f"{group} {name}" for group, names in SUBCOMMANDS.items() for name in names)]
 )
-def test_help_of_a_command_says_what_it_does_and_takes(program: Run, command: str) -> None:
-    result = program(*command.split(), "--help")
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout.startswith(f"Usage: reservd {command} [OPTIONS]")
-    options = re.findall(r"^  (?:-\w, )?(--[\w.-]+)(.*(?:\n {8,}.*)*)", result.stdout, re.MULTILINE)
+def test_help_of_a_command_says_what_it_does_and_takes(call: Call, command: str) -> None:
+    result = call(*command.split(), "--help")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith(f"Usage: reservd {command} [OPTIONS]")
+    options = re.findall(r"^  (?:-\w, )?(--[\w.-]+)(.*(?:\n {8,}.*)*)", result.out, re.MULTILINE)
     assert "--help" in dict(options)
     assert [name for name, text in options if len(text.strip().split()) < 2] == [], "each option is explained"
 
@@ -144,21 +164,21 @@ def test_help_imports_no_library_that_it_does_not_need(program: Run) -> None:
         ([], 2),
     ],
 )
-def test_check_ends_with_the_code_of_the_worst_status(program: Run, config: Path, modes: list[str], code: int) -> None:
+def test_check_ends_with_the_code_of_the_worst_status(call: Call, config: Path, modes: list[str], code: int) -> None:
     """Critical wins, then unknown, then low."""
-    result = program("check", "-c", config, *modes)
-    assert (result.returncode, result.stderr) == (code, "")
-    shown = re.findall(r"^(\w+_mode) ", result.stdout, re.MULTILINE)
+    result = call("check", "-c", config, *modes)
+    assert (result.code, result.err) == (code, "")
+    shown = re.findall(r"^(\w+_mode) ", result.out, re.MULTILINE)
     assert set(shown) == set(modes or MODES)
 
 
-def test_check_announces_nothing(program: Run, config: Path) -> None:
-    program("check", "-c", config)
+def test_check_announces_nothing(call: Call, config: Path) -> None:
+    call("check", "-c", config)
     assert not (config.parent / "events.jsonl").exists()
 
 
-def test_check_prints_a_table_that_never_flatters(program: Run, config: Path) -> None:
-    rows = [line.split() for line in program("check", "-c", config).stdout.splitlines()]
+def test_check_prints_a_table_that_never_flatters(call: Call, config: Path) -> None:
+    rows = [line.split() for line in call("check", "-c", config).out.splitlines()]
     assert rows[0] == ["Mode", "Status", "Reserve", "Target", "Coverage", "Shortfall", "Equity", "Currency"]
     table = {row[0]: row[1:] for row in rows[1:5]}
     assert table["adequate_mode"] == ["adequate", "60.00", "50.00", "120.0%", "0.00", "1,000.00", "USDT"]
@@ -168,17 +188,17 @@ def test_check_prints_a_table_that_never_flatters(program: Run, config: Path) ->
     assert rows[5][:2] == ["unknown_mode:", "gone/main:"]
 
 
-def test_check_says_why_a_status_is_unknown_without_a_url(program: Run, config: Path) -> None:
-    result = program("check", "-c", config, "unknown_mode")
-    assert "unknown_mode: gone/main: " in result.stdout
-    assert "refused" in result.stdout
-    assert "hidden-path" not in result.stdout + result.stderr
+def test_check_says_why_a_status_is_unknown_without_a_url(call: Call, config: Path) -> None:
+    result = call("check", "-c", config, "unknown_mode")
+    assert "unknown_mode: gone/main: " in result.out
+    assert "refused" in result.out
+    assert "hidden-path" not in result.out + result.err
 
 
-def test_check_prints_json_with_amounts_as_text(program: Run, config: Path) -> None:
-    result = program("check", "--json", "--config", config)
-    assert result.returncode == 2
-    found = {each["strategy_mode"]: each for each in json.loads(result.stdout)}
+def test_check_prints_json_with_amounts_as_text(call: Call, config: Path) -> None:
+    result = call("check", "--json", "--config", config)
+    assert result.code == 2
+    found = {each["strategy_mode"]: each for each in json.loads(result.out)}
     low = found["low_mode"]
     assert (low["status"], low["share_class"]) == ("low", "USDT")
     assert (low["reserve_balance"], low["total_equity"], low["shortfall"]) == ("49.9999", "1000", "0.0001")
@@ -200,12 +220,12 @@ def test_check_prints_json_with_amounts_as_text(program: Run, config: Path) -> N
         (["lwo_mode"], "mode 'lwo_mode' is not configured; did you mean low_mode?"),
     ],
 )
-def test_check_ends_with_3_when_it_cannot_tell(program: Run, config: Path, arguments: list[str], line: str) -> None:
+def test_check_ends_with_3_when_it_cannot_tell(call: Call, config: Path, arguments: list[str], line: str) -> None:
     """Never 1 or 2: a monitoring system would take them for low and critical."""
-    result = program("check", *arguments)
-    assert (result.returncode, result.stdout) == (3, "")
-    assert line in result.stderr
-    assert "Traceback" not in result.stderr
+    result = call("check", *arguments)
+    assert (result.code, result.out) == (3, "")
+    assert line in result.err
+    assert "Traceback" not in result.err
 
 
 @pytest.mark.parametrize(("command", "code"), [(["check", "-c", "reservd.yaml"], 3), (["schema"], 1)])
@@ -233,18 +253,18 @@ def test_configuration_is_found_by_the_environment(program: Run, config: Path) -
     assert program("check-config", RESERVD_CONFIG=str(moved)).returncode == 0
 
 
-def test_check_config_counts_what_it_found(program: Run, config: Path) -> None:
-    result = program("check-config")
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == "reservd.yaml: good: 4 modes, 5 sources, 1 event sink, 0 replenishers\n"
+def test_check_config_counts_what_it_found(call: Call, config: Path) -> None:
+    result = call("check-config")
+    assert (result.code, result.err) == (0, "")
+    assert result.out == "reservd.yaml: good: 4 modes, 5 sources, 1 event sink, 0 replenishers\n"
 
 
-def test_check_config_warns_of_a_silent_zone(program: Run, config: Path) -> None:
+def test_check_config_warns_of_a_silent_zone(call: Call, config: Path) -> None:
     mode = config.parent / "modes" / "low_mode.yaml"
     mode.write_text(mode.read_text() + "reserve_low_threshold: 0.5\nreserve_critical_threshold: 0.2\n")
-    result = program("check-config")
-    assert result.returncode == 0
-    assert result.stderr == (
+    result = call("check-config")
+    assert result.code == 0
+    assert result.err == (
         "warning: modes/low_mode.yaml:7:24: reserve_low_threshold: "
         "a reserve between 0.5 and 1 of its target is not called low\n"
     )
@@ -273,14 +293,14 @@ def test_check_config_warns_of_a_silent_zone(program: Run, config: Path) -> None
 )
 @pytest.mark.parametrize(("command", "code"), [("check-config", 1), ("run", 1), ("check", 3)])
 def test_configuration_error_is_one_located_line(
-    program: Run, config: Path, old: str, new: str, line: str, command: str, code: int
+    call: Call, config: Path, old: str, new: str, line: str, command: str, code: int
 ) -> None:
     mode = config.parent / "modes" / "low_mode.yaml"
     mode.write_text(mode.read_text().replace(old, new))
-    result = program(command)
-    assert (result.returncode, result.stdout) == (code, "")
-    assert result.stderr.startswith(line)
-    assert len(result.stderr.splitlines()) == 1
+    result = call(command)
+    assert (result.code, result.out) == (code, "")
+    assert result.err.startswith(line)
+    assert len(result.err.splitlines()) == 1
 
 
 def add_plugin(folder: Path, code: str, metadata: str = "") -> None:
@@ -331,10 +351,10 @@ def test_daemon_does_not_import_a_broken_plugin_that_it_does_not_need(program: R
         (["event", "reservd.reserve_low.v1"], "reservd.reserve_low.v1"),
     ],
 )
-def test_schema_prints_a_json_schema(program: Run, arguments: list[str], title: str) -> None:
-    result = program("schema", *arguments)
-    assert result.returncode == 0
-    assert json.loads(result.stdout)["title"] == title
+def test_schema_prints_a_json_schema(call: Call, arguments: list[str], title: str) -> None:
+    result = call("schema", *arguments)
+    assert result.code == 0
+    assert json.loads(result.out)["title"] == title
 
 
 @pytest.mark.parametrize(
@@ -349,11 +369,11 @@ def test_schema_prints_a_json_schema(program: Run, arguments: list[str], title: 
         ["run", "--web.listen-address", "nowhere"],
     ],
 )
-def test_program_ends_with_2_when_it_is_used_wrongly(program: Run, config: Path, arguments: list[str]) -> None:
-    result = program(*arguments)
-    assert (result.returncode, result.stdout) == (2, "")
-    assert "Traceback" not in result.stderr
-    assert "Error: " in result.stderr
+def test_command_line_ends_with_2_when_it_is_used_wrongly(call: Call, config: Path, arguments: list[str]) -> None:
+    result = call(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert "Traceback" not in result.err
+    assert "Error: " in result.err
 
 
 def test_run_ends_with_one_line_when_its_address_is_in_use(program: Run, config: Path) -> None:

@@ -35,14 +35,16 @@ def run(
     import asyncio
     from functools import partial
 
+    from reservd.config.load import load_config
+
+    loaded = load_config(config)  # before what only a daemon needs: an error in it is told at once
+
     import structlog
 
     from reservd.app import Daemon
-    from reservd.config.load import load_config
     from reservd.config.settings import WebSettings
     from reservd.log import configure_logging
 
-    loaded = load_config(config)
     configure_logging(loaded.settings.log.level, loaded.settings.log.format)
     for warning in loaded.warnings:
         structlog.get_logger("reservd.config").warning("config.warned", warning=warning)
