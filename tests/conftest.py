@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import structlog
-from hypothesis import is_hypothesis_test
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 from sqlalchemy.engine import make_url
 
 from reservd.store.database import Database, parse_url
@@ -15,6 +15,10 @@ from support.postgres import Postgres
 from support.proxy import RpcProxy
 
 collect_ignore = ["outsider"]  # a package of its own, whose tests run where it is installed
+
+# How fast examples are made is a matter of the machine.
+settings.register_profile("reservd", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("reservd")
 
 FAULTS = Path(__file__).parent / "faults"
 MEASURED = frozenset({"test_api.py", "test_api_writes.py", "test_cli.py", "test_daemon.py", "test_reload.py"})

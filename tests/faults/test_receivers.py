@@ -115,7 +115,7 @@ def test_everything_comes_in_order_when_a_receiver_was_down_for_long(nursery: Nu
         wait_until(
             lambda: sample(address, "reservd_deliveries_pending", sink="ops") == 0 and len(world.events) > 0,
             "nothing to wait",
-            timeout_seconds=60 + DOWN_SECONDS,
+            timeout_seconds=120 + DOWN_SECONDS,
         )
         for mode in modes:
             mine = [event for event in world.events if event["subject"] == mode]

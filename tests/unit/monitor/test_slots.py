@@ -21,6 +21,7 @@ class CountedEquity(EquityByMode):
         self.config = self.Config(timeout=timeout)
         self.under_way = 0
         self.most = 0
+        self.all_taken = asyncio.Event()
         self.hanging: frozenset[str] | None = frozenset()
         self.seconds = 0.0
 
@@ -28,7 +29,10 @@ class CountedEquity(EquityByMode):
         self.asked.append(mode)
         self.under_way += 1
         self.most = max(self.most, self.under_way)
+        if self.most == self.calls_at_once:
+            self.all_taken.set()
         try:
+            await self.all_taken.wait()
             await asyncio.sleep(self.seconds)
             if self.hanging is None or mode in self.hanging:
                 await hangs()

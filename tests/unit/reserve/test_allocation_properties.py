@@ -9,7 +9,7 @@ from reservd.reserve.allocation import Allotment, Claim, SharedBalance, Sharer, 
 from reservd.reserve.models import AllocationMethod, Bounds
 from support.sharing import DEDICATED, PRIORITY, PRO_RATA, make_sharer, parts_of, split, total_of
 
-ROUNDS = settings(deadline=None, max_examples=100)
+ROUNDS = settings(max_examples=100)
 UNIT = Decimal("1e-18")
 
 AMOUNTS = st.one_of(
@@ -168,7 +168,7 @@ def cases(
 
 
 @given(cases())
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 def test_bounds_hold_the_truth_whatever_is_not_certain(
     case: tuple[AllocationMethod, list[SharedBalance], list[Sharer], list[SharedBalance], list[Sharer]],
 ) -> None:

@@ -90,7 +90,7 @@ def test_check_amount_refuses_when_it_is_not_a_plain_decimal(value: object) -> N
 
 
 @given(AMOUNTS, AMOUNTS)
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_sums_and_products_are_exact_when_the_caller_rounds_to_three_digits(a: Decimal, b: Decimal) -> None:
     """An embedding program's decimal context must not reach the reserve's arithmetic."""
     with localcontext(prec=1000):

@@ -105,4 +105,4 @@ class Chain(RuleBasedStateMachine):
 
 
 TestSolvency = Chain.TestCase
-TestSolvency.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestSolvency.settings = settings(max_examples=150, stateful_step_count=40)

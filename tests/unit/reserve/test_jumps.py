@@ -183,7 +183,7 @@ def test_any_reading_is_a_second_look_when_nobody_dates_it() -> None:
     equity=st.sampled_from([1000, 5000, 0]),
     repeats=st.lists(st.sampled_from([0.5, 10, 30]), min_size=1, max_size=8),
 )
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_observation_is_never_confirmed_by_itself_within_two_minutes(
     amount: int, equity: int, repeats: list[float]
 ) -> None:

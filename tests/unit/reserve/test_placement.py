@@ -11,7 +11,7 @@ from reservd.reserve.models import Bounds
 from reservd.reserve.placement import place_holds
 from support.sharing import bounds, total_of
 
-ROUNDS = settings(deadline=None, max_examples=200)
+ROUNDS = settings(max_examples=200)
 AMOUNTS = st.integers(-50, 50).map(Decimal) | st.decimals("-1e30", "1e30", places=18)
 CREDITS = AMOUNTS.map(abs)
 

@@ -2,7 +2,7 @@
 
 from decimal import Decimal, localcontext
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reservd.reserve.models import Bounds, ReserveStatus
@@ -25,7 +25,6 @@ def times(a: Decimal, b: Decimal) -> Decimal:
 
 
 @given(AMOUNTS, POSITIVE, REMEMBERED, FACTORS)
-@settings(deadline=None, max_examples=100)
 def test_status_stays_when_all_amounts_are_scaled(
     balance: Decimal, target: Decimal, previous: ReserveStatus | None, factor: Decimal
 ) -> None:
@@ -35,7 +34,6 @@ def test_status_stays_when_all_amounts_are_scaled(
 
 
 @given(AMOUNTS, AMOUNTS, POSITIVE, REMEMBERED)
-@settings(deadline=None, max_examples=100)
 def test_status_never_worsens_when_the_balance_grows(
     a: Decimal, b: Decimal, target: Decimal, previous: ReserveStatus | None
 ) -> None:
@@ -44,7 +42,6 @@ def test_status_never_worsens_when_the_balance_grows(
 
 
 @given(AMOUNTS, POSITIVE)
-@settings(deadline=None, max_examples=100)
 def test_status_never_improves_when_the_last_one_was_worse(balance: Decimal, target: Decimal) -> None:
     severities = [classify(balance, target, POLICY, previous).severity for previous in (ADEQUATE, LOW, CRITICAL)]
     assert severities == sorted(severities)
@@ -54,7 +51,6 @@ ENDS = st.one_of(st.none(), AMOUNTS)
 
 
 @given(ENDS, ENDS, POSITIVE, REMEMBERED, st.lists(AMOUNTS, min_size=1, max_size=5))
-@settings(deadline=None, max_examples=100)
 def test_bounds_tell_only_what_holds_anywhere_between_them(
     lower: Decimal | None, upper: Decimal | None, target: Decimal, previous: ReserveStatus | None, inside: list[Decimal]
 ) -> None:
@@ -67,7 +63,6 @@ def test_bounds_tell_only_what_holds_anywhere_between_them(
 
 
 @given(AMOUNTS, AMOUNTS, POSITIVE, REMEMBERED)
-@settings(deadline=None, max_examples=100)
 def test_bounds_never_worsen_when_both_ends_grow(
     a: Decimal, b: Decimal, target: Decimal, previous: ReserveStatus | None
 ) -> None:
@@ -79,7 +74,6 @@ def test_bounds_never_worsen_when_both_ends_grow(
 
 
 @given(st.lists(AMOUNTS, max_size=4), st.booleans(), REMEMBERED)
-@settings(deadline=None, max_examples=100)
 def test_partial_sum_is_never_low_or_critical_when_an_account_is_missing(
     amounts: list[Decimal], non_negative: bool, previous: ReserveStatus | None
 ) -> None:
@@ -88,7 +82,6 @@ def test_partial_sum_is_never_low_or_critical_when_an_account_is_missing(
 
 
 @given(st.lists(AMOUNTS, min_size=1, max_size=8), POSITIVE)
-@settings(deadline=None, max_examples=100)
 def test_snapshot_stays_when_the_balance_is_split_over_accounts(parts: list[Decimal], equity: Decimal) -> None:
     with localcontext(prec=100):
         whole = make_snapshot(POLICY, sum(parts), equity=equity)
@@ -99,7 +92,6 @@ def test_snapshot_stays_when_the_balance_is_split_over_accounts(parts: list[Deci
 
 
 @given(AMOUNTS, POSITIVE, st.decimals(min_value=0, max_value=1, places=4))
-@settings(deadline=None, max_examples=100)
 def test_snapshot_stays_when_the_caller_rounds_to_three_digits(
     balance: Decimal, equity: Decimal, ratio: Decimal
 ) -> None:

@@ -84,7 +84,7 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 @given(cases())
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_account_that_cannot_be_read_only_ever_widens_what_is_told(case: Case) -> None:
     """What a mode would be told if all were read lies within what it is told, and no status is another's."""
     truth, told = case.told(everything=True), case.told(everything=False)

@@ -216,4 +216,4 @@ class History(RuleBasedStateMachine):
 
 
 TestHistory = History.TestCase
-TestHistory.settings = settings(deadline=None, max_examples=120, stateful_step_count=30)
+TestHistory.settings = settings(max_examples=120, stateful_step_count=30)

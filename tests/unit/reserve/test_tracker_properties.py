@@ -24,7 +24,7 @@ LOOKS = st.lists(LOOK, max_size=25)
 
 
 @given(LOOKS, st.integers(1, 9999), st.integers(-25, 25))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_history_stays_when_all_amounts_are_scaled(looks: list[Look], digits: int, exponent: int) -> None:
     factor = Decimal(digits).scaleb(exponent)
     plain, scaled = Watched(), Watched()
@@ -42,7 +42,7 @@ def test_history_stays_when_all_amounts_are_scaled(looks: list[Look], digits: in
 
 
 @given(LOOKS, st.sampled_from([("1",), ("0.5", "0.5"), ("0.25", "0.75"), ("0.1", "0.2", "0.7")]))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_history_stays_when_balances_are_split_over_accounts(looks: list[Look], shares: tuple[str, ...]) -> None:
     """As long as none of them falls to 0 alone: that is doubted."""
     whole, split = Watched(), Watched()
@@ -60,7 +60,7 @@ def test_history_stays_when_balances_are_split_over_accounts(looks: list[Look], 
 
 
 @given(LOOKS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_unknown_comes_once_and_only_after_the_maximum_staleness_when_nothing_can_be_read(looks: list[Look]) -> None:
     """Until then a check that cannot tell changes nothing, and afterwards nothing more."""
     mode = Watched(repeat_interval=timedelta(days=1))

@@ -67,7 +67,7 @@ AGES = st.integers(0, 120) | st.none()
 
 
 @given(st.lists(st.tuples(AGES, AGES, st.sampled_from([1, 30, 60])), min_size=1, max_size=20))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_no_status_rests_on_an_input_that_is_too_old(looks: list[tuple[int | None, int | None, int]]) -> None:
     """After every look, either all that the status rests on was observed within 120 s, or it is UNKNOWN."""
     mode, observed, now = Watched(), 0, 0
