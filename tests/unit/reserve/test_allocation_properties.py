@@ -9,7 +9,6 @@ from reservd.reserve.allocation import Allotment, Claim, SharedBalance, Sharer, 
 from reservd.reserve.models import AllocationMethod, Bounds
 from support.sharing import DEDICATED, PRIORITY, PRO_RATA, make_sharer, parts_of, split, total_of
 
-ROUNDS = settings(max_examples=100)
 UNIT = Decimal("1e-18")
 
 AMOUNTS = st.one_of(
@@ -29,7 +28,6 @@ def lack(sharer: Sharer) -> Decimal:
 
 
 @given(AMOUNTS, SHARERS, BY_NEED)
-@ROUNDS
 def test_parts_sum_to_the_whole(balance: Decimal, sharers: list[Sharer], method: AllocationMethod) -> None:
     parts = parts_of(split(balance, sharers, method))
     assert total_of(parts) == balance
@@ -37,7 +35,6 @@ def test_parts_sum_to_the_whole(balance: Decimal, sharers: list[Sharer], method:
 
 
 @given(CREDITS, SHARERS, BY_NEED)
-@ROUNDS
 def test_nobody_is_above_its_target_before_all_are_at_theirs(
     balance: Decimal, sharers: list[Sharer], method: AllocationMethod
 ) -> None:
@@ -49,7 +46,6 @@ def test_nobody_is_above_its_target_before_all_are_at_theirs(
 
 
 @given(CREDITS, SHARERS)
-@ROUNDS
 def test_parts_are_in_proportion_to_what_lacks_to_the_last_unit(balance: Decimal, sharers: list[Sharer]) -> None:
     lacks = [lack(sharer) for sharer in sharers]
     whole = total_of(lacks)
@@ -61,7 +57,6 @@ def test_parts_are_in_proportion_to_what_lacks_to_the_last_unit(balance: Decimal
 
 
 @given(CREDITS, SHARERS)
-@ROUNDS
 def test_order_is_kept_when_split_by_priority(balance: Decimal, sharers: list[Sharer]) -> None:
     """Whoever gets something has all before it at their targets."""
     parts = parts_of(split(balance, sharers, PRIORITY))
@@ -72,7 +67,6 @@ def test_order_is_kept_when_split_by_priority(balance: Decimal, sharers: list[Sh
 
 
 @given(CREDITS, SHARERS)
-@ROUNDS
 def test_surplus_goes_by_target(balance: Decimal, sharers: list[Sharer]) -> None:
     targets = [sharer.seen.target.lower for sharer in sharers]
     whole = total_of([target for target in targets if target is not None])
@@ -98,7 +92,6 @@ DEDICATED_TO = st.lists(
 
 
 @given(AMOUNTS, DEDICATED_TO)
-@ROUNDS
 def test_dedicated_parts_are_what_was_configured_and_never_more_than_there_is(
     balance: Decimal, sharers: list[Sharer]
 ) -> None:
@@ -190,7 +183,6 @@ def _assert_within(known: Allotment, actual: Allotment) -> None:
 
 
 @given(CREDITS, st.lists(UNCERTAIN, min_size=2, max_size=4), BY_NEED)
-@ROUNDS
 def test_what_is_certain_for_all_is_never_more_than_there_is(
     balance: Decimal, sharers: list[Sharer], method: AllocationMethod
 ) -> None:
