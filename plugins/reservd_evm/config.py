@@ -83,7 +83,7 @@ class EvmBalanceConfig(EvmConfig):
 
     ws_url: Annotated[Secret, AfterValidator(_websocket_url)] | None = None
     """A websocket endpoint that tells of new blocks: the source is then read a little sooner."""
-    wake_interval: Seconds = 5.0
+    wake_interval: Seconds = 1.0
     """Seconds between two readings that new blocks ask for, at least: each is counted by a provider."""
     believe_drops_from: BlockTag | None = None
     """A newer block that is read as well: of both balances the lower one counts."""

@@ -60,7 +60,7 @@ class EvmSource(EvmPlugin[EvmBalanceConfig], BalanceSource[EvmBalanceConfig]):
 
     @property
     def seconds_between_changes(self) -> float:
-        """Return `wake_interval`: chains with four blocks a second would use up a provider's quota."""
+        """Return `wake_interval`: every block of a chain with four of them a second would use up a provider's quota."""
         return self.config.wake_interval
 
     def _reading(self, results: Mapping[BlockTag, Results]) -> Reading:

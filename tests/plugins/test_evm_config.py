@@ -98,8 +98,8 @@ def test_secrets_may_be_in_files_and_variables(tmp_path: Path) -> None:
     assert "key" not in repr(config)
 
 
-def test_quota_of_a_provider_lasts_on_a_fast_chain_unless_told_otherwise() -> None:
-    assert EvmSource("a", EvmBalanceConfig.model_validate(options())).seconds_between_changes == 5
+def test_blocks_a_second_apart_are_all_followed_and_faster_ones_only_when_told_so() -> None:
+    assert EvmSource("a", EvmBalanceConfig.model_validate(options())).seconds_between_changes == 1
     fast = EvmBalanceConfig.model_validate(options(wake_interval="0.25"))
     assert EvmSource("a", fast).seconds_between_changes == 0.25
 
