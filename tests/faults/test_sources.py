@@ -1,7 +1,7 @@
 """What a source that misbehaves must not do: neither alarm nor calm anybody.
 
-Each source reads from the real thing behind a front that misbehaves: a reserve of 110 or 74 where 100 are wanted, or an
-equity of so much, of which a tenth is wanted and 10 are there.
+Each source reads from the real thing behind a front that misbehaves: a reserve of 110 or 74 where 100 are wanted, an
+equity of so much, of which a tenth is wanted and 10 are there, or the price of what most of an equity is in.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -14,9 +14,10 @@ from reservd import ReserveStatus
 from support.rigs.chains import AaveV3, Erc4626, Evm
 from support.rigs.ledgers import PostgresqlLedger, SqliteLedger
 from support.rigs.local import Command
+from support.rigs.prices import CcxtPrice, CcxtPriceWithoutTime, ChainlinkPrice, HttpJsonPrice
 from support.rigs.servers import AMOUNTS, Servers
 from support.rigs.venues import Ccxt, HttpJson, OfPrometheus
-from support.rigs.watch import EquityWatch, Watch
+from support.rigs.watch import EquityWatch, PriceWatch, Watch
 
 UNKNOWN = ReserveStatus.UNKNOWN
 
@@ -42,6 +43,12 @@ RIGS: dict[str, Any] = {
     "command": Command,
 }
 WITHOUT_EQUITY = {"evm", "ccxt"}
+PRICE_RIGS: dict[str, Any] = {
+    "price of ccxt": CcxtPrice,
+    "price of ccxt without a time": CcxtPriceWithoutTime,
+    "price of http_json": HttpJsonPrice,
+    "price of chainlink": ChainlinkPrice,
+}
 
 
 @pytest.fixture
@@ -49,7 +56,7 @@ async def watch(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path
     """A source that tells either amount, looked at once."""
     make, kind, amount = request.param
     fault = request.node.callspec.params.get("fault", "")
-    async with RIGS[kind](servers, amount, tmp_path, fault, of_equity=make.of_equity) as rig:
+    async with (RIGS | PRICE_RIGS)[kind](servers, amount, tmp_path, fault, of_equity=make.of_equity) as rig:
         watch: Watch = make(rig)
         await watch.look_until(watch.begin)
         yield watch
@@ -59,6 +66,9 @@ async def watch(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path
 def sources(*kinds: str) -> Iterator[tuple[Any, str, str]]:
     """Give each source of these kinds: what watches it, its kind and its name."""
     for kind in kinds:
+        if kind in PRICE_RIGS:
+            yield PriceWatch, kind, kind
+            continue
         yield Watch, kind, kind
         if kind not in WITHOUT_EQUITY:
             yield EquityWatch, kind, f"equity of {kind}"
@@ -74,8 +84,8 @@ def each(*kinds: str) -> list[Any]:
 
 CASES = [
     pytest.param((make, kind, amount), fault, id=f"{name} {fault}-{AMOUNTS[amount]}")
-    for make, kind, name in sources(*RIGS)
-    for fault in RIGS[kind].FAULTS
+    for make, kind, name in sources(*RIGS, *PRICE_RIGS)
+    for fault in (RIGS | PRICE_RIGS)[kind].FAULTS
     for amount in AMOUNTS
 ]
 
@@ -125,4 +135,19 @@ async def test_nothing_is_said_when_a_node_reads_zero_at_one_block(watch: Watch)
     watch.rig.servers.chain.mine()
     await watch.look()
     assert watch.read[-1] == amount
+    assert (watch.status, watch.said) == (watch.begin, before)
+
+
+@pytest.mark.parametrize("watch", each(*PRICE_RIGS), indirect=True)
+async def test_nothing_is_said_when_a_price_is_ten_times_too_high_once(watch: Watch) -> None:
+    """The equity jumps, and the look that is taken at once finds it as it was."""
+    before, amount = list(watch.said), watch.read[-1]
+    watch.read.clear()
+    watch.rig.tells_ten_times_too_much_once()
+    await watch.look(2)
+    first, *others = watch.read
+    assert first is not None
+    assert amount is not None
+    assert first > 5 * amount
+    assert set(others) == {amount}
     assert (watch.status, watch.said) == (watch.begin, before)

@@ -1,5 +1,6 @@
 """Chainlink's feeds on a test's own node."""
 
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -33,7 +34,8 @@ class Feed:
             started_ago: The same of its start.
             fields: `id`, `updated_at`, `started_at`, `answered_in`, where they are not what they should be.
         """
-        now = self.now() + 1
+        # No earlier than the machine's time: the node goes on from here, and its blocks are to be as old as they look.
+        now = max(self.now() + 1, int(time.time()))
         self.chain.rpc("evm_setNextBlockTimestamp", now)
         number = fields.get("id", 1)
         transact(

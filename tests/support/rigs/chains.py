@@ -20,7 +20,7 @@ class ChainRig(HttpRig):
         "reads a block from the future", "reads blocks that are replaced", "finds no contract",
         "tells null", "tells text",
     )  # fmt: skip
-    _zero_once = False
+    _mistaken_once = False
 
     @property
     def contract(self) -> str:
@@ -37,7 +37,7 @@ class ChainRig(HttpRig):
 
     async def heal(self) -> None:
         await super().heal()
-        self._zero_once = False
+        self._mistaken_once = False
         if code := self.__dict__.pop("_code", None):
             self.servers.chain.rpc("anvil_setCode", self.contract, code)
 
@@ -46,23 +46,27 @@ class ChainRig(HttpRig):
 
     def tells_zero(self) -> None:
         """As a node does that has the block but not its state."""
-        there, nothing = format(self.amount * UNIT, "064x"), 64 * "0"
+        self._mistakes(self.amount * UNIT, 0)
 
-        def emptied(method: str, answer: dict[str, Any]) -> dict[str, Any]:
+    def tells_zero_once(self) -> None:
+        self._mistakes(self.amount * UNIT, 0, once=True)
+
+    def _mistakes(self, number: int, other: int, *, once: bool = False) -> None:
+        """Have calls tell another number in place of one, in all readings or in the next one."""
+        right, wrong = (format(each, "064x") for each in (number, other))
+
+        def mistaken(method: str, answer: dict[str, Any]) -> dict[str, Any]:
             result = answer.get("result")
             if method != "eth_call" or not isinstance(result, str):
                 return answer
-            return {**answer, "result": result.replace(there, nothing)}
+            return {**answer, "result": result.replace(right, wrong)}
 
-        self.front.alters_rpc(emptied)
-
-    def tells_zero_once(self) -> None:
-        self.tells_zero()
-        self._zero_once = True
+        self.front.alters_rpc(mistaken)
+        self._mistaken_once = once
 
     def was_read(self) -> None:
-        if self._zero_once:
-            self._zero_once = False
+        if self._mistaken_once:
+            self._mistaken_once = False
             self.front.alters_rpc(lambda _, answer: answer)
 
     def tells_null(self) -> None:

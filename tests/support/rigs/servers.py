@@ -6,6 +6,7 @@ from typing import Any
 from reservd import ReserveStatus
 from support.aave import AaveMarket
 from support.chain import Anvil, require_anvil
+from support.feeds import Feed
 from support.gauges import Gauges
 from support.postgres import Postgres
 from support.vault import Vault
@@ -58,6 +59,11 @@ class Servers:
         for status, amount in AMOUNTS.items():
             market.supply(HOLDERS[status], usdc, amount * UNIT)
         return market, usdc
+
+    @cached_property
+    def feed(self) -> Feed:
+        """A feed of what ether costs, which has no answer at first."""
+        return Feed(self.chain, "ETH / USDC")
 
     @cached_property
     def gauges(self) -> Gauges:

@@ -4,14 +4,14 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from reservd import ReserveManager, ReserveStatus
 from reservd.errors import FailureReason
 from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot
 from reservd.reserve.tracker import Instant
-from support.portfolio import Ledger
+from support.portfolio import Ledger, portfolio
 from support.rigs.rig import Rig
 from support.sources import ScriptedEquity
 
@@ -39,6 +39,8 @@ class Watch(Observer):
     """
 
     of_equity: ClassVar[bool] = False
+    sources: ClassVar[dict[str, Any]] = {}
+    """The sources that the mode names, where there are several."""
     rig: Rig
     said: list[str] = field(default_factory=list)
     read: list[Decimal | None] = field(default_factory=list)
@@ -47,7 +49,7 @@ class Watch(Observer):
         self.clock = Steps()
         self.manager = self.make_manager()
         mode = {"share_class": "USDC", "reserve_ratio": "0.1", "reserve_max_staleness": 120}
-        self.manager.set_reserve_config("m", mode)
+        self.manager.set_reserve_config("m", mode | self.sources)
 
     def make_manager(self) -> ReserveManager:
         """Return what looks at the source."""
@@ -107,6 +109,32 @@ class EquityWatch(Watch):
     def begin(self) -> ReserveStatus:
         adequate, low = ReserveStatus.ADEQUATE, ReserveStatus.LOW
         return {adequate: low, low: adequate}[self.rig.begin]
+
+    def told(self, snapshot: ReserveSnapshot) -> Decimal | None:
+        return snapshot.total_equity
+
+
+class PriceWatch(Watch):
+    """A mode with a reserve of 110 or 74, and 0.3 ether in a cold wallet, which a price source has at 3,000.
+
+    A tenth is wanted: of the reserve alone any reserve is enough, and with ether at ten times its price none is.
+    """
+
+    sources: ClassVar[dict[str, Any]] = {"reserve_balance_sources": ["treasury/main"], "reserve_equity_source": "nav"}
+
+    def make_manager(self) -> ReserveManager:
+        nav = portfolio(
+            currency="USDC",
+            balances=[{"source": "treasury"}, {"source": "cold"}],
+            prices={"ETH": {"source": self.rig.source.name, "max_age": 300}},
+            timeout=60,
+        )
+        ledgers = {
+            "treasury": Ledger("treasury", main__USDC=self.rig.amount),
+            "cold": Ledger("cold", main__ETH="0.3"),
+        }
+        prices = {self.rig.source.name: self.rig.source}
+        return ReserveManager({"nav": nav}, ledgers, price_sources=prices, observers=[self], clock=self.clock)
 
     def told(self, snapshot: ReserveSnapshot) -> Decimal | None:
         return snapshot.total_equity
