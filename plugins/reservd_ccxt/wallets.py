@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from reservd_ccxt.account_types import wallet_of_type
 from reservd_ccxt.catalogue import family_of
 
 _METHOD = "fetchBalance"
-_FUNDING = {"fund", "funding"}
 _SUB_TYPES = {"binancecoinm": "inverse", "binanceusdm": "linear"}
+_FUNDING = {"bybit": {"fund", "funding"}, "okx": {"funding"}}
 _KUCOIN = {
     "": "trade",
     "spot": "trade",
@@ -43,17 +44,15 @@ def wallet_of(exchange_id: str, request: Mapping[str, Any], options: Mapping[str
     chosen = _Choices(request, options)
     kind = chosen.take("type").lower()
     match family_of(exchange_id):
-        case "binance":
+        case "binance" | "binanceus":  # another exchange, whose wallets are chosen in the same way
             name = _binance(kind, chosen, _SUB_TYPES.get(exchange_id, ""))
-        case "okx" | "bybit":  # all but the funding wallet is one unified account
-            name = "funding" if kind in _FUNDING else "trading"
-        case "kraken":
-            name = "spot"
+        case "okx" | "bybit" as family:  # all but the funding wallet is one unified account
+            name = "funding" if kind in _FUNDING[family] else "trading"
         case "kucoin":
             kind = kind or ("swap" if exchange_id == "kucoinfutures" else "")
             name = _KUCOIN.get(kind, kind)
         case _:
-            name = kind or "default"
+            name = wallet_of_type(exchange_id, kind)
     return Wallet(name, chosen.others)
 
 

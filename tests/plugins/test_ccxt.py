@@ -17,7 +17,7 @@ from support.exchange_server import KEY, PASSPHRASE, SECRET, ExchangeServer
 from support.exchanges import FAMILIES, Binance, Bitvavo, Bybit, Kraken, Okx
 
 Build = Callable[..., CcxtSource]
-MAIN = {"binance": "spot", "bybit": "trading", "okx": "trading", "kraken": "spot", "bitvavo": "default"}
+MAIN = {"binance": "spot", "bybit": "trading", "okx": "trading", "kraken": "spot", "bitvavo": "spot"}
 """The wallet that an exchange reads when no type is given."""
 BALANCE_PATH = {
     "binance": "/api/v3/account",

@@ -105,8 +105,8 @@ def test_debt_stays_debt_when_withdrawals_are_suspended() -> None:
 
 
 def test_nothing_at_all_is_not_believed_when_the_format_is_not_known() -> None:
-    assert not is_whole("kucoin", "default", {"free": {}, "info": {"data": []}})
-    assert is_whole("kucoin", "default", {"free": {"BTC": "0"}, "info": {}})
+    assert not is_whole("kucoin", "trade", {"free": {}, "info": {"data": []}})
+    assert is_whole("kucoin", "trade", {"free": {"BTC": "0"}, "info": {}})
 
 
 @pytest.mark.parametrize(

@@ -351,7 +351,7 @@ class Bitvavo(ExchangeServer):
                     raise Refused({"errorCode": 309, "error": "The signature is invalid."}, 403)
                 return [
                     {"symbol": coin, "available": free, "inOrder": used}
-                    for coin, (free, used) in self.wallets.get("default", {}).items()
+                    for coin, (free, used) in self.wallets.get("spot", {}).items()
                 ]
         raise Refused({"errorCode": 110, "error": "Invalid endpoint."}, 404)
 

@@ -1,0 +1,92 @@
+"""What the source takes for one wallet is what ccxt asks every exchange for in one way, and nothing else is."""
+
+import importlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from reservd_ccxt.catalogue import exchange_ids
+from reservd_ccxt.source import CcxtSource
+from reservd_ccxt.wallets import wallet_of
+
+TYPES = (None, "spot", "margin", "swap", "future", "option", "funding", "fund", "trading", "exchange")
+TOLD_APART = {"bitfinex", "krakenfutures", "kucoin", "kucoinfutures", "latoken"}
+"""Where one request tells of all wallets, of which ccxt picks one, or the exchange itself knows the type's word."""
+ONE_ACCOUNT = {"blofin", "bybit", "bybiteu", "bybitid"}
+"""Where several requests tell of the same money: of a unified account, or of one for futures."""
+CREDENTIALS = {
+    "apiKey": "key",
+    "secret": "c2VjcmV0",
+    "password": "p",
+    "uid": "1",
+    "login": "l",
+    "accountId": "1",
+    "privateKey": f"0x{1:064x}",
+}
+
+Request = tuple[str, str]
+
+
+@asynccontextmanager
+async def exchange_of(exchange_id: str) -> AsyncIterator[Any]:
+    """Give ccxt's object of an exchange, which knows all that it asks for before it asks for balances."""
+    polling = importlib.import_module("ccxt.async_support")
+    settings = {"options": {"uta": False, "unifiedMarginStatus": 1}, "ssl_context": True}
+    exchange = getattr(polling, exchange_id)({**CREDENTIALS, **settings})
+
+    async def nothing(*_: object, **__: object) -> dict[str, Any]:
+        return {}
+
+    exchange.set_markets([], {})
+    exchange.accounts = [{"id": "1"}]
+    exchange.load_markets = exchange.load_accounts = exchange.load_unified_status = nothing
+    try:
+        yield exchange
+    finally:
+        await exchange.close()
+
+
+async def asked(exchange: Any, kind: str | None) -> Request | None:
+    """Return the last request that ccxt makes for a type, the word that it passes on aside; None when it makes none."""
+    requests: list[Request] = []
+
+    async def note(path: str, api: Any, method: str, params: Mapping[str, Any], *_: Any) -> Any:
+        told = {name: value for name, value in params.items() if (name, value) != ("type", kind)}
+        requests.append((f"{method} {api} {path}", str(sorted(told.items()))))
+        return {}
+
+    exchange.fetch2 = note
+    with suppress(Exception):  # an answer of nothing, or a type that the exchange does not have
+        await exchange.fetch_balance({} if kind is None else {"type": kind})
+    return requests[-1] if requests else None
+
+
+@pytest.mark.parametrize("exchange_id", sorted(exchange_ids()))
+async def test_types_are_one_wallet_exactly_when_ccxt_asks_for_them_in_one_way(exchange_id: str) -> None:
+    async with exchange_of(exchange_id) as exchange:
+        if not exchange.requiredCredentials["apiKey"]:
+            return  # not for the source, which has a key
+        found = {kind: request for kind in TYPES if (request := await asked(exchange, kind))}
+    assert found
+    wallets = {kind: wallet_of(exchange_id, {} if kind is None else {"type": kind}, {}).name for kind in found}
+    for one, other in combinations(found, 2):
+        is_one = wallets[one] == wallets[other]
+        if found[one] == found[other]:
+            assert is_one or exchange_id in TOLD_APART, (one, other)
+        else:
+            assert not is_one or exchange_id in ONE_ACCOUNT, (one, other)
+
+
+@pytest.mark.parametrize("exchange", ["bitvavo", "bitget", "gate", "mexc", "htx"])
+def test_money_of_a_key_is_one_account_when_it_is_asked_for_with_and_without_its_type(
+    build: Any, exchange: str
+) -> None:
+    kinds = {"plain": {}, "spot": {"type": "spot"}, "inside": {"params": {"type": "spot"}}, "swap": {"type": "swap"}}
+    accounts = {name: {"assets": ["USDT"], **kind} for name, kind in kinds.items()}
+    options = {"exchange": exchange, "api_key": "k", "secret": "s", "accounts": accounts}
+    found = {name: account.address for name, account in build(CcxtSource, options).accounts.items()}
+    assert found["plain"] == found["spot"] == found["inside"]
+    assert (found["swap"] == found["plain"]) is (exchange == "bitvavo")
