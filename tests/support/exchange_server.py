@@ -32,6 +32,7 @@ class ExchangeServer(ABC):
     Attributes:
         url: Where it listens.
         calls: The paths that were asked for, in order.
+        requests: The same with their methods, such as `GET /path`.
         coins: What it lists: whether the coin can be withdrawn; None does not tell.
         wallets: What the key's accounts hold.
         may_trade: What the key may do, and so `may_withdraw`.
@@ -48,6 +49,7 @@ class ExchangeServer(ABC):
     def __init__(self) -> None:
         self.url = "http://127.0.0.1:1"
         self.calls: list[str] = []
+        self.requests: list[str] = []
         self.coins: dict[str, bool | None] = {"USDT": True, "USDC": True}
         self.wallets: dict[str, dict[str, Holding]] = {}
         self.tickers: dict[str, tuple[str, str, str]] = {}
@@ -116,6 +118,7 @@ class ExchangeServer(ABC):
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         self.calls.append(request.path)
+        self.requests.append(f"{request.method} {request.path}")
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self.stream(request)
         for part, make in self._instead.items():
