@@ -20,7 +20,6 @@ from reservd_ccxt.pace import Pace
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _TOO_MANY_REQUESTS = {418, 429}  # 418 is Binance's, for those who went on asking after 429
 _REDIRECTS = {301, 302, 303, 307, 308}  # those that aiohttp follows
-_PART_BYTES = 64 * 1024
 _OPTION_OF = {"apiKey": "api_key", "secret": "secret", "password": "password", "uid": "uid"}
 
 # What ccxt asks besides by itself, and nothing here needs.
@@ -81,7 +80,7 @@ class _Answer(aiohttp.ClientResponse):
     async def text(self, encoding: str | None = None, errors: str = "strict") -> str:
         """Return the body, which is how ccxt asks for it."""
         body = bytearray()
-        async for part in self.content.iter_chunked(_PART_BYTES):
+        while part := await self.content.readany():
             body += part
             if len(body) > _MAX_ANSWER_BYTES:
                 raise AnswerTooLargeError
