@@ -1,7 +1,7 @@
 """One cycle: every source read once, all at the same time, each mode checked as soon as its own are there."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
@@ -25,6 +25,7 @@ PATIENCE = 0.8
 
 Check = Callable[[Sequence[ModeWatch], Readings], Awaitable[Sequence[ModeWatch]]]
 Refreshed = Callable[[Sequence[str], Instant], None]
+Done = Callable[[frozenset[str]], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +76,11 @@ class CyclePlan:
             self._quiet = {group: QuietModes(group.watches) for group in self._groups if isinstance(group, _Group)}
         self._turn = asyncio.Lock()
 
+    @property
+    def waits(self) -> Iterator[frozenset[str]]:
+        """Yield the balance sources that each group of modes waits for, which are checked together."""
+        return (group.sources for group in self._groups)
+
     async def run(
         self,
         sources: Sources,
@@ -82,6 +88,7 @@ class CyclePlan:
         check: Check,
         patience_seconds: float | None = None,
         fresh: Mapping[str, asyncio.Task[Table]] = MappingProxyType({}),
+        done: Done | None = None,
     ) -> None:
         """Read every source once and hand each batch of modes to `check` once its sources are there.
 
@@ -93,6 +100,7 @@ class CyclePlan:
             patience_seconds: How long a mode waits for its sources; until their own deadlines when
                 None. A reading that takes longer goes on, and the next cycle joins it.
             fresh: Balance sources that have just been read: not again, but for a second look.
+            done: Called with the sources of a group once its modes were checked and none wants a second look.
         """
         async with one_cycle():
             first: _Turns = Turns(sources, fresh)
@@ -105,6 +113,8 @@ class CyclePlan:
                     async for group in first:
                         doubtful = await self._check(group, first, clock, check)
                         await _add(second, _grouped(doubtful))
+                        if done is not None and not doubtful:
+                            done(group.sources)
                     second.close(patience_seconds)
 
     async def _check(self, group: _Any, reads: _Turns, clock: Clock, check: Check) -> Sequence[ModeWatch]:

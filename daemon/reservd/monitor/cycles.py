@@ -87,8 +87,9 @@ class Cycles:
         started = time.monotonic()
         # A source that takes longer must not hold up the next cycle, which joins its reading.
         patience = PATIENCE * interval
-        with self._wakeups.cycle(interval):
-            await self._plan(interval).run(self._sources, self._clock, self._check, patience)
+        plan = self._plan(interval)
+        with self._wakeups.cycle(interval, plan.waits) as done:
+            await plan.run(self._sources, self._clock, self._check, patience, done=done)
         self._runways.slide(self._watches, self._clock.now().monotonic)
         self._outstanding.discard(interval)
         for observer in self._observers:

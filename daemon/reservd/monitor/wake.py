@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 
 import structlog
 
 from reservd.monitor.changes import ChangeStream
 from reservd.monitor.clock import Clock
-from reservd.monitor.cycle import PATIENCE, Check, CyclePlan
+from reservd.monitor.cycle import PATIENCE, Check, CyclePlan, Done
 from reservd.monitor.readings import Readings
 from reservd.monitor.table import FailedTable, Place
 from reservd.monitor.turns import Sources
@@ -86,10 +87,10 @@ class WakeUps:
         self._woken = woken
         self._told: dict[str, asyncio.Event] = {}
         self._affected: AffectedModes | None = None
-        self._running: Counter[float] = Counter()
+        self._ahead: Counter[str] = Counter()
         self._begun: Counter[float] = Counter()
         self._due_at: dict[float, float] = {}
-        self._cycle_ended = asyncio.Event()
+        self._checked = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -112,16 +113,32 @@ class WakeUps:
         self._affected = None
 
     @contextmanager
-    def cycle(self, interval: float) -> Iterator[None]:
-        """Keep away from the modes of an interval while their own cycle runs within."""
-        self._running[interval] += 1
+    def cycle(self, interval: float, waits: Iterable[frozenset[str]]) -> Iterator[Done]:
+        """Keep away from modes whose own cycle, which runs within, has yet to check them.
+
+        Args:
+            interval: Theirs.
+            waits: The sources of each group of modes that are checked together.
+
+        Yields:
+            What to call with the sources of a group once it was checked.
+        """
+        ahead = Counter(chain.from_iterable(waits))
+        self._ahead += ahead
         self._begun[interval] += 1
         self._due_at[interval] = time.monotonic() + interval
+
+        def done(sources: frozenset[str]) -> None:
+            ahead.subtract(sources)
+            self._ahead.subtract(sources)
+            if not all(map(self._ahead.get, sources)):
+                self._checked.set()
+
         try:
-            yield
+            yield done
         finally:
-            self._running[interval] -= 1
-            self._cycle_ended.set()
+            self._ahead -= ahead
+            self._checked.set()
 
     @property
     def _modes(self) -> AffectedModes:
@@ -139,11 +156,13 @@ class WakeUps:
         apart = max(_APART_SECONDS, self._sources.balances[source].seconds_between_changes)
         while True:
             await told.wait()
-            intervals = {watch.interval_seconds for watch in self._modes.at(source)}
-            while any(self._running[interval] for interval in intervals):
-                # It may have read the source before the change.
-                self._cycle_ended.clear()
-                await self._cycle_ended.wait()
+            watches = self._modes.at(source)
+            intervals = {watch.interval_seconds for watch in watches}
+            sources = {holding.source for watch in watches for holding in watch.holdings}
+            while any(map(self._ahead.get, sources)):
+                # A cycle may have read the source before the change. Others that it waits for are no reason to wait.
+                self._checked.clear()
+                await self._checked.wait()
             told.clear()
             pause = _APART_SECONDS
             if intervals and not any(map(self._is_due, intervals)):
@@ -184,12 +203,9 @@ class WakeUps:
         self, begun: Counter[float], watches: Sequence[ModeWatch], readings: Readings
     ) -> Sequence[ModeWatch]:
         """Check modes of which no cycle has begun since, for that read later: what is older must not come after it."""
-        free = [watch for watch in watches if self._is_free(watch.interval_seconds, begun)]
+        free = [watch for watch in watches if self._begun[watch.interval_seconds] == begun[watch.interval_seconds]]
         doubtful = await self._check_modes(free, readings)
         for watch in free:
             # The next cycle compares with the one before it, not with what was read here.
             watch.look_again()
         return doubtful
-
-    def _is_free(self, interval: float, begun: Counter[float]) -> bool:
-        return not self._running[interval] and self._begun[interval] == begun[interval]

@@ -117,6 +117,24 @@ async def test_source_is_read_a_few_times_when_it_tells_of_many_changes() -> Non
     assert source.reads < 10
 
 
+class Slow(ScriptedBalances):
+    """Answers when it is told to."""
+
+    def __init__(self, name: str, **amounts: Any) -> None:
+        super().__init__(name, timeout=60, **amounts)
+        self.answered = asyncio.Event()
+
+    async def fetch_balances(self) -> Any:
+        await self.answered.wait()
+        return await super().fetch_balances()
+
+
+def balance(manager: ReserveManager) -> Decimal | None:
+    """Return what is known of the mode `m`."""
+    snapshot = manager.latest_snapshot("m")
+    return snapshot.reserve_balance if snapshot is not None else None
+
+
 class Metered(TellingBalances):
     """Counts what it is asked for, so that it asks for patience."""
 
@@ -169,29 +187,37 @@ async def test_source_is_followed_as_any_other_when_it_breaks_on_how_long_to_wai
     assert "plugin.broke" in [log["event"] for log in logs]
 
 
-async def test_change_is_not_lost_when_it_comes_while_a_cycle_runs() -> None:
-    """The cycle may have read the source before the change; its modes are looked at once it is over."""
-    answered = asyncio.Event()
-    source, slow = TellingBalances("a", main=110), ScriptedBalances("b", main=110)
-
-    async def slowly() -> Any:
-        await answered.wait()
-        slow.misbehave = None
-        return await slow.fetch_balances()
-
-    slow.misbehave = slowly
-    manager, watcher = make(source, slow, m=["a"], n=["b"])
+async def test_change_is_not_lost_when_it_comes_while_a_cycle_has_yet_to_check_its_mode() -> None:
+    """The cycle read the source before the change, and waits for another one of the mode's."""
+    source, slow = TellingBalances("a", main=110), Slow("b", main=110)
+    manager, watcher = make(source, slow, m=["a", "b"])
     running = asyncio.create_task(manager.start_monitoring())
-    await until(lambda: watcher.checks == {"m": 1})
+    await until(lambda: source.reads == 1 and source.listening)
     source.amounts["main"] = 111
     source.tell()
     await until(lambda: watcher.wakeups["a"] == 1)
     assert source.reads == 1
-    answered.set()
-    await until(lambda: watcher.checks["m"] == 2)
-    latest = manager.latest_snapshot("m")
-    assert latest is not None
-    assert latest.reserve_balance == 111
+    slow.answered.set()
+    await until(lambda: balance(manager) == 221)
+    assert source.reads == 2
+    manager.stop_monitoring()
+    await running
+
+
+async def test_change_is_seen_at_once_when_the_cycle_waits_for_sources_of_others() -> None:
+    """One that hangs delays its own modes only, and what the cycle read of the others before does not come back."""
+    source, slow = TellingBalances("a", main=110), Slow("b", main=110)
+    manager, watcher = make(source, slow, m=["a"], n=["b"])
+    running = asyncio.create_task(manager.start_monitoring())
+    await until(lambda: watcher.checks == {"m": 1} and source.listening)
+    for there in (111, 90, 110):
+        source.amounts["main"] = there
+        source.tell()
+        await until(lambda there=there: balance(manager) == there)
+    assert watcher.checks == {"m": 4}
+    slow.answered.set()
+    await until(lambda: manager.ready)
+    assert (balance(manager), watcher.checks) == (110, {"m": 4, "n": 1})
     manager.stop_monitoring()
     await running
 
