@@ -14,7 +14,7 @@ from aiohttp.connector import Connection
 from reservd.plugin import FailureReason
 from reservd_ccxt.catalogue import family_of
 from reservd_ccxt.config import ExchangeConfig
-from reservd_ccxt.errors import AnswerTooLargeError, ExchangeError, RedirectRefusedError
+from reservd_ccxt.errors import AnswerTooLargeError, ExchangeError, NoJsonError, RedirectRefusedError
 from reservd_ccxt.pace import Pace
 
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -171,7 +171,7 @@ def _only_json(exchange: Any, errors: Any) -> Any:
     async def fetch_json(url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         answer = await fetch(url, method, headers, body)
         if not isinstance(answer, dict | list):
-            raise errors.BadResponse(exchange.id)
+            raise errors.BadResponse(exchange.id) from NoJsonError()
         return answer
 
     return fetch_json

@@ -18,6 +18,10 @@ class AnswerTooLargeError(aiohttp.ClientError):
     """The answer does not end where an answer must."""
 
 
+class NoJsonError(ValueError):
+    """The answer is a page for people, a notice of maintenance most often, or nothing at all."""
+
+
 class ExchangeError(SourceError):
     """A call to the exchange failed.
 
@@ -66,6 +70,8 @@ def from_ccxt(error: Exception, exchange_id: str) -> ExchangeError:
             reason, detail = FailureReason.REJECTED, f"{exchange_id}: a redirect, which is never followed"
         case AnswerTooLargeError():
             reason, detail = FailureReason.INVALID_DATA, f"{exchange_id}: the answer is too large"
+        case NoJsonError():
+            detail = f"{exchange_id}: the answer is no JSON"
         case aiohttp.ClientError() | OSError() if reason is not FailureReason.TIMEOUT:
             reason, detail = FailureReason.UNREACHABLE, f"{detail}, no connection or it broke"
         case _:

@@ -210,6 +210,19 @@ async def test_reading_fails_when_the_answer_is_no_list_of_balances(
         assert only_balance(await opened.fetch_balances()).amount == 5
 
 
+@pytest.mark.parametrize("body", ["<html>back soon</html>", ""])
+async def test_operator_is_told_when_an_answer_is_no_json(exchange: ExchangeServer, source: Build, body: str) -> None:
+    hold(exchange, USDT=("5", "0"))
+    async with source(exchange) as opened:
+        await opened.fetch_balances()
+        exchange.answer(BALANCE_PATH[exchange.exchange], body)
+        error = await failed(opened)
+    assert (error.reason, error.detail) == (
+        FailureReason.INVALID_DATA,
+        f"{exchange.exchange}: the answer is no JSON",
+    )
+
+
 async def test_reading_is_rejected_when_a_maintenance_page_stands_before_the_exchange(
     exchange: ExchangeServer, source: Build
 ) -> None:

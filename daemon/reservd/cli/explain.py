@@ -70,6 +70,8 @@ def _reserve(explanation: Explanation) -> str:
     if snapshot.bounds is None:
         return f"{show_amount(snapshot.reserve_balance)} {snapshot.share_class}"
     lower, upper = snapshot.bounds
+    if lower is None and upper is None:
+        return f"? {snapshot.share_class}: nothing is certain"
     least = show_amount(lower) if lower is not None else "anything"
     most = f"to {show_amount(upper)}" if upper is not None else "up"
     return f"not certain: from {least} {most} {snapshot.share_class}"
