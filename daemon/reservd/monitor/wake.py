@@ -14,14 +14,14 @@ from itertools import chain
 
 import structlog
 
+from reservd.monitor.affected import AffectedModes
 from reservd.monitor.changes import ChangeStream
 from reservd.monitor.clock import Clock
 from reservd.monitor.cycle import PATIENCE, Check, CyclePlan, Done
 from reservd.monitor.readings import Readings
-from reservd.monitor.table import FailedTable, Place
+from reservd.monitor.table import FailedTable
 from reservd.monitor.turns import Sources
 from reservd.monitor.watch import ModeWatch
-from reservd.reserve.identity import AccountKey
 
 log = structlog.get_logger(__name__)
 
@@ -29,36 +29,6 @@ _APART_SECONDS = 0.25
 """Least time between two extra readings of a source that names no longer one, and from one to a cycle that reads it
 anyway."""
 _ANY_TIME = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-
-
-class AffectedModes:
-    """Finds the modes that a change at a source is news for.
-
-    They are those that count the place, and those that share an account with one of them: what a
-    mode lacks decides what is left of it for the others.
-    """
-
-    def __init__(self, watches: Iterable[ModeWatch]) -> None:
-        self._by_place: dict[tuple[str, Place], list[ModeWatch]] = {}
-        self._by_account: dict[AccountKey, list[ModeWatch]] = {}
-        for watch in watches:
-            for holding in watch.holdings:
-                for named in (holding, *holding.twins):
-                    self._by_place.setdefault((named.source, (named.account, named.asset)), []).append(watch)
-                self._by_account.setdefault(holding.key, []).append(watch)
-
-    def at(self, source: str, news: set[Place] | None = None) -> list[ModeWatch]:
-        """Return the modes to check when these places of a source changed; all that use it when None."""
-        if news is None:
-            news = {place for named, place in self._by_place if named == source}
-        found: dict[str, ModeWatch] = {}
-        new = [watch for place in news for watch in self._by_place.get((source, place), ())]
-        while new:
-            watch = new.pop()
-            if watch.mode not in found:
-                found[watch.mode] = watch
-                new += [other for holding in watch.holdings for other in self._by_account[holding.key]]
-        return list(found.values())
 
 
 class WakeUps:
@@ -156,16 +126,14 @@ class WakeUps:
         apart = max(_APART_SECONDS, self._sources.balances[source].seconds_between_changes)
         while True:
             await told.wait()
-            watches = self._modes.at(source)
-            intervals = {watch.interval_seconds for watch in watches}
-            sources = {holding.source for watch in watches for holding in watch.holdings}
-            while any(map(self._ahead.get, sources)):
+            followers = self._modes.of(source)
+            while any(map(self._ahead.get, followers.sources)):
                 # A cycle may have read the source before the change. Others that it waits for are no reason to wait.
                 self._checked.clear()
                 await self._checked.wait()
             told.clear()
             pause = _APART_SECONDS
-            if intervals and not any(map(self._is_due, intervals)):
+            if followers.watches and not any(map(self._is_due, followers.intervals)):
                 pause = apart
                 try:
                     await self._wake(source)
@@ -193,7 +161,7 @@ class WakeUps:
             return
         watches = {watch.mode: watch for watch in self._modes.at(source, table.news(before, *_ANY_TIME))}
         # The same amount, observed anew, is news for those that doubt it.
-        watches |= {watch.mode: watch for watch in self._modes.at(source) if watch.doubts}
+        watches |= {watch.mode: watch for watch in self._modes.of(source).watches if watch.doubts}
         if watches:
             patience = PATIENCE * min(watch.interval_seconds for watch in watches.values())
             check = partial(self._check, begun)
