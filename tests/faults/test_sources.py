@@ -12,11 +12,12 @@ import pytest
 
 from reservd import ReserveStatus
 from support.rigs.chains import AaveV3, Erc4626, Evm
+from support.rigs.exchanges import Ccxt, CcxtOnBybit, CcxtOnKraken, CcxtOnOkx
 from support.rigs.ledgers import PostgresqlLedger, SqliteLedger
 from support.rigs.local import Command
 from support.rigs.prices import CcxtPrice, CcxtPriceWithoutTime, ChainlinkPrice, HttpJsonPrice
 from support.rigs.servers import AMOUNTS, Servers
-from support.rigs.venues import Ccxt, HttpJson, OfPrometheus
+from support.rigs.venues import HttpJson, OfPrometheus
 from support.rigs.watch import EquityWatch, PriceWatch, Watch
 
 UNKNOWN = ReserveStatus.UNKNOWN
@@ -35,14 +36,17 @@ RIGS: dict[str, Any] = {
     "evm": Evm,
     "erc4626": Erc4626,
     "aave_v3": AaveV3,
-    "ccxt": Ccxt,
+    "ccxt on Binance": Ccxt,
+    "ccxt on Bybit": CcxtOnBybit,
+    "ccxt on OKX": CcxtOnOkx,
+    "ccxt on Kraken": CcxtOnKraken,
     "http_json": HttpJson,
     "prometheus": OfPrometheus,
     "sql on SQLite": SqliteLedger,
     "sql on PostgreSQL": PostgresqlLedger,
     "command": Command,
 }
-WITHOUT_EQUITY = {"evm", "ccxt"}
+WITHOUT_EQUITY = {"evm", *(kind for kind in RIGS if kind.startswith("ccxt"))}
 PRICE_RIGS: dict[str, Any] = {
     "price of ccxt": CcxtPrice,
     "price of ccxt without a time": CcxtPriceWithoutTime,

@@ -1,16 +1,14 @@
-"""Sources that ask venues and services over HTTP."""
+"""Sources that ask services over HTTP."""
 
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from reservd_ccxt.source import CcxtSource
 from reservd_http_json.balances import HttpJsonBalanceSource
 from reservd_http_json.equity import HttpJsonEquitySource
 from reservd_prometheus.balances import PrometheusBalanceSource
 from reservd_prometheus.equity import PrometheusEquitySource
-from support.exchanges import Binance
 from support.rigs.rig import HttpRig
 
 
@@ -121,59 +119,3 @@ class OfPrometheus(HttpRig):
 
     def tells_a_sample_from_the_future(self) -> None:
         self._tells("5", off=timedelta(hours=1))
-
-
-class Ccxt(HttpRig):
-    FAULTS = (
-        *HttpRig.FAULTS, "tells NaN", "tells null", "tells text", "lacks the list", "lacks the asset",
-        "is refused for its time", "refuses the key",
-    )  # fmt: skip
-
-    async def target(self) -> str:
-        self.exchange = await Binance().__aenter__()
-        self.exchange.wallets["spot"] = {"USDC": (str(self.amount), "0")}
-        return self.exchange.url
-
-    async def __aexit__(self, *_: object) -> None:
-        await super().__aexit__()
-        await self.exchange.__aexit__(None, None, None)
-
-    def make(self) -> Any:
-        urls, accounts = {"default": self.front.url}, {"main": {"assets": ["USDC"]}}
-        options = {**self.exchange.options, "urls": urls, "timeout": self.timeout_seconds, "accounts": accounts}
-        return self.build(CcxtSource, **options)
-
-    def tells_zero_once(self) -> None:
-        self.front.answers_once(200, '{"balances": []}', asked="/api/v3/account")
-
-    def is_refused_for_its_time(self) -> None:
-        """And again after it measured the exchange's clock."""
-        error = '{"code": -1021, "msg": "Timestamp for this request is outside of the recvWindow."}'
-        self.exchange.answer("/api/v3/account", error, 400)
-
-    def refuses_the_key(self) -> None:
-        self.exchange.answer("/api/v3/account", '{"code": -2015, "msg": "Invalid API-key, IP, or permissions."}', 401)
-
-    def tells_NaN(self) -> None:  # noqa: N802  # the fault's name
-        self.exchange.wallets["spot"] = {"USDC": ("NaN", "0")}
-
-    def tells_null(self) -> None:
-        self.exchange.wallets["spot"] = {"USDC": (None, "0")}
-
-    def tells_text(self) -> None:
-        self.exchange.wallets["spot"] = {"USDC": ("n/a", "0")}
-
-    def lacks_the_list(self) -> None:
-        """Of balances, without which all coins are absent."""
-        self.exchange.answer("/api/v3/account", '{"accountType": "SPOT"}')
-
-    def lacks_the_asset(self) -> None:
-        """Neither has nor lists it: it was taken down, or is kept back while something is mended."""
-        self.exchange.wallets["spot"] = {"USDT": ("5", "0")}
-        self.exchange.coins = {"USDT": True}
-
-    async def heal(self) -> None:
-        await super().heal()
-        self.exchange.heal()
-        self.exchange.coins = {"USDT": True, "USDC": True}
-        self.exchange.wallets["spot"] = {"USDC": (str(self.amount), "0")}
