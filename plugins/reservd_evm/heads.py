@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -13,6 +14,7 @@ from pydantic import SecretStr
 
 _SUBSCRIBE = {"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": ["newHeads"]}
 _MAX_MESSAGE_BYTES = 1024 * 1024
+_QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,16}")
 _CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 0.25
 _PING_SECONDS = 20.0
@@ -39,17 +41,17 @@ class NewHeads:
         self._log = structlog.get_logger(__name__).bind(source=source)
         self._lost = False
 
-    async def follow(self) -> AsyncIterator[None]:
-        """Yield once for each new head. Ends only when it is closed."""
+    async def follow(self) -> AsyncIterator[int | None]:
+        """Yield each new head's number, or None where the node does not tell it. Ends only when it is closed."""
         pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
                 async with self._subscription() as (socket, subscription):
                     self._tell_followed()
                     while True:
-                        await self._next_head(socket, subscription)
+                        number = await self._next_head(socket, subscription)
                         pause = _FIRST_PAUSE_SECONDS
-                        yield
+                        yield number
             except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
                 self._tell_lost(error)
             # Not all daemons that lost a node may come back to it at the same instant.
@@ -80,12 +82,12 @@ class NewHeads:
                     async with asyncio.timeout(_CLOSE_SECONDS):
                         await socket.close()
 
-    async def _next_head(self, socket: aiohttp.ClientWebSocketResponse, subscription: object) -> None:
+    async def _next_head(self, socket: aiohttp.ClientWebSocketResponse, subscription: object) -> int | None:
         async with asyncio.timeout(self._max_silence):
             while True:
                 params = (await _receive(socket)).get("params")
                 if isinstance(params, dict) and params.get("subscription") == subscription:
-                    return
+                    return _number(params.get("result"))
 
     def _tell_followed(self) -> None:
         if self._lost:
@@ -97,6 +99,11 @@ class NewHeads:
         if not self._lost:
             self._log.warning("heads.lost", error=type(error).__name__)
         self._lost = True
+
+
+def _number(head: object) -> int | None:
+    number = head.get("number") if isinstance(head, dict) else None
+    return int(number, 16) if isinstance(number, str) and _QUANTITY.fullmatch(number) else None
 
 
 async def _receive(socket: aiohttp.ClientWebSocketResponse) -> dict[str, Any]:

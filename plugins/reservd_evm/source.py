@@ -10,6 +10,7 @@ from reservd_evm.config import EvmBalanceConfig
 from reservd_evm.heads import NewHeads
 from reservd_evm.plan import Holding, plan_holdings, plan_queries
 from reservd_evm.units import to_outcome
+from reservd_evm.wakes import Wakes
 
 
 class EvmSource(EvmPlugin[EvmBalanceConfig], BalanceSource[EvmBalanceConfig]):
@@ -23,6 +24,7 @@ class EvmSource(EvmPlugin[EvmBalanceConfig], BalanceSource[EvmBalanceConfig]):
         super().__init__(name, config)
         self._holdings: tuple[Holding, ...] = ()
         self._queries: tuple[Call | Ether, ...] = ()
+        self._wakes: Wakes | None = None
 
     async def __aenter__(self) -> Self:
         """Encode what is asked, and open the connection pool."""
@@ -50,13 +52,16 @@ class EvmSource(EvmPlugin[EvmBalanceConfig], BalanceSource[EvmBalanceConfig]):
                 right chain and up to date, and answers from one block; or if they disagree.
         """
         results = await self.client.read_at(self.config.tags, self._queries)
+        if self._wakes is not None and "latest" in results:
+            self._wakes.was_read(results["latest"].block.number)
         return await asyncio.to_thread(self._reading, results)
 
     def changes(self) -> AsyncIterator[None] | None:
-        """Return a stream that yields once for each new block; None without `ws_url`."""
+        """Return what yields for each new block, and again where it was read too early; None without `ws_url`."""
         if self.config.ws_url is None:
             return None
-        return NewHeads(self.name, self.config.ws_url, max_silence=self.config.max_block_age).follow()
+        self._wakes = Wakes(NewHeads(self.name, self.config.ws_url, max_silence=self.config.max_block_age))
+        return self._wakes.follow()
 
     @property
     def seconds_between_changes(self) -> float:

@@ -1,13 +1,17 @@
 """A source follows the blocks of a real node, as it does unless told otherwise, for a mode that is checked hourly."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 
 from reservd import ReserveManager
+from reservd.errors import FailureReason
 from reservd.monitor.observer import Observer
 from support.chain import Anvil
 from support.evm import evm_source
+from support.nodes import nodes_like
 from support.sources import ScriptedEquity
 
 CHANGES = 4
@@ -15,50 +19,85 @@ WEI = 10**18
 MODE = {"share_class": "ETH", "reserve_ratio": "0.1", "reserve_monitoring_interval": 3600}
 
 
-class Heads(Observer):
-    """Counts the blocks that a source was told of."""
+@dataclass
+class Watched(Observer):
+    """A wallet that is read at one node when another one, or the same, tells of a block."""
 
-    heard = 0
+    read_at: Anvil
+    told_by: Anvil
+    heads = 0
+    reads = 0
+
+    def __post_init__(self) -> None:
+        self.treasury, self.other = self.read_at.accounts[5], self.read_at.accounts[1]
+        source = evm_source(
+            self.read_at.url,
+            ws_url=f"ws://127.0.0.1:{self.told_by.port}",
+            accounts={"treasury": self.treasury},
+            assets={"ETH": {"native": True}},
+        )
+        self.manager = ReserveManager(ScriptedEquity(), {"evm": source}, observers=[self])
+        self.manager.set_reserve_config("m", MODE)
 
     def woken(self, source: str) -> None:
         del source
-        self.heard += 1
+        self.heads += 1
+
+    def fetched(self, source: str, seconds: float, failure: FailureReason | None) -> None:
+        del seconds, failure
+        self.reads += source == "evm"
+
+    @property
+    def balance(self) -> Decimal:
+        snapshot = self.manager.latest_snapshot("m")
+        assert snapshot is not None
+        assert snapshot.reserve_balance is not None
+        return snapshot.reserve_balance
+
+    def pay(self) -> None:
+        """Let an ether go out, in a block of its own."""
+        payment = {"from": self.treasury, "to": self.other, "value": hex(WEI), "gasPrice": "0x0"}
+        self.read_at.rpc("eth_sendTransaction", payment)
 
 
-async def test_each_change_is_seen_by_the_block_that_made_it(chain: Anvil) -> None:
-    """No block comes after it that could help, and of two in a row the second finds the source just read."""
-    treasury, other = chain.accounts[5], chain.accounts[1]
-    source = evm_source(
-        chain.url,
-        ws_url=f"ws://127.0.0.1:{chain.port}",
-        accounts={"treasury": treasury},
-        assets={"ETH": {"native": True}},
-    )
-    heads = Heads()
-    manager = ReserveManager(ScriptedEquity(), {"evm": source}, observers=[heads])
-    manager.set_reserve_config("m", MODE)
-    running = asyncio.create_task(manager.start_monitoring())
-    await _until(lambda: manager.ready and heads.heard > 0, meanwhile=chain.mine)
-    there = _balance(manager)
-    for _ in range(CHANGES):
-        for _ in range(2):
-            payment = {"from": treasury, "to": other, "value": hex(WEI), "gasPrice": "0x0"}
-            chain.rpc("eth_sendTransaction", payment)
-            there -= 1
-        await _until(lambda there=there: _balance(manager) == there)
-    manager.stop_monitoring()
+@asynccontextmanager
+async def watching(read_at: Anvil, told_by: Anvil) -> AsyncIterator[Watched]:
+    """Have it watched, once the source hears of blocks."""
+    watched = Watched(read_at, told_by)
+    running = asyncio.create_task(watched.manager.start_monitoring())
+    await until(lambda: watched.manager.ready and watched.heads > 0, meanwhile=told_by.mine)
+    yield watched
+    watched.manager.stop_monitoring()
     await running
 
 
-def _balance(manager: ReserveManager) -> Decimal:
-    snapshot = manager.latest_snapshot("m")
-    assert snapshot is not None
-    assert snapshot.reserve_balance is not None
-    return snapshot.reserve_balance
-
-
-async def _until(is_true: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None) -> None:
+async def until(is_true: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Wait by asking."""
     async with asyncio.timeout(60):
         while not is_true():
             meanwhile()
             await asyncio.sleep(0.05)
+
+
+async def test_each_change_is_seen_by_the_block_that_made_it(chain: Anvil) -> None:
+    """No block comes after it that could help, and of two in a row the second finds the source just read."""
+    async with watching(chain, chain) as watched:
+        there = watched.balance
+        for _ in range(CHANGES):
+            watched.pay()
+            watched.pay()
+            there -= 2
+            await until(lambda there=there: watched.balance == there)
+
+
+async def test_change_is_seen_when_the_node_that_is_read_has_its_block_later_than_another_tells_of_it(
+    chain: Anvil,
+) -> None:
+    """As behind a provider's load balancer: the first reading is of the block before."""
+    with nodes_like(chain, 1) as (late,):
+        async with watching(late, chain) as watched:
+            there, reads = watched.balance, watched.reads
+            chain.mine()
+            await until(lambda: watched.reads > reads)
+            watched.pay()
+            await until(lambda: watched.balance == there - 1)
