@@ -18,6 +18,8 @@ help: ## Show this list
 run: $(VENV)/.run ## Start the daemon with the demo configuration (ARGS='--web.listen-address 127.0.0.1:9100')
 	@exec $(BIN)/reservd run --config configs/demo.yaml $(ARGS)
 
+# Its tests start hundreds of processes, which need not each compile the same modules, whatever the shell says.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev $(NODE)/node_modules/.installed ## Run the whole suite with coverage (RESERVD_REQUIRE_ALL=1: a skip fails)
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=
 	$(BIN)/coverage report --fail-under=90
