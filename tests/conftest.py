@@ -26,7 +26,7 @@ MEASURED = frozenset({"test_api.py", "test_api_writes.py", "test_cli.py", "test_
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure no coverage in properties and faults: they go again and again over what cases have covered.
+    """Measure no coverage in properties and faults, nor where a load is marked: all go over and over what cases cover.
 
     Measuring makes properties three times as slow.
     """

@@ -123,6 +123,7 @@ async def test_client_hears_of_events_and_gets_what_it_missed_when_it_comes_back
                 assert gap["event"] == "gap"
 
 
+@pytest.mark.no_cover
 async def test_every_one_of_500_clients_hears_of_every_event(database: Database) -> None:
     modes = [f"m{number}" for number in range(4)]
     async with serve(database, *modes) as (office, stream, url), AsyncExitStack() as stack:
@@ -152,6 +153,7 @@ async def test_event_of_a_moment_ago_is_superseded_when_a_later_status_is_known(
         assert [each["data"]["superseded"] for each in again] == [True, False]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)  # hundreds of events, whatever the store
 async def test_client_that_does_not_read_is_dropped_and_others_are_not(database: Database) -> None:
     async with serve(database, "m") as (office, stream, url), aiohttp.ClientSession(url) as client:

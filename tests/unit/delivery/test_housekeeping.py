@@ -170,6 +170,7 @@ async def test_what_is_believed_of_a_mode_is_kept_without_an_event(database: Dat
     assert {each.snapshot.strategy_mode for each in history} == {"m"}
 
 
+@pytest.mark.no_cover
 async def test_what_is_believed_of_every_mode_is_kept_when_there_are_more_than_one_step_takes(
     database: Database,
 ) -> None:

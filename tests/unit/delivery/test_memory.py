@@ -90,6 +90,7 @@ async def blind(folder: Path, heard: Counting, *sinks: ScriptedSink) -> AsyncIte
         await database.close()
 
 
+@pytest.mark.no_cover
 async def test_memory_is_bounded_while_the_store_is_gone_and_a_sink_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -386,6 +386,7 @@ async def calls_with(waiting: int) -> int:
         return counted[0]
 
 
+@pytest.mark.no_cover
 async def test_check_does_work_in_proportion_to_the_withdrawals_that_wait() -> None:
     """Whatever was paid: a check that takes seconds would lose the store."""
     few, many = await calls_with(200), await calls_with(2000)

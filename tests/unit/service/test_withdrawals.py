@@ -513,6 +513,7 @@ async def test_overdue_hold_is_told_until_it_ends() -> None:
         assert bank.heard.overdue_by_mode == {}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("reserve", [5_000, "5000.5"])
 async def test_concurrent_withdrawals_promise_exactly_what_is_there(reserve: object) -> None:
     bank = Bank(reserve, reserve_ratio=0, reserve_withdrawal_floor=0)
