@@ -21,7 +21,7 @@ settings.register_profile("reservd", deadline=None, suppress_health_check=[Healt
 settings.load_profile("reservd")
 
 FAULTS = Path(__file__).parent / "faults"
-MEASURED = frozenset({"test_api.py", "test_api_writes.py", "test_cli.py", "test_daemon.py", "test_reload.py"})
+MEASURED = frozenset({"test_api.py", "test_api_writes.py", "test_daemon.py", "test_reload.py"})
 """Where the processes that tests start are measured as well: all that only they run is run there."""
 
 
