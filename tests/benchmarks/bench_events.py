@@ -17,6 +17,7 @@ from sqlalchemy import insert
 from reservd.config.settings import Settings
 from reservd.delivery.observer import DeliveryObserver
 from reservd.delivery.pipeline import Pipeline
+from reservd.duty import settle
 from reservd.errors import FailureReason
 from reservd.monitor.clock import SystemClock
 from reservd.monitor.observer import Checked
@@ -61,6 +62,7 @@ async def run_pipeline(database: Database, url: str, batches: list[list[Checked]
     await pipeline.open()
     running = asyncio.create_task(pipeline.run())
     await asyncio.sleep(0.2)
+    settle()  # as the daemon does
     began = time.monotonic()
     moments: list[float] = []
     expected = 0
