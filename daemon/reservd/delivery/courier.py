@@ -1,5 +1,6 @@
 """One letter to one sink: whether it is still to be said, an attempt, and what that came to."""
 
+import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from reservd.delivery.envelope import wrap, wrap_change
 from reservd.delivery.lanes import Lane
 from reservd.delivery.observer import DeliveryObserver
 from reservd.delivery.outbox import Outbox
-from reservd.delivery.retry import RetrySchedule
+from reservd.delivery.retry import RetrySchedule, waited_out
 from reservd.errors import CallError, DeliveryError, FailureReason
 from reservd.monitor.clock import SystemClock
 from reservd.plugin.guard import GuardedPlugin, retryable
@@ -71,7 +72,7 @@ class Courier:
             self._settle(letter, DeliveryState.SILENCED, letter.attempts, now)
             return None
         superseded = self._outbox.is_superseded(event)
-        if superseded and event.reminder:
+        if event.reminder and (superseded or lane.says_more):
             self._settle(letter, DeliveryState.SUPERSEDED, letter.attempts, now)
             return None
         if not await self._outbox.may_send():
@@ -108,6 +109,7 @@ class Courier:
         lane.failures += 1
         self._settle(letter, DeliveryState.PENDING, attempts, now, error)
         asked = error.retry_after_seconds if isinstance(error, DeliveryError) else None
+        lane.asked_until = asyncio.get_running_loop().time() + waited_out(asked)
         return self._schedule.delay_seconds(lane.failures, asked)
 
     def _taken(self) -> None:

@@ -3,8 +3,10 @@
 import asyncio
 from collections import deque
 from collections.abc import Container, Mapping
+from itertools import islice
 
 from reservd.delivery.outbox import Outbox
+from reservd.reserve.models import ReserveEvent
 from reservd.store.outbox import Letter
 
 TURN = 20
@@ -19,7 +21,7 @@ _UNWRITTEN_SECONDS = 1.0
 class Lane:
     """The letters of one mode, in order."""
 
-    __slots__ = ("behind", "cursor", "failures", "letters", "mode", "more", "queued", "reloads", "timer")
+    __slots__ = ("asked_until", "behind", "cursor", "failures", "letters", "mode", "more", "queued", "reloads", "timer")
 
     def __init__(self, mode: str) -> None:
         self.mode = mode
@@ -32,11 +34,18 @@ class Lane:
         """Whether something was decided since the store was last looked into."""
         self.failures = 0
         """Of the first letter, in a row."""
+        self.asked_until = 0.0
+        """Until when, by the loop's clock, the sink asked to be left alone with this mode."""
         self.reloads = 0
         """How often it was to be read from the store anew: what was asked of the store before is out of date."""
         self.queued = False
         """Whether it is being served, or will be without a timer."""
         self.timer: asyncio.TimerHandle | None = None
+
+    @property
+    def says_more(self) -> bool:
+        """Whether after its first letter another tells how the mode stands: if the first is a reminder, it is late."""
+        return any(isinstance(letter.event, ReserveEvent) for letter in islice(self.letters, 1, None))
 
 
 class Lanes:
@@ -168,10 +177,16 @@ class Lanes:
             self._lanes.pop(lane.mode, None)
 
     def wake_all(self) -> None:
-        """Give all lanes their turn that wait for their next try."""
+        """Give all lanes their turn that wait for their next try; those whose wait the sink asked for, after that."""
+        loop = asyncio.get_running_loop()
         for lane in self._lanes.values():
-            if lane.timer is not None:
+            if lane.timer is None:
+                continue
+            if lane.asked_until <= loop.time():
                 self._wake(lane)
+            else:
+                lane.timer.cancel()
+                lane.timer = loop.call_at(lane.asked_until, self._wake, lane)
 
     def stop(self) -> None:
         """Give no more turns by time."""

@@ -9,6 +9,11 @@ _MOST_ASKED_SECONDS = 3600.0
 _MAX_DOUBLINGS = 30
 
 
+def waited_out(asked_seconds: float | None) -> float:
+    """Return for how many seconds the other side is left alone of those that it asked for; 0 if it did not."""
+    return min(asked_seconds or 0.0, _MOST_ASKED_SECONDS)
+
+
 @dataclass(frozen=True, slots=True)
 class RetrySchedule:
     """Exponential with full jitter: so many seconds at most, twice as many after each failure.
@@ -32,7 +37,7 @@ class RetrySchedule:
         """
         most = min(self.longest_seconds, self.first_seconds * 2 ** min(failures - 1, _MAX_DOUBLINGS))
         delay = max(_LEAST_SECONDS, random.uniform(0, most))  # noqa: S311  # spreads load, hides nothing
-        return max(delay, min(asked_seconds or 0.0, _MOST_ASKED_SECONDS))
+        return max(delay, waited_out(asked_seconds))
 
     def gives_up(self, decided_at: datetime, now: datetime) -> bool:
         """Whether an event is too old to be tried again."""

@@ -24,7 +24,7 @@ class DeliveryState(StrEnum):
     DEAD = "dead"
     """The sink refused it for good, or it grew too old: see `reservd events dead-letters`."""
     SUPERSEDED = "superseded"
-    """A reminder that a newer status overtook."""
+    """A reminder that a newer status, or a newer reminder, overtook."""
     SILENCED = "silenced"
     """An operator's silence was on."""
 

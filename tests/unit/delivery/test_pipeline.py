@@ -1,6 +1,7 @@
 """From a decision through a real store to the sinks."""
 
 import asyncio
+from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
@@ -126,6 +127,26 @@ async def test_reminder_is_dropped_and_a_change_is_not_when_a_newer_status_is_kn
     assert kinds(ops) == ["low", "critical"]
 
 
+async def test_only_the_newest_reminder_comes_when_a_sink_was_down_for_many(database: Database) -> None:
+    """A pager that was out of reach for a night does not ring for every five minutes of it."""
+    ops, desk = ScriptedSink("ops"), ScriptedSink("desk")
+    async with Office(database, ops, desk, repeat_seconds=1) as office:
+        await office.look(m="low")
+        await until(lambda: ops.taken, "the alarm")
+        ops.misbehave = raises(DeliveryError(FailureReason.UNREACHABLE))
+        async with asyncio.timeout(60):
+            while office.manager.kept_states()["m"].sequence < 4:
+                await asyncio.sleep(0.01)
+                await office.look()
+        await until(lambda: len(desk.taken) == 4, "three reminders elsewhere")
+        ops.misbehave = None
+        await until(lambda: len(ops.taken) == 2, "the newest reminder")
+        await until(lambda: len(office.heard.ends) == 8, "the end of all")
+    assert [event.sequence for event in ops.taken] == ["1", "4"]
+    assert ops.taken[1].data.reminder
+    assert office.heard.ends.count(("ops", DeliveryState.SUPERSEDED)) == 2
+
+
 async def test_slow_sink_delays_no_other(database: Database) -> None:
     slow, quick = ScriptedSink("slow", timeout=30), ScriptedSink("quick")
     slow.misbehave = hangs
@@ -216,6 +237,42 @@ async def test_sink_is_left_alone_for_as_long_as_it_asks(database: Database) -> 
         assert lane.timer is not None
         assert lane.timer.when() - asyncio.get_running_loop().time() > 3000
     assert ops.asked == 1
+
+
+async def test_sink_is_left_alone_for_as_long_as_it_asks_when_it_takes_something_of_another_mode(
+    database: Database,
+) -> None:
+    """What failed without such a wish is tried again at once: the sink is back."""
+
+    class Limited(ScriptedSink):
+        well = False
+
+        def __init__(self) -> None:
+            super().__init__("ops")
+            self.asked: Counter[str] = Counter()
+
+        async def deliver(self, event: CloudEvent) -> None:
+            self.asked[event.subject] += 1
+            if event.subject == "limited":
+                raise DeliveryError(FailureReason.RATE_LIMITED, "HTTP 429", retry_after_seconds=600)
+            if not self.well:
+                raise DeliveryError(FailureReason.UNREACHABLE)
+            await super().deliver(event)
+
+    ops = Limited()
+    retry = {"retry": {"first": 0.05, "longest": 0.1}}
+    async with Office(database, ops, modes=("limited", "a", "b"), ops=retry) as office:
+        await office.look(limited="low", a="low")
+        await until(lambda: ops.asked["limited"] and ops.asked["a"] > 3, "many failures")
+        ops.well = True
+        await office.look(b="low")
+        await until(lambda: len(ops.taken) == 2, "what the other modes said")
+        lanes = office.pipeline._dispatchers["ops"]._lanes
+        await until(lambda: len(lanes._lanes) == 1, "the other modes' lanes to end")
+        timer = lanes._lanes["limited"].timer
+        assert timer is not None
+        assert timer.when() - asyncio.get_running_loop().time() > 500
+    assert ops.asked["limited"] == 1
 
 
 async def test_tries_of_a_reminder_are_not_counted_for_the_change_that_supersedes_it(database: Database) -> None:
