@@ -197,7 +197,7 @@ def delivery() -> Sequence[Builder[Panel]]:
         ),
         graph(
             "Never taken",
-            "Events a sink will not hear of: dead letters, reminders that a newer status overtook, silenced ones.",
+            "Events a sink will not hear of: dead letters, reminders that were overtaken, silenced ones.",
             {"{{sink}}: {{state}}": increase("reservd_deliveries_ended_total", "sink", "state")},
         ),
         graph(
