@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from reservd.errors import FailureReason
 from reservd.plugin.examples import example_request
@@ -13,6 +14,7 @@ from reservd.reserve.replenishment_event import tell_change
 from reservd.reserve.replenishment_states import Replenishment
 from reservd.store.database import Database
 from reservd.store.outbox import OutboxEvent, Outcome, add_events, record_outcomes
+from reservd.store.tables import events
 from reservd.wire.events import DeliveryState
 from support.commands import ESCAPE, SHOWN_ESCAPE, Command, Store
 
@@ -231,6 +233,25 @@ def test_dead_letters_are_listed_with_why(command: Command, store: Store) -> Non
     assert letter["message"]["data"]["total_equity"] == "1000000"
     assert [(each["sink"], each["state"]) for each in letter["deliveries"]] == [("pager", "dead")]
     assert command("events", "dead-letters", "--sink", "desk").out == "no dead letters\n"
+
+
+def test_event_that_cannot_be_read_hides_no_other(command: Command, store: Store) -> None:
+    """Another version wrote it, or it was damaged."""
+
+    async def damage(database: Database) -> None:
+        async with database.write() as connection:
+            await connection.execute(update(events).where(events.c.id == "aaaa0002-low").values(event="{}"))
+
+    store.do(damage)
+    assert [row[5] for row in command("events").rows[1:]] == ["cccc0004", "cccc0003", "bbbb0001", "aaaa0001"]
+    assert ["-", "alpha", "unreadable", "-", "ops", "1", "aaaa0002", "rejected: HTTP 410"] in command(
+        "events", "dead-letters"
+    ).rows
+    assert [each["message"]["id"][:4] for each in command("events", "dead-letters", "--json").json] == ["bbbb", "bbbb"]
+    for action in ("show", "redeliver"):
+        result = command("events", action, "aaaa0002")
+        assert (result.code, result.out) == (1, "")
+        assert "this version of reservd cannot read the event aaaa0002-low" in result.err
 
 
 def test_dead_letters_say_that_there_are_more_when_there_are(command: Command, store: Store) -> None:

@@ -32,8 +32,10 @@ def dead_letters(
         import json
 
         from reservd.cli.event_view import as_json as plain
+        from reservd.store.outbox import UnreadableEvent
 
-        typer.echo(json.dumps([plain(event, [delivery]) for event, delivery in found[:limit]], indent=2))
+        readable = [(event, each) for event, each in found[:limit] if not isinstance(event, UnreadableEvent)]
+        typer.echo(json.dumps([plain(event, [delivery]) for event, delivery in readable], indent=2))
     else:
         _print_table(found[:limit])
     if len(found) > limit:
@@ -58,6 +60,7 @@ async def _load(config: "Path", limit: int, sink: str | None) -> "Sequence[DeadL
 def _print_table(found: "Sequence[DeadLetter]") -> None:
     from reservd.cli.event_view import LEAST_WIDTH, short_id, show_failure, show_time
     from reservd.cli.table import make_console, make_table, visible
+    from reservd.store.outbox import UnreadableEvent
 
     if not found:
         typer.echo("no dead letters")
@@ -69,7 +72,9 @@ def _print_table(found: "Sequence[DeadLetter]") -> None:
     table.add_column("ID", no_wrap=True)
     table.add_column("Last failure", overflow="fold")
     for event, delivery in found:
-        cells = (show_time(event.timestamp), event.strategy_mode, event.event_type, event.sequence)
+        cells: tuple[object, ...] = ("-", event.strategy_mode, "unreadable", "-")
+        if not isinstance(event, UnreadableEvent):
+            cells = (show_time(event.timestamp), event.strategy_mode, event.event_type, event.sequence)
         tail = (delivery.sink, delivery.attempts, short_id(event), show_failure(delivery))
         table.add_row(*map(visible, (*cells, *tail)))
     make_console(LEAST_WIDTH).print(table)

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reservd.reserve.replenishment_event import AnyEvent
+    from reservd.store.outbox import UnreadableEvent
     from reservd.store.queries import Delivery
 
 LEAST_WIDTH = 110
@@ -14,7 +15,7 @@ LEAST_WIDTH = 110
 _SHORT_ID = 8
 
 
-def short_id(event: "AnyEvent") -> str:
+def short_id(event: "AnyEvent | UnreadableEvent") -> str:
     """Return as much of an event's id as tells it from others: the commands take the beginning of one."""
     return event.id[:_SHORT_ID]
 

@@ -20,7 +20,7 @@ from reservd.monitor.clock import SystemClock
 from reservd.plugin.guard import GuardedPlugin, retryable
 from reservd.plugin.interfaces import EventSink
 from reservd.reserve.replenishment_event import AnyEvent, ReplenishmentEvent
-from reservd.store.outbox import Letter, Outcome
+from reservd.store.outbox import Letter, Outcome, UnreadableEvent
 from reservd.wire.events import DeliveryState
 
 log = structlog.get_logger(__name__)
@@ -28,6 +28,11 @@ log = structlog.get_logger(__name__)
 _DOWN_AFTER = 3
 _OTHER_OWNER_SECONDS = 1.0
 """After so long what another owner of the store should send is looked at again."""
+
+
+_UNREADABLE = DeliveryError(
+    FailureReason.INVALID_DATA, "this version of reservd cannot read the event in its store", retryable=False
+)
 
 
 class Courier:
@@ -68,6 +73,9 @@ class Courier:
         """Deliver one letter; return for how many seconds to wait when it is to be tried again."""
         event = letter.event
         now = datetime.now(UTC)
+        if isinstance(event, UnreadableEvent):
+            self._bury(letter, letter.attempts, now, _UNREADABLE)
+            return None
         if self._outbox.is_silenced(lane.mode, now):
             self._settle(letter, DeliveryState.SILENCED, letter.attempts, now)
             return None
@@ -84,7 +92,7 @@ class Courier:
             await self._guarded.call(deliver, lane.mode)
         except CallError as error:
             self._tell(started, error.reason)
-            return self._failed(letter, lane, attempts, error)
+            return self._failed(letter, event, lane, attempts, error)
         self._tell(started, None)
         self._taken()
         self._settle(letter, DeliveryState.DELIVERED, attempts, now)
@@ -96,21 +104,33 @@ class Courier:
         message = wrap(event.model_copy(update={"superseded": True}) if superseded else event, self._outbox.epoch)
         return partial(self._sink.deliver, message)
 
-    def _failed(self, letter: Letter, lane: Lane, attempts: int, error: CallError) -> float | None:
+    def _failed(self, letter: Letter, event: AnyEvent, lane: Lane, attempts: int, error: CallError) -> float | None:
         now = datetime.now(UTC)
-        bound = log.bind(sink=self._sink.name, mode=lane.mode, id=letter.event.id, attempts=attempts)
         self._failures_in_a_row += 1
-        if not retryable(error) or self._schedule.gives_up(letter.event.timestamp, self._calendar.now()):
-            bound.error("delivery.dead", reason=str(error.reason), detail=error.detail)
-            self._settle(letter, DeliveryState.DEAD, attempts, now, error)
+        if not retryable(error) or self._schedule.gives_up(event.timestamp, self._calendar.now()):
+            self._bury(letter, attempts, now, error)
             return None
         if not lane.failures:
-            bound.warning("delivery.failed", reason=str(error.reason), detail=error.detail)
+            log.warning("delivery.failed", **self._account(letter, attempts, error))
         lane.failures += 1
         self._settle(letter, DeliveryState.PENDING, attempts, now, error)
         asked = error.retry_after_seconds if isinstance(error, DeliveryError) else None
         lane.asked_until = asyncio.get_running_loop().time() + waited_out(asked)
         return self._schedule.delay_seconds(lane.failures, asked)
+
+    def _bury(self, letter: Letter, attempts: int, at: datetime, error: CallError) -> None:
+        log.error("delivery.dead", **self._account(letter, attempts, error))
+        self._settle(letter, DeliveryState.DEAD, attempts, at, error)
+
+    def _account(self, letter: Letter, attempts: int, error: CallError) -> dict[str, Any]:
+        return {
+            "sink": self._sink.name,
+            "mode": letter.event.strategy_mode,
+            "id": letter.event.id,
+            "attempts": attempts,
+            "reason": str(error.reason),
+            "detail": error.detail,
+        }
 
     def _taken(self) -> None:
         was_down = self._failures_in_a_row >= _DOWN_AFTER

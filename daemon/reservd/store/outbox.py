@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+from pydantic import ValidationError
 from sqlalchemy import ColumnElement, bindparam, delete, func, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,6 +16,8 @@ from reservd.store.encoding import encode
 from reservd.store.statements import insert_new, is_one_of, plan_anew
 from reservd.store.tables import deliveries, events
 from reservd.wire.events import DeliveryState
+
+E = TypeVar("E", ReserveEvent, ReplenishmentEvent)
 
 _MAX_PLACES = 500
 """Positions named in one statement."""
@@ -45,12 +48,26 @@ class Outcome(NamedTuple):
     detail: str = ""
 
 
+class UnreadableEvent(NamedTuple):
+    """An event in the store that this reservd cannot read: another version wrote it, or it was damaged."""
+
+    id: str
+    strategy_mode: str
+
+
 class Letter(NamedTuple):
     """An event that waits for a sink."""
 
     position: int
-    event: AnyEvent
+    event: AnyEvent | UnreadableEvent
     attempts: int = 0
+
+
+class EventPlace(NamedTuple):
+    """Where an event stands among those of its mode."""
+
+    sequence: int
+    decided_at: datetime
 
 
 class Backlog(NamedTuple):
@@ -151,19 +168,24 @@ async def load_pending_modes(connection: AsyncConnection, sink: str) -> list[str
 async def load_letters(connection: AsyncConnection, sink: str, mode: str, after: int, limit: int) -> list[Letter]:
     """Return what waits for a sink of one mode, in order, after a position."""
     rows = await connection.execute(
-        select(events.c.position, events.c.type, events.c.event, deliveries.c.attempts)
+        select(events.c.position, events.c.id, events.c.type, events.c.event, deliveries.c.attempts)
         .join(deliveries, deliveries.c.position == events.c.position)
         .where(deliveries.c.sink == sink, deliveries.c.mode == mode, _is_pending(), deliveries.c.position > after)
         .order_by(deliveries.c.position)
         .limit(limit)
     )
-    return [Letter(row.position, decode_event(row.type, row.event), row.attempts) for row in rows]
+    return [
+        Letter(row.position, decode_event(row.type, row.event) or UnreadableEvent(row.id, mode), row.attempts)
+        for row in rows
+    ]
 
 
 async def load_events_after(
     connection: AsyncConnection, position: int, limit: int, modes: Sequence[str] = ()
-) -> list[Letter]:
-    """Return up to `limit` events after a position, oldest first, as they would be sent now.
+) -> dict[int, AnyEvent | None]:
+    """Return up to `limit` events after a position, by position, oldest first, as they would be sent now.
+
+    Of one that cannot be read there is None.
 
     Args:
         connection: To the store.
@@ -176,10 +198,10 @@ async def load_events_after(
         wanted = wanted.where(events.c.mode.in_(modes))
     rows = (await connection.execute(wanted.order_by(events.c.position).limit(limit))).all()
     current = await as_of_now(connection, [decode_event(row.type, row.event) for row in rows])
-    return [Letter(row.position, event) for row, event in zip(rows, current, strict=True)]
+    return {row.position: event for row, event in zip(rows, current, strict=True)}
 
 
-async def as_of_now(connection: AsyncConnection, found: Sequence[AnyEvent]) -> list[AnyEvent]:
+async def as_of_now(connection: AsyncConnection, found: Sequence[AnyEvent | None]) -> list[AnyEvent | None]:
     """Return events as they would be sent now: superseded where a later change of their mode is known."""
     modes = {event.strategy_mode for event in found if isinstance(event, ReserveEvent)}
     changes = {mode: await load_last_change(connection, mode) for mode in modes}
@@ -203,6 +225,13 @@ async def load_last_change(connection: AsyncConnection, mode: str) -> int:
     return (await connection.scalar(newest)) or 0
 
 
+async def load_newest_event(connection: AsyncConnection, mode: str) -> tuple[EventPlace, ReserveEvent | None] | None:
+    """Return the newest event of a mode and where it stands; without the event where it cannot be read."""
+    newest = select(events.c.sequence, events.c.decided_at, events.c.event).where(events.c.mode == mode, is_of_status())
+    row = (await connection.execute(newest.order_by(events.c.position.desc()).limit(1))).one_or_none()
+    return (EventPlace(row.sequence, row.decided_at), _decode(ReserveEvent, row.event)) if row is not None else None
+
+
 async def load_latest_events(connection: AsyncConnection, sink: str, modes: Iterable[str]) -> list[ReserveEvent]:
     """Return of each mode the newest event that a sink was to hear of, if there is one."""
     found: list[ReserveEvent] = []
@@ -214,7 +243,8 @@ async def load_latest_events(connection: AsyncConnection, sink: str, modes: Iter
         )
         text = await connection.scalar(newest.order_by(events.c.position.desc()).limit(1))
         if text is not None:
-            found.append(ReserveEvent.model_validate_json(text))
+            event = _decode(ReserveEvent, text)
+            found += [event] if event is not None else []
     return found
 
 
@@ -275,11 +305,18 @@ def is_of_status() -> ColumnElement[bool]:
     return events.c.type != REPLENISHMENT_CHANGED
 
 
-def decode_event(event_type: str, text: str) -> AnyEvent:
-    """Return an event as it was stored."""
+def decode_event(event_type: str, text: str) -> AnyEvent | None:
+    """Return an event as it was stored; None where this reservd cannot read it."""
     if event_type == REPLENISHMENT_CHANGED:
-        return ReplenishmentEvent.model_validate_json(text)
-    return ReserveEvent.model_validate_json(text)
+        return _decode(ReplenishmentEvent, text)
+    return _decode(ReserveEvent, text)
+
+
+def _decode(kind: type[E], text: str) -> E | None:
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError:
+        return None
 
 
 def _is_pending() -> ColumnElement[bool]:

@@ -8,10 +8,10 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Row, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from reservd.errors import FailureReason
+from reservd.errors import FailureReason, StoreError
 from reservd.reserve.explanation import Explanation
 from reservd.reserve.replenishment_event import AnyEvent
-from reservd.store.outbox import as_of_now, decode_event, is_of_status
+from reservd.store.outbox import UnreadableEvent, as_of_now, decode_event, is_of_status
 from reservd.store.tables import deliveries, events, redeliveries
 from reservd.wire.events import DeliveryState
 
@@ -47,7 +47,7 @@ class StoredEvent(NamedTuple):
 class DeadLetter(NamedTuple):
     """An event that a sink will not get, unless somebody asks for it."""
 
-    event: AnyEvent
+    event: AnyEvent | UnreadableEvent
     delivery: Delivery
 
 
@@ -60,25 +60,37 @@ async def load_newest_events(
 ) -> list[StoredEvent]:
     """Return up to `limit` events, newest first; of one mode or one type, or before one position only, when given.
 
-    What tells of requests for refills is left out, unless its type is asked for.
+    What tells of requests for refills is left out, unless its type is asked for, and so is what cannot be read.
     """
     of_type = is_of_status() if event_type is None else events.c.type == str(event_type)
     wanted = select(events.c.position, events.c.type, events.c.event).where(of_type)
-    wanted = wanted.order_by(events.c.position.desc()).limit(limit)
+    wanted = wanted.order_by(events.c.position.desc())
     if mode is not None:
         wanted = wanted.where(events.c.mode == mode)
-    if before is not None:
-        wanted = wanted.where(events.c.position < before)
-    return await _with_deliveries(connection, (await connection.execute(wanted)).all())
+    found: list[StoredEvent] = []
+    while (lacking := limit - len(found)) > 0:
+        older = wanted if before is None else wanted.where(events.c.position < before)
+        rows = (await connection.execute(older.limit(lacking))).all()
+        found += await _with_deliveries(connection, rows)
+        if len(rows) < lacking:
+            break
+        before = rows[-1].position
+    return found
 
 
 async def load_event(connection: AsyncConnection, event_id: str) -> StoredEvent | None:
-    """Return the event of that whole id; None when there is none."""
+    """Return the event of that whole id; None when there is none.
+
+    Raises:
+        StoreError: If it cannot be read.
+    """
     wanted = select(events.c.position, events.c.type, events.c.event, events.c.explanation)
     row = (await connection.execute(wanted.where(events.c.id == event_id))).one_or_none()
     if row is None:
         return None
-    (found,) = await _with_deliveries(connection, [row])
+    found = next(iter(await _with_deliveries(connection, [row])), None)
+    if found is None:
+        raise StoreError(f"this version of reservd cannot read the event {event_id}")
     return found._replace(explanation=_explanation(row.explanation))
 
 
@@ -100,7 +112,7 @@ async def load_dead_letters(connection: AsyncConnection, limit: int, sink: str |
     # Spelt out: SQLite looks into a partial index only for the very condition that it is made with.
     is_dead = deliveries.c.state == literal_column("'dead'")
     wanted = (
-        select(events.c.position, events.c.type, events.c.event, *_OF_DELIVERY)
+        select(events.c.position, events.c.id, events.c.mode, events.c.type, events.c.event, *_OF_DELIVERY)
         .join(deliveries, deliveries.c.position == events.c.position)
         .where(is_dead)
         .order_by(deliveries.c.position.desc(), deliveries.c.sink)
@@ -110,7 +122,10 @@ async def load_dead_letters(connection: AsyncConnection, limit: int, sink: str |
         wanted = wanted.where(deliveries.c.sink == sink)
     rows = (await connection.execute(wanted)).all()
     current = await _as_of_now(connection, rows)
-    return [DeadLetter(event, _delivery(row)) for row, event in zip(rows, current, strict=True)]
+    return [
+        DeadLetter(event or UnreadableEvent(row.id, row.mode), _delivery(row))
+        for row, event in zip(rows, current, strict=True)
+    ]
 
 
 async def load_asked_sinks(connection: AsyncConnection, position: int) -> frozenset[str]:
@@ -134,10 +149,11 @@ async def _with_deliveries(connection: AsyncConnection, rows: Sequence[Row[*tupl
     return [
         StoredEvent(position, event, tuple(by_position[position]))
         for position, event in zip(positions, current, strict=True)
+        if event is not None
     ]
 
 
-async def _as_of_now(connection: AsyncConnection, rows: Sequence[Row[*tuple[object, ...]]]) -> list[AnyEvent]:
+async def _as_of_now(connection: AsyncConnection, rows: Sequence[Row[*tuple[object, ...]]]) -> list[AnyEvent | None]:
     return await as_of_now(connection, [decode_event(row.type, row.event) for row in rows])
 
 

@@ -169,9 +169,9 @@ class EventStream(DeliveryObserver):
             while position is not None and known is None:
                 async with self._database.read() as connection:
                     page = await load_events_after(connection, position, _PAGE, list(modes))
-                for each in page:
-                    position = each.position
-                    yield position, _frame(position, each.event).content
+                for position, event in page.items():
+                    if event is not None:
+                        yield position, _frame(position, event).content
                 if len(page) < _PAGE:
                     break
         except StoreError as error:
