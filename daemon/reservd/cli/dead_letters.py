@@ -32,7 +32,7 @@ def dead_letters(
         import json
 
         from reservd.cli.event_view import as_json as plain
-        from reservd.store.outbox import UnreadableEvent
+        from reservd.store.letters import UnreadableEvent
 
         readable = [(event, each) for event, each in found[:limit] if not isinstance(event, UnreadableEvent)]
         typer.echo(json.dumps([plain(event, [delivery]) for event, delivery in readable], indent=2))
@@ -60,7 +60,7 @@ async def _load(config: "Path", limit: int, sink: str | None) -> "Sequence[DeadL
 def _print_table(found: "Sequence[DeadLetter]") -> None:
     from reservd.cli.event_view import LEAST_WIDTH, short_id, show_failure, show_time
     from reservd.cli.table import make_console, make_table, visible
-    from reservd.store.outbox import UnreadableEvent
+    from reservd.store.letters import UnreadableEvent
 
     if not found:
         typer.echo("no dead letters")

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reservd.reserve.replenishment_event import AnyEvent
-    from reservd.store.outbox import UnreadableEvent
+    from reservd.store.letters import UnreadableEvent
     from reservd.store.queries import Delivery
 
 LEAST_WIDTH = 110

@@ -20,7 +20,8 @@ from reservd.monitor.clock import SystemClock
 from reservd.plugin.guard import GuardedPlugin, retryable
 from reservd.plugin.interfaces import EventSink
 from reservd.reserve.replenishment_event import AnyEvent, ReplenishmentEvent
-from reservd.store.outbox import Letter, Outcome, UnreadableEvent
+from reservd.store.letters import Letter, UnreadableEvent
+from reservd.store.outbox import Outcome
 from reservd.wire.events import DeliveryState
 
 log = structlog.get_logger(__name__)

@@ -18,7 +18,7 @@ from reservd.delivery.retry import RetrySchedule
 from reservd.errors import CallError, StoreError
 from reservd.plugin.guard import GuardedPlugin
 from reservd.plugin.interfaces import EventSink
-from reservd.store.outbox import Letter
+from reservd.store.letters import Letter
 
 log = structlog.get_logger(__name__)
 

@@ -18,6 +18,7 @@ from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.kept import keep
 from reservd.store.database import Database
 from reservd.store.history import KeptSnapshot, prune_snapshots
+from reservd.store.letters import load_backlogs, load_mode
 from reservd.store.operators import (
     Redelivery,
     load_redeliveries,
@@ -27,7 +28,7 @@ from reservd.store.operators import (
     prune_silences,
 )
 from reservd.store.orders import prune_orders
-from reservd.store.outbox import load_backlogs, load_mode, make_unsaid_wait, prune_events
+from reservd.store.outbox import make_unsaid_wait, prune_events
 from reservd.store.ownership import Ownership
 
 log = structlog.get_logger(__name__)

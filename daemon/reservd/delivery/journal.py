@@ -20,7 +20,8 @@ from reservd.reserve.replenishment_states import Replenishment
 from reservd.reserve.state import Instant
 from reservd.store.database import Database
 from reservd.store.history import KeptSnapshot
-from reservd.store.outbox import Letter, OutboxEvent, Outcome
+from reservd.store.letters import Letter
+from reservd.store.outbox import OutboxEvent, Outcome
 from reservd.store.ownership import Ownership
 from reservd.wire.events import DeliveryState
 

@@ -7,7 +7,7 @@ from itertools import islice
 
 from reservd.delivery.outbox import Outbox
 from reservd.reserve.models import ReserveEvent
-from reservd.store.outbox import Letter
+from reservd.store.letters import Letter
 
 TURN = 20
 """Letters of one mode in a row while others wait."""

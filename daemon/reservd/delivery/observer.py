@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from reservd.errors import FailureReason
 from reservd.reserve.replenishment_event import AnyEvent
-from reservd.store.outbox import Backlog
+from reservd.store.letters import Backlog
 from reservd.wire.events import DeliveryState
 
 

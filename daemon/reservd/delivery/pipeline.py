@@ -20,7 +20,8 @@ from reservd.plugin.interfaces import EventSink
 from reservd.reserve.kept import KeptState
 from reservd.reserve.models import ReserveStatus
 from reservd.store.database import Database
-from reservd.store.outbox import Letter, OutboxEvent, last_position
+from reservd.store.letters import Letter
+from reservd.store.outbox import OutboxEvent, last_position
 from reservd.store.ownership import Ownership
 from reservd.store.schema import upgrade
 from reservd.store.states import load_states

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from reservd.reserve.kept import KeptState
 from reservd.reserve.models import ReserveEvent, ReserveStatus
 from reservd.store.encoding import encode
-from reservd.store.outbox import EventPlace, load_newest_event
+from reservd.store.letters import EventPlace, load_newest_event
 from reservd.store.statements import upsert
 from reservd.store.tables import mode_states
 

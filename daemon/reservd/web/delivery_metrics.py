@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from reservd.delivery.observer import DeliveryObserver
 from reservd.errors import FailureReason
-from reservd.store.outbox import Backlog
+from reservd.store.letters import Backlog
 from reservd.web.presets import Presets
 from reservd.web.source_metrics import FETCH_BUCKETS
 from reservd.wire.events import DeliveryState

@@ -14,7 +14,7 @@ from reservd.errors import StoreError
 from reservd.reserve.models import ReserveEvent
 from reservd.reserve.replenishment_event import AnyEvent
 from reservd.store.database import Database
-from reservd.store.outbox import load_events_after
+from reservd.store.letters import load_events_after
 from reservd.store.queries import find_position
 
 log = structlog.get_logger(__name__)

@@ -11,8 +11,8 @@ from reservd.errors import DeliveryError, FailureReason
 from reservd.plugin import CloudEvent
 from reservd.store.database import Database
 from reservd.store.history import KeptSnapshot
+from reservd.store.letters import Letter
 from reservd.store.operators import Redelivery, ask_redeliveries
-from reservd.store.outbox import Letter
 from reservd.store.states import load_states
 from reservd.store.tables import deliveries, snapshots
 from reservd.wire.events import DeliveryState

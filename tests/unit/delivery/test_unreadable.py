@@ -8,7 +8,7 @@ from sqlalchemy import func, update
 from reservd.errors import DeliveryError, FailureReason, StoreError
 from reservd.plugin import CloudEvent
 from reservd.store.database import Database
-from reservd.store.outbox import UnreadableEvent, load_events_after
+from reservd.store.letters import UnreadableEvent, load_events_after
 from reservd.store.queries import load_dead_letters, load_event, load_newest_events
 from reservd.store.tables import events, mode_states
 from reservd.wire.events import DeliveryState
