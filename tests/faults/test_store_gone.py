@@ -94,6 +94,17 @@ def test_alarms_go_on_when_sqlite_is_locked(world: World, nursery: Nursery, tmp_
     assert stored(store) == [event["id"] for event in world.events]
 
 
+def test_alarms_go_on_when_the_file_is_moved_away(world: World, nursery: Nursery, tmp_path: Path) -> None:
+    """What is written to it there, nobody would find again; the store does not count as well meanwhile."""
+    store, elsewhere = tmp_path / "reservd.db", tmp_path / "elsewhere.db"
+    nursery.start(world.write_config(tmp_path))
+    address = nursery.address()
+    wait_until(lambda: sample(address, "reservd_store_up") == 1, "the store")
+    check_that_alarms_go_on(world, address, lambda: store.rename(elsewhere), lambda: elsewhere.rename(store))
+    wait_until(lambda: len(stored(store)) == 3, "all to be written")
+    assert stored(store) == [event["id"] for event in world.events]
+
+
 def test_alarms_go_on_when_the_disk_is_full(world: World, nursery: Nursery, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

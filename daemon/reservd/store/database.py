@@ -16,6 +16,9 @@ from sqlalchemy.pool import NullPool
 
 from reservd.errors import ConfigError, PluginError, StoreError
 
+_File = tuple[int, int]
+"""Tells a file from others: its device, and its number there."""
+
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
 _BUSY_SECONDS = 2
 _POSTGRES = {
@@ -75,6 +78,7 @@ class Database:
     def __init__(self, url: URL) -> None:
         self.path = Path(str(url.database)) if url.get_backend_name() == "sqlite" else None
         self._made = False
+        self._opened: _File | None = None
         self._was_read_only = False
         self.description = url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
         try:
@@ -82,6 +86,7 @@ class Database:
                 # SQLite has one writer at a time; a reader of its own never waits for it.
                 self._writer = _sqlite(url, "BEGIN IMMEDIATE", 1)
                 self._reader = _sqlite(url, "BEGIN", _READERS)
+                event.listen(self._writer.sync_engine, "connect", self._note_file)
                 event.listen(self._writer.sync_engine, "handle_error", self._note)
                 self._newcomer = self._reader  # nothing of a file dies
             else:
@@ -103,6 +108,7 @@ class Database:
         """
         with _translated(self.description):
             await self._make()
+            await self._require_file()
             if self._was_read_only:
                 await self._reconnect()
             async with self._writer.begin() as connection:
@@ -127,6 +133,25 @@ class Database:
         if self.path is not None and not self._made:
             await asyncio.to_thread(_make_private, self.path)
             self._made = True
+
+    async def _require_file(self) -> None:
+        """Check that what is open is still there: what is written to a file that was removed, nobody will read.
+
+        Raises:
+            StoreError: If it was removed or replaced. No other file is opened in its place: a new one would be taken
+                for a store that nobody owns, and one that was put back would be given what is in the old one's `-wal`.
+        """
+        if self.path is None or self._opened is None:
+            return
+        found = await asyncio.to_thread(_find, self.path)
+        if found is None:
+            raise StoreError(f"{self.description}: the file was removed")
+        if found != self._opened:
+            raise StoreError(f"{self.description}: the file was replaced; restart the daemon to use the new one")
+
+    def _note_file(self, *_: object) -> None:
+        if self.path is not None:
+            self._opened = _find(self.path)
 
     def _note(self, context: ExceptionContext) -> None:
         code = getattr(context.original_exception, "sqlite_errorcode", 0)
@@ -162,6 +187,15 @@ def _sqlite(url: URL, begin: str, connections: int) -> AsyncEngine:
     event.listen(engine.sync_engine, "connect", connected)
     event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
+
+
+def _find(path: Path) -> _File | None:
+    """Return which file lies there; None when there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _make_private(path: Path) -> None:
