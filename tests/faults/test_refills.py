@@ -22,7 +22,10 @@ from support.office import until
 from support.polling import wait_until
 from support.refills import Refinery
 from support.sources import ScriptedReplenisher, raises
+from support.treasury import Treasury
 from support.world import World
+
+UNREACHABLE = raises(DeliveryError(FailureReason.UNREACHABLE))
 
 
 def soon(seconds: float) -> datetime:
@@ -207,6 +210,132 @@ async def test_large_emergency_waits_for_somebody_and_is_asked_for_once(database
         assert shop.asked == [record.id]
         await until(lambda: len(shop.ops.changes) == 3, "its events")
         assert [str(each.data.approval) for each in shop.ops.changes] == ["awaited", "given", "given"]
+
+
+async def test_one_request_is_heard_when_a_strategy_is_back_after_its_reserve_has_become_critical(
+    database: Database,
+) -> None:
+    """It has not heard of the calm request, and has not decided yet about the emergency, which asks for the whole."""
+    async with Treasury(database) as shop:
+        await shop.see()
+        shop.replenisher.misbehave = UNREACHABLE
+        await shop.see(70)
+        shop.replenisher.misbehave = None
+        shop.replenisher.answer = Acceptance(status=AcceptanceStatus.PENDING)
+        shop.replenisher.asked.clear()
+        for balance in (40, 40, 39):
+            await shop.see(balance)
+        (emergency,) = shop.replenisher.asked
+        calm, _ = shop.own()
+        assert (emergency.urgency, emergency.replaces) == (Urgency.EMERGENCY, calm.id)
+        assert (await shop.refills.request("m", calm.request.amount, request_id=calm.id)).reason == Inaction.IN_FLIGHT
+        await shop.refills.desk.reject(emergency.id, reason="not at once")
+        await shop.see(38)
+        assert [each.id for each in shop.replenisher.asked] == [emergency.id, calm.id]
+
+
+async def test_strategy_that_comes_back_to_two_requests_takes_the_one_that_asks_for_the_whole(
+    database: Database,
+) -> None:
+    """It hears of both in their order; both would unwind the calm one's amount twice."""
+    async with Treasury(database) as shop:
+        shop.replenisher.answer = Acceptance(status=AcceptanceStatus.PENDING)
+        for balance in (110, 70, 40):
+            await shop.see(balance)
+        calm, emergency = shop.own()
+        desk = shop.refills.desk
+        with pytest.raises(ReplenishmentStateError, match="another asks for the whole"):
+            await desk.accept(calm.id, reference="mine", exclusive=True)
+        await desk.reject(emergency.id, reason="not at once")
+        assert (await desk.accept(calm.id, reference="mine", exclusive=True)).heard
+
+
+async def test_calm_request_is_heard_while_the_emergency_that_would_stand_in_for_it_waits_for_approval(
+    database: Database,
+) -> None:
+    """The strategy was away when it was asked: it is not to wait for people as well."""
+    async with Treasury(database, reserve_refill_approval_above=50) as shop:
+        await shop.see()
+        shop.replenisher.misbehave = UNREACHABLE
+        await shop.see(70)
+        shop.replenisher.misbehave = None
+        await shop.see(30)
+        await shop.see(30)
+        await shop.see(30)
+        calm, emergency = shop.own()
+        assert (str(calm.state), emergency.held_back) == ("accepted", True)
+        assert shop.refills.inactions["m"] is Inaction.AWAITING_APPROVAL
+        await shop.refills.desk.approve(emergency.id, by="ann")
+        await shop.refills.idle()
+        calm, emergency = shop.own()
+        assert (calm.replaced_by, str(emergency.state)) == (emergency.id, "accepted")
+
+
+async def test_strategy_has_its_time_when_somebody_approves_at_the_last_moment(database: Database) -> None:
+    """Otherwise it would be given up while it unwinds, and a second emergency asked for."""
+    async with Treasury(database, reserve_refill_approval_above=50) as shop:
+        await shop.see(20)
+        await shop.see(20)
+        (waiting,) = shop.own()
+        shop.clock.ahead += waiting.deadline - shop.clock.wall - timedelta(minutes=1)
+        approved = await shop.refills.desk.approve(waiting.id, by="ann")
+        assert approved.deadline == approved.request.deadline == approved.changed_at + timedelta(minutes=30)
+        for _ in range(4):
+            await shop.see(20, after_seconds=400)
+        (asked,) = shop.replenisher.asked
+        assert (asked.id, asked.deadline) == (waiting.id, approved.deadline)
+        assert str(shop.own()[0].state) == "accepted"
+        await shop.see(20, after_seconds=400)
+        assert str(shop.own()[0].state) == "expired"
+
+
+async def test_nobody_is_asked_when_an_approval_comes_after_the_deadline(database: Database) -> None:
+    """Before anything else has noticed that it has passed."""
+    async with Treasury(database, reserve_refill_approval_above=50) as shop:
+        await shop.see(20)
+        await shop.see(20)
+        (waiting,) = shop.own()
+        shop.clock.ahead += timedelta(minutes=31)
+        with pytest.raises(ReplenishmentStateError, match="is expired: it cannot be approved"):
+            await shop.refills.desk.approve(waiting.id, by="ann")
+        await shop.refills.idle()
+        assert shop.replenisher.asked == []
+        assert str(shop.own()[0].state) == "expired"
+
+
+async def test_shortfall_is_asked_for_when_a_withdrawal_is_cancelled_of_which_no_strategy_has_heard(
+    database: Database,
+) -> None:
+    """Nobody will bring what it lacked: that is not in flight any more."""
+    async with Treasury(database) as shop:
+        await shop.see()
+        shop.replenisher.misbehave = UNREACHABLE
+        decision = await shop.ask(160)
+        assert decision.hold is not None
+        target = decision.hold.id
+        await until(lambda: [each.id for each in shop.replenisher.asked] == [target], "the call")
+        await shop.refills.idle()
+        await shop.withdrawals.cancel(target)
+        shop.replenisher.misbehave = None
+        await shop.see(60)
+        assert str(shop.request_for(decision.hold).state) == "cancelled"
+        (refill,) = shop.own()
+        assert refill.request.amount == 110 - 60
+
+
+async def test_strategy_is_told_when_it_takes_what_a_withdrawal_lacked_that_is_cancelled(database: Database) -> None:
+    """It had the request, and had not decided: it is not to unwind for nobody."""
+    async with Treasury(database) as shop:
+        await shop.see()
+        shop.replenisher.answer = Acceptance(status=AcceptanceStatus.PENDING)
+        undecided, under_way = await shop.withdraw(160), await shop.withdraw(40)
+        await shop.refills.desk.accept(under_way.id)
+        for hold in (undecided, under_way):
+            await shop.withdrawals.cancel(hold.id)
+        await shop.refills.look()
+        with pytest.raises(ReplenishmentStateError, match="is cancelled"):
+            await shop.refills.desk.accept(undecided.id)
+        assert str(shop.request_for(under_way).state) == "accepted"
 
 
 async def test_change_that_its_sink_refused_is_a_dead_letter_and_arrives_when_it_is_redelivered(

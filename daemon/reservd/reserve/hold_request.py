@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from reservd.reserve.holds import Hold, Unwinding
+from reservd.reserve.holds import Hold, HoldState, Unwinding
 from reservd.reserve.replenishment import AcceptanceStatus
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
 
@@ -33,3 +33,20 @@ def follow_request(hold: Hold, record: Replenishment) -> Hold:
 def leave_unasked(hold: Hold) -> Hold:
     """Return the hold when nobody is to be asked for what it lacks."""
     return replace(hold, unwinding=Unwinding.REFUSED, expected_at=None)
+
+
+def is_called_off(record: Replenishment, hold: Hold | None) -> bool:
+    """Return whether a withdrawal's own request, which its strategy has not taken, is for nobody any more.
+
+    What the strategy knows of may be on its way already: where the money came or the client was paid, that is waited
+    for. Where nothing will be paid, whoever takes it later is told so.
+
+    Args:
+        record: The request.
+        hold: The withdrawal that it was made for; None when that has ended long ago.
+    """
+    if record.state is not ReplenishmentState.REQUESTED:
+        return False
+    if hold is not None and hold.state is HoldState.CANCELLED:
+        return True
+    return not record.heard and (hold is None or not hold.outstanding)

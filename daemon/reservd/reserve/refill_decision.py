@@ -187,11 +187,11 @@ def _wait(
 ) -> RefillDecision | None:
     """Return what is done in place of a new request; None when nothing stands against one."""
     is_open = [each for each in own if each.open]
-    for each in reversed(is_open):
-        if each.held_back:
-            return RefillDecision(None, Inaction.AWAITING_APPROVAL)
-        if not each.heard:
-            return RefillDecision(each.request, None)
+    unasked = find_unasked(is_open)
+    if unasked:
+        return RefillDecision(unasked[-1].request, None)
+    if any(each.held_back for each in is_open):
+        return RefillDecision(None, Inaction.AWAITING_APPROVAL)
     if len(is_open) >= policy.in_flight:
         return RefillDecision(None, Inaction.IN_FLIGHT)
     # What failed calmly says little of what comes of an emergency.
@@ -201,6 +201,23 @@ def _wait(
     if now < failed[0].changed_at + cooldown_after(len(failed), policy):
         return RefillDecision(None, Inaction.BACKOFF if len(failed) > 1 else Inaction.COOLDOWN)
     return None
+
+
+def find_unasked(records: Iterable[Replenishment]) -> list[Replenishment]:
+    """Return the requests that their strategies are yet to hear of, in order; not what another one stands in for."""
+    is_open = [each for each in records if each.open]
+    stood_in_for = find_stood_in_for(is_open)
+    return [each for each in is_open if each.to_be_asked and each.id not in stood_in_for]
+
+
+def find_stood_in_for(records: Iterable[Replenishment]) -> frozenset[str]:
+    """Return the ids of the requests that others of these stand in for: their strategies are to have those alone.
+
+    What waits for approval stands in for nothing yet, and what was refused or failed does not any more.
+    """
+    return frozenset(
+        each.request.replaces for each in records if each.request.replaces and each.open and not each.held_back
+    )
 
 
 def cooldown_after(failures: int, policy: RefillPolicy) -> timedelta:

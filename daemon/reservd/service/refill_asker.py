@@ -10,6 +10,7 @@ import structlog
 from reservd.config.mode import ModeConfig
 from reservd.errors import ReplenishmentStateError, StoreError
 from reservd.monitor.clock import Clock
+from reservd.reserve.refill_decision import find_stood_in_for, find_unasked
 from reservd.reserve.replenishment import (
     Acceptance,
     AcceptanceStatus,
@@ -88,14 +89,15 @@ class RefillAsker:
         open_records = self._book.open()
         is_open = {record.id for record in open_records}
         self._next = {each: due for each, due in self._next.items() if each in is_open}
+        unasked = {record.id for record in find_unasked(open_records)}
         polled: list[Replenishment] = []
         for record in open_records:
             if now < self._next.setdefault(record.id, record.request.requested_at + _REPEAT_AFTER):
                 continue
             self._next[record.id] = now + _REPEAT_AFTER
-            if record.to_be_asked and (record.asked_by or record.approved_by):
+            if record.id in unasked and (record.asked_by or record.approved_by):
                 self.ask(record)
-            elif record.heard and self._caller.polls(self._replenisher(record)):
+            elif record.heard:
                 polled.append(record)
         await asyncio.gather(*map(self._poll, polled))
 
@@ -116,7 +118,7 @@ class RefillAsker:
         if told.get("reference") is not None:
             more["reference"] = told["reference"]
         if state is ReplenishmentState.SETTLED:
-            more["deadline"] = now + self._settling(record)
+            more["deadline"] = now + self._policy(record).settling
         else:
             more |= self._waits(record, told.get("expected_by"))
         after = advance(record, state, now, by=by, detail=detail, **more)
@@ -128,6 +130,29 @@ class RefillAsker:
             if after.state in _HEEDED:
                 self._stand_in(after)
         return after
+
+    def let_go(self, record: Replenishment, *, by: str, reason: str) -> Replenishment:
+        """Return a request after somebody approved it, which is taken down, and ask for it.
+
+        Its strategy has as long as for one that waited for nobody.
+        """
+        now = self._clock.now().wall
+        deadline = max(record.deadline, now + self._policy(record).patience)
+        request = record.request.model_copy(update={"deadline": deadline})
+        told = {"approved_by": by, "by": by, "detail": reason, "changed_at": now}
+        after = record.model_copy(update={"request": request, "deadline": deadline, **told})
+        self._book.put(after)
+        self.ask(after)
+        return after
+
+    def is_asking(self, replenishment_id: str) -> bool:
+        """Whether its strategy is being asked at this moment: what it says is not known yet."""
+        return replenishment_id in self._asking
+
+    def is_stood_in_for(self, record: Replenishment) -> bool:
+        """Whether its strategy has, or is to have, another request in its place."""
+        own = record.request.withdrawal_id is None
+        return own and record.id in find_stood_in_for(self._book.open(record.request.strategy_mode))
 
     async def close(self) -> None:
         """Wait a moment for what is being asked, and cut off the rest."""
@@ -146,13 +171,12 @@ class RefillAsker:
             log.warning("replenishment.not_stored", id=replenishment_id, error=str(error))
             return ReplenishmentOutcome(self._book.get(replenishment_id).request, None, Inaction.STORE_GONE)
         record = self._book.get(replenishment_id)
-        if not self._may_act():
-            return ReplenishmentOutcome(record.request, None, Inaction.STORE_GONE)
-        if not record.to_be_asked:
-            reason = str(Inaction.AWAITING_APPROVAL) if record.held_back else record.detail
-            return ReplenishmentOutcome(record.request, record.acceptance, reason)
+        replenisher = self._replenisher(record)
+        hindrance = self._hindrance(record)
+        if hindrance is not None or replenisher is None:
+            return ReplenishmentOutcome(record.request, record.acceptance, hindrance or Inaction.NO_REPLENISHER)
         try:
-            acceptance = await self._caller.request(self._replenisher(record), record.request)
+            acceptance = await self._caller.request(replenisher, record.request)
         except UnansweredError as error:
             if not error.lasting:
                 return ReplenishmentOutcome(record.request, None, str(error))
@@ -162,6 +186,14 @@ class RefillAsker:
             self._answered(replenishment_id, acceptance)
         after = self._book.get(replenishment_id)
         return ReplenishmentOutcome(record.request, after.acceptance, "" if after.open else after.detail)
+
+    def _hindrance(self, record: Replenishment) -> str | None:
+        """Return why a request is not to be asked for now; None when nothing hinders."""
+        if not record.to_be_asked:
+            return str(Inaction.AWAITING_APPROVAL) if record.held_back else record.detail
+        if not self._may_act():
+            return Inaction.STORE_GONE
+        return Inaction.IN_FLIGHT if self.is_stood_in_for(record) else None
 
     def _answered(self, replenishment_id: str, acceptance: Acceptance) -> None:
         record = self._book.get(replenishment_id)
@@ -195,7 +227,10 @@ class RefillAsker:
             self._book.put(advance(earlier, ReplenishmentState.CANCELLED, now, detail=why, replaced_by=record.id))
 
     async def _poll(self, record: Replenishment) -> None:
-        progress: Progress | None = await self._caller.poll(self._replenisher(record), record.id)
+        replenisher = self._replenisher(record)
+        if replenisher is None or not self._caller.polls(replenisher):
+            return
+        progress: Progress | None = await self._caller.poll(replenisher, record.id)
         now = self._book.find(record.id)
         if progress is None or now is None or not now.open:
             return
@@ -210,13 +245,14 @@ class RefillAsker:
 
     def _waits(self, record: Replenishment, promised: datetime | None) -> dict[str, Any]:
         """Return what changes of a request when its strategy names a time, or none."""
-        deadline = wait_until(promised, record, self._settling(record))
+        deadline = wait_until(promised, record, self._policy(record).settling)
         return {"deadline": deadline, "expected_by": promised or record.expected_by}
 
-    def _settling(self, record: Replenishment) -> timedelta:
+    def _policy(self, record: Replenishment) -> RefillPolicy:
         config = self._configs.get(record.request.strategy_mode)
-        return config.refill.settling if config is not None else RefillPolicy().settling
+        return config.refill if config is not None else RefillPolicy()
 
-    def _replenisher(self, record: Replenishment) -> str:
+    def _replenisher(self, record: Replenishment) -> str | None:
+        """Return who is asked; None where the configuration of now has nobody."""
         config = self._configs.get(record.request.strategy_mode)
-        return str(config.reserve_replenisher) if config is not None else ""
+        return config.reserve_replenisher if config is not None else None

@@ -8,9 +8,11 @@ from typing import Protocol
 from reservd.monitor.manager import ReserveManager
 from reservd.monitor.observer import Checked
 from reservd.reserve.amounts import ZERO, add
+from reservd.reserve.hold_request import is_called_off
 from reservd.reserve.holds import GroupReading
 from reservd.reserve.models import ReserveSnapshot
 from reservd.reserve.refill_arrival import accounts_total
+from reservd.reserve.replenishment_states import Replenishment
 from reservd.service.held_reserves import HeldReserves
 from reservd.service.hold_desk import HoldDesk
 
@@ -35,6 +37,9 @@ class Commitments(Protocol):
 
     def due(self, mode: str) -> Mapping[str, Decimal]:
         """Return what of that nobody is known to have been asked for, by withdrawal."""
+
+    def is_called_off(self, record: Replenishment) -> bool:
+        """Return whether a withdrawal's own request, which its strategy has not taken, is for nobody any more."""
 
     def reading(self, snapshot: ReserveSnapshot) -> GroupReading | None:
         """Return what the accounts hold by a mode's last check, its snapshot; None when not all of it is known."""
@@ -78,6 +83,11 @@ class NoCommitments:
         """Return nothing."""
         del mode
         return {}
+
+    def is_called_off(self, record: Replenishment) -> bool:
+        """Return no: of what it was made for nothing is known."""
+        del record
+        return False
 
     def reading(self, snapshot: ReserveSnapshot) -> GroupReading | None:
         """Return what the snapshot tells."""
@@ -131,6 +141,13 @@ class WithdrawalCommitments:
     def due(self, mode: str) -> Mapping[str, Decimal]:
         """Return what of that nobody is known to have been asked for, by withdrawal."""
         return self._desk.book.due(mode)
+
+    def is_called_off(self, record: Replenishment) -> bool:
+        """Return whether a withdrawal's own request, which its strategy has not taken, is for nobody any more."""
+        withdrawal_id = record.request.withdrawal_id
+        if withdrawal_id is None or not self._desk.up:  # without the store nobody knows what became of a withdrawal
+            return False
+        return is_called_off(record, self._desk.book.find(withdrawal_id))
 
     def reading(self, snapshot: ReserveSnapshot) -> GroupReading | None:
         """Return what the accounts hold by a mode's last check, those of all who share them."""

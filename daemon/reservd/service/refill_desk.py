@@ -7,7 +7,7 @@ from itertools import islice
 from reservd.errors import ReplenishmentStateError, StoreError, UnknownReplenishmentError
 from reservd.monitor.clock import Clock
 from reservd.reserve.replenishment_event import ReplenishmentEvent
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, RequestPlace
+from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, RequestPlace, expire
 from reservd.service.refill_asker import STRATEGY, RefillAsker
 from reservd.service.refill_book import RefillBook
 from reservd.service.refill_ledger import RefillLedger
@@ -58,7 +58,7 @@ class RefillDesk:
         under the same reference.
         """
         if exclusive:
-            _require_free(await self._get(replenishment_id), reference)
+            self._require_free(await self._get(replenishment_id), reference)
         told = {"by": by, "reason": reason, "reference": reference, "expected_by": expected_by}
         return await self._take(replenishment_id, ReplenishmentState.ACCEPTED, told)
 
@@ -100,10 +100,7 @@ class RefillDesk:
             what = f"is {record.state}" if not record.open else "waits for no approval"
             raise ReplenishmentStateError(f"replenishment {record.id} {what}: it cannot be approved")
         if record.approved_by is None:
-            update = {"approved_by": by, "by": by, "detail": reason, "changed_at": self._clock.now().wall}
-            record = record.model_copy(update=update)
-            self._book.put(record)
-            self._asker.ask(record)
+            record = self._asker.let_go(record, by=by, reason=reason)
         await self._book.written(record.id)
         return record
 
@@ -164,15 +161,20 @@ class RefillDesk:
         return after
 
     async def _get(self, replenishment_id: str) -> Replenishment:
-        """Return a request as it is in memory, or as it ended long ago."""
+        """Return a request as it is now, or as it ended long ago: its deadline may have passed a moment ago."""
         if not self._may_act():
             raise StoreError("replenishments cannot be stored now")
-        return await self.find(replenishment_id)
+        found = await self.find(replenishment_id)
+        record = expire(found, self._clock.now().wall)
+        if record is not found:
+            self._book.put(record)
+        return record
 
-
-def _require_free(record: Replenishment, reference: str | None) -> None:
-    """Refuse a request that waits for approval, or that somebody else has."""
-    if record.held_back:
-        raise ReplenishmentStateError(f"replenishment {record.id} waits for approval: it is not to be taken yet")
-    if record.state is not ReplenishmentState.REQUESTED and (reference is None or record.reference != reference):
-        raise ReplenishmentStateError(f"replenishment {record.id} is {record.state}: it is not to be taken")
+    def _require_free(self, record: Replenishment, reference: str | None) -> None:
+        """Refuse a request that is not to be acted on now, or that somebody else has."""
+        if record.held_back:
+            raise ReplenishmentStateError(f"replenishment {record.id} waits for approval: it is not to be taken yet")
+        if self._asker.is_stood_in_for(record):
+            raise ReplenishmentStateError(f"replenishment {record.id} is not to be taken: another asks for the whole")
+        if record.state is not ReplenishmentState.REQUESTED and (reference is None or record.reference != reference):
+            raise ReplenishmentStateError(f"replenishment {record.id} is {record.state}: it is not to be taken")

@@ -62,6 +62,10 @@ class RefillGrounds:
                 queued = subtract(queued, amount)
         return queued
 
+    def is_called_off(self, record: Replenishment) -> bool:
+        """Return whether a withdrawal's own request, which its strategy has not taken, is for nobody any more."""
+        return self._commitments.is_called_off(record)
+
     def spare(self, checked: Checked) -> Decimal:
         """Return what is in flight for those who share a mode's accounts, of which it will have a part."""
         dedicated = self._configs[checked.mode].reserve_allocation is AllocationMethod.DEDICATED

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -99,8 +99,7 @@ class ReplenishmentService(Observer):
     async def look(self) -> None:
         """Do once what `run` does again and again."""
         now = self._clock.now().wall
-        for record in self._book.open():
-            self._book.put(expire(record, now))
+        self._end(self._book.open(), now)
         await self._asker.follow(now)
 
     def over_api(self, mode: str) -> bool:
@@ -132,6 +131,15 @@ class ReplenishmentService(Observer):
             if waits or before.status in {ReserveStatus.LOW, ReserveStatus.CRITICAL}:
                 self.checked(before._replace(snapshot=before.snapshot._replace(timestamp=now.wall)))
 
+    def _end(self, records: Iterable[Replenishment], now: datetime) -> None:
+        """End what has passed its deadline, and what nobody waits for that no strategy has taken."""
+        for record in records:
+            if self._grounds.is_called_off(record) and not self._asker.is_asking(record.id):
+                why = "the withdrawal that it is for waits for nothing"
+                self._book.put(advance(record, ReplenishmentState.CANCELLED, now, detail=why))
+            else:
+                self._book.put(expire(record, now))
+
     def _withdraw_unapproved(self, checked: Checked) -> None:
         for record in self._book.open(checked.mode):
             if record.held_back and record.request.withdrawal_id is None:
@@ -144,8 +152,7 @@ class ReplenishmentService(Observer):
             self._note(checked, RefillDecision(None, Inaction.NOT_CONCLUSIVE))
             return
         self._book.forget(checked.mode, config.refill, now)
-        for record in self._book.open(checked.mode):
-            self._book.put(expire(record, now))
+        self._end(self._book.open(checked.mode), now)
         decision = decide_refill(
             checked.snapshot,
             checked.status,

@@ -83,7 +83,7 @@ class Unwinder:
                 desk = self._reserve_manager.replenishment
                 if hold is None or desk is None or not _is_due(hold):
                     return
-                outcome = await desk.request(hold.mode, hold.unwound, withdrawal_id=hold.id)
+                outcome = await desk.request(hold.mode, hold.outstanding, withdrawal_id=hold.id)
                 if outcome.acceptance is not None:
                     self._follow(hold.id, await desk.desk.find(hold.id))
                     return

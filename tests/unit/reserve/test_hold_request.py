@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from reservd.reserve.hold_request import follow_request, leave_unasked
-from reservd.reserve.holds import Unwinding, cancel
+from reservd.reserve.hold_request import follow_request, is_called_off, leave_unasked
+from reservd.reserve.holds import Hold, Unwinding, cancel, settle
 from reservd.reserve.replenishment import ReplenishmentRequest, Urgency
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
 from reservd.reserve.withdrawal import WithdrawalPolicy
@@ -79,3 +79,31 @@ def test_hold_that_waits_for_nothing_is_left_alone() -> None:
 def test_nothing_is_expected_when_nobody_is_asked() -> None:
     after = leave_unasked(WAITING)
     assert (after.unwinding, after.expected_at) == (Unwinding.REFUSED, None)
+
+
+ARRIVED = replace(WAITING, arrived=WAITING.unwound)
+PAID = settle(WAITING, NOON, paid_at=NOON)
+CALLED_OFF = cancel(WAITING, NOON)
+
+
+@pytest.mark.parametrize(
+    ("hold", "heard", "expected"),
+    [
+        (WAITING, False, False),
+        (WAITING, True, False),
+        (ARRIVED, False, True),
+        (ARRIVED, True, False),
+        (PAID, False, True),
+        (PAID, True, False),
+        (CALLED_OFF, False, True),
+        (CALLED_OFF, True, True),
+        (None, False, True),
+        (None, True, False),
+    ],
+)
+def test_request_is_called_off_when_its_withdrawal_waits_for_nothing(
+    hold: Hold | None, heard: bool, expected: bool
+) -> None:
+    """One that is known to its strategy only when nothing will be paid; one that was taken never."""
+    assert is_called_off(request_in(State.REQUESTED, heard=heard), hold) is expected
+    assert not is_called_off(request_in(State.ACCEPTED), hold)

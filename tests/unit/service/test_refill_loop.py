@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from reservd.errors import ReplenishmentStateError, StoreError, UnknownReplenishmentError
+from reservd.errors import DeliveryError, FailureReason, ReplenishmentStateError, StoreError, UnknownReplenishmentError
 from reservd.plugin import Acceptance, AcceptanceStatus, Progress, ProgressStatus
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.replenishment import Inaction
@@ -19,7 +19,7 @@ from reservd.store.database import Database
 from reservd.web.replenishment_metrics import ReplenishmentMetrics
 from support.office import until
 from support.refills import Refinery
-from support.sources import ScriptedReplenisher
+from support.sources import ScriptedReplenisher, raises
 
 LARGE = {"reserve_refill_approval_above": 50}
 
@@ -145,6 +145,23 @@ async def test_function_of_the_embedder_is_asked(database: Database, function: A
         outcome = await shop.service.request("m", Decimal(5))
         assert outcome.acceptance is not None
         assert outcome.acceptance.status is status
+
+
+async def test_request_waits_for_its_deadline_when_its_mode_has_no_replenisher_any_more(database: Database) -> None:
+    """The configuration was taken up anew since, or names none: nobody is asked, and nothing breaks."""
+    deaf = ScriptedReplenisher()
+    deaf.misbehave = raises(DeliveryError(FailureReason.UNREACHABLE))
+    async with Refinery(database, deaf) as shop:
+        await shop.check(110)
+        await shop.service.request("m", Decimal(5), request_id="k", asked_by="ann")
+    async with Refinery(database, reserve_replenisher=None) as shop:
+        (record,) = shop.service.desk.open("m")
+        assert (await shop.service._asker.ask(record)).reason == Inaction.NO_REPLENISHER
+        await shop.service._asker.follow(datetime.now(UTC) + timedelta(minutes=1))
+        await shop.service.idle()
+        await shop.service.desk.progress("k")
+        await shop.service._asker.follow(datetime.now(UTC) + timedelta(minutes=2))
+        assert (shop.asked, (await shop.service.desk.find("k")).state) == ([], ReplenishmentState.IN_PROGRESS)
 
 
 async def test_metrics_tell_what_is_in_flight_and_why_nothing_is_asked(database: Database) -> None:

@@ -201,6 +201,51 @@ async def test_refill_does_not_ask_for_what_a_withdrawal_is_about_to_ask_for_its
         assert refill.request.amount == snapshot.target_reserve * Decimal("1.1") - snapshot.reserve_balance
 
 
+async def test_withdrawal_asks_for_no_more_than_still_lacks_when_some_has_come_before(database: Database) -> None:
+    """A daemon that died between its hold and its request finds that others have brought a part of it."""
+    async with Treasury(database) as shop:
+        await shop.see()
+        shop.withdrawals._unwinder._turns = asyncio.Semaphore(0)
+        decision = await shop.ask(160)
+        assert decision.hold is not None
+        await shop.see()
+        await shop.see(150)
+        assert shop.hold(decision.hold).arrived == 40
+        await shop.withdrawals._unwinder.close()
+        shop.withdrawals._unwinder._turns = asyncio.Semaphore(1)
+        shop.withdrawals._unwinder.ask(shop.hold(decision.hold))
+        await shop.withdrawals._unwinder.idle()
+        assert shop.request_for(decision.hold).request.amount == decision.unwound - 40
+
+
+async def test_withdrawals_own_request_stays_while_its_strategy_is_asked_or_has_it(database: Database) -> None:
+    """What a strategy was told may be on its way, though its withdrawal waits for nothing more."""
+    async with Treasury(database) as shop:
+        await shop.see()
+        answered = asyncio.Event()
+
+        async def thinks() -> None:
+            await answered.wait()
+
+        shop.replenisher.misbehave = thinks
+        decision = await shop.ask(160)
+        hold = decision.hold
+        assert hold is not None
+        while not shop.replenisher.asked:
+            await asyncio.sleep(0.01)
+        await shop.withdrawals.cancel(hold.id)
+        await shop.refills.look()
+        assert shop.request_for(hold).state is State.REQUESTED
+        answered.set()
+        await shop.withdrawals._unwinder.idle()
+        assert shop.request_for(hold).state is State.ACCEPTED
+        shop.replenisher.answer = Acceptance(status=AcceptanceStatus.PENDING)
+        paid = await shop.withdraw(200)
+        await shop.withdrawals.settle(paid.id, paid_at=shop.clock.wall)
+        await shop.refills.look()
+        assert shop.request_for(paid).state is State.REQUESTED
+
+
 # Accounts that cannot be read
 
 
