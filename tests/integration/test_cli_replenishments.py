@@ -117,6 +117,21 @@ def test_what_cannot_be_done_is_refused_in_one_line(
     assert orders(store) == []
 
 
+@pytest.mark.parametrize(("action", "target"), [("approve", "cccc"), ("cancel", "dddd"), ("reject", "eeee")])
+def test_what_was_done_before_may_be_ordered_again_as_by_the_api(
+    command: Command, store: Store, action: str, target: str
+) -> None:
+    """An operator who was not told what came of it asks once more."""
+    keep(
+        store,
+        record_of("cccc0004-four", needs_approval=True, approved_by="ann"),
+        record_of("dddd0005-five", state=ReplenishmentState.CANCELLED),
+        record_of("eeee0006-six", state=ReplenishmentState.REJECTED),
+    )
+    assert command("replenishments", action, target, "--wait", 0).code == 0
+    assert [order.action for order in orders(store)] == [action]
+
+
 @pytest.mark.parametrize("amount", ["0", "much", "nan"])
 def test_amount_is_refused_when_it_is_none(command: Command, store: Store, amount: str) -> None:
     assert command("replenishments", "request", "alpha", amount).code == 2

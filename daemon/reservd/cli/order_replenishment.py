@@ -100,22 +100,18 @@ async def _order(
     from reservd.cli.orders import give_order
     from reservd.cli.store import open_store
     from reservd.config.load import load_settings
-    from reservd.errors import ReservdError
-    from reservd.reserve.replenishment_states import TRANSITIONS, ReplenishmentState
+    from reservd.reserve.replenishment_states import ReplenishmentState, advance, check_approval
     from reservd.store.orders import OrderAction, OrderSubject
 
+    leads_to = {OrderAction.REJECT: ReplenishmentState.REJECTED, OrderAction.CANCEL: ReplenishmentState.CANCELLED}
     async with open_store(config, load_settings(config)) as database:
         async with database.read() as connection:
             record = await find_replenishment(connection, replenishment_id)
-        if action is OrderAction.APPROVE and not record.held_back:
-            what = "waits for no approval" if record.open else f"is {record.state}"
-            raise ReservdError(f"replenishment {record.id} {what}: it cannot be approved")
-        after = {
-            OrderAction.REJECT: ReplenishmentState.REJECTED,
-            OrderAction.CANCEL: ReplenishmentState.CANCELLED,
-        }.get(action)
-        if after is not None and after not in TRANSITIONS[record.state]:
-            raise ReservdError(f"replenishment {record.id} is {record.state}: it cannot become {after}")
+        # What the daemon would refuse is not ordered at all; what was done before may be ordered again.
+        if action is OrderAction.APPROVE:
+            check_approval(record)
+        else:
+            advance(record, leads_to[action], record.changed_at)
         order = await give_order(database, OrderSubject.REPLENISHMENT, action, record.id, reason, wait)
         async with database.read() as connection:
             return order, await find_replenishment(connection, record.id)

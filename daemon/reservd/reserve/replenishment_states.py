@@ -182,6 +182,17 @@ def advance(
     return record.model_copy(update={"state": state, "changed_at": at, "by": by, "detail": detail, **more})
 
 
+def check_approval(record: Replenishment) -> None:
+    """Refuse to approve what waits for no approval; what was approved before may be approved again.
+
+    Raises:
+        ReplenishmentStateError: If it has ended, or never waited for any.
+    """
+    if not record.open or not record.needs_approval:
+        what = "waits for no approval" if record.open else f"is {record.state}"
+        raise ReplenishmentStateError(f"replenishment {record.id} {what}: it cannot be approved")
+
+
 def wait_until(promised: datetime | None, record: Replenishment, settling: timedelta) -> datetime:
     """Return until when a request is waited for.
 

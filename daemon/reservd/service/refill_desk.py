@@ -7,7 +7,13 @@ from itertools import islice
 from reservd.errors import ReplenishmentStateError, StoreError, UnknownReplenishmentError
 from reservd.monitor.clock import Clock
 from reservd.reserve.replenishment_event import ReplenishmentEvent
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, RequestPlace, expire
+from reservd.reserve.replenishment_states import (
+    Replenishment,
+    ReplenishmentState,
+    RequestPlace,
+    check_approval,
+    expire,
+)
 from reservd.service.refill_asker import STRATEGY, RefillAsker
 from reservd.service.refill_book import RefillBook
 from reservd.service.refill_ledger import RefillLedger
@@ -96,9 +102,7 @@ class RefillDesk:
     async def approve(self, replenishment_id: str, *, by: str, reason: str = "") -> Replenishment:
         """Let a request go that waits for it; once only."""
         record = await self._get(replenishment_id)
-        if not record.open or not record.needs_approval:
-            what = f"is {record.state}" if not record.open else "waits for no approval"
-            raise ReplenishmentStateError(f"replenishment {record.id} {what}: it cannot be approved")
+        check_approval(record)
         if record.approved_by is None:
             record = self._asker.let_go(record, by=by, reason=reason)
         await self._book.written(record.id)
