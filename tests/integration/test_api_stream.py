@@ -10,8 +10,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from sqlalchemy import delete
 
 from reservd.store.database import Database
+from reservd.store.tables import events
 from reservd.web.access.control import AccessControl
 from reservd.web.access.tokens import TokenBook
 from reservd.web.backend import Backend, Readiness
@@ -121,6 +123,29 @@ async def test_client_hears_of_events_and_gets_what_it_missed_when_it_comes_back
             async with listen(client, last_id="nobody-knows") as answer:
                 [gap] = await read(answer, 1)
                 assert gap["event"] == "gap"
+
+
+async def test_client_is_told_of_a_gap_when_what_came_after_its_last_event_is_not_kept_any_more(
+    database: Database,
+) -> None:
+    """Its last event waits for a sink that is down, and is kept for longer than those that came after it."""
+    async with serve(database, "m") as (office, stream, url), aiohttp.ClientSession(url) as client:
+        async with listen(client) as answer:
+            await until(lambda: len(stream._clients) == 1, "it to listen")
+            for status in ("low", "critical", "adequate"):
+                await office.look(m=status)
+            heard = await read(answer, 3)
+        stream.close()  # as a daemon that begins, it remembers nothing
+        async with database.write() as connection:
+            await connection.execute(delete(events).where(events.c.id == heard[1]["id"]))
+        async with listen(client, last_id=heard[0]["id"]) as answer:
+            gap, last = await read(answer, 2)
+        assert (gap["event"], last["id"]) == ("gap", heard[2]["id"])
+        async with listen(client, last_id=heard[1]["id"]) as answer:
+            assert [each["event"] for each in await read(answer, 1)] == ["gap"]
+        async with listen(client, last_id=heard[2]["id"]) as answer:
+            await office.look(m="low")
+            assert [each["event"] for each in await read(answer, 1)] == ["reservd.reserve_low.v1"]
 
 
 @pytest.mark.no_cover

@@ -119,7 +119,7 @@ class EventFeed:
     def _read(self, message: Message) -> AnyEvent | EventGap | None:
         """Return what a message says; None when it was said before, or is of a kind that a newer daemon has."""
         if message.event == _GAP:
-            return EventGap("the daemon does not know the last event any more: some may have been missed")
+            return EventGap("the daemon does not know all that came after the last event: some may have been missed")
         if message.last_event_id:
             self.last_event_id = message.last_event_id
         if message.event not in _MESSAGES or message.last_event_id in self._given:

@@ -100,6 +100,16 @@ async def find_position(connection: AsyncConnection, event_id: str) -> int | Non
     return found
 
 
+async def has_all_after(connection: AsyncConnection, position: int) -> bool:
+    """Return whether the store has every event after a position that it ever had, up to the newest that it has.
+
+    One that waits for a sink is kept for longer than those that came after it.
+    """
+    after = select(func.count(), func.max(events.c.position)).where(events.c.position > position)
+    number, newest = (await connection.execute(after)).one()
+    return newest is None or bool(number == newest - position)
+
+
 async def find_event_ids(connection: AsyncConnection, prefix: str, limit: int) -> list[str]:
     """Return up to `limit` ids that begin so, in order; letters count as they are written, on every database."""
     begins = func.substr(events.c.id, 1, len(prefix)) == prefix

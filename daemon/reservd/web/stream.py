@@ -15,7 +15,7 @@ from reservd.reserve.models import ReserveEvent
 from reservd.reserve.replenishment_event import AnyEvent
 from reservd.store.database import Database
 from reservd.store.letters import load_events_after
-from reservd.store.queries import find_position
+from reservd.store.queries import find_position, has_all_after
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +28,7 @@ _ADMITTED_SECONDS = 1.0
 """How long somebody is let in without another look, which costs more than to send an event."""
 _HEARTBEAT = b": alive\n\n"
 _HELLO = b"retry: 2000\n\n"
-_GAP = b'event: gap\ndata: {"detail": "the last event is not known here: some may have been missed"}\n\n'
+_GAP = b'event: gap\ndata: {"detail": "not all that came after the last event is known here: some may be missed"}\n\n'
 
 
 class _Frame(NamedTuple):
@@ -166,6 +166,8 @@ class EventStream(DeliveryObserver):
             if position is None:
                 async with self._database.read() as connection:
                     position = await find_position(connection, last_id)
+                    if position is not None and not await has_all_after(connection, position):
+                        yield 0, _GAP
             while position is not None and known is None:
                 async with self._database.read() as connection:
                     page = await load_events_after(connection, position, _PAGE, list(modes))

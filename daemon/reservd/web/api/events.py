@@ -65,9 +65,10 @@ async def stream_events(
 ) -> StreamingResponse:
     """Send events as they are decided, as server-sent events.
 
-    With `Last-Event-ID` what came after that event is sent first, from the store. A `gap` says that it is not
-    known any more, so that some events may have been missed: read how the modes stand. A comment line comes
-    every 15 seconds. A client that does not read is hung up on, and so is one whose token expires or is taken away.
+    With `Last-Event-ID` what came after that event is sent first, from the store. A `gap` says that it, or what came
+    after it, is not known any more, so that some events may have been missed: read how the modes stand. A comment line
+    comes every 15 seconds. A client that does not read is hung up on, and so is one whose token expires or is taken
+    away.
     """
     if backend.stream.full:
         raise ProblemError(ProblemKind.BUSY, "too many listen already", {"retry-after": "5"})
