@@ -6,16 +6,19 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reservd.store.database import Database
 from support.nursery import HOLD_STEPS, Nursery
 from support.polling import wait_until
 from support.scrape import sample
 from support.teller import Teller
+from support.treasury import Treasury
 from support.world import World
 
 FREE = {"reserve_withdrawal_floor": 0, "reserve_max_jump": 1000}
@@ -208,3 +211,21 @@ def test_hold_that_is_settled_is_off_the_gauge_and_one_that_is_cancelled_is_free
         assert teller.ask([{"cancel": given_up["id"]}])[0]["state"] == "cancelled"
         wait_until(lambda: sample(nursery.address(), "reservd_reserve_held", **labels) == 0, "their ends")
         assert sample(nursery.address(), "reservd_reserve_balance", **labels) == 100
+
+
+@pytest.mark.parametrize(("before", "after"), [(("m",), ("renamed",)), (("a", "b"), ("b",))])
+async def test_promises_are_kept_when_their_mode_is_renamed_or_taken_out(
+    before: Sequence[str], after: Sequence[str], database: Database
+) -> None:
+    """Its clients wait for what lies in its accounts, whoever is paid from them now."""
+    async with Treasury(database, 110, modes=before, **FREE) as shop:
+        await shop.see()
+        hold = await shop.withdraw(50, before[0])
+        assert hold.from_reserve == 50
+    async with Treasury(database, 110, modes=after, **FREE) as shop:
+        shop.clock.ahead += timedelta(minutes=1)
+        snapshot = await shop.see(110)
+        assert (snapshot.reserve_balance, snapshot.held) == (60, 50)
+        assert (await shop.withdraw(100, after[0])).from_reserve == 60
+        await shop.withdrawals.cancel(hold.id)
+        assert (await shop.withdraw(100, after[0])).from_reserve == 50

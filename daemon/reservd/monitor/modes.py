@@ -117,9 +117,12 @@ class WatchedModes:
         return self._watches[strategy_mode].believed
 
     def account_group(self, strategy_mode: str) -> str:
-        """Return the name of the accounts that a mode is paid from: the same for all that share some."""
-        sharing = self._watches[strategy_mode].sharing
-        return strategy_mode if sharing is None else sharing.name
+        """Return the name of the accounts that a mode is paid from: the same for all that share some.
+
+        It is the accounts' own. What is promised of them stays promised when a mode is renamed, or taken out.
+        """
+        watch = self._watches[strategy_mode]
+        return watch.accounts if watch.sharing is None else watch.sharing.name
 
     def account_sharers(self, strategy_mode: str) -> tuple[str, ...]:
         """Return the modes that are paid from the same accounts as a mode, itself included."""

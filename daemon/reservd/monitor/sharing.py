@@ -14,7 +14,7 @@ from reservd.reserve.amounts import ZERO
 from reservd.reserve.claims import AccountReading, Jump, Member
 from reservd.reserve.equity import believe_equity
 from reservd.reserve.holds import GroupReading, read_group
-from reservd.reserve.identity import AccountKey
+from reservd.reserve.identity import AccountKey, name_accounts
 from reservd.reserve.readings import Balance, Equity
 from reservd.reserve.sharing import Finding, SharedAccount, share_out
 from reservd.reserve.state import Instant
@@ -31,7 +31,7 @@ class SharingGroup:
     order of the configuration; where one of the modes requires agreement, under all.
 
     Attributes:
-        name: That of one of its modes.
+        name: That of all its accounts together.
         watches: The modes, in the order of the configuration.
         interval_seconds: How often they are checked.
         sources: The balance sources that are read.
@@ -41,7 +41,7 @@ class SharingGroup:
     """
 
     def __init__(self, watches: Sequence[ModeWatch]) -> None:
-        self.name = min(watch.mode for watch in watches)
+        self.name = name_accounts(holding.key for watch in watches for holding in watch.holdings)
         self.watches = tuple(watches)
         self.interval_seconds = min(watch.config.interval_seconds for watch in watches)
         self.numbers = {watch.mode: number for number, watch in enumerate(watches)}
@@ -99,7 +99,7 @@ class JointReadings:
     def find(self, mode: str, holds: Holds | None) -> Finding:
         """Return what was found for one of the modes, less what is promised."""
         if not self._findings:
-            held = holds.held(self._group.name, self._balances) if holds is not None else ZERO
+            held = holds.held(self._group.watches[0].mode, self._balances) if holds is not None else ZERO
             members = [self._member(number, watch, holds) for number, watch in enumerate(self._group.watches)]
             self._findings = share_out(members, self._shared, held=held, now=self._now.wall)
             self._group.believed = self.whole or self._group.believed

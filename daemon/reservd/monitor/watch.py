@@ -10,6 +10,7 @@ from reservd.monitor.readings import EquityPlace, GroupRecord, Places, Readings
 from reservd.monitor.standing import told_by
 from reservd.reserve.amounts import ZERO
 from reservd.reserve.holds import GroupReading, read_group
+from reservd.reserve.identity import name_accounts
 from reservd.reserve.models import ADEQUATE, ReserveSnapshot
 from reservd.reserve.snapshot import take_snapshot
 from reservd.reserve.tracker import Instant, Step, TrackerState, advance
@@ -25,6 +26,7 @@ class ModeWatch:
         mode: Its name.
         config: What its owner decided.
         holdings: The accounts that are its reserve.
+        accounts: Their name together.
         equity: Where its equity is read.
         places: The source, the account and the asset of each holding.
         number: Its number in its group.
@@ -41,6 +43,7 @@ class ModeWatch:
         "_restless",
         "_seen",
         "_state",
+        "accounts",
         "config",
         "equity",
         "followed_until",
@@ -58,6 +61,7 @@ class ModeWatch:
         self.config = config
         self.mode = config.mode
         self.holdings = holdings
+        self.accounts = name_accounts(holding.key for holding in holdings)
         self.equity = equity
         self.places: Places = tuple((h.source, (h.account, h.asset)) for h in holdings)
         self.number = 0

@@ -1,10 +1,13 @@
 """Which money is the same, under whatever names: by chain or venue, address and asset."""
 
+import json
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import NamedTuple
 
 from reservd.reserve.readings import Account
 
+_NAME_LENGTH = 32
 _CASELESS = "eip155:"
 """Venues, by the beginning of their names, whose addresses mean the same in capitals."""
 
@@ -21,6 +24,11 @@ class AccountKey(NamedTuple):
     venue: str
     address: str
     asset: str
+
+
+def name_accounts(keys: Iterable[AccountKey]) -> str:
+    """Return the name of some accounts together: the same for the same money, under whatever names and whoever's."""
+    return sha256(json.dumps(sorted(set(keys))).encode()).hexdigest()[:_NAME_LENGTH]
 
 
 class Identities:

@@ -361,6 +361,20 @@ async def test_promises_of_a_mode_are_kept_when_another_comes_to_share_its_accou
     assert sum(snapshot.reserve_balance for snapshot in snapshots.values()) == 50
 
 
+async def test_money_of_an_account_that_is_counted_from_now_on_has_not_arrived_for_those_who_wait() -> None:
+    """It was there before, in an account that was not looked at."""
+    async with Bank(40) as bank:
+        decision = await bank.ask(100)
+        assert decision.hold.outstanding == 100
+        book = bank.withdrawals._desk.book
+        bank.balances.amounts["other"] = 500
+        bank.manager.set_reserve_config("m", {**BASE, "reserve_balance_sources": ["t/m", "t/other"]})
+        snapshot = await bank.see()
+        assert (snapshot.reserve_balance, book.find(decision.hold.id).arrived) == (540, 0)
+        await bank.see(70)
+        assert book.find(decision.hold.id).arrived == 30
+
+
 # Unwinding and the queue
 
 
