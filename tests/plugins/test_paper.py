@@ -187,7 +187,7 @@ def play(seconds: int) -> dict[str, list[EventType]]:
                 others = [each for each in asked if each.id != request.replaces]
                 refills[mode] = [
                     *others,
-                    count_from(advance_refill(made, ReplenishmentState.ACCEPTED, now), reading, now),
+                    count_from(advance_refill(made, ReplenishmentState.ACCEPTED, now), reading, "m", now),
                 ]
     return events
 

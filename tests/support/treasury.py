@@ -95,7 +95,8 @@ class Treasury:
     async def _read(self) -> Reading:
         if self.blind:
             raise SourceError(FailureReason.UNREACHABLE)
-        return Reading([Balance("m", "USDT", Decimal(str(self._balances.amounts["m"])), self.clock.wall)])
+        now, amounts = self.clock.wall, self._balances.amounts
+        return Reading([Balance(name, "USDT", Decimal(str(amount)), now) for name, amount in amounts.items()])
 
     async def _value(self) -> Equity:
         return Equity(Decimal(str(self.equity)), "USDT", self.clock.wall)
@@ -136,6 +137,13 @@ class Treasury:
         await self.refills.look()
         await self.refills.idle()
         return found[self.modes[0]]
+
+    def count(self, mode: str = "m", **amounts: object) -> None:
+        """Pay a mode from these accounts besides `m` from now on, which hold so much, and from no others."""
+        self._balances.amounts.update(amounts)
+        sources = {"reserve_balance_sources": ["t/m", *(f"t/{name}" for name in amounts)]}
+        config = self.manager.reserve_configs[mode].model_dump(exclude_none=True)
+        self.manager.set_reserve_config(mode, {**config, **sources})
 
     async def see_nothing(self) -> ReserveSnapshot:
         """Let time pass and check, while the account cannot be read."""

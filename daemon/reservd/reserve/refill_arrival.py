@@ -33,26 +33,36 @@ def credit_of(record: Replenishment) -> Decimal:
 
 
 def count_from(
-    record: Replenishment, reading: GroupReading, now: datetime, others: Iterable[Replenishment] = ()
+    record: Replenishment, reading: GroupReading, accounts: str, now: datetime, others: Iterable[Replenishment] = ()
 ) -> Replenishment:
-    """Return the record with the reading that arrivals are counted from; it stays once there is one.
+    """Return the record with the reading that arrivals are counted from; it stays while that is of the same accounts.
+
+    What lies in an account that is looked at from now on has not arrived, and what one held that is not looked at any
+    more has not gone: what had arrived by then stays so, and more is counted from now.
 
     Args:
         record: Before.
-        reading: What the accounts held.
+        reading: What the accounts hold.
+        accounts: Their name.
         now: When it is counted from: what ends later is credited since.
         others: The open requests of the same accounts. What has arrived for them by then is in the reading.
     """
-    if record.baseline is not None:
+    if is_counted(record, accounts):
         return record
     baseline = {
-        "baseline": reading.balance,
+        "baseline": subtract(reading.balance, record.arrived),
+        "baseline_accounts": accounts,
         "baseline_at": reading.observed_at,
         "baseline_block": reading.block,
         "counted_at": now,
         "credited_before": {each.id: credit_of(each) for each in others if each.arrived and each.id != record.id},
     }
     return record.model_copy(update=baseline)
+
+
+def is_counted(record: Replenishment, accounts: str) -> bool:
+    """Return whether arrivals are counted for a request from a reading of these accounts."""
+    return record.baseline is not None and record.baseline_accounts in {accounts, None}
 
 
 def baseline_of(record: Replenishment) -> GroupReading | None:

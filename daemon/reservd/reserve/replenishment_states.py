@@ -95,6 +95,8 @@ class Replenishment(BaseModel):
     """When that was true."""
     baseline_block: int | None = None
     """The block that it was read at, where there are blocks."""
+    baseline_accounts: str | None = None
+    """The name of the accounts that it was read of; null of a record that does not tell."""
     counted_at: AwareDatetime | None = None
     """From when on arrivals are counted; null for when it was requested."""
     credited_before: dict[str, PlainDecimal] = {}

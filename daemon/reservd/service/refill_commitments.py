@@ -23,6 +23,9 @@ class Commitments(Protocol):
     def sharers(self, mode: str) -> Sequence[str]:
         """Return the modes that are paid from a mode's accounts, itself included."""
 
+    def accounts(self, mode: str) -> str:
+        """Return the name of the accounts that a mode is paid from."""
+
     def others(self, mode: str) -> Sequence[ReserveSnapshot]:
         """Return how those who share a mode's accounts stand by its last check, itself left out."""
 
@@ -62,6 +65,10 @@ class NoCommitments:
     def sharers(self, mode: str) -> Sequence[str]:
         """Return the mode alone."""
         return (mode,)
+
+    def accounts(self, mode: str) -> str:
+        """Return the mode: which they are is not known."""
+        return mode
 
     def others(self, mode: str) -> Sequence[ReserveSnapshot]:
         """Return nobody."""
@@ -121,6 +128,10 @@ class WithdrawalCommitments:
     def sharers(self, mode: str) -> Sequence[str]:
         """Return the modes that are paid from a mode's accounts, itself included."""
         return self._reserve_manager.account_sharers(mode)
+
+    def accounts(self, mode: str) -> str:
+        """Return the name of the accounts that a mode is paid from."""
+        return self._reserve_manager.account_group(mode)
 
     def others(self, mode: str) -> Sequence[ReserveSnapshot]:
         """Return how those who share a mode's accounts stand by its last check, itself left out."""

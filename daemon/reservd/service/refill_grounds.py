@@ -8,7 +8,7 @@ from reservd.config.mode import ModeConfig
 from reservd.monitor.observer import Checked
 from reservd.reserve.amounts import ZERO, subtract
 from reservd.reserve.models import AllocationMethod, ReserveSnapshot, ReserveStatus
-from reservd.reserve.refill_arrival import count_from
+from reservd.reserve.refill_arrival import count_from, is_counted
 from reservd.reserve.refill_credits import see_arrivals
 from reservd.reserve.refill_decision import spare_in_flight
 from reservd.reserve.replenishment_states import Replenishment
@@ -51,8 +51,9 @@ class RefillGrounds:
         reading = self._commitments.believed(request.strategy_mode, good)
         if reading is None:
             return record
-        others = self._open_among(self._commitments.sharers(request.strategy_mode))
-        return count_from(record, reading, request.requested_at, others)
+        mode = request.strategy_mode
+        others = self._open_among(self._commitments.sharers(mode))
+        return count_from(record, reading, self._commitments.accounts(mode), request.requested_at, others)
 
     def queued(self, mode: str) -> Decimal:
         """Return what withdrawals of a mode wait for, without what each is about to make a request for itself."""
@@ -84,8 +85,9 @@ class RefillGrounds:
         if reading is None:
             return
         mode, now, sharers = checked.mode, checked.snapshot.timestamp, self._commitments.sharers(checked.mode)
+        accounts, awaited = self._commitments.accounts(mode), self._open_among(sharers)
         arrivals = see_arrivals(
-            self._open_among(sharers),
+            [record for record in awaited if is_counted(record, accounts)],
             reading,
             paid_since=lambda baseline: self._commitments.paid_between(mode, baseline, reading),
             ended_since=lambda at: self._book.ended_since(sharers, at),
@@ -94,10 +96,10 @@ class RefillGrounds:
         )
         for record in arrivals:
             self._book.put(record)
-        uncounted = [record for record in own if record.baseline is None]
+        uncounted = [record for record in own if not is_counted(record, accounts)]
         others = self._open_among(sharers) if uncounted else []
         for record in uncounted:
-            self._book.put(count_from(record, reading, now, others))
+            self._book.put(count_from(record, reading, accounts, now, others))
 
     def _open_among(self, modes: Iterable[str]) -> list[Replenishment]:
         return [record for mode in modes for record in self._book.open(mode)]

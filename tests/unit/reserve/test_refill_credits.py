@@ -36,7 +36,7 @@ def refill(name: str, amount: object = 50, seconds: float = 0, **changes: Any) -
 
 def counted(record: Replenishment, balance: object, *others: Replenishment) -> Replenishment:
     when = record.request.requested_at
-    return count_from(record, GroupReading(Decimal(str(balance)), when), when, others)
+    return count_from(record, GroupReading(Decimal(str(balance)), when), "m", when, others)
 
 
 def see(balance: object, *records: Replenishment, paid: object = 0, ended: object = 0) -> dict[str, Replenishment]:
@@ -122,7 +122,7 @@ def test_no_more_is_credited_than_came_in(steps: list[tuple[str, int]]) -> None:
         now = at(number)
         if step == "ask":
             made = refill(str(number), amount, number)
-            records.append(count_from(made, GroupReading(balance, now), now, records))
+            records.append(count_from(made, GroupReading(balance, now), "m", now, records))
             continue
         if step == "come":
             balance, came = balance + amount, came + amount

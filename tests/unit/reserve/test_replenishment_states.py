@@ -162,9 +162,9 @@ def test_nothing_arrives_for_a_request_that_nobody_has_accepted() -> None:
 
 def test_arrivals_are_counted_from_the_first_reading() -> None:
     assert baseline_of(NEW) is None
-    record = count_from(NEW, reading(30, 1, 17), NOON)
+    record = count_from(NEW, reading(30, 1, 17), "m", NOON)
     assert baseline_of(record) == reading(30, 1, 17)
-    assert count_from(record, reading(99), NOON) is record
+    assert count_from(record, reading(99), "m", NOON) is record
 
 
 def test_accounts_are_counted_with_what_is_held_and_shared() -> None:

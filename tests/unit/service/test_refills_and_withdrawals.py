@@ -320,6 +320,29 @@ async def test_what_came_in_while_nobody_waited_is_not_held_for_who_comes_later(
         assert shop.hold(later).arrived == Decimal("0.1")
 
 
+@pytest.mark.parametrize("change", ["added", "removed"])
+async def test_account_that_is_counted_from_now_on_or_no_longer_brings_and_takes_nothing(
+    change: str, database: Database
+) -> None:
+    """Half of a refill had come by then; the other half makes it whole, and nobody is told that it had no effect."""
+    async with Treasury(database) as shop:
+        if change == "removed":
+            shop.count(other=20)
+        await shop.see(50)
+        await shop.see(50)
+        (refill,) = shop.own()
+        half = refill.request.amount / 2
+        await shop.see(50 + half)
+        assert shop.own()[0].arrived == half
+        shop.count(**({"other": 500} if change == "added" else {}))
+        await shop.see()
+        await shop.see()
+        (counted,) = shop.own()
+        assert (counted.state, counted.arrived) == (State.ACCEPTED, half)
+        await shop.see(50 + 2 * half)
+        assert shop.own()[0].state is State.VERIFIED
+
+
 # Accounts that several modes are paid from
 
 
