@@ -247,6 +247,28 @@ def test_nothing_is_promised_when_the_store_is_gone(tmp_path: Path) -> None:
         wait_until(lambda: ask(daemon, "1", "after").status in {200, 201}, "the same key to be accepted")
 
 
+def test_refill_is_not_said_to_be_asked_for_when_the_store_is_gone_and_is_made_once_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    """The first who asks finds out that the store does not answer: what is in memory alone may be lost."""
+    store, path = tmp_path / "store.db", "/api/v1/modes/alpha/replenishments"
+    with ApiDaemon(tmp_path, f"sqlite:///{store}", refilled=["alpha"]) as daemon:
+
+        def request() -> Reply:
+            return daemon.post(path, {"amount": "5"}, token="treasury", key="once")
+
+        wait_until(lambda: ask(daemon, "1", "before").status in {200, 201}, "the daemon to own its store")
+        with closing(sqlite3.connect(store, isolation_level=None)) as other:
+            wait_until(lambda: is_locked_by(other), "the lock")
+            for _ in range(2):
+                refused = request()
+                assert (refused.status, refused.problem) == (503, "store-gone")
+                assert refused.headers["retry-after"]
+            other.execute("ROLLBACK")
+        wait_until(lambda: request().status == 201, "the same key to be accepted")
+        assert len(daemon.get(path).json["items"]) == 1
+
+
 def is_locked_by(connection: sqlite3.Connection) -> bool:
     """Try to take the lock that every writer needs."""
     try:

@@ -112,14 +112,17 @@ async def list_replenishments(
 async def request_replenishment(
     mode: ModeName, caller: Caller, duty: DutyOf, order: ReplenishmentOrder, key: IdempotencyKey
 ) -> Replenishment:
-    """Ask the mode's strategy for a refill, once under a key, and return the request after the strategy was asked."""
+    """Ask the mode's strategy for a refill, once under a key, and return the request after the strategy was asked.
+
+    After a 503, or no answer, send the same again under the same key: it is asked for once.
+    """
     require_mode(caller, mode)
     require_mode_exists(duty, mode)
     request_id = str(uuid.uuid5(_IDS, f"{mode}\n{key}"))
     outcome = await duty.replenishments.request(
         mode, order.amount, request_id=request_id, asked_by=caller.name, reason=order.reason
     )
-    if outcome.request is None:
+    if outcome.request is None or outcome.reason == Inaction.STORE_GONE:
         raise _not_requested(outcome.reason)
     if outcome.request.amount != order.amount:
         raise ProblemError(ProblemKind.KEY_REUSED, "another amount was asked for under this key: nothing was asked now")
@@ -239,5 +242,6 @@ def _require_treasury(caller: Principal) -> None:
 
 def _not_requested(reason: str) -> ProblemError:
     if reason == Inaction.STORE_GONE:
-        return ProblemError(ProblemKind.STORE_GONE, "the store does not take requests down now", {"retry-after": "5"})
+        detail = "the store does not take requests down now, and nothing is certain: ask again under the same key"
+        return ProblemError(ProblemKind.STORE_GONE, detail, {"retry-after": "5"})
     return ProblemError(ProblemKind.NOT_REQUESTED, "no refill is asked for", reason=reason)
