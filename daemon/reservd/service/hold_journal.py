@@ -105,6 +105,7 @@ class HoldJournal(HoldDesk):
         self._snapshots: dict[str, KeptSnapshot] = {}
         self._stored: dict[str, datetime] = {}
         self._news = asyncio.Event()
+        self._writing: frozenset[str] = frozenset()
         self.up = False
 
     async def open(self) -> None:
@@ -127,6 +128,7 @@ class HoldJournal(HoldDesk):
             book.load_levels(await load_levels(connection))
         book.regroup(self.group_of)
         self.book = book
+        self._writing = frozenset()
         self.up = True
 
     async def submit(
@@ -149,6 +151,10 @@ class HoldJournal(HoldDesk):
                 return await answer
         except TimeoutError:
             raise StoreError(f"{self._database.description}: no answer within {_PATIENCE_SECONDS:g} s") from None
+
+    def is_kept(self, hold_id: str) -> bool:
+        """Return whether what the book says of a hold is in the store."""
+        return self.up and hold_id not in self._writing
 
     def note_changes(self) -> None:
         """Have what was put in the book stored with the next write."""
@@ -227,11 +233,13 @@ class HoldJournal(HoldDesk):
             for each in batch:
                 each.carry_out(self.book)
             changes = self.book.take_changes()
+            self._writing = frozenset(hold.id for hold in changes.holds)
             snapshots, self._snapshots = self._snapshots, {}
             self._stored |= {mode: each.snapshot.timestamp for mode, each in snapshots.items()}
             await add_snapshots(connection, list(snapshots.values()))
             await save_holds(connection, changes.holds)
             await save_levels(connection, changes.levels)
+        self._writing = frozenset()
         self._ownership.renewed(began)
         for each in batch:
             each.reply()

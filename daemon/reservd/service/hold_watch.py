@@ -66,5 +66,6 @@ class HoldWatch:
         for observer in self._observers:
             observer.overdue(Counter(hold.mode for hold in overdue))
         for hold in list(self._desk.book.open_holds()):
-            self._unwinder.ask(hold)
+            if self._desk.is_kept(hold.id):
+                self._unwinder.ask(hold)
         self._desk.forget(self._clock.now().wall - shown_for(self._reserve_manager.reserve_configs.values()))

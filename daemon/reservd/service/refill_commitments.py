@@ -156,7 +156,7 @@ class WithdrawalCommitments:
     def is_called_off(self, record: Replenishment) -> bool:
         """Return whether a withdrawal's own request, which its strategy has not taken, is for nobody any more."""
         withdrawal_id = record.request.withdrawal_id
-        if withdrawal_id is None or not self._desk.up:  # without the store nobody knows what became of a withdrawal
+        if withdrawal_id is None or not self._desk.is_kept(withdrawal_id):
             return False
         return is_called_off(record, self._desk.book.find(withdrawal_id))
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -25,6 +25,10 @@ from support.office import until
 from support.sources import ScriptedReplenisher
 
 FREE = {"reserve_ratio": 0, "reserve_withdrawal_floor": 0}
+
+
+class UndoneError(Exception):
+    """Ends a transaction without its being committed."""
 
 
 async def stored(database: Database) -> list[Any]:
@@ -163,6 +167,39 @@ async def test_answer_is_the_stored_one_when_nobody_knew_whether_it_was_committe
         again = await bank.ask(40, "k")
         assert (again.repeated, again.speed, len(await stored(database))) == (True, WithdrawalSpeed.FAST, 1)
         assert (await bank.see()).held == 40
+
+
+async def test_nobody_unwinds_for_a_withdrawal_while_it_is_not_certain_to_be_stored(database: Database) -> None:
+    """It was decided in memory, and its transaction takes its time and then fails: it was never accepted."""
+    unwinder = ScriptedReplenisher()
+    async with Bank(70, database, replenisher=unwinder) as bank:
+        working = bank.database.write
+        decided, goes_on = asyncio.Event(), asyncio.Event()
+
+        @asynccontextmanager
+        async def fails_at_the_end() -> Any:
+            with suppress(UndoneError):
+                async with working() as connection:
+                    yield connection
+                    decided.set()
+                    await goes_on.wait()
+                    raise UndoneError
+            raise StoreError("the connection broke")
+
+        bank.database.write = fails_at_the_end  # type: ignore[method-assign]  # a store that fails
+        asking = asyncio.ensure_future(bank.ask(100, "k"))
+        await decided.wait()
+        bank.withdrawals._watch.look()
+        bank.database.write = working  # type: ignore[method-assign]  # as before
+        goes_on.set()
+        refused = await asking
+        bank.withdrawals._watch.look()
+        await bank.withdrawals._unwinder.idle()
+        assert (refused.refusal, unwinder.asked, await stored(database)) == (Refusal.STORE_GONE, [], [])
+        await until(lambda: bank.withdrawals._desk.up, "the store to be read")
+        again = await bank.ask(100, "k")
+        await until(lambda: unwinder.asked, "the request")
+        assert [request.id for request in unwinder.asked] == [again.hold.id]
 
 
 async def test_nothing_is_decided_when_another_daemon_owns_the_store(database: Database) -> None:
