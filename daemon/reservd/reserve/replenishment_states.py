@@ -79,7 +79,7 @@ class Replenishment(BaseModel):
     deadline: AwareDatetime
     """When it is given up: until then the reserve must have seen the money."""
     expected_by: AwareDatetime | None = None
-    """When the money should have arrived, as the strategy says; null when it did not say."""
+    """When the money should have arrived, as the strategy says, within a month; null when it did not say."""
     heard: bool = False
     """Whether the strategy has it. One that did not answer is asked again under the same id."""
     needs_approval: bool = False
@@ -195,17 +195,23 @@ def check_approval(record: Replenishment) -> None:
         raise ReplenishmentStateError(f"replenishment {record.id} {what}: it cannot be approved")
 
 
+def take_promise(promised: datetime, record: Replenishment) -> datetime:
+    """Return what is kept of when a strategy says that the money will have arrived: some say `never` by a far year."""
+    asked_at = record.request.requested_at
+    return min(max(promised, asked_at), asked_at + LONGEST_WAIT)
+
+
 def wait_until(promised: datetime | None, record: Replenishment, settling: timedelta) -> datetime:
     """Return until when a request is waited for.
 
     Args:
-        promised: When its strategy says that the money has arrived; None for the deadline that it has.
+        promised: When the money should have arrived; None for the deadline that it has.
         record: The request.
         settling: How long the reserve may take to see what has arrived: it does not look all the time.
     """
     if promised is None:
         return record.deadline
-    return min(promised, record.request.requested_at + LONGEST_WAIT) + settling
+    return take_promise(promised, record) + settling
 
 
 def expire(record: Replenishment, at: datetime) -> Replenishment:

@@ -50,10 +50,13 @@ class HoldWatch:
         return [hold for hold in self._desk.book.open_holds() if hold.is_overdue(now)]
 
     async def run(self) -> None:
-        """Look again and again until cancelled."""
+        """Look again and again until cancelled; what goes wrong with one look is logged, and ends no other."""
         while True:
-            self.look()
-            await self._unwinder.follow()
+            try:
+                self.look()
+                await self._unwinder.follow()
+            except Exception:
+                log.exception("withdrawals.not_looked_at")
             await asyncio.sleep(_LOOK_SECONDS)
 
     def look(self) -> None:

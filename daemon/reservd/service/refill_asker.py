@@ -20,7 +20,13 @@ from reservd.reserve.replenishment import (
     RefillPolicy,
     ReplenishmentOutcome,
 )
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, advance, wait_until
+from reservd.reserve.replenishment_states import (
+    Replenishment,
+    ReplenishmentState,
+    advance,
+    take_promise,
+    wait_until,
+)
 from reservd.service.refill_book import RefillBook
 from reservd.service.refill_caller import RefillCaller, UnansweredError
 
@@ -246,7 +252,8 @@ class RefillAsker:
     def _waits(self, record: Replenishment, promised: datetime | None) -> dict[str, Any]:
         """Return what changes of a request when its strategy names a time, or none."""
         deadline = wait_until(promised, record, self._policy(record).settling)
-        return {"deadline": deadline, "expected_by": promised or record.expected_by}
+        expected_by = record.expected_by if promised is None else take_promise(promised, record)
+        return {"deadline": deadline, "expected_by": expected_by}
 
     def _policy(self, record: Replenishment) -> RefillPolicy:
         config = self._configs.get(record.request.strategy_mode)

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from types import FrameType
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reservd.plugin import Acceptance, AcceptanceStatus
-from reservd.reserve.holds import Unwinding
+from reservd.reserve.holds import HoldState, Unwinding
 from reservd.reserve.replenishment import Inaction
 from reservd.reserve.replenishment_states import ReplenishmentState as State
 from reservd.store.database import Database
@@ -174,6 +174,31 @@ async def test_time_of_a_withdrawal_follows_what_its_strategy_says_later(databas
         await shop.refills.desk.progress(hold.id, expected_by=later)
         await shop.withdrawals._unwinder.follow()
         assert shop.hold(hold).expected_at == later
+
+
+@pytest.mark.parametrize(
+    ("told", "days"),
+    [("9999-12-31T23:59:59-14:00", 31), ("9999-12-31T23:59:59Z", 31), ("0001-01-01T00:00:00+14:00", 0)],
+)
+@pytest.mark.parametrize("later", [False, True])
+async def test_withdrawal_waits_for_a_month_at_most_whatever_its_strategy_says(
+    told: str, days: int, later: bool, database: Database
+) -> None:
+    """Some say by the last year that there is that they do not know; the others are looked after all the same."""
+    never = datetime.fromisoformat(told)
+    async with Treasury(database) as shop:
+        await shop.see()
+        if not later:
+            shop.replenisher.answer = ACCEPTED.model_copy(update={"expected_by": never})
+        hold = await shop.withdraw(100)
+        if later:
+            await shop.refills.desk.progress(hold.id, expected_by=never)
+            await shop.withdrawals._unwinder.follow()
+        record, waiting = shop.request_for(hold), shop.hold(hold)
+        assert waiting.expected_at == record.expected_by == record.request.requested_at + timedelta(days=days)
+        assert record.deadline == record.expected_by + timedelta(minutes=5)
+        await shop.withdrawals.cancel(hold.id)
+        assert not await shop.withdrawals.list(states=[HoldState.HELD])
 
 
 async def test_nothing_is_expected_for_a_withdrawal_in_a_dry_run(database: Database) -> None:

@@ -20,6 +20,7 @@ from reservd.errors import (
 from reservd.plugin import Acceptance, AcceptanceStatus, Account, Balance, Equity, Reading, Urgency
 from reservd.reserve.holds import HoldState, Unwinding
 from reservd.reserve.withdrawal import Refusal, WithdrawalSpeed
+from reservd.service import hold_watch
 from support.bank import BASE, Bank
 from support.office import until
 from support.sources import ScriptedBalances, ScriptedEquity, ScriptedReplenisher, hangs, raises
@@ -373,6 +374,23 @@ async def test_money_of_an_account_that_is_counted_from_now_on_has_not_arrived_f
         assert (snapshot.reserve_balance, book.find(decision.hold.id).arrived) == (540, 0)
         await bank.see(70)
         assert book.find(decision.hold.id).arrived == 30
+
+
+async def test_withdrawals_are_looked_after_when_one_look_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What breaks over one of them must not silence the alarm over all others."""
+    monkeypatch.setattr(hold_watch, "_LOOK_SECONDS", 0.01)
+    bank, heard = Bank(), []
+
+    def breaks_once(by_mode: Any) -> None:
+        heard.append(dict(by_mode))
+        if len(heard) == 1:
+            raise OverflowError
+
+    monkeypatch.setattr(bank.heard, "overdue", breaks_once)
+    async with bank:
+        await bank.ask(10)
+        bank.clock.ahead += timedelta(hours=2)
+        await until(lambda: heard[-1:] == [{"m": 1}], "the overdue withdrawal to be told")
 
 
 # Unwinding and the queue
