@@ -77,7 +77,11 @@ def test_incident_goes_on_and_modes_come_and_go_when_the_configuration_is_reload
         assert daemon.get("/api/v1/modes/alpha").json["incident"]["id"] == low
     assert not wrong
 
-    assert {dict(labels)["mode"] for labels in samples(daemon.address, "reservd_reserve_balance")} == {"alpha", "gamma"}
+    def shown() -> set[str]:
+        return {dict(labels)["mode"] for labels in samples(daemon.address, "reservd_reserve_balance")}
+
+    # The page is rendered a moment after what it shows.
+    wait_until(lambda: shown() == {"alpha", "gamma"}, "the metrics of the modes")
     assert {dict(labels)["source"] for labels in samples(daemon.address, "reservd_source_up")} == {"vault", "nav"}
     assert sample(daemon.address, "reservd_config_last_reload_successful") == 1
     daemon.bring("alpha", "adequate")
