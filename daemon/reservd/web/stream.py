@@ -160,30 +160,39 @@ class EventStream(DeliveryObserver):
 
     async def _missed(self, client: _Client, modes: Collection[str], last_id: str) -> AsyncIterator[tuple[int, bytes]]:
         """Give position and content of what came after an event: from the store, then what is not there yet."""
-        known = next((frame.position for frame in self._recent if frame.event.id == last_id), None)
-        position = known
-        try:
-            if position is None:
+        position = next((frame.position for frame in self._recent if frame.event.id == last_id), None)
+        if position is None:
+            try:
                 async with self._database.read() as connection:
                     position = await find_position(connection, last_id)
-                    if position is not None and not await has_all_after(connection, position):
-                        yield 0, _GAP
-            while position is not None and known is None:
-                async with self._database.read() as connection:
-                    page = await load_events_after(connection, position, _PAGE, list(modes))
-                for position, event in page.items():
-                    if event is not None:
-                        yield position, _frame(position, event).content
-                if len(page) < _PAGE:
-                    break
-        except StoreError as error:
-            log.warning("stream.replay_failed", error=str(error))
-            position = None
+                if position is not None:
+                    async for at, content in self._replay(position, modes):
+                        position = at or position
+                        yield at, content
+            except StoreError as error:
+                log.warning("stream.replay_failed", error=str(error))
+                position = None
         if position is None:
             yield 0, _GAP
         for frame in list(self._recent):
             if frame.position > (position or 0) and client.wants(frame.mode):
                 yield frame.position, self._as_of_now(frame)
+
+    async def _replay(self, last: int, modes: Collection[str]) -> AsyncIterator[tuple[int, bytes]]:
+        """Give position and content of what the store has after a position; first, whether something is missing."""
+        async with self._database.read() as connection:
+            whole = await has_all_after(connection, last)
+        if not whole:
+            yield 0, _GAP
+        while True:
+            async with self._database.read() as connection:
+                page = await load_events_after(connection, last, _PAGE, list(modes))
+            for position, event in page.items():
+                last = position
+                if event is not None:
+                    yield position, _frame(position, event).content
+            if len(page) < _PAGE:
+                return
 
     def _as_of_now(self, frame: _Frame) -> bytes:
         """Return what is sent of an event that was decided a while ago."""
