@@ -5,18 +5,22 @@ import signal
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 import yaml
+from sqlalchemy import delete, update
 
-from reservd.errors import DeliveryError, FailureReason, ReplenishmentStateError
+from reservd.errors import DeliveryError, FailureReason, ReplenishmentStateError, StoreError
 from reservd.plugin import Acceptance, AcceptanceStatus, Urgency
+from reservd.reserve.models import ReserveStatus
 from reservd.reserve.replenishment import Inaction
 from reservd.reserve.replenishment_event import ReplenishmentEvent
 from reservd.store.database import Database
 from reservd.store.operators import Redelivery, ask_redeliveries
 from reservd.store.queries import DeadLetter, find_position, load_dead_letters
+from reservd.store.tables import replenishments
 from support.nursery import Nursery
 from support.office import until
 from support.polling import wait_until
@@ -195,6 +199,32 @@ async def test_cooldown_and_budget_hold_after_a_restart(database: Database) -> N
     async with Refinery(database, reserve_refill_budget_count=1) as shop:
         await shop.check(67)
         assert (shop.asked, shop.reasons.all[-1]) == ([], Inaction.BUDGET_COUNT)
+
+
+async def test_no_refill_is_asked_for_and_alarms_go_on_when_a_request_in_the_store_cannot_be_read(
+    database: Database,
+) -> None:
+    """Whoever was asked may bring the money: another one might be unwound for the same."""
+    async with Refinery(database) as shop:
+        await shop.check(70)
+        (asked,) = shop.asked
+    async with database.write() as connection:
+        await connection.execute(update(replenishments).values(record='{"of": "another version"}'))
+    async with Refinery(database) as shop:
+        await shop.check(40)
+        assert shop.manager.status("m") is ReserveStatus.CRITICAL
+        await until(lambda: "reservd.reserve_critical.v1" in {each.type for each in shop.ops.taken}, "the alarm")
+        assert shop.reasons.all[-1] is Inaction.UNREADABLE
+        assert (await shop.service.request("m", Decimal(5))).reason == Inaction.UNREADABLE
+        with pytest.raises(StoreError, match=f"{asked} cannot be read"):
+            await shop.service.request("m", Decimal(5), request_id=asked)
+        assert await shop.service.desk.list("m", None, limit=10, before=None) == []
+        assert shop.asked == []
+    async with database.write() as connection:
+        await connection.execute(delete(replenishments))
+    async with Refinery(database) as shop:
+        await shop.check(40)
+        assert len(shop.asked) == 1, "once it is out of the store"
 
 
 async def test_large_emergency_waits_for_somebody_and_is_asked_for_once(database: Database) -> None:

@@ -122,6 +122,8 @@ class Inaction(StrEnum):
     """It would be asked for: the mode only says so."""
     STORE_GONE = "store_gone"
     """The store does not take requests down, or another daemon may own it: two might be made of one."""
+    UNREADABLE = "unreadable"
+    """The store has a request of these accounts that cannot be read: whoever has it may bring the money."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from reservd.reserve.replenishment_event import ReplenishmentChange, tell_change
 from reservd.reserve.replenishment_states import Replenishment
 from reservd.service.refill_caller import ReplenishmentObserver
 from reservd.service.refill_ledger import RefillLedger, Remembered
+from reservd.store.replenishments import UnreadableRequest
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +30,9 @@ class RefillBook:
     Args:
         ledger: Keeps them.
         observers: Hear of every change.
+
+    Attributes:
+        unreadable: The modes of which a request cannot be read.
     """
 
     def __init__(self, ledger: RefillLedger, observers: Iterable[ReplenishmentObserver] = ()) -> None:
@@ -40,12 +44,18 @@ class RefillBook:
         self._open: defaultdict[str, dict[str, None]] = defaultdict(dict)
         self._credits: defaultdict[str, EndedCredits] = defaultdict(EndedCredits)
         self._sequences: dict[str, int] = {}
+        self.unreadable: frozenset[str] = frozenset()
 
     def load(self, remembered: Remembered) -> None:
         """Begin with what is known."""
         self._sequences = dict(remembered.sequences)
-        self._records = {record.id: record for record in remembered.records}
-        for record in remembered.records:
+        unreadable = [each for each in remembered.records if isinstance(each, UnreadableRequest)]
+        for each in unreadable:
+            log.error("replenishment.unreadable", mode=each.strategy_mode, replenishment_id=each.id)
+        self.unreadable = frozenset(each.strategy_mode for each in unreadable)
+        records = [each for each in remembered.records if isinstance(each, Replenishment)]
+        self._records = {record.id: record for record in records}
+        for record in records:
             self._hold(record)
             if not record.open:
                 self._credit(record)

@@ -63,6 +63,11 @@ class RefillGrounds:
                 queued = subtract(queued, amount)
         return queued
 
+    def unreadable(self, mode: str) -> bool:
+        """Return whether some request for the money that a mode is paid from cannot be read."""
+        unreadable = self._book.unreadable
+        return bool(unreadable) and not unreadable.isdisjoint(self._commitments.sharers(mode))
+
     def is_called_off(self, record: Replenishment) -> bool:
         """Return whether a withdrawal's own request, which its strategy has not taken, is for nobody any more."""
         return self._commitments.is_called_off(record)

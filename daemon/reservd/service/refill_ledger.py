@@ -11,6 +11,7 @@ from reservd.reserve.replenishment_event import ReplenishmentChange, Replenishme
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, RequestPlace
 from reservd.store.database import Database
 from reservd.store.replenishments import (
+    UnreadableRequest,
     load_changes,
     load_remembered,
     load_replenishment,
@@ -24,7 +25,7 @@ _PATIENCE_SECONDS = 5.0
 class Remembered(NamedTuple):
     """What is known at the start."""
 
-    records: Sequence[Replenishment] = ()
+    records: Sequence[Replenishment | UnreadableRequest] = ()
     """Open, or ended not long ago."""
     sequences: dict[str, int] = {}  # noqa: RUF012  # a default of a named tuple, never changed
     """The number of the newest change, by mode."""

@@ -15,7 +15,13 @@ from reservd.monitor.observer import Checked, Observer
 from reservd.plugin.interfaces import Replenisher
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.refill_decision import RefillDecision, check_wish, decide_refill
-from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome, ReplenishmentRequest, Urgency
+from reservd.reserve.replenishment import (
+    Inaction,
+    RefillPolicy,
+    ReplenishmentOutcome,
+    ReplenishmentRequest,
+    Urgency,
+)
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, advance, expire
 from reservd.reserve.tracker import Instant
 from reservd.service.refill_asker import RefillAsker
@@ -151,6 +157,9 @@ class ReplenishmentService(Observer):
         if not checked.step.actionable:
             self._note(checked, RefillDecision(None, Inaction.NOT_CONCLUSIVE))
             return
+        if self._grounds.unreadable(checked.mode):
+            self._note(checked, RefillDecision(None, Inaction.UNREADABLE))
+            return
         self._book.forget(checked.mode, config.refill, now)
         self._end(self._book.open(checked.mode), now)
         decision = decide_refill(
@@ -229,13 +238,8 @@ class ReplenishmentService(Observer):
         known = self._book.find(wanted) or known
         if known is not None:
             return await self._asker.ask(known) if known.to_be_asked else _outcome(known)
-        own = [each for each in self._book.open(mode) if each.request.withdrawal_id is None]
-        if withdrawal_id is None and len(own) >= config.refill.in_flight:
-            return self._decline(mode, Inaction.IN_FLIGHT)
         now = self._clock.now().wall
-        for_withdrawal = withdrawal_id is not None
-        history = self._book.of_mode(mode)
-        refusal = check_wish(amount, config.refill, history, now, for_withdrawal=for_withdrawal)
+        refusal = self._check_wish(mode, amount, config.refill, now, for_withdrawal=withdrawal_id is not None)
         if refusal is not None:
             return self._decline(mode, refusal)
         request = ReplenishmentRequest(
@@ -252,6 +256,18 @@ class ReplenishmentService(Observer):
         )
         record = self._make(request, config, asked_by="" if withdrawal_id is not None else asked_by)
         return await self._asker.ask(record)
+
+    def _check_wish(
+        self, mode: str, amount: Decimal, policy: RefillPolicy, now: datetime, *, for_withdrawal: bool
+    ) -> Inaction | None:
+        """Return why nothing is asked for on a wish."""
+        if not for_withdrawal:
+            if self._grounds.unreadable(mode):
+                return Inaction.UNREADABLE
+            own = [each for each in self._book.open(mode) if each.request.withdrawal_id is None]
+            if len(own) >= policy.in_flight:
+                return Inaction.IN_FLIGHT
+        return check_wish(amount, policy, self._book.of_mode(mode), now, for_withdrawal=for_withdrawal)
 
     def _decline(self, mode: str, reason: Inaction) -> ReplenishmentOutcome:
         """Tell why nothing is asked for on somebody's wish."""

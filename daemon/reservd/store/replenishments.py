@@ -2,15 +2,26 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
+from pydantic import BaseModel, ValidationError
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from reservd.errors import StoreError
 from reservd.reserve.replenishment_event import ReplenishmentChange, ReplenishmentEvent
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, RequestPlace
 from reservd.store.statements import insert_new, upsert
 from reservd.store.tables import replenishment_changes, replenishments
+
+R = TypeVar("R", bound=BaseModel)
+
+
+class UnreadableRequest(NamedTuple):
+    """A request in the store that this reservd cannot read: another version wrote it, or it was damaged."""
+
+    id: str
+    strategy_mode: str
 
 
 async def save_changes(connection: AsyncConnection, changes: Sequence[ReplenishmentChange]) -> None:
@@ -48,11 +59,12 @@ def _record_row(record: Replenishment) -> dict[str, Any]:
     }
 
 
-async def load_remembered(connection: AsyncConnection, since: datetime) -> list[Replenishment]:
+async def load_remembered(connection: AsyncConnection, since: datetime) -> list[Replenishment | UnreadableRequest]:
     """Return the requests that are open or ended after then, in order of request."""
     matters = or_(replenishments.c.ended_at.is_(None), replenishments.c.ended_at > since)
-    rows = select(replenishments.c.record).where(matters).order_by(replenishments.c.requested_at)
-    return _records(await connection.scalars(rows))
+    wanted = select(replenishments.c.id, replenishments.c.mode, replenishments.c.record).where(matters)
+    rows = await connection.execute(wanted.order_by(replenishments.c.requested_at))
+    return [_decode(Replenishment, row.record) or UnreadableRequest(row.id, row.mode) for row in rows]
 
 
 async def load_sequences(connection: AsyncConnection) -> dict[str, int]:
@@ -63,10 +75,19 @@ async def load_sequences(connection: AsyncConnection) -> dict[str, int]:
 
 
 async def load_replenishment(connection: AsyncConnection, replenishment_id: str) -> Replenishment | None:
-    """Return the request of that id; None when there is none."""
-    rows = select(replenishments.c.record).where(replenishments.c.id == replenishment_id)
-    found = _records(await connection.scalars(rows))
-    return found[0] if found else None
+    """Return the request of that id; None when there is none.
+
+    Raises:
+        StoreError: If it cannot be read: it must not be taken for one that was never made.
+    """
+    text = await connection.scalar(select(replenishments.c.record).where(replenishments.c.id == replenishment_id))
+    if text is None:
+        return None
+    found = _decode(Replenishment, text)
+    if found is None:
+        why = "another version wrote it, or it was damaged"
+        raise StoreError(f"replenishment {replenishment_id} cannot be read: {why}")
+    return found
 
 
 async def load_replenishments(
@@ -76,7 +97,10 @@ async def load_replenishments(
     states: Iterable[ReplenishmentState] | None = None,
     before: RequestPlace | None = None,
 ) -> list[Replenishment]:
-    """Return up to `limit` requests, newest first; of one mode, in some states, or before one place, when given."""
+    """Return up to `limit` requests, newest first; of one mode, in some states, or before one place, when given.
+
+    What cannot be read is left out.
+    """
     made, request_id = replenishments.c.requested_at, replenishments.c.id
     wanted = select(replenishments.c.record).order_by(made.desc(), request_id.desc())
     if mode is not None:
@@ -87,7 +111,7 @@ async def load_replenishments(
         # Many are made at one instant. The first condition is what the index serves.
         same_instant = and_(made == before.requested_at, request_id < before.id)
         wanted = wanted.where(made <= before.requested_at, or_(made < before.requested_at, same_instant))
-    return _records(await connection.scalars(wanted.limit(limit)))
+    return _readable(Replenishment, await connection.scalars(wanted.limit(limit)))
 
 
 async def find_replenishment_ids(connection: AsyncConnection, prefix: str, limit: int) -> list[str]:
@@ -98,14 +122,22 @@ async def find_replenishment_ids(connection: AsyncConnection, prefix: str, limit
 
 
 async def load_changes(connection: AsyncConnection, replenishment_id: str) -> list[ReplenishmentEvent]:
-    """Return what became of a request, in order."""
+    """Return what became of a request, in order; what cannot be read is left out."""
     rows = (
         select(replenishment_changes.c.change)
         .where(replenishment_changes.c.replenishment_id == replenishment_id)
         .order_by(replenishment_changes.c.sequence)
     )
-    return [ReplenishmentEvent.model_validate_json(change) for change in await connection.scalars(rows)]
+    return _readable(ReplenishmentEvent, await connection.scalars(rows))
 
 
-def _records(texts: Iterable[str]) -> list[Replenishment]:
-    return [Replenishment.model_validate_json(text) for text in texts]
+def _readable(kind: type[R], texts: Iterable[str]) -> list[R]:
+    found = [_decode(kind, text) for text in texts]
+    return [each for each in found if each is not None]
+
+
+def _decode(kind: type[R], text: str) -> R | None:
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError:
+        return None

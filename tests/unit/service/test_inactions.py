@@ -10,6 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from reservd.plugin import Acceptance, AcceptanceStatus
 from reservd.reserve.replenishment import Inaction
+from reservd.service.refill_ledger import Remembered
+from reservd.store.replenishments import UnreadableRequest
 from reservd.web.replenishment_metrics import ReplenishmentMetrics
 from support.treasury import Treasury
 
@@ -69,6 +71,11 @@ async def loses_its_store(shop: Treasury) -> Told:
     return await sees(70)(shop)
 
 
+async def cannot_read_a_request(shop: Treasury) -> Told:
+    shop.refills._book.load(Remembered([UnreadableRequest("5f0c", "m")]))
+    return await sees(70)(shop)
+
+
 STORIES: dict[Inaction, tuple[Story, dict[str, Any]]] = {
     Inaction.ADEQUATE: (sees(110), {}),
     Inaction.NO_REPLENISHER: (wishes("5"), {"reserve_replenisher": None}),
@@ -85,6 +92,7 @@ STORIES: dict[Inaction, tuple[Story, dict[str, Any]]] = {
     Inaction.BUDGET_COUNT: (fails, {"reserve_refill_budget_count": 1}),
     Inaction.DRY_RUN: (sees(70), {"reserve_refill_dry_run": True}),
     Inaction.STORE_GONE: (loses_its_store, {}),
+    Inaction.UNREADABLE: (cannot_read_a_request, {}),
 }
 
 
