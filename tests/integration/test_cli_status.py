@@ -84,7 +84,7 @@ def test_daemon_is_found_where_the_configuration_makes_it_listen(command: Comman
     assert (result.code, result.out) == (1, "")
     assert result.err == (
         f"reservd: 127.0.0.1:{port} does not answer: unreachable: connection refused; --url tells where it serves, "
-        "by https:// if with TLS\n"
+        "by https:// if with TLS, --ca-file whose certificate to believe\n"
     )
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT_SECONDS = 10.0
 _TOKEN = "RESERVD_TOKEN"  # noqa: S105  # the name of a variable
+_WHERE = "--url tells where it serves, by https:// if with TLS, --ca-file whose certificate to believe"
 _HOW = f"--token-file, $RESERVD_TOKEN_FILE or ${_TOKEN}"
 
 UrlsOption = Annotated[
@@ -123,7 +124,7 @@ def explain(error: "ApiError", access: Access) -> "ReservdError":
     elif error.status == HTTPStatus.FORBIDDEN:
         what = f"does not allow it: {error.detail}"
     elif isinstance(error, ApiUnavailableError) and error.status is None:
-        what = f"does not answer: {error}; --url tells where it serves, by https:// if with TLS"
+        what = f"does not answer: {error}; {_WHERE}"
     elif error.kind == "standby":
         what = f"stands by: {error.detail}; --url tells where that one serves"
     else:

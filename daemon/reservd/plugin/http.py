@@ -20,6 +20,7 @@ _USER_AGENT = "reservd"
 _HTTP_OK = range(200, 300)
 _TOO_MANY_REQUESTS = 429
 _ERRORS = 400
+_INVALID_URL = "the URL is not valid"
 _LASTING = frozenset({400, 405, 410, 413, 414, 415, 422})
 """What is sent is itself refused. Any other error may mend: a token is renewed, a route is deployed."""
 
@@ -157,13 +158,15 @@ class HttpClient:
         except TimeoutError:
             detail = f"no answer within {timedelta(seconds=self._timeout_seconds).total_seconds():g} s"
             raise HttpError(FailureReason.TIMEOUT, detail, retryable=True) from None
-        except (aiohttp.InvalidURL, ValueError):
-            raise HttpError(FailureReason.REJECTED, "the URL is not valid", retryable=False) from None
+        except aiohttp.InvalidURL:
+            raise HttpError(FailureReason.REJECTED, _INVALID_URL, retryable=False) from None
         except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
             if isinstance(os_error(error), _AddressRefused):
                 detail = "the host has no address that may be connected to"
                 raise AddressRefusedError(FailureReason.REJECTED, detail, retryable=False) from None
             raise HttpError(FailureReason.UNREACHABLE, name_failure(error), retryable=True) from None
+        except ValueError:  # last: a certificate that is not believed is a ValueError, too
+            raise HttpError(FailureReason.REJECTED, _INVALID_URL, retryable=False) from None
         return Response(answer.status, content)
 
     def _socket(self, address_info: aiohttp.AddrInfoType) -> socket.socket:

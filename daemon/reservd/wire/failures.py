@@ -28,7 +28,9 @@ def os_error(error: Exception) -> Exception:
 
 def name_failure(error: Exception) -> str:
     """Return what went wrong, without the URL that aiohttp puts into its messages."""
-    cause = os_error(error)
+    cause = getattr(error, "certificate_error", os_error(error))
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"the certificate is not believed: {cause.verify_message}"
     if isinstance(cause, socket.gaierror | ssl.SSLError):  # their numbers are not the system's
         return (cause.strerror or "TLS failed").lower()
     if isinstance(cause, OSError) and cause.errno:

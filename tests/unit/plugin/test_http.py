@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from reservd.errors import FailureReason
 from reservd.plugin.http import AddressRefusedError, HttpClient, HttpError, Response
+from support.tls import TlsListener, make_certificate
 
 SECRET = "s3cret"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -247,6 +249,17 @@ async def test_server_is_unreachable_when_it_speaks_no_http(client: HttpClient) 
 async def test_server_is_unreachable_when_it_speaks_no_tls(server: Server, client: HttpClient) -> None:
     error = await failure_of(client.get(server.url.replace("http://", "https://")))
     assert (error.reason, error.retryable) == (FailureReason.UNREACHABLE, True)
+
+
+async def test_server_is_unreachable_when_its_certificate_is_not_believed(
+    server: Server, client: HttpClient, tmp_path: Path
+) -> None:
+    """A certificate is renewed some day: what could not be sent until then is no dead letter."""
+    port = int(server.base.rpartition(":")[2])
+    async with TlsListener(0, port, make_certificate(tmp_path)) as listener:
+        error = await failure_of(client.get(f"https://127.0.0.1:{listener.port}/{SECRET}"))
+    assert (error.reason, error.retryable) == (FailureReason.UNREACHABLE, True)
+    assert error.detail == "the certificate is not believed: self-signed certificate"
 
 
 def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
