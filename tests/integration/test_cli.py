@@ -259,6 +259,27 @@ def test_check_config_counts_what_it_found(call: Call, config: Path) -> None:
     assert result.out == "reservd.yaml: good: 4 modes, 5 sources, 1 event sink, 0 replenishers\n"
 
 
+@pytest.mark.parametrize(
+    ("tokens", "said"),
+    [
+        (None, "tokens.yaml: cannot be read: No such file or directory"),
+        ("tokens: [{name: bot, role: read}]\n", "tokens.yaml:1:10: tokens[0].sha256: is required"),
+    ],
+)
+def test_check_config_looks_at_the_tokens_as_the_daemon_does(
+    call: Call, config: Path, tokens: str | None, said: str
+) -> None:
+    """A daemon does not start without its tokens: that must be known before it is restarted."""
+    main = config.read_text()
+    config.write_text(
+        main.replace("{listen_address: 127.0.0.1:0}", "{listen_address: 127.0.0.1:0, tokens_file: tokens.yaml}")
+    )
+    if tokens is not None:
+        (config.parent / "tokens.yaml").write_text(tokens)
+    result = call("check-config")
+    assert (result.code, result.err) == (1, f"{said}\n")
+
+
 def test_check_config_warns_of_a_silent_zone(call: Call, config: Path) -> None:
     mode = config.parent / "modes" / "low_mode.yaml"
     mode.write_text(mode.read_text() + "reserve_low_threshold: 0.5\nreserve_critical_threshold: 0.2\n")

@@ -23,6 +23,7 @@ from reservd.web.web_config import TlsFiles, read_web_config
 from support.tls import Certificate, make_certificate
 
 _TLS = "tls_server_config: {cert_file: certificate.pem, key_file: key.pem}\n"
+_HASHED = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
 
 
 async def reload_nothing() -> None:
@@ -90,8 +91,7 @@ async def test_client_is_let_in_only_with_a_certificate_when_one_is_required(cer
 
 
 async def test_every_page_needs_a_password_when_the_file_names_users(certificate: Certificate) -> None:
-    hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
-    text = f"basic_auth_users: {{prometheus: '{hashed}'}}\n"
+    text = f"basic_auth_users: {{prometheus: '{_HASHED}'}}\n"
     async with serve(certificate, text) as url, aiohttp.ClientSession(url) as client:
         for path in ("/metrics", "/-/healthy", "/", "/api/v1/events"):
             async with client.get(path) as answer:
@@ -127,6 +127,9 @@ def test_renewed_certificate_is_shown_and_a_broken_one_is_not(tmp_path: Path) ->
     ("text", "said"),
     [
         ("basic_auth_users: {a: plain}", "must be a bcrypt hash"),
+        ("basic_auth_users: {a: $2y$10$cut}", "must be a bcrypt hash"),
+        (f"basic_auth_users: {{a: $2y$10${'a' * 53}}}", "must be a bcrypt hash"),
+        (f"basic_auth_users: {{a: {_HASHED}.}}", "must be a bcrypt hash"),
         ("tls_server_config: {cert_file: a}", "key_file"),
         (_TLS.replace("}", ", client_auth_type: RequestClientCert}"), "client_auth_type"),
         (_TLS.replace("}", ", client_auth_type: RequireAndVerifyClientCert}"), "must give client_ca_file"),
