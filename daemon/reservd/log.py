@@ -2,12 +2,21 @@
 
 import logging
 import sys
+import traceback
 from typing import Literal
 
 import structlog
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["console", "json"]
+
+
+def plain_traceback(error: BaseException) -> str:
+    """Return the traceback of an error, to be logged as `exception`.
+
+    Not by `exc_info`: in a program that leaves structlog as it is, that shows local variables, which hold secrets.
+    """
+    return "".join(traceback.format_exception(error)).rstrip()
 
 
 def configure_logging(level: LogLevel = "info", log_format: LogFormat | None = None) -> None:

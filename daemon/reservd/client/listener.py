@@ -14,6 +14,7 @@ from reservd.client.feed import EventFeed, EventGap
 from reservd.client.memory import StrategyMemory
 from reservd.client.standing import latest_change
 from reservd.errors import ApiNotFoundError, ApiUnavailableError, ConfigError
+from reservd.log import plain_traceback
 from reservd.reserve.models import ReserveEvent
 from reservd.reserve.replenishment import ReplenishmentRequest
 from reservd.reserve.replenishment_event import Approval, ReplenishmentEvent
@@ -182,5 +183,5 @@ class Listener:
                     await answer
         except TimeoutError:
             log.error("callback.timed_out", callback=name)  # noqa: TRY400  # where it hung is not where it is caught
-        except Exception:
-            log.exception("callback.failed", callback=name)
+        except Exception as error:  # noqa: BLE001  # whatever a callback does, the others go on
+            log.error("callback.failed", callback=name, exception=plain_traceback(error))  # noqa: TRY400  # is there

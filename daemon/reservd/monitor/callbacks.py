@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from reservd.errors import CallError, FailureReason
+from reservd.log import plain_traceback
 from reservd.monitor.observer import Observer
 from reservd.reserve.models import ReserveEvent
 
@@ -109,7 +110,7 @@ class CallbackQueue:
             bound.error("callback.failed", error="it cancelled itself")
             self._count(FailureReason.INTERNAL)
         elif (error := call.exception()) is not None:
-            bound.error("callback.failed", exc_info=error)
+            bound.error("callback.failed", exception=plain_traceback(error))
             self._count(error.reason if isinstance(error, CallError) else FailureReason.INTERNAL)
 
     def _count(self, reason: FailureReason) -> None:

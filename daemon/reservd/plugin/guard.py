@@ -1,13 +1,13 @@
 """The border to plugins: whatever a plugin does on a call costs that call and nothing else."""
 
 import asyncio
-import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import structlog
 
 from reservd.errors import CallError, DeliveryError, FailureReason
+from reservd.log import plain_traceback
 from reservd.plugin.interfaces import Plugin, Source
 from reservd.plugin.redact import Redactor
 
@@ -205,7 +205,7 @@ class GuardedPlugin:
         self._breaking.add(key)
         if type(error) not in self._told:
             self._told.add(type(error))
-            text = self._redact("".join(traceback.format_exception(error)).rstrip())
+            text = self._redact(plain_traceback(error))
             log.error("plugin.broke", plugin=self.name, error=type(error).__name__, exception=text)
 
 

@@ -14,6 +14,7 @@ import structlog
 
 from reservd.client.memory import StrategyMemory
 from reservd.errors import ApiRefusedError, ReplenishmentStateError
+from reservd.log import plain_traceback
 from reservd.reserve.models import EventType, ReserveEvent, ReserveStatus
 from reservd.reserve.replenishment import ReplenishmentOutcome, ReplenishmentRequest, Urgency
 from reservd.reserve.replenishment_states import Replenishment
@@ -193,8 +194,9 @@ class BaseStrategyManager(ABC):  # noqa: B024  # what it leaves open has a defau
             await self._desk().accept(request.id, reference=uuid.uuid4().hex, exclusive=True)
         except (ApiRefusedError, ReplenishmentStateError) as error:
             log.info("replenishment.not_taken", mode=self.mode, id=request.id, reason=str(error))
-        except Exception:
-            log.exception("replenishment.not_taken", mode=self.mode, id=request.id)
+        except Exception as error:  # noqa: BLE001  # logged with all that is known
+            told = plain_traceback(error)
+            log.error("replenishment.not_taken", mode=self.mode, id=request.id, exception=told)  # noqa: TRY400  # is there
         else:
             await self._execute(Occasion(request.urgency, request.amount, request.currency, request=request))
 
@@ -214,14 +216,15 @@ class BaseStrategyManager(ABC):  # noqa: B024  # what it leaves open has a defau
             # What it reported on has ended, as one that another request stands in for: there is nobody to tell.
             bound.warning("execution.stopped", reason=str(error))
         except Exception as error:  # noqa: BLE001  # it is told and logged with all that is known
-            bound.exception("execution.failed")
+            bound.error("execution.failed", exception=plain_traceback(error))
             await self._tell_failed(f"{type(error).__name__} in the strategy")
 
     async def _tell_failed(self, reason: str) -> None:
         try:
             await self.report_failed(reason)
-        except Exception:
-            log.exception("report.failed", mode=self.mode, about=self.occasion.id)
+        except Exception as error:  # noqa: BLE001  # logged with all that is known
+            told = plain_traceback(error)
+            log.error("report.failed", mode=self.mode, about=self.occasion.id, exception=told)  # noqa: TRY400  # is there
 
     async def _report(self, tell: Callable[[StrategyDesk, str], Awaitable[Replenishment]]) -> Replenishment | None:
         request = self.occasion.request
