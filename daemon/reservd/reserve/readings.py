@@ -56,6 +56,9 @@ class Account:
             `erc20:0x…` on a chain. One that is left out is known by its name.
         stand_in: What the address is made of where it is not the account's own, as the fingerprint of a key is not:
             accounts of other addresses there may be the same one. Empty where the address is the account's own.
+
+    Raises:
+        TypeError: If the assets are no frozenset, as a list or one name is not, or the others are no text.
     """
 
     name: str
@@ -64,6 +67,17 @@ class Account:
     assets: frozenset[str] | None = None
     asset_ids: Mapping[str, str] = field(default_factory=dict, hash=False)
     stand_in: str = ""
+
+    def __post_init__(self) -> None:
+        for text in (self.name, self.venue, self.address, self.stand_in):
+            if not isinstance(text, str):
+                raise TypeError(f"name, venue, address and stand_in of an account must be texts, got {text!r:.80}")
+        if self.assets is not None and not isinstance(self.assets, frozenset):
+            raise TypeError(f"assets of account {self.name!r} must be a frozenset, got {type(self.assets).__name__}")
+        if not isinstance(self.asset_ids, Mapping):
+            raise TypeError(
+                f"asset_ids of account {self.name!r} must be a mapping, got {type(self.asset_ids).__name__}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,10 @@ def test_secret_is_hidden_when_the_error_of_a_plugin_holds_it(problems: Problems
         ("return {'main': 'USDT'}", "TypeError: accounts['main'] must be an Account, got str"),
         ("return {'main': Account('x', 'v', 'a')}", "ValueError: accounts['main'] must bear its key as name, got 'x'"),
         ("return None", "TypeError: accounts must be a mapping, got NoneType"),
+        (
+            "return {'main': Account('main', 'v', 'a', ['USDT'])}",
+            "TypeError: assets of account 'main' must be a frozenset, got list",
+        ),
         ("raise KeyError('unplanned')", "KeyError: 'unplanned'"),
     ],
 )

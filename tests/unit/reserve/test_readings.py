@@ -1,9 +1,11 @@
+import re
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from reservd.reserve.readings import Balance, Equity, Price
+from reservd.reserve.readings import Account, Balance, Equity, Price
 from support.reserve import NOON
 
 
@@ -72,3 +74,18 @@ def test_price_is_refused_when_it_is_a_float_or_has_no_time() -> None:
         Price("ETH", "USDT", 3000.5, NOON)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="observed_at must have a time zone"):
         Price("ETH", "USDT", Decimal(3000), NOON.replace(tzinfo=None))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"assets": "USDT"}, "assets of account 'main' must be a frozenset, got str"),
+        ({"assets": ["USDT"]}, "assets of account 'main' must be a frozenset, got list"),
+        ({"asset_ids": ["erc20:0x1"]}, "asset_ids of account 'main' must be a mapping, got list"),
+        ({"address": 17}, "name, venue, address and stand_in of an account must be texts, got 17"),
+    ],
+)
+def test_account_is_refused_when_a_part_is_of_another_type(given: dict[str, Any], said: str) -> None:
+    """A text is a set of its letters, and nothing would ever be found under those."""
+    with pytest.raises(TypeError, match=f"^{re.escape(said)}$"):
+        Account(**{"name": "main", "venue": "bank", "address": "a", **given})
