@@ -51,6 +51,28 @@ reserve_event_sinks: [journal]
 """
 MODES = {"adequate_mode": "good", "low_mode": "fair", "critical_mode": "bad", "unknown_mode": "gone"}
 
+DEAF = """\
+import asyncio
+import contextlib
+
+from reservd.plugin import BalanceSource, SourceConfig, hookimpl
+
+
+class DeafSource(BalanceSource[SourceConfig]):
+    PLUGIN_NAME = "deaf"
+    Config = SourceConfig
+
+    async def fetch_balances(self):
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+
+
+@hookimpl
+def reservd_register_balance_sources():
+    return [DeafSource]
+"""
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Call = Callable[..., Result]
 
@@ -245,6 +267,26 @@ def test_check_ends_with_3_when_something_breaks(program: Run, config: Path) -> 
     result = program("check", "-c", config, PYTHONPATH=str(config.parent))
     assert result.returncode == 3
     assert "RuntimeError: broken on purpose" in result.stderr
+
+
+def test_check_ends_when_a_plugin_never_lets_go_of_a_call(program: Run, config: Path) -> None:
+    """What it found is printed, and the exit code says it: monitoring waits for no plugin."""
+    plugins = config.parent / "plugins"
+    (plugins / "deaf-1.dist-info").mkdir(parents=True)
+    (plugins / "reservd_deaf.py").write_text(DEAF)
+    (plugins / "deaf-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: deaf\nVersion: 1\n")
+    (plugins / "deaf-1.dist-info" / "entry_points.txt").write_text("[reservd]\ndeaf = reservd_deaf\n")
+    config.write_text(
+        MAIN.replace(
+            "  bad: {plugin: static", "  deaf: {plugin: deaf, options: {timeout: 0.2}}\n  bad: {plugin: static"
+        )
+    )
+    mode = config.parent / "modes" / "low_mode.yaml"
+    mode.write_text(MODE.format(name="low_mode", source="deaf"))
+    result = program("check", "low_mode", "critical_mode", PYTHONPATH=str(plugins))
+    assert result.returncode == 2
+    assert "deaf/main: timeout: no answer within 0.2 s" in result.stdout
+    assert result.stderr == ""
 
 
 def test_configuration_is_found_by_the_environment(program: Run, config: Path) -> None:

@@ -36,8 +36,7 @@ def check(
     Exits as monitoring plugins do: 0 adequate, 1 low, 2 critical, 3 unknown or any failure. Of
     several modes critical wins, then unknown, then low. Nothing is announced and no refill asked for.
     """
-    import asyncio
-
+    from reservd.cli.ending import end_process, run_until_answered
     from reservd.cli.modes import require_known_mode
     from reservd.config.load import load_config
     from reservd.log import configure_logging
@@ -47,7 +46,7 @@ def check(
     for mode in modes or ():
         require_known_mode(mode, loaded.modes)
     asked = modes or list(loaded.modes)
-    found = asyncio.run(_check(loaded, asked))
+    found, ended = run_until_answered(_check(loaded, asked))
     snapshots = {mode: explanation.snapshot for mode, explanation in found.items()}
     if as_json:
         _print_json(found, with_why)
@@ -58,7 +57,10 @@ def check(
     for mode in asked:
         if mode not in snapshots:
             typer.echo(f"mode '{mode}' could not be checked", err=True)
-    raise typer.Exit(worst_code(snapshots, asked))
+    code = worst_code(snapshots, asked)
+    if not ended:
+        end_process(code)
+    raise typer.Exit(code)
 
 
 async def _check(loaded: "Config", modes: list[str]) -> Mapping[str, "Explanation"]:

@@ -42,6 +42,7 @@ def run(
     import structlog
 
     from reservd.app import Daemon
+    from reservd.cli.ending import end_process
     from reservd.config.settings import WebSettings
     from reservd.log import configure_logging
 
@@ -56,24 +57,9 @@ def run(
         for url in daemon.urls:
             typer.echo(f"  {url}/metrics", err=True)
         await daemon.run()
-        _end()
+        end_process()
 
     asyncio.run(serve())
-
-
-def _end() -> None:
-    """End the process, whatever hangs in a thread of it: a name that is never resolved, a disk that never answers.
-
-    The interpreter would wait for such threads, and for longer than whoever stops the daemon does.
-    """
-    import logging
-    import os
-    import sys
-
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
 
 
 def _checked(addresses: list[str], model: type) -> tuple[str, ...]:
