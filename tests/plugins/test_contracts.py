@@ -6,6 +6,9 @@ pytest_plugins = ["pytester"]
 
 BROKEN = """
 import asyncio
+import contextlib
+import socket
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -60,6 +63,7 @@ class WrongEquity(EquitySource):
     Config = Options
 
     async def fetch_equity(self, mode, currency):
+        time.sleep(0)
         return Equity(Decimal(1), "ETH", datetime.now(UTC))
 
 
@@ -76,6 +80,8 @@ class WrongPrice(PriceSource):
     Config = Options
 
     async def fetch_price(self, base, quote):
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", 1), timeout=5)
         return Price("BTC", quote, Decimal(1), datetime.now(UTC))
 
 
@@ -115,6 +121,7 @@ class ForgetfulReplenisher(Replenisher):
     count = 0
 
     async def request(self, request):
+        await asyncio.to_thread(time.sleep, 0)
         self.count += 1
         return Acceptance(status="accepted", reference=str(self.count))
 
@@ -158,6 +165,8 @@ FAILING = [
     "TestBrokenSource::test_reading_names_declared_accounts_once",
     "TestBrokenSource::test_balances_are_exact_and_of_now",
     "TestBrokenSource::test_fetch_ends_when_cancelled",
+    "TestWrongEquity::test_fetch_never_blocks_the_loop",
+    "TestWrongPrice::test_fetch_never_blocks_the_loop",
     "TestWrongEquity::test_equity_is_exact_and_in_the_currency_asked_for",
     "TestWrongPrice::test_price_is_exact_and_of_the_pair_asked_for",
     "TestPickySink::test_every_type_of_event_is_taken*reserve_unknown*",
@@ -172,5 +181,15 @@ def test_contract_fails_when_a_plugin_breaks_it(pytester: pytest.Pytester) -> No
     result = pytester.runpytest("-q", "-p", "no:cacheprovider", "-rfE")
     result.stdout.fnmatch_lines_random([f"FAILED *::{name}*" for name in FAILING])
     result.stdout.fnmatch_lines_random(["ERROR *TestWithoutOptions*", "*must override the fixture 'options'*"])
+    result.stdout.fnmatch_lines(
+        ["*must not block the event loop*: time.sleep()*", "*, in fetch_equity", "*time.sleep(0)"]
+    )
+    result.stdout.fnmatch_lines(
+        ["*must not block the event loop*: a connection that is waited for*", "*, in fetch_price"]
+    )
+    assert (
+        "FAILED test_contract_fails_when_a_plugin_breaks_it.py::TestForgetfulReplenisher::test_request_never_blocks"
+        not in result.stdout.str()
+    ), "a thread may block"
     passed = result.parseoutcomes()["passed"]
     assert passed > 0, "what is not broken passes"

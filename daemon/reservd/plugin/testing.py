@@ -31,6 +31,7 @@ import pytest
 from pydantic import ValidationError
 
 from reservd.errors import CallError
+from reservd.plugin.blocking import noting_what_blocks
 from reservd.plugin.composition import Composite, Readers
 from reservd.plugin.examples import example_event, example_request
 from reservd.plugin.host import KINDS, PluginHost
@@ -192,6 +193,12 @@ class BalanceSourceContract(SourceContract):
         async with plugin:
             await _check_cancellable(plugin.fetch_balances())
 
+    @pytest.mark.asyncio
+    async def test_fetch_never_blocks_the_loop(self, plugin: BalanceSource[Any]) -> None:
+        """Every other plugin waits meanwhile, and no deadline ends it."""
+        async with plugin:
+            await _check_never_blocks(plugin.fetch_balances())
+
 
 class EquitySourceContract(SourceContract):
     """What holds for equity sources."""
@@ -230,6 +237,12 @@ class EquitySourceContract(SourceContract):
         async with plugin:
             await _check_cancellable(plugin.fetch_equity(self._key(plugin), self.currency))
 
+    @pytest.mark.asyncio
+    async def test_fetch_never_blocks_the_loop(self, plugin: EquitySource[Any]) -> None:
+        """Every other plugin waits meanwhile, and no deadline ends it."""
+        async with plugin:
+            await _check_never_blocks(plugin.fetch_equity(self._key(plugin), self.currency))
+
     def _key(self, plugin: EquitySource[Any]) -> str:
         return self.currency if plugin.by_share_class else self.mode
 
@@ -265,6 +278,12 @@ class PriceSourceContract(SourceContract):
         async with plugin:
             await _check_cancellable(plugin.fetch_price(self.base, self.quote))
 
+    @pytest.mark.asyncio
+    async def test_fetch_never_blocks_the_loop(self, plugin: PriceSource[Any]) -> None:
+        """Every other plugin waits meanwhile, and no deadline ends it."""
+        async with plugin:
+            await _check_never_blocks(plugin.fetch_price(self.base, self.quote))
+
 
 class EventSinkContract(PluginContract):
     """What holds for event sinks."""
@@ -289,6 +308,12 @@ class EventSinkContract(PluginContract):
         """The daemon gives up on a sink by cancelling the call."""
         async with plugin:
             await _check_cancellable(plugin.deliver(example_event()))
+
+    @pytest.mark.asyncio
+    async def test_delivery_never_blocks_the_loop(self, plugin: EventSink[Any]) -> None:
+        """Every other plugin waits meanwhile, and no deadline ends it."""
+        async with plugin:
+            await _check_never_blocks(plugin.deliver(example_event()))
 
 
 class ReplenisherContract(PluginContract):
@@ -323,6 +348,12 @@ class ReplenisherContract(PluginContract):
         async with plugin:
             await _check_cancellable(plugin.request(example_request(self.mode, self.currency)))
 
+    @pytest.mark.asyncio
+    async def test_request_never_blocks_the_loop(self, plugin: Replenisher[Any]) -> None:
+        """Every other plugin waits meanwhile, and no deadline ends it."""
+        async with plugin:
+            await _check_never_blocks(plugin.request(example_request(self.mode, self.currency)))
+
 
 def _places(reading: Reading) -> Iterator[tuple[str, str | None]]:
     for balance in reading.balances:
@@ -339,3 +370,9 @@ async def _check_cancellable(call: Coroutine[Any, Any, Any]) -> None:
     assert done, f"a cancelled call must end within {_PROMPT_SECONDS} s"
     if not task.cancelled() and (error := task.exception()) is not None:
         assert isinstance(error, CallError), f"a cancelled call must not fail with {type(error).__name__}"
+
+
+async def _check_never_blocks(call: Coroutine[Any, Any, Any]) -> None:
+    with noting_what_blocks() as found:
+        await call
+    assert not found, f"must not block the event loop, use asyncio.sleep() or asyncio.to_thread(): {found[0]}"
