@@ -13,6 +13,7 @@ from reservd.config.load import Config
 from reservd.duty import Duty, series_of
 from reservd.errors import ConfigError, OwnershipLostError, ReservdError, SchemaError, StoreError
 from reservd.log import configure_logging
+from reservd.loop_watch import LoopWatch
 from reservd.monitor.manager import ReserveManager
 from reservd.reserve.kept import KeptState
 from reservd.service.withdrawals import WithdrawalManager
@@ -181,7 +182,8 @@ class Daemon:
         watchdog = asyncio.create_task(self._watchdog())
         notify("READY=1")
         stopping = asyncio.create_task(self._stop.wait())
-        await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+        with LoopWatch():
+            await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
         notify("STOPPING=1")
         log.info("daemon.stopping")
         for task in (stopping, watchdog, serving, *reloads):
