@@ -217,6 +217,15 @@ async def test_event_that_is_superseded_when_it_arrives_is_not_acted_on(eventful
     assert [strategy.urgencies for strategy in made] == [["fast"], []]
 
 
+async def test_strategy_does_not_start_where_something_else_than_a_daemon_answers(daemon: ApiDaemon) -> None:
+    """A wrong path, say: the mode is not what is wrong."""
+    async with AsyncClient(f"http://{daemon.address}/elsewhere") as client:
+        manager = RemoteReserveManager(client)
+        AwaitingStrategy({"mode": "alpha", "share_class": "USDT"}, None, None, None, manager)
+        with pytest.raises(ConfigError, match="^url: must be where a daemon serves"):
+            await manager.start_monitoring()
+
+
 async def test_strategy_does_not_start_where_the_daemon_has_another_mode(daemon: ApiDaemon) -> None:
     async with AsyncClient(f"http://{daemon.address}") as client:
         for config, told in (

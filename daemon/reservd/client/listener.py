@@ -21,6 +21,7 @@ from reservd.reserve.replenishment_event import Approval, ReplenishmentEvent
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
 from reservd.threads import run_on_thread
 from reservd.wire.modes import ModeDetail
+from reservd.wire.problems import ProblemKind
 
 log = structlog.get_logger(__name__)
 
@@ -150,7 +151,9 @@ class Listener:
         """Return how a mode stands now."""
         try:
             standing = await self._ask(partial(self._client.get_mode, mode))
-        except ApiNotFoundError:
+        except ApiNotFoundError as error:
+            if error.kind != ProblemKind.NOT_FOUND.code:
+                raise ConfigError(f"url: must be where a daemon serves; what answers there is none: {error}") from None
             raise ConfigError(f"mode '{mode}': must be one that the daemon watches") from None
         wanted = self._share_classes[mode]
         if wanted is not None and wanted != standing.share_class:
