@@ -49,7 +49,7 @@ class UnreadAccounts:
         silent, lacking = self._silent, self._lacking
         if not silent and not lacking and not table.failures:
             self._tell(0, ())
-            self._log([], set())
+            self._log([], set(), "")
             return
         # Of an account that is silent, or failed as a whole, its assets say nothing more.
         told = silent.union(failure.account for failure in table.failures if failure.asset is None)
@@ -59,7 +59,7 @@ class UnreadAccounts:
         reasons += [FailureReason.INVALID_DATA] * (len(silent) + len(absent))
         self._tell(len(names), reasons)
         if not table.empty:
-            self._log(sorted(names, key=str), set(reasons))
+            self._log(sorted(names, key=str), set(reasons), self._why(table, absent))
 
     def note_failure(self) -> None:
         """Take it that all of the source failed. Why is told of the source, and would be the same of each account."""
@@ -78,13 +78,25 @@ class UnreadAccounts:
         for observer in self._observers:
             observer.accounts_read(self._source.name, unread=unread, failures=reasons)
 
-    def _log(self, names: list[str], reasons: set[FailureReason]) -> None:
+    def _why(self, table: ReadTable, absent: Sequence[str]) -> str:
+        """Return why for one of them: with its reason alone, whoever wrote the source could only guess."""
+        for failure in table.failures:
+            if failure.detail:
+                return f"{failure.account}: {failure.detail}"
+        for account, asset in sorted(self._lacking, key=str):
+            if account in absent:
+                return f"{account}: {asset} is not in the reading"
+        return f"{min(self._silent, key=str)}: it is not in the reading" if self._silent else ""
+
+    def _log(self, names: list[str], reasons: set[FailureReason], why: str) -> None:
         before, self._logged = self._logged, names
         if names == before:
             return
         bound = log.bind(source=self._source.name)
         if names:
-            bound.warning("accounts.unread", accounts=names[:_LOGGED], unread=len(names), reasons=sorted(reasons))
+            bound.warning(
+                "accounts.unread", accounts=names[:_LOGGED], unread=len(names), reasons=sorted(reasons), why=why
+            )
         else:
             bound.info("accounts.recovered")
 

@@ -172,9 +172,16 @@ async def test_account_is_unread_when_the_reading_lacks_one_of_its_assets(purse:
     with capture_logs() as logs:
         await purse.look("hot", "cold")
     assert (purse.unread, purse.failures(), purse.sample("source_up")) == (1, {"invalid_data": 1}, 1)
-    assert [(each["accounts"], each["reasons"]) for each in logs if each["event"] == "accounts.unread"] == [
-        (["hot"], ["invalid_data"])
-    ]
+    told = [(each["accounts"], each["reasons"], each["why"]) for each in logs if each["event"] == "accounts.unread"]
+    assert told == [(["hot"], ["invalid_data"], "hot: USDC is not in the reading")]
+
+
+async def test_log_says_why_an_account_is_unread_as_its_source_does(room: Room) -> None:
+    with capture_logs() as logs:
+        await room.look("hot", AccountFailure("cold", FailureReason.REJECTED, "the key may not see it"))
+        await room.look("cold")
+    told = [each["why"] for each in logs if each["event"] == "accounts.unread"]
+    assert told == ["cold: the key may not see it", "hot: it is not in the reading"]
 
 
 async def test_account_is_read_when_the_reading_has_all_of_its_assets(purse: Room) -> None:
