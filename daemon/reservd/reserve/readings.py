@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from reservd.errors import FailureReason
@@ -10,19 +10,41 @@ from reservd.reserve.amounts import ZERO, check_amount
 
 MAX_NOTE = 200
 """Characters of a note."""
+_MAX_BLOCK = 2**63 - 1
 
 
 def check_instant(value: object, name: str) -> datetime:
-    """Return `value` when it is an aware datetime.
+    """Return `value` in UTC when it is an aware datetime.
+
+    Python compares and adds times of one zone by what its clocks show, which is an hour off when they are set back.
 
     Raises:
         TypeError: If it is not a datetime.
-        ValueError: If it has no time zone.
+        ValueError: If it has no time zone, or is of no year that UTC has.
     """
     if not isinstance(value, datetime):
         raise TypeError(f"{name} must be a datetime, got {type(value).__name__}")
-    if value.tzinfo is None:
+    if value.tzinfo is UTC:
+        return value
+    if value.utcoffset() is None:
         raise ValueError(f"{name} must have a time zone, got {value.isoformat()}")
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{name} must be of the years 1 to 9999 in UTC, got {value.isoformat()}") from None
+
+
+def check_block(value: object) -> int:
+    """Return `value` when it is the number of a block.
+
+    Raises:
+        TypeError: If it is no whole number, as the text of one is not.
+        ValueError: If it is below 0, or no number of 64 bits.
+    """
+    if type(value) is not int:
+        raise TypeError(f"block must be an int, got {type(value).__name__} {value!r:.60}")
+    if not 0 <= value <= _MAX_BLOCK:
+        raise ValueError(f"block must be between 0 and {_MAX_BLOCK}")
     return value
 
 
@@ -38,6 +60,13 @@ def check_note(value: object) -> str:
     if len(value) > MAX_NOTE or not value.isprintable():
         raise ValueError(f"note must be one line of at most {MAX_NOTE} characters")
     return value
+
+
+def _keep_in_utc(reading: object, name: str) -> None:
+    given = getattr(reading, name)
+    instant = check_instant(given, name)
+    if instant is not given:
+        object.__setattr__(reading, name, instant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +117,15 @@ class Balance:
         account: The account's name, as in `Account.name`.
         asset: The asset, in the configuration's spelling.
         amount: Payable right now, in whole units. Negative is debt.
-        observed_at: When this was true at the venue, aware.
+        observed_at: When this was true at the venue, aware; kept in UTC, as all times here.
         locked: There but not payable now, in whole units; None when the venue does not tell.
         block: The block it was read at, where there are blocks.
         note: Why less is payable than is there, in a few words of the source's own: never what the venue said.
 
     Raises:
-        TypeError: If an amount is not a Decimal, a time not a datetime or a note not a text.
-        ValueError: If an amount is NaN, infinite or absurd, a time has no zone, or a note is no short line.
+        TypeError: If an amount is not a Decimal, a time not a datetime, a block not an int or a note not a text.
+        ValueError: If an amount is NaN, infinite or absurd, a time has no zone, a block is below 0, or a note is no
+            short line.
     """
 
     account: str
@@ -112,7 +142,9 @@ class Balance:
         check_amount(self.amount)
         if self.locked is not None:
             check_amount(self.locked, "locked")
-        check_instant(self.observed_at, "observed_at")
+        if self.block is not None:
+            check_block(self.block)
+        _keep_in_utc(self, "observed_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +198,7 @@ class Price:
     def __post_init__(self) -> None:
         if check_amount(self.value, "value") <= ZERO:
             raise ValueError(f"value must be above 0, got {self.value}")
-        check_instant(self.observed_at, "observed_at")
+        _keep_in_utc(self, "observed_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +245,6 @@ class Equity:
 
     def __post_init__(self) -> None:
         check_amount(self.amount)
-        check_instant(self.observed_at, "observed_at")
+        _keep_in_utc(self, "observed_at")
         if self.priced_at is not None:
-            check_instant(self.priced_at, "priced_at")
+            _keep_in_utc(self, "priced_at")

@@ -1,5 +1,5 @@
 import re
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -89,3 +89,53 @@ def test_account_is_refused_when_a_part_is_of_another_type(given: dict[str, Any]
     """A text is a set of its letters, and nothing would ever be found under those."""
     with pytest.raises(TypeError, match=f"^{re.escape(said)}$"):
         Account(**{"name": "main", "venue": "bank", "address": "a", **given})
+
+
+class Odd(tzinfo):
+    """A zone that does not know how far it is from UTC."""
+
+    def utcoffset(self, at: datetime | None) -> None:
+        """Return None."""
+
+    def dst(self, at: datetime | None) -> None:
+        """Return None."""
+
+    def tzname(self, at: datetime | None) -> str:
+        return "odd"
+
+
+def test_reading_keeps_its_times_in_utc_when_its_source_tells_local_ones() -> None:
+    """Python compares two times of one zone by what its clocks show."""
+    local = timezone(timedelta(hours=2))
+    told = NOON.astimezone(local)
+    equity = Equity(Decimal(1), "USDT", told, priced_at=told)
+    kept = [
+        Balance("main", "USDT", Decimal(1), told).observed_at,
+        Price("ETH", "USDT", Decimal(1), told).observed_at,
+        equity.observed_at,
+        equity.priced_at,
+    ]
+    assert kept == [NOON] * 4
+    assert {at.tzinfo for at in kept if at is not None} == {UTC}
+
+
+def test_reading_is_refused_when_its_time_cannot_be_told_in_utc() -> None:
+    with pytest.raises(ValueError, match="observed_at must have a time zone"):
+        Balance("main", "USDT", Decimal(1), NOON.replace(tzinfo=Odd()))
+    first = datetime.min.replace(tzinfo=timezone(timedelta(hours=2)))
+    with pytest.raises(ValueError, match="observed_at must be of the years 1 to 9999 in UTC"):
+        Equity(Decimal(1), "USDT", first)
+
+
+@pytest.mark.parametrize("block", ["19000000", "0x121eac0", 1.5, Decimal(7), True])
+def test_balance_is_refused_when_its_block_is_no_whole_number(block: object) -> None:
+    """Texts compare by their letters, and not at all with the number that another reading has."""
+    with pytest.raises(TypeError, match="block must be an int, got"):
+        Balance("main", "USDT", Decimal(1), NOON, block=block)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("block", [-1, 2**63])
+def test_balance_is_refused_when_its_block_is_no_number_of_a_block(block: int) -> None:
+    assert Balance("main", "USDT", Decimal(1), NOON, block=0).block == 0
+    with pytest.raises(ValueError, match="block must be between 0 and"):
+        Balance("main", "USDT", Decimal(1), NOON, block=block)
