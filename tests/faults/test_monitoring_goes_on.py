@@ -285,3 +285,21 @@ async def test_no_secret_is_told_when_a_source_puts_its_url_into_a_failure() -> 
 def test_the_clock_of_the_monitor_is_aware() -> None:
     assert SystemClock().now().wall.utcoffset() == timedelta(0)
     assert SystemClock().now().wall - datetime.now(UTC) < timedelta(seconds=10)
+
+
+async def test_unknown_is_said_while_all_that_a_mode_waits_for_hangs_for_longer_than_it_may() -> None:
+    """Neither source answers nor gives up: nothing at all comes that could be looked at."""
+    wallet, nav = ScriptedBalances("wallet", timeout=600, main=110), ScriptedEquity(timeout=600)
+    manager = ReserveManager(nav, {"wallet": wallet})
+    keys = {"reserve_max_staleness": "0.3", "reserve_event_repeat_interval": "0.3"}
+    manager.set_reserve_config("m", {**BASE, **keys})
+    heard: list[ReserveEvent] = []
+    manager.add_reserve_callback(heard.append)
+    running = asyncio.create_task(manager.start_monitoring())
+    await until(lambda: manager.status("m") is ReserveStatus.ADEQUATE)
+    wallet.misbehave = nav.misbehave = hangs
+    await until(lambda: len(heard) >= 3)
+    manager.stop_monitoring()
+    await running
+    assert {str(event.event_type) for event in heard} == {"reserve_unknown"}
+    assert [event.reminder for event in heard[:3]] == [False, True, True]

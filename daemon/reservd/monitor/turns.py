@@ -16,9 +16,6 @@ from reservd.reserve.readings import Equity
 Need = str | EquityPlace
 """A balance source, or where an equity is read."""
 
-_LATE = CallError(FailureReason.TIMEOUT, "no answer yet")
-_LATE_TABLE = FailedTable(_LATE)
-
 
 class Sources(NamedTuple):
     """What reads, by name."""
@@ -108,12 +105,12 @@ class Turns(Generic[G]):
     def table(self, source: str) -> Table:
         """Return what was read of a balance source that a group waited for."""
         reading = self._reads[source]
-        return reading.result() if reading.done() else _LATE_TABLE
+        return reading.result() if reading.done() else FailedTable(_late())
 
     def equity(self, place: EquityPlace) -> Equity | CallError:
         """Return what was read of an equity that a group waited for."""
         reading = self._reads[place]
-        return reading.result() if reading.done() else _LATE
+        return reading.result() if reading.done() else _late()
 
     def _begin(self, need: Need, group: G) -> None:
         reading: asyncio.Task[Any]
@@ -137,3 +134,8 @@ class Turns(Generic[G]):
         for group in self._lacking:
             self._complete.put_nowait(group)
         self._lacking.clear()
+
+
+def _late() -> CallError:
+    """Return why there is nothing yet: another each time, as what a check was made of before is not checked again."""
+    return CallError(FailureReason.TIMEOUT, "no answer yet")
