@@ -150,3 +150,24 @@ async def test_it_is_logged_once_when_a_source_goes_and_once_when_it_is_back() -
             await until(lambda: not here.open)
     told = [log["event"] for log in logs if log["event"].startswith("source.")]
     assert told == ["source.failed", "source.circuit_opened", "source.recovered"]
+
+
+async def test_source_that_a_reload_took_out_is_not_told_of_when_its_last_call_fails_at_last() -> None:
+    """It was taken out because it hangs, so that a call of it is nearly always under way."""
+    async with room() as here:
+        reader = here.manager._readers.balances["failing"]
+        reader.guarded.timeout_seconds = 60.0
+        given_up, asked = asyncio.Event(), here.failing.reads
+
+        async def fail_late() -> None:
+            await given_up.wait()
+            raise SourceError(FailureReason.UNREACHABLE)
+
+        here.failing.misbehave = fail_late
+        await until(lambda: here.failing.reads > asked)
+    late = reader.read()
+    here.metrics.configure({"other": "USDT"}, [0.02], ["well", "nav"], [], [], [])
+    given_up.set()
+    await late
+    assert here.sample("reservd_source_up") is None
+    assert here.sample("reservd_fetches_total") is None

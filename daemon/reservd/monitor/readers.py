@@ -69,11 +69,13 @@ class _Reader:
         self._failing: dict[str, Circuit] = {}
         self._well_at: dict[str, float] = {}
         self._endpoints: dict[str, bool] = {}
+        self._closings = 0
         at_once = self.guarded.look(lambda: int(source.calls_at_once), CALLS_AT_ONCE, "calls_at_once")
         self._slots = Slots(max(1, at_once))
 
     async def close(self) -> None:
-        """Close the source."""
+        """Close the source. What was asked before says nothing of it any more: another may have its name by then."""
+        self._closings += 1
         await self.guarded.close()
 
     def _shared(
@@ -102,14 +104,11 @@ class _Reader:
         return await self._slots.run(lambda: self._asked(key, fetch))
 
     async def _asked(self, key: str, fetch: Callable[[], Coroutine[Any, Any, T]]) -> T | CallError:
-        started = time.monotonic()
-        failure: CallError | None = None
-        try:
-            answer = await self._answer(fetch, key)
-            failure = self._why_none(answer)
-            return answer
-        finally:
-            self._note(key, started, failure)
+        started, closings = time.monotonic(), self._closings
+        answer = await self._answer(fetch, key)
+        if closings == self._closings:
+            self._note(key, started, self._why_none(answer))
+        return answer
 
     async def _answer(self, fetch: Callable[[], Coroutine[Any, Any, T]], key: str) -> T | CallError:
         try:

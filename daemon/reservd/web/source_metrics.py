@@ -76,6 +76,9 @@ class SourceMetrics(Observer):
             endpoints: The names of sources with those of the endpoints that they read through.
         """
         self._presets.configure(sources)
+        for source in self._presets.names:
+            # Whoever reads them from now on has not failed yet, and tells when that changes.
+            self._circuit_open.labels(source).set(0)
         self._endpoint_up.clear()
         for source, endpoint in endpoints:
             self._endpoint_up.labels(source, endpoint).set(1)

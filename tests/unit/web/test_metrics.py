@@ -252,3 +252,12 @@ def test_standby_tells_of_no_mode_until_it_becomes_the_owner() -> None:
     tell(metrics, reach(ReserveStatus.LOW))
     assert statuses(metrics)["low"] == 1
     assert values(metrics, "reservd_owner") == [1]
+
+
+def test_circuit_is_told_to_be_closed_when_the_sources_are_others_under_their_names() -> None:
+    """A reload mends what was wrong with one: its first reading succeeds, so that nothing of its circuit changes."""
+    metrics = make_metrics()
+    metrics.circuit_is("bank", is_open=True)
+    assert values(metrics, "reservd_source_circuit_open", source="bank") == [1]
+    metrics.configure({"lending": "USDT"}, [30.0], ["bank"], ["ops"], ["unwinder"], [])
+    assert values(metrics, "reservd_source_circuit_open", source="bank") == [0]
