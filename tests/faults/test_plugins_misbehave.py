@@ -217,3 +217,38 @@ async def test_sink_costs_its_own_deliveries_only(way: str, tmp_path: Path) -> N
     assert [event.type for event in good.taken] == ["reservd.reserve_critical.v1"]
     assert good.taken[0].source == "/reservd/modes/m"
     assert good.taken[0].id == good.taken[0].data.id
+
+
+async def test_other_modes_are_checked_when_a_source_tells_its_block_as_a_text() -> None:
+    """A balance jumps, and the second look at it is of a block that cannot be compared with the first one's."""
+    bad, good = ScriptedBalances("bad", main=110), ScriptedBalances("good", main=110)
+    manager = ReserveManager(ScriptedEquity(), {"bad": bad, "good": good})
+    for name in ("bad", "good"):
+        manager.set_reserve_config(name, {**BASE, "reserve_balance_sources": [name]})
+    blocks: list[object] = [7, 8, "9"]
+
+    async def tell() -> Reading:
+        amount = Decimal(110 if len(blocks) == 3 else 10)
+        return Reading([Balance("main", "USDT", amount, datetime.now(UTC), block=blocks.pop(0))])  # type: ignore[arg-type]
+
+    bad.misbehave = tell
+    await manager.check_all_reserves()
+    good.amounts["main"] = 70
+    found = await manager.check_all_reserves()
+    assert found["bad"].missing[0].startswith("bad/main: internal")
+    assert [manager.status(mode) for mode in ("bad", "good")] == [ReserveStatus.ADEQUATE, ReserveStatus.LOW]
+    await manager.close()
+
+
+async def test_a_mode_is_watched_when_its_equity_source_breaks_on_the_question_who_shares_an_answer() -> None:
+    class Broken(ScriptedEquity):
+        @property
+        def by_share_class(self) -> bool:  # type: ignore[override]
+            raise AttributeError("set when it is opened")
+
+    nav = Broken()
+    manager = ReserveManager(nav, {"t": ScriptedBalances("t", main=110)})
+    manager.set_reserve_config("m", BASE)
+    assert (await manager.check_all_reserves())["m"].status is ReserveStatus.ADEQUATE
+    assert nav.asked == ["m"], "then each mode has an answer of its own"
+    await manager.close()

@@ -9,6 +9,7 @@ from reservd.config.document import Document
 from reservd.config.problems import Problems, explain
 from reservd.config.settings import InstanceSettings, Settings
 from reservd.errors import PluginError
+from reservd.plugin.guard import GuardedPlugin
 from reservd.plugin.host import KINDS, PluginHost
 from reservd.plugin.interfaces import BalanceSource, Plugin
 from reservd.plugin.redact import Redactor
@@ -64,8 +65,13 @@ class _Builder:
         except ValidationError as error:
             self._problems += explain(error, options, self._main, (kind, name, "options"))
             return None
+        except Exception as error:  # noqa: BLE001  # the border to plugins; its text may hold a secret
+            message = f"plugin '{instance.plugin}' broke on its options: {type(error).__name__}"
+            self._problems.at(self._main, (kind, name), message)
+            return None
         try:
             plugin = cls(name, config)
+            GuardedPlugin(plugin)  # what it cannot guard would end the daemon that begins with it
             if isinstance(plugin, BalanceSource):
                 _check_accounts(plugin)
                 _check_pots(plugin)

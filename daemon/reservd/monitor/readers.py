@@ -240,7 +240,8 @@ class EquityReader(_Reader):
 
     def key(self, mode: str, share_class: str) -> str:
         """Return what is asked: two modes with the same key share one call."""
-        return share_class if self.source.by_share_class else mode
+        by_share_class = self.guarded.look(lambda: bool(self.source.by_share_class), False, "by_share_class")
+        return share_class if by_share_class else mode
 
     def read(self, key: str, share_class: str) -> asyncio.Task[Equity | CallError]:
         """Start reading, or join a reading that is on its way. The task never fails."""

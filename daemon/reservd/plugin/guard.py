@@ -1,6 +1,7 @@
 """The border to plugins: whatever a plugin does on a call costs that call and nothing else."""
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
@@ -29,12 +30,15 @@ class GuardedPlugin:
     A call that raises, hangs, ignores its cancellation or ends the interpreter becomes a
     `CallError`, with no secret of the plugin's options in its text. A call that will not end is
     left behind, and no second one is started beside it.
+
+    Raises:
+        ValueError: If the plugin has an option `timeout` that is no deadline; one that is None is left out.
     """
 
     def __init__(self, plugin: Plugin[Any]) -> None:
         self.plugin = plugin
         self.name = plugin.name
-        self.timeout_seconds = float(getattr(plugin.config, "timeout", DEFAULT_TIMEOUT_SECONDS))
+        self.timeout_seconds = _deadline_of(plugin.config)
         self._opened = False
         self._opening = asyncio.Lock()
         self._redact = Redactor(plugin.config)
@@ -207,6 +211,19 @@ class GuardedPlugin:
             self._told.add(type(error))
             text = self._redact(plain_traceback(error))
             log.error("plugin.broke", plugin=self.name, error=type(error).__name__, exception=text)
+
+
+def _deadline_of(config: object) -> float:
+    timeout = getattr(config, "timeout", None)
+    if timeout is None:
+        return DEFAULT_TIMEOUT_SECONDS
+    try:
+        seconds = float(timeout)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"the option timeout must be seconds above 0, got {timeout!r:.40}")
+    return seconds
 
 
 async def _nothing() -> None:

@@ -15,7 +15,7 @@ PLUGIN = """
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from pydantic import SecretStr
+from pydantic import SecretStr, field_validator
 
 from reservd.plugin import Account, Balance, BalanceSource, PluginConfig, Reading, Secret, hookimpl
 
@@ -24,6 +24,13 @@ class Options(PluginConfig):
     token: Secret = SecretStr("hidden-token")
     limit: int | str | None = None
     limits: dict[str, int] | list[int] | None = None
+    timeout: float | None = None
+    region: str | None = None
+
+    @field_validator("region")
+    @classmethod
+    def _known(cls, value):
+        return value if value is None else {}[value]
 
 
 class Source(BalanceSource[Options]):
@@ -85,6 +92,19 @@ def test_plugin_costs_one_line_when_it_cannot_be_built(problems: Problems) -> No
 def test_secret_is_hidden_when_the_error_of_a_plugin_holds_it(problems: Problems) -> None:
     (line,) = problems("raise RuntimeError('refused ' + config.token.get_secret_value())")
     assert line.endswith("RuntimeError: refused **********")
+
+
+def test_plugin_costs_one_line_when_it_breaks_on_its_options(problems: Problems) -> None:
+    assert problems(options="{region: hidden}") == [
+        "reservd.yaml:3:10: balance_sources.vault: plugin 'broken' broke on its options: KeyError"
+    ]
+
+
+def test_plugin_costs_one_line_when_its_deadline_is_none(problems: Problems) -> None:
+    """Said here, and not by a daemon that ends when it takes the configuration up."""
+    (line,) = problems(options="{timeout: -1}")
+    assert line.startswith("reservd.yaml:3:10: balance_sources.vault: plugin 'broken' broke: ValueError")
+    assert line.endswith("the option timeout must be seconds above 0, got -1.0")
 
 
 @pytest.mark.parametrize(

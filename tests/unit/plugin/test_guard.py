@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from reservd.errors import CallError, DeliveryError, FailureReason, SourceError
 from reservd.plugin import BalanceSource, Plugin, Reading, Secret, SourceConfig
-from reservd.plugin.guard import GuardedPlugin, retryable
+from reservd.plugin.guard import DEFAULT_TIMEOUT_SECONDS, GuardedPlugin, retryable
 
 PROMPT_SECONDS = 0.05
 """A deadline that a call which waits for ever always misses."""
@@ -348,3 +348,17 @@ async def test_source_has_no_endpoints_when_it_breaks_on_them_and_the_traceback_
     assert "hidden-token" not in str(logs)
     source.broken = False
     assert guarded.endpoints()
+
+
+def test_deadline_is_the_usual_one_when_a_plugin_leaves_its_own_open() -> None:
+    actor = Actor()
+    actor.config = Options.model_construct(timeout=None)
+    assert GuardedPlugin(actor).timeout_seconds == DEFAULT_TIMEOUT_SECONDS
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), "soon", [10]])
+def test_plugin_is_refused_when_its_deadline_is_none(timeout: object) -> None:
+    actor = Actor()
+    actor.config = Options.model_construct(timeout=timeout)
+    with pytest.raises(ValueError, match="the option timeout must be seconds above 0, got"):
+        GuardedPlugin(actor)
