@@ -56,7 +56,7 @@ class Runways:
             )
         _hold(outflow, before)
         advanced = step.state
-        if advanced.warned:
+        if advanced.warned and outflow.measure(before.good_at) is not None:
             # While the mode was left alone its runway may have become long again.
             held = before.good if before.good is not None else snapshot
             step = warn(step, project(outflow, held, policy, before.good_at), policy, now, self._new_id)
@@ -64,7 +64,9 @@ class Runways:
         watch.followed_until = outflow.due_at
         runway = project(outflow, snapshot, policy, now.monotonic) if outflow.moved else None
         self._tell(watch.mode, runway, now.monotonic)
-        step = warn(step, runway, policy, now, self._new_id)
+        # What was measured too briefly, as after a start or an outage, does not tell that the runway is long again.
+        if not step.state.warned or outflow.measure(now.monotonic) is not None:
+            step = warn(step, runway, policy, now, self._new_id)
         if step.state is not advanced:
             watch.begin(step.state)
         return step

@@ -73,3 +73,44 @@ async def test_runway_is_told_and_warned_of_once_while_a_reserve_falls_and_ends_
     assert [event.event_type for event in events] == [EventType.RUNWAY_LOW]
     assert events[0].incident_id is None
     assert manager.status("m") == "adequate"
+
+
+async def test_warning_is_given_once_when_the_daemon_begins_anew_while_the_reserve_falls() -> None:
+    """As with each reload: for the first quarter of its window it cannot tell how fast money leaves."""
+    clock = SetClock()
+    source, nav = ScriptedBalances("a", main=200), ScriptedEquity()
+    events: list[ReserveEvent] = []
+
+    async def balances() -> Reading:
+        return Reading([Balance("main", "USDT", Decimal(source.amounts["main"]), clock.now().wall)])
+
+    async def equity() -> Equity:
+        return Equity(Decimal(1000), "USDT", clock.now().wall)
+
+    source.misbehave, nav.misbehave = balances, equity
+
+    def begin(before: ReserveManager | None = None) -> ReserveManager:
+        manager = ReserveManager(nav, {"a": source}, clock=clock)
+        manager.set_reserve_config("m", MODE)
+        manager.add_reserve_callback(events.append)
+        manager.restore(before.kept_states() if before is not None else {})
+        manager.begin()
+        return manager
+
+    async def fall(manager: ReserveManager, *amounts: int) -> None:
+        for amount in amounts:
+            source.amounts["main"] = amount
+            await manager.check_all_reserves()
+            clock.seconds += 300
+        await manager.close()
+
+    first = begin()
+    await fall(first, 200, 195, 190, 185, 180, 170, 160, 150, 140)
+    assert [event.event_type for event in events] == [EventType.RUNWAY_LOW]
+    second = begin(first)
+    await fall(second, 138, 136, 134, 132, 130, 128, 126)
+    assert second.runway("m") is not None
+    assert [event.event_type for event in events] == [EventType.RUNWAY_LOW]
+    third = begin(second)
+    await fall(third, *[126] * 5, 122, 118, 114, 110, 106)
+    assert [event.event_type for event in events] == [EventType.RUNWAY_LOW] * 2, "for a while nothing left it"
