@@ -1,7 +1,7 @@
 """Takes secrets out of what plugins say: an exception's text often holds the URL that was asked."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import BaseModel, SecretStr
@@ -48,9 +48,15 @@ def _secrets(value: object) -> Iterator[str]:
 def _parts(secret: str) -> Iterator[str]:
     yield secret
     if "://" in secret:
-        url = urlsplit(secret)
-        parts = [url.username, url.password, url.path, url.query, *url.path.split("/")]
-        parts += [value for _, value in parse_qsl(url.query)]
-        for part in filter(None, parts):
+        for part in filter(None, _parts_of_url(secret)):
             yield part
             yield unquote(part)
+
+
+def _parts_of_url(text: str) -> Sequence[str | None]:
+    try:
+        url = urlsplit(text)
+    except ValueError:  # as of a password with a bracket in it: then the host is hidden too
+        return re.split("[/@:?&=#]+", text.partition("://")[2])
+    values = [value for _, value in parse_qsl(url.query)]
+    return [url.username, url.password, url.path, url.query, *url.path.split("/"), *values]

@@ -43,6 +43,13 @@ def test_secrets_of_the_options_are_hidden(text: str, shown: str) -> None:
     assert Redactor(config)(text) == shown
 
 
+def test_parts_of_an_address_are_hidden_when_a_bracket_makes_it_no_url() -> None:
+    """As a password with one does, in an address that only its own library reads."""
+    redact = Redactor(Options.model_validate({"url": "https://host.example", "token": "mq://me:p4ss[word@mq/vhost-1"}))
+    text = "refused: p4ss[word at vhost-1, of mq://me:p4ss[word@mq/vhost-1"
+    assert redact(text) == "refused: ********** at **********, of **********"
+
+
 def test_text_stays_when_a_secret_is_too_short_to_be_one() -> None:
     assert Redactor(Options.model_validate({"url": "http://host/", "token": "abc"}))("abc /") == "abc /"
 
