@@ -322,6 +322,16 @@ def test_check_config_looks_at_the_tokens_as_the_daemon_does(
     assert (result.code, result.err) == (1, f"{said}\n")
 
 
+def test_check_config_looks_at_the_store_as_the_daemon_does(call: Call, config: Path) -> None:
+    """What stands after an @ of a password that was not encoded would be taken for a port."""
+    with config.open("a") as file:
+        file.write('store: {url: "postgresql://user:half@s3cret:half@host/db"}\n')
+    result = call("check-config")
+    assert result.code == 1
+    assert result.err.startswith("reservd.yaml: store.url: must be a URL such as")
+    assert "half" not in result.err
+
+
 def test_check_config_warns_of_a_silent_zone(call: Call, config: Path) -> None:
     mode = config.parent / "modes" / "low_mode.yaml"
     mode.write_text(mode.read_text() + "reserve_low_threshold: 0.5\nreserve_critical_threshold: 0.2\n")

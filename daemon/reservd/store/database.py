@@ -49,14 +49,15 @@ def parse_url(url: str, directory: Path) -> URL:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
-        raise ConfigError("must be a URL such as sqlite:///reservd.db or postgresql://host/database") from None
+    except (ArgumentError, ValueError):  # whose text may hold a part of a password, taken for a port
+        rule = "store.url: must be a URL such as sqlite:///reservd.db or postgresql://host/database"
+        raise ConfigError(f"{rule}, with what is special in a password percent-encoded") from None
     driver = _DRIVERS.get(parsed.get_backend_name())
     if driver is None:
-        raise ConfigError(f"must begin with sqlite:// or postgresql://, got {parsed.get_backend_name()}://")
+        raise ConfigError(f"store.url: must begin with sqlite:// or postgresql://, got {parsed.get_backend_name()}://")
     if driver == _DRIVERS["sqlite"]:
         if not parsed.database or parsed.database == ":memory:":
-            raise ConfigError("must name a file, as sqlite:///reservd.db does")
+            raise ConfigError("store.url: must name a file, as sqlite:///reservd.db does")
         parsed = parsed.set(database=str(directory / parsed.database))
     return parsed.set(drivername=driver)
 
