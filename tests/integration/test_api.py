@@ -192,3 +192,12 @@ def test_status_page_shows_every_mode_and_needs_nothing_else(daemon: ApiDaemon) 
     assert reply.text.index('scope="row">beta') < reply.text.index('scope="row">alpha')  # the worst first
     assert "critical" in reply.text
     assert '<meta http-equiv="refresh"' in reply.text
+
+
+def test_status_page_never_shows_less_than_what_lacks(daemon: ApiDaemon) -> None:
+    daemon.world.amounts["beta"] = "48.9999999999"
+    try:
+        wait_until(lambda: "48.999999 USDT" in daemon.get("/").text, "the balance, rounded down")
+        assert "51.000001 USDT" in daemon.get("/").text
+    finally:
+        daemon.bring("beta", "critical")

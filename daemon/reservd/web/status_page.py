@@ -132,13 +132,14 @@ def _table(duty: Duty, now: datetime) -> str:
 
 def _row(mode: ModeView, now: datetime) -> str:
     incident = f"{mode.incident.severity} {escape(mode.incident.id[:8])}" if mode.incident is not None else "none"
-    amounts = "".join(
-        f'<td class="number">{_amount(amount, mode.share_class)}</td>'
-        for amount in (mode.reserve_balance, mode.target_reserve, mode.shortfall, mode.held)
-    )
+    needed = [
+        _amount(each, mode.share_class, round_up=True) for each in (mode.target_reserve, mode.shortfall, mode.held)
+    ]
+    amounts = [_amount(mode.reserve_balance, mode.share_class, round_up=False), *needed]
+    numbers = "".join(f'<td class="number">{amount}</td>' for amount in amounts)
     return (
         f'<tr><th scope="row">{escape(mode.mode)}</th>'
-        f'<td class="status {mode.status}">{mode.status}</td><td>{_bar(mode)}</td>{amounts}'
+        f'<td class="status {mode.status}">{mode.status}</td><td>{_bar(mode)}</td>{numbers}'
         f"<td>{_age(mode.confirmed_at, now)}</td><td>{incident}</td></tr>"
     )
 
@@ -154,8 +155,8 @@ def _bar(mode: ModeView) -> str:
     )
 
 
-def _amount(amount: Decimal | None, currency: str) -> str:
-    return "-" if amount is None else f"{describe(amount)} {escape(currency)}"
+def _amount(amount: Decimal | None, currency: str, *, round_up: bool) -> str:
+    return "-" if amount is None else f"{describe(amount, round_up=round_up)} {escape(currency)}"
 
 
 def _age(since: datetime | None, now: datetime) -> str:
