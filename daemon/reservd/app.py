@@ -141,20 +141,19 @@ class Daemon:
         """
         async with self._loading:
             try:
-                if self._duty is not None and not self._duty.store_up:
-                    raise StoreError("the store is gone: what was decided since is in memory alone")
-                if self._load is None:
-                    raise ConfigError("this daemon was not started from a file")
-                config = await asyncio.to_thread(self._load)
-                _refuse_settled(self._config, config)
-            except ReservdError as error:
+                config = await self._read_anew()
+            except Exception as error:  # a defect, too, must not look as if all had been taken up
                 self._metrics.reloaded(successful=False)
                 self._page.renew()
-                log.error("config.refused", problems=str(error).splitlines())  # noqa: TRY400  # they say it all
+                known = isinstance(error, ReservdError)
+                problems = str(error).splitlines() if known else [f"a defect: {type(error).__name__}"]
+                log.error("config.refused", problems=problems)  # noqa: TRY400  # they say it all
                 raise
             notify("RELOADING=1")
             self._config = config
             configure_logging(config.settings.log.level, config.settings.log.format)
+            for warning in config.warnings:
+                log.warning("config.warned", warning=warning)
             self._taken_up.clear()
             self._newer.set()
             if self._duty is not None:
@@ -163,6 +162,15 @@ class Daemon:
                         await self._taken_up.wait()
             notify("READY=1")
             log.info("config.reloaded", modes=len(config.modes))
+
+    async def _read_anew(self) -> Config:
+        if self._duty is not None and not self._duty.store_up:
+            raise StoreError("the store is gone: what was decided since is in memory alone")
+        if self._load is None:
+            raise ConfigError("this daemon was not started from a file")
+        config = await asyncio.to_thread(self._load)
+        _refuse_settled(self._config, config)
+        return config
 
     async def run(self) -> None:
         """Run until SIGTERM, SIGINT or `stop`; then end what is under way, within seconds.
@@ -245,7 +253,7 @@ class Daemon:
             work.result()
 
     async def _reload(self) -> None:
-        with contextlib.suppress(ReservdError):  # the log has it
+        with contextlib.suppress(Exception):  # the log has it
             await self.reload()
 
     async def _watchdog(self) -> None:

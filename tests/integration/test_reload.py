@@ -129,3 +129,9 @@ def test_threshold_holds_from_the_next_check_when_a_signal_asks_for_it(daemon: A
     wait_until(lambda: daemon.get("/api/v1/modes/alpha").json.get("status") == "critical", "the new threshold")
     assert "config.reloaded" in daemon.process.log()
     wait_until(lambda: daemon.world.kinds("alpha") == ["low", "critical"], "what follows from it to be said")
+
+
+def test_what_is_most_likely_not_meant_is_logged_when_a_reload_brings_it(daemon: ApiDaemon, tmp_path: Path) -> None:
+    write_mode(tmp_path, "alpha", reserve_low_threshold=0.6)
+    assert reload(daemon).status == 200
+    assert "alpha.yaml:4:24: reserve_low_threshold: a reserve between 0.6 and 1" in daemon.process.log()
