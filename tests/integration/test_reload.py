@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from structlog.testing import capture_logs
 
+from reservd.app import Daemon
+from reservd.config.load import Config, load_config
 from support.api import ApiDaemon, Reply, call
 from support.polling import wait_until
 from support.scrape import page, sample, samples
+from support.world import World
 
 INCIDENT = 'reservd_incident_open{mode="alpha",share_class="USDT",severity="low"} 1'
 
@@ -135,3 +139,20 @@ def test_what_is_most_likely_not_meant_is_logged_when_a_reload_brings_it(daemon:
     write_mode(tmp_path, "alpha", reserve_low_threshold=0.6)
     assert reload(daemon).status == 200
     assert "alpha.yaml:4:24: reserve_low_threshold: a reserve between 0.6 and 1" in daemon.process.log()
+
+
+async def test_reload_that_ends_in_a_defect_counts_as_refused(tmp_path: Path) -> None:
+    def load() -> Config:
+        raise RuntimeError("the text may hold a secret")
+
+    with World("alpha") as world:
+        config = load_config(world.write_config(tmp_path))
+    daemon = Daemon(config, ["127.0.0.1:0"], load=load)
+    with capture_logs() as logs, pytest.raises(RuntimeError):
+        await daemon.reload()
+    assert [line["problems"] for line in logs if line["event"] == "config.refused"] == [["a defect: RuntimeError"]]
+    (told,) = [line for line in daemon._metrics.render(daemon._metrics.take()).splitlines() if b"successful " in line][
+        -1:
+    ]
+    assert told == b"reservd_config_last_reload_successful 0.0"
+    await daemon._web.close()
