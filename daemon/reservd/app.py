@@ -151,6 +151,8 @@ class Daemon:
                 raise
             notify("RELOADING=1")
             self._config = config
+            self._metrics.reloaded(successful=True)
+            self._page.renew()
             configure_logging(config.settings.log.level, config.settings.log.format)
             for warning in config.warnings:
                 log.warning("config.warned", warning=warning)

@@ -13,6 +13,8 @@ from structlog.testing import capture_logs
 
 from reservd.app import Daemon
 from reservd.config.load import Config, load_config
+from reservd.duty import series_of
+from reservd.errors import ConfigError
 from support.api import ApiDaemon, Reply, call
 from support.polling import wait_until
 from support.scrape import page, sample, samples
@@ -155,4 +157,23 @@ async def test_reload_that_ends_in_a_defect_counts_as_refused(tmp_path: Path) ->
         -1:
     ]
     assert told == b"reservd_config_last_reload_successful 0.0"
+    await daemon._web.close()
+
+
+async def test_what_the_last_reload_came_to_is_told_by_a_standby_and_through_a_change_of_owner(tmp_path: Path) -> None:
+    """No duty is needed for it, and the next one to begin does not hide what was refused."""
+    with World("alpha") as world:
+        config = load_config(world.write_config(tmp_path))
+    files = [tmp_path / "nothing.yaml", tmp_path / "reservd.yaml"]
+    daemon = Daemon(config, ["127.0.0.1:0"], load=lambda: load_config(files.pop(0)))
+
+    def successful() -> float | None:
+        return daemon._metrics.registry.get_sample_value("reservd_config_last_reload_successful")
+
+    with pytest.raises(ConfigError):
+        await daemon.reload()
+    daemon._metrics.configure(*series_of(config))  # as with each duty that begins
+    assert successful() == 0
+    await daemon.reload()
+    assert successful() == 1
     await daemon._web.close()

@@ -119,6 +119,7 @@ class Metrics(Observer):
         for event_type in EventType:
             self._events.labels(event_type)
         self.configure(modes, intervals, sources, sinks, replenishers, endpoints)
+        self.reloaded(successful=True)
         self._gauges: ModeGauges | None = ModeGauges(modes)
 
     def configure(
@@ -140,7 +141,6 @@ class Metrics(Observer):
         self.withdrawals.configure(modes)
         self.replenishments.configure(replenishers)
         self._presets.configure(f"{interval:g}" for interval in intervals)
-        self.reloaded(successful=True)
 
     def reloaded(self, *, successful: bool) -> None:
         """Note whether the configuration, read again, could be taken up."""
