@@ -3,6 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import cycle
 from typing import Any
@@ -191,6 +192,69 @@ async def test_incident_ends_when_another_needs_less_for_certain() -> None:
     world.nav.amounts["c"] = 200
     await world.look()
     assert world.statuses == [ADEQUATE] * 3
+
+
+class Pair:
+    """Two modes, a and b, that want a tenth of 5,000 each and share 900: 450 of 500 are low.
+
+    Attributes:
+        wallet: What holds `pool`, and of each mode an account of its own, called as it.
+        nav: Their equities.
+    """
+
+    def __init__(self, **keys: object) -> None:
+        self.wallet = WalletBalances("t", pool=900, a=0, b=0)
+        self.nav = EquityByMode(a=5000, b=5000)
+        self._clock = HandClock()
+        self._manager = ReserveManager(self.nav, {"t": self.wallet}, clock=self._clock)
+        for mode in "ab":
+            sources = {"reserve_balance_sources": ["t/pool", f"t/{mode}"]}
+            self._manager.set_reserve_config(mode, {**BASE, **sources, **keys})
+
+    async def look(self, times: int = 1) -> list[ReserveStatus]:
+        """Check both so many times, 30 seconds apart, and return how they stand."""
+        for _ in range(times):
+            self._clock.advance(30)
+            await self._manager.check_all_reserves()
+        await self._manager.close()
+        return [self._manager.status(mode) for mode in "ab"]
+
+
+async def test_all_are_called_critical_when_their_equities_grow_at_once() -> None:
+    """As by one subscription. What is left for each is not certain until the other's equity was read twice."""
+    world = Pair()
+    assert await world.look() == [LOW, LOW]
+    world.nav.amounts |= {"a": 10_000, "b": 10_000}
+    assert await world.look() == [CRITICAL, CRITICAL], "450 of 1,000; with what the other had, 600"
+    reads = world.wallet.reads
+    await world.look()
+    assert world.wallet.reads - reads == 1, "nothing is asked twice any more"
+
+
+async def test_nobody_is_called_critical_when_their_equities_flap_at_once() -> None:
+    world = Pair()
+    await world.look()
+    for mode in "ab":
+        world.nav.amounts[mode] = _alternating(world.nav, mode, 10_000, 5000)
+    assert await world.look(3) == [LOW, LOW]
+
+
+async def test_all_are_called_adequate_when_accounts_of_their_own_are_filled_at_once() -> None:
+    world = Pair()
+    world.wallet.amounts |= {"pool": 700, "a": 100, "b": 100}
+    assert await world.look() == [LOW, LOW]
+    world.wallet.amounts |= {"a": 200, "b": 200}
+    assert await world.look() == [ADEQUATE, ADEQUATE], "each has half of 700 for certain once both were read twice"
+
+
+async def test_all_are_called_critical_within_two_minutes_when_equities_that_grew_are_renewed_once_a_day() -> None:
+    world = Pair(reserve_max_staleness=2 * 86400)
+    await world.look()
+    told = datetime.now(UTC)
+    for mode in "ab":
+        world.nav.amounts[mode] = returns(Equity(Decimal(10_000), "USDT", told))
+    assert await world.look(4) == [LOW, LOW], "the same is told again: that is no second reading"
+    assert await world.look() == [CRITICAL, CRITICAL]
 
 
 async def test_no_one_is_called_low_when_an_account_of_another_reads_0_once() -> None:

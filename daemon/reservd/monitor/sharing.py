@@ -18,6 +18,7 @@ from reservd.reserve.identity import AccountKey, name_accounts
 from reservd.reserve.readings import Balance, Equity
 from reservd.reserve.sharing import Finding, SharedAccount, share_out
 from reservd.reserve.state import Instant
+from reservd.reserve.tracker import has_waited
 
 Tables = Mapping[str, Table]
 """What was read, by source."""
@@ -131,6 +132,7 @@ class JointReadings:
             equity_or_missing(watch.equity, equity),
             self._own[number],
             owed_of(watch.mode, equity, holds),
+            has_waited(watch.state, watch.config.policy, self._now),
         )
 
 

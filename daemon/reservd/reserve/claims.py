@@ -10,8 +10,8 @@ from typing import NamedTuple
 from reservd.reserve.allocation import AllocationTerms, Claim, Sharer
 from reservd.reserve.amounts import ZERO, add, describe, multiply, subtract
 from reservd.reserve.equity import believe_equity, believed_beside, observe_equity
-from reservd.reserve.jumps import find_moved, follow, moved
-from reservd.reserve.models import Bounds, Observation, ReserveSnapshot
+from reservd.reserve.jumps import find_moved, follow, found_own, moved
+from reservd.reserve.models import Bounds, Observation
 from reservd.reserve.policy import Missing, ReservePolicy, is_current
 from reservd.reserve.readings import Balance, Equity
 from reservd.reserve.tracker import TrackerState
@@ -62,6 +62,7 @@ class Member(NamedTuple):
         equity: What was read.
         own: The accounts that it does not share.
         owed: Accepted withdrawals that the equity still shows.
+        waited: Whether what jumped was told again for so long that no newer observation of it can be awaited.
     """
 
     policy: ReservePolicy
@@ -70,6 +71,7 @@ class Member(NamedTuple):
     equity: Equity | Missing | None
     own: tuple[AccountReading, ...]
     owed: Decimal = ZERO
+    waited: bool = False
 
     def believed(self, now: datetime) -> "Member":
         """Return the member with what it may believe now of its own accounts."""
@@ -149,7 +151,7 @@ def _jump_of_equity(member: Member, equity: Decimal) -> Jump:
         return Jump.NEW
     first, found = doubted.equity_seen, member.equity
     is_newer = first is None or (isinstance(found, Equity) and observe_equity(found).follows(first))
-    return Jump.NONE if is_newer else Jump.AWAITED
+    return Jump.NONE if is_newer or member.waited else Jump.AWAITED
 
 
 def _target(equity: Decimal, member: Member) -> Decimal:
@@ -177,35 +179,16 @@ def _assess_own(member: Member) -> tuple[_Range, str, Jump]:
 def _jump_of_own(member: Member, amount: Decimal) -> tuple[Decimal, Jump]:
     """Return what a mode was believed to have of its own, and whether what it has now jumped from that."""
     max_jump = member.policy.max_jump
-    good, doubted = _own(member.state.good), _own(member.state.doubted)
-    before = _sum(good.amounts) if good is not None else amount
+    good, doubted = found_own(member.state.good), found_own(member.state.doubted)
+    before = good.total if good is not None else amount
     if good is None or not moved(before, amount, max_jump):
         return before, Jump.NONE
-    if doubted is None or moved(_sum(doubted.amounts), amount, max_jump):
+    if doubted is None or moved(doubted.total, amount, max_jump):
         return before, Jump.NEW
     found = [reading.found for reading in member.own if reading.found is not None]
     places = find_moved(good.amounts, [each.amount for each in found], max_jump)
     is_newer = follow(doubted.seen, [Observation(each.observed_at, each.block) for each in found], places)
-    return before, Jump.NONE if is_newer else Jump.AWAITED
-
-
-class _Own(NamedTuple):
-    amounts: Sequence[Decimal]
-    seen: Sequence[Observation]
-
-
-def _own(snapshot: ReserveSnapshot | None) -> _Own | None:
-    """Return what a snapshot found in accounts that are not shared; None when it does not tell all of it."""
-    if snapshot is None or not snapshot.accounts:
-        return None
-    amounts, seen = [], []
-    for part in snapshot.accounts:
-        if part.method is None:
-            if part.amount is None or part.observed_at is None:
-                return None
-            amounts.append(part.amount)
-            seen.append(Observation(part.observed_at, part.block))
-    return _Own(amounts, seen)
+    return before, Jump.NONE if is_newer or member.waited else Jump.AWAITED
 
 
 def _sum(amounts: Iterable[Decimal]) -> Decimal:

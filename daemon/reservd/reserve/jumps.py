@@ -8,8 +8,10 @@ the same observation again, of the same block or time, has said nothing new.
 from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
+from functools import reduce
+from typing import NamedTuple
 
-from reservd.reserve.amounts import ZERO, multiply, subtract
+from reservd.reserve.amounts import ZERO, add, multiply, subtract
 from reservd.reserve.models import Observation, ReserveSnapshot
 
 PATIENCE = timedelta(seconds=120)
@@ -18,6 +20,68 @@ PATIENCE = timedelta(seconds=120)
 Longer than blocks and the usual scrape intervals, so that what is only wrong once is told anew before; and an end, as a
 source that renews its numbers once a day must not hide a real shortfall until then.
 """
+
+
+class OwnFound(NamedTuple):
+    """What a snapshot found in accounts that its mode does not share.
+
+    Attributes:
+        amounts: Of each.
+        seen: When each was true.
+    """
+
+    amounts: Sequence[Decimal]
+    seen: Sequence[Observation]
+
+    @property
+    def total(self) -> Decimal:
+        """All of it."""
+        return reduce(add, self.amounts, ZERO)
+
+
+def found_own(snapshot: ReserveSnapshot | None) -> OwnFound | None:
+    """Return what a snapshot of a mode that shares accounts found in its others; None when it does not tell all."""
+    if snapshot is None or not snapshot.accounts:
+        return None
+    amounts, seen = [], []
+    for part in snapshot.accounts:
+        if part.method is None:
+            if part.amount is None or part.observed_at is None:
+                return None
+            amounts.append(part.amount)
+            seen.append(Observation(part.observed_at, part.block))
+    return OwnFound(amounts, seen)
+
+
+def is_new_to_others(
+    snapshot: ReserveSnapshot,
+    equity: Decimal | None,
+    good: ReserveSnapshot | None,
+    doubted: ReserveSnapshot | None,
+    max_jump: Decimal,
+) -> bool:
+    """Whether a snapshot tells for the first time of a jump that those who share accounts with its mode wait for.
+
+    They reckon with what it was and with what it is, until a second reading agrees: of its equity, and of what it has
+    in accounts of its own.
+
+    Args:
+        snapshot: What was found now.
+        equity: The last equity that was believed.
+        good: The last conclusive snapshot, with which what the mode has of its own is compared.
+        doubted: What jumped before; None when nothing did.
+        max_jump: As a part of what was believed.
+    """
+    own, before, then = found_own(snapshot), found_own(good), found_own(doubted)
+    return _is_new(equity, doubted and doubted.total_equity, snapshot.total_equity, max_jump) or _is_new(
+        before and before.total, then and then.total, own and own.total, max_jump
+    )
+
+
+def _is_new(before: Decimal | None, doubted: Decimal | None, now: Decimal | None, max_jump: Decimal) -> bool:
+    if before is None or now is None or not moved(before, now, max_jump):
+        return False
+    return doubted is None or moved(doubted, now, max_jump)
 
 
 def at_least(snapshot: ReserveSnapshot) -> Decimal | None:

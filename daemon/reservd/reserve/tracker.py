@@ -6,7 +6,7 @@ whoever calls it decides where the state is kept.
 
 from collections.abc import Callable
 
-from reservd.reserve.jumps import PATIENCE, agrees, at_least, has_jumped, is_second_look
+from reservd.reserve.jumps import PATIENCE, agrees, at_least, has_jumped, is_new_to_others, is_second_look
 from reservd.reserve.models import (
     ADEQUATE,
     CRITICAL,
@@ -21,7 +21,7 @@ from reservd.reserve.policy import ReservePolicy, status_of
 from reservd.reserve.reasons import why_doubted, why_status, why_unknown
 from reservd.reserve.state import Instant, Step, TrackerState
 
-__all__ = ["Instant", "Step", "TrackerState", "advance", "announce"]
+__all__ = ["Instant", "Step", "TrackerState", "advance", "announce", "has_waited"]
 
 
 def advance(
@@ -42,7 +42,7 @@ def advance(
     """
     status = status_of(snapshot, policy, state.known)
     if status is UNKNOWN:
-        return _inconclusive(state, snapshot, policy, now, new_id)
+        return _inconclusive(_note_jump(state, snapshot, policy, now), snapshot, policy, now, new_id)
     if has_jumped(
         state.believed_balance, state.believed_equity, state.believed_parts, snapshot, policy.max_jump
     ) and not _is_agreed(state, snapshot, policy, now):
@@ -62,10 +62,27 @@ def _is_agreed(state: TrackerState, snapshot: ReserveSnapshot, policy: ReservePo
     doubted = state.doubted
     if doubted is None or not agrees(doubted, snapshot, policy.max_jump):
         return False
-    patience = min(PATIENCE, policy.max_staleness).total_seconds()
-    return now.monotonic - state.doubted_at >= patience or is_second_look(
+    return has_waited(state, policy, now) or is_second_look(
         doubted, snapshot, state.believed_equity, state.believed_parts, policy.max_jump
     )
+
+
+def has_waited(state: TrackerState, policy: ReservePolicy, now: Instant) -> bool:
+    """Whether something is doubted for so long that no newer observation of it can be awaited."""
+    patience = min(PATIENCE, policy.max_staleness).total_seconds()
+    return state.doubted is not None and now.monotonic - state.doubted_at >= patience
+
+
+def _note_jump(state: TrackerState, snapshot: ReserveSnapshot, policy: ReservePolicy, now: Instant) -> TrackerState:
+    """Remember what jumped of a mode that shares accounts, though nothing is certain of it.
+
+    Where two of them jump at once each waits for the other's second reading: neither would ever be certain.
+    """
+    if snapshot.accounts and is_new_to_others(
+        snapshot, state.believed_equity, state.good, state.doubted, policy.max_jump
+    ):
+        return state._replace(doubted=snapshot, doubted_at=now.monotonic)
+    return state
 
 
 def _inconclusive(
