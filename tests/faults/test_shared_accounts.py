@@ -39,13 +39,16 @@ METHODS: dict[str, dict[str, dict[str, object]]] = {
 
 
 class Promised(Holds):
-    """So much is held of all that the modes share."""
+    """So much is held of all that the modes share, for withdrawals of a."""
 
     def __init__(self, amount: object) -> None:
         self._amount = Decimal(str(amount))
 
     def held(self, mode: str, balances: Sequence[Balance]) -> Decimal:
         return self._amount
+
+    def held_by(self, mode: str, balances: Sequence[Balance]) -> Decimal:
+        return self._amount if mode == "a" else Decimal(0)
 
     def owed(self, mode: str, equity: Equity) -> Decimal:
         return Decimal(0)

@@ -15,6 +15,9 @@ class Holds(Protocol):
     def held(self, mode: str, balances: Sequence[Balance]) -> Decimal:
         """Return what of these balances of a mode's accounts is promised."""
 
+    def held_by(self, mode: str, balances: Sequence[Balance]) -> Decimal:
+        """Return what of these balances, of all who share a mode's accounts, the mode itself promised."""
+
     def owed(self, mode: str, equity: Equity) -> Decimal:
         """Return what an equity that is not net of them still shows of a mode's accepted withdrawals."""
 

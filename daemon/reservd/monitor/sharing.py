@@ -1,6 +1,7 @@
 """Modes that count the same money: read and checked together."""
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from itertools import chain
 from typing import NamedTuple
 
@@ -101,7 +102,7 @@ class JointReadings:
         """Return what was found for one of the modes, less what is promised."""
         if not self._findings:
             held = holds.held(self._group.watches[0].mode, self._balances) if holds is not None else ZERO
-            members = [self._member(number, watch, holds) for number, watch in enumerate(self._group.watches)]
+            members = [self._member(number, watch, holds, held) for number, watch in enumerate(self._group.watches)]
             self._findings = share_out(members, self._shared, held=held, now=self._now.wall)
             self._group.believed = self.whole or self._group.believed
         return self._findings[self._group.numbers[mode]]
@@ -123,8 +124,9 @@ class JointReadings:
         readings = [*chain.from_iterable(self._own), *(account.reading for account in self._shared)]
         return [reading.found for reading in readings if reading.found is not None]
 
-    def _member(self, number: int, watch: ModeWatch, holds: Holds | None) -> Member:
+    def _member(self, number: int, watch: ModeWatch, holds: Holds | None, held: Decimal) -> Member:
         equity = self._equities[watch.equity]
+        promised = holds.held_by(watch.mode, self._balances) if holds is not None and held else ZERO
         return Member(
             watch.config.policy,
             watch.config.allocation,
@@ -132,6 +134,7 @@ class JointReadings:
             equity_or_missing(watch.equity, equity),
             self._own[number],
             owed_of(watch.mode, equity, holds),
+            promised,
             has_waited(watch.state, watch.config.policy, self._now),
         )
 

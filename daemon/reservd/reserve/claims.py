@@ -62,6 +62,7 @@ class Member(NamedTuple):
         equity: What was read.
         own: The accounts that it does not share.
         owed: Accepted withdrawals that the equity still shows.
+        promised: To its own accepted withdrawals, of all the accounts that it is paid from.
         waited: Whether what jumped was told again for so long that no newer observation of it can be awaited.
     """
 
@@ -71,6 +72,7 @@ class Member(NamedTuple):
     equity: Equity | Missing | None
     own: tuple[AccountReading, ...]
     owed: Decimal = ZERO
+    promised: Decimal = ZERO
     waited: bool = False
 
     def believed(self, now: datetime) -> "Member":
@@ -101,6 +103,13 @@ class Assessment(NamedTuple):
     sharer: Sharer
     doubt: str
     jump: Jump
+
+    def less(self, held: Bounds) -> "Assessment":
+        """Return the same of a member when so much of what it has of its own is promised."""
+        if not held.upper:
+            return self
+        seen, reckoned = (claim._replace(own=_less(claim.own, held)) for claim in self.sharer[:2])
+        return self._replace(sharer=self.sharer._replace(seen=seen, reckoned=reckoned))
 
 
 def assess(member: Member, balances: Sequence[Balance], now: datetime) -> Assessment:
@@ -193,6 +202,13 @@ def _jump_of_own(member: Member, amount: Decimal) -> tuple[Decimal, Jump]:
 
 def _sum(amounts: Iterable[Decimal]) -> Decimal:
     return reduce(add, amounts, ZERO)
+
+
+def _less(own: Bounds, held: Bounds) -> Bounds:
+    return Bounds(
+        None if own.lower is None or held.upper is None else subtract(own.lower, held.upper),
+        None if own.upper is None or held.lower is None else subtract(own.upper, held.lower),
+    )
 
 
 def _exactly(amount: Decimal) -> Bounds:

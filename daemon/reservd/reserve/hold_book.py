@@ -97,6 +97,11 @@ class HoldBook:
         sums = self._groups.get(group)
         return ZERO if sums is None else add(sums.promised(reading), sums.arrived(reading))
 
+    def held_by(self, group: str, mode: str, reading: GroupReading) -> Decimal:
+        """Return what of a reading one of the modes promised."""
+        sums = self._groups.get(group)
+        return ZERO if sums is None else sums.promised_by(mode, reading)
+
     def owed(self, mode: str, observed_at: datetime) -> Decimal:
         """Return what an equity of that time still shows of the amounts of accepted withdrawals."""
         sums = self._modes.get(mode)

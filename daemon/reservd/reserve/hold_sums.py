@@ -1,7 +1,7 @@
 """Sums of holds, kept as holds come and go: none is ever added up anew."""
 
 from bisect import bisect_left, bisect_right, insort
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -40,6 +40,51 @@ class Timeline:
         return total
 
 
+class Promises:
+    """What is held for some holds, and which readings show it."""
+
+    __slots__ = ("_by_block", "_by_time", "_held", "_timed")
+
+    def __init__(self) -> None:
+        self._held = ZERO
+        self._by_time = Timeline()
+        self._by_block = Timeline()
+        self._timed = Timeline()
+
+    def enter(self, hold: Hold) -> None:
+        """Count a hold."""
+        if hold.open:
+            self._held = add(self._held, hold.held)
+        for timeline, at in self._timelines(hold):
+            timeline.add(at, hold.position, hold.held)
+
+    def leave(self, hold: Hold) -> None:
+        """Count it no more."""
+        if hold.open:
+            self._held = subtract(self._held, hold.held)
+        for timeline, at in self._timelines(hold):
+            timeline.remove(at, hold.position, hold.held)
+
+    def in_reading(self, reading: GroupReading) -> Decimal:
+        """Return what of a reading is promised: the sum over all holds of which it shows the money (`is_shown`)."""
+        return add(self._held, self.paid(reading))
+
+    def paid(self, reading: GroupReading) -> Decimal:
+        """Return the part of it that is paid: a later reading does not show it."""
+        if reading.block is None:
+            return self._by_time.after(reading.observed_at)
+        return add(self._timed.after(reading.observed_at), self._by_block.after(reading.block))
+
+    def _timelines(self, hold: Hold) -> Iterator[tuple[Timeline, Any]]:
+        """Yield where a settled hold belongs, and at what: readings with blocks and without ask in different ones."""
+        if hold.left_at is not None:
+            yield self._by_time, hold.left_at
+            if hold.block is None:
+                yield self._timed, hold.left_at
+            else:
+                yield self._by_block, hold.block
+
+
 class GroupSums:
     """What is held of one group of accounts.
 
@@ -49,24 +94,21 @@ class GroupSums:
             wait is counted from it. It never goes back: what an older one does not show yet may be promised.
     """
 
-    __slots__ = ("_by_block", "_by_time", "_held", "_outstanding", "_timed", "level", "waiting")
+    __slots__ = ("_all", "_by_mode", "_outstanding", "level", "waiting")
 
     def __init__(self) -> None:
         self.waiting: dict[int, Hold] = {}
         self.level: GroupReading | None = None
-        self._held = ZERO
         self._outstanding = ZERO
-        self._by_time = Timeline()
-        self._by_block = Timeline()
-        self._timed = Timeline()
+        self._all = Promises()
+        self._by_mode: defaultdict[str, Promises] = defaultdict(Promises)
 
     def enter(self, hold: Hold) -> None:
         """Count a hold."""
         if hold.open:
-            self._held = add(self._held, hold.held)
             self._outstanding = add(self._outstanding, hold.outstanding)
-        for timeline, at in self._timelines(hold):
-            timeline.add(at, hold.position, hold.held)
+        self._all.enter(hold)
+        self._by_mode[hold.mode].enter(hold)
         if hold.outstanding:
             self.waiting[hold.position] = hold
         else:
@@ -75,10 +117,9 @@ class GroupSums:
     def leave(self, hold: Hold) -> None:
         """Count it no more."""
         if hold.open:
-            self._held = subtract(self._held, hold.held)
             self._outstanding = subtract(self._outstanding, hold.outstanding)
-        for timeline, at in self._timelines(hold):
-            timeline.remove(at, hold.position, hold.held)
+        self._all.leave(hold)
+        self._by_mode[hold.mode].leave(hold)
 
     def stand(self, hold: Hold) -> QueuePlace | None:
         """Return where a hold stands in the queue; None when it waits for nothing. At once for the last."""
@@ -89,14 +130,17 @@ class GroupSums:
         return line_up(self.waiting.values())[hold.id]
 
     def promised(self, reading: GroupReading) -> Decimal:
-        """Return what of a reading is promised: the sum over all holds of which it shows the money (`is_shown`)."""
-        return add(self._held, self.paid(reading))
+        """Return what of a reading is promised."""
+        return self._all.in_reading(reading)
+
+    def promised_by(self, mode: str, reading: GroupReading) -> Decimal:
+        """Return what of it one mode promised."""
+        promises = self._by_mode.get(mode)
+        return ZERO if promises is None else promises.in_reading(reading)
 
     def paid(self, reading: GroupReading) -> Decimal:
         """Return the part of it that is paid: a later reading does not show it."""
-        if reading.block is None:
-            return self._by_time.after(reading.observed_at)
-        return add(self._timed.after(reading.observed_at), self._by_block.after(reading.block))
+        return self._all.paid(reading)
 
     def arrived(self, reading: GroupReading) -> Decimal:
         """Return what came in since the level, as far as something waits for it and it is not promised already."""
@@ -106,15 +150,6 @@ class GroupSums:
         now = subtract(reading.balance, self.promised(reading))
         before = subtract(self.level.balance, self.promised(self.level))
         return max(ZERO, min(self._outstanding, subtract(now, before), now))
-
-    def _timelines(self, hold: Hold) -> Iterator[tuple[Timeline, Any]]:
-        """Yield where a settled hold belongs, and at what: readings with blocks and without ask in different ones."""
-        if hold.left_at is not None:
-            yield self._by_time, hold.left_at
-            if hold.block is None:
-                yield self._timed, hold.left_at
-            else:
-                yield self._by_block, hold.block
 
 
 class ModeSums:

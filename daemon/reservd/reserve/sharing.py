@@ -9,7 +9,7 @@ from reservd.reserve.allocation import SharedBalance, allocate, is_exact
 from reservd.reserve.amounts import ZERO, subtract
 from reservd.reserve.claims import AccountReading, Assessment, Jump, Member, assess
 from reservd.reserve.models import AccountPart, AllocationMethod, Bounds, Share
-from reservd.reserve.placement import place_holds
+from reservd.reserve.placement import place_holds, reach_of
 from reservd.reserve.policy import Missing
 from reservd.reserve.readings import Balance
 
@@ -60,7 +60,8 @@ def share_out(
         members: All who share any of the accounts, in the order of the configuration, with one method.
         accounts: In the order in which they are split.
         held: Promised to accepted withdrawals of any of the members. Taken off the shared accounts, one after the
-            other, as far as they reach, and the rest off the last of them.
+            other, as far as they reach; then off the own accounts of those who promised it; and the rest off the last
+            of the shared ones.
         now: The instant of the check, aware UTC.
 
     Returns:
@@ -68,18 +69,25 @@ def share_out(
     """
     members = [member.believed(now) for member in members]
     accounts = [account.believed(members, now) for account in accounts]
-    placements = place_holds(held, [account.reading.bounds for account in accounts])
+    placements = place_holds(
+        held,
+        [account.reading.bounds for account in accounts],
+        [reach_of(member.promised, [reading.bounds for reading in member.own]) for member in members],
+    )
     counted = [
         (*member.own, *(account.reading for account in accounts if number in account.members))
         for number, member in enumerate(members)
     ]
     balances = [tuple(each.found for each in readings if each.found is not None) for readings in counted]
-    claims = [assess(member, read, now) for member, read in zip(members, balances, strict=True)]
+    claims = [
+        assess(member, read, now).less(taken)
+        for member, read, taken in zip(members, balances, placements.own, strict=True)
+    ]
     method = members[0].terms.method
     allotments = allocate(
         [
             SharedBalance(placement.left, account.members)
-            for account, placement in zip(accounts, placements, strict=True)
+            for account, placement in zip(accounts, placements.shared, strict=True)
         ],
         [claim.sharer for claim in claims],
         method,
@@ -89,10 +97,10 @@ def share_out(
         doubts = (*_doubts(number, members, claims), *_unread(number, accounts))
         why = "; ".join(filter(None, (*doubts, claims[number].doubt)))
         parts = [
-            *(own_part(reading) for reading in member.own),
+            *_own_parts(member.own, placements.own[number], why),
             *(
                 _shared_part(account.reading, placement.held, part, method, why)
-                for account, placement, part in zip(accounts, placements, allotment.parts, strict=True)
+                for account, placement, part in zip(accounts, placements.shared, allotment.parts, strict=True)
                 if number in account.members
             ),
         ]
@@ -138,6 +146,20 @@ def own_part(reading: AccountReading) -> AccountPart:
         locked=found.locked,
         note=found.note or "",
     )
+
+
+def _own_parts(readings: Sequence[AccountReading], taken: Bounds, why: str) -> list[AccountPart]:
+    """Return what own accounts hold, less what comes off them, one after the other as far as each reaches."""
+    parts = [own_part(reading) for reading in readings]
+    if not taken.upper:
+        return parts
+    if not is_exact(taken) or any(part.amount is None for part in parts):
+        return [part._replace(held=None, part=None, problem=part.problem or why) for part in parts]
+    placed = place_holds(taken.upper, [reading.bounds for reading in readings]).shared
+    return [
+        part._replace(held=placement.held.lower, part=placement.left.lower)
+        for part, placement in zip(parts, placed, strict=True)
+    ]
 
 
 def _shared_part(

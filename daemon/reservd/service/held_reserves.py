@@ -41,6 +41,11 @@ class HeldReserves(Observer):
         group = self._reserve_manager.account_group(mode)
         return self._desk.book.held(group, read_group(balances) or _NOTHING_READ)
 
+    def held_by(self, mode: str, balances: Sequence[Balance]) -> Decimal:
+        """Return what of these balances of a mode's accounts the mode itself promised to accepted withdrawals."""
+        group = self._reserve_manager.account_group(mode)
+        return self._desk.book.held_by(group, mode, read_group(balances) or _NOTHING_READ)
+
     def owed(self, mode: str, equity: Equity) -> Decimal:
         """Return what an equity that is not net of them still shows of accepted withdrawals."""
         return self._desk.book.owed(mode, equity.observed_at)

@@ -42,6 +42,18 @@ def test_promises_are_off_a_reading_until_it_shows_their_payment() -> None:
     assert book.held("m", read(70, NOON + MINUTE, block=3)) == 20
 
 
+def test_promises_are_told_apart_by_the_modes_that_made_them() -> None:
+    book = HoldBook()
+    assert book.held_by("g", "a", read(100)) == 0
+    book.put(hold := make_hold(1, 30, group="g", mode="a"))
+    book.put(make_hold(2, 20, 5, group="g", mode="b"))
+    assert [book.held_by("g", mode, read(100)) for mode in "abc"] == [30, 20, 0]
+    book.put(settle(hold, NOON + 2 * MINUTE, paid_at=NOON + MINUTE))
+    assert [book.held_by("g", "a", read(70, at)) for at in (NOON, NOON + MINUTE)] == [30, 0]
+    book.regroup(lambda mode: "other")
+    assert (book.held_by("g", "b", read(100)), book.held_by("other", "b", read(100))) == (0, 20)
+
+
 def test_equity_owes_the_whole_of_accepted_withdrawals_until_it_shows_their_payment() -> None:
     book = HoldBook()
     assert book.owed("m", NOON) == 0

@@ -32,6 +32,7 @@ def make_member(
     state: TrackerState | None = None,
     terms: AllocationTerms | None = None,
     owed: object = 0,
+    promised: object = 0,
     age: int = 0,
     **policy: object,
 ) -> Member:
@@ -43,6 +44,7 @@ def make_member(
         GONE if equity is None else make_equity(equity, at=NOON - timedelta(seconds=age)),
         own,
         Decimal(str(owed)),
+        Decimal(str(promised)),
     )
 
 
@@ -217,6 +219,35 @@ def test_held_money_is_taken_off_the_last_account_when_none_holds_enough() -> No
     a, b = share([make_member("a"), make_member("b")], 20, 10, held=50)
     assert [part.held for part in a.share.accounts] == [20, 30]
     assert a.share.balance == b.share.balance == bounds(-10)
+
+
+def test_held_money_beyond_the_shared_accounts_is_taken_off_its_own_of_the_mode_that_promised_it() -> None:
+    """The other is short of its part, and not of all that the first can pay by itself."""
+    a, b = share(
+        [make_member("a", make_reading(30), make_reading(9000), promised=5000), make_member("b")], 90, held=5000
+    )
+    assert (a.share.balance, b.share.balance) == (bounds(9030 - 4910), bounds(0))
+    assert [(part.held, part.part) for part in a.share.accounts] == [(30, 0), (4880, 4120), (90, 0)]
+    assert look(make_member("b"), b).shortfall == 100
+
+
+def test_what_the_own_accounts_of_the_mode_that_promised_it_do_not_cover_is_borne_by_all() -> None:
+    a, b = share([make_member("a", make_reading(50), promised=160), make_member("b")], 90, held=160)
+    assert (a.share.balance, b.share.balance) == (bounds(-10), bounds(-10))
+
+
+def test_what_comes_off_its_own_is_not_certain_when_the_shared_account_cannot_be_read() -> None:
+    a, b = share([make_member("a", make_reading(9000), promised=5000), make_member("b")], None, held=5000)
+    assert (a.share.balance, b.share.balance) == (bounds((4000, None)), bounds((0, None)))
+    own, _ = a.share.accounts
+    assert (own.amount, own.held, own.part) == (9000, None, None)
+    assert look(make_member("a"), a).status == "adequate"
+
+
+def test_what_is_left_is_not_certain_when_an_own_account_that_may_bear_it_cannot_be_read() -> None:
+    a, b = share([make_member("a", make_reading(None), promised=150), make_member("b")], 90, held=150)
+    assert (a.share.balance, b.share.balance) == (bounds((-90, None)), bounds((-30, 0)))
+    assert (b.share.accounts[0].held, lines(b)) == (None, ["what a needs of shared accounts: bank/own: timeout"])
 
 
 def test_no_account_is_said_to_bear_held_money_when_one_before_it_cannot_be_read() -> None:
