@@ -1,23 +1,25 @@
 """The `erc4626` balance source: what may be withdrawn from vaults right now."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import ClassVar
 
 from reservd.plugin import Account, AccountFailure, Balance, BalanceSource, Reading, SourceError
 from reservd.plugin.evm import BALANCE_OF, Call, EvmPlugin, Function, Results, whole_units
 from reservd_erc4626.config import Erc4626Account, Erc4626Config
 from reservd_erc4626.liquidity import Payable, idle_calls, payables
-from reservd_erc4626.vaults import MAX_WITHDRAW, asset_calls, decimals, decimals_calls, units
+from reservd_erc4626.vaults import CONVERT_TO_ASSETS, MAX_WITHDRAW, asset_calls, decimals, decimals_calls, units
 
 _THE_ASSET = "erc4626:asset"
 """What the asset of a vault is known by: there is one only."""
 _MAX_REDEEM = Function("maxRedeem", ("address",))
+_WITHDRAW = Function("withdraw", ("uint256", "address", "address"))
 _COUNTED = "the vault cannot pay more: the rest is counted for an account before it"
 _NOT_ALL = "the vault does not pay for all of the shares now"
 
 
 class Erc4626BalanceSource(EvmPlugin[Erc4626Config], BalanceSource[Erc4626Config]):
-    """Reads `maxWithdraw` of each account."""
+    """Reads `maxWithdraw` of each account, and tries whether the vault keeps its word."""
 
     PLUGIN_NAME = "erc4626"
     Config = Erc4626Config
@@ -64,8 +66,15 @@ class Erc4626BalanceSource(EvmPlugin[Erc4626Config], BalanceSource[Erc4626Config
             yield from decimals_calls(found, config.accounts.values())
             yield from idle_calls(config, found)
 
+        def last_calls(found: Results) -> Iterator[Call]:
+            for account in config.accounts.values():
+                yield from _worth_calls(account, found)
+            for name, share in payables(config, found).items():
+                if share and not isinstance(share, SourceError):
+                    yield _withdraw_call(config.accounts[name], share)
+
         opening = [call for account in config.accounts.values() for call in _opening_calls(account)]
-        results = await self.client.read(opening, token_calls)
+        results = await self.client.read(opening, token_calls, last_calls)
         shares = payables(config, results)
         found = [_outcome(name, account, results, shares[name]) for name, account in config.accounts.items()]
         return Reading(
@@ -87,26 +96,49 @@ def _shares_calls(account: Erc4626Account) -> Iterator[Call]:
     yield BALANCE_OF.on(account.vault, account.holder)
 
 
+def _worth_calls(account: Erc4626Account, results: Results) -> Iterator[Call]:
+    """Give what tells the worth of all shares, where the vault does not pay for all of them."""
+    with suppress(SourceError):  # as of a vault whose shares are a token of their own
+        redeemable, held = (results.number(call) for call in _shares_calls(account))
+        if redeemable < held:
+            yield CONVERT_TO_ASSETS.on(account.vault, held)
+
+
+def _withdraw_call(account: Erc4626Account, share: int) -> Call:
+    """Return the withdrawal itself, which a node tries without making it so: many vaults forget a rule of theirs.
+
+    One whose shares have to cool down first, for example, tells in `maxWithdraw` what they are worth.
+    """
+    holder = account.holder
+    return _WITHDRAW.on(account.vault, share, holder, holder, sender=holder)
+
+
 def _outcome(name: str, account: Erc4626Account, results: Results, share: Payable) -> Balance | AccountFailure:
     try:
         if isinstance(share, SourceError):
             raise share
+        if share:
+            results.values(_withdraw_call(account, share))
         places = decimals(results, account)
         amount = whole_units(share, places)
         # What the vault told this holder and was counted for another.
         told = units(results, MAX_WITHDRAW.on(account.vault, account.holder))
-        locked = whole_units(told - share, places)
+        all_told = _tells_all(results, account, told)
+        locked = whole_units(told - share, places) if all_told else None
     except SourceError as error:
         return AccountFailure(name, error.reason, error.detail, asset=account.asset)
-    note = _COUNTED if share < told else _NOT_ALL if _holds_back(results, account) else ""
+    note = _COUNTED if share < told else _NOT_ALL if all_told is False else ""
     block = results.block
     return Balance(name, account.asset, amount, block.time, locked=locked, block=block.number, note=note)
 
 
-def _holds_back(results: Results, account: Erc4626Account) -> bool:
-    """Whether the vault says that it does not pay for all shares now. The amount does not depend on it."""
+def _tells_all(results: Results, account: Erc4626Account, told: int) -> bool | None:
+    """Whether the vault pays for all shares now; None where that is not known. What it pays does not depend on it.
+
+    Where it works out the shares from the assets, a few are left by rounding, which are worth no unit of the token.
+    """
     try:
         redeemable, held = (results.number(call) for call in _shares_calls(account))
-    except SourceError:  # as of a vault whose shares are a token of their own
-        return False
-    return redeemable < held
+        return redeemable >= held or results.number(CONVERT_TO_ASSETS.on(account.vault, held)) <= told + 1
+    except SourceError:
+        return None

@@ -7,6 +7,7 @@ from reservd.plugin.evm import DECIMALS, Call, Function, Results, invalid
 from reservd_erc4626.config import Erc4626Account
 
 MAX_WITHDRAW = Function("maxWithdraw", ("address",))
+CONVERT_TO_ASSETS = Function("convertToAssets", ("uint256",))
 _ASSET = Function("asset", returns=("address",))
 _LIMIT = 2**255
 """Vaults say 2^256 - 1 where they set no limit: that is no amount."""

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 from reservd.plugin.evm import BALANCE_OF, Call, Function, Results
 from reservd_erc4626.config import Erc4626Position
-from reservd_erc4626.vaults import MAX_WITHDRAW, asset_calls, units
+from reservd_erc4626.vaults import CONVERT_TO_ASSETS, MAX_WITHDRAW, asset_calls, units
 
 _SHARE = Function("share", returns=("address",))
-_CONVERT_TO_ASSETS = Function("convertToAssets", ("uint256",))
 _MAX_MINT = Function("maxMint", ("address",))
 _PENDING_DEPOSIT = Function("pendingDepositRequest", ("uint256", "address"))
 _PENDING_REDEEM = Function("pendingRedeemRequest", ("uint256", "address"))
@@ -30,7 +29,7 @@ def share_call(results: Results, position: Erc4626Position) -> Call:
 def conversion_call(results: Results, position: Erc4626Position) -> Call:
     """Return what tells the worth of all shares: held, in requests to redeem, and to be claimed after a deposit."""
     calls = [share_call(results, position), *_shares_in_requests(position)]
-    return _CONVERT_TO_ASSETS.on(position.vault, units(results, *calls))
+    return CONVERT_TO_ASSETS.on(position.vault, units(results, *calls))
 
 
 def worth(results: Results, position: Erc4626Position) -> int:

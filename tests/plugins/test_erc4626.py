@@ -115,6 +115,60 @@ async def test_balance_is_limited_when_the_vault_has_little_liquidity(build: Bui
     assert await equity_of(build, chain, main=account(vault)) == 100
 
 
+async def test_what_is_counted_for_another_is_locked_when_the_vault_pays_for_all_shares(
+    build: Build, chain: Anvil
+) -> None:
+    vault = Vault(chain)
+    vault.deposit(HOLDER, 100 * ONE)
+    vault.deposit(OTHER, 40 * ONE)
+    async with build(Erc4626BalanceSource, shared(chain, vault, "largest", other=OTHER, main=HOLDER)) as source:
+        reading = await source.fetch_balances()
+    assert [(balance.amount, balance.locked) for balance in reading.balances] == [(40, 0), (60, 40)]
+
+
+async def test_nothing_is_said_to_be_held_back_when_rounding_leaves_shares_that_are_worth_nothing(
+    build: Build, chain: Anvil
+) -> None:
+    vault = Vault(chain, "FineVault")
+    vault.deposit(HOLDER, 100 * ONE)
+    vault.deposit(OTHER, 7 * ONE)
+    vault.earns(ONE // 3)
+    outcome = await read_one(build, chain, account(vault))
+    assert isinstance(outcome, Balance)
+    assert (outcome.locked, outcome.note) == (0, "")
+    vault.does("setLiquidity(uint256)", 30 * ONE)
+    outcome = await read_one(build, chain, account(vault))
+    assert isinstance(outcome, Balance)
+    assert (outcome.amount, outcome.locked, outcome.note) == (
+        30,
+        None,
+        "the vault does not pay for all of the shares now",
+    )
+
+
+@pytest.mark.parametrize("multicall", [True, False], ids=["multicall", "plain calls"])
+async def test_balance_fails_when_the_vault_does_not_pay_what_it_tells(
+    build: Build, chain: Anvil, multicall: bool
+) -> None:
+    """Its shares have to cool down for days, and `maxWithdraw` tells what they are worth."""
+    if multicall:
+        chain.install_multicall()
+    vault, sound = Vault(chain, "CoolingVault"), Vault(chain)
+    for each in (vault, sound):
+        each.deposit(HOLDER, 100 * ONE)
+    accounts = {"main": account(vault), "nobody": account(vault, NOBODY), "sound": account(sound)}
+    settings = options(chain, accounts=accounts, liquidity={vault.address: "idle"})
+    async with build(Erc4626BalanceSource, settings) as source:
+        reading = await source.fetch_balances()
+        assert {balance.account: balance.amount for balance in reading.balances} == {"nobody": 0, "sound": 100}
+        assert [(failure.account, failure.reason, failure.detail) for failure in reading.failures] == [
+            ("main", FailureReason.REJECTED, "withdraw(): the contract reverted the call")
+        ]
+        vault.does("setCooling(bool)", False)
+        assert sum(balance.amount for balance in (await source.fetch_balances()).balances) == 200
+    assert await equity_of(build, chain, main=account(vault)) == 100
+
+
 def shared(chain: Anvil, vault: Vault, way: str, **holders: str) -> dict[str, Any]:
     """Return options that count several holders of a vault, in order."""
     accounts = {name: account(vault, holder) for name, holder in holders.items()}
@@ -124,13 +178,13 @@ def shared(chain: Anvil, vault: Vault, way: str, **holders: str) -> dict[str, An
 @pytest.mark.parametrize(
     ("way", "second", "note"),
     [
-        ("each", (30, 0), "the vault does not pay for all of the shares now"),
-        ("largest", (0, 30), "the vault cannot pay more: the rest is counted for an account before it"),
-        ("idle", (10, 20), "the vault cannot pay more: the rest is counted for an account before it"),
+        ("each", 30, "the vault does not pay for all of the shares now"),
+        ("largest", 0, "the vault cannot pay more: the rest is counted for an account before it"),
+        ("idle", 10, "the vault cannot pay more: the rest is counted for an account before it"),
     ],
 )
 async def test_liquidity_is_counted_once_when_accounts_share_a_vault(
-    build: Build, chain: Anvil, way: str, second: tuple[int, int], note: str
+    build: Build, chain: Anvil, way: str, second: int, note: str
 ) -> None:
     """Each alone is told 30 of 100; the vault holds 40 tokens, the rest is lent on. In the order of `accounts`."""
     chain.install_multicall()
@@ -143,9 +197,9 @@ async def test_liquidity_is_counted_once_when_accounts_share_a_vault(
         reading = await source.fetch_balances()
     assert reading.failures == []
     assert {balance.account: (balance.amount, balance.locked) for balance in reading.balances} == {
-        "other": (30, 0),
-        "main": second,
-    }
+        "other": (30, None),
+        "main": (second, None),
+    }, "what is lent on of each one's shares, the vault does not tell"
     assert {balance.account: balance.note for balance in reading.balances} == {
         "other": "the vault does not pay for all of the shares now",
         "main": note,
@@ -497,6 +551,24 @@ async def test_requests_are_few_when_multicall_is_there(build: Build, chain: Anv
         async with build(Erc4626BalanceSource, settings) as source:
             assert len((await source.fetch_balances()).balances) == 150
         assert len(proxy.requests) == requests
+
+
+async def test_withdrawals_are_all_tried_in_one_request(build: Build, chain: Anvil, proxy: RpcProxy) -> None:
+    chain.install_multicall()
+    vault, second = Vault(chain), Vault(chain)
+    accounts = {"main": account(vault), "second": account(second), "nobody": account(second, NOBODY)}
+    for each in (vault, second):
+        each.deposit(HOLDER, ONE)
+    settings = {**options(chain, accounts=accounts), "rpc_url": proxy.url, "liquidity": {second.address: "each"}}
+    async with build(Erc4626BalanceSource, settings) as source:
+        await source.fetch_balances()
+        proxy.requests.clear()
+        assert [balance.amount for balance in (await source.fetch_balances()).balances] == [1, 1, 0]
+    tried = [call["params"][0] for call in proxy.requests[-1] if call["method"] == "eth_call"]
+    assert (len(proxy.requests), [(call["from"], call["to"]) for call in tried]) == (
+        2,
+        [(HOLDER, vault.address), (HOLDER, second.address)],
+    )
 
 
 async def test_accounts_are_read_when_a_vault_burns_all_gas(build: Build, chain: Anvil) -> None:

@@ -51,6 +51,31 @@ contract LimitedVault is PlainVault {
     }
 }
 
+/// A vault whose shares have 12 decimals more than its token: of `maxRedeem` rounding leaves some, worth nothing.
+contract FineVault is LimitedVault {
+    constructor(IERC20 token) LimitedVault(token) {}
+
+    function _decimalsOffset() internal pure override returns (uint8) {
+        return 12;
+    }
+}
+
+/// A vault that pays after a request and some days only, and whose `maxWithdraw` does not know of that.
+contract CoolingVault is PlainVault {
+    bool public cooling = true;
+
+    constructor(IERC20 token) PlainVault(token) {}
+
+    function setCooling(bool isCooling) external {
+        cooling = isCooling;
+    }
+
+    function withdraw(uint256 assets, address receiver, address owner) public override returns (uint256) {
+        require(!cooling, "cooling down");
+        return super.withdraw(assets, receiver, owner);
+    }
+}
+
 /// Shares in a token of their own, as ERC-7575 allows.
 contract Share is ERC20 {
     address private immutable vault = msg.sender;
@@ -125,9 +150,10 @@ contract AsynchronousVault {
         share.mint(receiver, shares);
     }
 
-    function withdraw(uint256 assets, address receiver, address controller) external {
+    function withdraw(uint256 assets, address receiver, address controller) external returns (uint256) {
         require(msg.sender == controller);
         maxWithdraw[controller] -= assets;
         require(asset.transfer(receiver, assets));
+        return (assets * 1e18) / price;
     }
 }
