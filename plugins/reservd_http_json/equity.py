@@ -39,6 +39,8 @@ class HttpJsonEquityConfig(JsonEndpointConfig):
     """Path to the time of the number; the time of the request when left out."""
     complete: JsonPath | None = None
     """Path to `true` when nothing is missing from the number; incomplete equity counts as unknown."""
+    net_of_withdrawals: bool = False
+    """Whether accepted withdrawals that are not paid yet are already taken off the number."""
 
 
 class HttpJsonEquitySource(EquitySource[HttpJsonEquityConfig]):
@@ -89,4 +91,5 @@ class HttpJsonEquitySource(EquitySource[HttpJsonEquityConfig]):
             currency,
             instant_at(pages, paths.observed_at) if paths.observed_at else asked_at,
             complete=flag_at(pages, paths.complete) if paths.complete else True,
+            net_of_withdrawals=paths.net_of_withdrawals,
         )

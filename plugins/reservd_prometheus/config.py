@@ -85,3 +85,5 @@ class PrometheusEquityConfig(PrometheusServerConfig):
     """PromQL that gives one sample: when that was true, in Unix time; `timestamp(query)` when left out."""
     currency: Name | None = None
     """What the number is counted in: a mode with another share class gets no answer."""
+    net_of_withdrawals: bool = False
+    """Whether accepted withdrawals that are not paid yet are already taken off the number."""

@@ -60,4 +60,6 @@ class PrometheusEquitySource(EquitySource[PrometheusEquityConfig]):
         measured = await self._server.measure(
             asked_for(self.config.query), None if observed_at is None else asked_for(observed_at)
         )
-        return Equity(measured.amount, currency, measured.observed_at)
+        return Equity(
+            measured.amount, currency, measured.observed_at, net_of_withdrawals=self.config.net_of_withdrawals
+        )

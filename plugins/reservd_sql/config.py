@@ -93,3 +93,5 @@ class SqlEquityConfig(SqlDatabaseConfig):
 
     statement: EquityStatement
     """One SELECT that gives one row: amount and observed_at, and currency if you like. Binds :mode and :currency."""
+    net_of_withdrawals: bool = False
+    """Whether accepted withdrawals that are not paid yet are already taken off the number."""

@@ -59,4 +59,5 @@ class SqlEquitySource(EquitySource[SqlEquityConfig]):
             amount_in(row["amount"], "amount", allow_float=self.config.allow_float),
             currency,
             instant_in(row["observed_at"], "observed_at", naive_is_utc=self.config.naive_is_utc),
+            net_of_withdrawals=self.config.net_of_withdrawals,
         )

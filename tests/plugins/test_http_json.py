@@ -298,6 +298,13 @@ async def test_equity_has_all_that_the_answer_says(build: Any, receiver: Any) ->
     assert got.observed_at == datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("net", [True, False])
+async def test_equity_is_net_of_withdrawals_when_the_option_says_so(build: Any, receiver: Any, net: bool) -> None:
+    receiver.says("1")
+    settings = {"url": receiver.url, "equity": "$", "net_of_withdrawals": net}
+    assert (await equity(build(HttpJsonEquitySource, settings))).net_of_withdrawals is net
+
+
 @pytest.mark.parametrize(
     ("change", "detail"),
     [

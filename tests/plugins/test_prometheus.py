@@ -189,6 +189,12 @@ async def test_equity_is_asked_for_mode_and_currency(build: Any, url: str) -> No
     assert (got.amount, got.currency, got.complete) == (5, "ETH", True)
 
 
+async def test_equity_is_net_of_withdrawals_when_the_option_says_so(build: Any, url: str) -> None:
+    query = "sum(strategy_nav)"
+    assert not (await equity(build, url=url, query=query)).net_of_withdrawals
+    assert (await equity(build, url=url, query=query, net_of_withdrawals=True)).net_of_withdrawals
+
+
 async def test_equity_is_as_old_as_the_query_for_its_age_says(build: Any, url: str) -> None:
     updated = 'ledger_updated_timestamp_seconds unless on() absent(strategy_nav{strategy="{mode}"})'
     got = await equity(build, url=url, query="sum(strategy_nav)", observed_at=updated)

@@ -128,6 +128,11 @@ async def test_equity_is_that_of_the_mode(build: Any, ledger: str) -> None:
     assert (got.amount, got.currency, got.observed_at, got.complete) == (Decimal("1000000.01"), "USDT", NOON, True)
 
 
+@pytest.mark.parametrize("net", [True, False])
+async def test_equity_is_net_of_withdrawals_when_the_option_says_so(build: Any, ledger: str, net: bool) -> None:
+    assert (await equity(build, ledger, net_of_withdrawals=net)).net_of_withdrawals is net
+
+
 async def test_mode_is_bound_and_never_part_of_the_statement(build: Any, ledger: str) -> None:
     with pytest.raises(SourceError, match="must give one row, gave none"):
         await equity(build, ledger, mode="x' OR 'a' = 'a")
