@@ -11,7 +11,7 @@ from reservd.reserve.claims import AccountReading, Jump, Member
 from reservd.reserve.models import Bounds, ReserveSnapshot
 from reservd.reserve.policy import Missing
 from reservd.reserve.sharing import Finding, SharedAccount, share_out
-from reservd.reserve.tracker import TrackerState
+from reservd.reserve.tracker import Instant, TrackerState, advance
 from support.reserve import NOON, find, make_balance, make_equity, make_policy
 from support.sharing import DEDICATED, bounds
 
@@ -198,6 +198,27 @@ def test_others_reckon_with_both_when_an_own_balance_of_one_jumps() -> None:
     assert (a.share.balance.lower, found.jump) == (Decimal("31.578947368421052632"), Jump.NONE)
     flapping = make_member("b", make_reading(1), make_reading(0, "bank/other"), state=again.state)
     assert share([make_member("a"), flapping], 60)[1].jump is Jump.NEW, "what was doubted is another number"
+
+
+def test_jumps_of_two_at_once_are_remembered_though_neither_is_certain_of_its_part() -> None:
+    """Each wants 1,000 in place of 500, and gets 450 or 600 of 900 by what the other is believed to want."""
+    members = [make_member(mode, make_reading(0), equity=5000) for mode in "ab"]
+    members = [
+        member._replace(equity=make_equity(10_000), state=remember(member, found))
+        for member, found in zip(members, share(members, 900), strict=True)
+    ]
+    for noted in (True, False):
+        found = share(members, 900)
+        assert [each.share.balance for each in found] == [bounds((450, 600))] * 2
+        snapshots = [look(member, each) for member, each in zip(members, found, strict=True)]
+        for number, (member, snapshot) in enumerate(zip(members, snapshots, strict=True)):
+            step = advance(member.state, snapshot, member.policy, Instant(NOON, 1.0), str)
+            assert (step.conclusive, step.state.doubted is snapshot) == (False, noted)
+            members[number] = member._replace(state=step.state)
+    newer = [member._replace(equity=make_equity(10_000, at=NOON + timedelta(seconds=1))) for member in members]
+    waited = [member._replace(waited=True) for member in members]
+    for told in (newer, waited):
+        assert [each.share.balance for each in share(told, 900)] == [bounds(450)] * 2
 
 
 def test_own_balance_is_compared_with_nothing_when_it_was_not_certain_before() -> None:
