@@ -1,5 +1,6 @@
 """Daemons are killed, stopped, doubled or without a store while clients withdraw: the same coin is promised once."""
 
+import asyncio
 import random
 import signal
 import sqlite3
@@ -13,7 +14,11 @@ from typing import Any
 
 import pytest
 
+from reservd.errors import StoreError
+from reservd.reserve.models import ReserveStatus
+from reservd.reserve.withdrawal import Refusal, WithdrawalSpeed
 from reservd.store.database import Database
+from reservd.store.tables import holds
 from support.nursery import HOLD_STEPS, Nursery
 from support.polling import wait_until
 from support.scrape import sample
@@ -229,3 +234,66 @@ async def test_promises_are_kept_when_their_mode_is_renamed_or_taken_out(
         assert (await shop.withdraw(100, after[0])).from_reserve == 60
         await shop.withdrawals.cancel(hold.id)
         assert (await shop.withdraw(100, after[0])).from_reserve == 50
+
+
+async def test_withdrawals_from_its_accounts_are_slow_when_a_promise_cannot_be_read_and_alarms_go_on(
+    database: Database,
+) -> None:
+    """Nobody knows what is promised of them, what was answered under its key, nor whether its money is on its way."""
+    async with Treasury(database, 400, modes=("a", "b"), **FREE) as shop:
+        await shop.see()
+        hold = await shop.withdraw(500, "a")
+        async with database.write() as connection:
+            await connection.execute(holds.update().where(holds.c.id == hold.id).values(state="frozen"))
+    async with Treasury(database, 400, modes=("a", "b"), **FREE) as shop:
+        shop.clock.ahead += timedelta(minutes=1)
+        assert (await shop.see(400)).status is ReserveStatus.ADEQUATE
+        for mode in shop.modes:
+            assert await shop.withdrawals.get_withdrawal_speed(mode, Decimal(1)) is WithdrawalSpeed.SLOW
+        process = shop.withdrawals.process_withdrawal
+        again, other = await asyncio.gather(process("a", Decimal(500), hold.key), process("a", Decimal(1)))
+        assert (again.refusal, other.speed, other.from_reserve) == (Refusal.STORE_GONE, WithdrawalSpeed.SLOW, 0)
+        with pytest.raises(StoreError, match=f"withdrawal {hold.id} cannot be read"):
+            await shop.withdrawals.settle(hold.id, paid_at=shop.clock.wall)
+        assert str(shop.request_for(hold).state) == "accepted"
+        assert (await shop.see(20)).status is ReserveStatus.CRITICAL
+        async with database.write() as connection:
+            await connection.execute(holds.delete().where(holds.c.id == hold.id))
+    async with Treasury(database, 400, modes=("a", "b"), **FREE) as shop:
+        shop.clock.ahead += timedelta(minutes=2)
+        await shop.see(400)
+        assert await shop.withdrawals.get_withdrawal_speed("a", Decimal(1)) is WithdrawalSpeed.FAST
+
+
+async def test_promises_are_kept_when_only_some_of_their_accounts_are_counted_still(database: Database) -> None:
+    """Nobody knows from which of them the client will be paid: what is there is promised until that is told."""
+    async with Treasury(database, 110, modes=("a", "b"), **FREE) as shop:
+        shop.count("b", other=40)
+        await shop.see()
+        hold = await shop.withdraw(50, "b")
+        assert hold.from_reserve == 50
+    async with Treasury(database, 110, modes=("a",), **FREE) as shop:
+        shop.clock.ahead += timedelta(minutes=1)
+        snapshot = await shop.see(110)
+        assert (snapshot.reserve_balance, snapshot.held, snapshot.target_reserve) == (60, 50, 100)
+        assert (await shop.withdraw(100, "a")).from_reserve == 60
+        await shop.withdrawals.cancel(hold.id)
+        assert (await shop.see()).held == 60
+    async with Treasury(database, 110, modes=("a",), **FREE) as shop:
+        shop.clock.ahead += timedelta(minutes=2)
+        assert (await shop.see(110)).held == 60
+
+
+async def test_promises_are_kept_when_their_mode_is_taken_out_after_its_accounts_were_changed(
+    database: Database,
+) -> None:
+    async with Treasury(database, 110, modes=("m",), **FREE) as shop:
+        await shop.see()
+        assert (await shop.withdraw(50)).from_reserve == 50
+    async with Treasury(database, 110, modes=("m",), **FREE) as shop:
+        shop.count("m", other=40)
+        await shop.see()
+        await shop.withdraw(10)  # with which what came along is stored
+    async with Treasury(database, 110, modes=("n",), **FREE) as shop:
+        shop.clock.ahead += timedelta(minutes=1)
+        assert (await shop.see(110)).held == 60

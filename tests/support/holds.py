@@ -1,9 +1,12 @@
 """Holds without a service around them: what the tests of the domain and of the store are written in."""
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 
+from reservd.reserve.hold_places import Accounts
 from reservd.reserve.holds import GroupReading, Hold, hold_for
+from reservd.reserve.identity import AccountKey
 from reservd.reserve.withdrawal import Terms, WithdrawalPolicy, WithdrawalSpeed
 from support.reserve import NOON
 
@@ -40,3 +43,29 @@ def make_hold(
 def read(balance: object, at: datetime = NOON, block: int | None = None) -> GroupReading:
     """Return a reading of a group of accounts."""
     return GroupReading(Decimal(str(balance)), at, block)
+
+
+def accounts_of(names: str) -> Accounts:
+    """Return the accounts that letters name."""
+    return frozenset(AccountKey("bank", name, "USDT") for name in names)
+
+
+class Payers:
+    """Who is paid from which accounts: modes by name, in USDT, each from accounts that letters name.
+
+    Args:
+        modes: The accounts of each. Modes with the same accounts share them; others have none in common.
+    """
+
+    def __init__(self, modes: Mapping[str, str]) -> None:
+        self.modes = modes
+
+    def group_of(self, hold: Hold) -> str | None:
+        return self.modes.get(hold.mode) if hold.currency == "USDT" else None
+
+    def accounts_of(self, mode: str) -> Accounts:
+        return accounts_of(self.modes[mode])
+
+    def groups_with(self, accounts: Iterable[AccountKey]) -> tuple[str, ...]:
+        named = {account.address for account in accounts}
+        return tuple(dict.fromkeys(names for names in self.modes.values() if named & set(names)))

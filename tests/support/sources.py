@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Self
@@ -69,6 +70,18 @@ class ScriptedBalances(BalanceSource[Config]):
             self.amounts.update(self.script.pop(0))
         now = datetime.now(UTC)
         return Reading([Balance(name, "USDT", Decimal(amount), now) for name, amount in self.amounts.items()])
+
+
+class ScriptedWallets(ScriptedBalances):
+    """Answers with the same amounts of two assets, USDT and ETH, in each account."""
+
+    @property
+    def accounts(self) -> dict[str, Account]:
+        return {name: Account(name, self.name, name, frozenset({"USDT", "ETH"})) for name in self.amounts}
+
+    async def fetch_balances(self) -> Reading:
+        balances = (await super().fetch_balances()).balances
+        return Reading([replace(each, asset=asset) for each in balances for asset in ("USDT", "ETH")])
 
 
 class ScriptedEquity(EquitySource[Config]):

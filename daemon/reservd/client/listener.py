@@ -158,7 +158,6 @@ class Listener:
         wanted = self._share_classes[mode]
         if wanted is not None and wanted != standing.share_class:
             had = standing.share_class
-            had = standing.share_class
             raise ConfigError(f"mode '{mode}': share_class: must be {had}, as the daemon has it, got {wanted}")
         self._standings[mode] = standing
         return standing

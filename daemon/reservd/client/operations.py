@@ -80,7 +80,8 @@ class Operations:
         Args:
             mode: Whose reserve pays.
             amount: Above 0.
-            idempotency_key: Names this withdrawal: the same key gives the same answer, however often it is sent.
+            idempotency_key: Names this withdrawal: once it is accepted, the same key gives the same answer, however
+                often it is sent. What was refused is decided anew.
         """
         order = {"amount": _text(amount)}
         path, parts = "/modes/{mode}/withdrawals", {"mode": mode}
@@ -104,7 +105,8 @@ class Operations:
 
         Args:
             withdrawal_id: Which.
-            block: The block that the payment is in; this or `paid_at` is needed.
+            block: The block that the payment is in, where all accounts of the mode are on one chain; this or `paid_at`
+                is needed.
             paid_at: When it took effect, aware.
         """
         path, parts = "/withdrawals/{withdrawal_id}/settle", {"withdrawal_id": withdrawal_id}
@@ -139,7 +141,8 @@ class Operations:
         Args:
             mode: Whose reserve is to be refilled.
             amount: Above 0.
-            idempotency_key: Names this request.
+            idempotency_key: Names this request: once it is made, the same key gives the same one. What was refused is
+                decided anew.
             reason: Why, in one line for people.
         """
         order = {"amount": _text(amount), "reason": reason}

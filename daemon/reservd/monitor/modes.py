@@ -1,6 +1,6 @@
 """The modes that are watched: what is remembered of each, and how it stands."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from reservd.config.mode import ModeConfig
 from reservd.errors import ConfigError
@@ -14,6 +14,7 @@ from reservd.monitor.standing import Standing
 from reservd.monitor.watch import ModeWatch
 from reservd.reserve.explanation import Explanation
 from reservd.reserve.holds import GroupReading
+from reservd.reserve.identity import AccountKey
 from reservd.reserve.kept import KeptState, keep, recall
 from reservd.reserve.models import ReserveSnapshot, ReserveStatus
 from reservd.reserve.runway import Runway
@@ -124,10 +125,17 @@ class WatchedModes:
         watch = self._watches[strategy_mode]
         return watch.accounts if watch.sharing is None else watch.sharing.name
 
+    def group_accounts(self, strategy_mode: str) -> frozenset[AccountKey]:
+        """Return the accounts that a mode is paid from, those of all who share some."""
+        return frozenset(holding.key for watch in self._sharing_with(strategy_mode) for holding in watch.holdings)
+
+    def modes_with(self, accounts: Iterable[AccountKey]) -> list[str]:
+        """Return the modes that count any of some accounts themselves."""
+        return self._sharers.modes_with(accounts)
+
     def account_sharers(self, strategy_mode: str) -> tuple[str, ...]:
         """Return the modes that are paid from the same accounts as a mode, itself included."""
-        sharing = self._watches[strategy_mode].sharing
-        return (strategy_mode,) if sharing is None else tuple([watch.mode for watch in sharing.watches])
+        return tuple([watch.mode for watch in self._sharing_with(strategy_mode)])
 
     def others_sharing(self, strategy_mode: str) -> list[ReserveSnapshot]:
         """Return how those who share accounts with a mode stand by what its own last check read, itself left out."""
@@ -140,17 +148,19 @@ class WatchedModes:
 
     def venues(self, strategy_mode: str) -> frozenset[str]:
         """Return the chains and exchanges of the accounts that a mode is paid from; none when it is not watched."""
-        watch = self._watches.get(strategy_mode)
-        if watch is None:
+        if strategy_mode not in self._watches:
             return frozenset()
-        sharers = (watch,) if watch.sharing is None else watch.sharing.watches
-        return frozenset(holding.key.venue for sharer in sharers for holding in sharer.holdings)
+        return frozenset(account.venue for account in self.group_accounts(strategy_mode))
 
     def look_again(self, strategy_mode: str) -> None:
         """Have the next cycle check a mode, even if it reads nothing new: what is held of it has changed."""
         watch = self._watches.get(strategy_mode)
         if watch is not None:
             watch.look_again()
+
+    def _sharing_with(self, strategy_mode: str) -> tuple[ModeWatch, ...]:
+        watch = self._watches[strategy_mode]
+        return (watch,) if watch.sharing is None else watch.sharing.watches
 
     def _watch(self, mode: str, watch: ModeWatch) -> None:
         """Watch a mode, in place of what it was.

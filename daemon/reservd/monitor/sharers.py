@@ -59,6 +59,11 @@ class Sharers:
         group = SharingGroup(self._ordered(found.values()))
         return group if len(found) > 1 or group.compares else None
 
+    def modes_with(self, accounts: Iterable[AccountKey]) -> list[str]:
+        """Return the modes that count any of some accounts, in the order of the configuration."""
+        found = {mode for account in accounts for mode in self._by_account.get(account, ())}
+        return sorted(found, key=self._order.__getitem__)
+
     def _sharers_of(self, watch: ModeWatch) -> Iterator[tuple[Holding, list[ModeWatch]]]:
         """Yield each account of a mode with all that count it, the mode itself in place of what it was."""
         for holding in watch.holdings:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from reservd.reserve.amounts import ZERO, add, subtract
+from reservd.reserve.hold_places import Accounts, Grouping, HoldPlaces
 from reservd.reserve.hold_queue import QueuePlace
 from reservd.reserve.hold_sums import GroupSums, ModeSums
 from reservd.reserve.holds import GroupReading, Hold, is_older, is_shown
@@ -18,12 +19,15 @@ class Changes(NamedTuple):
 
     holds: Sequence[Hold]
     levels: Mapping[str, GroupReading]
+    accounts: Mapping[str, Accounts]
+    """What the accounts of groups are that are new."""
 
 
 class Payout(NamedTuple):
     """What was paid for a hold."""
 
     mode: str
+    currency: str
     position: int
     amount: Decimal
     left_at: datetime
@@ -34,6 +38,7 @@ class HoldBook:
     """Holds are put in when they are made and again when they change; what changed is kept until it is stored.
 
     Attributes:
+        places: On which accounts each counts.
         last_position: The highest position that was given.
     """
 
@@ -44,6 +49,7 @@ class HoldBook:
             is_limited: Whether a mode limits what is accepted within a period; of others it is not counted.
         """
         self._is_limited = is_limited
+        self.places = HoldPlaces()
         self._holds: dict[str, Hold] = {}
         self._ids: dict[tuple[str, str], str] = {}
         self._ended: dict[str, None] = {}
@@ -87,7 +93,7 @@ class HoldBook:
 
     def stand(self, hold: Hold) -> QueuePlace | None:
         """Return where a hold stands in the queue of its accounts; None when it waits for nothing."""
-        sums = self._groups.get(hold.group)
+        sums = self._groups.get(self.places.groups(hold)[0])
         return None if sums is None else sums.stand(hold)
 
     # Sums
@@ -131,6 +137,14 @@ class HoldBook:
         """Return what a mode paid between two readings: in the one still, in the other not."""
         sums = self._modes.get(mode)
         return ZERO if sums is None else sums.payouts.between(before, after)
+
+    def paid_apart(self, group: str, before: GroupReading, after: GroupReading) -> Decimal:
+        """Return the same of what was promised of a group by modes that do not pay it any more."""
+        total = ZERO
+        for hold in map(self._holds.__getitem__, self.places.apart_on(group)):
+            if hold.left_at is not None and is_shown(hold, before) and not is_shown(hold, after):
+                total = add(total, hold.amount)
+        return total
 
     def accepted_since(self, mode: str, since: datetime) -> Decimal:
         """Return what a mode that limits it accepted after then, what was cancelled left out. `since` only grows."""
@@ -191,12 +205,12 @@ class HoldBook:
     @property
     def changed(self) -> bool:
         """Whether something is to be stored."""
-        return bool(self._changed or self._moved)
+        return bool(self._changed or self._moved or self.places.changed)
 
     def take_changes(self) -> Changes:
         """Return what is to be stored, and forget that it is."""
         levels = {group: level for group in self._moved if (level := self._groups[group].level) is not None}
-        changes = Changes([self._holds[hold_id] for hold_id in self._changed], levels)
+        changes = Changes([self._holds[hold_id] for hold_id in self._changed], levels, self.places.take_new())
         self._changed, self._moved = {}, {}
         return changes
 
@@ -204,36 +218,64 @@ class HoldBook:
 
     def load(self, holds: Iterable[Hold]) -> None:
         """Take in holds, those that wait for money in order of decision."""
-        for hold in holds:
-            group, mode = self._groups[hold.group], self._modes[hold.mode]
-            before = self._holds.get(hold.id)
+        for each in holds:
+            before = self._holds.get(each.id)
             if before is not None:
-                group.leave(before)
-                mode.leave(before)
-            group.enter(hold)
-            mode.enter(hold)
+                self._leave(before)
+            hold = each if before is not None else self._place(each)
+            self._enter(hold)
             self._holds[hold.id] = hold
             self._ids[hold.mode, hold.key] = hold.id
             self.last_position = max(self.last_position, hold.position)
             if not hold.open:
                 self._ended.setdefault(hold.id)
 
-    def regroup(self, group_of: Callable[[str], str | None]) -> None:
+    def group_by(self, grouping: Grouping) -> None:
+        """Take holds to the accounts that their modes are paid from now, those that are put in later too."""
+        self.places.grouping = grouping
+        self.regroup()
+
+    def regroup(self) -> None:
         """Take holds to the accounts that their modes are paid from now: what was promised of them goes along.
 
-        Args:
-            group_of: Returns the group of a mode; None where its holds stay as they are.
+        What its mode does not pay any more is no longer among what that owes, and counts on the accounts that were
+        promised, whoever is paid from them now.
         """
-        grouped = [(hold, group_of(hold.mode) or hold.group) for hold in self.holds()]
-        if all(hold.group == group for hold, group in grouped):
+        if all(map(self.places.stays, self._holds.values())):
             return
         levels = {name: sums.level for name, sums in self._groups.items()}
+        for hold in self._holds.values():
+            self._leave(hold)
         self._groups.clear()
-        for hold, group in grouped:
-            self._holds[hold.id] = moved = replace(hold, group=group)
-            self._groups[group].enter(moved)
+        for hold in self.holds():
+            apart = self.places.is_apart(hold)
+            moved = self._holds[hold.id] = self._place(hold)
+            if self.places.is_apart(moved) and not apart:
+                self._modes[moved.mode].disown(moved)
+            self._enter(moved)
         for name, level in levels.items():
             self._groups[name].level = level
+
+    def _place(self, hold: Hold) -> Hold:
+        placed = self.places.place(hold)
+        if placed is not hold and placed.open:
+            self._changed[hold.id] = None
+        return placed
+
+    def _enter(self, hold: Hold) -> None:
+        for sums in self._sums(hold):
+            sums.enter(hold)
+
+    def _leave(self, hold: Hold) -> None:
+        for sums in self._sums(hold):
+            sums.leave(hold)
+
+    def _sums(self, hold: Hold) -> Iterator[GroupSums | ModeSums]:
+        """Yield all that a hold counts in."""
+        for group in self.places.groups(hold):
+            yield self._groups[group]
+        if not self.places.is_apart(hold):
+            yield self._modes[hold.mode]
 
     def load_levels(self, levels: Mapping[str, GroupReading]) -> None:
         """Take in levels."""
@@ -264,12 +306,15 @@ class HoldBook:
         """
         for hold_id in list(self._ended)[: max(0, len(self._ended) - keep)]:
             hold = self._holds[hold_id]
-            group = self._groups[hold.group]
             if hold.ended_at is None or hold.ended_at >= before:
                 break
-            counted_from = group.level if group.waiting else None
-            if hold_id in self._changed or (counted_from is not None and is_shown(hold, counted_from)):
+            if hold_id in self._changed or self._is_counted_from(hold):
                 continue
-            group.leave(hold)
-            self._modes[hold.mode].leave(hold)
+            self._leave(hold)
+            self.places.forget(hold)
             del self._holds[hold_id], self._ids[hold.mode, hold.key], self._ended[hold_id]
+
+    def _is_counted_from(self, hold: Hold) -> bool:
+        """Whether arrivals for others are counted from a reading that shows a hold."""
+        groups = [self._groups[group] for group in self.places.groups(hold)]
+        return any(each.level is not None and is_shown(hold, each.level) for each in groups if each.waiting)

@@ -195,6 +195,11 @@ class ModeSums:
         elif hold.left_at is not None:
             self._paid.remove(hold.left_at, hold.position, hold.amount)
 
+    def disown(self, hold: Hold) -> None:
+        """Count nothing of a hold that the mode does not pay any more, once it has left."""
+        self.payouts.drop(hold.position)
+        self.discount(hold.position)
+
     def owed(self, observed_at: datetime) -> Decimal:
         """Return what an equity of that time still shows of what was accepted."""
         return add(self._owed, self.paid(observed_at))

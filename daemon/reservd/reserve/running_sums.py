@@ -90,9 +90,15 @@ class Payouts:
 
     def forget(self, before: datetime) -> None:
         """Leave out what left before then."""
-        old = {position for position, left_at in self._left_at.items() if left_at < before}
-        if old:
+        self._drop({position for position, left_at in self._left_at.items() if left_at < before})
+
+    def drop(self, position: int) -> None:
+        """Leave out what was paid for a hold, if anything was."""
+        self._drop({position} & self._left_at.keys())
+
+    def _drop(self, positions: Collection[int]) -> None:
+        if positions:
             for sums in (self._by_time, self._timed, self._by_block):
-                sums.drop(old)
-            for position in old:
+                sums.drop(positions)
+            for position in positions:
                 del self._left_at[position]

@@ -22,7 +22,7 @@ def find_ground(manager: ReserveManager, config: ModeConfig, book: HoldBook, now
     """Return what a decision rests on: UNKNOWN without a snapshot that is within its maximum age.
 
     Where the newest snapshot is doubted, neither more is available nor less stays in the reserve
-    than by the last one that was believed.
+    than by the last one that was believed. UNKNOWN, too, while it cannot be read what is promised of the accounts.
     """
     standing = manager.standing(config.mode)
     if standing is None:
@@ -34,6 +34,8 @@ def find_ground(manager: ReserveManager, config: ModeConfig, book: HoldBook, now
     if status is ReserveStatus.UNKNOWN:
         return _UNKNOWN._replace(snapshot_at=snapshot.timestamp)
     group = manager.account_group(config.mode)
+    if book.places.any_unreadable and book.places.in_doubt(group, manager.account_sharers(config.mode)):
+        return _UNKNOWN._replace(snapshot_at=snapshot.timestamp)
     available: list[Decimal] = []
     targets: list[Decimal] = []
     for reading, target in _certain(standing):

@@ -1,6 +1,6 @@
 """What holds mean for the snapshots of the monitor, and what its readings mean for holds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -10,7 +10,9 @@ from reservd.errors import CallError
 from reservd.monitor.manager import ReserveManager
 from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.amounts import ZERO
-from reservd.reserve.holds import GroupReading, read_group
+from reservd.reserve.hold_places import Accounts
+from reservd.reserve.holds import GroupReading, Hold, read_group
+from reservd.reserve.identity import AccountKey
 from reservd.reserve.readings import Balance, Equity
 from reservd.service.hold_desk import HoldDesk
 
@@ -30,11 +32,33 @@ class HeldReserves(Observer):
     def __init__(self, reserve_manager: ReserveManager, desk: HoldDesk) -> None:
         self._reserve_manager = reserve_manager
         self._desk = desk
-        desk.group_of = self._group_of
+        desk.group_by(self)
 
     def regroup(self) -> None:
         """Take it that modes may be paid from other accounts than before."""
-        self._desk.book.regroup(self._group_of)
+        self._desk.book.regroup()
+
+    def group_of(self, hold: Hold) -> str | None:
+        """Return the accounts that a hold's mode is paid from; None when nobody is any more, in the hold's currency."""
+        config = self._reserve_manager.reserve_configs.get(hold.mode)
+        if config is None or config.share_class != hold.currency:
+            return None
+        return self._reserve_manager.account_group(hold.mode)
+
+    def accounts_of(self, mode: str) -> Accounts:
+        """Return what these accounts are."""
+        return self._reserve_manager.group_accounts(mode)
+
+    def groups_with(self, accounts: Iterable[AccountKey]) -> tuple[str, ...]:
+        """Return the groups that have any of some accounts."""
+        modes = self._reserve_manager.modes_with(accounts)
+        return tuple(dict.fromkeys(map(self._reserve_manager.account_group, modes)))
+
+    def look_again(self, hold: Hold) -> None:
+        """Have those checked whose reserves a hold is off."""
+        accounts = () if self.group_of(hold) is not None else self._desk.book.places.accounts(hold)
+        for mode in (hold.mode, *self._reserve_manager.modes_with(accounts)):
+            self._reserve_manager.look_again(mode)
 
     def held(self, mode: str, balances: Sequence[Balance]) -> Decimal:
         """Return what of these balances of a mode's accounts is promised to accepted withdrawals."""
@@ -69,7 +93,3 @@ class HeldReserves(Observer):
             log.info("hold.arrived", mode=hold.mode, id=hold.id, outstanding=str(hold.outstanding))
         if self._desk.book.changed:
             self._desk.note_changes()
-
-    def _group_of(self, mode: str) -> str | None:
-        watched = mode in self._reserve_manager.reserve_configs
-        return self._reserve_manager.account_group(mode) if watched else None

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from reservd.config.mode import ModeConfig
 from reservd.reserve.hold_book import HoldBook
+from reservd.reserve.hold_places import AsDecided, Grouping
 from reservd.reserve.holds import Hold, HoldState
 from reservd.store.history import KeptSnapshot
 
@@ -30,7 +31,7 @@ class HoldDesk:
     Attributes:
         book: The holds.
         counted_from: Returns the time of the oldest reading that payouts are counted from; None when there is none.
-        group_of: Returns the accounts that a mode is paid from; None when they are not known.
+        grouping: Who is paid from which accounts now.
         up: Whether what is decided is kept.
     """
 
@@ -42,9 +43,14 @@ class HoldDesk:
         """
         self.is_limited = is_limited
         self.book = HoldBook(is_limited)
-        self.group_of: Callable[[str], str | None] = lambda _: None
+        self.grouping: Grouping = AsDecided()
         self.counted_from: Callable[[], datetime | None] = lambda: None
         self.up = True
+
+    def group_by(self, grouping: Grouping) -> None:
+        """Take holds to the accounts that their modes are paid from now, and so from now on."""
+        self.grouping = grouping
+        self.book.group_by(grouping)
 
     async def submit(
         self, operation: Callable[[HoldBook], T], *, key: tuple[str, str] | None = None, hold_id: str | None = None

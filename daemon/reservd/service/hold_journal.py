@@ -16,6 +16,7 @@ from reservd.monitor.clock import Clock
 from reservd.reserve.hold_book import HoldBook
 from reservd.reserve.holds import CLOCKS_DIFFER_BY, Hold, HoldState
 from reservd.service.hold_desk import HoldDesk, shown_for
+from reservd.store.account_groups import load_accounts, save_accounts
 from reservd.store.database import Database
 from reservd.store.history import KeptSnapshot, add_snapshots
 from reservd.store.holds import (
@@ -28,8 +29,10 @@ from reservd.store.holds import (
     load_levels,
     load_payouts,
     load_shown,
+    readable,
     save_holds,
     save_levels,
+    unreadable,
 )
 from reservd.store.ownership import Ownership
 
@@ -100,6 +103,7 @@ class HoldJournal(HoldDesk):
         self._ownership = ownership
         self._clock = clock
         self._periods = periods
+        self._currencies = {mode: config.share_class for mode, config in configs.items()}
         self._shown_for = shown_for(configs.values())
         self._waiting: deque[_Waiting] = deque()
         self._snapshots: dict[str, KeptSnapshot] = {}
@@ -116,20 +120,30 @@ class HoldJournal(HoldDesk):
         """
         now = self._clock.now().wall
         book = HoldBook(self.is_limited)
+        book.group_by(self.grouping)
         self._stored = {}
         async with self._database.read() as connection:
             book.last_position = await last_position(connection)
             for mode, period in self._periods.items():
-                book.load_accepted(mode, await load_accepted(connection, mode, now - period))
-            book.load(await load_shown(connection, now - self._shown_for))
+                accepted = await load_accepted(connection, mode, self._currencies[mode], now - period)
+                counted = [(each.position, each.amount, each.decided_at) for each in readable(accepted)]
+                book.load_accepted(mode, counted)
+            book.places.load(await load_accounts(connection))
+            shown = await load_shown(connection, now - self._shown_for)
+            book.load(readable(shown))
+            for each in unreadable(shown):
+                log.error("withdrawal.unreadable", mode=each.mode, withdrawal_id=each.id)
+                book.places.leave_out(each)
             counted_from = self.counted_from()
             if counted_from is not None:
-                book.load_payouts(await load_payouts(connection, counted_from - CLOCKS_DIFFER_BY))
+                paid = await load_payouts(connection, counted_from - CLOCKS_DIFFER_BY)
+                book.load_payouts(each for each in paid if each.currency == self._currencies.get(each.mode))
             book.load_levels(await load_levels(connection))
-        book.regroup(self.group_of)
         self.book = book
         self._writing = frozenset()
         self.up = True
+        if book.changed:  # some go along with their modes
+            self.note_changes()
 
     async def submit(
         self, operation: Callable[[HoldBook], T], *, key: tuple[str, str] | None = None, hold_id: str | None = None
@@ -231,7 +245,8 @@ class HoldJournal(HoldDesk):
             await self._ownership.fence(connection)
             await self._recall(connection, batch)
             for each in batch:
-                each.carry_out(self.book)
+                if each.error is None:
+                    each.carry_out(self.book)
             changes = self.book.take_changes()
             self._writing = frozenset(hold.id for hold in changes.holds)
             snapshots, self._snapshots = self._snapshots, {}
@@ -239,6 +254,7 @@ class HoldJournal(HoldDesk):
             await add_snapshots(connection, list(snapshots.values()))
             await save_holds(connection, changes.holds)
             await save_levels(connection, changes.levels)
+            await save_accounts(connection, changes.accounts)
         self._writing = frozenset()
         self._ownership.renewed(began)
         for each in batch:
@@ -249,9 +265,13 @@ class HoldJournal(HoldDesk):
         keys = {each.key for each in batch if each.key is not None and self.book.find_key(*each.key) is None}
         ids = {each.hold_id for each in batch if each.hold_id is not None and self.book.find(each.hold_id) is None}
         found = [*await load_by_keys(connection, keys), *await load_by_ids(connection, ids)]
-        if found:
-            self.book.load(found)
-            self.book.regroup(self.group_of)
+        self.book.load(readable(found))
+        for hold in unreadable(found):
+            # What was answered, or is held, nobody can tell: it is neither decided anew nor changed.
+            why = StoreError(f"{self._database.description}: withdrawal {hold.id} cannot be read")
+            for each in batch:
+                if each.hold_id == hold.id or each.key == (hold.mode, hold.key):
+                    each.error = why
 
     async def _reopen(self) -> None:
         while not self.up:

@@ -155,10 +155,10 @@ class WithdrawalCommitments:
 
     def is_called_off(self, record: Replenishment) -> bool:
         """Return whether a withdrawal's own request, which its strategy has not taken, is for nobody any more."""
-        withdrawal_id = record.request.withdrawal_id
-        if withdrawal_id is None or not self._desk.is_kept(withdrawal_id):
+        withdrawal_id, book = record.request.withdrawal_id, self._desk.book
+        if withdrawal_id is None or not self._desk.is_kept(withdrawal_id) or book.places.is_unreadable(withdrawal_id):
             return False
-        return is_called_off(record, self._desk.book.find(withdrawal_id))
+        return is_called_off(record, book.find(withdrawal_id))
 
     def reading(self, snapshot: ReserveSnapshot) -> GroupReading | None:
         """Return what the accounts hold by a mode's last check, those of all who share them."""
@@ -174,7 +174,7 @@ class WithdrawalCommitments:
 
     def paid_between(self, mode: str, before: GroupReading, after: GroupReading) -> Decimal:
         """Return what was paid out of a mode's accounts between two readings, by whoever shares them."""
-        total = ZERO
+        total = self._desk.book.paid_apart(self.accounts(mode), before, after)
         for sharer in self.sharers(mode):
             total = add(total, self._desk.book.paid_between(sharer, before, after))
         return total

@@ -68,9 +68,14 @@ class RefillGrounds:
         unreadable = self._book.unreadable
         return bool(unreadable) and not unreadable.isdisjoint(self._commitments.sharers(mode))
 
-    def is_called_off(self, record: Replenishment) -> bool:
-        """Return whether a withdrawal's own request, which its strategy has not taken, is for nobody any more."""
-        return self._commitments.is_called_off(record)
+    def find_needless(self, record: Replenishment) -> str | None:
+        """Return why nobody waits for an open request any more; None when somebody does."""
+        config = self._configs.get(record.request.strategy_mode)
+        if record.open and config is not None and config.share_class != record.request.currency:
+            return f"the mode's share class is {config.share_class} now"
+        if self._commitments.is_called_off(record):
+            return "the withdrawal that it is for waits for nothing"
+        return None
 
     def spare(self, checked: Checked) -> Decimal:
         """Return what is in flight for those who share a mode's accounts, of which it will have a part."""

@@ -15,13 +15,7 @@ from reservd.monitor.observer import Checked, Observer
 from reservd.plugin.interfaces import Replenisher
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.refill_decision import RefillDecision, check_wish, decide_refill
-from reservd.reserve.replenishment import (
-    Inaction,
-    RefillPolicy,
-    ReplenishmentOutcome,
-    ReplenishmentRequest,
-    Urgency,
-)
+from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome, ReplenishmentRequest, Urgency
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, advance, expire
 from reservd.reserve.tracker import Instant
 from reservd.service.refill_asker import RefillAsker
@@ -140,8 +134,8 @@ class ReplenishmentService(Observer):
     def _end(self, records: Iterable[Replenishment], now: datetime) -> None:
         """End what has passed its deadline, and what nobody waits for that no strategy has taken."""
         for record in records:
-            if self._grounds.is_called_off(record) and not self._asker.is_asking(record.id):
-                why = "the withdrawal that it is for waits for nothing"
+            why = self._grounds.find_needless(record)
+            if why is not None and not self._asker.is_asking(record.id):
                 self._book.put(advance(record, ReplenishmentState.CANCELLED, now, detail=why))
             else:
                 self._book.put(expire(record, now))
@@ -166,7 +160,7 @@ class ReplenishmentService(Observer):
             checked.snapshot,
             checked.status,
             config.refill,
-            self._book.of_mode(checked.mode),
+            self._history(config),
             request_id=str(uuid.uuid4()),
             incident_id=checked.step.state.incident_id,
             queued=self._grounds.queued(checked.mode),
@@ -239,7 +233,7 @@ class ReplenishmentService(Observer):
         if known is not None:
             return await self._asker.ask(known) if known.to_be_asked else _outcome(known)
         now = self._clock.now().wall
-        refusal = self._check_wish(mode, amount, config.refill, now, for_withdrawal=withdrawal_id is not None)
+        refusal = self._check_wish(config, amount, now, for_withdrawal=withdrawal_id is not None)
         if refusal is not None:
             return self._decline(mode, refusal)
         request = ReplenishmentRequest(
@@ -258,16 +252,20 @@ class ReplenishmentService(Observer):
         return await self._asker.ask(record)
 
     def _check_wish(
-        self, mode: str, amount: Decimal, policy: RefillPolicy, now: datetime, *, for_withdrawal: bool
+        self, config: ModeConfig, amount: Decimal, now: datetime, *, for_withdrawal: bool
     ) -> Inaction | None:
         """Return why nothing is asked for on a wish."""
         if not for_withdrawal:
-            if self._grounds.unreadable(mode):
+            if self._grounds.unreadable(config.mode):
                 return Inaction.UNREADABLE
-            own = [each for each in self._book.open(mode) if each.request.withdrawal_id is None]
-            if len(own) >= policy.in_flight:
+            own = [each for each in self._book.open(config.mode) if each.request.withdrawal_id is None]
+            if len(own) >= config.refill.in_flight:
                 return Inaction.IN_FLIGHT
-        return check_wish(amount, policy, self._book.of_mode(mode), now, for_withdrawal=for_withdrawal)
+        return check_wish(amount, config.refill, self._history(config), now, for_withdrawal=for_withdrawal)
+
+    def _history(self, config: ModeConfig) -> list[Replenishment]:
+        """Return a mode's requests; amounts of another currency, which it had before, tell nothing of this one's."""
+        return [each for each in self._book.of_mode(config.mode) if each.request.currency == config.share_class]
 
     def _decline(self, mode: str, reason: Inaction) -> ReplenishmentOutcome:
         """Tell why nothing is asked for on somebody's wish."""

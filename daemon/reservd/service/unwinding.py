@@ -40,10 +40,8 @@ class Unwinder:
     def ask(self, hold: Hold) -> None:
         """Ask for what a hold lacks, unless that is done or under way. Never waits."""
         config = self._reserve_manager.reserve_configs.get(hold.mode)
-        asks_nobody = (
-            config is None or config.reserve_replenisher is None or self._reserve_manager.replenishment is None
-        )
-        if asks_nobody or not _is_due(hold) or hold.id in self._tasks:
+        asks_nobody = config is None or config.reserve_replenisher is None or config.share_class != hold.currency
+        if asks_nobody or self._reserve_manager.replenishment is None or not _is_due(hold) or hold.id in self._tasks:
             return
         task = self._tasks[hold.id] = asyncio.create_task(self._ask(hold.id))
         task.add_done_callback(lambda _: self._tasks.pop(hold.id, None))

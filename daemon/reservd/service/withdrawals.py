@@ -23,7 +23,8 @@ from reservd.reserve import holds as rules
 from reservd.reserve.amounts import ZERO, check_amount
 from reservd.reserve.hold_book import HoldBook
 from reservd.reserve.hold_queue import QueuePlace, line_up
-from reservd.reserve.holds import Hold, HoldState
+from reservd.reserve.holds import GroupReading, Hold, HoldState
+from reservd.reserve.payment_block import check_block
 from reservd.reserve.withdrawal import Refusal, WithdrawalSpeed, decide_withdrawal, withdrawal_speed
 from reservd.service.held_reserves import HeldReserves
 from reservd.service.hold_desk import HoldDesk
@@ -73,9 +74,9 @@ class WithdrawalManager:
         self._decider = WithdrawalDecider(reserve_manager, self._desk, self._clock)
         self._unwinder = Unwinder(reserve_manager, self._desk)
         self._watch = HoldWatch(reserve_manager, self._desk, self._unwinder, self._observers, self._clock)
-        held = HeldReserves(reserve_manager, self._desk)
-        reserve_manager.holds = held
-        reserve_manager.add_observer(held)
+        self._held = HeldReserves(reserve_manager, self._desk)
+        reserve_manager.holds = self._held
+        reserve_manager.add_observer(self._held)
 
     # Asking
 
@@ -167,8 +168,8 @@ class WithdrawalManager:
         Args:
             strategy_mode: The mode.
             amount: What is to be paid, in whole units of its share class.
-            idempotency_key: The same key gives the same answer however often it is asked; without
-                one, every call is another withdrawal.
+            idempotency_key: Once accepted, the same key gives the same answer however often it is asked; what was
+                refused is decided anew. Without one, every call is another withdrawal.
 
         Returns:
             How it is paid; or, false, why it was not accepted. When that is `STORE_GONE`, nothing is
@@ -216,7 +217,8 @@ class WithdrawalManager:
 
         Args:
             withdrawal_id: Of the withdrawal.
-            block: The block that the payment is in, where the mode's accounts are on one chain alone.
+            block: The block that the payment is in, where the mode's accounts are on one chain alone: one that cannot
+                be by what was last read of them is refused. Elsewhere it is left aside.
             paid_at: When it took effect, aware. One of the two is needed.
 
         Raises:
@@ -230,9 +232,14 @@ class WithdrawalManager:
         now = self._clock.now().wall
 
         def settled(hold: Hold) -> Hold:
-            if block is not None and paid_at is None and len(self.reserve_manager.venues(hold.mode)) > 1:
+            on_one = len(self.reserve_manager.venues(hold.mode)) <= 1
+            if not on_one and block is not None and paid_at is None:
                 raise ValueError(f"mode '{hold.mode}' has accounts on several venues: a payment needs its paid_at")
-            return rules.settle(hold, now, block=block, paid_at=paid_at)
+            # A block of one chain tells nothing of those of another.
+            of_accounts = block if on_one else None
+            if of_accounts is not None and hold.open:
+                check_block(of_accounts, hold, self._last_reading(hold.mode), now)
+            return rules.settle(hold, now, block=of_accounts, paid_at=paid_at)
 
         return await self._change(withdrawal_id, settled)
 
@@ -267,11 +274,18 @@ class WithdrawalManager:
             after = change(before)
             if after != before:
                 book.put(after)
-                self.reserve_manager.look_again(after.mode)
+                self._held.look_again(after)
                 log.info("withdrawal.changed", mode=after.mode, id=after.id, state=str(after.state))
             return after
 
         return await self._desk.submit(changed, hold_id=withdrawal_id)
+
+    def _last_reading(self, mode: str) -> GroupReading | None:
+        """Return what was last read of a mode's accounts; None when nothing was, or it is not watched."""
+        if mode not in self.reserve_manager.reserve_configs:
+            return None
+        standing = self.reserve_manager.standing(mode)
+        return standing.reading if standing is not None else None
 
     @property
     def _promises(self) -> bool:

@@ -11,7 +11,7 @@ from reservd.errors import SchemaError, StoreError
 from reservd.store.database import Database, parse_url
 
 DEFAULT_URL = "sqlite:///reservd.db"
-SCHEMA = "0006"
+SCHEMA = "0007"
 """The newest migration. They are numbered; Alembic, which knows them, would double the time that a command takes."""
 
 

@@ -3,19 +3,33 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Result, func, or_, select
+from sqlalchemy import RowMapping, Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from reservd.errors import StoreError
 from reservd.reserve.hold_book import Payout
+from reservd.reserve.hold_places import UnreadableHold
 from reservd.reserve.holds import GroupReading, Hold, HoldState, Unwinding
 from reservd.reserve.withdrawal import WithdrawalSpeed
 from reservd.store.statements import is_one_of, plan_anew, upsert
 from reservd.store.tables import hold_levels, holds
 
-_WHAT_CHANGES = ("arrived", "state", "unwinding", "expected_at", "overdue_at", "ended_at", "paid_at", "block")
+AnyHold = Hold | UnreadableHold
+_UNREADABLE = (ValueError, TypeError, ArithmeticError)
+"""What comes of values that no reservd wrote, or a newer one."""
+_WHAT_CHANGES = (
+    "account_group",
+    "arrived",
+    "state",
+    "unwinding",
+    "expected_at",
+    "overdue_at",
+    "ended_at",
+    "paid_at",
+    "block",
+)
 
 
 async def save_holds(connection: AsyncConnection, changed: Iterable[Hold]) -> None:
@@ -32,18 +46,21 @@ async def save_levels(connection: AsyncConnection, levels: Mapping[str, GroupRea
     await upsert(connection, hold_levels, list(levels.items()), _level_row, ("balance", "observed_at", "block"))
 
 
-async def load_shown(connection: AsyncConnection, since: datetime) -> list[Hold]:
+async def load_shown(connection: AsyncConnection, since: datetime) -> list[AnyHold]:
     """Return the holds that are open or ended after then, in order of decision."""
     is_shown = or_(holds.c.ended_at.is_(None), holds.c.ended_at > since)
-    return _holds(await connection.execute(select(holds).where(is_shown).order_by(holds.c.position)))
+    return await _read(connection, select(holds).where(is_shown).order_by(holds.c.position))
 
 
 async def load_payouts(connection: AsyncConnection, since: datetime) -> list[Payout]:
-    """Return what was paid, as was told after then."""
-    paid = (holds.c.ended_at > since, holds.c.state == str(HoldState.SETTLED))
-    columns = (holds.c.mode, holds.c.position, holds.c.amount, holds.c.paid_at, holds.c.ended_at, holds.c.block)
-    rows = await connection.execute(select(*columns).where(*paid))
-    return [Payout(row.mode, row.position, row.amount, row.paid_at or row.ended_at, row.block) for row in rows]
+    """Return what was paid, as was told after then. What cannot be read is left out."""
+    wanted = select(holds).where(holds.c.ended_at > since, holds.c.state == str(HoldState.SETTLED))
+    found = readable(await _read(connection, wanted))
+    return [
+        Payout(each.mode, each.currency, each.position, each.amount, each.left_at, each.block)
+        for each in found
+        if each.left_at is not None
+    ]
 
 
 async def load_levels(connection: AsyncConnection) -> dict[str, GroupReading]:
@@ -52,38 +69,41 @@ async def load_levels(connection: AsyncConnection) -> dict[str, GroupReading]:
     return {row.account_group: GroupReading(row.balance, row.observed_at, row.block) for row in rows}
 
 
-async def load_accepted(connection: AsyncConnection, mode: str, since: datetime) -> list[tuple[int, Decimal, datetime]]:
-    """Return position, amount and time of what a mode accepted after then and did not cancel, in order."""
-    rows = await connection.execute(
-        select(holds.c.position, holds.c.amount, holds.c.decided_at)
-        .where(holds.c.mode == mode, holds.c.decided_at > since, holds.c.state != str(HoldState.CANCELLED))
-        .order_by(holds.c.position)
-    )
-    return [(row.position, row.amount, row.decided_at) for row in rows]
+async def load_accepted(connection: AsyncConnection, mode: str, currency: str, since: datetime) -> list[AnyHold]:
+    """Return what a mode accepted after then in a currency and did not cancel, in order of decision."""
+    wanted = select(holds).where(holds.c.mode == mode, holds.c.currency == currency, holds.c.decided_at > since)
+    return await _read(connection, wanted.where(holds.c.state != str(HoldState.CANCELLED)).order_by(holds.c.position))
 
 
-async def load_by_keys(connection: AsyncConnection, keys: Collection[tuple[str, str]]) -> list[Hold]:
+async def load_by_keys(connection: AsyncConnection, keys: Collection[tuple[str, str]]) -> list[AnyHold]:
     """Return the holds that were made under these keys, each of a mode."""
     if not keys:
         return []
     await plan_anew(connection)
     # By key alone, which is nearly unique: SQLite reads the whole table to compare pairs.
     wanted = select(holds).where(is_one_of(connection, holds.c.key, {key for _, key in keys}))
-    return [hold for hold in _holds(await connection.execute(wanted)) if (hold.mode, hold.key) in keys]
+    return [hold for hold in await _read(connection, wanted) if (hold.mode, hold.key) in keys]
 
 
-async def load_by_ids(connection: AsyncConnection, ids: Collection[str]) -> list[Hold]:
+async def load_by_ids(connection: AsyncConnection, ids: Collection[str]) -> list[AnyHold]:
     """Return the holds of these ids."""
     if not ids:
         return []
     wanted = select(holds).where(is_one_of(connection, holds.c.id, ids)).order_by(holds.c.position)
-    return _holds(await connection.execute(wanted))
+    return await _read(connection, wanted)
 
 
 async def load_hold(connection: AsyncConnection, hold_id: str) -> Hold | None:
-    """Return the hold of that id; None when there is none."""
-    found = await load_by_ids(connection, [hold_id])
-    return found[0] if found else None
+    """Return the hold of that id; None when there is none.
+
+    Raises:
+        StoreError: If it cannot be read: it must not be taken for one that was never made.
+    """
+    for found in await load_by_ids(connection, [hold_id]):
+        if isinstance(found, UnreadableHold):
+            raise StoreError(f"withdrawal {hold_id} cannot be read: another version wrote it, or it was damaged")
+        return found
+    return None
 
 
 async def find_hold_ids(connection: AsyncConnection, prefix: str, limit: int) -> list[str]:
@@ -100,7 +120,7 @@ async def load_holds(
     limit: int,
     before: int | None = None,
 ) -> list[Hold]:
-    """Return holds, newest first.
+    """Return holds, newest first. What cannot be read is left out.
 
     Args:
         connection: To the store.
@@ -116,20 +136,30 @@ async def load_holds(
         wanted = wanted.where(holds.c.state.in_([str(state) for state in states]))
     if before is not None:
         wanted = wanted.where(holds.c.position < before)
-    return _holds(await connection.execute(wanted))
+    return readable(await _read(connection, wanted))
 
 
 async def load_waiting(connection: AsyncConnection, groups: Collection[str]) -> list[Hold]:
     """Return the holds on these groups of accounts that wait for money, in order of decision."""
     is_open = (holds.c.ended_at.is_(None), holds.c.unwinding != str(Unwinding.NONE))
     wanted = select(holds).where(holds.c.account_group.in_(groups), *is_open).order_by(holds.c.position)
-    return [hold for hold in _holds(await connection.execute(wanted)) if hold.outstanding]
+    return [hold for hold in readable(await _read(connection, wanted)) if hold.outstanding]
 
 
 async def last_position(connection: AsyncConnection) -> int:
     """Return the position of the newest hold; 0 when there is none."""
     newest = select(holds.c.position).order_by(holds.c.position.desc()).limit(1)
     return (await connection.scalar(newest)) or 0
+
+
+def readable(found: Iterable[AnyHold]) -> list[Hold]:
+    """Return those that could be read."""
+    return [each for each in found if isinstance(each, Hold)]
+
+
+def unreadable(found: Iterable[AnyHold]) -> list[UnreadableHold]:
+    """Return the others."""
+    return [each for each in found if isinstance(each, UnreadableHold)]
 
 
 _COLUMNS = {field.name: "account_group" if field.name == "group" else field.name for field in fields(Hold)}
@@ -146,12 +176,28 @@ def _level_row(level: tuple[str, GroupReading]) -> dict[str, Any]:
     return {"account_group": group, **reading._asdict()}
 
 
-def _holds(result: Result[Any]) -> list[Hold]:
-    found = []
-    for row in result.mappings():
-        values = {name: row[column] for name, column in _COLUMNS.items()}
-        values["speed"] = WithdrawalSpeed(row["speed"])
-        values["state"] = HoldState(row["state"])
-        values["unwinding"] = Unwinding(row["unwinding"])
-        found.append(Hold(**values))
+async def _read(connection: AsyncConnection, wanted: Select[Any]) -> list[AnyHold]:
+    """Return holds; where one cannot be read, all are read one by one, so that it costs itself alone."""
+    try:
+        return [_hold(row) for row in (await connection.execute(wanted)).mappings()]
+    except _UNREADABLE:
+        names = (holds.c.id, holds.c.mode, holds.c.key, holds.c.account_group)
+        rows = (await connection.execute(wanted.with_only_columns(*names))).all()
+    found: list[AnyHold] = []
+    for row in rows:
+        try:
+            found.append(_hold((await connection.execute(select(holds).where(holds.c.id == row.id))).mappings().one()))
+        except _UNREADABLE:
+            found.append(UnreadableHold(*row))
     return found
+
+
+def _hold(row: RowMapping) -> Hold:
+    values = {name: row[column] for name, column in _COLUMNS.items()}
+    values["speed"] = WithdrawalSpeed(row["speed"])
+    values["state"] = HoldState(row["state"])
+    values["unwinding"] = Unwinding(row["unwinding"])
+    hold = Hold(**values)
+    if not all(amount.is_finite() for amount in (hold.amount, hold.from_reserve, hold.unwound, hold.arrived)):
+        raise ValueError(f"withdrawal {hold.id} has an amount that is no number")
+    return hold

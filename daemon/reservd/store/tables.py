@@ -178,6 +178,13 @@ hold_levels = Table(
     Column("block", BigInteger),
 )
 
+account_groups = Table(
+    "account_groups",
+    metadata,
+    Column("account_group", String(200), primary_key=True, comment="As holds name it."),
+    Column("accounts", Text, nullable=False, comment="What accounts they are: AccountKeys as JSON."),
+)
+
 replenishments = Table(
     "replenishments",
     metadata,

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from reservd.reserve.hold_book import HoldBook
 from reservd.reserve.holds import Hold, Unwinding, cancel, is_shown, mark_paying, settle
-from support.holds import make_hold, read
+from support.holds import Payers, accounts_of, make_hold, read
 from support.reserve import NOON
 
 MINUTE = timedelta(minutes=1)
@@ -50,7 +50,7 @@ def test_promises_are_told_apart_by_the_modes_that_made_them() -> None:
     assert [book.held_by("g", mode, read(100)) for mode in "abc"] == [30, 20, 0]
     book.put(settle(hold, NOON + 2 * MINUTE, paid_at=NOON + MINUTE))
     assert [book.held_by("g", "a", read(70, at)) for at in (NOON, NOON + MINUTE)] == [30, 0]
-    book.regroup(lambda mode: "other")
+    book.group_by(Payers({"a": "other", "b": "other"}))
     assert (book.held_by("g", "b", read(100)), book.held_by("other", "b", read(100))) == (0, 20)
 
 
@@ -254,15 +254,79 @@ def test_promises_go_along_when_modes_come_to_share_accounts() -> None:
     book.put(make_hold(3, 20, 1, mode="a"))
     book.put(make_hold(4, 30, mode="gone"))
     book.rest_on("a", read(100))
-    groups = {"a": "a", "b": "a"}
-    book.regroup(groups.get)
+    book.group_by(Payers({"a": "a", "b": "a"}))
     assert book.held("a", read(100)) == 10 + 7 + 20
     assert book.held("gone", read(100)) == 30
     assert [hold.id for hold in book.waiting("a")] == ["h-1", "h-3"], "the first is the first still"
     assert book.believe("a", read(93, NOON + MINUTE)) == []  # the payment left
     assert book.believe("a", read(95, NOON + 2 * MINUTE))[0].arrived == 2
-    book.regroup(groups.get)
+    book.regroup()
     assert book.owed("b", NOON) == 15
+
+
+def left_behind() -> HoldBook:
+    """Return a book of promises of a mode that was paid from accounts `xy`, and is not there any more."""
+    book = HoldBook(lambda _: True)
+    book.group_by(Payers({"gone": "xy"}))
+    book.put(make_hold(1, 10, 5, mode="gone", group="xy"))
+    book.put(settle(make_hold(2, 7, mode="gone", group="xy"), NOON + MINUTE, paid_at=NOON + MINUTE))
+    assert book.take_changes().accounts == {"xy": accounts_of("xy")}
+    return book
+
+
+def test_promises_count_on_all_who_have_some_of_their_accounts_when_their_mode_is_gone() -> None:
+    book = left_behind()
+    book.group_by(Payers({"a": "x", "b": "y", "c": "z"}))
+    assert [book.held(group, read(100)) for group in ("x", "y", "z")] == [17, 17, 0]
+    assert [book.held(group, read(93, NOON + MINUTE)) for group in ("x", "y")] == [10, 10]
+    paid = [book.paid_apart(group, read(100), read(93, NOON + MINUTE)) for group in ("x", "y", "z")]
+    assert paid == [7, 7, 0]
+    assert [book.waiting(group) for group in ("x", "y")] == 2 * [[book.find("h-1")]]
+    assert book.stand(book.find("h-1")) == (1, 0)
+    book.rest_on("x", read(93, NOON + MINUTE))
+    (arrived,) = book.believe("x", read(98, NOON + 2 * MINUTE))
+    assert (arrived.arrived, book.waiting("y"), book.held("y", read(93, NOON + MINUTE))) == (5, [], 15)
+    book.put(cancel(arrived, NOON + 2 * MINUTE))
+    book.take_changes()
+    book.forget(NOON + timedelta(days=1))
+    assert (len(book), book.held("x", read(100)), book.held("y", read(100))) == (0, 0, 0)
+
+
+def test_promises_are_its_modes_again_when_it_is_back() -> None:
+    book = left_behind()
+    book.group_by(Payers({"a": "x"}))
+    book.group_by(Payers({"gone": "xy", "c": "z"}))
+    assert [book.held(group, read(100)) for group in ("x", "xy", "z")] == [0, 17, 0]
+    assert (book.owed("gone", NOON), book.queued("gone")) == (22, 5)
+    assert book.paid_between("gone", read(100), read(93, NOON + MINUTE)) == 7
+
+
+def test_promises_of_accounts_that_nobody_knows_count_where_they_were_made() -> None:
+    book = HoldBook()
+    book.group_by(Payers({"a": "x", "b": "xy"}))
+    book.put(make_hold(1, 10, mode="gone", group="xy"))
+    assert (book.held("x", read(100)), book.held("xy", read(100))) == (0, 10)
+
+
+def test_mode_owes_nothing_in_its_currency_of_what_it_promised_in_another() -> None:
+    book = left_behind()
+    book.group_by(Payers({"gone": "xy"}))
+    foreign = replace(make_hold(3, 20, 1, mode="gone", group="xy"), currency="ETH")
+    book.put(foreign)
+    book.put(settle(replace(make_hold(4, 3, mode="gone", group="xy"), currency="ETH"), NOON, paid_at=NOON + MINUTE))
+    assert (book.owed("gone", NOON), book.queued("gone")) == (22, 5)
+    assert book.held("xy", read(100)) == 17 + 20 + 3
+    assert book.paid_between("gone", read(100), read(90, NOON + MINUTE)) == 7
+
+
+def test_open_promise_that_goes_along_is_stored_where_it_is() -> None:
+    book = left_behind()
+    book.group_by(Payers({"gone": "z"}))
+    changes = book.take_changes()
+    assert [(hold.id, hold.group) for hold in changes.holds] == [("h-1", "z")]
+    assert changes.accounts == {"z": accounts_of("z")}
+    book.regroup()
+    assert not book.changed
 
 
 class BookMachine(RuleBasedStateMachine):

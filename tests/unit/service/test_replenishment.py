@@ -13,7 +13,7 @@ from reservd.plugin import Acceptance, AcceptanceStatus, Urgency
 from reservd.reserve.replenishment import Inaction
 from reservd.service.refill_caller import ReplenishmentObserver
 from reservd.service.replenishment import ReplenishmentService
-from support.sources import ScriptedBalances, ScriptedEquity, ScriptedReplenisher, hangs, raises
+from support.sources import ScriptedBalances, ScriptedEquity, ScriptedReplenisher, ScriptedWallets, hangs, raises
 
 BASE = {
     "share_class": "USDT",
@@ -38,8 +38,8 @@ class Answers(ReplenishmentObserver):
 class Refilled:
     """A mode with a replenisher, checked by hand."""
 
-    def __init__(self, amount: Any = 110, **config: Any) -> None:
-        self.source = ScriptedBalances("t", main=amount)
+    def __init__(self, amount: Any = 110, source: type[ScriptedBalances] = ScriptedBalances, **config: Any) -> None:
+        self.source = source("t", main=amount)
         self.replenisher = ScriptedReplenisher(timeout=0.1)
         self.answers = Answers()
         self.manager = ReserveManager(ScriptedEquity(), {"t": self.source})
@@ -54,6 +54,19 @@ class Refilled:
         self.source.amounts["main"] = amount
         await self.manager.check_all_reserves()
         await self.service.idle()
+
+
+async def test_what_was_asked_for_in_a_currency_that_a_mode_had_before_is_given_up() -> None:
+    """It would be taken for money of the new one that is on its way, for its budgets, and for what is to be unwound."""
+    budget = {"reserve_refill_budget_amount": 50}
+    mode = Refilled(source=ScriptedWallets, **budget)
+    await mode.check(70)
+    mode.manager.set_reserve_config("m", {**BASE, **budget, "share_class": "ETH"})
+    await mode.check(71)
+    first, second = mode.replenisher.asked
+    assert (first.currency, first.amount, second.currency, second.amount) == ("USDT", 40, "ETH", 39)
+    given_up = await mode.service.desk.find(first.id)
+    assert (str(given_up.state), given_up.detail) == ("cancelled", "the mode's share class is ETH now")
 
 
 async def test_refill_is_asked_for_once_when_a_reserve_stays_low() -> None:

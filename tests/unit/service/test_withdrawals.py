@@ -23,7 +23,14 @@ from reservd.reserve.withdrawal import Refusal, WithdrawalSpeed
 from reservd.service import hold_watch
 from support.bank import BASE, Bank
 from support.office import until
-from support.sources import ScriptedBalances, ScriptedEquity, ScriptedReplenisher, hangs, raises
+from support.sources import (
+    ScriptedBalances,
+    ScriptedEquity,
+    ScriptedReplenisher,
+    ScriptedWallets,
+    hangs,
+    raises,
+)
 
 FAST, MEDIUM, SLOW = WithdrawalSpeed
 
@@ -136,29 +143,50 @@ async def test_hold_is_off_readings_older_than_its_payment_and_none_later() -> N
         assert (snapshot.held, snapshot.reserve_balance, snapshot.target_reserve) == (0, 70, 100)
 
 
-async def test_block_tells_which_reading_shows_a_payment_when_a_node_lags() -> None:
-    class Chain(ScriptedBalances):
-        block = 100
+def on_a_chain(balance: int, block: int) -> Bank:
+    """Return a bank whose account is read at a block, which `balances.block` sets."""
 
+    class Chain(ScriptedBalances):
         async def fetch_balances(self) -> Reading:
             now = bank.clock.wall
             return Reading([Balance("m", "USDT", Decimal(self.amounts["m"]), now, block=self.block)])
 
-    bank = Bank(110)
-    bank.balances = Chain("t", m=110)
+    bank = Bank(balance)
+    bank.balances = Chain("t", m=balance)
+    bank.balances.block = block
     bank.manager = ReserveManager({"nav": bank.equity}, {"t": bank.balances}, clock=bank.clock)
     bank.manager.set_reserve_config("m", BASE)
-    withdrawals = WithdrawalManager(bank.manager, clock=bank.clock)
+    bank.withdrawals = WithdrawalManager(bank.manager, clock=bank.clock)
+    return bank
+
+
+async def test_block_tells_which_reading_shows_a_payment_when_a_node_lags() -> None:
+    bank = on_a_chain(110, block=100)
     await bank.see()
-    decision = await withdrawals.process_withdrawal("m", Decimal(60))
-    await withdrawals.settle(decision.hold.id, block=101)
+    decision = await bank.ask(60)
+    await bank.withdrawals.settle(decision.hold.id, block=101)
     assert (await bank.see(110)).reserve_balance == 50
-    assert await withdrawals.get_withdrawal_speed("m", Decimal(1)) is SLOW
+    assert await bank.withdrawals.get_withdrawal_speed("m", Decimal(1)) is SLOW
     bank.balances.block = 101
     assert (await bank.see(50)).reserve_balance == 50
 
 
-async def test_block_is_refused_when_accounts_are_on_several_venues() -> None:
+@pytest.mark.parametrize("wrong", [190_000_000, 1_900_000, 0])
+async def test_block_is_refused_when_what_was_last_read_contradicts_it(wrong: int) -> None:
+    """One of another chain, or with a digit too many or too few: the hold would be freed too early, or never."""
+    bank = on_a_chain(110, block=19_000_000)
+    await bank.see()
+    decision = await bank.ask(60)
+    expected = f"block must be between the decision (.*) and now: block 19000000 was read at .*, got {wrong}"
+    with pytest.raises(ValueError, match=expected):
+        await bank.withdrawals.settle(decision.hold.id, block=wrong)
+    assert (await bank.see()).held == 60
+    bank.clock.ahead += timedelta(hours=1)
+    settled = await bank.withdrawals.settle(decision.hold.id, block=19_000_400)
+    assert settled == await bank.withdrawals.settle(decision.hold.id, block=19_000_400)
+
+
+async def test_block_alone_is_refused_when_accounts_are_on_several_venues() -> None:
     class Two(ScriptedBalances):
         @property
         def accounts(self) -> dict[str, Account]:
@@ -171,7 +199,10 @@ async def test_block_is_refused_when_accounts_are_on_several_venues() -> None:
     decision = await withdrawals.process_withdrawal("m", Decimal(10))
     with pytest.raises(ValueError, match="several venues: a payment needs its paid_at"):
         await withdrawals.settle(decision.hold.id, block=7)
-    assert (await withdrawals.settle(decision.hold.id, paid_at=decision.hold.decided_at)).state is HoldState.SETTLED
+    paid_at = decision.hold.decided_at
+    settled = await withdrawals.settle(decision.hold.id, block=7, paid_at=paid_at)
+    assert (settled.state, settled.paid_at, settled.block) == (HoldState.SETTLED, paid_at, None)
+    assert await withdrawals.settle(decision.hold.id, block=7, paid_at=paid_at) == settled
 
 
 async def test_same_key_gives_the_same_answer_and_holds_once() -> None:
@@ -391,6 +422,32 @@ async def test_withdrawals_are_looked_after_when_one_look_has_failed(monkeypatch
         await bank.ask(10)
         bank.clock.ahead += timedelta(hours=2)
         await until(lambda: heard[-1:] == [{"m": 1}], "the overdue withdrawal to be told")
+
+
+async def test_promises_stay_in_their_currency_when_a_mode_gets_another() -> None:
+    """40 USDT are not 40 ETH: they are promised of the USDT that others are paid from, and are no debt in ETH."""
+    bank = Bank(400)
+    bank.balances = ScriptedWallets("t", m=400)
+    bank.manager = ReserveManager({"nav": bank.equity}, {"t": bank.balances}, clock=bank.clock)
+    withdrawals = bank.withdrawals = WithdrawalManager(bank.manager, clock=bank.clock)
+    config = {**BASE, "reserve_withdrawal_max_per_period": 300}
+    for mode in ("m", "u"):
+        bank.manager.set_reserve_config(mode, config)
+    await bank.see()
+    paid, waiting = (await bank.ask(40)).hold, (await bank.ask(200)).hold
+    assert (paid.held, waiting.held, waiting.outstanding) == (40, 110, 90)
+    bank.manager.set_reserve_config("m", {**config, "share_class": "ETH"})
+    snapshots = await bank.manager.check_all_reserves()
+    assert (snapshots["m"].reserve_balance, snapshots["m"].held, snapshots["m"].target_reserve) == (400, 0, 100)
+    assert (snapshots["u"].reserve_balance, snapshots["u"].held) == (250, 150)
+    assert [each.hold.id for each in withdrawals.queue("u")] == [waiting.id]
+    assert withdrawals.queue("m") == ()
+    assert (await bank.ask(100)).refusal is None, "what was accepted in USDT is not counted against a limit in ETH"
+    await withdrawals.cancel(waiting.id)
+    await withdrawals.settle(paid.id, paid_at=bank.clock.wall)
+    bank.balances.amounts["m"] = 360
+    snapshot = (await bank.manager.check_all_reserves())["u"]
+    assert (snapshot.reserve_balance, snapshot.held) == (360, 0)
 
 
 # Unwinding and the queue

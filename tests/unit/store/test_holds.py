@@ -5,17 +5,20 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import inspect, text
+from sqlalchemy import Text, inspect, literal, text
 from sqlalchemy.engine import Connection
 
 from reservd.errors import StoreError
+from reservd.reserve.hold_places import UnreadableHold
 from reservd.reserve.holds import HoldState, Unwinding, cancel, mark_paying, settle
+from reservd.store.account_groups import load_accounts, save_accounts
 from reservd.store.database import Database
 from reservd.store.holds import (
     last_position,
     load_accepted,
     load_by_ids,
     load_by_keys,
+    load_hold,
     load_holds,
     load_levels,
     load_shown,
@@ -23,8 +26,8 @@ from reservd.store.holds import (
     save_levels,
 )
 from reservd.store.schema import upgrade
-from reservd.store.tables import hold_levels, holds
-from support.holds import make_hold, read
+from reservd.store.tables import account_groups, hold_levels, holds
+from support.holds import accounts_of, make_hold, read
 from support.reserve import NOON
 
 MINUTE = timedelta(minutes=1)
@@ -60,6 +63,28 @@ async def test_hold_changes_what_may_change_and_nothing_else(database: Database)
         assert await load_shown(connection, NOON) == []
 
 
+@pytest.mark.parametrize(
+    ("column", "value"), [("state", "frozen"), ("speed", ""), ("amount", "1O"), ("from_reserve", "NaN")]
+)
+async def test_hold_that_cannot_be_read_costs_itself_alone(column: str, value: str, database: Database) -> None:
+    await upgrade(database)
+    async with database.write() as connection:
+        await save_holds(connection, [make_hold(1), make_hold(2, group="g")])
+        await connection.execute(holds.update().where(holds.c.id == "h-2").values({column: literal(value, Text)}))
+    async with database.read() as connection:
+        broken = UnreadableHold("h-2", "m", "k-2", "g")
+        for found in (
+            await load_shown(connection, NOON),
+            await load_by_ids(connection, ["h-1", "h-2"]),
+            await load_by_keys(connection, [("m", "k-1"), ("m", "k-2")]),
+            await load_accepted(connection, "m", "USDT", NOON - MINUTE),
+        ):
+            assert found == [make_hold(1), broken]
+        assert await load_holds(connection, limit=9) == [make_hold(1)]
+        with pytest.raises(StoreError, match="withdrawal h-2 cannot be read"):
+            await load_hold(connection, "h-2")
+
+
 async def test_second_hold_under_a_key_is_refused(database: Database) -> None:
     await upgrade(database)
     async with database.write() as connection:
@@ -86,9 +111,21 @@ async def test_holds_are_read_in_pages_by_mode_and_state(database: Database) -> 
         assert found == [3, 2, 1]
         found = [hold.position for hold in await load_holds(connection, None, [HoldState.CANCELLED], limit=9)]
         assert found == [2]
-        assert await load_accepted(connection, "m", NOON - MINUTE) == [(n, Decimal(10), NOON) for n in (1, 3, 4)]
-        assert await load_accepted(connection, "m", NOON) == []
+        accepted = await load_accepted(connection, "m", "USDT", NOON - MINUTE)
+        assert [hold.position for hold in accepted] == [1, 3, 4]
+        assert await load_accepted(connection, "m", "USDT", NOON) == []
+        assert await load_accepted(connection, "m", "ETH", NOON - MINUTE) == []
         assert await load_levels(connection) == {"a": read(3, NOON + MINUTE), "b": read("2.50", block=7)}
+
+
+async def test_accounts_of_groups_come_back_and_one_that_cannot_be_read_costs_itself_alone(database: Database) -> None:
+    await upgrade(database)
+    async with database.write() as connection:
+        await save_accounts(connection, {"xy": accounts_of("xy"), "z": accounts_of("z"), "torn": accounts_of("t")})
+        await save_accounts(connection, {"z": accounts_of("z")})
+        await connection.execute(text("UPDATE account_groups SET accounts = '[[' WHERE account_group = 'torn'"))
+    async with database.read() as connection:
+        assert await load_accounts(connection) == {"xy": accounts_of("xy"), "z": accounts_of("z")}
 
 
 async def test_migration_makes_the_tables_that_are_used(database: Database) -> None:
@@ -98,12 +135,12 @@ async def test_migration_makes_the_tables_that_are_used(database: Database) -> N
         found = inspect(connection)
         return {
             table.name: {(column["name"], column["nullable"]) for column in found.get_columns(table.name)}
-            for table in (holds, hold_levels)
+            for table in (holds, hold_levels, account_groups)
         }
 
     async with database.read() as connection:
         made = await connection.run_sync(columns)
-    for table in (holds, hold_levels):
+    for table in (holds, hold_levels, account_groups):
         assert made[table.name] == {(column.name, bool(column.nullable)) for column in table.columns}
 
 

@@ -58,6 +58,7 @@ IdempotencyKey = Annotated[
     Header(
         pattern=r"^[\x21-\x7e]{1,200}$",
         alias="Idempotency-Key",
-        description="Names what is asked for: the same key gives the same answer, however often it is sent.",
+        description="Names what is asked for: once it is taken, the same key gives the same answer, however often it "
+        "is sent. What was refused is decided anew.",
     ),
 ]

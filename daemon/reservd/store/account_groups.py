@@ -1,0 +1,37 @@
+"""What the accounts are that holds are on: it is asked for when their modes are not paid from them any more."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from reservd.reserve.hold_places import Accounts
+from reservd.reserve.identity import AccountKey
+from reservd.store.statements import insert_new
+from reservd.store.tables import account_groups
+
+log = structlog.get_logger(__name__)
+
+
+async def save_accounts(connection: AsyncConnection, accounts: Mapping[str, Accounts]) -> None:
+    """Store what the accounts of groups are. Of one that is stored already they are the same."""
+    await insert_new(connection, account_groups, list(accounts.items()), _row)
+
+
+async def load_accounts(connection: AsyncConnection) -> dict[str, Accounts]:
+    """Return the accounts by group, those of groups that nobody is paid from any more included."""
+    found: dict[str, Accounts] = {}
+    for row in await connection.execute(select(account_groups)):
+        try:
+            found[row.account_group] = frozenset(AccountKey(*map(str, key)) for key in json.loads(row.accounts))
+        except (ValueError, TypeError):
+            log.error("account_group.unreadable", account_group=row.account_group)  # noqa: TRY400  # that says it all
+    return found
+
+
+def _row(group: tuple[str, Accounts]) -> dict[str, Any]:
+    name, accounts = group
+    return {"account_group": name, "accounts": json.dumps(sorted(accounts))}
