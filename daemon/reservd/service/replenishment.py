@@ -132,7 +132,7 @@ class ReplenishmentService(Observer):
                 self.checked(before._replace(snapshot=before.snapshot._replace(timestamp=now.wall)))
 
     def _end(self, records: Iterable[Replenishment], now: datetime) -> None:
-        """End what has passed its deadline, and what nobody waits for that no strategy has taken."""
+        """End what has passed its deadline, and what nobody waits for any more."""
         for record in records:
             why = self._grounds.find_needless(record)
             if why is not None and not self._asker.is_asking(record.id):

@@ -7,8 +7,11 @@ from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _quote
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import BaseModel, ValidationError
+
+M = TypeVar("M", bound=BaseModel)
 Writer = Callable[[Any], str]
 """Returns a value as JSON."""
 
@@ -16,6 +19,14 @@ Writer = Callable[[Any], str]
 def encode(record: tuple[Any, ...]) -> str:
     """Return a named tuple as JSON: amounts as decimal strings, times as ISO 8601. Pydantic reads it back."""
     return _write(record)
+
+
+def decode(kind: type[M], text: str) -> M | None:
+    """Return a record as it was stored; None where this reservd cannot read it: another version wrote it, say."""
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError:
+        return None
 
 
 class _Writers(dict[type, Writer]):

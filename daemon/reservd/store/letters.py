@@ -2,17 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from pydantic import ValidationError
 from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.reserve.models import EventType, ReserveEvent
 from reservd.reserve.replenishment_event import REPLENISHMENT_CHANGED, AnyEvent, ReplenishmentEvent
+from reservd.store.encoding import decode
 from reservd.store.tables import deliveries, events
-
-E = TypeVar("E", ReserveEvent, ReplenishmentEvent)
 
 
 class UnreadableEvent(NamedTuple):
@@ -114,7 +112,7 @@ async def load_newest_event(connection: AsyncConnection, mode: str) -> tuple[Eve
     """Return the newest event of a mode and where it stands; without the event where it cannot be read."""
     newest = select(events.c.sequence, events.c.decided_at, events.c.event).where(events.c.mode == mode, is_of_status())
     row = (await connection.execute(newest.order_by(events.c.position.desc()).limit(1))).one_or_none()
-    return (EventPlace(row.sequence, row.decided_at), _decode(ReserveEvent, row.event)) if row is not None else None
+    return (EventPlace(row.sequence, row.decided_at), decode(ReserveEvent, row.event)) if row is not None else None
 
 
 async def load_latest_events(connection: AsyncConnection, sink: str, modes: Iterable[str]) -> list[ReserveEvent]:
@@ -128,7 +126,7 @@ async def load_latest_events(connection: AsyncConnection, sink: str, modes: Iter
         )
         text = await connection.scalar(newest.order_by(events.c.position.desc()).limit(1))
         if text is not None:
-            event = _decode(ReserveEvent, text)
+            event = decode(ReserveEvent, text)
             found += [event] if event is not None else []
     return found
 
@@ -161,15 +159,8 @@ def is_of_status() -> ColumnElement[bool]:
 def decode_event(event_type: str, text: str) -> AnyEvent | None:
     """Return an event as it was stored; None where this reservd cannot read it."""
     if event_type == REPLENISHMENT_CHANGED:
-        return _decode(ReplenishmentEvent, text)
-    return _decode(ReserveEvent, text)
-
-
-def _decode(kind: type[E], text: str) -> E | None:
-    try:
-        return kind.model_validate_json(text)
-    except ValidationError:
-        return None
+        return decode(ReplenishmentEvent, text)
+    return decode(ReserveEvent, text)
 
 
 def is_pending() -> ColumnElement[bool]:

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.errors import StoreError
 from reservd.reserve.replenishment_event import ReplenishmentChange, ReplenishmentEvent
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, RequestPlace
+from reservd.store.encoding import decode
 from reservd.store.statements import insert_new, upsert
 from reservd.store.tables import replenishment_changes, replenishments
 
@@ -64,7 +65,7 @@ async def load_remembered(connection: AsyncConnection, since: datetime) -> list[
     matters = or_(replenishments.c.ended_at.is_(None), replenishments.c.ended_at > since)
     wanted = select(replenishments.c.id, replenishments.c.mode, replenishments.c.record).where(matters)
     rows = await connection.execute(wanted.order_by(replenishments.c.requested_at))
-    return [_decode(Replenishment, row.record) or UnreadableRequest(row.id, row.mode) for row in rows]
+    return [decode(Replenishment, row.record) or UnreadableRequest(row.id, row.mode) for row in rows]
 
 
 async def load_sequences(connection: AsyncConnection) -> dict[str, int]:
@@ -83,7 +84,7 @@ async def load_replenishment(connection: AsyncConnection, replenishment_id: str)
     text = await connection.scalar(select(replenishments.c.record).where(replenishments.c.id == replenishment_id))
     if text is None:
         return None
-    found = _decode(Replenishment, text)
+    found = decode(Replenishment, text)
     if found is None:
         why = "another version wrote it, or it was damaged"
         raise StoreError(f"replenishment {replenishment_id} cannot be read: {why}")
@@ -132,12 +133,5 @@ async def load_changes(connection: AsyncConnection, replenishment_id: str) -> li
 
 
 def _readable(kind: type[R], texts: Iterable[str]) -> list[R]:
-    found = [_decode(kind, text) for text in texts]
+    found = [decode(kind, text) for text in texts]
     return [each for each in found if each is not None]
-
-
-def _decode(kind: type[R], text: str) -> R | None:
-    try:
-        return kind.model_validate_json(text)
-    except ValidationError:
-        return None
