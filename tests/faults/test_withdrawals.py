@@ -243,8 +243,8 @@ async def test_withdrawals_from_its_accounts_are_slow_when_a_promise_cannot_be_r
     async with Treasury(database, 400, modes=("a", "b"), **FREE) as shop:
         await shop.see()
         hold = await shop.withdraw(500, "a")
-        async with database.write() as connection:
-            await connection.execute(holds.update().where(holds.c.id == hold.id).values(state="frozen"))
+    async with database.write() as connection:  # now that nobody writes what it was
+        await connection.execute(holds.update().where(holds.c.id == hold.id).values(state="frozen"))
     async with Treasury(database, 400, modes=("a", "b"), **FREE) as shop:
         shop.clock.ahead += timedelta(minutes=1)
         assert (await shop.see(400)).status is ReserveStatus.ADEQUATE
