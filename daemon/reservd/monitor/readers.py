@@ -11,6 +11,8 @@ import structlog
 
 from reservd.errors import CallError, FailureReason, SourceError
 from reservd.monitor.breaker import Circuit, after_failure, is_due
+from reservd.monitor.clock import Clock, SystemClock
+from reservd.monitor.newest import NewestAnswers, NewestBalances
 from reservd.monitor.observer import Observer
 from reservd.monitor.slots import Slots
 from reservd.monitor.table import FailedTable, ReadTable, Table, tabulate
@@ -59,10 +61,19 @@ class _Reader:
         source: The source.
         observers: Hear of every reading.
         stalenesses: After how many seconds without a reading modes are called unknown; may grow.
+        clock: Tells whether an observation is ahead of it; the machine's unless given.
     """
 
-    def __init__(self, source: Source[Any], observers: list[Observer], stalenesses: Collection[float]) -> None:
+    def __init__(
+        self,
+        source: Source[Any],
+        observers: list[Observer],
+        stalenesses: Collection[float] = (),
+        clock: Clock | None = None,
+    ) -> None:
         self.guarded = GuardedPlugin(source)
+        self._clock = clock or SystemClock()
+        self._composite = isinstance(source, Composite)
         self._observers = observers
         self._stalenesses = stalenesses
         self._on_the_way: dict[str, asyncio.Task[Any]] = {}
@@ -129,7 +140,7 @@ class _Reader:
         else:
             well_at = self._well_at.setdefault(key, started)
             # One that builds on others asks nobody itself: those are spared already, and it is well when they are.
-            counted = None if isinstance(self.guarded.plugin, Composite) else before
+            counted = None if self._composite else before
             after = self._failing[key] = after_failure(counted, failure, well_at, started)
         if before is not None or after is not None:
             self._log_change(key, before, after)
@@ -173,12 +184,17 @@ class BalanceReader(_Reader):
     """
 
     def __init__(
-        self, source: BalanceSource[Any], observers: list[Observer], stalenesses: Collection[float] = ()
+        self,
+        source: BalanceSource[Any],
+        observers: list[Observer],
+        stalenesses: Collection[float] = (),
+        clock: Clock | None = None,
     ) -> None:
-        super().__init__(source, observers, stalenesses)
+        super().__init__(source, observers, stalenesses, clock)
         self.source = source
         self.latest: ReadTable | None = None
         self._unread = UnreadAccounts(self.guarded, source, observers)
+        self._newest = NewestBalances(self._clock)
 
     def read(self, fresh: asyncio.Task[Table] | None = None) -> asyncio.Task[Table]:
         """Start reading, or join a reading that is on its way. The task never fails.
@@ -226,17 +242,23 @@ class BalanceReader(_Reader):
         return why_nothing(answer.failures) if answer.empty else None
 
     async def _fetch(self) -> ReadTable:
-        return tabulate(await self.source.fetch_balances(), self.guarded.redact, self.latest)
+        table = tabulate(await self.source.fetch_balances(), self.guarded.redact, self.latest)
+        return table if self._composite else self._newest.take(table)
 
 
 class EquityReader(_Reader):
     """Reads one equity source."""
 
     def __init__(
-        self, source: EquitySource[Any], observers: list[Observer], stalenesses: Collection[float] = ()
+        self,
+        source: EquitySource[Any],
+        observers: list[Observer],
+        stalenesses: Collection[float] = (),
+        clock: Clock | None = None,
     ) -> None:
-        super().__init__(source, observers, stalenesses)
+        super().__init__(source, observers, stalenesses, clock)
         self.source = source
+        self._newest: NewestAnswers[Equity] = NewestAnswers(self._clock)
 
     def key(self, mode: str, share_class: str) -> str:
         """Return what is asked: two modes with the same key share one call."""
@@ -251,7 +273,7 @@ class EquityReader(_Reader):
             if not isinstance(answer, Equity):
                 got = type(answer).__name__
                 raise SourceError(FailureReason.INVALID_DATA, f"fetch_equity() gave {got}, not Equity")
-            return answer
+            return answer if self._composite else self._newest.take(what, answer)
 
         # A source that is asked by mode may be asked in several currencies by those that build on it.
         what = key if key == share_class else f"{key} in {share_class}"
@@ -262,10 +284,15 @@ class PriceReader(_Reader):
     """Reads one price source."""
 
     def __init__(
-        self, source: PriceSource[Any], observers: list[Observer], stalenesses: Collection[float] = ()
+        self,
+        source: PriceSource[Any],
+        observers: list[Observer],
+        stalenesses: Collection[float] = (),
+        clock: Clock | None = None,
     ) -> None:
-        super().__init__(source, observers, stalenesses)
+        super().__init__(source, observers, stalenesses, clock)
         self.source = source
+        self._newest: NewestAnswers[Price] = NewestAnswers(self._clock)
 
     def read(self, base: str, quote: str) -> asyncio.Task[Price | CallError]:
         """Start reading, or join a reading that is on its way. The task never fails."""
@@ -277,7 +304,7 @@ class PriceReader(_Reader):
                 raise SourceError(FailureReason.INVALID_DATA, f"fetch_price() gave {got}, not Price")
             if (answer.base, answer.quote) != (base, quote):
                 raise SourceError(FailureReason.INVALID_DATA, f"fetch_price() gave a price of another pair than {pair}")
-            return answer
+            return answer if self._composite else self._newest.take(pair, answer)
 
         pair = f"{base}/{quote}"
         return self._shared(pair, lambda: self._counted(pair, fetch))

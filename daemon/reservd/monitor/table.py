@@ -1,6 +1,6 @@
 """What one reading of a balance source says, and what is new in it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,7 +16,8 @@ Place = tuple[str, str]
 Found = Balance | AccountFailure | CallError
 
 _numbers = count()
-_ANY = datetime.max.replace(tzinfo=UTC)
+_EVER = datetime.max.replace(tzinfo=UTC)
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Table(Protocol):
@@ -102,19 +103,21 @@ class ReadTable:
         layout: Where it looked.
         amounts: What is there, place by place; None where it could not be read.
         failures: Why, where it could not.
+        oldest: When the oldest of it was observed; the end of time when nothing was read.
+        newest: The same of the newest; the beginning of time when nothing was read.
     """
 
     __slots__ = (
         "_found",
-        "_newest",
         "_news",
         "_observed",
-        "_oldest",
         "_rows",
         "amounts",
         "failures",
         "layout",
+        "newest",
         "number",
+        "oldest",
     )
 
     def __init__(
@@ -142,8 +145,8 @@ class ReadTable:
         self.amounts: list[Decimal | None] = [balance.amount for balance in balances]
         self.amounts += [None] * len(failures)
         self._observed = [balance.observed_at for balance in balances]
-        self._oldest = min(self._observed, default=_ANY)
-        self._newest = max(self._observed, default=_ANY)
+        self.oldest = min(self._observed, default=_EVER)
+        self.newest = max(self._observed, default=NEVER)
         self.failures = failures
         self.number = next(_numbers)
         self._news: dict[int, set[Place]] = {}
@@ -166,6 +169,12 @@ class ReadTable:
             [each for each in found if isinstance(each, AccountFailure)],
         )
 
+    def read(self) -> Iterator[tuple[Place, Balance]]:
+        """Yield what was read, place by place."""
+        for place, found in zip(self.layout.places, self._found, strict=True):
+            if isinstance(found, Balance):
+                yield place, found
+
     def news(self, before: Table, earliest: datetime, latest: datetime) -> set[Place] | None:
         """Return the places whose amount is not what it was, or may not be believed any more."""
         if not isinstance(before, ReadTable):
@@ -174,7 +183,7 @@ class ReadTable:
         news = self._news.get(before.number)
         if news is None:
             news = self._news[before.number] = self._changed_since(before)
-        if self._observed and (self._oldest < earliest or self._newest > latest):
+        if self._observed and (self.oldest < earliest or self.newest > latest):
             times = zip(self.layout.places, self._observed, strict=False)
             return news | {place for place, at in times if not earliest <= at <= latest}
         return news

@@ -14,6 +14,7 @@ from reservd.config.problems import describe
 from reservd.config.references import Instances, connect_all
 from reservd.errors import ConfigError
 from reservd.monitor.adapters import as_balance_source, as_equity_sources
+from reservd.monitor.clock import Clock
 from reservd.monitor.composition import SharedReaders
 from reservd.monitor.observer import Observer
 from reservd.monitor.readers import BalanceReader, EquityReader, PriceReader
@@ -45,6 +46,7 @@ class Wiring:
         venues: Balance sources by name.
         prices: Price sources by name.
         observers: Hear of every reading.
+        clock: Tells the time.
 
     Attributes:
         readers: What reads them, by name.
@@ -60,14 +62,16 @@ class Wiring:
         venues: Mapping[str, Any],
         prices: Mapping[str, PriceSource[Any]],
         observers: list[Observer],
+        clock: Clock,
     ) -> None:
         self._sources = {name: as_balance_source(name, venue) for name, venue in venues.items()}
         equities = as_equity_sources(equity)
         self._stalenesses: set[float] = set()
+        mind = observers, self._stalenesses, clock
         self.readers = Sources(
-            {name: BalanceReader(source, observers, self._stalenesses) for name, source in self._sources.items()},
-            {name: EquityReader(source, observers, self._stalenesses) for name, source in equities.items()},
-            {name: PriceReader(source, observers, self._stalenesses) for name, source in prices.items()},
+            {name: BalanceReader(source, *mind) for name, source in self._sources.items()},
+            {name: EquityReader(source, *mind) for name, source in equities.items()},
+            {name: PriceReader(source, *mind) for name, source in prices.items()},
         )
         instances: Instances = {"balance_sources": self._sources, "equity_sources": equities, "price_sources": prices}
         problems = connect_all(instances, SharedReaders(*self.readers))

@@ -56,6 +56,7 @@ class HttpJsonPrice(PriceRig):
         return f'{{{told}"at": "{at}"}}'
 
     def tells_ten_times_too_much_once(self) -> None:
+        self._tells(str(PRICE), timedelta(seconds=1))
         self.front.answers_once(200, self._page(str(10 * PRICE)))
 
     def tells_NaN(self) -> None:  # noqa: N802  # the fault's name

@@ -36,7 +36,10 @@ class HttpJson(HttpRig):
     async def heal(self) -> None:
         """There is no server behind it: what a venue says is all there is."""
         await super().heal()
-        self._tells(json.dumps(str(self.amount)))
+        self._tells_truth()
+
+    def _tells_truth(self, off: timedelta = timedelta()) -> None:
+        self._tells(json.dumps(str(self.amount)), off)
 
     def _tells(self, free: str | None, off: timedelta = timedelta()) -> None:
         self.front.answers(200, self._page(free, off))
@@ -47,6 +50,8 @@ class HttpJson(HttpRig):
         return f'{{{told}"at": "{at}"}}'
 
     def tells_zero_once(self) -> None:
+        """And then the truth of a later moment: of an earlier one it would not be believed any more."""
+        self._tells_truth(timedelta(seconds=1))
         self.front.answers_once(200, self._page("0"))
 
     def tells_NaN(self) -> None:  # noqa: N802  # the fault's name

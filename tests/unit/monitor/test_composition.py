@@ -74,10 +74,10 @@ async def test_equity_is_believed_when_a_price_is_older_than_any_amount_may_be()
 
 async def test_price_that_jumps_is_not_confirmed_by_newer_amounts() -> None:
     """The amounts are read anew each time, and the price is the same again."""
-    market, at = Market(ETH_USDT=3000), ago(10)
+    market = Market(ETH_USDT=3000)
     manager = manager_of(Ledger(main__USDT=200, cold__ETH="0.5"), market, nav(), m={})
     await manager.check_all_reserves()
-    wrong = Price("ETH", "USDT", Decimal(30_000), at)
+    wrong = Price("ETH", "USDT", Decimal(30_000), ago(0))
     market.misbehave = returns(wrong)
     for _ in range(3):
         await manager.check_all_reserves()

@@ -71,7 +71,7 @@ class Office:
 
 
 def at(account: str, amount: object, **fields: Any) -> Balance:
-    return Balance(account, "USDT", Decimal(str(amount)), datetime.now(UTC) - timedelta(seconds=5), **fields)
+    return Balance(account, "USDT", Decimal(str(amount)), datetime.now(UTC), **fields)
 
 
 async def test_event_comes_with_every_account_of_a_mode_that_shares_none() -> None:

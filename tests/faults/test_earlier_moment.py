@@ -1,0 +1,217 @@
+"""Sources that tell what was before what they told already: two nodes behind one address, or one that lags takes over.
+
+A mode wants 100 USDT, a tenth of its equity of 1,000. What is told otherwise of an earlier moment is not believed: an
+incident is not over for it, nor is one opened.
+"""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from reservd import ReserveManager, ReserveStatus
+from reservd.errors import FailureReason
+from reservd.plugin import AccountFailure, Balance, Equity, Reading
+from reservd.reserve.models import ReserveEvent
+from reservd.reserve.state import Instant
+from support.portfolio import Ledger, Market, portfolio
+from support.sources import ScriptedBalances, ScriptedEquity, raises, returns
+
+ADEQUATE, LOW, CRITICAL, UNKNOWN = ReserveStatus
+BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class SetClock:
+    """Shows what a test says."""
+
+    def __init__(self) -> None:
+        self.wall, self.monotonic = BEGIN, 1000.0
+
+    def advance(self, seconds: float) -> None:
+        self.wall += timedelta(seconds=seconds)
+        self.monotonic += seconds
+
+    def now(self) -> Instant:
+        return Instant(self.wall, self.monotonic)
+
+
+class Chain:
+    """A mode whose reserve is read at a block every 12 seconds, by nodes that are not all as far.
+
+    Attributes:
+        clock: Shows the time of block 100 at first.
+        events: All that was said.
+    """
+
+    def __init__(self) -> None:
+        self.clock = SetClock()
+        self.node = ScriptedBalances("node", main=110, other=0)
+        self.nav = ScriptedEquity()
+        self.events: list[ReserveEvent] = []
+        self.manager = ReserveManager(self.nav, {"node": self.node}, clock=self.clock)
+        self.manager.set_reserve_config("m", {"share_class": "USDT", "reserve_ratio": "0.1"})
+        self.manager.add_reserve_callback(self.events.append)
+
+    def at(self, block: int, amount: object, account: str = "main") -> Balance:
+        """Return what a node tells of a block."""
+        return Balance(
+            account, "USDT", Decimal(str(amount)), BEGIN + timedelta(seconds=12 * (block - 100)), block=block
+        )
+
+    async def look(self, *found: Balance | AccountFailure, seconds: float = 12, equity: Any = None) -> None:
+        """Look once; what is given is what is read."""
+        self.clock.advance(seconds)
+        balances = [each for each in found if isinstance(each, Balance)]
+        if all(balance.account != "other" for balance in balances):
+            balances.append(Balance("other", "USDT", Decimal(0), self.clock.wall))
+        failures = [each for each in found if isinstance(each, AccountFailure)]
+        self.node.misbehave = returns(Reading(balances, failures))
+        self.nav.misbehave = returns(equity or Equity(Decimal(1000), "USDT", self.clock.wall))
+        await self.manager.check_all_reserves()
+
+    @property
+    def missing(self) -> str:
+        snapshot = self.manager.latest_snapshot("m")
+        assert snapshot is not None
+        return "; ".join(snapshot.missing)
+
+    async def said(self) -> list[str]:
+        await self.manager.close()
+        return [event.event_type.removeprefix("reserve_") for event in self.events]
+
+
+@pytest.fixture
+async def chain() -> Chain:
+    """One that fell from 110 to 90 at block 101."""
+    chain = Chain()
+    await chain.look(chain.at(100, 110), seconds=0)
+    await chain.look(chain.at(101, 90))
+    return chain
+
+
+async def test_incident_is_not_over_when_a_node_that_lags_tells_of_a_block_before_it(chain: Chain) -> None:
+    for _ in range(3):
+        await chain.look(chain.at(100, 110), seconds=1)
+        assert chain.manager.status("m") is LOW
+        assert (
+            "told of 2026-03-01T12:00:00+00:00, when other was told of 2026-03-01T12:00:12+00:00 already"
+            in chain.missing
+        )
+        await chain.look(chain.at(101, 90), seconds=1)
+        assert (chain.manager.status("m"), chain.missing) == (LOW, "")
+    await chain.look(chain.at(102, 110))
+    assert await chain.said() == ["low", "adequate"]
+    assert len({event.incident_id for event in chain.events}) == 1
+
+
+async def test_nothing_is_said_when_a_node_that_lags_tells_of_a_block_before_a_refill(chain: Chain) -> None:
+    await chain.look(chain.at(102, 120))
+    await chain.look(chain.at(101, 90), seconds=1)
+    await chain.look(chain.at(103, 120))
+    assert await chain.said() == ["low", "adequate"]
+
+
+async def test_nothing_is_missing_when_a_node_that_lags_tells_the_same_amount(chain: Chain) -> None:
+    await chain.look(chain.at(102, 90))
+    await chain.look(chain.at(101, 90), seconds=1)
+    assert (chain.manager.status("m"), chain.missing) == (LOW, "")
+    await chain.look(chain.at(100, 110), seconds=1)
+    assert "already" in chain.missing, "what was told of block 102 is remembered beyond that"
+
+
+async def test_jump_is_not_taken_back_by_a_node_that_lags(chain: Chain) -> None:
+    """The second look finds another node, which has not seen the catastrophe yet."""
+    answers = [chain.at(102, 5), chain.at(101, 90)]
+
+    async def tell() -> Reading:
+        return Reading([answers.pop(0), chain.at(102, 0, "other")])
+
+    chain.clock.advance(12)
+    chain.node.misbehave = tell
+    await chain.manager.check_all_reserves()
+    await chain.look(chain.at(103, 5))
+    assert await chain.said() == ["low", "critical"]
+
+
+async def test_what_was_told_is_remembered_while_nothing_can_be_read(chain: Chain) -> None:
+    down = AccountFailure("main", FailureReason.TIMEOUT)
+    await chain.look(down, seconds=1)
+    await chain.look(down, seconds=1)
+    await chain.look(chain.at(100, 110), seconds=1)
+    chain.node.misbehave = raises(TimeoutError())
+    await chain.manager.check_all_reserves()
+    await chain.look(chain.at(100, 110), seconds=1)
+    assert await chain.said() == ["low"]
+
+
+async def test_account_that_lags_takes_no_other_one_with_it(chain: Chain) -> None:
+    """What is certain without it is more than is wanted."""
+    await chain.look(chain.at(100, 110), chain.at(101, 110, "other"), seconds=1)
+    assert await chain.said() == ["low", "adequate"]
+
+
+async def test_blocks_of_one_second_are_told_apart_by_their_numbers(chain: Chain) -> None:
+    at = chain.at(102, 0).observed_at
+    later, earlier = (
+        Balance("main", "USDT", Decimal(amount), at, block=block) for block, amount in ((7, 90), (6, 110))
+    )
+    await chain.look(later)
+    await chain.look(earlier, seconds=0.2)
+    assert "already" in chain.missing
+    assert await chain.said() == ["low"]
+
+
+async def test_chain_that_begins_anew_is_believed_at_once(chain: Chain) -> None:
+    await chain.look(Balance("main", "USDT", Decimal(110), chain.at(102, 0).observed_at, block=1))
+    assert await chain.said() == ["low", "adequate"]
+
+
+async def test_venue_whose_clock_was_ahead_is_believed_as_soon_as_it_is_set_right(chain: Chain) -> None:
+    await chain.look(chain.at(106, 90))
+    await chain.look(chain.at(103, 110))
+    assert (await chain.said(), chain.missing) == (["low", "adequate"], "")
+
+
+async def test_sources_are_believed_when_the_clock_of_this_machine_is_set_back(chain: Chain) -> None:
+    """They tell when they were asked, by that clock."""
+    chain.clock.wall -= timedelta(hours=1)
+    await chain.look(Balance("main", "USDT", Decimal(110), chain.clock.wall))
+    assert (await chain.said(), chain.missing) == (["low", "adequate"], "")
+
+
+async def test_source_that_tells_nothing_but_an_earlier_moment_is_unknown_in_time(chain: Chain) -> None:
+    for _ in range(20):
+        await chain.look(chain.at(100, 110))
+    assert chain.manager.status("m") is UNKNOWN
+    await chain.look(chain.at(123, 110))
+    assert await chain.said() == ["low", "unknown", "adequate"]
+
+
+async def test_equity_of_an_earlier_moment_is_not_believed(chain: Chain) -> None:
+    """At 800 the reserve of 90 would be enough."""
+    await chain.look(chain.at(102, 90))
+    told = Equity(Decimal(1000), "USDT", chain.clock.wall)
+    await chain.look(chain.at(103, 90), equity=told)
+    await chain.look(chain.at(104, 90), equity=Equity(Decimal(800), "USDT", told.observed_at - timedelta(seconds=1)))
+    assert "invalid_data: told of 2026-03-01T12:00:23+00:00" in chain.missing
+    assert await chain.said() == ["low"]
+
+
+async def test_price_of_an_earlier_moment_is_not_believed() -> None:
+    """At 3,000 the equity is 990 and 99 are wanted; at 2,500 it would be 840, and the 90 enough."""
+    market, ledger = Market(ETH_USDT=3000), Ledger(main__USDT=90, cold__ETH="0.3")
+    nav = portfolio(balances=[{"source": "treasury"}], prices={"ETH": {"source": "market", "max_age": 600}})
+    events: list[ReserveEvent] = []
+    manager = ReserveManager(nav, {"treasury": ledger}, price_sources={"market": market})
+    own = {"reserve_balance_sources": ["treasury/main"], "share_class": "USDT", "reserve_ratio": "0.1"}
+    manager.set_reserve_config("m", own)
+    manager.add_reserve_callback(events.append)
+    await manager.check_all_reserves()
+    market.values["ETH/USDT"], market.age = 2500, 60
+    await manager.check_all_reserves()
+    assert manager.status("m") is LOW
+    market.age = 0
+    await manager.check_all_reserves()
+    await manager.close()
+    assert [event.event_type for event in events] == ["reserve_low", "reserve_adequate"]
