@@ -15,7 +15,7 @@ from reservd_ccxt.client import Settings
 from reservd_ccxt.coins import Coins
 from reservd_ccxt.config import CcxtAccount, CcxtConfig
 from reservd_ccxt.errors import ExchangeError
-from reservd_ccxt.exchange import SharedExchange
+from reservd_ccxt.exchange import Facts, SharedExchange
 from reservd_ccxt.owners import owner_call
 from reservd_ccxt.permissions import Permissions, refusal
 from reservd_ccxt.registry import acquire, check_owner, release
@@ -36,6 +36,7 @@ class CcxtSource(BalanceSource[CcxtConfig]):
         self._shared: SharedExchange | None = None
         self._suspended: frozenset[str] = frozenset()
         self._told: str | None = None
+        self._judged: Facts | None = None
         self._is_identified = True
         self._named: dict[str, frozenset[str]] = {}
         self._wallets: dict[str, Wallet] = {
@@ -52,7 +53,7 @@ class CcxtSource(BalanceSource[CcxtConfig]):
     async def __aexit__(self, *exc_info: object) -> None:
         """Give the key back; the last source of it closes its connections."""
         shared, self._shared = self._shared, None
-        self._told = None
+        self._told = self._judged = None
         self._named.clear()
         if shared is not None:
             await release(shared)
@@ -79,9 +80,11 @@ class CcxtSource(BalanceSource[CcxtConfig]):
         """
         shared = self._open()
         facts = await shared.facts(self.config.refresh_interval)
-        self._check_key(facts.permissions)
+        if facts is not self._judged:
+            self._check_key(facts.permissions)
+            self._tell_suspensions(facts.coins)
+            self._judged = facts
         self._note_owner(is_known=await check_owner(shared))
-        self._tell_suspensions(facts.coins)
         results: list[Balance | AccountFailure] = []
         errors: list[ExchangeError] = []
         for name, account in self.config.accounts.items():
