@@ -95,7 +95,7 @@ async def test_incident_is_not_over_when_a_node_that_lags_tells_of_a_block_befor
         await chain.look(chain.at(100, 110), seconds=1)
         assert chain.manager.status("m") is LOW
         assert (
-            "told of 2026-03-01T12:00:00+00:00, when other was told of 2026-03-01T12:00:12+00:00 already"
+            "is of 2026-03-01T12:00:00+00:00 and contradicts what was told before of 2026-03-01T12:00:12+00:00"
             in chain.missing
         )
         await chain.look(chain.at(101, 90), seconds=1)
@@ -117,7 +117,7 @@ async def test_nothing_is_missing_when_a_node_that_lags_tells_the_same_amount(ch
     await chain.look(chain.at(101, 90), seconds=1)
     assert (chain.manager.status("m"), chain.missing) == (LOW, "")
     await chain.look(chain.at(100, 110), seconds=1)
-    assert "already" in chain.missing, "what was told of block 102 is remembered beyond that"
+    assert "contradicts" in chain.missing, "what was told of block 102 is remembered beyond that"
 
 
 async def test_jump_is_not_taken_back_by_a_node_that_lags(chain: Chain) -> None:
@@ -158,7 +158,7 @@ async def test_blocks_of_one_second_are_told_apart_by_their_numbers(chain: Chain
     )
     await chain.look(later)
     await chain.look(earlier, seconds=0.2)
-    assert "already" in chain.missing
+    assert "contradicts" in chain.missing
     assert await chain.said() == ["low"]
 
 
@@ -194,7 +194,7 @@ async def test_equity_of_an_earlier_moment_is_not_believed(chain: Chain) -> None
     told = Equity(Decimal(1000), "USDT", chain.clock.wall)
     await chain.look(chain.at(103, 90), equity=told)
     await chain.look(chain.at(104, 90), equity=Equity(Decimal(800), "USDT", told.observed_at - timedelta(seconds=1)))
-    assert "invalid_data: told of 2026-03-01T12:00:23+00:00" in chain.missing
+    assert "invalid_data: is of 2026-03-01T12:00:23+00:00" in chain.missing
     assert await chain.said() == ["low"]
 
 

@@ -106,4 +106,6 @@ def _precedes(balance: Balance, seen: Balance) -> bool:
 
 
 def _why_older(answer: Balance | Equity | Price, seen: Balance | Equity | Price) -> str:
-    return f"told of {answer.observed_at.isoformat()}, when other was told of {seen.observed_at.isoformat()} already"
+    return (
+        f"is of {answer.observed_at.isoformat()} and contradicts what was told before of {seen.observed_at.isoformat()}"
+    )
