@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 
+from reservd.monitor.defects import NO_DEFECTS, Defects, nothing_read
 from reservd.monitor.holds import Holds
 from reservd.monitor.observer import Checked, Observer
 from reservd.monitor.readings import Readings
@@ -37,35 +38,71 @@ class Checks:
         self._explain = explain
         self._holds = holds
         self._announce = announce
+        self._defects = Defects(observers)
 
     async def check(self, watches: Sequence[ModeWatch], readings: Readings) -> list[ModeWatch]:
-        """Check modes and return those that want a second look."""
+        """Check modes and return those that want a second look.
+
+        A defect in the check of one costs no other its own.
+        """
         holds = self._holds()
         doubtful: list[ModeWatch] = []
         for watch in watches:
             if watch.replaced or watch.has_seen(readings):
                 continue
-            step = self.advance(watch, watch.observe(readings, holds), readings.now)
-            # The others who share accounts with a mode that is in doubt wait for it, whatever that changes for itself.
-            if step.recheck or (readings.joint is not None and readings.joint.wants_second_look(watch.mode)):
-                doubtful.append(watch)
-            if step.event is not None:
-                await self._announce(step.event)
+            try:
+                step = self.advance(watch, watch.observe(readings, holds), readings.now)
+                # The others who share accounts with a mode that is in doubt wait for it, whatever that changes for it.
+                if step.recheck or (readings.joint is not None and readings.joint.wants_second_look(watch.mode)):
+                    doubtful.append(watch)
+                if step.event is not None:
+                    await self._say(step.event, readings.now)
+            except NO_DEFECTS:
+                raise
+            except Exception as defect:  # noqa: BLE001  # noted there
+                await self._give_up(watch, readings.now, defect)
         return doubtful
+
+    async def _give_up(self, watch: ModeWatch, now: Instant, defect: Exception) -> None:
+        """Take into a mode's memory that it could not be checked: what was confirmed stays until it is too old."""
+        self._defects.note(watch.mode, "check", defect, now)
+        with self._defects.costing(watch.mode, "memory", now):
+            step = self.advance(watch, watch.observe(nothing_read(watch, now, defect)), now)
+            if step.event is not None:
+                await self._say(step.event, now)
+        watch.look_again()
 
     def advance(self, watch: ModeWatch, snapshot: ReserveSnapshot, now: Instant) -> Step:
         """Take a snapshot into a mode's memory, tell the observers, and return what it led to."""
         before = watch.state if now.monotonic >= watch.followed_until else None
         step = watch.advance(snapshot, now, new_id)
         if before is not None:
-            step = self._runways.follow(watch, before, snapshot, step, now)
+            try:
+                step = self._runways.follow(watch, before, snapshot, step, now)
+            except Exception as defect:  # noqa: BLE001  # noted; a plain `try` costs nothing
+                self._defects.note(watch.mode, "runway", defect, now)
         if self._observers:
-            # What a check was made of is put together only where it is kept: with an event.
-            explanation = self._explain(watch) if step.event is not None else None
+            explanation = self._why(watch, now) if step.event is not None else None
             checked = Checked(watch.mode, snapshot, step, explanation)
             for observer in self._observers:
-                observer.checked(checked)
+                # What is remembered already is told to all the others: an event is decided once.
+                try:
+                    observer.checked(checked)
+                except NO_DEFECTS:
+                    raise
+                except Exception as defect:  # noqa: BLE001  # noted; a plain `try` costs nothing
+                    self._defects.note(watch.mode, type(observer).__name__, defect, now)
         return step
+
+    def _why(self, watch: ModeWatch, now: Instant) -> Explanation | None:
+        """Return what a check was made of, which is put together only where it is kept: with an event."""
+        with self._defects.costing(watch.mode, "explanation", now):
+            return self._explain(watch)
+        return None
+
+    async def _say(self, event: ReserveEvent, now: Instant) -> None:
+        with self._defects.costing(event.strategy_mode, "announcement", now):
+            await self._announce(event)
 
 
 def new_id() -> str:

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 
+import structlog
+
+from reservd.log import plain_traceback
 from reservd.monitor.clock import Clock
+from reservd.monitor.defects import NO_DEFECTS, nothing_read
 from reservd.monitor.pace import Pace
 from reservd.monitor.quiet import QuietModes
 from reservd.monitor.readers import one_cycle
@@ -18,8 +22,12 @@ from reservd.monitor.watch import ModeWatch
 from reservd.reserve.equity import believe_equity
 from reservd.reserve.tracker import Instant
 
+log = structlog.get_logger(__name__)
+
 _BATCH = 50
 """Modes that are checked in one step."""
+_TOLD = 20
+"""Modes that are named in a line of the log."""
 PATIENCE = 0.8
 """How long modes wait for their sources, as a part of their interval."""
 
@@ -111,7 +119,7 @@ class CyclePlan:
                     await _add(first, self._groups)
                     first.close(patience_seconds)
                     async for group in first:
-                        doubtful = await self._check(group, first, clock, check)
+                        doubtful = await _go_on(self._check(group, first, clock, check), group, clock, check)
                         await _add(second, _grouped(doubtful))
                         if done is not None and not doubtful:
                             done(group.sources)
@@ -155,7 +163,24 @@ async def _add(turns: _Turns, groups: Sequence[_Any]) -> None:
 async def _look_again(turns: _Turns, clock: Clock, check: Check) -> None:
     """Give modes their second look; whatever that finds, none has a third."""
     async for group in turns:
-        await _check_all(group, turns, clock, check)
+        await _go_on(_check_all(group, turns, clock, check), group, clock, check)
+
+
+async def _go_on(
+    checking: Awaitable[Sequence[ModeWatch]], group: _Any, clock: Clock, check: Check
+) -> Sequence[ModeWatch]:
+    """Return what checking a group gives; a defect costs its modes their check, and no other group its own."""
+    try:
+        return await checking
+    except NO_DEFECTS:
+        raise
+    except Exception as defect:  # noqa: BLE001  # logged
+        modes = [watch.mode for watch in group.watches[:_TOLD]]
+        log.error("check.failed", modes=modes, exception=plain_traceback(defect))  # noqa: TRY400  # without locals
+        for watch in group.watches:
+            await check([watch], nothing_read(watch, clock.now(), defect))
+            watch.look_again()
+        return ()
 
 
 async def _check_all(group: _Any, reads: _Turns, clock: Clock, check: Check) -> Sequence[ModeWatch]:

@@ -36,6 +36,9 @@ class Observer:
     def checked(self, checked: Checked) -> None:
         """A mode was checked, and its numbers, its status or its doubts changed."""
 
+    def check_failed(self, mode: str) -> None:
+        """A defect ended the check of a mode, or a part of it: the log tells which."""
+
     def refreshed(self, modes: Sequence[str], now: Instant) -> None:
         """These modes were checked and found as they were."""
 

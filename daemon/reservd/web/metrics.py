@@ -72,6 +72,9 @@ class Metrics(Observer):
             "reservd_checks", "Checks of a mode, by whether they told its status.", ["outcome"], registry=registry
         )
         self._conclusive, self._inconclusive = checks.labels("conclusive"), checks.labels("inconclusive")
+        self._defects = Counter(
+            "reservd_check_defects", "Checks of a mode that a defect ended, in whole or in part.", registry=registry
+        )
         self._cycles = Histogram(
             "reservd_cycle_duration_seconds", "Time to check all modes of an interval.", ["interval"],
             registry=registry, buckets=_CYCLE_BUCKETS,
@@ -176,6 +179,11 @@ class Metrics(Observer):
         (self._conclusive if checked.step.conclusive else self._inconclusive).inc()
         if self._gauges is not None:
             self._gauges.note(checked)
+
+    def check_failed(self, mode: str) -> None:
+        """Count a defect."""
+        del mode  # the log has it
+        self._defects.inc()
 
     def refreshed(self, modes: Sequence[str], now: Instant) -> None:
         """Count checks that found nothing new."""

@@ -1,0 +1,75 @@
+"""What an unforeseen defect in a check costs: that mode its check, so that it is unknown in time, and nothing else."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import structlog
+
+from reservd.errors import CallError, FailureReason, OwnershipLostError, StoreError
+from reservd.log import plain_traceback
+from reservd.monitor.observer import Observer
+from reservd.monitor.readings import Readings, equity_or_missing
+from reservd.monitor.table import FailedTable
+from reservd.monitor.watch import ModeWatch
+from reservd.reserve.equity import believe_equity
+from reservd.reserve.tracker import Instant
+
+log = structlog.get_logger(__name__)
+
+NO_DEFECTS = (OwnershipLostError, StoreError)
+"""What ends a cycle all the same, when whoever takes events raises it."""
+
+_TELL_AGAIN_SECONDS = 300.0
+
+
+def nothing_read(watch: ModeWatch, now: Instant, defect: Exception) -> Readings:
+    """Return readings that tell nothing of a mode, in place of those that it could not be checked with.
+
+    Args:
+        watch: The mode's.
+        now: The moment of the check.
+        defect: Why it could not. Its text may hold anything: its kind alone is told.
+    """
+    failure = CallError(FailureReason.INTERNAL, f"a defect ended the check: {type(defect).__name__}")
+    age = watch.config.policy.max_staleness
+    believed = believe_equity(equity_or_missing(watch.equity, failure), watch.config.policy, now.wall)
+    tables = {source: FailedTable(failure) for source, _ in watch.places}
+    return Readings(tables, failure, now, now.wall - age, now.wall + age, believed)
+
+
+class Defects:
+    """Counts defects, and logs each from time to time: one that lasts would repeat its lines at every check.
+
+    Args:
+        observers: Hear of each.
+    """
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._observers = observers
+        self._told_at: dict[tuple[str, str], float] = {}
+
+    @contextmanager
+    def costing(self, mode: str, part: str, now: Instant) -> Iterator[None]:
+        """Note a defect in what is done within, which ends that and nothing else. The arguments are those of `note`."""
+        try:
+            yield
+        except NO_DEFECTS:
+            raise
+        except Exception as defect:  # noqa: BLE001  # noted
+            self.note(mode, part, defect, now)
+
+    def note(self, mode: str, part: str, defect: Exception, now: Instant) -> None:
+        """Note a defect.
+
+        Args:
+            mode: The mode that was checked.
+            part: What of it did not work.
+            defect: What was raised.
+            now: The moment of the check.
+        """
+        told_at = self._told_at.get((mode, part))
+        if told_at is None or now.monotonic - told_at >= _TELL_AGAIN_SECONDS:
+            self._told_at[mode, part] = now.monotonic
+            log.error("check.failed", mode=mode, part=part, exception=plain_traceback(defect))
+        for observer in self._observers:
+            observer.check_failed(mode)

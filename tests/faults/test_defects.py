@@ -1,0 +1,172 @@
+"""An unforeseen defect in the check of one mode: that mode is unknown in time, and all others are checked as ever."""
+
+import asyncio
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from reservd import ReserveManager, ReserveStatus
+from reservd.errors import CallError, OwnershipLostError, StoreError
+from reservd.monitor.holds import Holds
+from reservd.monitor.observer import Checked, Observer
+from reservd.plugin import Balance, Equity
+from reservd.reserve.models import EventType, ReserveEvent
+from reservd.web.metrics import Metrics
+from support.office import until
+from support.sources import ScriptedBalances, ScriptedEquity
+
+MODES = dict.fromkeys("abc", "USDT")
+BASE = {
+    "share_class": "USDT",
+    "reserve_ratio": "0.1",
+    "reserve_monitoring_interval": "0.05",
+    "reserve_max_staleness": "0.3",
+    "reserve_max_jump": "1000",
+}
+
+
+class BrokenHolds(Holds):
+    """Cannot tell what some modes promised."""
+
+    def __init__(self, *modes: str) -> None:
+        self.broken = set(modes)
+
+    def held(self, mode: str, balances: Sequence[Balance]) -> Decimal:
+        if mode in self.broken:
+            raise KeyError(mode)
+        return Decimal(0)
+
+    def held_by(self, mode: str, balances: Sequence[Balance]) -> Decimal:
+        return self.held(mode, balances)
+
+    def owed(self, mode: str, equity: Equity) -> Decimal:
+        return Decimal(0)
+
+    def shows_paid(self, mode: str, balances: Sequence[Balance], equity: Equity | CallError) -> bool:
+        return False
+
+    def regroup(self) -> None:
+        pass
+
+
+class BrokenObserver(Observer):
+    """Cannot take what is told of a mode."""
+
+    def checked(self, checked: Checked) -> None:
+        if checked.mode == "a":
+            raise LookupError(checked.mode)
+
+    def refreshed(self, modes: Sequence[str], now: Any) -> None:
+        if "a" in modes:
+            raise LookupError(modes)
+
+
+def make_manager(*observers: Observer, source: ScriptedBalances | None = None) -> ReserveManager:
+    """Return a manager of three modes on one source, each on an account of its own."""
+    source = source or ScriptedBalances("treasury", a=110, b=110, c=110)
+    manager = ReserveManager(ScriptedEquity(), {"treasury": source}, observers=observers)
+    for mode in MODES:
+        manager.set_reserve_config(mode, {**BASE, "reserve_balance_sources": [f"treasury/{mode}"]})
+    return manager
+
+
+async def test_others_are_checked_and_it_is_unknown_in_time_when_one_mode_cannot_be_checked() -> None:
+    metrics = Metrics(MODES, [0.05], ["treasury", "nav"])
+    source = ScriptedBalances("treasury", a=110, b=110, c=110)
+    manager = make_manager(metrics, source=source)
+    heard: list[ReserveEvent] = []
+    manager.add_reserve_callback(heard.append)
+    watching = asyncio.create_task(manager.start_monitoring())
+    await until(lambda: all(manager.status(mode) is ReserveStatus.ADEQUATE for mode in MODES), "all adequate")
+    manager.holds = holds = BrokenHolds("a")
+    for mode in MODES:
+        manager.look_again(mode)
+    source.amounts.update(a=10, b=70, c=10)
+    await until(lambda: {event.strategy_mode for event in heard} == set(MODES), "an event of each")
+    assert {event.strategy_mode: event.event_type for event in heard} == {
+        "a": EventType.UNKNOWN,
+        "b": EventType.LOW,
+        "c": EventType.CRITICAL,
+    }
+    (unknown,) = [event for event in heard if event.strategy_mode == "a"]
+    assert "a defect ended the check: KeyError" in unknown.reason
+    assert not manager.stuck
+    page = metrics.render(metrics.take()).decode()
+    (defects,) = [line for line in page.splitlines() if line.startswith("reservd_check_defects_total")]
+    assert float(defects.split()[1]) >= 1
+    assert 'reservd_reserve_status{mode="a",share_class="USDT",status="unknown"} 1' in page
+    holds.broken.clear()
+    await until(lambda: manager.status("a") is ReserveStatus.CRITICAL, "the mode known again")
+    manager.stop_monitoring()
+    await watching
+
+
+async def test_a_mode_alone_is_checked_when_those_that_share_accounts_cannot_be() -> None:
+    source = ScriptedBalances("treasury", pool=110, own=10)
+    manager = ReserveManager(ScriptedEquity(), {"treasury": source})
+    for mode, account in {"a": "pool", "b": "pool", "c": "own"}.items():
+        manager.set_reserve_config(mode, {**BASE, "reserve_balance_sources": [f"treasury/{account}"]})
+    manager.holds = holds = BrokenHolds("a")
+    found = await manager.check_all_reserves()
+    assert {mode: each.status for mode, each in found.items()} == {
+        "a": ReserveStatus.UNKNOWN,
+        "b": ReserveStatus.UNKNOWN,
+        "c": ReserveStatus.CRITICAL,
+    }
+    holds.broken.clear()
+    assert (await manager.check_all_reserves())["b"].reserve_balance == 55
+
+
+async def test_all_others_hear_of_a_shortfall_when_one_observer_cannot_take_it() -> None:
+    class Seen(Observer):
+        def __init__(self) -> None:
+            self.events: list[str] = []
+
+        def checked(self, checked: Checked) -> None:
+            self.events += [checked.mode] if checked.step.event is not None else []
+
+    seen = Seen()
+    manager = make_manager(BrokenObserver(), seen, source=ScriptedBalances("treasury", a=10, b=10, c=10))
+    heard: list[str] = []
+    manager.add_reserve_callback(lambda event: heard.append(event.strategy_mode))
+    await manager.check_all_reserves()
+    await manager.close()
+    assert sorted(heard) == sorted(seen.events) == ["a", "b", "c"]
+
+
+async def test_other_modes_are_checked_when_all_of_one_kind_cannot_be_left_alone() -> None:
+    source, other = ScriptedBalances("treasury", a=110, b=110, c=110), ScriptedBalances("other", d=110)
+    manager = ReserveManager(ScriptedEquity(), {"treasury": source, "other": other}, observers=[BrokenObserver()])
+    for mode in ("a", "b", "c"):
+        manager.set_reserve_config(mode, {**BASE, "reserve_balance_sources": [f"treasury/{mode}"]})
+    manager.set_reserve_config("d", {**BASE, "reserve_balance_sources": ["other/d"]})
+    await manager.check_all_reserves()
+    other.amounts["d"] = 10
+    found = await manager.check_all_reserves()
+    assert {mode: each.status for mode, each in found.items()} == {
+        **dict.fromkeys("abc", ReserveStatus.UNKNOWN),
+        "d": ReserveStatus.CRITICAL,
+    }
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, StoreError, OwnershipLostError])
+async def test_only_what_the_store_says_ends_a_cycle_when_an_event_cannot_be_announced(kind: type[Exception]) -> None:
+    error = kind("no")
+
+    class Announces(ReserveManager):
+        async def trigger_reserve_event(self, event: ReserveEvent) -> None:
+            if event.strategy_mode == "a":
+                raise error
+
+    source = ScriptedBalances("treasury", a=10, b=10, c=10)
+    manager = Announces(ScriptedEquity(), {"treasury": source})
+    for mode in MODES:
+        manager.set_reserve_config(mode, {**BASE, "reserve_balance_sources": [f"treasury/{mode}"]})
+    if kind is RuntimeError:
+        assert set(await manager.check_all_reserves()) == set(MODES)
+    else:
+        with pytest.raises(ExceptionGroup) as raised:
+            await manager.check_all_reserves()
+        assert raised.value.exceptions == (error,)
