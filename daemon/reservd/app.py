@@ -12,9 +12,10 @@ from reservd._version import __version__
 from reservd.config.load import Config
 from reservd.duty import Duty, series_of
 from reservd.errors import ConfigError, OwnershipLostError, ReservdError, SchemaError, StoreError
-from reservd.log import configure_logging
+from reservd.log import configure_logging, place_of
 from reservd.loop_watch import LoopWatch
 from reservd.monitor.manager import ReserveManager
+from reservd.monitor.modes import Memory
 from reservd.reserve.kept import KeptState
 from reservd.service.withdrawals import WithdrawalManager
 from reservd.store.access import open_database
@@ -69,6 +70,7 @@ class Daemon:
         self._metrics.watch(owner=False)
         self._page = MetricsPage(self._metrics.take, self._metrics.render)
         self._duty: Duty | None = None
+        self._next: Duty | None = None
         self._stream = EventStream(self._database)
         web = config.settings.web
         tokens = TokenBook(web.tokens_file) if web.tokens_file is not None else None
@@ -142,15 +144,14 @@ class Daemon:
         async with self._loading:
             try:
                 config = await self._read_anew()
+                duty = self._make_duty(config)  # before the last one ends: a defect here must end nothing
             except Exception as error:  # a defect, too, must not look as if all had been taken up
                 self._metrics.reloaded(successful=False)
                 self._page.renew()
-                known = isinstance(error, ReservdError)
-                problems = str(error).splitlines() if known else [f"a defect: {type(error).__name__}"]
-                log.error("config.refused", problems=problems)  # noqa: TRY400  # they say it all
+                log.error("config.refused", problems=_problems(error))  # noqa: TRY400  # they say it all
                 raise
             notify("RELOADING=1")
-            self._config = config
+            self._config, self._next = config, duty
             self._metrics.reloaded(successful=True)
             self._page.renew()
             configure_logging(config.settings.log.level, config.settings.log.format)
@@ -173,6 +174,9 @@ class Daemon:
         config = await asyncio.to_thread(self._load)
         _refuse_settled(self._config, config)
         return config
+
+    def _make_duty(self, config: Config) -> Duty:
+        return Duty(config, self._metrics, self._page, self._stream, self._database, self._ownership)
 
     async def run(self) -> None:
         """Run until SIGTERM, SIGINT or `stop`; then end what is under way, within seconds.
@@ -211,6 +215,7 @@ class Daemon:
     async def _serve(self) -> None:
         """Stand by until the store can be had, then do the duty; again when another daemon takes it."""
         before: dict[str, KeptState] = {}
+        memories: Mapping[str, Memory] = {}
         while True:
             try:
                 await self._ownership.acquire()
@@ -220,14 +225,17 @@ class Daemon:
                 log.error("store.gone", error=str(error))  # noqa: TRY400  # the store's words say it all
             blind = not self._ownership.epoch
             self._newer.clear()
-            duty = Duty(self._config, self._metrics, self._page, self._stream, self._database, self._ownership)
+            duty, self._next = self._next or self._make_duty(self._config), None
             self._duty = duty
+            duty.manager.go_on(memories)
+            memories = {}
             self._taken_up.set()
             goes_on = False
             try:
                 await self._do(duty, before)
                 goes_on = True
-                before = duty.manager.kept_states() if blind else {}
+                # After the store was gone it and memory have to be reconciled.
+                before, memories = (duty.manager.kept_states(), {}) if blind else ({}, duty.manager.memories())
             except OwnershipLostError as error:
                 before = {}  # the other one knows better
                 log.warning("ownership.ended", reason=str(error))
@@ -267,6 +275,13 @@ class Daemon:
             if not self._stuck:
                 notify("WATCHDOG=1")
             await asyncio.sleep(every)
+
+
+def _problems(error: Exception) -> list[str]:
+    """Return why a configuration is not taken up; of a defect its kind and its place, as its text may hold a secret."""
+    if isinstance(error, ReservdError):
+        return str(error).splitlines()
+    return [f"a defect: {type(error).__name__} at {place_of(error)}"]
 
 
 def _refuse_settled(before: Config, config: Config) -> None:

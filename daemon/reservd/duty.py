@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import structlog
+
 from reservd.config.load import Config
 from reservd.delivery.pipeline import Pipeline
 from reservd.monitor.clock import SystemClock
@@ -26,6 +28,8 @@ from reservd.store.ownership import Ownership
 from reservd.web.metrics import Metrics
 from reservd.web.page import MetricsPage
 from reservd.web.stream import EventStream
+
+log = structlog.get_logger(__name__)
 
 _COLLECT_AFTER = 50_000
 """Objects that come to be before the collector looks. A cycle replaces tens of thousands, which go without it."""
@@ -132,6 +136,7 @@ class Duty:
             kept = dict(self.pipeline.states)
             kept |= {mode: reconcile(kept[mode], state) if mode in kept else state for mode, state in before.items()}
             self.manager.restore(kept)
+            self._tell_left_behind(kept)
         else:
             # Above all that a store may hold: receivers drop what is older than what they know.
             self.manager.restore(before, first_sequence=int(time.time()))
@@ -161,6 +166,13 @@ class Duty:
             await self.replenishments.close()
             delivering.cancel()
             await asyncio.gather(delivering, return_exceptions=True)
+
+    def _tell_left_behind(self, kept: Mapping[str, KeptState]) -> None:
+        """Log the incidents of modes that are not watched any more: nobody will say how they end."""
+        for mode, state in kept.items():
+            if mode not in self._config.modes and state.incident_id is not None:
+                known = str(state.known) if state.known is not None else None
+                log.warning("mode.left_in_incident", mode=mode, incident=state.incident_id, status=known)
 
 
 def series_of(

@@ -19,6 +19,15 @@ def plain_traceback(error: BaseException) -> str:
     return "".join(traceback.format_exception(error)).rstrip()
 
 
+def place_of(error: BaseException) -> str:
+    """Return the module and the line in which an error was raised, of reservd's own where there are any; no values."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    names = [(str(frame.f_globals.get("__name__")), line) for frame, line in frames]
+    own = [each for each in names if each[0].partition(".")[0].partition("_")[0] == "reservd"]
+    module, line = (own or names or [("nowhere", 0)])[-1]
+    return f"{module}:{line}"
+
+
 def configure_logging(level: LogLevel = "info", log_format: LogFormat | None = None) -> None:
     """Send all logs, those of the libraries included, to standard error.
 

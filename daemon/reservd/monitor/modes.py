@@ -1,6 +1,7 @@
 """The modes that are watched: what is remembered of each, and how it stands."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 from reservd.config.mode import ModeConfig
 from reservd.errors import ConfigError
@@ -17,8 +18,15 @@ from reservd.reserve.holds import GroupReading
 from reservd.reserve.identity import AccountKey
 from reservd.reserve.kept import KeptState, keep, recall
 from reservd.reserve.models import ReserveSnapshot, ReserveStatus
-from reservd.reserve.runway import Runway
+from reservd.reserve.runway import Outflow, Runway
 from reservd.reserve.tracker import TrackerState
+
+
+class Memory(NamedTuple):
+    """What is remembered of a mode."""
+
+    watch: ModeWatch
+    outflow: Outflow | None
 
 
 class WatchedModes:
@@ -47,6 +55,7 @@ class WatchedModes:
         self._kept: dict[str, KeptState] = {}
         self._first_sequence = 0
         self._begun: set[str] = set()
+        self._memories: dict[str, Memory] = {}
         self.reserve_configs: dict[str, ModeConfig] = {}
         self.holds: Holds | None = None
 
@@ -59,6 +68,18 @@ class WatchedModes:
         """
         self._kept = dict(states)
         self._first_sequence = first_sequence
+
+    def memories(self) -> dict[str, Memory]:
+        """Return all that is remembered of each mode, for whoever goes on from here in the same process."""
+        return {mode: Memory(watch, self._runways.measured(mode)) for mode, watch in self._watches.items()}
+
+    def go_on(self, memories: Mapping[str, Memory]) -> None:
+        """Go on where another has ended just now, before `start_monitoring`.
+
+        Nothing was missed meanwhile. So of a mode that is of the same money still, all is remembered that `restore`
+        does not tell: for how long nothing was certain, what is in doubt, checks in a row, what flowed out.
+        """
+        self._memories = dict(memories)
 
     def kept_states(self) -> dict[str, KeptState]:
         """Return what is to be kept of each mode now."""
@@ -78,10 +99,12 @@ class WatchedModes:
                 kept = self._kept.pop(mode, None)
                 # Without memory, staleness counts from when watching begins.
                 fresh = TrackerState(now.monotonic, sequence=self._first_sequence)
-                state = fresh if kept is None else recall(kept, watch.config.policy, now)
+                recalled = fresh if kept is None else recall(kept, watch.config.policy, now)
+                state = self._gone_on(watch, recalled)
                 watch.begin(state)
-                for observer in self._observers if kept is not None else ():
+                for observer in self._observers if kept is not None or state is not recalled else ():
                     observer.began(mode, state)
+        self._memories.clear()
 
     def status(self, strategy_mode: str) -> ReserveStatus:
         """Return the confirmed status; UNKNOWN before anything was confirmed, and when nothing was for too long."""
@@ -178,6 +201,20 @@ class WatchedModes:
         self._sharers.replace(before, watch)
         self._watches[mode] = watch
         self._runways.forget(mode)
+
+    def _gone_on(self, watch: ModeWatch, recalled: TrackerState) -> TrackerState:
+        """Return what whoever watched a mode until now remembered, or what was recalled where that must not go on."""
+        memory = self._memories.pop(watch.mode, None)
+        # An event that did not get into the store must be decided again.
+        if memory is None or memory.watch.state.sequence != recalled.sequence:
+            return recalled
+        if not watch.is_of_same_money(memory.watch):
+            return recalled
+        policy, before = watch.config.policy, memory.watch.config.policy
+        same = (policy.runway_window, policy.max_staleness) == (before.runway_window, before.max_staleness)
+        if memory.outflow is not None and same:
+            self._runways.go_on(watch.mode, memory.outflow)
+        return memory.watch.state
 
     def _explain(self, watch: ModeWatch) -> Explanation | None:
         return explain(watch, self._fingerprint(watch), self.holds)

@@ -94,6 +94,14 @@ class Runways:
         self._tell(mode, None, 0.0)
         self._outflows.pop(mode, None)
 
+    def measured(self, mode: str) -> Outflow | None:
+        """Return what flowed out of a mode, as far as that was measured; None before anything was."""
+        return self._outflows.get(mode)
+
+    def go_on(self, mode: str, outflow: Outflow) -> None:
+        """Go on with what another has measured of a mode until now."""
+        self._outflows[mode] = outflow
+
     def _tell(self, mode: str, runway: Runway | None, now: float) -> None:
         before = self._told_at.pop(mode, None)
         self._told.pop(mode, None)

@@ -88,7 +88,7 @@ class ModeWatch:
         forgotten: the next reading is compared with none of it.
         """
         self._state = before.state
-        if (before.holdings, before.equity) == (self.holdings, self.equity) and self._same_currency(before):
+        if self.is_of_same_money(before):
             self._latest = before.latest
             return
         self._state = self._state._replace(
@@ -100,6 +100,10 @@ class ModeWatch:
             believed_parts=(),
             doubted=None,
         )
+
+    def is_of_same_money(self, before: "ModeWatch") -> bool:
+        """Whether accounts, equity and currency are those of the mode's watch under another configuration."""
+        return (before.holdings, before.equity) == (self.holdings, self.equity) and self._same_currency(before)
 
     def _same_currency(self, before: "ModeWatch") -> bool:
         return before.config.share_class == self.config.share_class

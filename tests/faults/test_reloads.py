@@ -1,0 +1,98 @@
+"""The configuration is read again while sources fail, while a mode is low, and with a defect in taking it up."""
+
+import asyncio
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from reservd.app import Daemon
+from reservd.config.load import Config, load_config
+from support.daemon import ReservdProcess
+from support.office import until
+from support.polling import wait_until
+from support.scrape import sample
+from support.world import World
+
+
+@contextmanager
+def reloaded(daemon: ReservdProcess, every_seconds: float) -> Iterator[None]:
+    """Have the configuration read again and again."""
+    stop = threading.Event()
+
+    def reload() -> None:
+        while not stop.wait(every_seconds):
+            daemon.send(signal.SIGHUP)
+
+    reloading = threading.Thread(target=reload)
+    reloading.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        reloading.join()
+
+
+def test_outage_is_said_though_the_configuration_is_read_again_all_the_time(tmp_path: Path) -> None:
+    with World("alpha", "beta") as world:
+        config = world.write_config(tmp_path, defaults={"reserve_max_staleness": 4})
+        with ReservdProcess(config) as daemon, reloaded(daemon, 1.0):
+            world.amounts["alpha"] = "not a number"
+            wait_until(lambda: world.kinds("alpha") == ["unknown"], "the outage to be said", timeout_seconds=30)
+            assert world.kinds("beta") == []
+            assert daemon.log().count("config.reloaded") > 1
+
+
+def test_incident_of_a_mode_that_is_taken_out_is_told_and_ends_when_the_mode_returns(tmp_path: Path) -> None:
+    with World("alpha", "beta") as world, ReservdProcess(world.write_config(tmp_path)) as daemon:
+        world.set("alpha", "low")
+        wait_until(lambda: world.kinds("alpha") == ["low"], "the alarm")
+        incident = world.events[0]["data"]["incident_id"]
+        file = tmp_path / "modes" / "alpha.yaml"
+        keys = file.read_text()
+        file.unlink()
+        daemon.send(signal.SIGHUP)
+        wait_until(lambda: "mode.left_in_incident" in daemon.log(), "the log")
+        (line,) = [line for line in daemon.log().splitlines() if "mode.left_in_incident" in line]
+        assert '"mode": "alpha"' in line
+        assert incident in line
+        world.set("alpha", "adequate")
+        file.write_text(keys)
+        wait_until(lambda: "config.reloaded" in daemon.log(), "the reload")
+        daemon.send(signal.SIGHUP)
+        wait_until(lambda: world.kinds("alpha") == ["low", "adequate"], "the recovery")
+        assert world.events[-1]["data"]["incident_id"] == incident
+        assert daemon.log().count("mode.left_in_incident") == 1
+
+
+async def test_daemon_goes_on_as_before_when_a_defect_keeps_it_from_taking_up_a_configuration(tmp_path: Path) -> None:
+    with World("alpha") as world:
+        file = world.write_config(tmp_path, f"sqlite:///{tmp_path}/store.db")
+
+        def load() -> Config:
+            # A sink without settings: what no file leads to.
+            config = load_config(file)
+            return replace(config, event_sinks={"password": config.event_sinks["ops"]})
+
+        daemon = Daemon(load_config(file), ["127.0.0.1:0"], load=load)
+        running = asyncio.create_task(daemon.run())
+        await until(lambda: daemon.readiness.ready, "the first cycle")
+        manager = daemon.manager
+        with capture_logs() as logs, pytest.raises(KeyError):
+            await daemon.reload()
+        (refused,) = [line for line in logs if line["event"] == "config.refused"]
+        assert refused["problems"][0].startswith("a defect: KeyError at reservd.delivery.pipeline:")
+        assert "password" not in str(refused)
+        world.set("alpha", "low")
+        await until(lambda: world.kinds("alpha") == ["low"], "the alarm")
+        assert daemon.manager is manager
+        address = daemon.addresses[0]
+        told = await asyncio.to_thread(sample, address, "reservd_config_last_reload_successful")
+        assert told == 0
+        daemon.stop()
+        await running

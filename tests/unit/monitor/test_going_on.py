@@ -1,0 +1,126 @@
+"""A manager that goes on where another has ended: after a reload nothing was missed."""
+
+from typing import Any
+
+from reservd import ReserveManager, ReserveStatus
+from reservd.reserve.models import EventType, ReserveEvent
+from support.hand_clock import HandClock
+from support.sources import ScriptedBalances, ScriptedEquity, raises
+
+BASE = {"share_class": "USDT", "reserve_ratio": "0.1", "reserve_max_staleness": 120}
+
+
+class Reloads:
+    """One mode, whose managers follow each other as those of a daemon do."""
+
+    def __init__(self, **keys: Any) -> None:
+        self.clock = HandClock()
+        self.source = ScriptedBalances("treasury", main=110, other=110)
+        self.equity = ScriptedEquity()
+        self.events: list[ReserveEvent] = []
+        self.keys = {**BASE, "reserve_balance_sources": ["treasury/main"], **keys}
+        self.manager = self._make()
+        self.manager.begin()
+
+    def _make(self) -> ReserveManager:
+        manager = ReserveManager(self.equity, {"treasury": self.source}, clock=self.clock)
+        manager.set_reserve_config("m", self.keys)
+        manager.add_reserve_callback(self.events.append)
+        return manager
+
+    async def reload(self, **keys: Any) -> None:
+        """Begin anew, with keys that are others now."""
+        self.keys |= keys
+        before = self.manager
+        kept = before.kept_states()
+        await before.close()
+        self.manager = self._make()
+        self.manager.restore(kept)
+        self.manager.go_on(before.memories())
+        self.manager.begin()
+
+    async def check(self) -> ReserveStatus:
+        await self.manager.check_all_reserves()
+        return self.manager.status("m")
+
+
+async def test_mode_is_unknown_in_time_though_the_configuration_is_read_again_and_again() -> None:
+    world = Reloads()
+    assert await world.check() is ReserveStatus.ADEQUATE
+    world.source.misbehave = raises(RuntimeError("no"))
+    for _ in range(4):
+        world.clock.advance(29)
+        await world.reload()
+        assert await world.check() is ReserveStatus.ADEQUATE
+    world.clock.advance(10)
+    await world.reload()
+    assert await world.check() is ReserveStatus.UNKNOWN
+    await world.manager.close()
+    assert [event.event_type for event in world.events] == [EventType.UNKNOWN]
+
+
+async def test_row_of_worse_checks_goes_on_over_a_reload() -> None:
+    world = Reloads(reserve_confirmations=3)
+    await world.check()
+    world.source.amounts["main"] = 80
+    for status in (ReserveStatus.ADEQUATE, ReserveStatus.ADEQUATE, ReserveStatus.LOW):
+        await world.reload()
+        assert await world.check() is status
+    await world.manager.close()
+
+
+async def test_second_look_that_agrees_is_enough_when_the_first_was_before_the_reload() -> None:
+    world = Reloads()
+    await world.check()
+    world.source.script = [{"main": 10}, {"main": 11}]
+    world.source.amounts["main"] = 11
+    await world.manager.check_all_reserves()
+    await world.reload()
+    assert await world.check() is ReserveStatus.CRITICAL
+    await world.manager.close()
+
+
+async def test_event_is_decided_again_when_it_did_not_get_into_the_store() -> None:
+    world = Reloads()
+    await world.check()
+    before = world.manager.kept_states()
+    world.source.amounts["main"] = 80
+    assert await world.check() is ReserveStatus.LOW
+    memories = world.manager.memories()
+    await world.manager.close()
+    world.manager = world._make()
+    world.manager.restore(before)
+    world.manager.go_on(memories)
+    world.manager.begin()
+    await world.check()
+    await world.manager.close()
+    assert [event.event_type for event in world.events] == [EventType.LOW, EventType.LOW]
+
+
+async def test_sources_are_asked_first_when_a_mode_is_of_other_money_after_the_reload() -> None:
+    world = Reloads()
+    await world.check()
+    world.source.misbehave = world.equity.misbehave = raises(RuntimeError("no"))
+    world.clock.advance(119)
+    await world.reload(reserve_balance_sources=["treasury/other"])
+    assert await world.check() is ReserveStatus.ADEQUATE
+    world.clock.advance(59)
+    assert await world.check() is ReserveStatus.ADEQUATE
+    world.clock.advance(2)
+    assert await world.check() is ReserveStatus.UNKNOWN
+    await world.manager.close()
+
+
+async def test_what_flowed_out_is_remembered_over_reloads_unless_it_is_measured_otherwise() -> None:
+    world = Reloads(reserve_runway_window=3600, reserve_max_staleness=600)
+    for amount in range(200, 140, -5):
+        world.source.amounts["main"] = amount
+        await world.check()
+        world.clock.advance(300)
+        await world.reload()
+    await world.check()
+    assert world.manager.runway("m") is not None
+    await world.reload(reserve_runway_window=7200)
+    await world.check()
+    assert world.manager.runway("m") is None
+    await world.manager.close()
