@@ -22,6 +22,9 @@ from reservd.errors import ConfigError
 from reservd.plugin.host import KINDS, PluginHost
 from reservd.plugin.interfaces import BalanceSource, EquitySource, EventSink, PriceSource, Replenisher
 
+_SHORTEST_INTERVAL, _LONGEST_INTERVAL = 1.0, 3600.0
+"""Seconds. Whoever checks more often, or less often, most likely means another unit."""
+
 
 @dataclass(frozen=True)
 class Config:
@@ -78,6 +81,7 @@ def load_config(path: Path, host: PluginHost | None = None, environ: Mapping[str
         warnings=(
             *_silences(files.values()),
             *_moot(files.values()),
+            *_ill_timed(files.values()),
             *_unrounded(files.values()),
             *_idle(files.values(), main, built),
             *_twice(main, built["balance_sources"]),
@@ -188,6 +192,24 @@ def _moot(files: Iterable[ModeFile]) -> list[str]:
         if skew is not None and skew > staleness:
             message = f"{skew} limits nothing: what is older than reserve_max_staleness ({staleness:g}) is not believed"
             lines.at(file.document, ("reserve_max_skew",), message)
+    return lines
+
+
+def _ill_timed(files: Iterable[ModeFile]) -> list[str]:
+    """Return a warning for each mode that is checked at a strange pace, or that one failed check makes unknown."""
+    lines = Problems()
+    for file in files:
+        interval, staleness = file.config.interval_seconds, file.config.policy.max_staleness.total_seconds()
+        at = file.document, ("reserve_monitoring_interval",)
+        if interval < _SHORTEST_INTERVAL:
+            lines.at(*at, f"{interval:g} reads every source {1 / interval:,.0f} times a second")
+        if interval > _LONGEST_INTERVAL:
+            lines.at(*at, f"{interval:g} leaves a shortfall unnoticed for {interval / 3600:,.1f} hours")
+        if staleness < 2 * interval:
+            message = (
+                f"{staleness:g} is less than two intervals of {interval:g}: one failed check makes the mode unknown"
+            )
+            lines.at(file.document, ("reserve_max_staleness",), message)
     return lines
 
 

@@ -68,6 +68,31 @@ def test_skew_is_limited_by_the_staleness_unless_the_mode_says_less(folder: Any)
     assert loaded.warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("keys", "warning"),
+    [
+        (
+            "reserve_max_staleness: 30\n",
+            "7:24: reserve_max_staleness: 30 is less than two intervals of 30: one failed check makes the mode unknown",
+        ),
+        (
+            "reserve_monitoring_interval: 0.02\n",
+            "7:30: reserve_monitoring_interval: 0.02 reads every source 50 times a second",
+        ),
+        (
+            "reserve_monitoring_interval: 30000\n",
+            "7:30: reserve_monitoring_interval: 30000 leaves a shortfall unnoticed for 8.3 hours",
+        ),
+        ("reserve_max_staleness: 60\n", None),
+        ("reserve_monitoring_interval: 1\n", None),
+        ("reserve_monitoring_interval: 3600\n", None),
+    ],
+)
+def test_warning_is_given_when_checks_are_strangely_timed(folder: Any, keys: str, warning: str | None) -> None:
+    folder.mode(more=keys)
+    assert folder.load().warnings == (() if warning is None else (f"{folder.path}/modes/a.yaml:{warning}",))
+
+
 def test_warning_is_given_when_refills_are_not_rounded(folder: Any) -> None:
     folder.main(more="replenishers:\n  unwinder: {plugin: paper, options: {treasury: a}}\n")
     folder.mode(more="reserve_replenisher: unwinder\n")
