@@ -1,21 +1,24 @@
-"""An unforeseen defect in the check of one mode: that mode is unknown in time, and all others are checked as ever."""
+"""An unforeseen defect in the check of one mode, or in what one sink is told: all others go on as ever."""
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from reservd import ReserveManager, ReserveStatus
+from reservd.delivery.outbox import Outbox
 from reservd.errors import CallError, OwnershipLostError, StoreError
 from reservd.monitor.holds import Holds
 from reservd.monitor.observer import Checked, Observer
-from reservd.plugin import Balance, Equity
+from reservd.plugin import Balance, CloudEvent, Equity
 from reservd.reserve.models import EventType, ReserveEvent
+from reservd.store.database import Database
 from reservd.web.metrics import Metrics
-from support.office import until
-from support.sources import ScriptedBalances, ScriptedEquity
+from support.office import Office, until
+from support.sources import ScriptedBalances, ScriptedEquity, ScriptedSink
 
 MODES = dict.fromkeys("abc", "USDT")
 BASE = {
@@ -170,3 +173,34 @@ async def test_only_what_the_store_says_ends_a_cycle_when_an_event_cannot_be_ann
         with pytest.raises(ExceptionGroup) as raised:
             await manager.check_all_reserves()
         assert raised.value.exceptions == (error,)
+
+
+async def test_sinks_hear_of_events_and_are_told_how_things_stand_when_that_cannot_be_found_out_at_first(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Board(ScriptedSink):
+        told: Sequence[CloudEvent] | None = None
+
+        async def resume(self, latest: Sequence[CloudEvent]) -> None:
+            self.told = latest
+
+    board, ops = Board("board"), ScriptedSink("ops")
+    async with Office(database, board, ops) as office:
+        await office.look(m="low")
+        await until(lambda: len(board.taken) == len(ops.taken) == 1, "the alarms")
+    load, tries = Outbox.load_latest, 0
+
+    async def load_latest(self: Outbox, sink: str, at: datetime) -> list[ReserveEvent]:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise LookupError(sink)
+        return await load(self, sink, at)
+
+    monkeypatch.setattr(Outbox, "load_latest", load_latest)
+    async with Office(database, board, ops, begin="low") as office:
+        await until(lambda: board.told, "how things stand")
+        await office.look(m="critical")
+        await until(lambda: len(board.taken) == len(ops.taken) == 2, "the next alarms")
+        assert office.task is not None
+        assert not office.task.done()

@@ -106,9 +106,11 @@ class Dispatcher:
                 return
             except CallError as error:
                 log.warning("sink.resume_failed", sink=self.name, error=str(error))
-                await asyncio.sleep(self._schedule.delay_seconds(failures))
+            except Exception:  # a defect costs this sink what it holds a while, and neither events nor other sinks
+                log.exception("sink.resume_broke", sink=self.name)
             else:
                 return
+            await asyncio.sleep(self._schedule.delay_seconds(failures))
 
     def resume_soon(self) -> None:
         """Do so beside whatever else goes on."""
