@@ -332,6 +332,34 @@ def test_check_config_looks_at_the_store_as_the_daemon_does(call: Call, config: 
     assert "half" not in result.err
 
 
+@pytest.mark.parametrize(
+    ("web", "lines"),
+    [
+        ("basic_auth_users: {a: plain}\n", ["web.yaml:1:23: basic_auth_users.a: must be a bcrypt hash"]),
+        (None, ["web.yaml: cannot be read: No such file or directory"]),
+        (
+            "tls_server_config: {cert_file: a.pem, key_file: b.pem}\n",
+            ["a.pem and b.pem: must be a certificate and its key as PEM"],
+        ),
+        ("{}\n", []),
+    ],
+)
+def test_check_config_looks_at_the_web_config_file_as_the_daemon_does(
+    call: Call, config: Path, web: str | None, lines: list[str]
+) -> None:
+    if web is not None:
+        (config.parent / "web.yaml").write_text(web)
+    result = call("check-config", "--web.config.file", "web.yaml")
+    assert result.code == (1 if lines else 0)
+    assert len(result.err.splitlines()) == len(lines)
+    assert result.err.startswith("".join(lines))
+    assert "plain" not in result.err
+    config.write_text("modes: 7\n")
+    together = call("check-config", "--web.config.file", "web.yaml").err
+    assert "reservd.yaml:1:8: modes: " in together
+    assert "".join(lines) in together
+
+
 def test_check_config_warns_of_a_silent_zone(call: Call, config: Path) -> None:
     mode = config.parent / "modes" / "low_mode.yaml"
     mode.write_text(mode.read_text() + "reserve_low_threshold: 0.5\nreserve_critical_threshold: 0.2\n")

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,21 +11,33 @@ from pathlib import Path
 import pytest
 
 from support.commands import Command
+from support.tls import Certificate, make_certificate
 
 
 @contextlib.contextmanager
-def serving(status: int) -> Iterator[int]:
-    """Answer `/-/healthy` with a status, and all else with 404; gives the port."""
+def serving(status: int, token: str = "", certificate: Certificate | None = None) -> Iterator[int]:
+    """Answer `/-/healthy` with a status, and all else with 404; gives the port.
+
+    Args:
+        status: The status.
+        token: Without it the answer is 401.
+        certificate: What is shown, with TLS.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(status if self.path == "/-/healthy" else 404)
+            good = not token or self.headers["Authorization"] == f"Bearer {token}"
+            self.send_response((status if self.path == "/-/healthy" else 404) if good else 401)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        if certificate is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(certificate.certificate, certificate.key)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server.server_port
@@ -98,3 +111,30 @@ def test_healthcheck_refuses_what_is_no_url(command: Command, url: str) -> None:
     result = command("healthcheck", "--url", url)
     assert (result.code, result.out) == (2, "")
     assert "must be a URL such as http://127.0.0.1:9847" in result.err
+
+
+def test_healthcheck_believes_the_authority_that_is_named(command: Command, tmp_path: Path) -> None:
+    own = make_certificate(tmp_path)
+    with serving(200, certificate=own) as port:
+        url = f"https://127.0.0.1:{port}"
+        unbelieved = command("healthcheck", "--url", url)
+        believed = command("healthcheck", "--url", url, "--ca-file", str(own.certificate))
+        nothing = command("healthcheck", "--url", url, "--ca-file", str(own.key))
+    assert (unbelieved.code, believed.code, nothing.code) == (1, 0, 1)
+    assert "certificate" in unbelieved.err
+    assert believed.out == f"127.0.0.1:{port} is healthy\n"
+    assert nothing.err.startswith(f"ca_file: {own.key}: must hold certificates in PEM")
+
+
+def test_healthcheck_shows_its_token_where_the_whole_server_needs_one(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("rsv_one\n")
+    with serving(200, token="rsv_one") as port:
+        url = f"http://127.0.0.1:{port}"
+        without = command("healthcheck", "--url", url)
+        known = command("healthcheck", "--url", url, "--token-file", str(file))
+        file.write_text("rsv_another\n")
+        wrong = command("healthcheck", "--url", url, "--token-file", str(file))
+    assert (without.code, known.code, wrong.code) == (1, 0, 1)
+    assert without.err.startswith(f"reservd: 127.0.0.1:{port} needs a token: give it by --token-file")
+    assert wrong.err == f"reservd: 127.0.0.1:{port} is not healthy: rejected: HTTP 401\n"

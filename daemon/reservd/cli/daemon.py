@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _TIMEOUT_SECONDS = 10.0
 _TOKEN = "RESERVD_TOKEN"  # noqa: S105  # the name of a variable
 _WHERE = "--url tells where it serves, by https:// if with TLS, --ca-file whose certificate to believe"
-_HOW = f"--token-file, $RESERVD_TOKEN_FILE or ${_TOKEN}"
+HOW = f"--token-file, $RESERVD_TOKEN_FILE or ${_TOKEN}"
 
 UrlsOption = Annotated[
     list[str] | None,
@@ -120,7 +120,7 @@ def explain(error: "ApiError", access: Access) -> "ReservdError":
 
     given = access.token is not None or access.token_file is not None
     if error.status == HTTPStatus.UNAUTHORIZED:
-        what = f"does not take the token: {error.detail}" if given else f"needs a token: give it by {_HOW}"
+        what = f"does not take the token: {error.detail}" if given else f"needs a token: give it by {HOW}"
     elif error.status == HTTPStatus.FORBIDDEN:
         what = f"does not allow it: {error.detail}"
     elif isinstance(error, ApiUnavailableError) and error.status is None:

@@ -1,7 +1,7 @@
 """What several commands share."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -13,6 +13,15 @@ DEFAULT_CONFIG = Path("reservd.yaml")
 ConfigOption = Annotated[
     Path,
     typer.Option("--config", "-c", metavar="FILE", help="The configuration file.", envvar="RESERVD_CONFIG"),
+]
+
+WebConfigFileOption = Annotated[
+    Optional[Path],  # noqa: UP045  # typer reads the annotation
+    typer.Option(
+        "--web.config.file",
+        metavar="FILE",
+        help="TLS and passwords of the whole server, in the file that Prometheus exporters share.",
+    ),
 ]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON; amounts are decimal strings.")]

@@ -1,11 +1,10 @@
 """`reservd run`."""
 
-from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from reservd.cli.options import DEFAULT_CONFIG, ConfigOption, plural
+from reservd.cli.options import DEFAULT_CONFIG, ConfigOption, WebConfigFileOption, plural
 
 
 def run(
@@ -19,14 +18,7 @@ def run(
             "Port 0 takes a free one.",
         ),
     ] = None,
-    web_config_file: Annotated[
-        Optional[Path],  # noqa: UP045  # typer reads the annotation
-        typer.Option(
-            "--web.config.file",
-            metavar="FILE",
-            help="TLS and passwords of the whole server, in the file that Prometheus exporters share.",
-        ),
-    ] = None,
+    web_config_file: WebConfigFileOption = None,
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C. SIGHUP has it read its configuration again.
 

@@ -95,6 +95,7 @@ class HttpClient:
         max_response_bytes: int = MAX_RESPONSE_BYTES,
         headers: Mapping[str, str] | None = None,
         may_connect: Callable[[str], bool] | None = None,
+        tls: ssl.SSLContext | bool = True,
     ) -> None:
         """Prepare one.
 
@@ -103,18 +104,20 @@ class HttpClient:
             max_response_bytes: The most that an answer may have, unpacked.
             headers: Sent with each request.
             may_connect: Says of an IP address whether to connect to it; all are connected to when left out.
+            tls: Whose certificates are believed; the system's authorities unless given.
         """
         self._timeout_seconds = timeout_seconds
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._max_bytes = max_response_bytes
         self._headers = {"User-Agent": _USER_AGENT, **(headers or {})}
         self._may_connect = may_connect
+        self._tls = tls
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         """Make the pool; nothing is connected yet."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(socket_factory=self._socket),
+            connector=aiohttp.TCPConnector(socket_factory=self._socket, ssl=self._tls),
             timeout=self._timeout,
             headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
