@@ -247,7 +247,12 @@ def test_event_that_cannot_be_read_hides_no_other(command: Command, store: Store
     assert ["-", "alpha", "unreadable", "-", "ops", "1", "aaaa0002", "rejected: HTTP 410"] in command(
         "events", "dead-letters"
     ).rows
-    assert [each["message"]["id"][:4] for each in command("events", "dead-letters", "--json").json] == ["bbbb", "bbbb"]
+    letters = command("events", "dead-letters", "--json").json
+    assert [each["message"]["id"][:4] for each in letters] == ["bbbb", "bbbb", "aaaa"]
+    assert letters[-1]["message"] == {"id": "aaaa0002-low", "subject": "alpha"}
+    assert letters[-1]["unreadable"] is True
+    assert letters[-1]["deliveries"][0]["detail"] == "HTTP 410"
+    assert "unreadable" not in letters[0]
     for action in ("show", "redeliver"):
         result = command("events", action, "aaaa0002")
         assert (result.code, result.out) == (1, "")

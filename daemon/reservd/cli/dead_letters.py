@@ -32,10 +32,8 @@ def dead_letters(
         import json
 
         from reservd.cli.event_view import as_json as plain
-        from reservd.store.letters import UnreadableEvent
 
-        readable = [(event, each) for event, each in found[:limit] if not isinstance(event, UnreadableEvent)]
-        typer.echo(json.dumps([plain(event, [delivery]) for event, delivery in readable], indent=2))
+        typer.echo(json.dumps([plain(event, [delivery]) for event, delivery in found[:limit]], indent=2))
     else:
         _print_table(found[:limit])
     if len(found) > limit:

@@ -56,10 +56,20 @@ def message_text(event: "AnyEvent") -> str:
     return json.dumps(_message(event), indent=2)
 
 
-def as_json(event: "AnyEvent", deliveries: "Iterable[Delivery]") -> dict[str, Any]:
-    """Return the message of an event as a consumer would receive it now, and its deliveries."""
+def as_json(event: "AnyEvent | UnreadableEvent", deliveries: "Iterable[Delivery]") -> dict[str, Any]:
+    """Return the message of an event as a consumer would receive it now, and its deliveries.
+
+    Of one that cannot be read the message has its id and its subject only, and `unreadable` says so.
+    """
+    from reservd.store.letters import UnreadableEvent
+
+    shown: dict[str, Any]
+    if isinstance(event, UnreadableEvent):
+        shown = {"message": {"id": event.id, "subject": event.strategy_mode}, "unreadable": True}
+    else:
+        shown = {"message": _message(event)}
     return {
-        "message": _message(event),
+        **shown,
         "deliveries": [
             {
                 "sink": each.sink,
