@@ -10,9 +10,14 @@ import typer
 from reservd.cli.options import DEFAULT_CONFIG, ConfigOption
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from reservd.config.load import Config
+    from reservd.monitor.manager import ReserveManager
     from reservd.reserve.explanation import Explanation
     from reservd.reserve.models import ReserveSnapshot
+
+_STORE_SECONDS = 5.0
 
 
 def check(
@@ -31,7 +36,8 @@ def check(
 ) -> None:
     """Check the reserves once, now, and print what was found.
 
-    Modes that share accounts with those that are named are read too: what they need decides what is left.
+    Modes that share accounts with those that are named are read too: what they need decides what is left. What is held
+    for accepted withdrawals is taken off where the daemon's store can be read; where it cannot, nothing is.
 
     Exits as monitoring plugins do: 0 adequate, 1 low, 2 critical, 3 unknown or any failure. Of
     several modes critical wins, then unknown, then low. Nothing is announced and no refill asked for.
@@ -46,7 +52,7 @@ def check(
     for mode in modes or ():
         require_known_mode(mode, loaded.modes)
     asked = modes or list(loaded.modes)
-    found, ended = run_until_answered(_check(loaded, asked))
+    (found, unheld), ended = run_until_answered(_check(config, loaded, asked))
     snapshots = {mode: explanation.snapshot for mode, explanation in found.items()}
     if as_json:
         _print_json(found, with_why)
@@ -54,6 +60,9 @@ def check(
         _print_explanations(found.values())
     else:
         _print_table(snapshots)
+    # Whoever names no store may have none, and so no withdrawals.
+    if unheld and (with_why or loaded.settings.store.url.get_secret_value()):
+        typer.echo(f"nothing is taken off for accepted withdrawals: {unheld}", err=True)
     for mode in asked:
         if mode not in snapshots:
             typer.echo(f"mode '{mode}' could not be checked", err=True)
@@ -63,18 +72,44 @@ def check(
     raise typer.Exit(code)
 
 
-async def _check(loaded: "Config", modes: list[str]) -> Mapping[str, "Explanation"]:
+async def _check(config: "Path", loaded: "Config", modes: list[str]) -> tuple[Mapping[str, "Explanation"], str]:
+    """Return what was found, and why nothing is known of accepted withdrawals, if so."""
     from reservd.monitor.manager import ReserveManager
 
     manager = ReserveManager(loaded.equity_sources, loaded.balance_sources, price_sources=loaded.price_sources)
-    for mode, config in loaded.modes.items():
-        manager.set_reserve_config(mode, config)
+    for mode, mode_config in loaded.modes.items():
+        manager.set_reserve_config(mode, mode_config)
+    unheld = await _count_holds(manager, config, loaded)
     try:
         await manager.check_reserves(modes)
         explained = {mode: manager.explain(mode) for mode in modes}
-        return {mode: each for mode, each in explained.items() if each is not None}
+        return {mode: each for mode, each in explained.items() if each is not None}, unheld
     finally:
         await manager.close()
+
+
+async def _count_holds(manager: "ReserveManager", config: "Path", loaded: "Config") -> str:
+    """Take off what is held for accepted withdrawals, as the daemon does; return why that is not known, if so."""
+    import asyncio
+
+    from reservd.cli.store import open_store
+    from reservd.errors import ReservdError
+    from reservd.monitor.clock import SystemClock
+    from reservd.service.held_reserves import HeldReserves
+    from reservd.service.hold_journal import HoldJournal
+    from reservd.store.ownership import Ownership
+
+    try:
+        async with asyncio.timeout(_STORE_SECONDS), open_store(config, loaded.settings) as database:
+            journal = HoldJournal(database, Ownership(database), SystemClock(), loaded.modes)
+            holds = HeldReserves(manager, journal)
+            await journal.open()
+    except TimeoutError:
+        return f"the store did not answer within {_STORE_SECONDS:g} s"
+    except ReservdError as error:  # reserves are to be told all the same
+        return str(error)
+    manager.holds = holds
+    return ""
 
 
 def worst_code(snapshots: Mapping[str, "ReserveSnapshot"], asked: Iterable[str]) -> int:
