@@ -10,9 +10,10 @@ import structlog
 
 from reservd._version import __version__
 from reservd.config.load import Config
+from reservd.config.renewal import read_anew, why_refused
 from reservd.duty import Duty, series_of
-from reservd.errors import ConfigError, OwnershipLostError, ReservdError, SchemaError, StoreError
-from reservd.log import configure_logging, place_of
+from reservd.errors import OwnershipLostError, SchemaError, StoreError
+from reservd.log import configure_logging
 from reservd.loop_watch import LoopWatch
 from reservd.monitor.manager import ReserveManager
 from reservd.monitor.modes import Memory
@@ -35,6 +36,8 @@ from reservd.web.web_config import TlsFiles, WebConfig, read_web_config
 log = structlog.get_logger(__name__)
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_RELOADS = 2
+"""One that is under way, and one that waits for it."""
 _TAKE_UP_SECONDS = 20.0
 """How long a change of duty may take: what is under way is ended within seconds."""
 
@@ -148,7 +151,7 @@ class Daemon:
             except Exception as error:  # a defect, too, must not look as if all had been taken up
                 self._metrics.reloaded(successful=False)
                 self._page.renew()
-                log.error("config.refused", problems=_problems(error))  # noqa: TRY400  # they say it all
+                log.error("config.refused", problems=why_refused(error))  # noqa: TRY400  # they say it all
                 raise
             notify("RELOADING=1")
             self._config, self._next = config, duty
@@ -169,11 +172,7 @@ class Daemon:
     async def _read_anew(self) -> Config:
         if self._duty is not None and not self._duty.store_up:
             raise StoreError("the store is gone: what was decided since is in memory alone")
-        if self._load is None:
-            raise ConfigError("this daemon was not started from a file")
-        config = await asyncio.to_thread(self._load)
-        _refuse_settled(self._config, config)
-        return config
+        return await read_anew(self._load, self._config)
 
     def _make_duty(self, config: Config) -> Duty:
         return Duty(config, self._metrics, self._page, self._stream, self._database, self._ownership)
@@ -188,7 +187,7 @@ class Daemon:
         for number in _SIGNALS:
             loop.add_signal_handler(number, self.stop)
         reloads: set[asyncio.Task[None]] = set()
-        loop.add_signal_handler(signal.SIGHUP, lambda: reloads.add(asyncio.create_task(self._reload())))
+        loop.add_signal_handler(signal.SIGHUP, self._reload_soon, reloads)
         log.info("daemon.started", version=__version__, modes=len(self._config.modes), store=self._database.description)
         await self._page.start()
         await self._web.start()
@@ -262,6 +261,13 @@ class Daemon:
         if not work.cancelled():
             work.result()
 
+    def _reload_soon(self, reloads: set[asyncio.Task[None]]) -> None:
+        """Reload; or once more after that, when it is under way: what waits reads the files as they are then."""
+        if len(reloads) < _RELOADS:
+            reload = asyncio.create_task(self._reload())
+            reloads.add(reload)
+            reload.add_done_callback(reloads.discard)
+
     async def _reload(self) -> None:
         with contextlib.suppress(Exception):  # the log has it
             await self.reload()
@@ -275,21 +281,3 @@ class Daemon:
             if not self._stuck:
                 notify("WATCHDOG=1")
             await asyncio.sleep(every)
-
-
-def _problems(error: Exception) -> list[str]:
-    """Return why a configuration is not taken up; of a defect its kind and its place, as its text may hold a secret."""
-    if isinstance(error, ReservdError):
-        return str(error).splitlines()
-    return [f"a defect: {type(error).__name__} at {place_of(error)}"]
-
-
-def _refuse_settled(before: Config, config: Config) -> None:
-    """Refuse changes of what is taken once, at the start."""
-    changed = []
-    if config.settings.store.url != before.settings.store.url:
-        changed.append("store.url")
-    if config.settings.web != before.settings.web:
-        changed.append("web")
-    if changed:
-        raise ConfigError([f"{key}: is settled when reservd starts: restart it to change that" for key in changed])

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from reservd.app import Daemon
 from reservd.config.load import Config, load_config
+from reservd.errors import ConfigError
 from support.daemon import ReservdProcess
 from support.office import until
 from support.polling import wait_until
@@ -96,3 +97,34 @@ async def test_daemon_goes_on_as_before_when_a_defect_keeps_it_from_taking_up_a_
         assert told == 0
         daemon.stop()
         await running
+
+
+async def test_configuration_can_be_read_again_after_a_try_that_hung(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reservd.config.renewal._READ_SECONDS", 0.2)
+    hung = threading.Event()
+    with World("alpha") as world:
+        file = world.write_config(tmp_path, f"sqlite:///{tmp_path}/store.db")
+
+    def load() -> Config:
+        hung.wait()
+        return load_config(file)
+
+    daemon = Daemon(load_config(file), ["127.0.0.1:0"], load=load)
+    with pytest.raises(ConfigError, match=r"could not be read within 0\.2 s"):
+        await daemon.reload()
+    monkeypatch.setattr("reservd.config.renewal._READ_SECONDS", 60.0)
+    hung.set()
+    await daemon.reload()
+    await daemon._web.close()
+
+
+def test_every_signal_counts_and_none_is_heaped_up(tmp_path: Path) -> None:
+    with World("alpha") as world, ReservdProcess(world.write_config(tmp_path)) as daemon:
+        for _ in range(20):
+            daemon.send(signal.SIGHUP)
+        (tmp_path / "modes" / "beta.yaml").write_text("share_class: 5")
+        daemon.send(signal.SIGHUP)
+        wait_until(lambda: "config.refused" in daemon.log(), "the last word on the files")
+        assert daemon.log().count("config.reloaded") < 20

@@ -73,20 +73,16 @@ def load_config(path: Path, host: PluginHost | None = None, environ: Mapping[str
     _refuse(problems)
     built: Any = instances
     configs = {name: file.config for name, file in files.items()}
-    return Config(
-        settings,
-        path.parent,
-        configs,
-        **built,
-        warnings=(
-            *_silences(files.values()),
-            *_moot(files.values()),
-            *_ill_timed(files.values()),
-            *_unrounded(files.values()),
-            *_idle(files.values(), main, built),
-            *_twice(main, built["balance_sources"]),
-        ),
+    warnings = (
+        *_silences(files.values()),
+        *_moot(files.values()),
+        *_ill_timed(files.values()),
+        *_unrounded(files.values()),
+        *_idle(files.values(), main, built),
+        *_twice(main, built["balance_sources"]),
     )
+    # What many modes take from the defaults is said once.
+    return Config(settings, path.parent, configs, **built, warnings=tuple(dict.fromkeys(warnings)))
 
 
 def load_settings(path: Path, environ: Mapping[str, str] | None = None) -> Settings:

@@ -93,6 +93,14 @@ def test_warning_is_given_when_checks_are_strangely_timed(folder: Any, keys: str
     assert folder.load().warnings == (() if warning is None else (f"{folder.path}/modes/a.yaml:{warning}",))
 
 
+def test_warning_is_given_once_when_several_modes_have_a_default(folder: Any) -> None:
+    folder.main(more="defaults: {reserve_monitoring_interval: 0.5}\n")
+    folder.mode()
+    folder.write("modes/b.yaml", SECOND.replace("other", "vault"))
+    (warning,) = folder.load().warnings
+    assert warning.endswith("reserve_monitoring_interval: 0.5 reads every source 2 times a second")
+
+
 def test_warning_is_given_when_refills_are_not_rounded(folder: Any) -> None:
     folder.main(more="replenishers:\n  unwinder: {plugin: paper, options: {treasury: a}}\n")
     folder.mode(more="reserve_replenisher: unwinder\n")

@@ -1,0 +1,51 @@
+"""The configuration of a running daemon, read again: what may be taken up, and why it is not."""
+
+import asyncio
+from collections.abc import Callable
+
+from reservd.config.load import Config
+from reservd.errors import ConfigError, ReservdError
+from reservd.log import place_of
+from reservd.threads import run_on_thread
+
+_READ_SECONDS = 120.0
+"""How long the files may take to be read: many modes take a while, a file system that hangs all time."""
+
+
+async def read_anew(load: Callable[[], Config] | None, before: Config) -> Config:
+    """Return the configuration as its files are now.
+
+    Args:
+        load: Reads it; None where there is no file.
+        before: What the daemon runs with.
+
+    Raises:
+        ConfigError: If it does not hold, cannot be read in time, or changes what is settled at the start.
+    """
+    if load is None:
+        raise ConfigError("this daemon was not started from a file")
+    try:
+        async with asyncio.timeout(_READ_SECONDS):
+            config = await run_on_thread(load)
+    except TimeoutError:
+        raise ConfigError(f"the configuration could not be read within {_READ_SECONDS:g} s") from None
+    _refuse_settled(before, config)
+    return config
+
+
+def why_refused(error: Exception) -> list[str]:
+    """Return why a configuration is not taken up; of a defect its kind and its place, as its text may hold a secret."""
+    if isinstance(error, ReservdError):
+        return str(error).splitlines()
+    return [f"a defect: {type(error).__name__} at {place_of(error)}"]
+
+
+def _refuse_settled(before: Config, config: Config) -> None:
+    """Refuse changes of what is taken once, at the start."""
+    changed = []
+    if config.settings.store.url != before.settings.store.url:
+        changed.append("store.url")
+    if config.settings.web != before.settings.web:
+        changed.append("web")
+    if changed:
+        raise ConfigError([f"{key}: is settled when reservd starts: restart it to change that" for key in changed])
