@@ -11,11 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from reservd.plugin import Acceptance, AcceptanceStatus
+from reservd.reserve.replenishment import Inaction
+from reservd.reserve.replenishment_states import ReplenishmentState
+from reservd.store.database import Database
 from support.nursery import Nursery
 from support.polling import wait_until
 from support.scrape import page, sample
 from support.set_clock import SetClock
 from support.story import check_story, restless, rows, settle
+from support.treasury import Treasury
 from support.world import Answer, World
 
 MODES = ("a", "b", "c", "d")
@@ -137,3 +142,71 @@ def test_clocks_decide_nothing_about_who_owns_the_store(
         check_that_every_mode_speaks(world)
     settle(world, store_url)
     check_story(world, store_url)
+
+
+WRONG = pytest.mark.parametrize("wrong", [timedelta(days=2), timedelta(days=-2)], ids=["ahead", "behind"])
+
+
+@WRONG
+async def test_budget_of_refills_is_not_given_out_anew_when_the_clock_is_set(
+    database: Database, wrong: timedelta
+) -> None:
+    async with Treasury(database, reserve_refill_budget_count=1) as shop:
+        await shop.see(70)
+        await shop.see(110)
+        (first,) = shop.own()
+        assert first.state is ReplenishmentState.VERIFIED
+        for error in (wrong, timedelta(), wrong):
+            shop.clock.wrong = error
+            await shop.see(70)
+            assert (len(shop.replenisher.asked), shop.refills.inactions["m"]) == (1, Inaction.BUDGET_COUNT)
+            await shop.see(110)
+        await shop.see(70, after_seconds=86_400)
+        assert len(shop.replenisher.asked) == 2, "a day has passed, whatever the clock says"
+
+
+@WRONG
+async def test_budget_of_refills_is_known_when_the_clock_was_wrong_at_the_start(
+    database: Database, wrong: timedelta
+) -> None:
+    async with Treasury(database, reserve_refill_budget_count=1) as shop:
+        await shop.see(70)
+        await shop.see(110)
+    shop = Treasury(database, reserve_refill_budget_count=1)
+    shop.clock.wrong = wrong
+    async with shop:
+        await shop.see(110)
+        shop.clock.wrong = timedelta()
+        await shop.see(70)
+        assert (shop.replenisher.asked, shop.refills.inactions["m"]) == ([], Inaction.BUDGET_COUNT)
+
+
+@WRONG
+async def test_refill_in_flight_is_waited_for_and_no_longer_when_the_clock_is_set(
+    database: Database, wrong: timedelta
+) -> None:
+    async with Treasury(database) as shop:
+        await shop.see(70)
+        shop.clock.wrong = wrong
+        await shop.see(71)
+        shop.clock.wrong = timedelta()
+        await shop.see(72)
+        (waited_for,) = shop.own()
+        assert (waited_for.state, len(shop.replenisher.asked)) == (ReplenishmentState.ACCEPTED, 1)
+        shop.clock.wrong = wrong
+        await shop.see(71, after_seconds=1_800)
+        assert shop.own()[0].state is ReplenishmentState.EXPIRED
+
+
+@WRONG
+async def test_cooldown_is_as_long_as_it_is_when_the_clock_is_set(database: Database, wrong: timedelta) -> None:
+    async with Treasury(database) as shop:
+        shop.replenisher.answer = Acceptance(status=AcceptanceStatus.REJECTED)
+        shop.clock.wrong = wrong
+        await shop.see(70)
+        shop.clock.wrong = timedelta()
+        await shop.see(71)
+        assert (len(shop.replenisher.asked), shop.refills.inactions["m"]) == (1, Inaction.COOLDOWN)
+        shop.replenisher.answer = Acceptance(status=AcceptanceStatus.ACCEPTED)
+        await shop.see(70, after_seconds=300)
+        assert shop.own()[-1].state is ReplenishmentState.ACCEPTED

@@ -29,18 +29,20 @@ BASE = {
 
 
 class Clock(SystemClock):
-    """The machine's clocks, set forward as far as a test says.
+    """The machine's clocks, by which as much time has passed as a test says.
 
     Attributes:
-        ahead: How far.
+        ahead: How much.
+        wrong: By how much the wall's clock is set wrong.
     """
 
     def __init__(self) -> None:
         self.ahead = timedelta()
+        self.wrong = timedelta()
 
     def now(self) -> Instant:
         now = super().now()
-        return Instant(now.wall + self.ahead, now.monotonic)
+        return Instant(now.wall + self.ahead + self.wrong, now.monotonic + self.ahead.total_seconds())
 
     @property
     def wall(self) -> datetime:

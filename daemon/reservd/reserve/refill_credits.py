@@ -23,11 +23,12 @@ class EndedCredits:
     def __len__(self) -> int:
         return len(self._sums)
 
-    def add(self, record: Replenishment, replacer: Replenishment | None = None) -> None:
+    def add(self, record: Replenishment, ended_at: float, replacer: Replenishment | None = None) -> None:
         """Take in a request that has ended.
 
         Args:
             record: The request.
+            ended_at: When, in seconds of a clock that is never set.
             replacer: What stands in for it, if anything does: that asks for the whole, and is
                 credited with all that came in since it was counted.
         """
@@ -36,13 +37,13 @@ class EndedCredits:
             credit = replacer.credited_before.get(record.id, ZERO) if replacer is not None else ZERO
         if credit:
             self._count += 1
-            self._sums.add(record.changed_at, self._count, credit)
+            self._sums.add(ended_at, self._count, credit)
 
-    def since(self, at: datetime) -> Decimal:
+    def since(self, at: float) -> Decimal:
         """Return what is credited to those that ended after then."""
         return self._sums.after(at)
 
-    def forget(self, until: datetime) -> None:
+    def forget(self, until: float) -> None:
         """Leave out those that ended by then."""
         self._sums.drop_until(until)
 
@@ -57,7 +58,7 @@ def see_arrivals(
     reading: GroupReading,
     *,
     paid_since: Callable[[GroupReading], Decimal],
-    ended_since: Callable[[datetime], Decimal],
+    ended_since: Callable[[Replenishment], Decimal],
     tolerance: Callable[[str], Decimal],
     now: datetime,
 ) -> list[Replenishment]:
@@ -70,7 +71,7 @@ def see_arrivals(
         records: Open requests, in order of request.
         reading: What the accounts hold.
         paid_since: Returns what was paid out of them since a baseline.
-        ended_since: Returns what is credited to requests for them that ended after a time.
+        ended_since: Returns what is credited to requests for them that ended after one was counted.
         tolerance: Returns which part of an amount may lack, by mode.
         now: When the reading was checked.
     """
@@ -82,7 +83,7 @@ def see_arrivals(
             continue
         if seen and seen[-1].arrived > seen[-1].request.amount:
             seen[-1] = seen[-1].model_copy(update={"arrived": seen[-1].request.amount})
-        credited = add(ended_since(counted_since(record)), earlier)
+        credited = add(ended_since(record), earlier)
         for before in record.credited_before.values():
             credited = subtract(credited, before)
         after = see_arrival(

@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import structlog
 
 from reservd.config.mode import ModeConfig
 from reservd.errors import ReplenishmentStateError, StoreError
-from reservd.monitor.clock import Clock
 from reservd.reserve.refill_decision import find_stood_in_for, find_unasked
 from reservd.reserve.replenishment import (
     Acceptance,
@@ -34,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 STRATEGY = "strategy"
 _DRAIN_SECONDS = 1.0
-_REPEAT_AFTER = timedelta(seconds=30)
+_REPEAT_AFTER_SECONDS = 30.0
 """How long to wait before what nobody decides anew is asked again, and between two polls."""
 
 _STATES = {
@@ -58,7 +57,6 @@ class RefillAsker:
         book: Has the requests.
         caller: Calls the replenishers.
         may_act: Whether refills may be asked for.
-        clock: Tells the time.
     """
 
     def __init__(
@@ -67,15 +65,13 @@ class RefillAsker:
         book: RefillBook,
         caller: RefillCaller,
         may_act: Callable[[], bool],
-        clock: Clock,
     ) -> None:
         self._configs = configs
         self._book = book
         self._caller = caller
         self._may_act = may_act
-        self._clock = clock
         self._asking: dict[str, asyncio.Task[ReplenishmentOutcome]] = {}
-        self._next: dict[str, datetime] = {}
+        self._next: dict[str, float] = {}
 
     def ask(self, record: Replenishment) -> "asyncio.Future[ReplenishmentOutcome]":
         """Ask the strategy, beside whatever else goes on; who waits for the answer may stop waiting."""
@@ -90,17 +86,22 @@ class RefillAsker:
         while self._asking:
             await asyncio.wait(list(self._asking.values()))
 
-    async def follow(self, now: datetime) -> None:
-        """Ask again what an operator or a withdrawal wants and nobody heard, and poll what was heard."""
+    async def follow(self, now: float) -> None:
+        """Ask again what an operator or a withdrawal wants and nobody heard, and poll what was heard.
+
+        Args:
+            now: The seconds of the monotonic clock.
+        """
         open_records = self._book.open()
         is_open = {record.id for record in open_records}
         self._next = {each: due for each, due in self._next.items() if each in is_open}
         unasked = {record.id for record in find_unasked(open_records)}
         polled: list[Replenishment] = []
         for record in open_records:
-            if now < self._next.setdefault(record.id, record.request.requested_at + _REPEAT_AFTER):
+            waited = (self._book.times.now(record.id) - record.request.requested_at).total_seconds()
+            if now < self._next.setdefault(record.id, now + _REPEAT_AFTER_SECONDS - waited):
                 continue
-            self._next[record.id] = now + _REPEAT_AFTER
+            self._next[record.id] = now + _REPEAT_AFTER_SECONDS
             if record.id in unasked and (record.asked_by or record.approved_by):
                 self.ask(record)
             elif record.heard:
@@ -118,7 +119,7 @@ class RefillAsker:
         Raises:
             ReplenishmentStateError: If it cannot go there.
         """
-        now = self._clock.now().wall
+        now = self._book.times.now(record.id)
         detail, by = told.get("reason") or "", told.get("by", STRATEGY)
         more: dict[str, Any] = {"heard": record.heard or state in _HEEDED}
         if told.get("reference") is not None:
@@ -142,7 +143,7 @@ class RefillAsker:
 
         Its strategy has as long as for one that waited for nobody.
         """
-        now = self._clock.now().wall
+        now = self._book.times.now(record.id)
         deadline = max(record.deadline, now + self._policy(record).patience)
         request = record.request.model_copy(update={"deadline": deadline})
         told = {"approved_by": by, "by": by, "detail": reason, "changed_at": now}
@@ -223,13 +224,13 @@ class RefillAsker:
     def _end(self, replenishment_id: str, state: ReplenishmentState, why: str) -> None:
         record = self._book.get(replenishment_id)
         if record.open:
-            self._book.put(advance(record, state, self._clock.now().wall, detail=why))
+            self._book.put(advance(record, state, self._book.times.now(record.id), detail=why))
 
     def _stand_in(self, record: Replenishment) -> None:
         """End the request that another one, which the strategy has accepted, stands in for."""
         earlier = self._book.find(record.request.replaces or "")
         if earlier is not None and earlier.open:
-            now, why = self._clock.now().wall, f"replaced by {record.id}"
+            now, why = self._book.times.now(earlier.id), f"replaced by {record.id}"
             self._book.put(advance(earlier, ReplenishmentState.CANCELLED, now, detail=why, replaced_by=record.id))
 
     async def _poll(self, record: Replenishment) -> None:

@@ -1,14 +1,15 @@
 """The requests for refills that matter now, found by id and by mode."""
 
+import math
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from decimal import Decimal
 
 import structlog
 
 from reservd.errors import UnknownReplenishmentError
+from reservd.monitor.clock import Clock, SystemClock
 from reservd.reserve.amounts import ZERO, add
 from reservd.reserve.refill_credits import EndedCredits, counted_since
 from reservd.reserve.replenishment import RefillPolicy
@@ -16,6 +17,7 @@ from reservd.reserve.replenishment_event import ReplenishmentChange, tell_change
 from reservd.reserve.replenishment_states import Replenishment
 from reservd.service.refill_caller import ReplenishmentObserver
 from reservd.service.refill_ledger import RefillLedger, Remembered
+from reservd.service.refill_times import RefillTimes
 from reservd.store.replenishments import UnreadableRequest
 
 log = structlog.get_logger(__name__)
@@ -30,12 +32,16 @@ class RefillBook:
     Args:
         ledger: Keeps them.
         observers: Hear of every change.
+        clock: Tells the time; the machine's unless given.
 
     Attributes:
+        times: How long each has waited, or been over.
         unreadable: The modes of which a request cannot be read.
     """
 
-    def __init__(self, ledger: RefillLedger, observers: Iterable[ReplenishmentObserver] = ()) -> None:
+    def __init__(
+        self, ledger: RefillLedger, observers: Iterable[ReplenishmentObserver] = (), clock: Clock | None = None
+    ) -> None:
         self._ledger = ledger
         self._observers = tuple(observers)
         self._positions: dict[str, int] = {}
@@ -44,6 +50,7 @@ class RefillBook:
         self._open: defaultdict[str, dict[str, None]] = defaultdict(dict)
         self._credits: defaultdict[str, EndedCredits] = defaultdict(EndedCredits)
         self._sequences: dict[str, int] = {}
+        self.times = RefillTimes(clock or SystemClock())
         self.unreadable: frozenset[str] = frozenset()
 
     def load(self, remembered: Remembered) -> None:
@@ -56,6 +63,7 @@ class RefillBook:
         records = [each for each in remembered.records if isinstance(each, Replenishment)]
         self._records = {record.id: record for record in records}
         for record in records:
+            self.times.begin(record, loaded=True)
             self._hold(record)
             if not record.open:
                 self._credit(record)
@@ -89,12 +97,12 @@ class RefillBook:
         found = [self._records[each] for of_mode in self._open.values() for each in of_mode]
         return sorted(found, key=lambda record: record.request.requested_at)
 
-    def ended_since(self, modes: Iterable[str], at: datetime) -> Decimal:
-        """Return what is credited to requests of some modes that ended after then."""
-        total = ZERO
+    def ended_since(self, modes: Iterable[str], counted: Replenishment) -> Decimal:
+        """Return what is credited to requests of some modes that ended after arrivals were counted for another."""
+        total, since = ZERO, self._counted_since(counted)
         for mode in modes:
             if mode in self._credits:
-                total = add(total, self._credits[mode].since(at))
+                total = add(total, self._credits[mode].since(since))
         return total
 
     def newest(self) -> Iterator[Replenishment]:
@@ -116,6 +124,8 @@ class RefillBook:
         before = self._records.get(record.id)
         if before == record:
             return
+        # One that ended long ago is looked up again by whoever says something of it.
+        self.times.begin(record, loaded=not record.open)
         self._hold(record)
         if not record.open and (before is None or before.open):
             self._credit(record)
@@ -146,16 +156,15 @@ class RefillBook:
         """
         await self._ledger.written(self._positions.get(replenishment_id, 0))
 
-    def forget(self, mode: str, policy: RefillPolicy, now: datetime) -> None:
+    def forget(self, mode: str, policy: RefillPolicy) -> None:
         """Leave out of memory what ended too long ago to matter to a decision about a mode."""
         ended = [record for record in self.of_mode(mode) if not record.open]
-        old = [record for record in ended if not policy.remembers(record.changed_at, now)]
+        old = [record for record in ended if not self.times.remembers(record, policy)]
         # Cooldowns and budgets go by what is the mode's own, of which nothing may be lost among withdrawals.
         of_withdrawals = [record for record in ended if record.request.withdrawal_id is not None]
         self._drop(old or of_withdrawals[:-_MOST_OF_WITHDRAWALS])
         if mode in self._credits:
-            counted = [counted_since(record) for record in self.open()]
-            self._credits[mode].forget(min(counted, default=now))
+            self._credits[mode].forget(min(map(self._counted_since, self.open()), default=math.inf))
 
     def _hold(self, record: Replenishment) -> None:
         self._records[record.id] = record
@@ -167,12 +176,17 @@ class RefillBook:
 
     def _credit(self, record: Replenishment) -> None:
         replacer = self._records.get(record.replaced_by or "")
-        self._credits[record.request.strategy_mode].add(record, replacer)
+        ended_at = self.times.monotonic(record, record.changed_at)
+        self._credits[record.request.strategy_mode].add(record, ended_at, replacer)
+
+    def _counted_since(self, record: Replenishment) -> float:
+        return self.times.monotonic(record, counted_since(record))
 
     def _drop(self, records: Sequence[Replenishment]) -> None:
         for record in records:
             del self._records[record.id]
             self._positions.pop(record.id, None)
+            self.times.forget(record.id)
             del self._by_mode[record.request.strategy_mode][record.id]
 
 

@@ -5,7 +5,6 @@ from datetime import datetime
 from itertools import islice
 
 from reservd.errors import ReplenishmentStateError, StoreError, UnknownReplenishmentError
-from reservd.monitor.clock import Clock
 from reservd.reserve.replenishment_event import ReplenishmentEvent
 from reservd.reserve.replenishment_states import (
     Replenishment,
@@ -34,17 +33,13 @@ class RefillDesk:
         ledger: Keeps them.
         asker: Asks the strategies.
         may_act: Whether anything can be kept.
-        clock: Tells the time.
     """
 
-    def __init__(
-        self, book: RefillBook, ledger: RefillLedger, asker: RefillAsker, may_act: Callable[[], bool], clock: Clock
-    ) -> None:
+    def __init__(self, book: RefillBook, ledger: RefillLedger, asker: RefillAsker, may_act: Callable[[], bool]) -> None:
         self._book = book
         self._ledger = ledger
         self._asker = asker
         self._may_act = may_act
-        self._clock = clock
 
     # What strategies say
 
@@ -169,7 +164,7 @@ class RefillDesk:
         if not self._may_act():
             raise StoreError("replenishments cannot be stored now")
         found = await self.find(replenishment_id)
-        record = expire(found, self._clock.now().wall)
+        record = expire(found, self._book.times.now(found.id))
         if record is not found:
             self._book.put(record)
         return record

@@ -100,16 +100,17 @@ class RefillGrounds:
             [record for record in awaited if is_counted(record, accounts)],
             reading,
             paid_since=lambda baseline: self._commitments.paid_between(mode, baseline, reading),
-            ended_since=lambda at: self._book.ended_since(sharers, at),
+            ended_since=lambda record: self._book.ended_since(sharers, record),
             tolerance=lambda sharer: self._configs[sharer].refill.tolerance,
             now=now,
         )
         for record in arrivals:
-            self._book.put(record)
+            ended = {} if record.open else {"changed_at": self._book.times.own(record.id, now)}
+            self._book.put(record.model_copy(update=ended))
         uncounted = [record for record in own if not is_counted(record, accounts)]
         others = self._open_among(sharers) if uncounted else []
         for record in uncounted:
-            self._book.put(count_from(record, reading, accounts, now, others))
+            self._book.put(count_from(record, reading, accounts, self._book.times.own(record.id, now), others))
 
     def _open_among(self, modes: Iterable[str]) -> list[Replenishment]:
         return [record for mode in modes for record in self._book.open(mode)]

@@ -70,12 +70,12 @@ class ReplenishmentService(Observer):
         self._ledger = ledger or RefillLedger()
         self._clock = clock or SystemClock()
         self._caller = RefillCaller(replenishers, self._observers, epoch)
-        self._book = RefillBook(self._ledger, self._observers)
+        self._book = RefillBook(self._ledger, self._observers, self._clock)
         self._grounds = RefillGrounds(configs, self._book)
-        self._asker = RefillAsker(configs, self._book, self._caller, may_act, self._clock)
+        self._asker = RefillAsker(configs, self._book, self._caller, may_act)
         self._latest: dict[str, Checked] = {}
         self.inactions: dict[str, Inaction] = {}
-        self.desk = RefillDesk(self._book, self._ledger, self._asker, may_act, self._clock)
+        self.desk = RefillDesk(self._book, self._ledger, self._asker, may_act)
 
     def heed(self, commitments: Commitments) -> None:
         """Take withdrawals into account from now on."""
@@ -98,9 +98,8 @@ class ReplenishmentService(Observer):
 
     async def look(self) -> None:
         """Do once what `run` does again and again."""
-        now = self._clock.now().wall
-        self._end(self._book.open(), now)
-        await self._asker.follow(now)
+        self._end(self._book.open())
+        await self._asker.follow(self._clock.now().monotonic)
 
     def over_api(self, mode: str) -> bool:
         """Whether a mode's strategy takes requests from the API."""
@@ -131,9 +130,10 @@ class ReplenishmentService(Observer):
             if waits or before.status in {ReserveStatus.LOW, ReserveStatus.CRITICAL}:
                 self.checked(before._replace(snapshot=before.snapshot._replace(timestamp=now.wall)))
 
-    def _end(self, records: Iterable[Replenishment], now: datetime) -> None:
+    def _end(self, records: Iterable[Replenishment]) -> None:
         """End what has passed its deadline, and what nobody waits for any more."""
         for record in records:
+            now = self._book.times.now(record.id)
             why = self._grounds.find_needless(record)
             if why is not None and not self._asker.is_asking(record.id):
                 self._book.put(advance(record, ReplenishmentState.CANCELLED, now, detail=why))
@@ -144,7 +144,8 @@ class ReplenishmentService(Observer):
         for record in self._book.open(checked.mode):
             if record.held_back and record.request.withdrawal_id is None:
                 why = "the reserve has recovered before it was approved"
-                self._book.put(advance(record, ReplenishmentState.CANCELLED, checked.snapshot.timestamp, detail=why))
+                now = self._book.times.own(record.id, checked.snapshot.timestamp)
+                self._book.put(advance(record, ReplenishmentState.CANCELLED, now, detail=why))
 
     def _decide(self, checked: Checked, config: ModeConfig) -> None:
         now = checked.snapshot.timestamp
@@ -154,13 +155,13 @@ class ReplenishmentService(Observer):
         if self._grounds.unreadable(checked.mode):
             self._note(checked, RefillDecision(None, Inaction.UNREADABLE))
             return
-        self._book.forget(checked.mode, config.refill, now)
-        self._end(self._book.open(checked.mode), now)
+        self._book.forget(checked.mode, config.refill)
+        self._end(self._book.open(checked.mode))
         decision = decide_refill(
             checked.snapshot,
             checked.status,
             config.refill,
-            self._history(config),
+            self._history(config, now),
             request_id=str(uuid.uuid4()),
             incident_id=checked.step.state.incident_id,
             queued=self._grounds.queued(checked.mode),
@@ -261,11 +262,12 @@ class ReplenishmentService(Observer):
             own = [each for each in self._book.open(config.mode) if each.request.withdrawal_id is None]
             if len(own) >= config.refill.in_flight:
                 return Inaction.IN_FLIGHT
-        return check_wish(amount, config.refill, self._history(config), now, for_withdrawal=for_withdrawal)
+        return check_wish(amount, config.refill, self._history(config, now), now, for_withdrawal=for_withdrawal)
 
-    def _history(self, config: ModeConfig) -> list[Replenishment]:
-        """Return a mode's requests; amounts of another currency, which it had before, tell nothing of this one's."""
-        return [each for each in self._book.of_mode(config.mode) if each.request.currency == config.share_class]
+    def _history(self, config: ModeConfig, now: datetime) -> list[Replenishment]:
+        """Return a mode's requests, dated by the clock of now; amounts of a currency that it had before say nothing."""
+        own = [each for each in self._book.of_mode(config.mode) if each.request.currency == config.share_class]
+        return [self._book.times.dated(each, now) for each in own]
 
     def _decline(self, mode: str, reason: Inaction) -> ReplenishmentOutcome:
         """Tell why nothing is asked for on somebody's wish."""

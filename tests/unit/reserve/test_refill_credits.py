@@ -84,10 +84,10 @@ def test_payouts_count_as_if_the_money_were_still_there() -> None:
 def test_ended_requests_are_credited_by_when_they_ended_with_what_they_asked_for_at_most() -> None:
     credited = EndedCredits()
     for name, arrived, ended in (("a", 30, 1), ("b", 90, 2), ("c", 0, 2)):
-        credited.add(refill(name, arrived=Decimal(arrived), changed_at=at(ended), state=State.EXPIRED))
-    assert [credited.since(at(seconds)) for seconds in (0, 1, 2)] == [80, 50, 0]
-    credited.forget(at(1))
-    assert (len(credited), credited.since(at(0))) == (1, 50)
+        credited.add(refill(name, arrived=Decimal(arrived), changed_at=at(ended), state=State.EXPIRED), ended)
+    assert [credited.since(seconds) for seconds in (0, 1, 2)] == [80, 50, 0]
+    credited.forget(1)
+    assert (len(credited), credited.since(0)) == (1, 50)
 
 
 def test_what_came_for_a_replaced_request_is_the_replacers_own_from_its_baseline_on() -> None:
@@ -97,11 +97,11 @@ def test_what_came_for_a_replaced_request_is_the_replacers_own_from_its_baseline
         update={"arrived": Decimal(25), "replaced_by": "b", "changed_at": at(5), "state": State.CANCELLED}
     )
     credited = EndedCredits()
-    credited.add(ended, urgent)
-    assert credited.since(at(1)) == 10
-    assert see(190, urgent, ended=credited.since(counted_since(urgent)))["b"].arrived == 80
+    credited.add(ended, 5, urgent)
+    assert credited.since(1) == 10
+    assert see(190, urgent, ended=credited.since(1))["b"].arrived == 80
     unknown = EndedCredits()
-    unknown.add(ended)
+    unknown.add(ended, 5)
     assert len(unknown) == 0
 
 
@@ -130,19 +130,19 @@ def test_no_more_is_credited_than_came_in(steps: list[tuple[str, int]]) -> None:
             records[amount] = records[amount].model_copy(update={"state": State.EXPIRED, "changed_at": now})
         expired = [each for each in records if not each.open]
         for each in expired:
-            ended.add(each)
+            ended.add(each, number)
             done += credit_of(each)
         records = see_arrivals(
             [each for each in records if each.open],
             GroupReading(balance, now),
             paid_since=lambda _: Decimal(0),
-            ended_since=ended.since,
+            ended_since=lambda each: ended.since((counted_since(each) - NOON).total_seconds()),
             tolerance=lambda _: Decimal(0),
             now=now,
         )
         for each in records:
             if not each.open:
-                ended.add(each)
+                ended.add(each, number)
                 done += credit_of(each)
         records = [each for each in records if each.open]
         assert done + sum(credit_of(each) for each in records) <= came

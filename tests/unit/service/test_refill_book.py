@@ -1,38 +1,44 @@
 """What stays in memory of requests that have ended."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from reservd.reserve.replenishment import RefillPolicy, ReplenishmentRequest, Urgency
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
 from reservd.service.refill_book import RefillBook
 from reservd.service.refill_ledger import RefillLedger
-from support.reserve import NOON
+from support.bank import Clock
 
 
-def ended(name: str, withdrawal_id: str | None = None) -> Replenishment:
+def ended(name: str, now: datetime, withdrawal_id: str | None = None) -> Replenishment:
     request = ReplenishmentRequest(
         id=name,
         strategy_mode="m",
         amount=Decimal(1),
         currency="USDT",
         urgency=Urgency.FAST,
-        requested_at=NOON,
+        requested_at=now,
         withdrawal_id=withdrawal_id,
     )
-    return Replenishment(request=request, state=ReplenishmentState.REJECTED, changed_at=NOON, deadline=NOON)
+    return Replenishment(request=request, state=ReplenishmentState.REJECTED, changed_at=now, deadline=now)
 
 
 def test_nothing_that_budgets_and_cooldowns_go_by_is_lost_among_withdrawals() -> None:
-    book = RefillBook(RefillLedger())
+    clock = Clock()
+    book = RefillBook(RefillLedger(), clock=clock)
     for number in range(1100):
-        book.put(ended(f"own-{number}"))
-        book.put(ended(f"w-{number}", f"w-{number}"))
+        book.put(ended(f"own-{number}", clock.wall))
+        book.put(ended(f"w-{number}", clock.wall, f"w-{number}"))
     policy = RefillPolicy()
-    book.forget("m", policy, NOON)
+    book.forget("m", policy)
     kept = [record.request.withdrawal_id for record in book.of_mode("m")]
     assert (kept.count(None), len(kept)) == (1100, 2100)
     assert book.find("w-99") is None
     assert book.find("w-100") is not None
-    book.forget("m", policy, NOON + policy.budget_period + timedelta(seconds=1))
+    clock.wrong = timedelta(days=400)
+    book.forget("m", policy)
+    assert len(book.of_mode("m")) == 2100, "nothing for a clock that is set"
+    clock.wrong = timedelta()
+    clock.ahead = policy.budget_period + timedelta(minutes=1)
+    book.forget("m", policy)
     assert book.of_mode("m") == []

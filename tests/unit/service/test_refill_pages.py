@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from reservd.monitor.clock import SystemClock
 from reservd.plugin.examples import example_request
 from reservd.reserve.replenishment_states import Replenishment, RequestPlace
 from reservd.service.refill_asker import RefillAsker
@@ -55,9 +54,8 @@ async def test_requests_of_one_instant_in_memory_are_each_on_one_page() -> None:
     book = RefillBook(RefillLedger())
     for record in RECORDS:
         book.put(record)
-    clock = SystemClock()
-    asker = RefillAsker({}, book, RefillCaller({}, ()), lambda: True, clock)
-    desk = RefillDesk(book, RefillLedger(), asker, lambda: True, clock)
+    asker = RefillAsker({}, book, RefillCaller({}, ()), lambda: True)
+    desk = RefillDesk(book, RefillLedger(), asker, lambda: True)
 
     async def load(limit: int, before: RequestPlace | None) -> Sequence[Replenishment]:
         return await desk.list("m", limit=limit, before=before)
