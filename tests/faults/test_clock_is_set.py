@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 
 from reservd.plugin import Acceptance, AcceptanceStatus
+from reservd.reserve.holds import GroupReading
 from reservd.reserve.replenishment import Inaction
 from reservd.reserve.replenishment_states import ReplenishmentState
+from reservd.reserve.withdrawal import Refusal
 from reservd.store.database import Database
+from support.holds import read
 from support.nursery import Nursery
 from support.polling import wait_until
 from support.scrape import page, sample
@@ -210,3 +213,74 @@ async def test_cooldown_is_as_long_as_it_is_when_the_clock_is_set(database: Data
         shop.replenisher.answer = Acceptance(status=AcceptanceStatus.ACCEPTED)
         await shop.see(70, after_seconds=300)
         assert shop.own()[-1].state is ReplenishmentState.ACCEPTED
+
+
+FREE = {"reserve_withdrawal_floor": 0}
+LIMITED = {"reserve_withdrawal_max_per_period": 50}
+
+
+@WRONG
+async def test_no_more_is_accepted_within_a_period_when_the_clock_is_set(database: Database, wrong: timedelta) -> None:
+    async with Treasury(database, 1000, **LIMITED) as shop:
+        await shop.see()
+        assert await shop.ask(30)
+        for error in (wrong, timedelta(), wrong):
+            shop.clock.wrong = error
+            await shop.see()
+            assert (await shop.ask(21)).refusal is Refusal.OVER_PERIOD_MAXIMUM
+        await shop.see(after_seconds=43_200)
+        assert await shop.ask(5)
+        shop.clock.wrong = timedelta()
+        await shop.see()
+        assert (await shop.ask(16)).refusal is Refusal.OVER_PERIOD_MAXIMUM
+        await shop.see(after_seconds=86_400)
+        assert await shop.ask(50), "a day has passed, whatever the clock said"
+
+
+async def test_no_more_is_accepted_within_a_period_when_the_clock_was_ahead_at_the_start(database: Database) -> None:
+    async with Treasury(database, 1000, **LIMITED) as shop:
+        await shop.see()
+        assert await shop.ask(30)
+    shop = Treasury(database, 1000, **LIMITED)
+    shop.clock.wrong = timedelta(days=2)
+    async with shop:
+        await shop.see()
+        shop.clock.wrong = timedelta()
+        await shop.see()
+        assert (await shop.ask(21)).refusal is Refusal.OVER_PERIOD_MAXIMUM
+        assert await shop.ask(20)
+
+
+async def paid_behind_a_reading(shop: Treasury) -> GroupReading:
+    """Have 100 of 160 promised and paid; return a reading that a node which lags may tell still."""
+    await shop.see()
+    hold = await shop.withdraw(100)
+    behind = read(160, shop.clock.wall)
+    shop.clock.ahead += timedelta(seconds=30)
+    await shop.withdrawals.settle(hold.id, paid_at=shop.clock.wall)
+    shop.withdrawals._watch.look()
+    return behind
+
+
+async def test_what_is_paid_is_off_a_reading_that_shows_it_still_when_the_clock_was_ahead(database: Database) -> None:
+    async with Treasury(database, 160, **FREE) as shop:
+        behind = await paid_behind_a_reading(shop)
+        for wrong in (timedelta(days=2), timedelta()):
+            shop.clock.wrong = wrong
+            shop.withdrawals._watch.look()
+        assert shop.holds.book.held(shop.manager.account_group("m"), behind) == 100
+
+
+async def test_what_is_paid_is_off_a_reading_that_shows_it_still_when_the_clock_was_ahead_at_the_start(
+    database: Database,
+) -> None:
+    async with Treasury(database, 160, **FREE) as shop:
+        behind = await paid_behind_a_reading(shop)
+        ahead = shop.clock.ahead
+    shop = Treasury(database, 160, **FREE)
+    shop.clock.ahead, shop.clock.wrong = ahead, timedelta(days=2)
+    async with shop:
+        shop.clock.wrong = timedelta()
+        await shop.see()
+        await shop.ask(1)
+        assert shop.holds.book.held(shop.manager.account_group("m"), behind) == 101

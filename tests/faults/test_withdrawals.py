@@ -265,6 +265,29 @@ async def test_withdrawals_from_its_accounts_are_slow_when_a_promise_cannot_be_r
         assert await shop.withdrawals.get_withdrawal_speed("a", Decimal(1)) is WithdrawalSpeed.FAST
 
 
+async def test_withdrawals_are_slow_for_a_period_when_what_was_accepted_within_it_cannot_be_read(
+    database: Database,
+) -> None:
+    """It has ended long ago, so that no reading shows it, and counts for the limit: how much of it, nobody knows."""
+    limited = {**FREE, "reserve_withdrawal_max_per_period": 50}
+    async with Treasury(database, 400, **limited) as shop:
+        await shop.see()
+        hold = await shop.withdraw(30)
+        await shop.withdrawals.settle(hold.id, paid_at=shop.clock.wall)
+    long_ago = shop.clock.wall - timedelta(hours=12)
+    async with database.write() as connection:
+        damaged = {"decided_at": long_ago, "ended_at": long_ago, "amount": Decimal("NaN"), "speed": "warp"}
+        await connection.execute(holds.update().where(holds.c.id == hold.id).values(damaged))
+    async with Treasury(database, 400, **limited) as shop:
+        assert (await shop.see()).status is ReserveStatus.ADEQUATE
+        assert await shop.withdrawals.get_withdrawal_speed("m", Decimal(5)) is WithdrawalSpeed.SLOW
+        assert (await shop.withdrawals.quote_withdrawal("m", Decimal(5))).speed is WithdrawalSpeed.SLOW
+        decision = await shop.ask(5)
+        assert (decision.speed, decision.from_reserve) == (WithdrawalSpeed.SLOW, 0)
+        await shop.see(after_seconds=86_400)
+        assert (await shop.ask(5)).speed is WithdrawalSpeed.FAST, "it counts for no limit any more"
+
+
 async def test_promises_are_kept_when_only_some_of_their_accounts_are_counted_still(database: Database) -> None:
     """Nobody knows from which of them the client will be paid: what is there is promised until that is told."""
     async with Treasury(database, 110, modes=("a", "b"), **FREE) as shop:

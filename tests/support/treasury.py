@@ -82,7 +82,7 @@ class Treasury:
         self.manager.replenishment = self.refills
         for mode in modes:
             self.manager.set_reserve_config(mode, {**BASE, "reserve_replenisher": "unwinder", **config})
-        self.holds = HoldDesk()
+        self.holds = HoldDesk(clock=self.clock)
         if database is not None:
             self.holds = HoldJournal(database, self.ownership, self.clock, self.manager.reserve_configs)
         self.withdrawals = WithdrawalManager(self.manager, self.holds, [], self._may_act, clock=self.clock)

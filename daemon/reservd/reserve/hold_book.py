@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -52,7 +52,8 @@ class HoldBook:
         self.places = HoldPlaces()
         self._holds: dict[str, Hold] = {}
         self._ids: dict[tuple[str, str], str] = {}
-        self._ended: dict[str, None] = {}
+        self._ended: dict[str, datetime] = {}
+        self._just_ended: dict[str, None] = {}
         self._groups: defaultdict[str, GroupSums] = defaultdict(GroupSums)
         self._modes: defaultdict[str, ModeSums] = defaultdict(ModeSums)
         self._changed: dict[str, None] = {}
@@ -151,12 +152,22 @@ class HoldBook:
         sums = self._modes.get(mode)
         return ZERO if sums is None else sums.accepted_since(since)
 
+    def is_accepted_in_doubt(self, mode: str, since: datetime) -> bool:
+        """Return whether a mode that limits it may have accepted more after then."""
+        sums = self._modes.get(mode)
+        return sums is not None and sums.doubted_at is not None and sums.doubted_at > since
+
     # Changes
 
-    def put(self, hold: Hold) -> None:
-        """Take in a new hold, or what became of one."""
+    def put(self, hold: Hold, accepted_at: datetime | None = None) -> None:
+        """Take in a new hold, or what became of one.
+
+        Args:
+            hold: The hold.
+            accepted_at: When a new one was accepted, by the time that limits go by; when it was decided unless given.
+        """
         if hold.position > self.last_position and self._is_limited(hold.mode):
-            self._modes[hold.mode].accept(hold.position, hold.amount, hold.decided_at)
+            self._modes[hold.mode].accept(hold.position, hold.amount, accepted_at or hold.decided_at)
         self.load([hold])
         self._changed[hold.id] = None
 
@@ -227,8 +238,8 @@ class HoldBook:
             self._holds[hold.id] = hold
             self._ids[hold.mode, hold.key] = hold.id
             self.last_position = max(self.last_position, hold.position)
-            if not hold.open:
-                self._ended.setdefault(hold.id)
+            if not hold.open and hold.id not in self._ended:
+                self._just_ended[hold.id] = None
 
     def group_by(self, grouping: Grouping) -> None:
         """Take holds to the accounts that their modes are paid from now, those that are put in later too."""
@@ -293,21 +304,30 @@ class HoldBook:
             sums.payouts.forget(before)
 
     def load_accepted(self, mode: str, accepted: Iterable[tuple[int, Decimal, datetime]]) -> None:
-        """Take in what counts for a mode's period, in order: positions, amounts and times of decision."""
+        """Take in what counts for a mode's period, in order of time: positions, amounts and times of decision."""
         for position, amount, at in accepted:
             self._modes[mode].accept(position, amount, at)
 
-    def forget(self, before: datetime, keep: int = 0) -> None:
+    def doubt_accepted(self, mode: str, at: datetime) -> None:
+        """Take it that something counts for a mode's period, accepted by then, of which nobody knows how much."""
+        self._modes[mode].doubted_at = at
+
+    def forget(self, now: datetime, after: timedelta, keep: int = 0) -> None:
         """Leave out holds that ended so long ago that no reading shows them.
 
+        What ended was seen to by the next call at the latest: from then it is measured, by the callers' time alone.
+
         Args:
-            before: Readings that are older are never believed.
+            now: The time, by a clock that is never set.
+            after: Readings that are older are never believed.
             keep: So many of the newest that ended stay all the same.
         """
-        for hold_id in list(self._ended)[: max(0, len(self._ended) - keep)]:
-            hold = self._holds[hold_id]
-            if hold.ended_at is None or hold.ended_at >= before:
+        self._ended |= dict.fromkeys(self._just_ended, now)
+        self._just_ended.clear()
+        for hold_id, seen_at in list(self._ended.items())[: max(0, len(self._ended) - keep)]:
+            if now - seen_at < after:
                 break
+            hold = self._holds[hold_id]
             if hold_id in self._changed or self._is_counted_from(hold):
                 continue
             self._leave(hold)

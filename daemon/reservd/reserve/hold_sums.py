@@ -159,14 +159,16 @@ class ModeSums:
         payouts: What it paid, holds that are out of the book by now included.
         queued: What its holds wait for.
         due: What of that nobody is known to have been asked for, by the ids of the holds.
+        doubted_at: By when it had accepted something of which nobody knows how much; None where all is known.
     """
 
-    __slots__ = ("_accepted", "_amounts", "_in_period", "_owed", "_paid", "due", "payouts", "queued")
+    __slots__ = ("_accepted", "_amounts", "_in_period", "_owed", "_paid", "doubted_at", "due", "payouts", "queued")
 
     def __init__(self) -> None:
         self.payouts = Payouts()
         self.queued = ZERO
         self.due: dict[str, Decimal] = {}
+        self.doubted_at: datetime | None = None
         self._owed = ZERO
         self._paid = Timeline()
         self._accepted: deque[tuple[datetime, int]] = deque()

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from reservd.config.mode import ModeConfig
+from reservd.monitor.clock import Clock, SteadyClock, SystemClock
 from reservd.reserve.hold_book import HoldBook
 from reservd.reserve.hold_places import AsDecided, Grouping
 from reservd.reserve.holds import Hold, HoldState
@@ -14,7 +15,7 @@ from reservd.store.history import KeptSnapshot
 T = TypeVar("T")
 
 _MOST_IN_MEMORY = 100_000
-"""Holds that ended and are remembered, with their keys."""
+"""Holds that ended and are remembered, with their keys, where no store has them."""
 
 
 def shown_for(configs: Iterable[ModeConfig]) -> timedelta:
@@ -32,16 +33,21 @@ class HoldDesk:
         book: The holds.
         counted_from: Returns the time of the oldest reading that payouts are counted from; None when there is none.
         grouping: Who is paid from which accounts now.
+        steady: Tells how long ago something was accepted, or ended.
         up: Whether what is decided is kept.
     """
 
-    def __init__(self, is_limited: Callable[[str], bool] = lambda _: False) -> None:
+    _most_ended = _MOST_IN_MEMORY
+
+    def __init__(self, is_limited: Callable[[str], bool] = lambda _: False, clock: Clock | None = None) -> None:
         """Begin with an empty book.
 
         Args:
             is_limited: Whether a mode limits what is accepted within a period.
+            clock: Tells the time; the machine's unless given.
         """
         self.is_limited = is_limited
+        self.steady = SteadyClock(clock or SystemClock())
         self.book = HoldBook(is_limited)
         self.grouping: Grouping = AsDecided()
         self.counted_from: Callable[[], datetime | None] = lambda: None
@@ -82,9 +88,11 @@ class HoldDesk:
     def keep_snapshot(self, snapshot: KeptSnapshot) -> None:
         """Keep a snapshot that a decision rests on, where there is a history."""
 
-    def forget(self, before: datetime) -> None:
-        """Leave out of memory what ended before then."""
-        self.book.forget(before, keep=_MOST_IN_MEMORY)
+    def forget(self, after: timedelta) -> None:
+        """Leave out of memory what ended so long ago, however the machine's clock is set."""
+        now = self.steady.now()
+        self.book.forget(now, after, keep=self._most_ended)
+        before = min(now, now - self.steady.ahead()) - after
         self.book.forget_payouts(min(before, self.counted_from() or before))
 
     async def run(self) -> None:

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import structlog
@@ -12,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.config.mode import ModeConfig
 from reservd.errors import StoreError, TooManyWaitError
-from reservd.monitor.clock import Clock
+from reservd.monitor.clock import Clock, SteadyClock
 from reservd.reserve.hold_book import HoldBook
 from reservd.reserve.holds import CLOCKS_DIFFER_BY, Hold, HoldState
 from reservd.service.hold_desk import HoldDesk, shown_for
@@ -81,7 +82,7 @@ class HoldJournal(HoldDesk):
     What many callers ask for at the same time is decided in the order in which they came, in memory,
     within one transaction that proves that this daemon owns the store; they are answered when it is
     committed. After a transaction that failed, of which nobody knows whether it was committed, all
-    is read anew before anything else is decided.
+    is read anew before anything else is decided; so it is when the machine's clock was set back.
 
     Args:
         database: The store.
@@ -89,6 +90,8 @@ class HoldJournal(HoldDesk):
         clock: Tells the time.
         configs: By mode.
     """
+
+    _most_ended = 0
 
     def __init__(
         self, database: Database, ownership: Ownership, clock: Clock, configs: Mapping[str, ModeConfig]
@@ -98,7 +101,7 @@ class HoldJournal(HoldDesk):
             for mode, config in configs.items()
             if config.withdrawal.maximum_per_period is not None
         }
-        super().__init__(periods.__contains__)
+        super().__init__(periods.__contains__, clock)
         self._database = database
         self._ownership = ownership
         self._clock = clock
@@ -118,7 +121,8 @@ class HoldJournal(HoldDesk):
         Raises:
             StoreError: If the store does not tell.
         """
-        now = self._clock.now().wall
+        steady = SteadyClock(self._clock)
+        now = steady.now()
         book = HoldBook(self.is_limited)
         book.group_by(self.grouping)
         self._stored = {}
@@ -126,8 +130,11 @@ class HoldJournal(HoldDesk):
             book.last_position = await last_position(connection)
             for mode, period in self._periods.items():
                 accepted = await load_accepted(connection, mode, self._currencies[mode], now - period)
-                counted = [(each.position, each.amount, each.decided_at) for each in readable(accepted)]
-                book.load_accepted(mode, counted)
+                # By a clock that was ahead, some was accepted later than now.
+                counted = [(each.position, each.amount, min(each.decided_at, now)) for each in readable(accepted)]
+                book.load_accepted(mode, sorted(counted, key=itemgetter(2)))
+                if unreadable(accepted):
+                    book.doubt_accepted(mode, now)
             book.places.load(await load_accounts(connection))
             shown = await load_shown(connection, now - self._shown_for)
             book.load(readable(shown))
@@ -139,7 +146,7 @@ class HoldJournal(HoldDesk):
                 paid = await load_payouts(connection, counted_from - CLOCKS_DIFFER_BY)
                 book.load_payouts(each for each in paid if each.currency == self._currencies.get(each.mode))
             book.load_levels(await load_levels(connection))
-        self.book = book
+        self.book, self.steady = book, steady
         self._writing = frozenset()
         self.up = True
         if book.changed:  # some go along with their modes
@@ -179,11 +186,6 @@ class HoldJournal(HoldDesk):
         mode = snapshot.snapshot.strategy_mode
         if self._stored.get(mode) != snapshot.snapshot.timestamp:
             self._snapshots[mode] = snapshot
-
-    def forget(self, before: datetime) -> None:
-        """Leave out of memory what ended before then: the store has it."""
-        self.book.forget(before)
-        self.book.forget_payouts(min(before, self.counted_from() or before))
 
     async def load(
         self, mode: str | None, states: Collection[HoldState] | None, limit: int, before: int | None
@@ -240,6 +242,13 @@ class HoldJournal(HoldDesk):
             self._turn_away(batch, "reservd stops, or another daemon owns the store")
 
     async def _commit(self, batch: list[_Waiting]) -> None:
+        if self.steady.ahead() > CLOCKS_DIFFER_BY:
+            # What was left out of memory as too old may not be, by the clock of now.
+            await self._store([])
+            await self.open()
+        await self._store(batch)
+
+    async def _store(self, batch: list[_Waiting]) -> None:
         began = self._clock.now().monotonic
         async with self._database.write() as connection:
             await self._ownership.fence(connection)

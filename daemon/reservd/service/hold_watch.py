@@ -71,4 +71,4 @@ class HoldWatch:
         for hold in list(self._desk.book.open_holds()):
             if self._desk.is_kept(hold.id):
                 self._unwinder.ask(hold)
-        self._desk.forget(self._clock.now().wall - shown_for(self._reserve_manager.reserve_configs.values()))
+        self._desk.forget(shown_for(self._reserve_manager.reserve_configs.values()))

@@ -36,7 +36,7 @@ class WithdrawalDecider:
         """Return how a mode's reserve stands now; UNKNOWN when nothing can be promised."""
         if not may_promise:
             return Ground(ReserveStatus.UNKNOWN)
-        return find_ground(self._reserve_manager, config, self._desk.book, self._clock.now())
+        return self._find_ground(config, self._desk.book)
 
     def quote(self, config: ModeConfig, amount: Decimal, *, may_promise: bool) -> WithdrawalQuote:
         """Return how a withdrawal would be decided."""
@@ -53,7 +53,7 @@ class WithdrawalDecider:
             status=ground.status,
             expected_at=expect(terms, config.withdrawal, self._last_expected(book, config.mode), now),
             expires_at=expires_at,
-            refusal=self._over_limit(book, config, amount, now) if may_promise else Refusal.STORE_GONE,
+            refusal=self._over_limit(book, config, amount) if may_promise else Refusal.STORE_GONE,
         )
 
     def decide(self, config: ModeConfig, amount: Decimal, key: str, book: HoldBook) -> WithdrawalDecision:
@@ -70,11 +70,11 @@ class WithdrawalDecider:
                     f"key '{key}' of mode '{mode}' is of a withdrawal of {known.amount}, got {amount}"
                 )
             return WithdrawalDecision.of(known, repeated=True)
-        now = self._clock.now()
-        refusal = self._over_limit(book, config, amount, now.wall)
+        now = self._clock.now().wall
+        refusal = self._over_limit(book, config, amount)
         if refusal is not None:
             return WithdrawalDecision.refused(mode, amount, config.share_class, refusal)
-        ground = find_ground(self._reserve_manager, config, book, now)
+        ground = self._find_ground(config, book)
         terms = decide_withdrawal(amount, ground, config.withdrawal)
         group = self._reserve_manager.account_group(mode)
         hold = hold_for(
@@ -86,21 +86,28 @@ class WithdrawalDecider:
             terms,
             config.withdrawal,
             key=key,
-            expected_at=expect(terms, config.withdrawal, self._last_expected(book, mode), now.wall),
+            expected_at=expect(terms, config.withdrawal, self._last_expected(book, mode), now),
             snapshot_at=ground.snapshot_at,
-            now=now.wall,
+            now=now,
         )
         book.rest_on(group, self._reserve_manager.believed_reading(mode))
-        book.put(hold)
+        book.put(hold, accepted_at=self._desk.steady.now())
         snapshot = self._reserve_manager.latest_snapshot(mode)
         if snapshot is not None:
             self._desk.keep_snapshot(KeptSnapshot(self._reserve_manager.status(mode), snapshot))
         self._reserve_manager.look_again(mode)
         return WithdrawalDecision.of(hold)
 
-    def _over_limit(self, book: HoldBook, config: ModeConfig, amount: Decimal, now: datetime) -> Refusal | None:
+    def _find_ground(self, config: ModeConfig, book: HoldBook) -> Ground:
+        """Return how a mode's reserve stands; UNKNOWN, too, while it cannot be read what counts for its limit."""
+        ground = find_ground(self._reserve_manager, config, book, self._clock.now())
+        if book.is_accepted_in_doubt(config.mode, self._desk.steady.now() - config.withdrawal.period):
+            return Ground(ReserveStatus.UNKNOWN, snapshot_at=ground.snapshot_at)
+        return ground
+
+    def _over_limit(self, book: HoldBook, config: ModeConfig, amount: Decimal) -> Refusal | None:
         policy = config.withdrawal
-        return check_limits(amount, book.accepted_since(config.mode, now - policy.period), policy)
+        return check_limits(amount, book.accepted_since(config.mode, self._desk.steady.now() - policy.period), policy)
 
     def _last_expected(self, book: HoldBook, mode: str) -> datetime | None:
         last = book.last_waiting(self._reserve_manager.account_group(mode))

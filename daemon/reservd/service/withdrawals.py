@@ -67,10 +67,10 @@ class WithdrawalManager:
         clock: Clock | None = None,
     ) -> None:
         self.reserve_manager = reserve_manager
-        self._desk = desk or HoldDesk(self._is_limited)
+        self._clock = clock or SystemClock()
+        self._desk = desk or HoldDesk(self._is_limited, self._clock)
         self._observers = tuple(observers)
         self._may_promise = may_promise
-        self._clock = clock or SystemClock()
         self._decider = WithdrawalDecider(reserve_manager, self._desk, self._clock)
         self._unwinder = Unwinder(reserve_manager, self._desk)
         self._watch = HoldWatch(reserve_manager, self._desk, self._unwinder, self._observers, self._clock)

@@ -205,7 +205,7 @@ def test_accepted_amounts_count_within_the_period_unless_they_are_cancelled() ->
     assert book.accepted_since("m", NOON) == 0
     book.load_accepted("m", [(1, Decimal(7), NOON), (2, Decimal(8), NOON + MINUTE)])
     book.load([make_hold(2, 8, at=NOON + MINUTE)])
-    book.put(make_hold(3, 20, at=NOON + 2 * MINUTE))
+    book.put(make_hold(3, 20, at=NOON + timedelta(days=9)), accepted_at=NOON + 2 * MINUTE)
     book.put(make_hold(4, 5, mode="other"))
     assert book.accepted_since("m", NOON - MINUTE) == 35
     assert book.accepted_since("m", NOON) == 28
@@ -219,20 +219,43 @@ def test_accepted_amounts_count_within_the_period_unless_they_are_cancelled() ->
 
 
 def test_ended_holds_are_forgotten_when_no_reading_shows_them_and_they_are_stored() -> None:
-    book = HoldBook()
+    book, hour = HoldBook(), timedelta(hours=1)
     for position in range(1, 5):
-        book.put(settle(make_hold(position), NOON + position * MINUTE, paid_at=NOON))
+        book.put(settle(make_hold(position), NOON, paid_at=NOON))
+        book.forget(NOON + position * MINUTE, hour)
     book.put(make_hold(5))
-    book.forget(NOON + 10 * MINUTE)
+    book.forget(NOON + 10 * hour, hour)
     assert len(book) == 5  # not stored yet
     book.take_changes()
-    book.forget(NOON + 3 * MINUTE)
+    book.forget(NOON + hour + 2 * MINUTE, hour)
     assert [hold.position for hold in book.holds()] == [3, 4, 5]
-    book.forget(NOON + 10 * MINUTE, keep=1)
+    book.forget(NOON + 10 * hour, hour, keep=1)
     assert [hold.position for hold in book.holds()] == [4, 5]
-    book.forget(NOON + 10 * MINUTE)
+    book.forget(NOON + 10 * hour, hour)
     assert [hold.position for hold in book.holds()] == [5]
     assert book.held("m", read(0, NOON - MINUTE)) == 10
+
+
+def test_ended_hold_is_remembered_for_its_time_whatever_clock_told_when_it_ended() -> None:
+    book = HoldBook()
+    for position, days in enumerate((-900, 900), start=1):
+        at = NOON + timedelta(days=days)
+        book.put(settle(make_hold(position, at=at), at, paid_at=at))
+    book.take_changes()
+    book.forget(NOON, MINUTE)
+    assert len(book) == 2
+    book.forget(NOON + MINUTE, MINUTE)
+    assert len(book) == 0
+
+
+def test_nobody_knows_what_was_accepted_within_the_period_while_some_of_it_cannot_be_read() -> None:
+    book = HoldBook(lambda _: True)
+    assert not book.is_accepted_in_doubt("m", NOON)
+    book.load_accepted("m", [(1, Decimal(7), NOON)])
+    assert not book.is_accepted_in_doubt("m", NOON - MINUTE)
+    book.doubt_accepted("m", NOON)
+    assert book.is_accepted_in_doubt("m", NOON - MINUTE)
+    assert not book.is_accepted_in_doubt("m", NOON)
 
 
 def test_ended_hold_is_not_forgotten_when_arrivals_are_counted_from_a_reading_that_shows_it() -> None:
@@ -242,7 +265,8 @@ def test_ended_hold_is_not_forgotten_when_arrivals_are_counted_from_a_reading_th
     book.rest_on("m", read(100))
     book.put(settle(paid, NOON + MINUTE, paid_at=NOON + MINUTE))
     book.take_changes()
-    book.forget(NOON + timedelta(days=1))
+    for days in (0, 1):
+        book.forget(NOON + timedelta(days=days), MINUTE)
     assert len(book) == 2
     assert book.believe("m", read(70, NOON + 2 * MINUTE)) == []
 
@@ -288,7 +312,8 @@ def test_promises_count_on_all_who_have_some_of_their_accounts_when_their_mode_i
     assert (arrived.arrived, book.waiting("y"), book.held("y", read(93, NOON + MINUTE))) == (5, [], 15)
     book.put(cancel(arrived, NOON + 2 * MINUTE))
     book.take_changes()
-    book.forget(NOON + timedelta(days=1))
+    for days in (0, 1):
+        book.forget(NOON + timedelta(days=days), MINUTE)
     assert (len(book), book.held("x", read(100)), book.held("y", read(100))) == (0, 0, 0)
 
 
@@ -373,7 +398,7 @@ class BookMachine(RuleBasedStateMachine):
     @rule()
     def forget(self) -> None:
         self.book.take_changes()
-        self.book.forget(NOON + timedelta(seconds=self.now - 60))
+        self.book.forget(NOON + timedelta(seconds=self.now), timedelta(seconds=60))
         gone = {hold_id for hold_id, hold in self.lives.items() if self.book.find(hold_id) is None}
         assert not any(self.lives[hold_id].open for hold_id in gone)
         for hold_id in gone:

@@ -74,6 +74,7 @@ async def test_key_and_id_of_long_ago_are_looked_up_in_the_store(database: Datab
     async with Bank(110, database) as bank:
         old = await bank.ask(20, "old")
         await bank.withdrawals.cancel(old.hold.id)
+        bank.withdrawals._watch.look()
         bank.clock.ahead = timedelta(days=2)
         bank.withdrawals._watch.look()
         assert bank.withdrawals._desk.book.find(old.hold.id) is None

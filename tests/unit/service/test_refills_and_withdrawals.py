@@ -92,6 +92,7 @@ async def test_payouts_count_for_as_long_as_a_refill_is_waited_for(database: Dat
         hold = await shop.withdraw(15)
         await shop.see()
         await shop.pay(hold, 75)
+        shop.withdrawals._watch.look()
         shop.clock.ahead += timedelta(hours=3)
         shop.withdrawals._watch.look()
         assert shop.holds.book.find(hold.id) is None
