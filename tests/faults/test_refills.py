@@ -230,7 +230,7 @@ async def test_no_refill_is_asked_for_and_alarms_go_on_when_a_request_in_the_sto
 async def test_large_emergency_waits_for_somebody_and_is_asked_for_once(database: Database) -> None:
     async with Refinery(database, reserve_refill_approval_above=50) as shop:
         await shop.check(20)
-        await shop.check(21)
+        await shop.check("20.5")
         assert (shop.asked, shop.reasons.all[-1]) == ([], Inaction.AWAITING_APPROVAL)
         await tells(shop, "requested")
         (record,) = await shop.service.desk.list("m")
@@ -299,6 +299,61 @@ async def test_calm_request_is_heard_while_the_emergency_that_would_stand_in_for
         await shop.refills.idle()
         calm, emergency = shop.own()
         assert (calm.replaced_by, str(emergency.state)) == (emergency.id, "accepted")
+
+
+async def test_emergency_that_waits_for_approval_asks_for_what_still_lacks_when_the_calm_request_has_arrived(
+    database: Database,
+) -> None:
+    """It asked for the whole, the calm one's part included; approved as it was it would unwind that twice."""
+    async with Treasury(database, reserve_refill_approval_above=50) as shop:
+        await shop.see()
+        await shop.see(70)
+        shop.equity = 3000
+        await shop.see(70)
+        calm, emergency = shop.own()
+        assert (calm.request.amount, emergency.request.amount) == (40, 260)
+        await shop.see(90)
+        assert shop.own()[1].request.amount == 240, "some has arrived"
+        await shop.see(89)
+        assert shop.own()[1].request.amount == 240, "no more than whoever approves it may have read"
+        await shop.see(110)
+        calm, emergency = shop.own()
+        assert (str(calm.state), emergency.held_back) == ("verified", True)
+        assert (emergency.request.amount, emergency.request.replaces) == (220, None)
+        await shop.refills.desk.approve(emergency.id, by="ann")
+        await shop.refills.idle()
+        assert [each.amount for each in shop.replenisher.asked] == [40, 220]
+        told = await shop.refills.desk.changes(emergency.id)
+        assert [int(each.amount) for each in told][:4] == [260, 240, 220, 220]
+        await shop.see(330)
+        assert str(shop.own()[1].state) == "verified"
+
+
+async def test_emergency_waits_for_nobody_once_it_asks_for_no_more_than_may_be_without_approval(
+    database: Database,
+) -> None:
+    async with Treasury(database, reserve_refill_approval_above=50) as shop:
+        await shop.see()
+        await shop.see(30)
+        (emergency,) = shop.own()
+        assert emergency.held_back
+        await shop.see(61)
+        (asked,) = shop.replenisher.asked
+        assert (asked.id, asked.amount) == (emergency.id, 49)
+        assert asked.urgency is Urgency.FAST, "the reserve is low, and no more"
+
+
+async def test_emergency_is_not_waited_for_any_more_once_what_is_on_its_way_is_enough(database: Database) -> None:
+    async with Treasury(database, reserve_refill_approval_above=50) as shop:
+        await shop.see()
+        await shop.see(70)
+        await shop.see(30)
+        await shop.see(69)
+        calm, emergency = shop.own()
+        assert (str(calm.state), str(emergency.state)) == ("accepted", "cancelled")
+        await shop.see(20)
+        assert shop.refills.inactions["m"] is Inaction.AWAITING_APPROVAL, "again at once: nobody refused it"
+        assert len(shop.replenisher.asked) == 1
 
 
 async def test_strategy_has_its_time_when_somebody_approves_at_the_last_moment(database: Database) -> None:

@@ -152,13 +152,19 @@ def _failed_in_a_row(own: Sequence[Replenishment], incident_id: str | None) -> l
     Those of this incident: when the last one ended the reserve was well, whatever had brought the money.
     """
     of_incident = (each for each in own if each.request.incident_id == incident_id)
-    ended = (each for each in of_incident if not each.open and each.replaced_by is None)
+    ended = (each for each in of_incident if not each.open and not _is_given_up(each))
     failed: list[Replenishment] = []
     for each in sorted(ended, key=lambda each: each.changed_at, reverse=True):
         if each.state is ReplenishmentState.VERIFIED:
             break
         failed.append(each)
     return failed
+
+
+def _is_given_up(record: Replenishment) -> bool:
+    """Whether reservd itself let go of a request: for another one, or as nobody needed it before it was approved."""
+    unheard = record.state is ReplenishmentState.CANCELLED and not record.heard and not record.by
+    return unheard or record.replaced_by is not None
 
 
 def _urgency(confirmed: ReserveStatus, failed: Sequence[Replenishment]) -> Urgency:
@@ -174,7 +180,7 @@ def _replaceable(own: Sequence[Replenishment]) -> Replenishment | None:
         return None
     newest = is_open[-1]
     # What the strategy took is still on its way; it has said that it will not hurry.
-    refused = any(each.request.replaces == newest.id for each in own)
+    refused = any(each.request.replaces == newest.id and not _is_given_up(each) for each in own)
     return None if refused else newest
 
 

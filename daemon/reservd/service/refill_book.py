@@ -119,7 +119,7 @@ class RefillBook:
     def put(self, record: Replenishment) -> None:
         """Take in a new request or a change of one.
 
-        What is published is a change of its state, of what it waits for, or of what stands in for it.
+        What is published is a change of its state, of what it waits for, of what stands in for it, or of its amount.
         """
         before = self._records.get(record.id)
         if before == record:
@@ -191,4 +191,4 @@ class RefillBook:
 
 
 def _told(record: Replenishment) -> tuple[object, ...]:
-    return record.state, record.approved_by, record.replaced_by
+    return record.state, record.held_back, record.approved_by, record.replaced_by, record.request.amount

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import structlog
@@ -14,6 +15,7 @@ from reservd.monitor.clock import Clock, SystemClock
 from reservd.monitor.observer import Checked, Observer
 from reservd.plugin.interfaces import Replenisher
 from reservd.reserve.models import ReserveStatus
+from reservd.reserve.refill_approval import reconsider
 from reservd.reserve.refill_decision import RefillDecision, check_wish, decide_refill
 from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome, ReplenishmentRequest, Urgency
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, advance, expire
@@ -141,11 +143,18 @@ class ReplenishmentService(Observer):
                 self._book.put(expire(record, now))
 
     def _withdraw_unapproved(self, checked: Checked) -> None:
-        for record in self._book.open(checked.mode):
-            if record.held_back and record.request.withdrawal_id is None:
-                why = "the reserve has recovered before it was approved"
-                now = self._book.times.own(record.id, checked.snapshot.timestamp)
-                self._book.put(advance(record, ReplenishmentState.CANCELLED, now, detail=why))
+        for record in filter(_is_own_and_held_back, self._book.open(checked.mode)):
+            why = "the reserve has recovered before it was approved"
+            now = self._book.times.own(record.id, checked.snapshot.timestamp)
+            self._book.put(advance(record, ReplenishmentState.CANCELLED, now, detail=why))
+
+    def _reconsider(self, record: Replenishment, decision: RefillDecision, config: ModeConfig, now: datetime) -> None:
+        """Have a request that waits for approval ask for no more than lacks by now."""
+        after = reconsider(record, decision, config.refill)
+        if after is None:
+            own, why = self._book.times.own(record.id, now), "what lacked is there or on its way before it was approved"
+            after = advance(record, ReplenishmentState.CANCELLED, own, detail=why)
+        self._book.put(after)
 
     def _decide(self, checked: Checked, config: ModeConfig) -> None:
         now = checked.snapshot.timestamp
@@ -157,16 +166,20 @@ class ReplenishmentService(Observer):
             return
         self._book.forget(checked.mode, config.refill)
         self._end(self._book.open(checked.mode))
-        decision = decide_refill(
+        decide = partial(
+            decide_refill,
             checked.snapshot,
             checked.status,
             config.refill,
-            self._history(config, now),
             request_id=str(uuid.uuid4()),
             incident_id=checked.step.state.incident_id,
             queued=self._grounds.queued(checked.mode),
             spare=self._grounds.spare(checked),
         )
+        for waiting in [each for each in self._book.open(checked.mode) if _is_own_and_held_back(each)]:
+            others = [each for each in self._history(config, now) if each.id != waiting.id]
+            self._reconsider(waiting, decide(others), config, now)
+        decision = decide(self._history(config, now))
         if decision.request is None or decision.inaction is not None:
             self._note(checked, decision)
             return
@@ -302,6 +315,10 @@ class ReplenishmentService(Observer):
         """Wait a moment for what is being asked, cut off the rest, and close the replenishers."""
         await self._asker.close()
         await self._caller.close()
+
+
+def _is_own_and_held_back(record: Replenishment) -> bool:
+    return record.held_back and record.request.withdrawal_id is None
 
 
 def _outcome(record: Replenishment) -> ReplenishmentOutcome:

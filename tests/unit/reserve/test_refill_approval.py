@@ -1,0 +1,55 @@
+"""What becomes of a request that waits for approval: nobody was asked yet."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from reservd.reserve.refill_approval import reconsider
+from reservd.reserve.refill_decision import RefillDecision
+from reservd.reserve.replenishment import Inaction, RefillPolicy, ReplenishmentRequest, Urgency
+from reservd.reserve.replenishment_states import Replenishment
+from support.reserve import NOON
+
+POLICY = RefillPolicy(approval_above=Decimal(50))
+
+
+def request(
+    amount: object, urgency: Urgency = Urgency.EMERGENCY, replaces: str | None = "calm"
+) -> ReplenishmentRequest:
+    return ReplenishmentRequest(
+        id="r",
+        strategy_mode="m",
+        amount=Decimal(str(amount)),
+        currency="USDT",
+        urgency=urgency,
+        requested_at=NOON,
+        replaces=replaces,
+    )
+
+
+WAITING = Replenishment(
+    request=request(100), changed_at=NOON, deadline=NOON + timedelta(minutes=30), needs_approval=True
+)
+
+
+@pytest.mark.parametrize("inaction", list(Inaction), ids=str)
+def test_request_is_given_up_when_nothing_lacks_that_is_not_on_its_way(inaction: Inaction) -> None:
+    after = reconsider(WAITING, RefillDecision(None, inaction), POLICY)
+    needless = {Inaction.ADEQUATE, Inaction.COVERED, Inaction.BELOW_MINIMUM, Inaction.IN_FLIGHT}
+    assert after == (None if inaction in needless else WAITING)
+
+
+@pytest.mark.parametrize("amount", [99, 100, 500])
+def test_request_stays_as_it_is_when_about_the_same_lacks_or_more(amount: int) -> None:
+    assert reconsider(WAITING, RefillDecision(request(amount), None), POLICY) is WAITING
+
+
+def test_request_asks_for_what_lacks_by_now_and_waits_no_longer_than_it_must() -> None:
+    after = reconsider(WAITING, RefillDecision(request(60, replaces=None), None), POLICY)
+    assert after is not None
+    assert (after.request.amount, after.request.replaces, after.held_back) == (60, None, True)
+    for fresh in (request(50), request(500, Urgency.FAST)):
+        after = reconsider(WAITING, RefillDecision(fresh, None), POLICY)
+        assert after is not None
+        assert (after.request.amount, after.held_back) == (min(100, fresh.amount), False)
