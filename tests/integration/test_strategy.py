@@ -47,14 +47,16 @@ async def test_strategy_acts_once_for_each_incident_and_severity(world: World, k
             ("low", ["fast", "emergency"]),
             ("adequate", ["fast", "emergency"]),
             ("critical", ["fast", "emergency", "emergency"]),
+            ("low", ["fast", "emergency", "emergency"]),
         ):
             await setting.bring(status)
             await until(lambda: len(strategy.urgencies) >= len(urgencies), f"it to act on {status}")  # noqa: B023
             assert strategy.urgencies == urgencies
-        assert await strategy.get_reserve_balance() == 49
+        assert await strategy.get_reserve_balance() == 74
         assert not await strategy.check_reserve_adequacy()
         await strategy.idle()
     assert [occasion.amount for occasion in strategy.occasions] == [26, 51, 51]
+    assert [occasion.asked_before for occasion in strategy.occasions] == [None, 26, None]
     assert all(occasion.request is None and occasion.event is not None for occasion in strategy.occasions)
 
 

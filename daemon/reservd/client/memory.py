@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from reservd.errors import ConfigError
-from reservd.reserve.models import EventType, ReserveEvent
+from reservd.reserve.models import EventType, PlainDecimal, ReserveEvent
 
 
 class _Acted(BaseModel):
@@ -15,6 +16,8 @@ class _Acted(BaseModel):
 
     incident_id: str | None = None
     severities: frozenset[EventType] = frozenset()
+    amount: PlainDecimal | None = None
+    """What lacked, by the event that was acted on last."""
 
 
 class _Kept(BaseModel):
@@ -55,19 +58,29 @@ class StrategyMemory:
         if last_event_id != self._kept.last_event_id:
             self._keep(self._kept.model_copy(update={"last_event_id": last_event_id}))
 
+    def asked_before(self, event: ReserveEvent) -> Decimal | None:
+        """Return what lacked when an event's incident was acted on last; None when it was not, or nobody knew."""
+        return self._acted(event).amount
+
     def take(self, event: ReserveEvent) -> bool:
         """Note that an event is acted on, before it is; return False when its incident and severity were before.
+
+        So when the severity was CRITICAL before: that one was asked for the whole, and what is LOW now is better.
 
         Raises:
             OSError: If it cannot be kept: then nobody should act.
         """
-        acted = self._kept.acted.get(event.strategy_mode, _Acted())
-        before = acted.severities if acted.incident_id == event.incident_id else frozenset()
-        if event.event_type in before:
+        before = self._acted(event).severities
+        if event.event_type in before or EventType.CRITICAL in before:
             return False
-        now = _Acted(incident_id=event.incident_id, severities=before | {event.event_type})
+        severities = before | {event.event_type}
+        now = _Acted(incident_id=event.incident_id, severities=severities, amount=event.shortfall)
         self._keep(self._kept.model_copy(update={"acted": {**self._kept.acted, event.strategy_mode: now}}))
         return True
+
+    def _acted(self, event: ReserveEvent) -> _Acted:
+        acted = self._kept.acted.get(event.strategy_mode)
+        return acted if acted is not None and acted.incident_id == event.incident_id else _Acted()
 
     def _keep(self, kept: _Kept) -> None:
         if self._file is not None:

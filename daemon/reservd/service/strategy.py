@@ -39,7 +39,8 @@ class BaseStrategyManager(ABC):  # noqa: B024  # what it leaves open has a defau
     function, which runs on a thread of its own and may block. Both find in `occasion` why they are called.
 
     Where the mode has a replenisher they are called for its requests alone, once for each, of however many copies
-    of the strategy. Where it has none they are called for events, at most once for each incident and severity.
+    of the strategy. Where it has none they are called for events, at most once for each incident and severity, and not
+    for one that is low once it was critical: an emergency is for the whole that lacks.
 
     Args:
         config: The strategy's configuration: `mode`, `share_class`, `asset` and `reserve_*`.
@@ -163,8 +164,10 @@ class BaseStrategyManager(ABC):  # noqa: B024  # what it leaves open has a defau
         urgency = _URGENCIES.get(event.event_type)
         if urgency is None or event.reminder or event.superseded or self.reserve_manager.has_replenisher(self.mode):
             return
+        before = self._memory.asked_before(event)
         if self._may_begin(event.id) and self._memory.take(event):
-            self._begin(self._execute(Occasion(urgency, event.shortfall, event.currency, event=event)))
+            occasion = Occasion(urgency, event.shortfall, event.currency, event=event, asked_before=before)
+            self._begin(self._execute(occasion))
 
     async def handle_replenishment_request(self, request: ReplenishmentRequest) -> None:
         """Begin to act on a request, unless somebody has it already."""

@@ -1,6 +1,7 @@
 """What a strategy remembers: once for each incident and severity, over restarts."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,22 @@ def test_incident_is_acted_on_once_a_severity_over_restarts(tmp_path: Path) -> N
         taken.append(StrategyMemory(file).take(event(kind, incident, mode)))
     assert taken == [True, False, True, True, False, True, False]
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_was_asked_for_before_is_known_and_nothing_more_is_when_the_worst_is_over(tmp_path: Path) -> None:
+    """The emergency asked for the whole: what it brings first makes the reserve low, and more is on its way."""
+    file = tmp_path / "memory.json"
+    low = event(EventType.LOW).model_copy(update={"shortfall": Decimal("26.50")})
+    critical = event(EventType.CRITICAL).model_copy(update={"shortfall": Decimal(51)})
+    memory = StrategyMemory(file)
+    assert memory.asked_before(low) is None
+    assert memory.take(low)
+    assert StrategyMemory(file).asked_before(critical) == Decimal("26.50")
+    assert StrategyMemory(file).asked_before(event(EventType.CRITICAL, "two")) is None
+    two = StrategyMemory()
+    assert two.take(critical)
+    assert not two.take(low)
+    assert two.take(event(EventType.LOW, "two"))
 
 
 def test_place_in_the_events_is_kept(tmp_path: Path) -> None:
