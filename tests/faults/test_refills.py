@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sqlite3
+import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,6 +18,7 @@ from reservd.plugin import Acceptance, AcceptanceStatus, Urgency
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.replenishment import Inaction
 from reservd.reserve.replenishment_event import ReplenishmentEvent
+from reservd.service import refill_caller
 from reservd.store.database import Database
 from reservd.store.operators import Redelivery, ask_redeliveries
 from reservd.store.queries import DeadLetter, find_position, load_dead_letters
@@ -225,6 +227,24 @@ async def test_no_refill_is_asked_for_and_alarms_go_on_when_a_request_in_the_sto
     async with Refinery(database) as shop:
         await shop.check(40)
         assert len(shop.asked) == 1, "once it is out of the store"
+
+
+async def test_replenisher_is_left_alone_by_all_modes_for_as_long_as_it_asks(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited = raises(DeliveryError(FailureReason.RATE_LIMITED, "HTTP 429", retry_after_seconds=600))
+    async with Treasury(database, 70, modes=("a", "b"), reserve_allocation="pro_rata") as shop:
+        shop.replenisher.misbehave = limited
+        await shop.see(70)
+        asked = len(shop.replenisher.asked)
+        await shop.see(69)
+        await shop.refills.request("b", Decimal(5), withdrawal_id="w")
+        assert len(shop.replenisher.asked) == asked
+        shop.replenisher.misbehave = None
+        began = time.monotonic()
+        monkeypatch.setattr(refill_caller.time, "monotonic", lambda: began + 601)
+        await shop.see(70)
+        assert len(shop.replenisher.asked) > asked
 
 
 async def test_large_emergency_waits_for_somebody_and_is_asked_for_once(database: Database) -> None:

@@ -64,6 +64,7 @@ class Courier:
         self._observers = observers
         self._recovered = recovered
         self._failures_in_a_row = 0
+        self._left_alone_until = 0.0
         self._calendar = Calendar(SystemClock(), schedule.give_up_after)
 
     def see_clock(self) -> None:
@@ -71,7 +72,7 @@ class Courier:
         self._calendar.now()
 
     async def carry(self, letter: Letter, lane: Lane) -> float | None:
-        """Deliver one letter; return for how many seconds to wait when it is to be tried again."""
+        """Deliver one letter; return for how many seconds to wait when it is to be tried, or tried again."""
         event = letter.event
         now = datetime.now(UTC)
         if isinstance(event, UnreadableEvent):
@@ -84,8 +85,9 @@ class Courier:
         if event.reminder and (superseded or lane.says_more):
             self._settle(letter, DeliveryState.SUPERSEDED, letter.attempts, now)
             return None
-        if not await self._outbox.may_send():
-            return _OTHER_OWNER_SECONDS
+        not_yet = await self._not_yet()
+        if not_yet is not None:
+            return not_yet
         attempts = letter.attempts + lane.failures + 1
         deliver = self._delivery(event, superseded=superseded)
         started = time.monotonic()
@@ -98,6 +100,13 @@ class Courier:
         self._taken()
         self._settle(letter, DeliveryState.DELIVERED, attempts, now)
         return None
+
+    async def _not_yet(self) -> float | None:
+        """Return for how many seconds the sink is to be sent nothing; None when it may be."""
+        left_alone = self._left_alone_until - asyncio.get_running_loop().time()
+        if left_alone > 0:
+            return left_alone
+        return None if await self._outbox.may_send() else _OTHER_OWNER_SECONDS
 
     def _delivery(self, event: AnyEvent, *, superseded: bool) -> Callable[[], Coroutine[Any, Any, None]]:
         if isinstance(event, ReplenishmentEvent):
@@ -116,7 +125,9 @@ class Courier:
         lane.failures += 1
         self._settle(letter, DeliveryState.PENDING, attempts, now, error)
         asked = error.retry_after_seconds if isinstance(error, DeliveryError) else None
-        lane.asked_until = asyncio.get_running_loop().time() + waited_out(asked)
+        # It answers one mode, and means whoever asks: what comes of another would be refused as well.
+        until = asyncio.get_running_loop().time() + waited_out(asked)
+        self._left_alone_until = max(self._left_alone_until, until)
         return self._schedule.delay_seconds(lane.failures, asked)
 
     def _bury(self, letter: Letter, attempts: int, at: datetime, error: CallError) -> None:

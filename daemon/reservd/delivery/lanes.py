@@ -21,7 +21,7 @@ _UNWRITTEN_SECONDS = 1.0
 class Lane:
     """The letters of one mode, in order."""
 
-    __slots__ = ("asked_until", "behind", "cursor", "failures", "letters", "mode", "more", "queued", "reloads", "timer")
+    __slots__ = ("behind", "cursor", "failures", "letters", "mode", "more", "queued", "reloads", "timer")
 
     def __init__(self, mode: str) -> None:
         self.mode = mode
@@ -34,8 +34,6 @@ class Lane:
         """Whether something was decided since the store was last looked into."""
         self.failures = 0
         """Of the first letter, in a row."""
-        self.asked_until = 0.0
-        """Until when, by the loop's clock, the sink asked to be left alone with this mode."""
         self.reloads = 0
         """How often it was to be read from the store anew: what was asked of the store before is out of date."""
         self.queued = False
@@ -177,16 +175,10 @@ class Lanes:
             self._lanes.pop(lane.mode, None)
 
     def wake_all(self) -> None:
-        """Give all lanes their turn that wait for their next try; those whose wait the sink asked for, after that."""
-        loop = asyncio.get_running_loop()
+        """Give all lanes their turn that wait for their next try."""
         for lane in self._lanes.values():
-            if lane.timer is None:
-                continue
-            if lane.asked_until <= loop.time():
+            if lane.timer is not None:
                 self._wake(lane)
-            else:
-                lane.timer.cancel()
-                lane.timer = loop.call_at(lane.asked_until, self._wake, lane)
 
     def stop(self) -> None:
         """Give no more turns by time."""

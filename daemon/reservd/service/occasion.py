@@ -21,8 +21,8 @@ class Occasion:
         currency: The share class, of which it is whole units.
         request: The request; what is told of it is told of this one.
         event: The event.
-        asked_before: Of an event, what lacked when the same incident was acted on before, of which some may be on its way
-            still: `amount` is the whole that lacks now. None when it was not acted on, or that was not known.
+        asked_before: Of an event, what lacked when the same incident was acted on before, of which some may be on its
+            way still: `amount` is the whole that lacks now. None when it was not acted on, or that was not known.
     """
 
     urgency: Urgency

@@ -200,6 +200,9 @@ class RefillAsker:
             return str(Inaction.AWAITING_APPROVAL) if record.held_back else record.detail
         if not self._may_act():
             return Inaction.STORE_GONE
+        replenisher = self._replenisher(record)
+        if replenisher is not None and self._caller.leaves_alone(replenisher):
+            return f"replenisher '{replenisher}' asked to be left alone for now"
         return Inaction.IN_FLIGHT if self.is_stood_in_for(record) else None
 
     def _answered(self, replenishment_id: str, acceptance: Acceptance) -> None:
@@ -235,7 +238,7 @@ class RefillAsker:
 
     async def _poll(self, record: Replenishment) -> None:
         replenisher = self._replenisher(record)
-        if replenisher is None or not self._caller.polls(replenisher):
+        if replenisher is None or not self._caller.polls(replenisher) or self._caller.leaves_alone(replenisher):
             return
         progress: Progress | None = await self._caller.poll(replenisher, record.id)
         now = self._book.find(record.id)

@@ -1,11 +1,13 @@
 """Calls to replenishers: requests, and questions how far they are."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import structlog
 
-from reservd.errors import CallError, FailureReason
+from reservd.delivery.retry import waited_out
+from reservd.errors import CallError, DeliveryError, FailureReason
 from reservd.plugin.guard import GuardedPlugin, retryable
 from reservd.plugin.interfaces import Replenisher
 from reservd.reserve.models import ReserveStatus
@@ -62,6 +64,7 @@ class RefillCaller:
         self._replenishers = {name: GuardedPlugin(replenisher) for name, replenisher in replenishers.items()}
         self._observers = tuple(observers)
         self._epoch = epoch
+        self._left_alone_until: dict[str, float] = {}
 
     def has(self, name: str) -> bool:
         """Whether there is a replenisher of that name."""
@@ -71,6 +74,10 @@ class RefillCaller:
         """Whether strategies take requests that are for a replenisher from the API themselves."""
         guarded = self._replenishers.get(name)
         return guarded is not None and bool(getattr(guarded.plugin, "OVER_API", False))
+
+    def leaves_alone(self, name: str) -> bool:
+        """Whether a replenisher asked for time, which is not over: of all modes, as it means whoever asks."""
+        return time.monotonic() < self._left_alone_until.get(name, 0.0)
 
     def polls(self, name: str) -> bool:
         """Whether a replenisher can be asked how far it is."""
@@ -94,6 +101,7 @@ class RefillCaller:
         except CallError as error:
             bound.error("replenishment.failed", reason=str(error.reason), detail=error.detail)
             self._tell(name, None, error.reason)
+            self._heed(name, error)
             raise UnansweredError(error) from None
         bound.info("replenishment.answered", status=str(acceptance.status), reference=acceptance.reference)
         self._tell(name, acceptance.status, None)
@@ -108,12 +116,18 @@ class RefillCaller:
             return None if progress is None else _checked(progress, Progress, "poll")
         except CallError as error:
             log.debug("replenishment.not_polled", replenisher=name, id=request_id, reason=str(error.reason))
+            self._heed(name, error)
             return None
 
     async def close(self) -> None:
         """Close the replenishers."""
         for guarded in self._replenishers.values():
             await guarded.close()
+
+    def _heed(self, name: str, error: CallError) -> None:
+        asked = error.retry_after_seconds if isinstance(error, DeliveryError) else None
+        until = time.monotonic() + waited_out(asked)
+        self._left_alone_until[name] = max(self._left_alone_until.get(name, 0.0), until)
 
     def _tell(self, name: str, status: AcceptanceStatus | None, failure: FailureReason | None) -> None:
         for observer in self._observers:

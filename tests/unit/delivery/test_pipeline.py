@@ -212,63 +212,79 @@ async def test_sink_costs_its_own_event_alone_when_its_words_cannot_be_stored(da
         assert not office.task.done()
 
 
-async def test_sink_is_left_alone_for_as_long_as_it_asks(database: Database) -> None:
-    """While another mode's events go on: it asked for one mode."""
+class Busy(ScriptedSink):
+    """A sink that asks to be left alone for so many seconds whenever it hears of mode `a`."""
 
-    class Busy(ScriptedSink):
-        asked = 0
+    def __init__(self, seconds: float) -> None:
+        super().__init__("ops")
+        self.seconds = seconds
+        self.asked: list[str] = []
 
-        async def deliver(self, event: CloudEvent) -> None:
-            if event.subject == "a":
-                self.asked += 1
-                raise DeliveryError(FailureReason.RATE_LIMITED, "HTTP 429", retry_after_seconds=3600)
-            await super().deliver(event)
+    async def deliver(self, event: CloudEvent) -> None:
+        self.asked.append(str(event.subject))
+        if self.seconds and event.subject == "a":
+            raise DeliveryError(FailureReason.RATE_LIMITED, "HTTP 429", retry_after_seconds=self.seconds)
+        await super().deliver(event)
 
-    ops = Busy("ops")
+
+async def test_sink_is_left_alone_by_all_modes_for_as_long_as_it_asks(database: Database) -> None:
+    ops = Busy(3600)
     async with Office(database, ops, modes=("a", "b")) as office:
         await office.look(a="low")
         await until(lambda: ops.asked, "a first try")
-        for status in ("low", "critical", "adequate"):
-            await office.look(b=status)
-        await until(lambda: len(ops.taken) == 3, "what the other mode said")
         lanes = office.pipeline._dispatchers["ops"]._lanes._lanes
-        await until(lambda: len(lanes) == 1, "the other mode's lane to end")
-        (lane,) = lanes.values()
-        assert lane.timer is not None
-        assert lane.timer.when() - asyncio.get_running_loop().time() > 3000
-    assert ops.asked == 1
+        await until(lambda: all(lane.timer for lane in lanes.values()), "it to be left alone")
+        for status in ("low", "critical"):
+            await office.look(b=status)
+        await until(lambda: len(lanes) == 2 and all(lane.timer for lane in lanes.values()), "both to wait")
+        for lane in lanes.values():
+            assert lane.timer is not None
+            assert lane.timer.when() - asyncio.get_running_loop().time() > 3000
+    assert ops.asked == ["a"]
 
 
-async def test_sink_is_left_alone_for_as_long_as_it_asks_when_it_takes_something_of_another_mode(
+async def test_all_is_said_when_the_time_is_over_that_a_sink_asked_for(database: Database) -> None:
+    ops = Busy(0.2)
+    async with Office(database, ops, modes=("a", "b")) as office:
+        await office.look(a="low")
+        await until(lambda: ops.asked, "a first try")
+        await office.look(b="low")
+        ops.seconds = 0
+        await until(lambda: len(ops.taken) == 2, "both")
+
+
+async def test_sink_is_left_alone_for_as_long_as_it_asks_when_it_takes_something_that_was_sent_before(
     database: Database,
 ) -> None:
-    """What failed without such a wish is tried again at once: the sink is back."""
+    """What failed without such a wish is tried again at once when a sink is back; this one is not yet."""
 
     class Limited(ScriptedSink):
-        well = False
-
         def __init__(self) -> None:
             super().__init__("ops")
             self.asked: Counter[str] = Counter()
+            self.go_on = asyncio.Event()
 
         async def deliver(self, event: CloudEvent) -> None:
             self.asked[event.subject] += 1
             if event.subject == "limited":
                 raise DeliveryError(FailureReason.RATE_LIMITED, "HTTP 429", retry_after_seconds=600)
-            if not self.well:
+            if event.subject == "a" and self.asked["a"] <= 3:
                 raise DeliveryError(FailureReason.UNREACHABLE)
+            await self.go_on.wait()
             await super().deliver(event)
 
     ops = Limited()
     retry = {"retry": {"first": 0.05, "longest": 0.1}}
     async with Office(database, ops, modes=("limited", "a", "b"), ops=retry) as office:
-        await office.look(limited="low", a="low")
-        await until(lambda: ops.asked["limited"] and ops.asked["a"] > 3, "many failures")
-        ops.well = True
-        await office.look(b="low")
-        await until(lambda: len(ops.taken) == 2, "what the other modes said")
+        await office.look(a="low")
+        await until(lambda: ops.asked["a"] > 3, "many failures")
+        await office.look(limited="low")
+        await until(lambda: ops.asked["limited"], "its wish")
         lanes = office.pipeline._dispatchers["ops"]._lanes
-        await until(lambda: len(lanes._lanes) == 1, "the other modes' lanes to end")
+        await until(lambda: lanes._lanes["limited"].timer is not None, "it to be left alone")
+        ops.go_on.set()
+        await until(lambda: len(ops.taken) == 1, "what was sent before")
+        await until(lambda: len(lanes._lanes) == 1 and lanes._lanes["limited"].timer is not None, "the rest to wait")
         timer = lanes._lanes["limited"].timer
         assert timer is not None
         assert timer.when() - asyncio.get_running_loop().time() > 500
