@@ -1,4 +1,4 @@
-"""Real daemons on PostgreSQL with refills asked for and withdrawals promised: the owner is killed, the server restarted."""
+"""PostgreSQL with money on its way: the owner is killed, the server restarted; nothing is asked or promised twice."""
 
 import json
 import random
@@ -16,7 +16,6 @@ from sqlalchemy.engine import make_url
 from support.nursery import Nursery
 from support.polling import wait_until
 from support.postgres import Postgres
-from support.scrape import sample
 from support.teller import Teller
 from support.world import World
 

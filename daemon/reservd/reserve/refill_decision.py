@@ -2,18 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from decimal import Decimal
 from typing import NamedTuple
 
-from reservd.reserve.amounts import MAX_MAGNITUDE, ZERO, add, describe, multiply, subtract
+from reservd.reserve.amounts import ZERO, add, describe, multiply, subtract
 from reservd.reserve.models import ReserveSnapshot, ReserveStatus
+from reservd.reserve.refill_limits import counts, limit_amount, total
 from reservd.reserve.replenishment import Inaction, RefillPolicy, ReplenishmentRequest, Urgency
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
 
 _NO_EFFECT = (ReplenishmentState.EXPIRED, ReplenishmentState.INEFFECTIVE)
-_NOT_SPENT = (ReplenishmentState.REJECTED, ReplenishmentState.CANCELLED)
 _MAX_DOUBLINGS = 30
-_WIDE = Context(prec=3 * MAX_MAGNITUDE)
 
 
 class RefillDecision(NamedTuple):
@@ -55,7 +54,7 @@ def decide_refill(
         spare: What is in flight for those who share its accounts, beyond what they lack: some of it comes to this mode.
     """
     adequate = confirmed is ReserveStatus.ADEQUATE
-    if adequate and queued <= _sum(each.outstanding for each in history):
+    if adequate and queued <= total(each.outstanding for each in history):
         return RefillDecision(None, Inaction.ADEQUATE)
     target, balance = snapshot.target_reserve, snapshot.reserve_balance
     if confirmed is ReserveStatus.UNKNOWN or target is None or balance is None:
@@ -68,11 +67,11 @@ def decide_refill(
         waiting = _wait(own, failed, confirmed, policy, snapshot.timestamp)
         if waiting is not None:
             return waiting
-    in_flight = add(spare, _sum(each.outstanding for each in history if each is not replaced))
+    in_flight = add(spare, total(each.outstanding for each in history if each is not replaced))
     short = min(ZERO, subtract(target, balance)) if adequate else subtract(multiply(policy.level, target), balance)
     lacking = add(short, subtract(queued, in_flight))
-    spent = [each for each in own if each is not replaced and _counts(each, policy, snapshot.timestamp)]
-    amount = _amount(lacking, policy, spent, in_flight=in_flight)
+    spent = [each for each in own if each is not replaced and counts(each, policy, snapshot.timestamp)]
+    amount = limit_amount(lacking, policy, spent, in_flight=in_flight)
     if isinstance(amount, Inaction):
         return RefillDecision(None, amount)
     request = ReplenishmentRequest(
@@ -107,43 +106,6 @@ def spare_in_flight(sharers: Iterable[tuple[ReserveSnapshot, RefillPolicy, Decim
         lacks = subtract(add(multiply(policy.level, snapshot.target_reserve), queued), snapshot.reserve_balance)
         spare = add(spare, subtract(in_flight, max(ZERO, lacks)))
     return max(ZERO, spare)
-
-
-def check_wish(
-    amount: Decimal, policy: RefillPolicy, history: Sequence[Replenishment], now: datetime, *, for_withdrawal: bool
-) -> Inaction | None:
-    """Return why a request that somebody wishes for is not made; None when it may be.
-
-    Args:
-        amount: Exactly so much, or nothing.
-        policy: How the mode is refilled.
-        history: The mode's requests that the policy remembers.
-        now: When it is asked for.
-        for_withdrawal: Whether it is the part of a withdrawal that the reserve does not pay. A client has been promised
-            it: it has the size that it has, and the limits of withdrawals bound it before the promise, not budgets
-            after it.
-    """
-    if policy.dry_run:
-        return Inaction.DRY_RUN
-    return None if for_withdrawal else _exceeded(amount, policy, history, now)
-
-
-def _exceeded(
-    amount: Decimal, policy: RefillPolicy, history: Sequence[Replenishment], now: datetime
-) -> Inaction | None:
-    """Return the limit that is in the way of a request for an amount; None when none is."""
-    if policy.maximum is not None and amount > policy.maximum:
-        return Inaction.ABOVE_MAXIMUM
-    if amount != _rounded(amount, policy, ROUND_FLOOR):
-        return Inaction.TOO_PRECISE
-    own = [each for each in history if each.request.withdrawal_id is None]
-    spent = [each for each in own if _counts(each, policy, now)]
-    if policy.budget_count is not None and len(spent) >= policy.budget_count:
-        return Inaction.BUDGET_COUNT
-    if policy.budget_amount is not None:
-        after = add(amount, _sum(each.request.amount for each in spent))
-        return Inaction.BUDGET_AMOUNT if after > policy.budget_amount else None
-    return None
 
 
 def _failed_in_a_row(own: Sequence[Replenishment], incident_id: str | None) -> list[Replenishment]:
@@ -230,45 +192,3 @@ def cooldown_after(failures: int, policy: RefillPolicy) -> timedelta:
     """Return how long to wait after so many failures in a row, 1 or more."""
     doubled: timedelta = policy.cooldown * (2 ** min(failures - 1, _MAX_DOUBLINGS))
     return min(doubled, max(policy.cooldown, policy.longest_cooldown))
-
-
-def _counts(record: Replenishment, policy: RefillPolicy, now: datetime) -> bool:
-    """Whether a request counts for the budgets."""
-    recent = record.request.requested_at > now - policy.budget_period
-    return recent and record.replaced_by is None and record.state not in _NOT_SPENT
-
-
-def _amount(
-    lacking: Decimal, policy: RefillPolicy, spent: Sequence[Replenishment], *, in_flight: Decimal
-) -> Decimal | Inaction:
-    """Return how much to ask for: what lacks, within the limits."""
-    if lacking <= 0:
-        return Inaction.COVERED if in_flight else Inaction.ADEQUATE
-    least = policy.minimum or ZERO
-    amount = _rounded(lacking, policy, ROUND_CEILING)
-    if amount < least:
-        return Inaction.BELOW_MINIMUM
-    if policy.maximum is not None and amount > policy.maximum:
-        amount = _rounded(policy.maximum, policy, ROUND_FLOOR)
-    if policy.budget_count is not None and len(spent) >= policy.budget_count:
-        return Inaction.BUDGET_COUNT
-    if policy.budget_amount is not None:
-        left = subtract(policy.budget_amount, _sum(each.request.amount for each in spent))
-        if amount > left:
-            amount = _rounded(left, policy, ROUND_FLOOR)
-            if amount <= 0 or amount < least:
-                return Inaction.BUDGET_AMOUNT
-    return amount if amount > 0 else Inaction.BELOW_MINIMUM
-
-
-def _rounded(amount: Decimal, policy: RefillPolicy, rounding: str) -> Decimal:
-    if policy.decimals is None:
-        return amount
-    return amount.quantize(Decimal(1).scaleb(-policy.decimals), rounding=rounding, context=_WIDE)
-
-
-def _sum(amounts: Iterable[Decimal]) -> Decimal:
-    total = ZERO
-    for amount in amounts:
-        total = add(total, amount)
-    return total

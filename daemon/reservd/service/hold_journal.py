@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from operator import itemgetter
 from typing import Any, TypeVar
 
 import structlog
@@ -17,19 +16,15 @@ from reservd.monitor.clock import Clock, SteadyClock
 from reservd.reserve.hold_book import HoldBook
 from reservd.reserve.holds import CLOCKS_DIFFER_BY, Hold, HoldState
 from reservd.service.hold_desk import HoldDesk, shown_for
-from reservd.store.account_groups import load_accounts, save_accounts
+from reservd.service.hold_reading import read_accepted, read_payouts, read_shown
+from reservd.store.account_groups import save_accounts
 from reservd.store.database import Database
 from reservd.store.history import KeptSnapshot, add_snapshots
 from reservd.store.holds import (
-    last_position,
-    load_accepted,
     load_by_ids,
     load_by_keys,
     load_hold,
     load_holds,
-    load_levels,
-    load_payouts,
-    load_shown,
     readable,
     save_holds,
     save_levels,
@@ -122,30 +117,13 @@ class HoldJournal(HoldDesk):
             StoreError: If the store does not tell.
         """
         steady = SteadyClock(self._clock)
-        now = steady.now()
         book = HoldBook(self.is_limited)
         book.group_by(self.grouping)
         self._stored = {}
         async with self._database.read() as connection:
-            book.last_position = await last_position(connection)
-            for mode, period in self._periods.items():
-                accepted = await load_accepted(connection, mode, self._currencies[mode], now - period)
-                # By a clock that was ahead, some was accepted later than now.
-                counted = [(each.position, each.amount, min(each.decided_at, now)) for each in readable(accepted)]
-                book.load_accepted(mode, sorted(counted, key=itemgetter(2)))
-                if unreadable(accepted):
-                    book.doubt_accepted(mode, now)
-            book.places.load(await load_accounts(connection))
-            shown = await load_shown(connection, now - self._shown_for)
-            book.load(readable(shown))
-            for each in unreadable(shown):
-                log.error("withdrawal.unreadable", mode=each.mode, withdrawal_id=each.id)
-                book.places.leave_out(each)
-            counted_from = self.counted_from()
-            if counted_from is not None:
-                paid = await load_payouts(connection, counted_from - CLOCKS_DIFFER_BY)
-                book.load_payouts(each for each in paid if each.currency == self._currencies.get(each.mode))
-            book.load_levels(await load_levels(connection))
+            await read_accepted(connection, book, self._periods, self._currencies, steady.now())
+            await read_shown(connection, book, steady.now() - self._shown_for)
+            await read_payouts(connection, book, self._currencies, self.counted_from())
         self.book, self.steady = book, steady
         self._writing = frozenset()
         self.up = True

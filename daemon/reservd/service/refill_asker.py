@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any
 
 import structlog
 
@@ -16,22 +14,18 @@ from reservd.reserve.replenishment import (
     Inaction,
     Progress,
     ProgressStatus,
-    RefillPolicy,
     ReplenishmentOutcome,
 )
 from reservd.reserve.replenishment_states import (
     Replenishment,
     ReplenishmentState,
-    advance,
-    take_promise,
-    wait_until,
 )
 from reservd.service.refill_book import RefillBook
 from reservd.service.refill_caller import RefillCaller, UnansweredError
+from reservd.service.refill_notes import RefillNotes
 
 log = structlog.get_logger(__name__)
 
-STRATEGY = "strategy"
 _DRAIN_SECONDS = 1.0
 _REPEAT_AFTER_SECONDS = 30.0
 """How long to wait before what nobody decides anew is asked again, and between two polls."""
@@ -45,16 +39,13 @@ _STATES = {
 }
 
 
-_UNDER_WAY = (ReplenishmentState.ACCEPTED, ReplenishmentState.IN_PROGRESS)
-_HEEDED = (*_UNDER_WAY, ReplenishmentState.SETTLED)
-
-
 class RefillAsker:
     """Asks for each request once at a time, under its id, never before it is kept.
 
     Args:
         configs: By mode.
         book: Has the requests.
+        notes: Takes down what strategies answer.
         caller: Calls the replenishers.
         may_act: Whether refills may be asked for.
     """
@@ -63,11 +54,13 @@ class RefillAsker:
         self,
         configs: Mapping[str, ModeConfig],
         book: RefillBook,
+        notes: RefillNotes,
         caller: RefillCaller,
         may_act: Callable[[], bool],
     ) -> None:
         self._configs = configs
         self._book = book
+        self._notes = notes
         self._caller = caller
         self._may_act = may_act
         self._asking: dict[str, asyncio.Task[ReplenishmentOutcome]] = {}
@@ -108,50 +101,6 @@ class RefillAsker:
                 polled.append(record)
         await asyncio.gather(*map(self._poll, polled))
 
-    def take(self, record: Replenishment, state: ReplenishmentState, **told: Any) -> Replenishment:
-        """Return a request after what its strategy or an operator said of it, which is taken down.
-
-        Args:
-            record: The request.
-            state: Where it goes.
-            told: `by`, `reason`, `reference`, `expected_by`.
-
-        Raises:
-            ReplenishmentStateError: If it cannot go there.
-        """
-        now = self._book.times.now(record.id)
-        detail, by = told.get("reason") or "", told.get("by", STRATEGY)
-        more: dict[str, Any] = {"heard": record.heard or state in _HEEDED}
-        if told.get("reference") is not None:
-            more["reference"] = told["reference"]
-        if state is ReplenishmentState.SETTLED:
-            more["deadline"] = now + self._policy(record).settling
-        else:
-            more |= self._waits(record, told.get("expected_by"))
-        after = advance(record, state, now, by=by, detail=detail, **more)
-        if after is record and state is record.state and state in _UNDER_WAY:
-            # Said again: another time or reference may be told, nothing else.
-            after = record.model_copy(update=more)
-        if after is not record:
-            self._book.put(after)
-            if after.state in _HEEDED:
-                self._stand_in(after)
-        return after
-
-    def let_go(self, record: Replenishment, *, by: str, reason: str) -> Replenishment:
-        """Return a request after somebody approved it, which is taken down, and ask for it.
-
-        Its strategy has as long as for one that waited for nobody.
-        """
-        now = self._book.times.now(record.id)
-        deadline = max(record.deadline, now + self._policy(record).patience)
-        request = record.request.model_copy(update={"deadline": deadline})
-        told = {"approved_by": by, "by": by, "detail": reason, "changed_at": now}
-        after = record.model_copy(update={"request": request, "deadline": deadline, **told})
-        self._book.put(after)
-        self.ask(after)
-        return after
-
     def is_asking(self, replenishment_id: str) -> bool:
         """Whether its strategy is being asked at this moment: what it says is not known yet."""
         return replenishment_id in self._asking
@@ -188,7 +137,7 @@ class RefillAsker:
             if not error.lasting:
                 return ReplenishmentOutcome(record.request, None, str(error))
             acceptance = None
-            self._end(replenishment_id, ReplenishmentState.FAILED, str(error))
+            self._notes.end(replenishment_id, ReplenishmentState.FAILED, str(error))
         if acceptance is not None:
             self._answered(replenishment_id, acceptance)
         after = self._book.get(replenishment_id)
@@ -214,27 +163,14 @@ class RefillAsker:
         }
         try:
             if acceptance.status is AcceptanceStatus.PENDING and record.state is ReplenishmentState.REQUESTED:
-                update = {"heard": True, **self._waits(record, acceptance.expected_by)}
-                self._book.put(record.model_copy(update=update))
+                self._notes.hear(record, acceptance.expected_by)
             elif acceptance.status is AcceptanceStatus.ACCEPTED:
-                self.take(record, ReplenishmentState.ACCEPTED, **told)
+                self._notes.take(record, ReplenishmentState.ACCEPTED, **told)
             elif acceptance.status is AcceptanceStatus.REJECTED:
-                self.take(record, ReplenishmentState.REJECTED, **told)
+                self._notes.take(record, ReplenishmentState.REJECTED, **told)
         except ReplenishmentStateError as error:
             # It came after the deadline, or says something else than before.
             log.warning("replenishment.late_answer", id=record.id, status=str(acceptance.status), why=str(error))
-
-    def _end(self, replenishment_id: str, state: ReplenishmentState, why: str) -> None:
-        record = self._book.get(replenishment_id)
-        if record.open:
-            self._book.put(advance(record, state, self._book.times.now(record.id), detail=why))
-
-    def _stand_in(self, record: Replenishment) -> None:
-        """End the request that another one, which the strategy has accepted, stands in for."""
-        earlier = self._book.find(record.request.replaces or "")
-        if earlier is not None and earlier.open:
-            now, why = self._book.times.now(earlier.id), f"replaced by {record.id}"
-            self._book.put(advance(earlier, ReplenishmentState.CANCELLED, now, detail=why, replaced_by=record.id))
 
     async def _poll(self, record: Replenishment) -> None:
         replenisher = self._replenisher(record)
@@ -249,19 +185,9 @@ class RefillAsker:
         if state is ReplenishmentState.REJECTED and now.state is not ReplenishmentState.REQUESTED:
             state = ReplenishmentState.FAILED  # it was accepted before
         try:
-            self.take(now, state, **told)
+            self._notes.take(now, state, **told)
         except ReplenishmentStateError as error:
             log.warning("replenishment.progress_refused", id=record.id, why=str(error))
-
-    def _waits(self, record: Replenishment, promised: datetime | None) -> dict[str, Any]:
-        """Return what changes of a request when its strategy names a time, or none."""
-        deadline = wait_until(promised, record, self._policy(record).settling)
-        expected_by = record.expected_by if promised is None else take_promise(promised, record)
-        return {"deadline": deadline, "expected_by": expected_by}
-
-    def _policy(self, record: Replenishment) -> RefillPolicy:
-        config = self._configs.get(record.request.strategy_mode)
-        return config.refill if config is not None else RefillPolicy()
 
     def _replenisher(self, record: Replenishment) -> str | None:
         """Return who is asked; None where the configuration of now has nobody."""

@@ -13,9 +13,10 @@ from reservd.reserve.replenishment_states import (
     check_approval,
     expire,
 )
-from reservd.service.refill_asker import STRATEGY, RefillAsker
+from reservd.service.refill_asker import RefillAsker
 from reservd.service.refill_book import RefillBook
 from reservd.service.refill_ledger import RefillLedger
+from reservd.service.refill_notes import STRATEGY, RefillNotes
 
 _MAY_END_UNAPPROVED = (ReplenishmentState.REJECTED, ReplenishmentState.CANCELLED)
 
@@ -31,13 +32,22 @@ class RefillDesk:
     Args:
         book: Has the requests.
         ledger: Keeps them.
+        notes: Takes down what is said of them.
         asker: Asks the strategies.
         may_act: Whether anything can be kept.
     """
 
-    def __init__(self, book: RefillBook, ledger: RefillLedger, asker: RefillAsker, may_act: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        book: RefillBook,
+        ledger: RefillLedger,
+        notes: RefillNotes,
+        asker: RefillAsker,
+        may_act: Callable[[], bool],
+    ) -> None:
         self._book = book
         self._ledger = ledger
+        self._notes = notes
         self._asker = asker
         self._may_act = may_act
 
@@ -99,7 +109,8 @@ class RefillDesk:
         record = await self._get(replenishment_id)
         check_approval(record)
         if record.approved_by is None:
-            record = self._asker.let_go(record, by=by, reason=reason)
+            record = self._notes.approve(record, by=by, reason=reason)
+            self._asker.ask(record)
         await self._book.written(record.id)
         return record
 
@@ -155,7 +166,7 @@ class RefillDesk:
         record = await self._get(replenishment_id)
         if record.held_back and state not in _MAY_END_UNAPPROVED:
             raise ReplenishmentStateError(f"replenishment {record.id} awaits approval: it cannot become {state}")
-        after = self._asker.take(record, state, **told)
+        after = self._notes.take(record, state, **told)
         await self._book.written(record.id)
         return after
 

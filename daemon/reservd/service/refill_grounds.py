@@ -63,6 +63,11 @@ class RefillGrounds:
                 queued = subtract(queued, amount)
         return queued
 
+    def history(self, config: ModeConfig, now: datetime) -> list[Replenishment]:
+        """Return a mode's requests, dated by the clock of now; amounts of a currency that it had before say nothing."""
+        own = [each for each in self._book.of_mode(config.mode) if each.request.currency == config.share_class]
+        return [self._book.times.dated(each, now) for each in own]
+
     def unreadable(self, mode: str) -> bool:
         """Return whether some request for the money that a mode is paid from cannot be read."""
         unreadable = self._book.unreadable

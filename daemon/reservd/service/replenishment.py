@@ -16,8 +16,8 @@ from reservd.monitor.observer import Checked, Observer
 from reservd.plugin.interfaces import Replenisher
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.refill_approval import reconsider
-from reservd.reserve.refill_decision import RefillDecision, check_wish, decide_refill
-from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome, ReplenishmentRequest, Urgency
+from reservd.reserve.refill_decision import RefillDecision, decide_refill
+from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, advance, expire
 from reservd.reserve.tracker import Instant
 from reservd.service.refill_asker import RefillAsker
@@ -27,6 +27,8 @@ from reservd.service.refill_commitments import Commitments
 from reservd.service.refill_desk import RefillDesk
 from reservd.service.refill_grounds import RefillGrounds
 from reservd.service.refill_ledger import RefillLedger
+from reservd.service.refill_notes import RefillNotes
+from reservd.service.refill_wishes import RefillWishes
 
 log = structlog.get_logger(__name__)
 
@@ -74,10 +76,22 @@ class ReplenishmentService(Observer):
         self._caller = RefillCaller(replenishers, self._observers, epoch)
         self._book = RefillBook(self._ledger, self._observers, self._clock)
         self._grounds = RefillGrounds(configs, self._book)
-        self._asker = RefillAsker(configs, self._book, self._caller, may_act)
+        notes = RefillNotes(configs, self._book)
+        self._asker = RefillAsker(configs, self._book, notes, self._caller, may_act)
         self._latest: dict[str, Checked] = {}
+        self._wishes = RefillWishes(
+            configs,
+            self._book,
+            self._ledger,
+            self._asker,
+            self._grounds,
+            self._latest,
+            self._observers,
+            may_act,
+            self._clock,
+        )
         self.inactions: dict[str, Inaction] = {}
-        self.desk = RefillDesk(self._book, self._ledger, self._asker, may_act)
+        self.desk = RefillDesk(self._book, self._ledger, notes, self._asker, may_act)
 
     def heed(self, commitments: Commitments) -> None:
         """Take withdrawals into account from now on."""
@@ -177,15 +191,15 @@ class ReplenishmentService(Observer):
             spare=self._grounds.spare(checked),
         )
         for waiting in [each for each in self._book.open(checked.mode) if _is_own_and_held_back(each)]:
-            others = [each for each in self._history(config, now) if each.id != waiting.id]
+            others = [each for each in self._grounds.history(config, now) if each.id != waiting.id]
             self._reconsider(waiting, decide(others), config, now)
-        decision = decide(self._history(config, now))
+        decision = decide(self._grounds.history(config, now))
         if decision.request is None or decision.inaction is not None:
             self._note(checked, decision)
             return
         known = self._book.find(decision.request.id)
         self._note(checked, RefillDecision(None, Inaction.IN_FLIGHT if known is not None else None))
-        record = known or self._make(decision.request, config)
+        record = known or self._wishes.make(decision.request, config)
         if record.held_back:
             self._note(checked, RefillDecision(None, Inaction.AWAITING_APPROVAL))
         else:
@@ -233,79 +247,9 @@ class ReplenishmentService(Observer):
         Raises:
             ValueError: If the amount is not above 0.
         """
-        if amount <= 0:
-            raise ValueError(f"amount must be above 0, got {amount}")
-        config = self._configs.get(mode)
-        if config is None or config.reserve_replenisher is None:
-            return self._decline(mode, Inaction.NO_REPLENISHER)
-        if not self._may_act():
-            return self._decline(mode, Inaction.STORE_GONE)
-        wanted = withdrawal_id or request_id or str(uuid.uuid4())
-        known = self._book.find(wanted) or await self._ledger.find(wanted)
-        # While the ledger was asked another caller may have made it: nothing may come between looking and making.
-        known = self._book.find(wanted) or known
-        if known is not None:
-            return await self._asker.ask(known) if known.to_be_asked else _outcome(known)
-        now = self._clock.now().wall
-        refusal = self._check_wish(config, amount, now, for_withdrawal=withdrawal_id is not None)
-        if refusal is not None:
-            return self._decline(mode, refusal)
-        request = ReplenishmentRequest(
-            id=wanted,
-            strategy_mode=mode,
-            amount=amount,
-            currency=config.share_class,
-            urgency=Urgency.FAST,
-            requested_at=now,
-            reason=reason if withdrawal_id is None else "the part of a withdrawal that the reserve does not pay",
-            deadline=now + config.refill.patience,
-            max_loss=config.refill.max_loss,
-            withdrawal_id=withdrawal_id,
+        return await self._wishes.request(
+            mode, amount, withdrawal_id=withdrawal_id, request_id=request_id, asked_by=asked_by, reason=reason
         )
-        record = self._make(request, config, asked_by="" if withdrawal_id is not None else asked_by)
-        return await self._asker.ask(record)
-
-    def _check_wish(
-        self, config: ModeConfig, amount: Decimal, now: datetime, *, for_withdrawal: bool
-    ) -> Inaction | None:
-        """Return why nothing is asked for on a wish."""
-        if not for_withdrawal:
-            if self._grounds.unreadable(config.mode):
-                return Inaction.UNREADABLE
-            own = [each for each in self._book.open(config.mode) if each.request.withdrawal_id is None]
-            if len(own) >= config.refill.in_flight:
-                return Inaction.IN_FLIGHT
-        return check_wish(amount, config.refill, self._history(config, now), now, for_withdrawal=for_withdrawal)
-
-    def _history(self, config: ModeConfig, now: datetime) -> list[Replenishment]:
-        """Return a mode's requests, dated by the clock of now; amounts of a currency that it had before say nothing."""
-        own = [each for each in self._book.of_mode(config.mode) if each.request.currency == config.share_class]
-        return [self._book.times.dated(each, now) for each in own]
-
-    def _decline(self, mode: str, reason: Inaction) -> ReplenishmentOutcome:
-        """Tell why nothing is asked for on somebody's wish."""
-        latest = self._latest.get(mode)
-        status = latest.status if latest is not None else ReserveStatus.UNKNOWN
-        for observer in self._observers:
-            observer.not_requested(mode, status, reason)
-        return ReplenishmentOutcome(None, None, reason)
-
-    def _make(self, request: ReplenishmentRequest, config: ModeConfig, asked_by: str = "") -> Replenishment:
-        """Take a new request down, with what its arrival is counted from: before anybody can have paid."""
-        deadline = request.deadline or request.requested_at + config.refill.patience
-        record = Replenishment(
-            request=request,
-            changed_at=request.requested_at,
-            deadline=deadline,
-            needs_approval=config.refill.needs_approval(request),
-            asked_by=asked_by,
-            by=asked_by,
-        )
-        latest = self._latest.get(request.strategy_mode)
-        good = latest.step.state.good if latest is not None else None
-        record = self._grounds.counted(record, good)
-        self._book.put(record)
-        return record
 
     async def idle(self) -> None:
         """Wait until nothing is being asked."""
@@ -319,8 +263,3 @@ class ReplenishmentService(Observer):
 
 def _is_own_and_held_back(record: Replenishment) -> bool:
     return record.held_back and record.request.withdrawal_id is None
-
-
-def _outcome(record: Replenishment) -> ReplenishmentOutcome:
-    reason = str(Inaction.AWAITING_APPROVAL) if record.held_back else record.detail
-    return ReplenishmentOutcome(record.request, record.acceptance, reason)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reservd.reserve.models import ReserveSnapshot, ReserveStatus
-from reservd.reserve.refill_decision import RefillDecision, check_wish, cooldown_after, decide_refill, spare_in_flight
+from reservd.reserve.refill_decision import RefillDecision, cooldown_after, decide_refill, spare_in_flight
+from reservd.reserve.refill_limits import check_wish
 from reservd.reserve.replenishment import (
     Acceptance,
     AcceptanceStatus,

@@ -10,6 +10,7 @@ from reservd.service.refill_book import RefillBook
 from reservd.service.refill_caller import RefillCaller
 from reservd.service.refill_desk import RefillDesk
 from reservd.service.refill_ledger import RefillLedger
+from reservd.service.refill_notes import RefillNotes
 from reservd.store.database import Database
 from reservd.store.replenishments import load_replenishments, save_records
 from reservd.store.schema import prepare
@@ -54,8 +55,9 @@ async def test_requests_of_one_instant_in_memory_are_each_on_one_page() -> None:
     book = RefillBook(RefillLedger())
     for record in RECORDS:
         book.put(record)
-    asker = RefillAsker({}, book, RefillCaller({}, ()), lambda: True)
-    desk = RefillDesk(book, RefillLedger(), asker, lambda: True)
+    notes = RefillNotes({}, book)
+    asker = RefillAsker({}, book, notes, RefillCaller({}, ()), lambda: True)
+    desk = RefillDesk(book, RefillLedger(), notes, asker, lambda: True)
 
     async def load(limit: int, before: RequestPlace | None) -> Sequence[Replenishment]:
         return await desk.list("m", limit=limit, before=before)

@@ -1,0 +1,104 @@
+"""What is said of requests for refills, taken down: by strategies, by operators, and by what stands in for them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from reservd.config.mode import ModeConfig
+from reservd.reserve.replenishment import RefillPolicy
+from reservd.reserve.replenishment_states import (
+    Replenishment,
+    ReplenishmentState,
+    advance,
+    take_promise,
+    wait_until,
+)
+from reservd.service.refill_book import RefillBook
+
+STRATEGY = "strategy"
+
+_UNDER_WAY = (ReplenishmentState.ACCEPTED, ReplenishmentState.IN_PROGRESS)
+_HEEDED = (*_UNDER_WAY, ReplenishmentState.SETTLED)
+
+
+class RefillNotes:
+    """Moves requests on, each by its own clock.
+
+    Args:
+        configs: By mode.
+        book: Has the requests.
+    """
+
+    def __init__(self, configs: Mapping[str, ModeConfig], book: RefillBook) -> None:
+        self._configs = configs
+        self._book = book
+
+    def take(self, record: Replenishment, state: ReplenishmentState, **told: Any) -> Replenishment:
+        """Return a request after what its strategy or an operator said of it, which is taken down.
+
+        Args:
+            record: The request.
+            state: Where it goes.
+            told: `by`, `reason`, `reference`, `expected_by`.
+
+        Raises:
+            ReplenishmentStateError: If it cannot go there.
+        """
+        now = self._book.times.now(record.id)
+        detail, by = told.get("reason") or "", told.get("by", STRATEGY)
+        more: dict[str, Any] = {"heard": record.heard or state in _HEEDED}
+        if told.get("reference") is not None:
+            more["reference"] = told["reference"]
+        if state is ReplenishmentState.SETTLED:
+            more["deadline"] = now + self._policy(record).settling
+        else:
+            more |= self._waits(record, told.get("expected_by"))
+        after = advance(record, state, now, by=by, detail=detail, **more)
+        if after is record and state is record.state and state in _UNDER_WAY:
+            # Said again: another time or reference may be told, nothing else.
+            after = record.model_copy(update=more)
+        if after is not record:
+            self._book.put(after)
+            if after.state in _HEEDED:
+                self._stand_in(after)
+        return after
+
+    def hear(self, record: Replenishment, expected_by: datetime | None) -> None:
+        """Take down that its strategy has a request, and has not decided yet."""
+        self._book.put(record.model_copy(update={"heard": True, **self._waits(record, expected_by)}))
+
+    def approve(self, record: Replenishment, *, by: str, reason: str) -> Replenishment:
+        """Return a request after somebody approved it, which is taken down: it is to be asked for.
+
+        Its strategy has as long as for one that waited for nobody.
+        """
+        now = self._book.times.now(record.id)
+        deadline = max(record.deadline, now + self._policy(record).patience)
+        request = record.request.model_copy(update={"deadline": deadline})
+        told = {"approved_by": by, "by": by, "detail": reason, "changed_at": now}
+        after = record.model_copy(update={"request": request, "deadline": deadline, **told})
+        self._book.put(after)
+        return after
+
+    def end(self, replenishment_id: str, state: ReplenishmentState, why: str) -> None:
+        """Take down that reservd itself ends a request, unless it has ended."""
+        record = self._book.get(replenishment_id)
+        if record.open:
+            self._book.put(advance(record, state, self._book.times.now(record.id), detail=why))
+
+    def _stand_in(self, record: Replenishment) -> None:
+        """End the request that another one, which the strategy has accepted, stands in for."""
+        earlier = self._book.find(record.request.replaces or "")
+        if earlier is not None and earlier.open:
+            now, why = self._book.times.now(earlier.id), f"replaced by {record.id}"
+            self._book.put(advance(earlier, ReplenishmentState.CANCELLED, now, detail=why, replaced_by=record.id))
+
+    def _waits(self, record: Replenishment, promised: datetime | None) -> dict[str, Any]:
+        """Return what changes of a request when its strategy names a time, or none."""
+        deadline = wait_until(promised, record, self._policy(record).settling)
+        expected_by = record.expected_by if promised is None else take_promise(promised, record)
+        return {"deadline": deadline, "expected_by": expected_by}
+
+    def _policy(self, record: Replenishment) -> RefillPolicy:
+        config = self._configs.get(record.request.strategy_mode)
+        return config.refill if config is not None else RefillPolicy()

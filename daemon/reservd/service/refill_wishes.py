@@ -1,0 +1,142 @@
+"""New requests for refills: those that somebody wishes for, and how any is made."""
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+
+from reservd.config.mode import ModeConfig
+from reservd.monitor.clock import Clock
+from reservd.monitor.observer import Checked
+from reservd.reserve.models import ReserveStatus
+from reservd.reserve.refill_limits import check_wish
+from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome, ReplenishmentRequest, Urgency
+from reservd.reserve.replenishment_states import Replenishment
+from reservd.service.refill_asker import RefillAsker
+from reservd.service.refill_book import RefillBook
+from reservd.service.refill_caller import ReplenishmentObserver
+from reservd.service.refill_grounds import RefillGrounds
+from reservd.service.refill_ledger import RefillLedger
+
+
+class RefillWishes:
+    """Takes requests down and asks for them, on the wish of a strategy, an operator or a withdrawal.
+
+    Args:
+        configs: By mode.
+        book: Has the requests.
+        ledger: Keeps them.
+        asker: Asks the strategies.
+        grounds: What they rest on.
+        latest: The last check of each mode.
+        observers: Hear of what is declined.
+        may_act: Whether refills may be asked for.
+        clock: Tells the time.
+    """
+
+    def __init__(
+        self,
+        configs: Mapping[str, ModeConfig],
+        book: RefillBook,
+        ledger: RefillLedger,
+        asker: RefillAsker,
+        grounds: RefillGrounds,
+        latest: Mapping[str, Checked],
+        observers: Iterable[ReplenishmentObserver],
+        may_act: Callable[[], bool],
+        clock: Clock,
+    ) -> None:
+        self._configs = configs
+        self._book = book
+        self._ledger = ledger
+        self._asker = asker
+        self._grounds = grounds
+        self._latest = latest
+        self._observers = tuple(observers)
+        self._may_act = may_act
+        self._clock = clock
+
+    async def request(
+        self,
+        mode: str,
+        amount: Decimal,
+        *,
+        withdrawal_id: str | None,
+        request_id: str | None,
+        asked_by: str,
+        reason: str,
+    ) -> ReplenishmentOutcome:
+        """Make a request on somebody's wish: see `ReplenishmentService.request`."""
+        if amount <= 0:
+            raise ValueError(f"amount must be above 0, got {amount}")
+        config = self._configs.get(mode)
+        if config is None or config.reserve_replenisher is None:
+            return self._decline(mode, Inaction.NO_REPLENISHER)
+        if not self._may_act():
+            return self._decline(mode, Inaction.STORE_GONE)
+        wanted = withdrawal_id or request_id or str(uuid.uuid4())
+        known = self._book.find(wanted) or await self._ledger.find(wanted)
+        # While the ledger was asked another caller may have made it: nothing may come between looking and making.
+        known = self._book.find(wanted) or known
+        if known is not None:
+            return await self._asker.ask(known) if known.to_be_asked else _outcome(known)
+        now = self._clock.now().wall
+        refusal = self._check_wish(config, amount, now, for_withdrawal=withdrawal_id is not None)
+        if refusal is not None:
+            return self._decline(mode, refusal)
+        request = ReplenishmentRequest(
+            id=wanted,
+            strategy_mode=mode,
+            amount=amount,
+            currency=config.share_class,
+            urgency=Urgency.FAST,
+            requested_at=now,
+            reason=reason if withdrawal_id is None else "the part of a withdrawal that the reserve does not pay",
+            deadline=now + config.refill.patience,
+            max_loss=config.refill.max_loss,
+            withdrawal_id=withdrawal_id,
+        )
+        record = self.make(request, config, asked_by="" if withdrawal_id is not None else asked_by)
+        return await self._asker.ask(record)
+
+    def make(self, request: ReplenishmentRequest, config: ModeConfig, asked_by: str = "") -> Replenishment:
+        """Take a new request down, with what its arrival is counted from: before anybody can have paid."""
+        deadline = request.deadline or request.requested_at + config.refill.patience
+        record = Replenishment(
+            request=request,
+            changed_at=request.requested_at,
+            deadline=deadline,
+            needs_approval=config.refill.needs_approval(request),
+            asked_by=asked_by,
+            by=asked_by,
+        )
+        latest = self._latest.get(request.strategy_mode)
+        good = latest.step.state.good if latest is not None else None
+        record = self._grounds.counted(record, good)
+        self._book.put(record)
+        return record
+
+    def _check_wish(
+        self, config: ModeConfig, amount: Decimal, now: datetime, *, for_withdrawal: bool
+    ) -> Inaction | None:
+        """Return why nothing is asked for on a wish."""
+        if not for_withdrawal:
+            if self._grounds.unreadable(config.mode):
+                return Inaction.UNREADABLE
+            own = [each for each in self._book.open(config.mode) if each.request.withdrawal_id is None]
+            if len(own) >= config.refill.in_flight:
+                return Inaction.IN_FLIGHT
+        return check_wish(amount, config.refill, self._grounds.history(config, now), now, for_withdrawal=for_withdrawal)
+
+    def _decline(self, mode: str, reason: Inaction) -> ReplenishmentOutcome:
+        """Tell why nothing is asked for on somebody's wish."""
+        latest = self._latest.get(mode)
+        status = latest.status if latest is not None else ReserveStatus.UNKNOWN
+        for observer in self._observers:
+            observer.not_requested(mode, status, reason)
+        return ReplenishmentOutcome(None, None, reason)
+
+
+def _outcome(record: Replenishment) -> ReplenishmentOutcome:
+    reason = str(Inaction.AWAITING_APPROVAL) if record.held_back else record.detail
+    return ReplenishmentOutcome(record.request, record.acceptance, reason)
