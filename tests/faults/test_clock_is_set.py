@@ -19,6 +19,7 @@ from reservd.reserve.withdrawal import Refusal
 from reservd.store.database import Database
 from support.holds import read
 from support.nursery import Nursery
+from support.office import until
 from support.polling import wait_until
 from support.scrape import page, sample
 from support.set_clock import SetClock
@@ -284,3 +285,55 @@ async def test_what_is_paid_is_off_a_reading_that_shows_it_still_when_the_clock_
         await shop.see()
         await shop.ask(1)
         assert shop.holds.book.held(shop.manager.account_group("m"), behind) == 101
+
+
+async def test_money_is_held_for_who_waits_for_it_when_the_clock_was_ahead_when_he_asked(database: Database) -> None:
+    """No reading would be newer than the one that was made then, and what lacks would be asked for once more."""
+    async with Treasury(database, 110, **FREE) as shop:
+        shop.clock.wrong = timedelta(days=2)
+        await shop.see()
+        waits = await shop.withdraw(150)
+        shop.withdrawals._watch.look()
+        shop.clock.wrong = timedelta()
+        shop.withdrawals._watch.look()
+        await shop.see(130)
+        assert shop.hold(waits).arrived == 20
+        await shop.see(150)
+        assert shop.hold(waits).outstanding == 0
+        await shop.withdrawals.settle(waits.id, paid_at=shop.clock.wall)
+
+
+async def test_what_was_paid_is_in_no_reading_any_more_when_the_clock_was_ahead_when_it_was_told(
+    database: Database,
+) -> None:
+    """By a payer who went by that clock, too."""
+    async with Treasury(database, 160, **FREE) as shop:
+        await shop.see()
+        hold = await shop.withdraw(60)
+        shop.clock.wrong = timedelta(days=2)
+        await shop.withdrawals.settle(hold.id, paid_at=shop.clock.wall)
+        shop.withdrawals._watch.look()
+        shop.clock.wrong = timedelta()
+        shop.withdrawals._watch.look()
+        snapshot = await shop.see(100)
+        assert (snapshot.reserve_balance, snapshot.held) == (100, 0)
+        await until(lambda: not shop.holds.book.changed, "it to be stored")
+    again = Treasury(database, 100, **FREE)
+    again.clock.ahead = shop.clock.ahead
+    async with again as shop:
+        assert (await shop.see()).held == 0
+
+
+async def test_payouts_count_for_a_refill_that_was_asked_for_when_the_clock_was_ahead(database: Database) -> None:
+    async with Treasury(database, 160) as shop:
+        await shop.see()
+        shop.clock.wrong = timedelta(days=2)
+        await shop.see(90)
+        (own,) = shop.own()
+        shop.clock.wrong = timedelta()
+        shop.withdrawals._watch.look()
+        await shop.see(90)
+        hold = await shop.withdraw(15)
+        await shop.pay(hold, 75)
+        await shop.see(75 + own.request.amount)
+        assert shop.own()[0].state is ReplenishmentState.VERIFIED

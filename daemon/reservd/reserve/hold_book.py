@@ -10,7 +10,7 @@ from reservd.reserve.amounts import add, subtract
 from reservd.reserve.hold_places import Accounts, Grouping
 from reservd.reserve.hold_sums import GroupSums, ModeSums
 from reservd.reserve.hold_view import HoldView
-from reservd.reserve.holds import GroupReading, Hold, is_older, is_shown
+from reservd.reserve.holds import CLOCKS_DIFFER_BY, GroupReading, Hold, is_older, is_shown
 
 
 class Changes(NamedTuple):
@@ -103,6 +103,27 @@ class HoldBook(HoldView):
             self.put(hold)
         self._advance(group, reading)
         return got
+
+    def set_back(self, by: timedelta, now: datetime) -> None:
+        """Take it that a clock, which was ahead, was set back: what was read and paid by it was so much earlier.
+
+        Otherwise no reading would be newer than the one that arrivals are counted from, nor without what was paid.
+
+        Args:
+            by: How far it was ahead; 0 where that is not known.
+            now: By the clock as it is. Nothing was read or paid later.
+        """
+        latest = now + CLOCKS_DIFFER_BY
+        for name, sums in self._groups.items():
+            if sums.level is not None and sums.level.observed_at > latest:
+                sums.level = sums.level._replace(observed_at=min(sums.level.observed_at - by, now))
+                self._moved[name] = None
+        for hold in list(self._holds.values()):
+            if hold.left_at is not None and hold.left_at > latest:
+                left_at = min(hold.left_at - by, now)
+                paid_at = left_at if hold.paid_at is not None else None
+                self._modes[hold.mode].payouts.drop(hold.position)
+                self.put(replace(hold, ended_at=min(hold.ended_at or now, now), paid_at=paid_at))
 
     def _advance(self, group: str, reading: GroupReading) -> None:
         sums = self._groups[group]

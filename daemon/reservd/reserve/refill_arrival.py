@@ -1,11 +1,11 @@
 """Whether a refill has arrived, as the reserve sees it."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from reservd.reserve.amounts import ZERO, add, multiply, subtract
-from reservd.reserve.holds import GroupReading
+from reservd.reserve.holds import CLOCKS_DIFFER_BY, GroupReading
 from reservd.reserve.models import ReserveSnapshot
 from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, advance
 
@@ -63,6 +63,19 @@ def count_from(
 def is_counted(record: Replenishment, accounts: str) -> bool:
     """Return whether arrivals are counted for a request from a reading of these accounts."""
     return record.baseline is not None and record.baseline_accounts in {accounts, None}
+
+
+def set_back(record: Replenishment, by: timedelta, now: datetime) -> Replenishment:
+    """Return the record after a clock was set back that was ahead when its baseline was read: as if it had not been.
+
+    Args:
+        record: Before.
+        by: How far it was ahead; 0 where that is not known.
+        now: By the clock as it is: nothing was read later.
+    """
+    if record.baseline_at is None or record.baseline_at <= now + CLOCKS_DIFFER_BY:
+        return record
+    return record.model_copy(update={"baseline_at": min(record.baseline_at - by, now)})
 
 
 def baseline_of(record: Replenishment) -> GroupReading | None:

@@ -9,7 +9,7 @@ from reservd.config.mode import ModeConfig
 from reservd.monitor.clock import Clock, SteadyClock, SystemClock
 from reservd.reserve.hold_book import HoldBook
 from reservd.reserve.hold_places import AsDecided, Grouping
-from reservd.reserve.holds import Hold, HoldState
+from reservd.reserve.holds import CLOCKS_DIFFER_BY, Hold, HoldState
 from reservd.store.history import KeptSnapshot
 
 T = TypeVar("T")
@@ -47,7 +47,9 @@ class HoldDesk:
             clock: Tells the time; the machine's unless given.
         """
         self.is_limited = is_limited
-        self.steady = SteadyClock(clock or SystemClock())
+        self._clock = clock or SystemClock()
+        self.steady = SteadyClock(self._clock)
+        self._looked: SteadyClock | None = None
         self.book = HoldBook(is_limited)
         self.grouping: Grouping = AsDecided()
         self.counted_from: Callable[[], datetime | None] = lambda: None
@@ -87,6 +89,15 @@ class HoldDesk:
 
     def keep_snapshot(self, snapshot: KeptSnapshot) -> None:
         """Keep a snapshot that a decision rests on, where there is a history."""
+
+    def heed_clock(self) -> None:
+        """See whether the machine's clock was set back, so that something is told for later than now."""
+        by = self._looked.ahead() if self._looked is not None else timedelta()
+        if self._looked is None or by > CLOCKS_DIFFER_BY:
+            self.book.set_back(by, self._clock.now().wall)
+            if self.book.changed:
+                self.note_changes()
+        self._looked = SteadyClock(self._clock)
 
     def forget(self, after: timedelta) -> None:
         """Leave out of memory what ended so long ago, however the machine's clock is set."""

@@ -99,7 +99,6 @@ class HoldJournal(HoldDesk):
         super().__init__(periods.__contains__, clock)
         self._database = database
         self._ownership = ownership
-        self._clock = clock
         self._periods = periods
         self._currencies = {mode: config.share_class for mode, config in configs.items()}
         self._shown_for = shown_for(configs.values())
@@ -124,7 +123,7 @@ class HoldJournal(HoldDesk):
             await read_accepted(connection, book, self._periods, self._currencies, steady.now())
             await read_shown(connection, book, steady.now() - self._shown_for)
             await read_payouts(connection, book, self._currencies, self.counted_from())
-        self.book, self.steady = book, steady
+        self.book, self.steady, self._looked = book, steady, None
         self._writing = frozenset()
         self.up = True
         if book.changed:  # some go along with their modes

@@ -61,6 +61,7 @@ class HoldWatch:
 
     def look(self) -> None:
         """Tell of what is overdue, each once in the log; ask again for what nobody took."""
+        self._desk.heed_clock()
         overdue = self.overdue()
         for hold in overdue:
             if hold.id not in self._said:

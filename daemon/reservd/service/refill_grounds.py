@@ -1,14 +1,14 @@
 """What a decision about a refill rests on besides the snapshot: what arrived, what waits, what sharers will get."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from reservd.config.mode import ModeConfig
 from reservd.monitor.observer import Checked
 from reservd.reserve.amounts import ZERO, subtract
 from reservd.reserve.models import AllocationMethod, ReserveSnapshot, ReserveStatus
-from reservd.reserve.refill_arrival import count_from, is_counted
+from reservd.reserve.refill_arrival import count_from, is_counted, set_back
 from reservd.reserve.refill_credits import see_arrivals
 from reservd.reserve.refill_decision import spare_in_flight
 from reservd.reserve.replenishment_states import Replenishment
@@ -95,6 +95,9 @@ class RefillGrounds:
 
     def _see(self, checked: Checked) -> None:
         """Count what came in for the requests of a mode and of all who share its accounts."""
+        own, at = self._book.open(checked.mode), checked.snapshot.timestamp
+        for record in own:
+            self._book.put(set_back(record, max(self._book.times.own(record.id, at) - at, timedelta()), at))
         own = self._book.open(checked.mode)
         reading = self._commitments.reading(checked.snapshot) if own else None
         if reading is None:

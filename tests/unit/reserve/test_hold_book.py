@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -246,6 +247,33 @@ def test_ended_hold_is_remembered_for_its_time_whatever_clock_told_when_it_ended
     assert len(book) == 2
     book.forget(NOON + MINUTE, MINUTE)
     assert len(book) == 0
+
+
+@pytest.mark.parametrize(("by", "earlier"), [(timedelta(days=2), MINUTE), (timedelta(), timedelta())])
+def test_what_was_read_and_paid_by_a_clock_that_was_ahead_was_so_before_it_is_set_back(
+    by: timedelta, earlier: timedelta
+) -> None:
+    book, ahead = HoldBook(), NOON + timedelta(days=2)
+    book.put(make_hold(1, 10, 5))
+    book.rest_on("m", read(100, ahead - MINUTE))
+    book.put(settle(make_hold(2, 7), ahead, paid_at=ahead))
+    book.put(settle(make_hold(3, 3), ahead, block=7))
+    book.put(settle(make_hold(4, 2), NOON, paid_at=NOON))
+    book.take_changes()
+    book.set_back(by, NOON)
+    changes = book.take_changes()
+    assert [(hold.position, hold.paid_at, hold.ended_at) for hold in changes.holds] == [
+        (2, NOON, NOON),
+        (3, None, NOON),
+    ]
+    assert changes.levels == {"m": read(100, NOON - earlier)}
+    assert book.held("m", read(88, NOON)) == 10
+    assert book.paid_between("m", read(100, NOON - MINUTE), read(88, NOON)) == 12
+    arrived = book.believe("m", read(91, NOON + MINUTE))
+    assert [hold.arrived for hold in arrived] == ([3] if by else []), "nobody knows which was first"
+    book.take_changes()
+    book.set_back(by, NOON + MINUTE)
+    assert not book.changed
 
 
 def test_nobody_knows_what_was_accepted_within_the_period_while_some_of_it_cannot_be_read() -> None:

@@ -74,6 +74,13 @@ def test_payment_needs_a_block_or_a_time_that_can_be() -> None:
             settle(hold, NOON + 10 * MINUTE, paid_at=wrong)
 
 
+def test_payment_of_what_was_decided_by_a_clock_that_was_ahead_is_believed() -> None:
+    ahead = make_hold(1, at=NOON + timedelta(days=2))
+    assert settle(ahead, NOON, paid_at=NOON - 5 * MINUTE).left_at == NOON - 5 * MINUTE
+    with pytest.raises(ValueError, match="paid_at must be between"):
+        settle(ahead, NOON, paid_at=NOON + 2 * MINUTE)
+
+
 def test_open_hold_is_in_every_reading_and_a_cancelled_one_in_none() -> None:
     for reading in (read(0, NOON - MINUTE), read(0, NOON + MINUTE), read(0, block=1)):
         assert is_shown(make_hold(1), reading)
