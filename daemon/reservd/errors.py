@@ -144,11 +144,13 @@ class CallError(ReservdError):
     Attributes:
         reason: Which of the closed set of reasons.
         detail: One line for people. Never holds a secret.
+        retry_after_seconds: How long the other side asked to be left alone; None when it did not say.
     """
 
-    def __init__(self, reason: FailureReason, detail: str = "") -> None:
+    def __init__(self, reason: FailureReason, detail: str = "", *, retry_after_seconds: float | None = None) -> None:
         self.reason = FailureReason(reason)
         self.detail = detail
+        self.retry_after_seconds = retry_after_seconds
         super().__init__(f"{self.reason}: {detail}" if detail else str(self.reason))
 
 
@@ -161,7 +163,6 @@ class DeliveryError(CallError):
 
     Attributes:
         retryable: Whether the same thing, sent again later, may be taken.
-        retry_after_seconds: How long the other side asked to be left alone; None when it did not say.
     """
 
     def __init__(
@@ -172,6 +173,5 @@ class DeliveryError(CallError):
         retryable: bool = True,
         retry_after_seconds: float | None = None,
     ) -> None:
-        super().__init__(reason, detail)
+        super().__init__(reason, detail, retry_after_seconds=retry_after_seconds)
         self.retryable = retryable
-        self.retry_after_seconds = retry_after_seconds

@@ -156,8 +156,8 @@ def _heeding_limits(exchange: Any, errors: Any) -> Any:
     plain = exchange.on_rest_response
 
     def on_rest_response(code: int, reason: str, url: str, method: str, headers: Any, *rest: Any) -> Any:
+        exchange.last_response_headers = headers  # where `Retry-After` is looked for; ccxt keeps them too late
         if code in _TOO_MANY_REQUESTS:
-            exchange.last_response_headers = headers  # where `Retry-After` is looked for
             raise errors.RateLimitExceeded(f"{exchange.id} {code} ")
         return plain(code, reason, url, method, headers, *rest)
 

@@ -8,6 +8,7 @@ import aiohttp
 import structlog
 
 from reservd.plugin import FailureReason
+from reservd.plugin.http import parse_retry_after
 from reservd_ccxt.catalogue import family_of
 from reservd_ccxt.client import Settings, build, import_exchange, open_session
 from reservd_ccxt.coins import Coins, read_coins
@@ -21,7 +22,6 @@ T = TypeVar("T")
 
 _FACTS_MAX_AGE_SECONDS = 3600.0
 _MAX_PAUSE_SECONDS = 3600.0
-_MAX_DIGITS = 6
 _SKEW_WORTH_TELLING_MS = 1000
 
 
@@ -189,12 +189,15 @@ class SharedExchange:
 
     async def _told(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what ccxt returns; what it raises becomes one of the closed reasons."""
+        self._ccxt.last_response_headers = None
         try:
             return await work
         except (self._errors.BaseError, *READING_ERRORS) as error:
             failure = from_ccxt(error, self.id)
+            failure.retry_after_seconds = self._asked_pause()
             if failure.reason is FailureReason.RATE_LIMITED:
-                self._resting_until = asyncio.get_running_loop().time() + self._asked_pause()
+                pause = min(failure.retry_after_seconds or 0.0, _MAX_PAUSE_SECONDS)
+                self._resting_until = asyncio.get_running_loop().time() + pause
             raise failure from None
 
     async def _measure_clock(self) -> bool:
@@ -237,10 +240,11 @@ class SharedExchange:
         remaining = self._resting_until - asyncio.get_running_loop().time()
         if remaining > 0:
             detail = f"{self.id}: asked to be left alone for {remaining:.0f} s more"
-            raise ExchangeError(FailureReason.RATE_LIMITED, detail)
+            failure = ExchangeError(FailureReason.RATE_LIMITED, detail)
+            failure.retry_after_seconds = remaining
+            raise failure
 
-    def _asked_pause(self) -> float:
+    def _asked_pause(self) -> float | None:
         """Return the seconds that the last answer's `Retry-After` asks for; those who go on asking are banned."""
         headers: Mapping[str, str] = self._ccxt.last_response_headers or {}
-        asked = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
-        return min(float(asked[:_MAX_DIGITS]), _MAX_PAUSE_SECONDS) if asked.isdecimal() else 0.0
+        return parse_retry_after(next((value for name, value in headers.items() if name.lower() == "retry-after"), ""))

@@ -94,7 +94,7 @@ class CcxtSource(BalanceSource[CcxtConfig]):
                 errors.append(error)
                 results.append(AccountFailure(name, error.reason, error.detail))
         if len(errors) == len(self.config.accounts):
-            raise SourceError(errors[0].reason, errors[0].detail)
+            raise errors[0]
         return Reading(
             balances=[result for result in results if isinstance(result, Balance)],
             failures=[result for result in results if isinstance(result, AccountFailure)],

@@ -84,7 +84,7 @@ class Endpoint:
                 return await self._client.get(url)
             return await self._client.post(url, body.encode())
         except HttpError as error:
-            raise SourceError(error.reason, error.detail) from None
+            raise SourceError(error.reason, error.detail, retry_after_seconds=error.retry_after_seconds) from None
 
 
 def parse(response: Response) -> Any:

@@ -43,16 +43,23 @@ class PrometheusBalanceSource(BalanceSource[PrometheusBalanceConfig]):
         Raises:
             SourceError: If no account could be read.
         """
-        answers = await asyncio.gather(*map(self._fetch, self.config.accounts))
-        failures = [answer for answer in answers if isinstance(answer, AccountFailure)]
-        if len(failures) == len(answers):
-            raise SourceError(failures[0].reason, failures[0].detail)
-        return Reading([answer for answer in answers if isinstance(answer, Balance)], failures)
+        accounts = self.config.accounts
+        answers = dict(zip(accounts, await asyncio.gather(*map(self._fetch, accounts)), strict=True))
+        errors = {name: answer for name, answer in answers.items() if isinstance(answer, SourceError)}
+        if len(errors) == len(answers):
+            raise next(iter(errors.values()))
+        return Reading(
+            balances=[answer for answer in answers.values() if isinstance(answer, Balance)],
+            failures=[
+                AccountFailure(name, error.reason, error.detail, asset=accounts[name].asset)
+                for name, error in errors.items()
+            ],
+        )
 
-    async def _fetch(self, name: str) -> Balance | AccountFailure:
+    async def _fetch(self, name: str) -> Balance | SourceError:
         account = self.config.accounts[name]
         try:
             measured = await self._server.measure(account.query, account.observed_at)
         except SourceError as error:
-            return AccountFailure(name, error.reason, error.detail, asset=account.asset)
+            return error
         return Balance(name, account.asset, measured.amount, measured.observed_at)

@@ -107,6 +107,29 @@ async def test_recovery_is_seen_without_help_when_the_source_answers_again(stale
         assert here.failing.reads - reads >= 9
 
 
+async def test_source_is_left_alone_from_the_first_time_that_it_asks_for_that() -> None:
+    """The mode is unknown as soon as it would be, and the source is asked once more before."""
+    async with room(staleness=0.6) as here:
+        here.failing.misbehave = raises(SourceError(FailureReason.RATE_LIMITED, "HTTP 429", retry_after_seconds=3600))
+        reads = here.failing.reads
+        await until(lambda: here.open)
+        await until(lambda: here.manager.status("m") == "unknown")
+        others = here.well.reads
+        await until(lambda: here.well.reads >= others + 20)
+        assert here.failing.reads - reads <= 3
+        assert here.manager.status("other") == "adequate"
+
+
+async def test_source_is_taken_back_once_it_has_been_left_alone_for_as_long_as_it_asked() -> None:
+    async with room(staleness=60) as here:
+        here.failing.misbehave = raises(SourceError(FailureReason.REJECTED, "HTTP 503", retry_after_seconds=0.2))
+        await until(lambda: here.open)
+        here.failing.amounts["main"] = 90
+        here.failing.misbehave = None
+        await until(lambda: here.manager.status("m") == "low")
+        assert not here.open
+
+
 async def test_nothing_is_asked_less_often_when_only_every_second_reading_fails() -> None:
     async with room() as here:
         calls = 0

@@ -246,6 +246,20 @@ async def test_exchange_is_left_alone_for_as_long_as_it_asks(exchange: ExchangeS
     assert len(exchange.calls) == asked
 
 
+async def test_host_is_told_when_an_exchange_under_maintenance_asks_to_be_left_alone(
+    binance: Binance, source: Build
+) -> None:
+    """It keeps the source back; what is asked of the exchange for other ends may be well."""
+    async with source(binance) as opened:
+        await opened.fetch_balances()
+        binance.answer("/api/v3/account", "{}", status=503, Retry_After="120")
+        for _ in range(2):
+            error = await failed(opened)
+            assert (error.reason, error.retry_after_seconds) == (FailureReason.REJECTED, 120)
+        binance.answer("/api/v3/account", "{}", status=503)
+        assert (await failed(opened)).retry_after_seconds is None
+
+
 async def test_reading_is_rejected_when_the_secret_is_wrong(exchange: ExchangeServer, source: Build) -> None:
     async with source(exchange, secret="d3Jvbmcgc2VjcmV0") as opened:
         error = await failed(opened)

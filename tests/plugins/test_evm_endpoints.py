@@ -256,6 +256,33 @@ async def test_failures_of_all_endpoints_are_named_when_none_answers(
         assert amounts(await source.fetch_balances()) == KNOWN
 
 
+@pytest.mark.parametrize("asked", [(60, 300, None), (300, 60, 120)])
+async def test_host_is_told_to_wait_when_all_endpoints_ask_to_be_left_alone(
+    proxies: list[RpcProxy], options: dict[str, Any], asked: tuple[int | None, ...]
+) -> None:
+    async with evm_source(urls(proxies), **options) as source:
+        for proxy, seconds in zip(proxies, asked, strict=True):
+            proxy.answer(429, **({"Retry_After": str(seconds)} if seconds is not None else {}))
+        with pytest.raises(SourceError) as failed:
+            await source.fetch_balances()
+    assert failed.value.retry_after_seconds == (None if None in asked else 60)
+
+
+async def test_endpoint_that_asks_to_be_left_alone_is_not_tried_meanwhile(
+    proxies: list[RpcProxy], options: dict[str, Any]
+) -> None:
+    """The third is tried as often as before."""
+    first, _, third = proxies
+    async with evm_source(urls(proxies), **options, probe_interval=0.001) as source:
+        first.answer(429, Retry_After="60")
+        await source.fetch_balances()
+        asked, others = len(first.requests), len(third.requests)
+        while len(third.requests) < others + 3:
+            assert amounts(await source.fetch_balances()) == KNOWN
+            await asyncio.sleep(0.01)
+    assert len(first.requests) == asked
+
+
 async def test_reading_holds_what_could_be_read_when_no_endpoint_can_read_all(
     chain: Anvil, proxies: list[RpcProxy], options: dict[str, Any]
 ) -> None:

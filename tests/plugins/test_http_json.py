@@ -477,3 +477,14 @@ def test_number_is_finite_or_a_problem_whatever_the_answer(document: Any) -> Non
     for path in ("$", "$.a", "$[0]", "$..a", "$[?@ > 1]"):
         with suppress(ValueProblem):
             assert number_at([document], path).is_finite()
+
+
+async def test_host_is_told_how_long_the_endpoint_wants_to_be_left_alone(build: Any, receiver: Any) -> None:
+    receiver.says("", 429, Retry_After="60")
+    with pytest.raises(SourceError) as failure:
+        await read(build(HttpJsonBalanceSource, {"url": receiver.url, "balances": [ONE]}))
+    assert (failure.value.reason, failure.value.retry_after_seconds) == (R.RATE_LIMITED, 60)
+    assert failure.value.detail == "HTTP 429, to be left alone for 60 s"
+    with pytest.raises(SourceError) as failure:
+        await equity(build(HttpJsonEquitySource, {"url": receiver.url, "equity": "$.nav"}))
+    assert failure.value.retry_after_seconds == 60

@@ -351,3 +351,10 @@ def test_accounts_are_known_by_venue_and_address(build: Any) -> None:
         "ops": Account("ops", "desk", "sub-1", frozenset({"USDT"})),
     }
     assert build(PrometheusBalanceSource, {**options, "venue": "bank"}, name="desk").accounts["ops"].venue == "bank"
+
+
+async def test_host_is_told_how_long_the_server_wants_to_be_left_alone(build: Any, receiver: Any) -> None:
+    receiver.says("", 503, Retry_After="60")
+    with pytest.raises(SourceError) as failure:
+        await read(build, receiver.base, "up", "down")
+    assert (failure.value.reason, failure.value.retry_after_seconds) == (R.REJECTED, 60)

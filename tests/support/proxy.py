@@ -34,7 +34,7 @@ class RpcProxy:
         self._batch_status: int | None = None
         self._node_url = node_url
         self._alter: Alteration | None = None
-        self._fixed: tuple[int, bytes] | None = None
+        self._fixed: tuple[int, bytes, dict[str, str]] | None = None
         self._open = asyncio.Event()
         self._open.set()
 
@@ -56,9 +56,9 @@ class RpcProxy:
         await self._runner.cleanup()
         await self._session.close()
 
-    def answer(self, status: int, body: bytes = b"") -> None:
+    def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
         """Answer this from now on, without asking the node."""
-        self._fixed = (status, body)
+        self._fixed = status, body, {name.replace("_", "-"): value for name, value in headers.items()}
 
     def alter(self, alteration: Alteration) -> None:
         """Change the node's parsed answers by this from now on."""
@@ -90,8 +90,8 @@ class RpcProxy:
         await asyncio.sleep(self.delay_seconds)
         await self._open.wait()
         if self._fixed is not None:
-            status, content = self._fixed
-            return web.Response(status=status, body=content)
+            status, content, headers = self._fixed
+            return web.Response(status=status, body=content, headers=headers)
         if self._batch_status is not None and isinstance(self.requests[-1], list):
             return web.Response(status=self._batch_status)
         headers = {"Content-Type": "application/json"}

@@ -1,7 +1,8 @@
 """How often a source that keeps failing is asked: a circuit breaker, as plain decisions.
 
 After a few failures in a row a source is asked at every second occasion only, then at every fourth, and so on, and
-what asks for it has the last failure meanwhile. One answer makes all as before. An occasion is a cycle.
+what asks for it has the last failure meanwhile. One that asks to be left alone is, from the first failure on. One
+answer makes all as before. An occasion is a cycle.
 """
 
 from collections.abc import Iterable
@@ -36,7 +37,12 @@ class Circuit(NamedTuple):
     @property
     def open(self) -> bool:
         """Whether it is asked less often."""
-        return self.failures >= FAILURES
+        return self.failures >= FAILURES or self.rest_seconds > 0
+
+    @property
+    def rest_seconds(self) -> float:
+        """For how long it is left alone because it asked for that: an exchange bans those who do not listen."""
+        return min(self.failure.retry_after_seconds or 0.0, LONGEST_PAUSE_SECONDS)
 
 
 def after_failure(before: Circuit | None, failure: CallError, well_at: float, asked_at: float) -> Circuit:
@@ -52,16 +58,20 @@ def is_due(circuit: Circuit, now: float, stalenesses: Iterable[float]) -> bool:
         now: The moment.
         stalenesses: After how many seconds without a reading modes are called unknown. Of what is left until then no
             more than half is waited: a source that is well again in time must be seen to be. Once it is over, no
-            more than half of the whole: what is unknown must not stay so for long when its source is well again.
+            more than half of the whole: what is unknown must not stay so for long when its source is well again. A
+            source that asks to be left alone says itself when it will be well: it is asked on the last occasion
+            before then, and no sooner than it wants otherwise.
     """
-    if not circuit.open:
-        return True
-    every = 2 ** min(circuit.failures - FAILURES + 1, _MOST_DOUBLINGS)
     occasions = circuit.passed_over + 1
+    waited = now - circuit.asked_at
+    # The next occasion is expected as far from this one as this from the last.
+    until_next = waited / occasions
+    if waited < circuit.rest_seconds:
+        age = now - circuit.well_at
+        return any(age < staleness <= age + until_next for staleness in stalenesses)
+    every = 2 ** min(max(circuit.failures - FAILURES + 1, 0), _MOST_DOUBLINGS)
     if occasions >= every:
         return True
     age = circuit.asked_at - circuit.well_at
     halves = [(staleness - age if staleness > age else staleness) / 2 for staleness in stalenesses]
-    waited = now - circuit.asked_at
-    # The next occasion is expected as far from this one as this from the last.
-    return waited + waited / occasions > min([LONGEST_PAUSE_SECONDS, *halves])
+    return waited + until_next > min([LONGEST_PAUSE_SECONDS, *halves])

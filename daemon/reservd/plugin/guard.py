@@ -190,15 +190,12 @@ class GuardedPlugin:
             reason = FailureReason(getattr(error, "reason", FailureReason.INTERNAL))
         except ValueError:
             reason = FailureReason.INTERNAL
+        told = getattr(error, "retry_after_seconds", None)
+        after = float(told) if isinstance(told, int | float) else None
         if isinstance(error, DeliveryError):
-            after = getattr(error, "retry_after_seconds", None)
-            return DeliveryError(
-                reason,
-                detail,
-                retryable=bool(getattr(error, "retryable", True)),
-                retry_after_seconds=float(after) if isinstance(after, int | float) else None,
-            )
-        return CallError(reason, detail)
+            retryable = bool(getattr(error, "retryable", True))
+            return DeliveryError(reason, detail, retryable=retryable, retry_after_seconds=after)
+        return CallError(reason, detail, retry_after_seconds=after)
 
     def redact(self, text: str) -> str:
         """Return a text of the plugin's that can be stored: without the secrets of its options, and not too long."""

@@ -15,6 +15,8 @@ from reservd.errors import CallError, FailureReason
 from reservd.reserve.amounts import MAX_MAGNITUDE
 from reservd.wire.failures import name_failure, os_error, parse_retry_after
 
+__all__ = ["AddressRefusedError", "HttpClient", "HttpError", "Response", "parse_retry_after"]
+
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 _USER_AGENT = "reservd"
 _HTTP_OK = range(200, 300)
@@ -30,7 +32,6 @@ class HttpError(CallError):
 
     Attributes:
         retryable: Whether the same request may succeed later.
-        retry_after_seconds: What the server asked for by `Retry-After`; None when it did not.
         status: Of the answer; None when no whole head of one came.
     """
 
@@ -43,9 +44,8 @@ class HttpError(CallError):
         retry_after_seconds: float | None = None,
         status: int | None = None,
     ) -> None:
-        super().__init__(reason, detail)
+        super().__init__(reason, detail, retry_after_seconds=retry_after_seconds)
         self.retryable = retryable
-        self.retry_after_seconds = retry_after_seconds
         self.status = status
 
     @property
@@ -198,7 +198,8 @@ def _refused(status: int, retry_after: str) -> NoReturn:
     reason = FailureReason.RATE_LIMITED if limited else FailureReason.REJECTED
     retryable = status >= _ERRORS and status not in _LASTING
     after = parse_retry_after(retry_after)
-    raise HttpError(reason, f"HTTP {status}", retryable=retryable, retry_after_seconds=after, status=status)
+    detail = f"HTTP {status}" if after is None else f"HTTP {status}, to be left alone for {after:.0f} s"
+    raise HttpError(reason, detail, retryable=retryable, retry_after_seconds=after, status=status)
 
 
 def _decimal(text: str) -> Decimal:

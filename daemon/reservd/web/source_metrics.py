@@ -55,7 +55,8 @@ class SourceMetrics(Observer):
             registry=registry,
         )
         self._circuit_open = Gauge(
-            "reservd_source_circuit_open", "Whether the source failed so often that it is asked less often.",
+            "reservd_source_circuit_open",
+            "Whether the source failed so often, or asked to be left alone, that it is asked less often.",
             ["source"], registry=registry,
         )  # fmt: skip
         self._wakeups = Counter(

@@ -10,7 +10,19 @@ from reservd.monitor.breaker import FAILURES, LONGEST_PAUSE_SECONDS, Circuit, af
 DOWN = CallError(FailureReason.UNREACHABLE, "down")
 
 
-def asked_at(*, until: float, every: float, stalenesses: tuple[float, ...] = (), well_at: float = 0.0) -> list[float]:
+def asks_for(seconds: float | None) -> CallError:
+    """Return the failure of a source that asks to be left alone for so long."""
+    return CallError(FailureReason.RATE_LIMITED, "HTTP 429", retry_after_seconds=seconds)
+
+
+def asked_at(
+    *,
+    until: float,
+    every: float,
+    stalenesses: tuple[float, ...] = (),
+    well_at: float = 0.0,
+    failure: CallError = DOWN,
+) -> list[float]:
     """Return when a source that is down is asked, by cycles that come at an interval."""
     circuit: Circuit | None = None
     asked = []
@@ -18,7 +30,7 @@ def asked_at(*, until: float, every: float, stalenesses: tuple[float, ...] = (),
     while now <= until:
         if circuit is None or is_due(circuit, now, stalenesses):
             asked.append(now)
-            circuit = after_failure(circuit, DOWN, well_at, now)
+            circuit = after_failure(circuit, failure, well_at, now)
         else:
             circuit = circuit._replace(passed_over=circuit.passed_over + 1)
         now += every
@@ -74,3 +86,38 @@ def test_nearest_limit_counts_when_modes_have_different_ones() -> None:
     assert any(180 <= at <= 200 for at in asked)
     assert any(480 <= at <= 500 for at in asked)
     assert len(asked) < 30
+
+
+def test_source_is_left_alone_from_its_first_failure_for_as_long_as_it_asks() -> None:
+    """A ban of an exchange grows with each request that comes too soon."""
+    circuit = after_failure(None, asks_for(60), 0, 10)
+    assert circuit.open
+    assert [is_due(circuit._replace(passed_over=passed), 10 + 20 * (passed + 1), ()) for passed in range(3)] == [
+        False,
+        False,
+        True,
+    ]
+
+
+def test_source_that_asks_for_a_minute_is_asked_in_time_to_be_seen_well() -> None:
+    """Three intervals, the default: once more before modes are unknown, and no sooner than it wants after that."""
+    assert asked_at(until=300, every=30, stalenesses=(120,), failure=asks_for(60)) == [30, 90, 150, 210, 270]
+    assert asked_at(until=720, every=30, stalenesses=(120,), failure=asks_for(240))[:3] == [30, 90, 330]
+
+
+@pytest.mark.parametrize("seconds", [301, 86_400, 1e30])
+def test_source_is_asked_after_five_minutes_whatever_it_asks_for(seconds: float) -> None:
+    asked = asked_at(until=3000, every=30, stalenesses=(120,), failure=asks_for(seconds))
+    assert asked[:3] == [30, 90, 390]
+    assert max(late - early for early, late in pairwise(asked)) <= LONGEST_PAUSE_SECONDS
+
+
+@pytest.mark.parametrize("seconds", [None, 0, -5, float("nan")])
+def test_source_is_asked_as_usual_when_it_asks_for_no_time(seconds: float | None) -> None:
+    asked = asked_at(until=400, every=10, failure=asks_for(seconds))
+    assert asked == asked_at(until=400, every=10)
+
+
+def test_every_mode_has_its_last_look_when_a_source_asks_to_be_left_alone() -> None:
+    asked = asked_at(until=290, every=10, stalenesses=(100, 200), failure=asks_for(300))
+    assert asked == [10, 90, 190]

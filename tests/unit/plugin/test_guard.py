@@ -312,6 +312,12 @@ async def test_no_secret_is_shown_when_a_failure_holds_it() -> None:
     assert not retryable(failure)
 
 
+@pytest.mark.parametrize(("said", "told"), [(60, 60.0), (None, None), ("soon", None)])
+async def test_failure_tells_how_long_the_other_side_wants_to_be_left_alone(said: Any, told: float | None) -> None:
+    error = SourceError(FailureReason.RATE_LIMITED, retry_after_seconds=said)
+    assert (await failure_of(GuardedPlugin(Actor()), raising(error))).retry_after_seconds == told
+
+
 def test_failure_is_worth_another_try_unless_the_plugin_says_otherwise() -> None:
     assert retryable(CallError(FailureReason.TIMEOUT))
     assert retryable(DeliveryError(FailureReason.REJECTED))

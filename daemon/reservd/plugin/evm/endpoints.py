@@ -13,6 +13,9 @@ from reservd.plugin.evm.reading import NodeReading, Work
 
 T = TypeVar("T")
 
+_LONGEST_REST_SECONDS = 300.0
+"""One that asked to be left alone is tried after so long, whatever it asked for."""
+
 
 class Endpoint:
     """One endpoint and how it is doing.
@@ -98,7 +101,7 @@ class EndpointPool:
                 "endpoint.failed", endpoint=endpoint.label, reason=str(failure.reason), detail=failure.detail
             )
         endpoint.failure = failure
-        self._put_off(endpoint)
+        self._put_off(endpoint, failure.retry_after_seconds or 0)
 
     def serve_from(self, endpoints: Collection[Endpoint]) -> None:
         """Note whose answers count from now on."""
@@ -143,8 +146,9 @@ class EndpointPool:
         else:
             self.put_last(endpoint, reading.failure)
 
-    def _put_off(self, endpoint: Endpoint) -> None:
-        endpoint.probe_at = asyncio.get_running_loop().time() + self._probe_interval
+    def _put_off(self, endpoint: Endpoint, asked_seconds: float = 0) -> None:
+        pause = max(self._probe_interval, min(asked_seconds, _LONGEST_REST_SECONDS))
+        endpoint.probe_at = asyncio.get_running_loop().time() + pause
 
     def _restore(self, endpoint: Endpoint) -> None:
         if endpoint.failure is not None and self._has_choice:
@@ -180,9 +184,13 @@ async def read_preferred(pool: EndpointPool, work: Work) -> NodeReading:
 
 
 def summarize(failures: Mapping[str, SourceError]) -> SourceError:
-    """Return one failure for those of several endpoints: the first one's reason, and what each said."""
+    """Return one failure for those of several endpoints: the first one's reason, and what each said.
+
+    They are left alone only when all of them asked for that.
+    """
     first, *others = failures.values()
     if not others:
         return first
     details = "; ".join(f"endpoint {label}: {failure}" for label, failure in failures.items())
-    return SourceError(first.reason, details)
+    waits = [failure.retry_after_seconds for failure in failures.values() if failure.retry_after_seconds is not None]
+    return SourceError(first.reason, details, retry_after_seconds=min(waits) if len(waits) == len(failures) else None)

@@ -120,7 +120,9 @@ def _may_refuse_batches(failure: HttpError | SourceError) -> bool:
 
 
 def _as_source_error(failure: HttpError | SourceError) -> SourceError:
-    return failure if isinstance(failure, SourceError) else SourceError(failure.reason, failure.detail)
+    if isinstance(failure, SourceError):
+        return failure
+    return SourceError(failure.reason, failure.detail, retry_after_seconds=failure.retry_after_seconds)
 
 
 def _results(answer: object, count: int, *, single: bool) -> list[object] | SourceError:
