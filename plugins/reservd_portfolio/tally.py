@@ -26,6 +26,7 @@ class Tally:
         self._components: dict[str, Component] = {}
         self._missing: dict[str, CallError] = {}
         self._net = False
+        self._newest_at: list[datetime] = []
         self._priced_at: list[datetime] = []
 
     def add(self, label: str, asset: str, amount: Decimal, observed_at: datetime) -> None:
@@ -50,6 +51,7 @@ class Tally:
         else:
             self.add(label, currency, equity.amount, equity.observed_at)
             self._net = self._net or equity.net_of_withdrawals
+            self._newest_at += [equity.newest_at] if equity.newest_at is not None else []
             self._priced_at += [equity.priced_at] if equity.priced_at is not None else []
 
     def lack(self, label: str, error: CallError) -> None:
@@ -57,7 +59,7 @@ class Tally:
         self._missing[label] = error
 
     def equity(self, max_skew_seconds: float | None) -> Equity:
-        """Return the sum, as old as the oldest part in it; beside that, how old its prices are.
+        """Return the sum, as old as the oldest part in it; beside that, how new the newest and how old its prices are.
 
         Args:
             max_skew_seconds: How far apart the parts may have been observed; None: any distance.
@@ -84,6 +86,7 @@ class Tally:
                 net_of_withdrawals=self._net,
                 components=dict(self._components),
                 priced_at=min(self._priced_at, default=None),
+                newest_at=max(times + self._newest_at),
             )
         except ValueError as error:
             raise SourceError(FailureReason.INVALID_DATA, str(error)) from None

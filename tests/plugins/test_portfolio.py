@@ -155,6 +155,19 @@ async def test_prices_of_a_portfolio_within_a_portfolio_count() -> None:
     assert (await equity_of(options, treasury, vaults, market)).priced_at == at
 
 
+async def test_equity_tells_how_new_its_newest_amount_is_also_of_a_portfolio_within_it() -> None:
+    """A clock that is ahead hides behind no older part."""
+    treasury, vaults = Ledger(main__USDT=1), Position(amount=1)
+    options = {"balances": [{"source": "treasury"}], "equity": [{"source": "vaults"}]}
+    treasury.ages["main/USDT"], vaults.age = 20, 30
+    equity = await equity_of(options, treasury, vaults)
+    assert equity.newest_at is not None
+    assert equity.newest_at - equity.observed_at >= timedelta(seconds=9)
+    vaults.fields["newest_at"] = ago(-3600)
+    equity = await equity_of(options, treasury, vaults)
+    assert (equity.newest_at, equity.observed_at < ago(20)) == (vaults.fields["newest_at"], True)
+
+
 @pytest.mark.parametrize(("max_skew", "believed"), [(None, True), (120, True), (60, False)])
 async def test_equity_is_unknown_when_its_parts_are_too_far_apart(max_skew: int | None, believed: bool) -> None:
     """Money that moved between them would count twice, or not at all."""

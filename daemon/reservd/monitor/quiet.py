@@ -78,4 +78,5 @@ def _is_same(before: Equity | CallError, readings: Readings) -> bool:
         and equity.net_of_withdrawals == before.net_of_withdrawals
         and equity.complete
         and readings.earliest <= equity.observed_at <= readings.latest
+        and (equity.newest_at is None or equity.newest_at <= readings.latest)
     )

@@ -61,6 +61,8 @@ def _why_not(equity: Equity, policy: ReservePolicy, now: datetime) -> str | None
         return f"equity is negative ({equity.amount})"
     if not is_current(equity.observed_at, now, policy):
         return f"equity is of {equity.observed_at.isoformat()}, too far from now to be believed"
+    if equity.newest_at is not None and not is_current(equity.newest_at, now, policy):
+        return f"equity has a part of {equity.newest_at.isoformat()}, too far from now to be believed"
     return None
 
 

@@ -229,6 +229,8 @@ class Equity:
         net_of_withdrawals: True when accepted unpaid withdrawals are already taken off.
         components: What it is made of, for people: name to amount, or to a `Component` where more is known.
         priced_at: When the oldest price in it was true, aware; None when there is none.
+        newest_at: When the newest of its amounts was true, aware; None when they are all of `observed_at`. One that is
+            dated in the future is no more to be believed for being added to older ones.
 
     Raises:
         TypeError: If the amount is not a Decimal or a time not a datetime.
@@ -242,9 +244,12 @@ class Equity:
     net_of_withdrawals: bool = False
     components: Mapping[str, Decimal | Component] = field(default_factory=dict)
     priced_at: datetime | None = None
+    newest_at: datetime | None = None
 
     def __post_init__(self) -> None:
         check_amount(self.amount)
         _keep_in_utc(self, "observed_at")
         if self.priced_at is not None:
             _keep_in_utc(self, "priced_at")
+        if self.newest_at is not None:
+            _keep_in_utc(self, "newest_at")

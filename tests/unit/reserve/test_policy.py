@@ -235,6 +235,15 @@ def test_neither_skew_nor_staleness_is_of_prices() -> None:
     assert newer.equity_seen == Observation(NOON)
 
 
+@pytest.mark.parametrize(("ahead", "status"), [(120, ADEQUATE), (121, UNKNOWN)])
+def test_equity_tells_nothing_when_one_part_of_it_is_of_the_future(ahead: int, status: ReserveStatus) -> None:
+    newest = NOON + timedelta(seconds=ahead)
+    snapshot = find(make_policy(), make_equity(1000, newest_at=newest), [make_balance(100)])
+    assert snapshot.status is status
+    told = (f"equity has a part of {newest.isoformat()}, too far from now to be believed",)
+    assert snapshot.missing == (told if status is UNKNOWN else ())
+
+
 @pytest.mark.parametrize("at", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
 def test_equity_tells_nothing_when_its_time_is_absurd(at: datetime) -> None:
     """There is no time a minute before the first one, or after the last."""

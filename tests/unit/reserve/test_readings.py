@@ -108,14 +108,15 @@ def test_reading_keeps_its_times_in_utc_when_its_source_tells_local_ones() -> No
     """Python compares two times of one zone by what its clocks show."""
     local = timezone(timedelta(hours=2))
     told = NOON.astimezone(local)
-    equity = Equity(Decimal(1), "USDT", told, priced_at=told)
+    equity = Equity(Decimal(1), "USDT", told, priced_at=told, newest_at=told)
     kept = [
         Balance("main", "USDT", Decimal(1), told).observed_at,
         Price("ETH", "USDT", Decimal(1), told).observed_at,
         equity.observed_at,
         equity.priced_at,
+        equity.newest_at,
     ]
-    assert kept == [NOON] * 4
+    assert kept == [NOON] * 5
     assert {at.tzinfo for at in kept if at is not None} == {UTC}
 
 
