@@ -47,3 +47,8 @@ def wallet_of_type(exchange_id: str, account_type: str) -> str:
     types = _TYPES.get(exchange_id, {})
     chosen = account_type or types.get(_NONE, _DEFAULT)
     return types.get(chosen, types.get(_ANY, chosen))
+
+
+def has_one_wallet(exchange_id: str) -> bool:
+    """Whether every type reads the same wallet."""
+    return _TYPES.get(exchange_id) is _ONE_WALLET

@@ -4,13 +4,15 @@ import json
 from collections.abc import Mapping
 from decimal import Decimal
 from difflib import get_close_matches
-from typing import Annotated, Any
+from itertools import combinations
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from reservd.plugin import PluginConfig, Seconds, Secret, SourceConfig, Url
 from reservd_ccxt.catalogue import exchange_ids
+from reservd_ccxt.wallets import wallet_of
 
 _MAX_OPTIONS = 16 * 1024
 _MAX_DEPTH = 8
@@ -60,6 +62,8 @@ class CcxtAccount(PluginConfig):
     """The account type in ccxt's words: spot, funding, margin, swap and so on; the exchange's default when left out."""
     params: PlainData = Field(default_factory=dict)
     """More parameters of ccxt's `fetch_balance`, such as `marginMode: cross` or a sub-account's id."""
+    wallet: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")] | None = None
+    """A name of your own for what `params` choose, where that is other money than without them; always the same."""
     assets: Annotated[tuple[Name, ...], Field(min_length=1)]
     """The assets it is asked for, in ccxt's unified codes, such as USDT."""
 
@@ -106,3 +110,17 @@ class CcxtConfig(ExchangeConfig):
     """Seconds after which coins, their withdrawals and what the key may do are asked for again."""
     watch: bool = False
     """Whether to listen to the exchange's balance stream, and read as soon as it tells of a change."""
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        wallets = {name: wallet_of(self.exchange, each.request(), self.options) for name, each in self.accounts.items()}
+        for one, two in combinations(wallets, 2):
+            may_be_one = wallets[one].name == wallets[two].name or not (wallets[one].is_sure and wallets[two].is_sure)
+            unnamed = any(wallets[name].others and self.accounts[name].wallet is None for name in (one, two))
+            share = {*self.accounts[one].assets} & {*self.accounts[two].assets}
+            if may_be_one and unnamed and share and wallets[one].others != wallets[two].others:
+                rule = (
+                    "must not count money twice: '{one}' and '{two}' may be one unless wallet names what params choose"
+                )
+                raise PydanticCustomError("wallet", rule, {"one": one, "two": two})
+        return self

@@ -62,11 +62,10 @@ class CcxtSource(BalanceSource[CcxtConfig]):
     def accounts(self) -> Mapping[str, Account]:
         """Return the accounts; the address is the wallet, and the account's id or what stands in for it."""
         exchange = family_of(self.config.exchange)
-        # Where the exchange tells whose a key is, two keys of one account are refused when they are read.
-        unknown = self.config.account_id is None and owner_call(exchange) is None
-        stand_in = _fingerprint(self.config.api_key.get_secret_value()) if unknown else ""
         return {
-            name: Account(name, exchange, self._address(name), frozenset(account.assets), stand_in=stand_in)
+            name: Account(
+                name, exchange, self._address(name), frozenset(account.assets), stand_in=self._stand_in(name, exchange)
+            )
             for name, account in self.config.accounts.items()
         }
 
@@ -180,10 +179,20 @@ class CcxtSource(BalanceSource[CcxtConfig]):
         self._suspended = suspended
 
     def _address(self, name: str) -> str:
-        (wallet, others), account_id = self._wallets[name], self.config.account_id
-        if account_id is None:  # the key itself must not be shown
-            return f"{wallet}:{_fingerprint([self.config.api_key.get_secret_value(), others])}"
-        return ":".join((wallet, account_id, *([_fingerprint(others)] if others else ())))
+        wallet, own, account_id = self._wallets[name].name, self.config.accounts[name].wallet, self.config.account_id
+        # The key itself must not be shown.
+        key = account_id if account_id is not None else _fingerprint(self.config.api_key.get_secret_value())
+        return ":".join((wallet, key, *([own] if own is not None else ())))
+
+    def _stand_in(self, name: str, exchange: str) -> str:
+        """Return what the address is made of where another one may mean the same money."""
+        config, wallet = self.config, self._wallets[name]
+        # Where the exchange tells whose a key is, two keys of one account are refused when they are read.
+        is_owner_known = config.account_id is not None or owner_call(exchange) is not None
+        is_wallet_known = wallet.is_sure or config.accounts[name].wallet is not None
+        if is_owner_known and is_wallet_known:
+            return ""
+        return _fingerprint([config.api_key.get_secret_value(), {} if is_wallet_known else wallet.others])
 
 
 def _fingerprint(what: object) -> str:

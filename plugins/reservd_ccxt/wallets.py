@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from reservd_ccxt.account_types import wallet_of_type
+from reservd_ccxt.account_types import has_one_wallet, wallet_of_type
 from reservd_ccxt.catalogue import family_of
 
 _METHOD = "fetchBalance"
@@ -26,11 +26,13 @@ class Wallet(NamedTuple):
 
     Attributes:
         name: What it is called here, the same for every way of asking for it.
-        others: The parameters that did not choose it, and may choose a part of it.
+        others: The parameters that did not choose it. Nobody knows here what they do.
+        is_sure: Whether they choose no other wallet than this, or none at all.
     """
 
     name: str
     others: Mapping[str, Any]
+    is_sure: bool = True
 
 
 def wallet_of(exchange_id: str, request: Mapping[str, Any], options: Mapping[str, Any]) -> Wallet:
@@ -43,17 +45,18 @@ def wallet_of(exchange_id: str, request: Mapping[str, Any], options: Mapping[str
     """
     chosen = _Choices(request, options)
     kind = chosen.take("type").lower()
+    is_known = has_one_wallet(exchange_id)
     match family_of(exchange_id):
         case "binance" | "binanceus":  # another exchange, whose wallets are chosen in the same way
-            name = _binance(kind, chosen, _SUB_TYPES.get(exchange_id, ""))
+            name, is_known = _binance(kind, chosen, _SUB_TYPES.get(exchange_id, "")), True
         case "okx" | "bybit" as family:  # all but the funding wallet is one unified account
-            name = "funding" if kind in _FUNDING[family] else "trading"
+            name, is_known = "funding" if kind in _FUNDING[family] else "trading", True
         case "kucoin":
             kind = kind or ("swap" if exchange_id == "kucoinfutures" else "")
             name = _KUCOIN.get(kind, kind)
         case _:
             name = wallet_of_type(exchange_id, kind)
-    return Wallet(name, chosen.others)
+    return Wallet(name, chosen.others, is_known or not chosen.others)
 
 
 class _Choices:

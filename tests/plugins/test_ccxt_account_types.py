@@ -7,7 +7,9 @@ from itertools import combinations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from reservd.config.strangers import find_unidentified
 from reservd_ccxt.catalogue import exchange_ids
 from reservd_ccxt.source import CcxtSource
 from reservd_ccxt.wallets import wallet_of
@@ -90,3 +92,55 @@ def test_money_of_a_key_is_one_account_when_it_is_asked_for_with_and_without_its
     found = {name: account.address for name, account in build(CcxtSource, options).accounts.items()}
     assert found["plain"] == found["spot"] == found["inside"]
     assert (found["swap"] == found["plain"]) is (exchange == "bitvavo")
+
+
+def options_of(exchange: str, **accounts: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a source whose accounts hold USDT unless they say otherwise."""
+    told = {name: {"assets": ["USDT"], **account} for name, account in accounts.items()}
+    return {"exchange": exchange, "api_key": "k", "secret": "s", "accounts": told}
+
+
+@pytest.mark.parametrize(
+    ("exchange", "one", "other"),
+    [
+        ("binance", {"type": "spot"}, {"params": {"anything": 1}}),
+        ("binance", {"type": "margin"}, {"params": {"marginMode": "cross", "anything": 1}}),
+        ("kraken", {}, {"params": {"anything": 1}}),
+        ("bitvavo", {"type": "spot", "params": {"a": 1}}, {"params": {"a": 2}}),
+        ("gate", {"type": "margin"}, {"params": {"marginMode": "cross"}}),
+        ("htx", {"type": "spot", "params": {"account-id": "1"}}, {"type": "swap"}),
+        ("kucoin", {"type": "margin"}, {"params": {"marginMode": "cross"}}),
+    ],
+)
+def test_money_that_only_parameters_tell_apart_is_not_counted_twice(
+    build: Any, exchange: str, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    """Nobody knows here what they do; `wallet` says that it is other money."""
+    with pytest.raises(ValidationError, match="'one' and 'other' may be one unless wallet names what params choose"):
+        build(CcxtSource, options_of(exchange, one=one, other=other))
+    build(CcxtSource, options_of(exchange, one=one, other={**other, "assets": ["USDC"]}))
+    named = [{**way, **({"wallet": "own"} if "params" in way else {})} for way in (one, other)]
+    found = build(CcxtSource, options_of(exchange, one=named[0], other=named[1])).accounts
+    assert not any(account.stand_in for account in found.values() if exchange == "binance")
+
+
+@pytest.mark.parametrize("exchange", ["binance", "okx", "gate"])
+def test_accounts_are_told_apart_by_type_beside_the_same_parameters(build: Any, exchange: str) -> None:
+    kinds = {kind: {"type": kind, "params": {"anything": 1}} for kind in ("spot", "funding")}
+    found = build(CcxtSource, options_of(exchange, **kinds)).accounts
+    assert len({account.address for account in found.values()}) == 2
+
+
+@pytest.mark.parametrize(("exchange", "warned"), [("gate", True), ("binance", False), ("kraken", False)])
+def test_another_source_of_the_key_is_warned_of_when_parameters_may_choose_its_money(
+    build: Any, exchange: str, warned: bool
+) -> None:
+    """Where they can choose no other wallet, it is the same money, which counts once."""
+    sources = {
+        "one": build(CcxtSource, options_of(exchange, main={"type": "margin"}), name="one"),
+        "two": build(CcxtSource, options_of(exchange, main={"params": {"anything": 1}}), name="two"),
+        "named": build(CcxtSource, options_of(exchange, main={"params": {"anything": 1}, "wallet": "x"}), name="named"),
+    }
+    assert {name for name, _ in find_unidentified(sources)} == (set(sources) if warned else set())
+    del sources["two"]
+    assert not list(find_unidentified(sources))

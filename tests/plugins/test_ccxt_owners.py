@@ -163,11 +163,11 @@ async def test_nothing_is_warned_of_when_there_is_one_key(kraken: Kraken, source
     assert logs == []
 
 
-def test_accounts_of_one_name_are_told_apart_by_wallet_and_parameters(source: Build) -> None:
+def test_accounts_of_one_name_are_told_apart_by_wallet_and_what_names_the_rest(source: Build) -> None:
     accounts = {
         "spot": {"assets": ["USDT"]},
         "funding": {"type": "funding", "assets": ["USDT"]},
-        "other": {"params": {"subAcct": "7"}, "assets": ["USDT"]},
+        "other": {"params": {"subAcct": "7"}, "wallet": "sub7", "assets": ["USDT"]},
     }
     found = source(Okx(), account_id="ours", accounts=accounts).accounts
     assert len({account.address for account in found.values()}) == 3

@@ -65,7 +65,7 @@ def test_accounts_are_the_same_money_when_the_exchange_has_one_wallet_for_their_
 ) -> None:
     types = {"one": "spot", "two": "swap", "three": None, "funding": "funding"}
     accounts = {name: {"type": kind, "assets": ["USDT"]} for name, kind in types.items()}
-    accounts["elsewhere"] = {"assets": ["USDT"], "params": {"subAcct": "7"}}
+    accounts["elsewhere"] = {"assets": ["USDT"], "params": {"subAcct": "7"}, "wallet": "sub7"}
     found = build(CcxtSource, options(accounts=accounts)).accounts
     assert found["one"].address == found["two"].address == found["three"].address
     assert len({account.address for account in found.values()}) == 3
