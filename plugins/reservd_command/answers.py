@@ -84,7 +84,7 @@ class ToldBalance(ToldPlace):
     model_config = ConfigDict(extra="forbid")
 
     amount: Number
-    locked: Number = Decimal(0)
+    locked: Number | None = None
     observed_at: Moment | None = None
 
 

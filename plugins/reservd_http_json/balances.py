@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -35,7 +34,7 @@ class HttpJsonBalance(PluginConfig):
     amount: JsonPath
     """Path to what is payable now, in whole units."""
     locked: JsonPath | None = None
-    """Path to what is there but not payable now, in whole units."""
+    """Path to what is there but not payable now, in whole units; not known when left out."""
 
 
 class HttpJsonBalanceConfig(JsonEndpointConfig):
@@ -44,7 +43,7 @@ class HttpJsonBalanceConfig(JsonEndpointConfig):
     venue: Name | None = None
     """What the accounts belong to; give two sources of one venue the same. The instance's name when left out."""
     observed_at: JsonPath | None = None
-    """Path to the time of the balances; the time of the request when left out."""
+    """Path to the time of the balances; the time of the request, less its time in a cache, when left out."""
     next: JsonPath | None = None
     """Path to what names the next page: its URL, or a cursor; nothing or null on the last. One page when left out."""
     next_parameter: Name | None = None
@@ -121,10 +120,12 @@ class HttpJsonBalanceSource(BalanceSource[HttpJsonBalanceConfig]):
         """
         # Taken before the request: the answer may be as old as this, and must not look newer.
         asked_at = datetime.now(UTC)
-        pages = await self._pager.fetch()
+        found = await self._pager.fetch()
+        pages, path = [page.document for page in found], self.config.observed_at
         try:
-            path = self.config.observed_at
-            observed_at = min(instant_at([page], path) for page in pages) if path else asked_at
+            observed_at = min(
+                instant_at([page.document], path) if path else page.response.true_at(asked_at) for page in found
+            )
         except ValueProblem as problem:
             raise SourceError(FailureReason.INVALID_DATA, f"observed_at: {problem}") from None
         balances: list[Balance] = []
@@ -140,5 +141,5 @@ class HttpJsonBalanceSource(BalanceSource[HttpJsonBalanceConfig]):
 
 def _balance(entry: HttpJsonBalance, pages: Sequence[Any], observed_at: datetime) -> Balance:
     amount = number_at(pages, entry.amount)
-    locked = number_at(pages, entry.locked) if entry.locked else Decimal(0)
+    locked = number_at(pages, entry.locked) if entry.locked else None
     return Balance(entry.account, entry.asset, amount, observed_at, locked=locked)

@@ -55,20 +55,20 @@ class Endpoint:
         """Close every connection."""
         await self._client.__aexit__(None, None, None)
 
-    async def fetch(self, placeholders: Mapping[str, str]) -> Any:
-        """Return the document, its numbers as `int` or `Decimal`.
+    async def fetch(self, placeholders: Mapping[str, str]) -> Response:
+        """Return what the endpoint answers.
 
         Args:
             placeholders: What stands for `{name}`: percent-encoded in the URL, escaped in the body.
 
         Raises:
-            SourceError: If no complete 2xx answer with JSON came.
+            SourceError: If no complete 2xx answer came.
         """
         url = PLACEHOLDER.sub(lambda match: quote(placeholders[match[1]], safe=""), self.url)
         body = self._body
         if body is not None:
             body = PLACEHOLDER.sub(lambda match: json.dumps(placeholders[match[1]])[1:-1], body)
-        return parse(await self._ask(url, body))
+        return await self._ask(url, body)
 
     async def ask(self, url: str) -> Response:
         """Return what the endpoint answers at another URL, its body sent as it is.

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, SecretStr
 from pydantic_core import PydanticCustomError
 
 from reservd.plugin import Equity, EquitySource, FailureReason, SourceError, Url
-from reservd_http_json.endpoint import PLACEHOLDER, Endpoint, JsonEndpointConfig
+from reservd_http_json.endpoint import PLACEHOLDER, Endpoint, JsonEndpointConfig, parse
 from reservd_http_json.values import JsonPath, ValueProblem, flag_at, instant_at, number_at, text_at
 
 _MODE = "{mode}"
@@ -36,7 +36,7 @@ class HttpJsonEquityConfig(JsonEndpointConfig):
     currency: JsonPath | None = None
     """Path to the currency of the number, which must be the one that was asked for."""
     observed_at: JsonPath | None = None
-    """Path to the time of the number; the time of the request when left out."""
+    """Path to the time of the number; the time of the request, less its time in a cache, when left out."""
     complete: JsonPath | None = None
     """Path to `true` when nothing is missing from the number; incomplete equity counts as unknown."""
     net_of_withdrawals: bool = False
@@ -76,20 +76,21 @@ class HttpJsonEquitySource(EquitySource[HttpJsonEquityConfig]):
         """
         # Taken before the request: the answer may be as old as this, and must not look newer.
         asked_at = datetime.now(UTC)
-        document = await self._endpoint.fetch({"mode": mode, "currency": currency})
+        response = await self._endpoint.fetch({"mode": mode, "currency": currency})
+        document = parse(response)
         try:
-            return self._equity([document], currency, asked_at)
+            return self._equity([document], currency, response.true_at(asked_at))
         except ValueProblem as problem:
             raise SourceError(FailureReason.INVALID_DATA, str(problem)) from None
 
-    def _equity(self, pages: Sequence[Any], currency: str, asked_at: datetime) -> Equity:
+    def _equity(self, pages: Sequence[Any], currency: str, true_at: datetime) -> Equity:
         paths = self.config
         if paths.currency and (got := text_at(pages, paths.currency)) != currency:
             raise ValueProblem(f"{paths.currency} must be {currency}, got {got[:_MAX_SHOWN]!r}")
         return Equity(
             number_at(pages, paths.equity),
             currency,
-            instant_at(pages, paths.observed_at) if paths.observed_at else asked_at,
+            instant_at(pages, paths.observed_at) if paths.observed_at else true_at,
             complete=flag_at(pages, paths.complete) if paths.complete else True,
             net_of_withdrawals=paths.net_of_withdrawals,
         )

@@ -1,14 +1,21 @@
 """An answer that comes in pages."""
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 from yarl import URL
 
 from reservd.plugin import FailureReason, SourceError
-from reservd.plugin.http import MAX_RESPONSE_BYTES
+from reservd.plugin.http import MAX_RESPONSE_BYTES, Response
 from reservd_http_json.endpoint import Endpoint, parse
 from reservd_http_json.values import JsonPath, ValueProblem, cursor_at
+
+
+class Page(NamedTuple):
+    """One page."""
+
+    document: Any
+    response: Response
 
 
 class Pager:
@@ -37,8 +44,8 @@ class Pager:
         self._max_pages = max_pages
         self._timeout_seconds = timeout_seconds
 
-    async def fetch(self) -> list[Any]:
-        """Return the document of each page: all of them, or none.
+    async def fetch(self) -> list[Page]:
+        """Return each page: all of them, or none.
 
         Raises:
             SourceError: If one did not come, there are too many, or they are too large.
@@ -49,8 +56,8 @@ class Pager:
         except TimeoutError:
             raise SourceError(FailureReason.TIMEOUT, f"not all pages within {self._timeout_seconds:g} s") from None
 
-    async def _fetch(self) -> list[Any]:
-        pages: list[Any] = []
+    async def _fetch(self) -> list[Page]:
+        pages: list[Page] = []
         size = 0
         url: str | None = self._endpoint.url
         while url is not None:
@@ -60,8 +67,8 @@ class Pager:
             size += len(response.body)
             if size > MAX_RESPONSE_BYTES:
                 raise SourceError(FailureReason.INVALID_DATA, f"the pages are larger than {MAX_RESPONSE_BYTES} bytes")
-            pages.append(parse(response))
-            url = self._next(pages[-1], url)
+            pages.append(Page(parse(response), response))
+            url = self._next(pages[-1].document, url)
         return pages
 
     def _next(self, page: Any, url: str) -> str | None:

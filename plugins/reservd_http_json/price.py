@@ -39,7 +39,7 @@ class HttpJsonPriceConfig(JsonEndpointConfig):
     value: JsonPath
     """Path to the price: units of the quote for one of the base."""
     observed_at: JsonPath | None = None
-    """Path to the time of the price; the time of the request when left out."""
+    """Path to the time of the price; the time of the request, less its time in a cache, when left out."""
 
     @model_validator(mode="after")
     def _tells_pairs_apart(self) -> Self:
@@ -83,11 +83,12 @@ class HttpJsonPriceSource(PriceSource[HttpJsonPriceConfig]):
         url = _PLACEHOLDER.sub(lambda match: asked[match[1]], self._endpoint.url)
         # Taken before the request: the answer may be as old as this, and must not look newer.
         asked_at = datetime.now(UTC)
-        pages = [parse(await self._endpoint.ask(url))]
+        response = await self._endpoint.ask(url)
+        pages = [parse(response)]
         path = self.config.observed_at
         try:
             value = _above_zero(pages, self.config.value)
-            return Price(base, quote, value, instant_at(pages, path) if path else asked_at)
+            return Price(base, quote, value, instant_at(pages, path) if path else response.true_at(asked_at))
         except ValueProblem as problem:
             raise SourceError(FailureReason.INVALID_DATA, str(problem)) from None
 

@@ -120,11 +120,12 @@ def instant_at(pages: Sequence[Any], path: str) -> datetime:
         ValueProblem: If it is neither.
     """
     value = _only_value(pages, path)
-    if isinstance(value, str):
+    # Digits alone are Unix time, though some of them are a date of the 18th century to Python.
+    if isinstance(value, str) and not value.isdecimal():
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
-            pass  # Unix time may come as text as well.
+            pass  # Unix time with a fraction.
         else:
             if moment.tzinfo is None:
                 raise ValueProblem(f"{path} must be a time with its zone, got one without")

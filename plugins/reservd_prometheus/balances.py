@@ -62,4 +62,4 @@ class PrometheusBalanceSource(BalanceSource[PrometheusBalanceConfig]):
             measured = await self._server.measure(account.query, account.observed_at)
         except SourceError as error:
             return error
-        return Balance(name, account.asset, measured.amount, measured.observed_at)
+        return Balance(name, account.asset, measured.amount, measured.observed_at, locked=None)

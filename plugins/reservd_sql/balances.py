@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any, Self
 
 from reservd.plugin import Account, AccountFailure, Balance, BalanceSource, FailureReason, Reading
@@ -71,5 +70,5 @@ class SqlBalanceSource(BalanceSource[SqlBalanceConfig]):
             asset,
             amount_in(row["amount"], "amount", allow_float=floats),
             instant_in(row["observed_at"], "observed_at", naive_is_utc=self.config.naive_is_utc),
-            locked=amount_in(row["locked"], "locked", allow_float=floats) if "locked" in row else Decimal(0),
+            locked=amount_in(row["locked"], "locked", allow_float=floats) if "locked" in row else None,
         )

@@ -93,6 +93,12 @@ async def test_amount_is_exact(read: Any, said: str, meant: str) -> None:
     assert not reading.failures
 
 
+@pytest.mark.parametrize("told", [{}, {"locked": None}])
+async def test_what_is_locked_is_not_known_when_the_program_does_not_tell(read: Any, told: dict[str, Any]) -> None:
+    (balance,) = (await read({"balances": [{**TOLD, **told}]})).balances
+    assert balance.locked is None
+
+
 async def test_balance_has_all_that_the_program_tells(read: Any) -> None:
     told = {**TOLD, "locked": 5, "observed_at": "2024-05-06T09:08:09+02:00"}
     (balance,) = (await read({"balances": [told]})).balances
@@ -137,7 +143,7 @@ async def test_balance_is_a_failure_when_it_is_no_number(read: Any, amount: str)
         ({"observed": "2024-05-06T07:08:09Z"}, "balances.0.observed: Extra inputs are not permitted"),
         ({"observed_at": "2024-05-06T07:08:09"}, "observed_at: must be ISO 8601 text with a time zone"),
         ({"observed_at": 1714979289}, "observed_at: must be ISO 8601 text with a time zone"),
-        ({"locked": None}, "locked: must be a finite number"),
+        ({"locked": "n/a"}, "locked: must be a finite number"),
     ],
 )
 async def test_balance_is_a_failure_when_its_entry_is_not_understood(read: Any, change: Any, detail: str) -> None:

@@ -488,3 +488,38 @@ async def test_host_is_told_how_long_the_endpoint_wants_to_be_left_alone(build: 
     with pytest.raises(SourceError) as failure:
         await equity(build(HttpJsonEquitySource, {"url": receiver.url, "equity": "$.nav"}))
     assert failure.value.retry_after_seconds == 60
+
+
+def test_time_is_unix_time_when_its_digits_would_be_a_date_too() -> None:
+    """Python reads 1801-01-23 23:00 out of these, and such a date out of one moment in two hundred."""
+    said, meant = "1801012312300", datetime(2027, 1, 27, 1, 11, 52, 300_000, tzinfo=UTC)
+    assert datetime.fromisoformat(said).year == 1801
+    assert instant_at([{"at": said}], "$.at") == instant_at([{"at": int(said)}], "$.at") == meant
+
+
+@pytest.mark.parametrize(
+    ("age", "seconds"), [("3600", 3600), (" 7 ", 7), ("-5", 0), ("soon", 0), ("9" * 40, 999_999_999)]
+)
+async def test_answer_out_of_a_cache_is_as_old_as_the_cache_says(
+    build: Any, receiver: Any, age: str, seconds: int
+) -> None:
+    """It would look new, and be believed for as long as the cache lives."""
+    receiver.says('{"free": 5}', Age=age)
+    (balance,) = (await read(build(HttpJsonBalanceSource, {"url": receiver.url, "balances": [ONE]}))).balances
+    told = await equity(build(HttpJsonEquitySource, {"url": receiver.url, "equity": "$.free"}))
+    for at in (balance.observed_at, told.observed_at):
+        assert timedelta(0) <= datetime.now(UTC) - at - timedelta(seconds=seconds) < timedelta(seconds=60)
+    assert {request.headers["Cache-Control"] for request in receiver.requests} == {"no-cache"}
+
+
+async def test_time_that_an_answer_tells_counts_when_it_is_out_of_a_cache(build: Any, receiver: Any) -> None:
+    receiver.says('{"free": 5, "at": "2024-05-06T07:08:09Z"}', Age="3600")
+    source = build(HttpJsonBalanceSource, {"url": receiver.url, "balances": [ONE], "observed_at": "$.at"})
+    (balance,) = (await read(source)).balances
+    assert balance.observed_at == datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
+
+
+async def test_what_is_locked_is_not_known_when_no_path_tells_it(build: Any, receiver: Any) -> None:
+    receiver.says('{"free": 5, "locked": 7}')
+    (balance,) = (await read(build(HttpJsonBalanceSource, {"url": receiver.url, "balances": [ONE]}))).balances
+    assert balance.locked is None

@@ -109,6 +109,7 @@ async def equity(build: Any, mode: str = "demo", currency: str = "USDT", **optio
 async def test_balance_is_the_sample_as_prometheus_writes_it(build: Any, url: str) -> None:
     reading = await read(build, url, 'ledger_free{account="ops"}', 'ledger_free{account="desk",coin="USDT"}')
     assert [balance.amount for balance in reading.balances] == [Decimal("40000.25"), Decimal(-3)]
+    assert [balance.locked for balance in reading.balances] == [None, None]
     assert not reading.failures
 
 

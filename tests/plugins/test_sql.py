@@ -200,6 +200,7 @@ async def test_balance_is_a_failure_when_two_rows_claim_it(build: Any, ledger: s
 async def test_locked_is_read_when_the_statement_gives_it(build: Any, ledger: str) -> None:
     reading = await read(build, ledger, ALL.replace("amount", "amount, 12 AS locked", 1))
     assert reading.balances[0].locked == 12
+    assert (await read(build, ledger, ALL)).balances[0].locked is None
     reading = await read(build, ledger, ALL.replace("amount", "amount, NULL AS locked", 1))
     assert reading.failures[0].detail == "USDT: locked is NULL"
 

@@ -37,7 +37,7 @@ class EndpointConfig(SourceConfig):
 
     def request_headers(self) -> dict[str, str]:
         """Return the headers of a request for JSON, secrets included: for the client alone, never to be shown."""
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json", "Cache-Control": "no-cache"}
         headers |= {name: value.get_secret_value() for name, value in self.headers.items()}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token.get_secret_value()}"

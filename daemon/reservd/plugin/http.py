@@ -4,7 +4,7 @@ import json
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from types import TracebackType
 from typing import Any, NamedTuple, NoReturn, Self
@@ -22,6 +22,7 @@ _USER_AGENT = "reservd"
 _HTTP_OK = range(200, 300)
 _TOO_MANY_REQUESTS = 429
 _ERRORS = 400
+_MAX_DIGITS = 9
 _INVALID_URL = "the URL is not valid"
 _LASTING = frozenset({400, 405, 410, 413, 414, 415, 422})
 """What is sent is itself refused. Any other error may mend: a token is renewed, a route is deployed."""
@@ -63,10 +64,21 @@ class _AddressRefused(OSError):  # noqa: N818  # never leaves this module: an OS
 
 
 class Response(NamedTuple):
-    """A complete answer with a 2xx status."""
+    """A complete answer with a 2xx status.
+
+    Attributes:
+        status: Its status.
+        body: Its body, unpacked.
+        age_seconds: How long a cache on the way has had it, as that says (`Age`, RFC 9111).
+    """
 
     status: int
     body: bytes
+    age_seconds: float = 0.0
+
+    def true_at(self, asked_at: datetime) -> datetime:
+        """Return when it was true where it does not say: when it was asked for, less its time in a cache."""
+        return asked_at - timedelta(seconds=self.age_seconds)
 
     def json(self) -> Any:
         """Return the body's JSON; numbers are `int` or `Decimal` from their text, never float.
@@ -170,7 +182,7 @@ class HttpClient:
             raise HttpError(FailureReason.UNREACHABLE, name_failure(error), retryable=True) from None
         except ValueError:  # last: a certificate that is not believed is a ValueError, too
             raise HttpError(FailureReason.REJECTED, _INVALID_URL, retryable=False) from None
-        return Response(answer.status, content)
+        return Response(answer.status, content, _age(answer.headers.get("Age", "")))
 
     def _socket(self, address_info: aiohttp.AddrInfoType) -> socket.socket:
         """Return the socket for one connection.
@@ -200,6 +212,10 @@ def _refused(status: int, retry_after: str) -> NoReturn:
     after = parse_retry_after(retry_after)
     detail = f"HTTP {status}" if after is None else f"HTTP {status}, to be left alone for {after:.0f} s"
     raise HttpError(reason, detail, retryable=retryable, retry_after_seconds=after, status=status)
+
+
+def _age(text: str) -> float:
+    return float(text.strip()[:_MAX_DIGITS]) if text.strip().isdecimal() else 0.0
 
 
 def _decimal(text: str) -> Decimal:

@@ -75,7 +75,7 @@ async def failure_of(call: Awaitable[Response]) -> HttpError:
 
 async def test_get_returns_status_and_body(server: Server, client: HttpClient) -> None:
     server.handler = server.says(201, b"made")
-    assert await client.get(server.url, headers={"X-More": "1"}) == (201, b"made")
+    assert await client.get(server.url, headers={"X-More": "1"}) == Response(201, b"made")
     (request,) = server.requests
     assert (request.method, request.headers["X-Key"], request.headers["X-More"]) == ("GET", SECRET, "1")
     assert request.headers["User-Agent"] == "reservd"
