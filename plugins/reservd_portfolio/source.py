@@ -128,7 +128,8 @@ def _count(tally: Tally, place: Place, found: Balance | CallError) -> None:
     amount = found.amount
     if place.options.locked:
         if found.locked is None:
-            lacking = SourceError(FailureReason.INVALID_DATA, "the venue does not tell what is locked")
+            detail = "the venue does not tell what is locked: locked: false leaves it out"
+            lacking = SourceError(FailureReason.INVALID_DATA, detail)
             tally.lack(place.label, lacking)
             return
         amount = _EXACT.add(amount, found.locked)

@@ -207,7 +207,8 @@ async def test_equity_is_unknown_when_the_venue_does_not_tell_what_is_locked() -
     treasury = Ledger(main__USDT=100)
     treasury.locked["main/USDT"] = None
     error = await failure_of({"balances": [{"source": "treasury"}]}, treasury)
-    assert error.detail == "treasury/main USDT: invalid_data: the venue does not tell what is locked"
+    why = "the venue does not tell what is locked: locked: false leaves it out"
+    assert error.detail == f"treasury/main USDT: invalid_data: {why}"
     options = {"balances": [{"source": "treasury", "locked": False}]}
     assert (await equity_of(options, treasury)).amount == 100
 
