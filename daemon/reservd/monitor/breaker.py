@@ -8,7 +8,7 @@ answer makes all as before. An occasion is a cycle.
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from reservd.errors import CallError
+from reservd.errors import CallError, FailureReason
 
 FAILURES = 3
 """In a row, after which a source is asked less often."""
@@ -58,19 +58,20 @@ def is_due(circuit: Circuit, now: float, stalenesses: Iterable[float]) -> bool:
         now: The moment.
         stalenesses: After how many seconds without a reading modes are called unknown. Of what is left until then no
             more than half is waited: a source that is well again in time must be seen to be. Once it is over, no
-            more than half of the whole: what is unknown must not stay so for long when its source is well again. A
-            source that asks to be left alone says itself when it will be well: it is asked on the last occasion
-            before then, and no sooner than it wants otherwise.
+            more than half of the whole: what is unknown must not stay so for long when its source is well again.
+            Only one that limits how often it is asked is not asked before it allows that, but on the last occasion
+            before modes are unknown.
     """
     occasions = circuit.passed_over + 1
     waited = now - circuit.asked_at
     # The next occasion is expected as far from this one as this from the last.
     until_next = waited / occasions
-    if waited < circuit.rest_seconds:
+    rests = waited < circuit.rest_seconds
+    if rests and circuit.failure.reason is FailureReason.RATE_LIMITED:
         age = now - circuit.well_at
         return any(age < staleness <= age + until_next for staleness in stalenesses)
     every = 2 ** min(max(circuit.failures - FAILURES + 1, 0), _MOST_DOUBLINGS)
-    if occasions >= every:
+    if occasions >= every and not rests:
         return True
     age = circuit.asked_at - circuit.well_at
     halves = [(staleness - age if staleness > age else staleness) / 2 for staleness in stalenesses]

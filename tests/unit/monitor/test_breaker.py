@@ -105,6 +105,15 @@ def test_source_that_asks_for_a_minute_is_asked_in_time_to_be_seen_well() -> Non
     assert asked_at(until=720, every=30, stalenesses=(120,), failure=asks_for(240))[:3] == [30, 90, 330]
 
 
+def test_source_under_maintenance_is_seen_well_in_time_whatever_it_asks_for() -> None:
+    """It says when it hopes to be back, which may be sooner: unlike a limit, asking does no harm."""
+    back_in_an_hour = CallError(FailureReason.REJECTED, "HTTP 503", retry_after_seconds=3600)
+    assert asked_at(until=120, every=30, stalenesses=(120,), failure=back_in_an_hour) == [30, 60, 90, 120]
+    asked = asked_at(until=6000, every=30, stalenesses=(300,), failure=back_in_an_hour)
+    assert max(late - early for early, late in pairwise(asked)) <= 150
+    assert max(late - early for early, late in pairwise(asked_at(until=6000, every=30, failure=back_in_an_hour))) == 300
+
+
 @pytest.mark.parametrize("seconds", [301, 86_400, 1e30])
 def test_source_is_asked_after_five_minutes_whatever_it_asks_for(seconds: float) -> None:
     asked = asked_at(until=3000, every=30, stalenesses=(120,), failure=asks_for(seconds))
