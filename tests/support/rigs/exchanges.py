@@ -1,11 +1,12 @@
 """Balances on exchanges, each with its own words for all that may befall it."""
 
+from datetime import timedelta
 from typing import Any, ClassVar, NamedTuple
 
 from reservd_ccxt.source import CcxtSource
 from support.exchange_server import ExchangeServer
 from support.exchanges import Binance, Bybit, Kraken, Okx
-from support.rigs.rig import HttpRig
+from support.rigs.rig import HttpRig, TellingRig
 
 Answer = tuple[str, int]
 """A body and its status."""
@@ -33,7 +34,7 @@ class Words(NamedTuple):
     maintenance: Answer
 
 
-class Ccxt(HttpRig):
+class Ccxt(HttpRig, TellingRig):
     """Binance."""
 
     FAULTS = (
@@ -53,7 +54,7 @@ class Ccxt(HttpRig):
 
     async def target(self) -> str:
         self.exchange = await self.EXCHANGE().__aenter__()
-        self._tells(str(self.amount))
+        self.tells(str(self.amount))
         return self.exchange.url
 
     async def __aexit__(self, *_: object) -> None:
@@ -65,8 +66,9 @@ class Ccxt(HttpRig):
         options = {**self.exchange.options, "urls": urls, "timeout": self.timeout_seconds, "accounts": accounts}
         return self.build(CcxtSource, **options)
 
-    def _tells(self, free: str | None) -> None:
-        self.exchange.wallets[self.WORDS.wallet] = {"USDC": (free, "0")}
+    def tells(self, number: str | None, off: timedelta = timedelta()) -> None:
+        assert not off, "exchanges tell no time of a balance"
+        self.exchange.wallets[self.WORDS.wallet] = {"USDC": (number, "0")}
 
     def _answers(self, answer: Answer) -> None:
         body, status = answer
@@ -85,15 +87,6 @@ class Ccxt(HttpRig):
     def is_under_maintenance(self) -> None:
         self._answers(self.WORDS.maintenance)
 
-    def tells_NaN(self) -> None:  # noqa: N802  # the fault's name
-        self._tells("NaN")
-
-    def tells_null(self) -> None:
-        self._tells(None)
-
-    def tells_text(self) -> None:
-        self._tells("n/a")
-
     def lacks_the_list(self) -> None:
         """Of balances, without which all coins are absent."""
         self._answers((self.WORDS.no_list, 200))
@@ -107,7 +100,7 @@ class Ccxt(HttpRig):
         await super().heal()
         self.exchange.heal()
         self.exchange.coins = {"USDT": True, "USDC": True}
-        self._tells(str(self.amount))
+        self.tells(str(self.amount))
 
 
 class CcxtOnBybit(Ccxt):

@@ -11,13 +11,13 @@ from sqlalchemy import make_url
 
 from reservd_sql.balances import SqlBalanceSource
 from reservd_sql.equity import SqlEquitySource
-from support.rigs.rig import HTML, Rig
+from support.rigs.rig import HTML, TEXT, TellingRig
 from support.rigs.servers import READER
 
 _BALANCE = "SELECT 'main' AS account, 'USDC' AS asset, amount, at AS observed_at FROM balance"
 
 
-class LedgerRig(Rig):
+class LedgerRig(TellingRig):
     """A ledger with one table, of which each row is one balance."""
 
     FAULTS: tuple[str, ...] = (
@@ -42,6 +42,9 @@ class LedgerRig(Rig):
             kind: The type of its amounts, where the database has types.
         """
         raise NotImplementedError
+
+    def tells(self, number: str | None, off: timedelta = timedelta()) -> None:
+        self.write(number, off, kind="text" if number == TEXT else "numeric")
 
     def drop(self) -> None:
         """Take the table away."""
@@ -77,26 +80,11 @@ class LedgerRig(Rig):
     def lacks_the_table(self) -> None:
         self.drop()
 
-    def tells_NaN(self) -> None:  # noqa: N802  # the fault's name
-        self.write("NaN")
-
-    def tells_null(self) -> None:
-        self.write(None)
-
-    def tells_text(self) -> None:
-        self.write("n/a", kind="text")
-
     def lacks_the_asset(self) -> None:
         self.write("5", rows=0)
 
     def tells_the_asset_twice(self) -> None:
         self.write("5", rows=2)
-
-    def tells_an_old_number(self) -> None:
-        self.write("5", timedelta(hours=-1))
-
-    def tells_a_number_from_the_future(self) -> None:
-        self.write("5", timedelta(hours=1))
 
 
 class SqliteLedger(LedgerRig):

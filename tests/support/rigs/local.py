@@ -6,10 +6,10 @@ from typing import Any, Self
 from reservd_command.balances import CommandBalanceSource
 from reservd_command.equity import CommandEquitySource
 from support import programs
-from support.rigs.rig import HTML, Rig
+from support.rigs.rig import HTML, TellingRig, as_json
 
 
-class Command(Rig):
+class Command(TellingRig):
     FAULTS = (
         "hangs", "answers slowly", "fails", "is missing", "answers HTML", "answers nothing", "breaks off",
         "answers the wrong type", "tells NaN", "tells null", "tells text", "lacks the asset", "tells an old number",
@@ -31,7 +31,7 @@ class Command(Rig):
         return self.build(CommandEquitySource, command=self._command)
 
     async def heal(self) -> None:
-        self._tells(f'"{self.amount}"')
+        self.tells(str(self.amount))
 
     def _runs(self, script: str) -> None:
         programs.sh(self.folder, script)
@@ -40,11 +40,12 @@ class Command(Rig):
         (self.folder / "answer").write_text(text)
         self._runs(f"cat {self.folder}/answer")
 
-    def _tells(self, amount: str, more: str = "") -> None:
+    def tells(self, number: str | None, off: timedelta = timedelta()) -> None:
+        told = f'{as_json(number)}, "observed_at": "{(datetime.now(UTC) + off).isoformat()}"'
         if self.of_equity:
-            self._says(f'{{"currency": "USDC", "equity": {amount}{more}}}')
+            self._says(f'{{"currency": "USDC", "equity": {told}}}')
         else:
-            self._says(f'{{"balances": [{{"account": "main", "asset": "USDC", "amount": {amount}{more}}}]}}')
+            self._says(f'{{"balances": [{{"account": "main", "asset": "USDC", "amount": {told}}}]}}')
 
     def hangs(self) -> None:
         self._runs("exec sleep 60")
@@ -70,30 +71,12 @@ class Command(Rig):
     def answers_the_wrong_type(self) -> None:
         self._says("[7]")
 
-    def tells_NaN(self) -> None:  # noqa: N802  # the fault's name
-        self._tells("NaN")
-
-    def tells_null(self) -> None:
-        self._tells("null")
-
-    def tells_text(self) -> None:
-        self._tells('"n/a"')
-
     def tells_zero_once(self) -> None:
         """What it says at first is not what it says when it is asked again."""
-        self._tells("0")
+        self.tells("0")
         (self.folder / "zero").write_text((self.folder / "answer").read_text())
-        self._tells(f'"{self.amount}"')
+        self.tells(str(self.amount))
         self._runs(f"cat {self.folder}/zero 2>/dev/null && rm {self.folder}/zero || cat {self.folder}/answer")
 
     def lacks_the_asset(self) -> None:
         self._says('{"balances": []}')
-
-    def tells_an_old_number(self) -> None:
-        self._dates(timedelta(hours=-1))
-
-    def tells_a_number_from_the_future(self) -> None:
-        self._dates(timedelta(hours=1))
-
-    def _dates(self, off: timedelta) -> None:
-        self._tells("5", f', "observed_at": "{(datetime.now(UTC) + off).isoformat()}"')

@@ -11,12 +11,12 @@ from support.exchange_server import ExchangeServer
 from support.exchanges import Binance, Kraken
 from support.feeds import Feed
 from support.rigs.chains import ChainRig
-from support.rigs.rig import HttpRig
+from support.rigs.rig import HttpRig, TellingRig, as_json
 
 BASE, QUOTE, PRICE = "ETH", "USDC", 3000
 FEED_UNIT = 10**8
-_UNTRUE = ("tells NaN", "tells null", "tells text", "tells zero", "tells a negative price")
-_OLD_OR_AHEAD = ("tells an old price", "tells a price from the future")
+_UNTRUE = ("tells NaN", "tells null", "tells text", "tells zero", "tells a negative number")
+_OLD_OR_AHEAD = ("tells an old number", "tells a number from the future")
 
 
 class PriceRig(HttpRig):
@@ -27,7 +27,7 @@ class PriceRig(HttpRig):
         raise NotImplementedError
 
 
-class HttpJsonPrice(PriceRig):
+class HttpJsonPrice(PriceRig, TellingRig):
     FAULTS = (*HttpRig.FAULTS, *_UNTRUE, *_OLD_OR_AHEAD, "lacks the price")
 
     async def target(self) -> str:
@@ -45,46 +45,23 @@ class HttpJsonPrice(PriceRig):
     async def heal(self) -> None:
         """There is no server behind it: what a venue says is all there is."""
         await super().heal()
-        self._tells(str(PRICE))
+        self.tells(str(PRICE))
 
-    def _tells(self, price: str | None, off: timedelta = timedelta()) -> None:
-        self.front.answers(200, self._page(price, off))
+    def tells(self, number: str | None, off: timedelta = timedelta()) -> None:
+        self.front.answers(200, self._page(f'"price": {as_json(number)}, ', off))
 
-    def _page(self, price: str | None, off: timedelta = timedelta()) -> str:
-        at = (datetime.now(UTC) + off).isoformat()
-        told = f'"price": {price}, ' if price is not None else ""
-        return f'{{{told}"at": "{at}"}}'
+    def _page(self, told: str, off: timedelta = timedelta()) -> str:
+        return f'{{{told}"at": "{(datetime.now(UTC) + off).isoformat()}"}}'
 
     def tells_ten_times_too_much_once(self) -> None:
-        self._tells(str(PRICE), timedelta(seconds=1))
-        self.front.answers_once(200, self._page(str(10 * PRICE)))
-
-    def tells_NaN(self) -> None:  # noqa: N802  # the fault's name
-        self._tells("NaN")
-
-    def tells_null(self) -> None:
-        self._tells("null")
-
-    def tells_text(self) -> None:
-        self._tells('"n/a"')
-
-    def tells_zero(self) -> None:
-        self._tells("0")
-
-    def tells_a_negative_price(self) -> None:
-        self._tells(f"-{PRICE}")
+        self.tells(str(PRICE), timedelta(seconds=1))
+        self.front.answers_once(200, self._page(f'"price": {10 * PRICE}, '))
 
     def lacks_the_price(self) -> None:
-        self._tells(None)
-
-    def tells_an_old_price(self) -> None:
-        self._tells(str(PRICE), timedelta(hours=-1))
-
-    def tells_a_price_from_the_future(self) -> None:
-        self._tells(str(PRICE), timedelta(hours=1))
+        self.front.answers(200, self._page(""))
 
 
-class CcxtPrice(PriceRig):
+class CcxtPrice(PriceRig, TellingRig):
     """The middle of bid and ask, on an exchange that tells the time of its tickers."""
 
     FAULTS = (*HttpRig.FAULTS, *_UNTRUE, *_OLD_OR_AHEAD, "tells bids and asks far apart", "tells of another market")
@@ -96,7 +73,7 @@ class CcxtPrice(PriceRig):
     async def target(self) -> str:
         self.exchange = await self.EXCHANGE().__aenter__()
         self.exchange.tickers["USDT/USDC"] = ("1", "1", "1")
-        self._tells(PRICE)
+        self.tells(str(PRICE))
         return self.exchange.url
 
     async def __aexit__(self, *_: object) -> None:
@@ -113,47 +90,34 @@ class CcxtPrice(PriceRig):
         await super().heal()
         self.exchange.heal()
         self.exchange.ticker_age_ms = self.exchange.clock_ahead_ms = 0
-        self._tells(PRICE)
+        self.tells(str(PRICE))
 
-    def _tells(self, bid: Any, ask: Any = ...) -> None:
-        """Have the book say this: as text, which is how exchanges write numbers, unless it is null."""
-        bid, ask = (None if price is None else str(price) for price in (bid, bid if ask is ... else ask))
+    def tells(self, number: str | None, off: timedelta = timedelta()) -> None:
+        assert not off, "the exchange dates its tickers itself"
+        self._tells_of_book(number, number)
+
+    def _tells_of_book(self, bid: str | None, ask: str | None) -> None:
         self.exchange.tickers[f"{BASE}/{QUOTE}"] = (bid, ask, bid)
 
     def tells_ten_times_too_much_once(self) -> None:
-        self._tells(10 * PRICE)
+        self.tells(str(10 * PRICE))
         self._ten_times_once = True
 
     def was_read(self) -> None:
         if self._ten_times_once:
             self._ten_times_once = False
-            self._tells(PRICE)
-
-    def tells_NaN(self) -> None:  # noqa: N802  # the fault's name
-        self._tells("NaN")
-
-    def tells_null(self) -> None:
-        self._tells(None)
-
-    def tells_text(self) -> None:
-        self._tells("n/a")
-
-    def tells_zero(self) -> None:
-        self._tells(0)
-
-    def tells_a_negative_price(self) -> None:
-        self._tells(-PRICE)
+            self.tells(str(PRICE))
 
     def tells_bids_and_asks_far_apart(self) -> None:
-        self._tells(PRICE // 2, 2 * PRICE)
+        self._tells_of_book(str(PRICE // 2), str(2 * PRICE))
 
     def tells_of_another_market(self) -> None:
         self.exchange.answer(self.TICKER, json.dumps(self.OF_ANOTHER))
 
-    def tells_an_old_price(self) -> None:
+    def tells_an_old_number(self) -> None:
         self.exchange.ticker_age_ms = 3_600_000
 
-    def tells_a_price_from_the_future(self) -> None:
+    def tells_a_number_from_the_future(self) -> None:
         """As an exchange does whose clock is wrong."""
         self.exchange.clock_ahead_ms = 3_600_000
 
@@ -168,7 +132,7 @@ class CcxtPriceWithoutTime(CcxtPrice):
 
 
 class ChainlinkPrice(ChainRig, PriceRig):
-    FAULTS = (*ChainRig.FAULTS, *_OLD_OR_AHEAD, "tells zero", "tells a negative price")
+    FAULTS = (*ChainRig.FAULTS, *_OLD_OR_AHEAD, "tells zero", "tells a negative number")
 
     @property
     def contract(self) -> str:
@@ -195,11 +159,11 @@ class ChainlinkPrice(ChainRig, PriceRig):
     def tells_zero(self) -> None:
         self._feed.answers(0)
 
-    def tells_a_negative_price(self) -> None:
+    def tells_a_negative_number(self) -> None:
         self._feed.answers(-PRICE)
 
-    def tells_an_old_price(self) -> None:
+    def tells_an_old_number(self) -> None:
         self._feed.answered(PRICE, ago=7_200)
 
-    def tells_a_price_from_the_future(self) -> None:
+    def tells_a_number_from_the_future(self) -> None:
         self._feed.answered(PRICE, ago=-3_600)

@@ -1,6 +1,8 @@
 """One source, and what may befall it."""
 
+import json
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,9 +13,15 @@ from support.rigs.servers import AMOUNTS, Servers
 PATIENT_SECONDS, IMPATIENT_SECONDS = 10.0, 0.2
 """How long a source may take. One that is to hang costs each look so much, and is asked again when it is well: however
 busy the machine is, one of many readings comes in time."""
+TEXT = "n/a"
 HTML = "<html><body>We will be back soon.</body></html>"
 
 Break = Callable[[], Awaitable[None] | None]
+
+
+def as_json(number: str | None) -> str:
+    """Return a number, as a `TellingRig` tells it, as it is written into JSON; NaN too, as many do."""
+    return json.dumps(number) if number in {None, TEXT} else str(number)
 
 
 class Rig:
@@ -63,6 +71,40 @@ class Rig:
 
     def was_read(self) -> None:
         """Hear that a reading has ended."""
+
+
+class TellingRig(Rig):
+    """A source of one number, and what it may tell in its place."""
+
+    def tells(self, number: str | None, off: timedelta = timedelta()) -> None:
+        """Tell this from now on.
+
+        Args:
+            number: Its text, or a text that is no number; None is null.
+            off: How far its time is from now.
+        """
+        raise NotImplementedError
+
+    def tells_NaN(self) -> None:  # noqa: N802  # the fault's name
+        self.tells("NaN")
+
+    def tells_null(self) -> None:
+        self.tells(None)
+
+    def tells_text(self) -> None:
+        self.tells(TEXT)
+
+    def tells_zero(self) -> None:
+        self.tells("0")
+
+    def tells_a_negative_number(self) -> None:
+        self.tells("-5")
+
+    def tells_an_old_number(self) -> None:
+        self.tells("5", timedelta(hours=-1))
+
+    def tells_a_number_from_the_future(self) -> None:
+        self.tells("5", timedelta(hours=1))
 
 
 class HttpRig(Rig):

@@ -9,10 +9,10 @@ from reservd_http_json.balances import HttpJsonBalanceSource
 from reservd_http_json.equity import HttpJsonEquitySource
 from reservd_prometheus.balances import PrometheusBalanceSource
 from reservd_prometheus.equity import PrometheusEquitySource
-from support.rigs.rig import HttpRig
+from support.rigs.rig import HttpRig, TellingRig, as_json
 
 
-class HttpJson(HttpRig):
+class HttpJson(HttpRig, TellingRig):
     FAULTS = (
         *HttpRig.FAULTS, "tells NaN", "tells null", "tells text", "lacks the asset", "tells an old number",
         "tells a number from the future",
@@ -36,47 +36,27 @@ class HttpJson(HttpRig):
     async def heal(self) -> None:
         """There is no server behind it: what a venue says is all there is."""
         await super().heal()
-        self._tells_truth()
+        self.tells(str(self.amount))
 
-    def _tells_truth(self, off: timedelta = timedelta()) -> None:
-        self._tells(json.dumps(str(self.amount)), off)
+    def tells(self, number: str | None, off: timedelta = timedelta()) -> None:
+        self.front.answers(200, self._page(f'"free": {as_json(number)}, ', off))
 
-    def _tells(self, free: str | None, off: timedelta = timedelta()) -> None:
-        self.front.answers(200, self._page(free, off))
-
-    def _page(self, free: str | None, off: timedelta = timedelta()) -> str:
-        at = (datetime.now(UTC) + off).isoformat()
-        told = f'"free": {free}, ' if free is not None else ""
-        return f'{{{told}"at": "{at}"}}'
+    def _page(self, told: str, off: timedelta = timedelta()) -> str:
+        return f'{{{told}"at": "{(datetime.now(UTC) + off).isoformat()}"}}'
 
     def tells_zero_once(self) -> None:
         """And then the truth of a later moment: of an earlier one it would not be believed any more."""
-        self._tells_truth(timedelta(seconds=1))
-        self.front.answers_once(200, self._page("0"))
-
-    def tells_NaN(self) -> None:  # noqa: N802  # the fault's name
-        self._tells("NaN")
-
-    def tells_null(self) -> None:
-        self._tells("null")
-
-    def tells_text(self) -> None:
-        self._tells('"n/a"')
+        self.tells(str(self.amount), timedelta(seconds=1))
+        self.front.answers_once(200, self._page('"free": 0, '))
 
     def lacks_the_asset(self) -> None:
-        self._tells(None)
-
-    def tells_an_old_number(self) -> None:
-        self._tells("5", timedelta(hours=-1))
-
-    def tells_a_number_from_the_future(self) -> None:
-        self._tells("5", timedelta(hours=1))
+        self.front.answers(200, self._page(""))
 
 
-class OfPrometheus(HttpRig):
+class OfPrometheus(HttpRig, TellingRig):
     FAULTS = (
-        *HttpRig.FAULTS, "tells NaN", "tells text", "lacks the asset", "tells two series", "tells an old sample",
-        "tells a sample from the future",
+        *HttpRig.FAULTS, "tells NaN", "tells text", "lacks the asset", "tells two series", "tells an old number",
+        "tells a number from the future",
     )  # fmt: skip
 
     async def target(self) -> str:
@@ -94,8 +74,8 @@ class OfPrometheus(HttpRig):
     def _query(self) -> str:
         return f'reserve{{of="{self.begin}"}}'
 
-    def _tells(self, *values: str, off: timedelta = timedelta()) -> None:
-        self.front.answers(200, self._page(*values, off=off))
+    def tells(self, number: str | None, off: timedelta = timedelta()) -> None:
+        self.front.answers(200, self._page(str(number), off=off))
 
     def _page(self, *values: str, off: timedelta = timedelta()) -> str:
         at = (datetime.now(UTC) + off).timestamp()
@@ -107,20 +87,8 @@ class OfPrometheus(HttpRig):
         """The number, that is, and not its time, which is asked for too."""
         self.front.answers_once(200, self._page("0"), asked="query=reserve")
 
-    def tells_NaN(self) -> None:  # noqa: N802  # the fault's name
-        self._tells("NaN")
-
     def lacks_the_asset(self) -> None:
-        self._tells()
-
-    def tells_text(self) -> None:
-        self._tells("n/a")
+        self.front.answers(200, self._page())
 
     def tells_two_series(self) -> None:
-        self._tells("5", "500")
-
-    def tells_an_old_sample(self) -> None:
-        self._tells("5", off=timedelta(hours=-1))
-
-    def tells_a_sample_from_the_future(self) -> None:
-        self._tells("5", off=timedelta(hours=1))
+        self.front.answers(200, self._page("5", "500"))
