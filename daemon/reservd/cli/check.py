@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
@@ -10,14 +11,12 @@ import typer
 from reservd.cli.options import DEFAULT_CONFIG, ConfigOption
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from reservd.config.load import Config
     from reservd.monitor.manager import ReserveManager
     from reservd.reserve.explanation import Explanation
     from reservd.reserve.models import ReserveSnapshot
 
-_STORE_SECONDS = 5.0
+_STORE_SECONDS = 10.0
 
 
 def check(
@@ -36,8 +35,9 @@ def check(
 ) -> None:
     """Check the reserves once, now, and print what was found.
 
-    Modes that share accounts with those that are named are read too: what they need decides what is left. What is held
-    for accepted withdrawals is taken off where the daemon's store can be read; where it cannot, nothing is.
+    Modes that share accounts with those that are named are read too: what they need decides what is left. What is
+    promised to accepted withdrawals is taken off, as the store says; where that cannot be read, no mode counts as
+    better than unknown.
 
     Exits as monitoring plugins do: 0 adequate, 1 low, 2 critical, 3 unknown or any failure. Of
     several modes critical wins, then unknown, then low. Nothing is announced and no refill asked for.
@@ -52,7 +52,7 @@ def check(
     for mode in modes or ():
         require_known_mode(mode, loaded.modes)
     asked = modes or list(loaded.modes)
-    (found, unheld), ended = run_until_answered(_check(config, loaded, asked))
+    (found, unread), ended = run_until_answered(_check(config, loaded, asked))
     snapshots = {mode: explanation.snapshot for mode, explanation in found.items()}
     if as_json:
         _print_json(found, with_why)
@@ -60,61 +60,71 @@ def check(
         _print_explanations(found.values())
     else:
         _print_table(snapshots)
-    # Whoever names no store may have none, and so no withdrawals.
-    if unheld and (with_why or loaded.settings.store.url.get_secret_value()):
-        typer.echo(f"nothing is taken off for accepted withdrawals: {unheld}", err=True)
     for mode in asked:
         if mode not in snapshots:
             typer.echo(f"mode '{mode}' could not be checked", err=True)
-    code = worst_code(snapshots, asked)
+    if unread:
+        typer.echo(f"what is promised to accepted withdrawals is not known: {unread}", err=True)
+    code = worst_code(snapshots, asked, holds_known=not unread)
     if not ended:
         end_process(code)
     raise typer.Exit(code)
 
 
-async def _check(config: "Path", loaded: "Config", modes: list[str]) -> tuple[Mapping[str, "Explanation"], str]:
-    """Return what was found, and why nothing is known of accepted withdrawals, if so."""
+async def _check(config: Path, loaded: "Config", modes: list[str]) -> tuple[Mapping[str, "Explanation"], str]:
+    """Return what was found of each mode, and why nobody knows what is promised of it; empty when that is known."""
     from reservd.monitor.manager import ReserveManager
 
     manager = ReserveManager(loaded.equity_sources, loaded.balance_sources, price_sources=loaded.price_sources)
-    for mode, mode_config in loaded.modes.items():
-        manager.set_reserve_config(mode, mode_config)
-    unheld = await _count_holds(manager, config, loaded)
+    for mode, each in loaded.modes.items():
+        manager.set_reserve_config(mode, each)
     try:
+        unread = await _take_off_holds(config, loaded, manager)
         await manager.check_reserves(modes)
         explained = {mode: manager.explain(mode) for mode in modes}
-        return {mode: each for mode, each in explained.items() if each is not None}, unheld
+        return {mode: each for mode, each in explained.items() if each is not None}, unread
     finally:
         await manager.close()
 
 
-async def _count_holds(manager: "ReserveManager", config: "Path", loaded: "Config") -> str:
-    """Take off what is held for accepted withdrawals, as the daemon does; return why that is not known, if so."""
+async def _take_off_holds(config: Path, loaded: "Config", manager: "ReserveManager") -> str:
+    """Have checks know what the store says is promised; return why it does not say, or nothing."""
     import asyncio
 
-    from reservd.cli.store import open_store
-    from reservd.errors import ReservdError
+    from reservd.errors import StoreError
     from reservd.monitor.clock import SystemClock
     from reservd.service.held_reserves import HeldReserves
     from reservd.service.hold_journal import HoldJournal
+    from reservd.store.access import open_database, require_current
     from reservd.store.ownership import Ownership
 
+    database = open_database(loaded.settings.store.url.get_secret_value(), config.parent)
     try:
-        async with asyncio.timeout(_STORE_SECONDS), open_store(config, loaded.settings) as database:
+        if database.path is not None and not database.path.exists():
+            return ""  # no daemon ever ran on it
+        async with asyncio.timeout(_STORE_SECONDS):
+            await require_current(database)
             journal = HoldJournal(database, Ownership(database), SystemClock(), loaded.modes)
-            holds = HeldReserves(manager, journal)
+            held = HeldReserves(manager, journal)
             await journal.open()
     except TimeoutError:
         return f"the store did not answer within {_STORE_SECONDS:g} s"
-    except ReservdError as error:  # reserves are to be told all the same
+    except StoreError as error:
         return str(error)
-    manager.holds = holds
+    finally:
+        await database.close()
+    manager.holds = held
     return ""
 
 
-def worst_code(snapshots: Mapping[str, "ReserveSnapshot"], asked: Iterable[str]) -> int:
-    """Return the exit code for the modes that were asked about; one without a snapshot is unknown."""
+def worst_code(snapshots: Mapping[str, "ReserveSnapshot"], asked: Iterable[str], *, holds_known: bool = True) -> int:
+    """Return the exit code for the modes that were asked about; one without a snapshot is unknown.
+
+    So is every one while nobody knows what is promised of the reserves.
+    """
     found = {str(snapshots[mode].status) if mode in snapshots else "unknown" for mode in asked}
+    if not holds_known:
+        found.add("unknown")
     for status, code in (("critical", 2), ("unknown", 3), ("low", 1)):
         if status in found:
             return code

@@ -51,7 +51,8 @@ def _lines(explanation: Explanation) -> Iterator[tuple[str, str]]:
         low, critical = show_needed(explanation.low_below), show_needed(explanation.critical_below)
         below = f"low below {low}, critical below {critical}"
         target = show_needed(snapshot.target_reserve)
-        yield "target", f"{target} {currency}, {snapshot.reserve_ratio} of the equity; {below}"
+        owed = f" less {show_amount(explanation.owed)} of accepted withdrawals" if explanation.owed else ""
+        yield "target", f"{target} {currency}, {snapshot.reserve_ratio} of the equity{owed}; {below}"
     yield "reserve", _reserve(explanation)
     if snapshot.held:
         yield "held", f"{show_needed(snapshot.held)} {currency} for accepted withdrawals"
