@@ -1,4 +1,4 @@
-"""What the tests of plugins share: a real HTTP receiver, and how an instance is built."""
+"""What the tests of plugins share: a real HTTP receiver, exchanges, and how an instance is built."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+
+from reservd_ccxt.source import CcxtSource
+from support.exchange_server import ExchangeServer
+from support.exchanges import FAMILIES, Binance, Kraken
 
 
 @dataclass
@@ -80,5 +84,35 @@ def build(tmp_path: Path) -> Callable[..., Any]:
     ) -> Any:
         context = {"directory": tmp_path, "environ": environ or {}}
         return cls(name, cls.Config.model_validate(options, context=context))
+
+    return make
+
+
+@pytest.fixture(params=FAMILIES, ids=lambda server: server.exchange)
+async def exchange(request: pytest.FixtureRequest) -> AsyncIterator[ExchangeServer]:
+    """Each of the exchanges in turn."""
+    async with request.param() as server:
+        yield server
+
+
+@pytest.fixture
+async def binance() -> AsyncIterator[Binance]:
+    async with Binance() as server:
+        yield server
+
+
+@pytest.fixture
+async def kraken() -> AsyncIterator[Kraken]:
+    async with Kraken() as server:
+        yield server
+
+
+@pytest.fixture
+def source(build: Callable[..., Any]) -> Callable[..., Any]:
+    """A `ccxt` source of one account with USDT, unless told otherwise."""
+
+    def make(server: ExchangeServer, name: str = "example", **options: Any) -> Any:
+        defaults = {"accounts": {"main": {"assets": ["USDT"]}}}
+        return build(CcxtSource, {**server.options, **defaults, **options}, name=name)
 
     return make

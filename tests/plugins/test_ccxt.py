@@ -1,90 +1,24 @@
 """The `ccxt` source against exchanges on loopback that speak as the real ones do."""
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from reservd.plugin import AccountFailure, Balance, FailureReason, Reading, SourceError
+from reservd.plugin import FailureReason, SourceError
 from reservd.plugin.testing import BalanceSourceContract
-from reservd_ccxt import registry
 from reservd_ccxt.source import CcxtSource
-from support.exchange_server import KEY, PASSPHRASE, SECRET, ExchangeServer
-from support.exchanges import FAMILIES, Binance, Bitvavo, Bybit, Kraken, Okx
-
-Build = Callable[..., CcxtSource]
-MAIN = {"binance": "spot", "bybit": "trading", "okx": "trading", "kraken": "spot", "bitvavo": "spot"}
-"""The wallet that an exchange reads when no type is given."""
-BALANCE_PATH = {
-    "binance": "/api/v3/account",
-    "bybit": "/v5/account/wallet-balance",
-    "okx": "/api/v5/account/balance",
-    "kraken": "/0/private/BalanceEx",
-}
-
-
-@pytest.fixture(params=FAMILIES, ids=lambda server: server.exchange)
-async def exchange(request: pytest.FixtureRequest) -> AsyncIterator[ExchangeServer]:
-    """Each of the exchanges in turn."""
-    async with request.param() as server:
-        yield server
-
-
-@pytest.fixture
-async def binance() -> AsyncIterator[Binance]:
-    async with Binance() as server:
-        yield server
-
-
-@pytest.fixture
-async def kraken() -> AsyncIterator[Kraken]:
-    async with Kraken() as server:
-        yield server
-
-
-@pytest.fixture
-def source(build: Callable[..., Any]) -> Build:
-    """A source of one account with USDT, unless told otherwise."""
-
-    def make(server: ExchangeServer, name: str = "example", **options: Any) -> CcxtSource:
-        defaults = {"accounts": {"main": {"assets": ["USDT"]}}}
-        made: CcxtSource = build(CcxtSource, {**server.options, **defaults, **options}, name=name)
-        return made
-
-    return make
-
-
-def hold(server: ExchangeServer, **holdings: tuple[str | None, str]) -> None:
-    server.wallets[MAIN[server.exchange]] = dict(holdings)
-
-
-async def failed(source: CcxtSource) -> SourceError:
-    with pytest.raises(SourceError) as raised:
-        await source.fetch_balances()
-    for secret in (KEY, SECRET, PASSPHRASE, "http:", "signature=", "127.0.0.1"):
-        assert secret not in str(raised.value)
-    return raised.value
+from support.exchange_server import ExchangeServer
+from support.exchanges import Binance, Bitvavo, Bybit, Kraken, Okx
+from support.holdings import Build, failed, hold, only_balance, only_failure
 
 
 async def exhausted(stream: AsyncIterator[None]) -> None:
     async for _ in stream:
         pass
-
-
-def only_balance(reading: Reading) -> Balance:
-    assert reading.failures == []
-    (balance,) = reading.balances
-    return balance
-
-
-def only_failure(reading: Reading) -> AccountFailure:
-    assert reading.balances == []
-    (failure,) = reading.failures
-    return failure
 
 
 @pytest.mark.parametrize("text", ["40000.25", "0.000000000000000001", "123456789012345678901234567890.12345678"])
@@ -193,119 +127,6 @@ async def test_coin_is_unknown_when_the_exchange_does_not_tell_what_is_free(
     assert "does not tell" in failure.detail
 
 
-NO_LISTS = ["{}", "[]", '{"balances": null}', '{"result": []}', "<html>maintenance</html>", "", "[" * 9999]
-
-
-@pytest.mark.parametrize("body", NO_LISTS, ids=lambda body: body[:20])
-async def test_reading_fails_when_the_answer_is_no_list_of_balances(
-    exchange: ExchangeServer, source: Build, body: str
-) -> None:
-    """For ccxt each of these is an account that holds nothing."""
-    hold(exchange, USDT=("5", "0"))
-    async with source(exchange) as opened:
-        assert only_balance(await opened.fetch_balances()).amount == 5
-        exchange.answer(BALANCE_PATH[exchange.exchange], body)
-        assert (await failed(opened)).reason in {FailureReason.INVALID_DATA, FailureReason.REJECTED}
-        exchange.heal()
-        assert only_balance(await opened.fetch_balances()).amount == 5
-
-
-@pytest.mark.parametrize("body", ["<html>back soon</html>", ""])
-async def test_operator_is_told_when_an_answer_is_no_json(exchange: ExchangeServer, source: Build, body: str) -> None:
-    hold(exchange, USDT=("5", "0"))
-    async with source(exchange) as opened:
-        await opened.fetch_balances()
-        exchange.answer(BALANCE_PATH[exchange.exchange], body)
-        error = await failed(opened)
-    assert (error.reason, error.detail) == (
-        FailureReason.INVALID_DATA,
-        f"{exchange.exchange}: the answer is no JSON",
-    )
-
-
-async def test_reading_is_rejected_when_a_maintenance_page_stands_before_the_exchange(
-    exchange: ExchangeServer, source: Build
-) -> None:
-    async with source(exchange) as opened:
-        exchange.answer("/", f"<html>down for maintenance, {SECRET}</html>", status=503, Content_Type="text/html")
-        error = await failed(opened)
-    assert error.reason is FailureReason.REJECTED
-    assert "HTTP 503" in error.detail
-
-
-async def test_exchange_is_left_alone_for_as_long_as_it_asks(exchange: ExchangeServer, source: Build) -> None:
-    async with source(exchange) as opened:
-        await opened.fetch_balances()
-        exchange.answer("/", "{}", status=429, Retry_After="120")
-        assert (await failed(opened)).reason is FailureReason.RATE_LIMITED
-        exchange.heal()
-        asked = len(exchange.calls)
-        error = await failed(opened)
-    assert error.reason is FailureReason.RATE_LIMITED
-    assert "left alone" in error.detail
-    assert len(exchange.calls) == asked
-
-
-async def test_host_is_told_when_an_exchange_under_maintenance_asks_to_be_left_alone(
-    binance: Binance, source: Build
-) -> None:
-    """It keeps the source back; what is asked of the exchange for other ends may be well."""
-    async with source(binance) as opened:
-        await opened.fetch_balances()
-        binance.answer("/api/v3/account", "{}", status=503, Retry_After="120")
-        for _ in range(2):
-            error = await failed(opened)
-            assert (error.reason, error.retry_after_seconds) == (FailureReason.REJECTED, 120)
-        binance.answer("/api/v3/account", "{}", status=503)
-        assert (await failed(opened)).retry_after_seconds is None
-
-
-async def test_reading_is_rejected_when_the_secret_is_wrong(exchange: ExchangeServer, source: Build) -> None:
-    async with source(exchange, secret="d3Jvbmcgc2VjcmV0") as opened:
-        error = await failed(opened)
-    assert error.reason is FailureReason.REJECTED
-    assert "Error, code " in error.detail
-
-
-async def test_no_request_has_a_wrong_time_when_the_clocks_differ_from_the_start(
-    exchange: ExchangeServer, source: Build
-) -> None:
-    exchange.clock_ahead_ms = -90_000
-    hold(exchange, USDT=("5", "0"))
-    with capture_logs() as logs:
-        async with source(exchange) as opened:
-            assert only_balance(await opened.fetch_balances()).amount == 5
-    assert exchange.refused_for_time == 0
-    assert [line["event"] for line in logs if "clock" in line["event"]] == ["clock.skewed"]
-
-
-async def test_reading_goes_on_when_the_clock_jumps(exchange: ExchangeServer, source: Build) -> None:
-    hold(exchange, USDT=("5", "0"))
-    async with source(exchange) as opened:
-        await opened.fetch_balances()
-        exchange.clock_ahead_ms = 90_000
-        if isinstance(exchange, Kraken):
-            exchange.last_nonces[KEY] = exchange.now_ms() - 30_000
-        assert only_balance(await opened.fetch_balances()).amount == 5
-    assert exchange.refused_for_time == 1
-
-
-async def test_reading_is_rejected_when_measuring_the_clock_does_not_help(
-    exchange: ExchangeServer, source: Build
-) -> None:
-    async with source(exchange) as opened:
-        await opened.fetch_balances()
-        if isinstance(exchange, Kraken):
-            exchange.last_nonces[KEY] = exchange.now_ms() + 90_000_000
-        else:
-            exchange.check_time = lambda _sent, refusal: (_ for _ in ()).throw(refusal)  # type: ignore[method-assign]
-        asked = exchange.calls.count(BALANCE_PATH[exchange.exchange])
-        error = await failed(opened)
-    assert error.reason is FailureReason.REJECTED
-    assert "InvalidNonce" in error.detail
-    assert exchange.calls.count(BALANCE_PATH[exchange.exchange]) == asked + 2
-
-
 async def test_coin_counts_nothing_when_its_withdrawals_are_suspended(exchange: ExchangeServer, source: Build) -> None:
     """What is there is said to be locked, and the change of it is logged once."""
     hold(exchange, USDT=("5", "1"))
@@ -368,60 +189,6 @@ async def test_reading_fails_when_coins_are_too_old_and_cannot_be_refreshed(
         assert "HTTP 503" in (await failed(opened)).detail
 
 
-@pytest.mark.parametrize(
-    ("rights", "named"),
-    [
-        ({"may_trade": True}, "allow_trading_key"),
-        ({"may_withdraw": True}, "allow_withdrawing_key"),
-        ({"may_trade": True, "may_withdraw": True}, "allow_withdrawing_key"),
-    ],
-)
-async def test_key_is_refused_when_it_may_do_more_than_read(
-    exchange: ExchangeServer, source: Build, rights: dict[str, bool], named: str
-) -> None:
-    for right, value in rights.items():
-        setattr(exchange, right, value)
-    with capture_logs() as logs:
-        async with source(exchange) as opened:
-            for _ in range(2):
-                error = await failed(opened)
-                assert error.reason is FailureReason.REJECTED
-                assert named in error.detail
-    assert [line["event"] for line in logs if line["event"].startswith("key")] == ["key.refused"]
-    assert BALANCE_PATH[exchange.exchange] not in exchange.calls
-
-
-async def test_key_is_used_and_named_in_the_log_when_an_option_allows_it(
-    exchange: ExchangeServer, source: Build
-) -> None:
-    hold(exchange, USDT=("5", "0"))
-    exchange.may_trade = exchange.may_withdraw = True
-    with capture_logs() as logs:
-        async with source(exchange, allow_trading_key=True, allow_withdrawing_key=True) as opened:
-            for _ in range(2):
-                assert only_balance(await opened.fetch_balances()).amount == 5
-    assert [(line["event"], line["log_level"]) for line in logs] == [("key.allowed", "warning")]
-
-
-async def test_key_is_used_with_a_warning_when_the_exchange_does_not_tell_its_rights(
-    binance: Binance, source: Build
-) -> None:
-    binance.answer("apiRestrictions", '{"ipRestrict": false}')
-    with capture_logs() as logs:
-        async with source(binance) as opened:
-            for _ in range(2):
-                await opened.fetch_balances()
-    assert [line["event"] for line in logs] == ["key.not_checked"]
-
-
-async def test_key_is_used_with_a_warning_when_it_may_not_ask_for_its_rights(kraken: Kraken, source: Build) -> None:
-    kraken.answer("GetApiKeyInfo", '{"error": ["EGeneral:Permission denied"]}')
-    with capture_logs() as logs:
-        async with source(kraken) as opened:
-            await opened.fetch_balances()
-    assert [line["event"] for line in logs] == ["key.not_checked"]
-
-
 async def test_exchange_that_is_known_to_ccxt_only_is_read(source: Build) -> None:
     """Nothing at all might be an answer that was not understood: there only a list with something in it is believed."""
     accounts = {"main": {"assets": ["USDT", "USDC"]}}
@@ -439,88 +206,6 @@ async def test_exchange_that_is_known_to_ccxt_only_is_read(source: Build) -> Non
             assert stream is not None
             await exhausted(stream)
     assert [line["event"] for line in logs] == ["key.not_checked", "stream.not_offered"]
-
-
-async def test_key_is_in_no_log_when_everything_is_logged(
-    exchange: ExchangeServer, source: Build, caplog: pytest.LogCaptureFixture
-) -> None:
-    """By itself ccxt logs each request with its headers."""
-    caplog.set_level(logging.DEBUG)
-    async with source(exchange) as opened:
-        await opened.fetch_balances()
-    assert KEY not in caplog.text
-
-
-async def test_answer_is_refused_when_it_does_not_end(
-    binance: Binance, source: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("reservd_ccxt.client._MAX_ANSWER_BYTES", 100_000)
-    async with source(binance) as opened:
-        await opened.fetch_balances()
-        binance.answer("/api/v3/account", " " * 200_000)
-        error = await failed(opened)
-    assert (error.reason, "too large" in error.detail) == (FailureReason.INVALID_DATA, True)
-
-
-async def test_instances_of_one_key_share_limiter_clock_and_nonce(kraken: Kraken, source: Build) -> None:
-    hold(kraken, USDT=("5", "0"))
-    async with source(kraken, name="one") as one:
-        async with source(kraken, name="two", allow_trading_key=True) as two:
-            readings = await asyncio.gather(*(each.fetch_balances() for each in [one, two] * 10))
-            assert {only_balance(reading).amount for reading in readings} == {Decimal(5)}
-            assert one._shared is two._shared
-        assert only_balance(await one.fetch_balances()).amount == 5
-        assert len(registry._in_use) == 1
-    assert registry._in_use == {}
-    assert kraken.refused_for_time == 0
-    for path in ("/0/public/Time", "/0/public/Assets", "/0/private/GetApiKeyInfo"):
-        assert kraken.calls.count(path) == 1
-
-
-async def test_instance_is_refused_when_another_uses_its_key_in_another_way(kraken: Kraken, source: Build) -> None:
-    async with source(kraken):
-        with pytest.raises(SourceError, match="another source uses this key") as refused:
-            await source(kraken, rate_limit_ms=7).__aenter__()
-    assert KEY not in str(refused.value)
-    assert registry._in_use == {}
-
-
-async def test_reading_is_unreachable_when_nobody_listens(source: Build) -> None:
-    async with Binance() as server:
-        pass
-    async with source(server) as opened:
-        assert (await failed(opened)).reason is FailureReason.UNREACHABLE
-
-
-async def test_redirect_is_not_followed(binance: Binance, source: Build) -> None:
-    """The key would go wherever it points."""
-    async with source(binance) as opened:
-        await opened.fetch_balances()
-        binance.answer("/api/v3/account", "", status=302, Location=f"{binance.url}/elsewhere")
-        error = await failed(opened)
-    assert (error.reason, "redirect" in error.detail) == (FailureReason.REJECTED, True)
-    assert "/elsewhere" not in binance.calls
-
-
-async def test_work_goes_on_when_the_first_reading_is_given_up(binance: Binance, source: Build) -> None:
-    """Importing ccxt and asking for coins may take longer than one deadline."""
-    hold(binance, USDT=("5", "0"))
-    async with source(binance) as opened:
-        first = asyncio.create_task(opened.fetch_balances())
-        await asyncio.sleep(0)
-        first.cancel()
-        assert only_balance(await opened.fetch_balances()).amount == 5
-    assert binance.calls.count("/api/v3/time") == 1
-
-
-async def test_one_account_fails_alone(binance: Binance, source: Build) -> None:
-    hold(binance, USDT=("5", "0"))
-    binance.answer("get-funding-asset", '{"code": -1000, "msg": "An unknown error occurred"}', status=400)
-    accounts = {name: {"type": name, "assets": ["USDT"]} for name in ("spot", "funding")}
-    async with source(binance, accounts=accounts) as opened:
-        found = await opened.fetch_balances()
-    assert [(balance.account, balance.amount) for balance in found.balances] == [("spot", 5)]
-    assert [(failure.account, failure.asset) for failure in found.failures] == [("funding", None)]
 
 
 async def test_stream_tells_of_changes_to_all_who_listen(kraken: Kraken, source: Build) -> None:
@@ -548,11 +233,6 @@ def test_there_is_no_stream_unless_it_is_asked_for(source: Build) -> None:
     assert source(Kraken()).changes() is None
 
 
-async def test_okx_needs_its_passphrase(source: Build) -> None:
-    async with Okx() as server, source(server, password=None) as opened:
-        assert "okx needs password" in (await failed(opened)).detail
-
-
 async def test_url_key_is_refused_when_the_exchange_has_none_of_that_name(binance: Binance, source: Build) -> None:
     async with source(binance, urls={"privat": binance.url}) as opened:
         assert "has no URL privat" in (await failed(opened)).detail
@@ -568,15 +248,6 @@ async def test_sandbox_is_read_though_it_lists_coins_by_its_markets_only(source:
 async def test_exchange_without_a_sandbox_says_so(kraken: Kraken, source: Build) -> None:
     async with source(kraken, sandbox=True) as opened:
         assert "has no sandbox" in (await failed(opened)).detail
-
-
-async def test_timeout_is_told_when_the_exchange_hangs(source: Build) -> None:
-    class Hanging(Bybit):
-        async def _handle(self, request: Any) -> Any:
-            await asyncio.Event().wait()
-
-    async with Hanging() as server, source(server, timeout=0.2) as opened:
-        assert (await failed(opened)).reason is FailureReason.TIMEOUT
 
 
 class TestCcxtSource(BalanceSourceContract):
