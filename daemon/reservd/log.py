@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 import traceback
 from typing import Literal
 
@@ -9,6 +10,10 @@ import structlog
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["console", "json"]
+
+log = structlog.get_logger(__name__)
+
+_TELL_AGAIN_SECONDS = 300.0
 
 
 def plain_traceback(error: BaseException) -> str:
@@ -26,6 +31,33 @@ def place_of(error: BaseException) -> str:
     own = [each for each in names if each[0].partition(".")[0].partition("_")[0] == "reservd"]
     module, line = (own or names or [("nowhere", 0)])[-1]
     return f"{module}:{line}"
+
+
+class DefectLog:
+    """Logs what goes wrong, and should not, with something that is tried again and again.
+
+    Once; and again when it is of another kind or place, or goes on for long.
+
+    Args:
+        event: What the lines say.
+    """
+
+    def __init__(self, event: str) -> None:
+        self._event = event
+        self._told: dict[str, float] = {}
+
+    def tell(self, error: Exception, **told: object) -> None:
+        """Log a defect.
+
+        Args:
+            error: What was raised.
+            told: What it was raised at.
+        """
+        what, now = f"{type(error).__name__} at {place_of(error)}", time.monotonic()
+        self._told = {each: at for each, at in self._told.items() if now - at < _TELL_AGAIN_SECONDS}
+        if what not in self._told:
+            self._told[what] = now
+            log.error(self._event, **told, exception=plain_traceback(error))
 
 
 def configure_logging(level: LogLevel = "info", log_format: LogFormat | None = None) -> None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd import ReserveManager, ReserveStatus
 from reservd.delivery.outbox import Outbox
@@ -14,10 +15,14 @@ from reservd.errors import CallError, OwnershipLostError, StoreError
 from reservd.monitor.holds import Holds
 from reservd.monitor.observer import Checked, Observer
 from reservd.plugin import Balance, CloudEvent, Equity
+from reservd.reserve.holds import Hold
 from reservd.reserve.models import EventType, ReserveEvent
+from reservd.service import hold_journal
 from reservd.store.database import Database
 from reservd.web.metrics import Metrics
+from support.bank import Bank
 from support.office import Office, until
+from support.refills import Refinery
 from support.sources import ScriptedBalances, ScriptedEquity, ScriptedSink
 
 MODES = dict.fromkeys("abc", "USDT")
@@ -204,3 +209,44 @@ async def test_sinks_hear_of_events_and_are_told_how_things_stand_when_that_cann
         await until(lambda: len(board.taken) == len(ops.taken) == 2, "the next alarms")
         assert office.task is not None
         assert not office.task.done()
+
+
+async def test_withdrawals_are_decided_again_after_a_defect_in_storing_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, tries = hold_journal.save_holds, 0
+
+    async def save_holds(connection: AsyncConnection, holds: Sequence[Hold]) -> None:
+        nonlocal tries
+        tries += bool(holds)
+        if holds and tries == 1:
+            raise LookupError("what must not be told")
+        await save(connection, holds)
+
+    monkeypatch.setattr(hold_journal, "save_holds", save_holds)
+    async with Bank(110, database) as bank:
+        assert (await bank.ask(20, "k")).hold is None
+        assert bank.journal is not None
+        journal = bank.journal
+        await until(lambda: journal.up, "what is held to be read anew")
+        assert (await bank.ask(20, "k")).hold is not None
+        assert bank.task is not None
+        assert not bank.task.done()
+
+
+async def test_deadlines_of_refills_are_looked_at_again_after_a_defect(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    async def look() -> None:
+        nonlocal looks
+        looks += 1
+        raise LookupError("what must not be told")
+
+    async with Refinery(database) as shop:
+        monkeypatch.setattr(shop.service, "look", look)
+        running = asyncio.create_task(shop.service.run())
+        await until(lambda: looks > 1, "the next look")
+        assert not running.done()
+        running.cancel()

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import structlog
 
@@ -12,7 +13,8 @@ from reservd.delivery.calendar import Calendar
 from reservd.delivery.dispatcher import Dispatcher
 from reservd.delivery.journal import Journal
 from reservd.delivery.observer import DeliveryObserver
-from reservd.errors import StoreError
+from reservd.errors import ReservdError, StoreError
+from reservd.log import DefectLog
 from reservd.monitor.clock import Clock
 from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.kept import keep
@@ -32,6 +34,7 @@ from reservd.store.outbox import make_unsaid_wait, prune_events
 from reservd.store.ownership import Ownership
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 _LOOK_SECONDS = 1.0
 _COUNT_SECONDS = 5.0
@@ -86,6 +89,7 @@ class Housekeeping(Observer):
         self._clock = clock
         self._calendar = Calendar(clock)
         self._observers = observers
+        self._defects = DefectLog("housekeeping.broke")
         self._looked = False
         self._heard_again: frozenset[str] = frozenset()
         self._checked: dict[str, Checked] = {}
@@ -96,7 +100,7 @@ class Housekeeping(Observer):
         self._checked[checked.mode] = checked
 
     async def run(self) -> None:
-        """Keep house until cancelled.
+        """Keep house until cancelled. A defect in one part of that, as of a damaged row, ends no other.
 
         Raises:
             OwnershipLostError: If another daemon owns the store.
@@ -106,7 +110,7 @@ class Housekeeping(Observer):
                 await self.look()
                 for task, due in self._due.items():
                     if time.monotonic() >= due:
-                        self._due[task] = time.monotonic() + await task()
+                        self._due[task] = time.monotonic() + (await self._try(task) or 0)
             except StoreError as error:
                 log.debug("housekeeping.failed", error=str(error))  # the journal says so, loudly
             await asyncio.sleep(_LOOK_SECONDS)
@@ -117,6 +121,19 @@ class Housekeeping(Observer):
         Raises:
             StoreError: If the store does not tell.
         """
+        await self._try(self._look)
+
+    async def _try(self, task: Callable[[], Awaitable[T]]) -> T | None:
+        """Return what a task gives; None where a defect ended it."""
+        try:
+            return await task()
+        except ReservdError:
+            raise
+        except Exception as error:  # noqa: BLE001  # logged
+            self._defects.tell(error)
+            return None
+
+    async def _look(self) -> None:
         now = self._clock.now().wall
         async with self._database.read() as connection:
             silences = await load_silences(connection, now)

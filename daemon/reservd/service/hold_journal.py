@@ -11,7 +11,8 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.config.mode import ModeConfig
-from reservd.errors import StoreError, TooManyWaitError
+from reservd.errors import OwnershipLostError, StoreError, TooManyWaitError
+from reservd.log import plain_traceback
 from reservd.monitor.clock import Clock, SteadyClock
 from reservd.reserve.hold_book import HoldBook
 from reservd.reserve.holds import CLOCKS_DIFFER_BY, Hold, HoldState
@@ -205,11 +206,16 @@ class HoldJournal(HoldDesk):
         writing = asyncio.ensure_future(self._commit(batch))
         try:
             await asyncio.shield(writing)
-        except StoreError as error:
+        except OwnershipLostError:
+            raise
+        except Exception as error:  # noqa: BLE001  # a defect, too: nobody knows what was committed
             self.up = False
-            log.error("holds.failed", error=str(error))  # noqa: TRY400  # the store's words say it all
-            self._turn_away(batch, str(error))
-            self._turn_away(self._waiting, str(error))
+            known = isinstance(error, StoreError)
+            why = str(error) if known else f"a defect of reservd ({type(error).__name__})"
+            told = {} if known else {"exception": plain_traceback(error)}
+            log.error("holds.failed", error=why, **told)  # noqa: TRY400  # the store's words say it all
+            self._turn_away(batch, why)
+            self._turn_away(self._waiting, why)
             await self._reopen()
         finally:
             # The end, or another owner. What is being committed is answered when it is.

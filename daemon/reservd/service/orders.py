@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from reservd.errors import OwnershipLostError, RefillRefusedError, ReservdError, StoreError
+from reservd.log import DefectLog
 from reservd.monitor.clock import Clock
 from reservd.reserve.amounts import ZERO
 from reservd.reserve.replenishment import Inaction
@@ -54,6 +55,7 @@ class OrderClerk:
         self._ownership = ownership
         self._may_act = may_act
         self._clock = clock
+        self._defects = DefectLog("orders.broke")
 
     async def run(self) -> None:
         """See to orders until cancelled.
@@ -67,6 +69,10 @@ class OrderClerk:
                     await self.look()
             except StoreError as error:
                 log.debug("orders.not_seen_to", subject=str(self._subject), error=str(error))  # the journal says it
+            except OwnershipLostError:
+                raise
+            except Exception as error:  # noqa: BLE001  # logged: a damaged row must not end the watch
+                self._defects.tell(error, subject=str(self._subject))
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def look(self) -> None:
@@ -94,6 +100,9 @@ class OrderClerk:
         except (ReservdError, ValueError) as error:
             log.warning("order.refused", **told, by=order.asked_by, why=str(error))
             return str(error)
+        except Exception as error:  # noqa: BLE001  # logged: it would be tried again, and end the daemon, for ever
+            self._defects.tell(error, **told)
+            return f"a defect of reservd ({type(error).__name__}): the log of the daemon has more"
         log.info("order.carried_out", **told, by=order.asked_by)
         return None
 
@@ -101,13 +110,19 @@ class OrderClerk:
 def replenishment_orders(service: ReplenishmentService) -> CarryOut:
     """Return what carries out orders about requests for refills."""
     desk = service.desk
-    seen_to = {OrderAction.APPROVE: desk.approve, OrderAction.REJECT: desk.reject, OrderAction.CANCEL: desk.cancel}
+    seen_to: dict[str, Callable[..., Awaitable[object]]] = {
+        OrderAction.APPROVE: desk.approve,
+        OrderAction.REJECT: desk.reject,
+        OrderAction.CANCEL: desk.cancel,
+    }
 
     async def carry_out(order: Order) -> None:
         if order.action is OrderAction.REQUEST:
             await _request(service, order)
-        else:
+        elif order.action in seen_to:
             await seen_to[order.action](order.target, by=order.asked_by, reason=order.reason)
+        else:
+            raise ValueError(f"a refill cannot be told to {order.action}")
 
     return carry_out
 

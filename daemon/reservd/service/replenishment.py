@@ -11,6 +11,8 @@ from typing import Any
 import structlog
 
 from reservd.config.mode import ModeConfig
+from reservd.errors import ReservdError
+from reservd.log import DefectLog
 from reservd.monitor.clock import Clock, SystemClock
 from reservd.monitor.observer import Checked, Observer
 from reservd.plugin.interfaces import Replenisher
@@ -90,6 +92,7 @@ class ReplenishmentService(Observer):
             may_act,
             self._clock,
         )
+        self._defects = DefectLog("replenishments.not_looked_at")
         self.inactions: dict[str, Inaction] = {}
         self.desk = RefillDesk(self._book, self._ledger, notes, self._asker, may_act)
 
@@ -108,8 +111,13 @@ class ReplenishmentService(Observer):
     async def run(self) -> None:
         """Enforce deadlines and ask strategies how far they are, until cancelled."""
         while True:
-            if self._may_act():
-                await self.look()
+            try:
+                if self._may_act():
+                    await self.look()
+            except ReservdError:
+                raise
+            except Exception as error:  # noqa: BLE001  # logged: nobody would be alarmed any more
+                self._defects.tell(error)
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def look(self) -> None:

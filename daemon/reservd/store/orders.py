@@ -30,13 +30,17 @@ class OrderAction(StrEnum):
     SETTLE = "settle"
 
 
+_ACTIONS = {str(action): action for action in OrderAction}
+
+
 class Order(NamedTuple):
     """What an operator wants, for the owner to pick up. It is kept with what came of it."""
 
     id: str
     """Of a new request for a refill, the id that it gets: carried out twice, it is one."""
     subject: OrderSubject
-    action: OrderAction
+    action: OrderAction | str
+    """A text that is none of them is of another version of reservd."""
     target: str
     """An id; the mode of a new request for a refill."""
     reason: str
@@ -96,4 +100,7 @@ async def prune_orders(connection: AsyncConnection, before: datetime, limit: int
 
 async def _load(connection: AsyncConnection, wanted: Select[Any]) -> list[Order]:
     rows = await connection.execute(wanted.order_by(orders.c.asked_at, orders.c.id))
-    return [Order(*row)._replace(subject=OrderSubject(row.subject), action=OrderAction(row.action)) for row in rows]
+    return [
+        Order(*row)._replace(subject=OrderSubject(row.subject), action=_ACTIONS.get(row.action, row.action))
+        for row in rows
+    ]

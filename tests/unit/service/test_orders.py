@@ -141,6 +141,37 @@ async def test_order_is_carried_out_again_to_the_same_end_when_its_daemon_died_b
         assert await bank.withdrawals.find(hold.id) == done
 
 
+async def test_order_of_another_version_is_refused_and_holds_up_no_other(database: Database) -> None:
+    async with Refinery(database) as shop:
+        orders = Orders(database, REPLENISHMENT)
+        strange = await orders.give("postpone", "r-1")  # type: ignore[arg-type]
+        wrong = await orders.give(OrderAction.CANCEL, "r-1")
+        await clerk_of(database, shop.ownership, REPLENISHMENT, replenishment_orders(shop.service)).look()
+        assert await orders.outcome(strange) == (True, "a refill cannot be told to postpone")
+        assert await orders.outcome(wrong) == (True, "there is no replenishment r-1")
+
+
+async def test_order_that_a_defect_ends_is_refused_and_not_tried_for_ever(database: Database) -> None:
+    async with Bank(110, database) as bank:
+        assert bank.ownership is not None
+        orders, seen = Orders(database, WITHDRAWAL), []
+
+        async def breaks(order: Order) -> None:
+            seen.append(order.id)
+            if order.id == "o-1":
+                raise LookupError("what must not be told")
+
+        broken = await orders.give(OrderAction.CANCEL, "w-1")
+        good = await orders.give(OrderAction.CANCEL, "w-2")
+        clerk = clerk_of(database, bank.ownership, WITHDRAWAL, breaks)
+        for _ in range(2):
+            await clerk.look()
+        assert seen == [broken, good]
+        assert await orders.outcome(good) == (True, None)
+        said = "a defect of reservd (LookupError): the log of the daemon has more"
+        assert await orders.outcome(broken) == (True, said)
+
+
 async def test_order_waits_when_what_is_done_cannot_be_kept(database: Database) -> None:
     async with Bank(110, database) as bank:
         assert bank.ownership is not None
