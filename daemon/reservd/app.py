@@ -154,7 +154,9 @@ class Daemon:
                 log.error("config.refused", problems=why_refused(error))  # noqa: TRY400  # they say it all
                 raise
             notify("RELOADING=1")
-            self._config, self._next = config, duty
+            self._config = config
+            # One that stands by makes another when its time has come.
+            self._next = duty if self._duty is not None else None
             self._metrics.reloaded(successful=True)
             self._page.renew()
             configure_logging(config.settings.log.level, config.settings.log.format)

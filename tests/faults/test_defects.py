@@ -250,3 +250,31 @@ async def test_deadlines_of_refills_are_looked_at_again_after_a_defect(
         await until(lambda: looks > 1, "the next look")
         assert not running.done()
         running.cancel()
+
+
+def broken(*_: object) -> None:
+    raise LookupError("on purpose")
+
+
+async def test_cycles_come_to_their_end_when_it_cannot_be_told_how_long_reserves_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    manager = make_manager()
+    monkeypatch.setattr(manager._runways, "slide", broken)
+    watching = asyncio.create_task(manager.start_monitoring())
+    await until(lambda: manager.ready, "a first cycle")
+    assert not manager.stuck
+    manager.stop_monitoring()
+    await watching
+
+
+async def test_sinks_hear_of_an_event_when_whoever_looks_on_cannot_take_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ops = ScriptedSink("ops")
+    async with Office(database, ops) as office:
+        monkeypatch.setattr(office.heard, "announced", broken)
+        await office.look(m="low")
+        await until(lambda: ops.taken, "the alarm")
+        assert office.task is not None
+        assert not office.task.done()

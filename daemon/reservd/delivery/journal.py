@@ -11,6 +11,7 @@ from reservd.delivery.recipients import Recipients
 from reservd.delivery.scope import SinkScope
 from reservd.delivery.silences import Silences
 from reservd.delivery.writer import Writer
+from reservd.log import DefectLog
 from reservd.monitor.clock import Clock
 from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.explanation import Explanation
@@ -72,6 +73,7 @@ class Journal(Observer):
         self._send = send
         self._observers = observers
         self._unsent: deque[OutboxEvent] = deque()
+        self._defects = DefectLog("event.not_shown")
 
     def resume(self, position: int, states: Mapping[str, KeptState]) -> None:
         """Go on after the newest event in the store, with what is kept of the modes."""
@@ -184,11 +186,14 @@ class Journal(Observer):
             self._hand_on(self._unsent.popleft())
 
     def _hand_on(self, decided: OutboxEvent) -> None:
-        for observer in self._observers:
-            observer.announced(decided.position, decided.event)
         for sink, state in decided.sinks.items():
             if state is DeliveryState.PENDING:
                 self._send(sink, Letter(decided.position, decided.event))
+        for observer in self._observers:
+            try:
+                observer.announced(decided.position, decided.event)
+            except Exception as error:  # noqa: BLE001  # logged: whoever only looks on keeps no alarm from a sink
+                self._defects.tell(error, observer=type(observer).__name__)
 
     def _ended(self, sink: str, state: DeliveryState) -> None:
         for observer in self._observers:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
+from reservd.log import DefectLog
 from reservd.monitor.clock import Clock
 from reservd.monitor.cycle import PATIENCE, Check, CyclePlan
 from reservd.monitor.observer import Observer
@@ -50,6 +51,7 @@ class Cycles:
         self._schedule = CycleSchedule(self.run, self._overran)
         self._wakeups = WakeUps(sources, clock, watches.values, check, self._woken)
         self._outstanding: set[float] = set()
+        self._defects = DefectLog("runways.broke")
 
     @property
     def begun(self) -> bool:
@@ -90,7 +92,10 @@ class Cycles:
         plan = self._plan(interval)
         with self._wakeups.cycle(interval, plan.waits) as done:
             await plan.run(self._sources, self._clock, self._check, patience, done=done)
-        self._runways.slide(self._watches, self._clock.now().monotonic)
+        try:
+            self._runways.slide(self._watches, self._clock.now().monotonic)
+        except Exception as error:  # noqa: BLE001  # logged: a cycle that never ends well has the daemon restarted
+            self._defects.tell(error)
         self._outstanding.discard(interval)
         for observer in self._observers:
             observer.cycle_finished(interval, time.monotonic() - started)
