@@ -349,6 +349,28 @@ async def test_emergency_that_waits_for_approval_asks_for_what_still_lacks_when_
         assert str(shop.own()[1].state) == "verified"
 
 
+async def test_emergency_asks_for_what_lacks_besides_the_money_that_has_left_already(database: Database) -> None:
+    """Of a calm request that its strategy has settled: the whole would bring that money twice."""
+    async with Treasury(database) as shop:
+        await shop.see()
+        await shop.see(70)
+        (calm,) = shop.own()
+        await shop.refills.desk.settle(calm.id)
+        await shop.see(40)
+        calm, emergency = shop.own()
+        assert (str(calm.state), emergency.request.replaces, emergency.request.amount) == ("settled", None, 30)
+        assert emergency.request.urgency is Urgency.EMERGENCY
+        await shop.see(41)
+        assert len(shop.replenisher.asked) == 2
+        await shop.refills.desk.fail(emergency.id, reason="no liquidity")
+        await shop.see(42)
+        assert (len(shop.replenisher.asked), shop.refills.inactions["m"]) == (2, Inaction.COOLDOWN)
+        for _ in range(2):
+            await shop.see(43, after_seconds=600)
+        calm, _, again = shop.own()
+        assert (str(calm.state), again.request.amount) == ("ineffective", 67), "it never came: the whole is asked for"
+
+
 async def test_emergency_waits_for_nobody_once_it_asks_for_no_more_than_may_be_without_approval(
     database: Database,
 ) -> None:

@@ -31,4 +31,6 @@ def reconsider(record: Replenishment, decision: RefillDecision, policy: RefillPo
         return record
     changes = {"urgency": fresh.urgency, "replaces": fresh.replaces, "reason": fresh.reason}
     request = before.model_copy(update={**changes, "amount": min(before.amount, fresh.amount)})
-    return record.model_copy(update={"request": request, "needs_approval": policy.needs_approval(request)})
+    told = f"{before.amount:f} was asked for before" if request.amount != before.amount else record.detail
+    changed = {"request": request, "needs_approval": policy.needs_approval(request), "detail": told}
+    return record.model_copy(update=changed)

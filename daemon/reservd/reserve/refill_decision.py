@@ -64,7 +64,7 @@ def decide_refill(
     urgency = Urgency.FAST if adequate else _urgency(confirmed, failed)
     replaced = _replaceable(own) if urgency is Urgency.EMERGENCY else None
     if replaced is None:
-        waiting = _wait(own, failed, confirmed, policy, snapshot.timestamp)
+        waiting = _wait(own, failed, urgency, confirmed, policy, snapshot.timestamp)
         if waiting is not None:
             return waiting
     in_flight = add(spare, total(each.outstanding for each in history if each is not replaced))
@@ -141,6 +141,8 @@ def _replaceable(own: Sequence[Replenishment]) -> Replenishment | None:
     if not is_open or any(each.request.urgency is Urgency.EMERGENCY for each in is_open):
         return None
     newest = is_open[-1]
+    if newest.state is ReplenishmentState.SETTLED:
+        return None  # its money has left: the whole would bring that once more
     # What the strategy took is still on its way; it has said that it will not hurry.
     refused = any(each.request.replaces == newest.id and not _is_given_up(each) for each in own)
     return None if refused else newest
@@ -149,6 +151,7 @@ def _replaceable(own: Sequence[Replenishment]) -> Replenishment | None:
 def _wait(
     own: Sequence[Replenishment],
     failed: Sequence[Replenishment],
+    urgency: Urgency,
     confirmed: ReserveStatus,
     policy: RefillPolicy,
     now: datetime,
@@ -160,7 +163,10 @@ def _wait(
         return RefillDecision(unasked[-1].request, None)
     if any(each.held_back for each in is_open):
         return RefillDecision(None, Inaction.AWAITING_APPROVAL)
-    if len(is_open) >= policy.in_flight:
+    # What has left is not to be hurried: an emergency asks for what lacks besides.
+    emergency = urgency is Urgency.EMERGENCY
+    awaited = [each for each in is_open if not (emergency and _is_calm_and_settled(each))]
+    if len(awaited) >= policy.in_flight:
         return RefillDecision(None, Inaction.IN_FLIGHT)
     # What failed calmly says little of what comes of an emergency.
     calm = all(each.request.urgency is Urgency.FAST for each in failed)
@@ -169,6 +175,10 @@ def _wait(
     if now < failed[0].changed_at + cooldown_after(len(failed), policy):
         return RefillDecision(None, Inaction.BACKOFF if len(failed) > 1 else Inaction.COOLDOWN)
     return None
+
+
+def _is_calm_and_settled(record: Replenishment) -> bool:
+    return record.state is ReplenishmentState.SETTLED and record.request.urgency is Urgency.FAST
 
 
 def find_unasked(records: Iterable[Replenishment]) -> list[Replenishment]:

@@ -1,5 +1,6 @@
 """The bounds of what callers may send."""
 
+import re
 from decimal import Decimal
 from typing import Annotated
 
@@ -32,9 +33,9 @@ PlaceCursor = Annotated[
 DEFAULT_PAGE: int = _PAGE
 
 
-def _text_only(value: object) -> object:
-    # A JSON number has lost its digits by the time it is a float.
-    if not isinstance(value, str):
+def _plain_text(value: object) -> object:
+    # A JSON number has lost its digits by the time it is a float; Decimal reads `1_0`, too, and digits of any script.
+    if not isinstance(value, str) or re.fullmatch(_AMOUNT_PATTERN, value) is None:
         raise PydanticCustomError("amount", "must be a decimal string such as '1250.50'")
     return value
 
@@ -47,7 +48,7 @@ def _positive(value: Decimal) -> Decimal:
 
 PositiveAmount = Annotated[
     Decimal,
-    BeforeValidator(_text_only),
+    BeforeValidator(_plain_text),
     Field(description="Whole units of the share-class currency, as a decimal string."),
     AfterValidator(_positive),
     WithJsonSchema({"type": "string", "pattern": _AMOUNT_PATTERN, "examples": ["1250.50"]}),
