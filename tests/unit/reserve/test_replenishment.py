@@ -339,6 +339,23 @@ def test_policy_remembers_as_long_as_budgets_and_cooldowns_need() -> None:
     assert not RefillPolicy().remembers(at(-86401), NOON)
 
 
+def test_emergency_asks_for_what_lacks_besides_a_calm_request_that_is_settled() -> None:
+    settled = record_of(State.SETTLED, amount=40)
+    request = asked(decide(30, CRITICAL, settled))
+    assert (request.urgency, request.replaces, request.amount) == (EMERGENCY, None, 40)
+    assert decide(75, CRITICAL, settled).inaction is Inaction.COVERED
+    assert decide(30, LOW, settled).inaction is Inaction.IN_FLIGHT
+    hurried = record_of(State.SETTLED, amount=40, urgency=EMERGENCY)
+    assert decide(30, CRITICAL, hurried).inaction is Inaction.IN_FLIGHT
+
+
+def test_what_reservd_gave_up_before_anybody_heard_of_it_is_no_failure() -> None:
+    given_up = record_of(State.CANCELLED, urgency=EMERGENCY, heard=False)
+    assert decide(30, CRITICAL, given_up).inaction is None
+    by_somebody = record_of(State.CANCELLED, urgency=EMERGENCY, heard=False, by="ann")
+    assert decide(30, CRITICAL, by_somebody).inaction is Inaction.COOLDOWN
+
+
 @given(
     amounts=st.lists(st.decimals(0, 200, places=2), max_size=4),
     balance=st.decimals(-50, 109, places=3),

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from reservd.errors import ReplenishmentStateError
 from reservd.reserve.holds import GroupReading
 from reservd.reserve.models import AccountPart
-from reservd.reserve.refill_arrival import accounts_total, baseline_of, count_from, see_arrival
+from reservd.reserve.refill_arrival import accounts_total, baseline_of, count_from, see_arrival, set_back
 from reservd.reserve.replenishment import AcceptanceStatus, ReplenishmentRequest, Urgency
 from reservd.reserve.replenishment_event import Approval, tell_change
 from reservd.reserve.replenishment_states import (
@@ -230,3 +230,12 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
+
+
+def test_baseline_that_was_read_by_a_clock_that_was_ahead_is_of_before_it_was_set_back() -> None:
+    day, ahead = timedelta(days=1), NOON + timedelta(days=1, minutes=-5)
+    made = NEW.model_copy(update={"baseline": Decimal(90), "baseline_at": ahead})
+    assert set_back(made, day, NOON).baseline_at == ahead - day
+    assert set_back(made, timedelta(), NOON).baseline_at == NOON, "how far it was ahead is not known"
+    for right in (made.model_copy(update={"baseline_at": NOON}), NEW):
+        assert set_back(right, day, NOON) is right
