@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import sqlite3
-import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,7 +17,6 @@ from reservd.plugin import Acceptance, AcceptanceStatus, Urgency
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.replenishment import Inaction
 from reservd.reserve.replenishment_event import ReplenishmentEvent
-from reservd.service import refill_caller
 from reservd.store.database import Database
 from reservd.store.operators import Redelivery, ask_redeliveries
 from reservd.store.queries import DeadLetter, find_position, load_dead_letters
@@ -104,6 +102,22 @@ async def test_money_that_never_arrives_is_told_when_a_strategy_says_that_it_set
         await tells(shop, "requested", "accepted", "settled", "ineffective")
         assert shop.reasons.all[-1] is Inaction.COOLDOWN
         assert len(shop.asked) == 1
+
+
+async def test_money_that_has_left_is_waited_for_until_it_was_promised(database: Database) -> None:
+    """A bridge takes its hour: given up after five minutes, all of it would be asked for once more, urgently."""
+    async with Treasury(database) as shop:
+        shop.replenisher.answer = Acceptance(
+            status=AcceptanceStatus.ACCEPTED, expected_by=shop.clock.wall + timedelta(hours=1)
+        )
+        await shop.see(70)
+        (own,) = shop.own()
+        await shop.refills.desk.settle(own.id)
+        for _ in range(5):
+            await shop.see(70, after_seconds=600)
+        assert (str(shop.own()[0].state), len(shop.replenisher.asked)) == ("settled", 1)
+        await shop.see(70, after_seconds=1_200)
+        assert str(shop.own()[0].state) == "ineffective"
 
 
 async def test_second_answer_changes_nothing_when_it_says_the_same_and_is_refused_when_not(database: Database) -> None:
@@ -229,9 +243,7 @@ async def test_no_refill_is_asked_for_and_alarms_go_on_when_a_request_in_the_sto
         assert len(shop.asked) == 1, "once it is out of the store"
 
 
-async def test_replenisher_is_left_alone_by_all_modes_for_as_long_as_it_asks(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_replenisher_is_left_alone_by_all_modes_for_as_long_as_it_asks(database: Database) -> None:
     limited = raises(DeliveryError(FailureReason.RATE_LIMITED, "HTTP 429", retry_after_seconds=600))
     async with Treasury(database, 70, modes=("a", "b"), reserve_allocation="pro_rata") as shop:
         shop.replenisher.misbehave = limited
@@ -241,8 +253,7 @@ async def test_replenisher_is_left_alone_by_all_modes_for_as_long_as_it_asks(
         await shop.refills.request("b", Decimal(5), withdrawal_id="w")
         assert len(shop.replenisher.asked) == asked
         shop.replenisher.misbehave = None
-        began = time.monotonic()
-        monkeypatch.setattr(refill_caller.time, "monotonic", lambda: began + 601)
+        shop.refills._caller._left_alone_until.clear()  # the time is over
         await shop.see(70)
         assert len(shop.replenisher.asked) > asked
 

@@ -50,7 +50,8 @@ class RefillNotes:
         if told.get("reference") is not None:
             more["reference"] = told["reference"]
         if state is ReplenishmentState.SETTLED:
-            more["deadline"] = now + self._policy(record).settling
+            # What has left may be on its way for long: until then, its strategy has said.
+            more["deadline"] = max(now, record.expected_by or now) + self._policy(record).settling
         else:
             more |= self._waits(record, told.get("expected_by"))
         after = advance(record, state, now, by=by, detail=detail, **more)
