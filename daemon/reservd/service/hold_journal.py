@@ -227,6 +227,7 @@ class HoldJournal(HoldDesk):
     async def _commit(self, batch: list[_Waiting]) -> None:
         if self.steady.ahead() > CLOCKS_DIFFER_BY:
             # What was left out of memory as too old may not be, by the clock of now.
+            self.heed_clock()
             await self._store([])
             await self.open()
         await self._store(batch)
