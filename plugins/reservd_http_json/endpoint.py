@@ -9,7 +9,7 @@ from urllib.parse import quote
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
-from reservd.plugin import Secret, SourceError
+from reservd.plugin import Secret
 from reservd.plugin.endpoint import EndpointConfig
 from reservd.plugin.http import HttpClient, HttpError, Response
 
@@ -84,7 +84,7 @@ class Endpoint:
                 return await self._client.get(url)
             return await self._client.post(url, body.encode())
         except HttpError as error:
-            raise SourceError(error.reason, error.detail, retry_after_seconds=error.retry_after_seconds) from None
+            raise error.of_source() from None
 
 
 def parse(response: Response) -> Any:
@@ -96,4 +96,4 @@ def parse(response: Response) -> Any:
     try:
         return response.json()
     except HttpError as error:
-        raise SourceError(error.reason, error.detail) from None
+        raise error.of_source() from None

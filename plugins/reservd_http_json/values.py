@@ -3,7 +3,7 @@
 A document may come in pages: a path is followed through each, and must match one value in all of them together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -155,10 +155,16 @@ def _only_value(pages: Sequence[Any], path: str) -> Any:
 def _values(pages: Sequence[Any], path: str) -> list[Any]:
     """Return the first value at `path`, and the second: more need not be told apart."""
     try:
-        found = chain.from_iterable(map(_compiled(path).finditer, pages))
-        return [match.obj for match in islice(found, 2)]
+        return list(islice(chain.from_iterable(_matches(page, path) for page in pages), 2))
     except JSONPathError:
         raise ValueProblem(f"{path} cannot be followed through this answer") from None
+
+
+def _matches(page: Any, path: str) -> Iterator[Any]:
+    compiled = _compiled(path)
+    if isinstance(page, str):  # which the library would take for a document that is yet to be parsed
+        return iter([page] if str(compiled) == "$" else [])
+    return (match.obj for match in compiled.finditer(page))
 
 
 def _kind(value: Any) -> str:

@@ -76,7 +76,7 @@ class PrometheusServer:
         try:
             document = (await self._http.get(url)).json()
         except HttpError as error:
-            raise SourceError(error.reason, error.detail, retry_after_seconds=error.retry_after_seconds) from None
+            raise error.of_source() from None
         return _only_sample(document, what)
 
 

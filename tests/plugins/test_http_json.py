@@ -523,3 +523,16 @@ async def test_what_is_locked_is_not_known_when_no_path_tells_it(build: Any, rec
     receiver.says('{"free": 5, "locked": 7}')
     (balance,) = (await read(build(HttpJsonBalanceSource, {"url": receiver.url, "balances": [ONE]}))).balances
     assert balance.locked is None
+
+
+@pytest.mark.parametrize("document", ["[", "", "all is well", '{"free": 5}', "[5]", "5"])
+def test_text_is_no_document_that_is_yet_to_be_parsed(document: str) -> None:
+    """A number in it was written by somebody else than who wrote the answer."""
+    with pytest.raises(ValueProblem, match="matched nothing"):
+        number_at([document], "$.free")
+    with pytest.raises(ValueProblem, match="matched nothing"):
+        number_at([document], "$[0]")
+
+
+def test_whole_document_is_the_number_when_it_is_one() -> None:
+    assert number_at(["5"], "$") == number_at([5], "$") == 5

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn, Self
 
 import aiohttp
 
-from reservd.errors import CallError, FailureReason
+from reservd.errors import CallError, FailureReason, SourceError
 from reservd.reserve.amounts import MAX_MAGNITUDE
 from reservd.wire.failures import name_failure, os_error, parse_retry_after
 
@@ -53,6 +53,12 @@ class HttpError(CallError):
     def taken(self) -> bool:
         """Whether the server took what it was sent, by its status, and only what it says to that cannot be used."""
         return self.status in _HTTP_OK
+
+    def of_source(self) -> SourceError:
+        """Return it as a source raises it: with how long the server asked to be left alone, which the host heeds."""
+        after = self.retry_after_seconds
+        detail = self.detail if after is None else f"{self.detail}, to be left alone for {after:.0f} s"
+        return SourceError(self.reason, detail, retry_after_seconds=after)
 
 
 class AddressRefusedError(HttpError):
@@ -210,8 +216,7 @@ def _refused(status: int, retry_after: str) -> NoReturn:
     reason = FailureReason.RATE_LIMITED if limited else FailureReason.REJECTED
     retryable = status >= _ERRORS and status not in _LASTING
     after = parse_retry_after(retry_after)
-    detail = f"HTTP {status}" if after is None else f"HTTP {status}, to be left alone for {after:.0f} s"
-    raise HttpError(reason, detail, retryable=retryable, retry_after_seconds=after, status=status)
+    raise HttpError(reason, f"HTTP {status}", retryable=retryable, retry_after_seconds=after, status=status)
 
 
 def _age(text: str) -> float:

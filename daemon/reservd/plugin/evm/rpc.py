@@ -120,9 +120,7 @@ def _may_refuse_batches(failure: HttpError | SourceError) -> bool:
 
 
 def _as_source_error(failure: HttpError | SourceError) -> SourceError:
-    if isinstance(failure, SourceError):
-        return failure
-    return SourceError(failure.reason, failure.detail, retry_after_seconds=failure.retry_after_seconds)
+    return failure if isinstance(failure, SourceError) else failure.of_source()
 
 
 def _results(answer: object, count: int, *, single: bool) -> list[object] | SourceError:
