@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, NoReturn, Self
 
@@ -26,11 +26,11 @@ def _number(value: object) -> Decimal:
 def _moment(value: object) -> datetime:
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise PydanticCustomError("moment", "must be ISO 8601 text with a time zone")
-    return moment
+        if moment is not None and moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise PydanticCustomError("moment", "must be ISO 8601 text with a time zone, of the years 1 to 9999")
 
 
 Number = Annotated[Decimal, BeforeValidator(_number)]

@@ -129,12 +129,19 @@ def instant_at(pages: Sequence[Any], path: str) -> datetime:
         else:
             if moment.tzinfo is None:
                 raise ValueProblem(f"{path} must be a time with its zone, got one without")
-            return moment
+            return _in_utc(moment, path)
     try:
         return _from_unix(number_at(pages, path))
     except ValueProblem:
         rule = "must be ISO 8601 text, or Unix time in seconds or milliseconds"
         raise ValueProblem(f"{path} {rule}, got {_kind(value)}") from None
+
+
+def _in_utc(moment: datetime, path: str) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueProblem(f"{path} must be a time of the years 1 to 9999 in UTC") from None
 
 
 def _from_unix(number: Decimal) -> datetime:

@@ -61,7 +61,10 @@ def instant_in(value: Any, column: str, *, naive_is_utc: bool) -> datetime:
         case _:
             raise RowProblem(f"{column} must be a time, got {type(value).__name__}")
     if moment.tzinfo is not None:
-        return moment
+        try:
+            return moment.astimezone(UTC)
+        except OverflowError:
+            raise RowProblem(f"{column} must be a time of the years 1 to 9999 in UTC") from None
     if not naive_is_utc:
         raise RowProblem(f"{column} has no time zone: make it timestamptz, or set naive_is_utc")
     return moment.replace(tzinfo=UTC)

@@ -143,6 +143,7 @@ async def test_balance_is_a_failure_when_it_is_no_number(read: Any, amount: str)
         ({"observed": "2024-05-06T07:08:09Z"}, "balances.0.observed: Extra inputs are not permitted"),
         ({"observed_at": "2024-05-06T07:08:09"}, "observed_at: must be ISO 8601 text with a time zone"),
         ({"observed_at": 1714979289}, "observed_at: must be ISO 8601 text with a time zone"),
+        ({"observed_at": "0001-01-01T00:00:00+14:00"}, "observed_at: must be ISO 8601 text with a time zone, of the"),
         ({"locked": "n/a"}, "locked: must be a finite number"),
     ],
 )

@@ -232,6 +232,8 @@ def test_instant_is_read_in_its_usual_spellings(said: Any, meant: datetime) -> N
         "2024-05-06T07:08:09",
         "2024-05-06",
         "20240506",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:00:00-12:00",
         "soon",
         "",
         0,

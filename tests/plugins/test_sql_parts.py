@@ -111,8 +111,12 @@ def test_instant_is_read_in_its_usual_spellings(value: Any, meant: datetime) -> 
     assert instant_in(value, "observed_at", naive_is_utc=False) == meant
 
 
+EDGE = datetime.max.replace(tzinfo=timezone(timedelta(hours=-12)))
+"""A time that no clock of UTC will show."""
+
+
 @pytest.mark.parametrize(
-    "value", [None, "", "soon", "2026-03-01", 0, 1_772_366_400_000, Decimal("NaN"), 1.5, True, NOON.date(), b"x"]
+    "value", [None, "", "soon", "2026-03-01", 0, 1_772_366_400_000, Decimal("NaN"), 1.5, True, NOON.date(), b"x", EDGE]
 )
 def test_instant_is_refused_when_it_leaves_room_for_doubt(value: Any) -> None:
     with pytest.raises(RowProblem, match="observed_at"):
