@@ -13,7 +13,7 @@ from reservd.monitor.clock import Clock
 from reservd.monitor.defects import NO_DEFECTS, nothing_read
 from reservd.monitor.pace import Pace
 from reservd.monitor.quiet import QuietModes
-from reservd.monitor.readers import one_cycle
+from reservd.monitor.reader import one_cycle
 from reservd.monitor.readings import EquityPlace, Readings, equity_or_missing
 from reservd.monitor.sharing import JointReadings, SharingGroup
 from reservd.monitor.table import Table

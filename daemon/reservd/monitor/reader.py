@@ -1,0 +1,171 @@
+"""How any source is read: under guard, once however many ask, and less often while it fails."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+import structlog
+
+from reservd.errors import CallError
+from reservd.monitor.breaker import Circuit, after_failure, is_due
+from reservd.monitor.clock import Clock, SystemClock
+from reservd.monitor.observer import Observer
+from reservd.monitor.slots import Slots
+from reservd.plugin.composition import Composite
+from reservd.plugin.guard import GuardedPlugin
+from reservd.plugin.interfaces import CALLS_AT_ONCE, Source
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+class _Cycle:
+    """What one cycle has read or is reading; None once it has ended."""
+
+    def __init__(self) -> None:
+        self.reads: dict[tuple[Reader, str], asyncio.Task[Any]] | None = {}
+
+
+_cycle: ContextVar[_Cycle | None] = ContextVar("reservd_cycle", default=None)
+
+
+@asynccontextmanager
+async def one_cycle() -> AsyncIterator[None]:
+    """Have everything that is read within, by sources that build on others too, read once.
+
+    Tasks that are started within belong to it until it ends; after that they read anew.
+    """
+    cycle = _Cycle()
+    before = _cycle.set(cycle)
+    try:
+        yield
+    finally:
+        cycle.reads = None
+        _cycle.reset(before)
+
+
+class Reader:
+    """Reads one source. Whoever asks in the same cycle, or while it is being read, gets the same answer.
+
+    It is asked for different things at the same time, but for no more than it can take: the others wait for their
+    turn, in the order in which they came.
+
+    Args:
+        source: The source.
+        observers: Hear of every reading.
+        stalenesses: After how many seconds without a reading modes are called unknown; may grow.
+        clock: Tells whether an observation is ahead of it; the machine's unless given.
+    """
+
+    def __init__(
+        self,
+        source: Source[Any],
+        observers: list[Observer],
+        stalenesses: Collection[float] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        self.guarded = GuardedPlugin(source)
+        self._clock = clock or SystemClock()
+        self._composite = isinstance(source, Composite)
+        self._observers = observers
+        self._stalenesses = stalenesses
+        self._on_the_way: dict[str, asyncio.Task[Any]] = {}
+        self._failing: dict[str, Circuit] = {}
+        self._well_at: dict[str, float] = {}
+        self._endpoints: dict[str, bool] = {}
+        self._closings = 0
+        at_once = self.guarded.look(lambda: int(source.calls_at_once), CALLS_AT_ONCE, "calls_at_once")
+        self._slots = Slots(max(1, at_once))
+
+    async def close(self) -> None:
+        """Close the source. What was asked before says nothing of it any more: another may have its name by then."""
+        self._closings += 1
+        await self.guarded.close()
+
+    def _shared(
+        self, key: str, read: Callable[[], Coroutine[Any, Any, T]], fresh: asyncio.Task[T] | None = None
+    ) -> asyncio.Task[T]:
+        cycle = _cycle.get()
+        reads = cycle.reads if cycle is not None else None
+        task = fresh
+        if task is None and reads is not None:
+            task = reads.get((self, key))
+        if task is None:
+            task = self._on_the_way.get(key)
+        if task is None:
+            task = asyncio.create_task(read())
+            self._on_the_way[key] = task
+            task.add_done_callback(lambda _: self._on_the_way.pop(key, None))
+        if reads is not None:
+            reads[self, key] = task
+        return task
+
+    async def _counted(self, key: str, fetch: Callable[[], Coroutine[Any, Any, T]]) -> T | CallError:
+        circuit = self._failing.get(key)
+        if circuit is not None and not is_due(circuit, time.monotonic(), self._stalenesses):
+            self._failing[key] = circuit._replace(passed_over=circuit.passed_over + 1)
+            return circuit.failure
+        return await self._slots.run(lambda: self._asked(key, fetch))
+
+    async def _asked(self, key: str, fetch: Callable[[], Coroutine[Any, Any, T]]) -> T | CallError:
+        started, closings = time.monotonic(), self._closings
+        answer = await self._answer(fetch, key)
+        if closings == self._closings:
+            self._note(key, started, self._why_none(answer))
+        return answer
+
+    async def _answer(self, fetch: Callable[[], Coroutine[Any, Any, T]], key: str) -> T | CallError:
+        try:
+            return await self.guarded.call(fetch, key)
+        except CallError as error:
+            return error
+
+    def _why_none(self, answer: object) -> CallError | None:
+        """Return why an answer is none; None when it is one."""
+        return answer if isinstance(answer, CallError) else None
+
+    def _note(self, key: str, started: float, failure: CallError | None) -> None:
+        ended = time.monotonic()
+        before = self._failing.pop(key, None)
+        after = None
+        if failure is None:
+            self._well_at[key] = ended
+        else:
+            well_at = self._well_at.setdefault(key, started)
+            # One that builds on others asks nobody itself: those are spared already, and it is well when they are.
+            counted = None if self._composite else before
+            after = self._failing[key] = after_failure(counted, failure, well_at, started)
+        if before is not None or after is not None:
+            self._log_change(key, before, after)
+        reason = failure.reason if failure is not None else None
+        for observer in self._observers:
+            observer.fetched(self.guarded.name, ended - started, reason)
+            # Up only when all that it is asked for is answered: one mode's equity may fail alone.
+            observer.source_is(self.guarded.name, up=not self._failing)
+        self._note_endpoints()
+        if (before is not None and before.open) is not (after is not None and after.open):
+            is_open = any(circuit.open for circuit in self._failing.values())
+            for observer in self._observers:
+                observer.circuit_is(self.guarded.name, is_open=is_open)
+
+    def _note_endpoints(self) -> None:
+        """Tell which endpoints came or went. The source goes on with the others, and logs why."""
+        for endpoint, up in self.guarded.endpoints().items():
+            if self._endpoints.get(endpoint) is not up:
+                self._endpoints[endpoint] = up
+                for observer in self._observers:
+                    observer.endpoint_is(self.guarded.name, endpoint, up=up)
+
+    def _log_change(self, key: str, before: Circuit | None, after: Circuit | None) -> None:
+        """Log what has changed: an outage would repeat the lines every cycle."""
+        bound = log.bind(source=self.guarded.name, **({"of": key} if key else {}))
+        if after is None:
+            bound.info("source.recovered")
+            return
+        if before is None or before.failure.reason is not after.failure.reason:
+            bound.warning("source.failed", reason=str(after.failure.reason), detail=after.failure.detail)
+        if after.open and not (before is not None and before.open):
+            bound.warning("source.circuit_opened", failures=after.failures)
