@@ -52,7 +52,8 @@ def test_daemon_serves_and_stops_cleanly_when_told_to(config: Path, number: sign
         assert "reservd is healthy" in daemon.get("/-/healthy")
         assert "reservd is ready" in daemon.get("/-/ready")
         assert "/metrics" in daemon.get("/")
-        assert 'reservd_reserve_balance{mode="m",share_class="USDT"} 110' in daemon.get("/metrics")
+        balance = 'reservd_reserve_balance{mode="m",share_class="USDT"} 110'
+        wait_until(lambda: balance in daemon.get("/metrics"), "what was read to be shown")
         with pytest.raises(urllib.error.HTTPError, match="404"):
             daemon.get("/nothing")
         assert daemon.stop(number) == 0

@@ -22,7 +22,7 @@ from reservd.errors import ConfigError
 from reservd.plugin.host import KINDS, PluginHost
 from reservd.plugin.interfaces import BalanceSource, EquitySource, EventSink, PriceSource, Replenisher
 
-_SHORTEST_INTERVAL, _LONGEST_INTERVAL = 1.0, 3600.0
+_SHORTEST_INTERVAL, _LONGEST_INTERVAL = 0.1, 3600.0
 """Seconds. Whoever checks more often, or less often, most likely means another unit."""
 
 

@@ -84,7 +84,7 @@ def test_skew_is_limited_by_the_staleness_unless_the_mode_says_less(folder: Any)
             "7:30: reserve_monitoring_interval: 30000 leaves a shortfall unnoticed for 8.3 hours",
         ),
         ("reserve_max_staleness: 60\n", None),
-        ("reserve_monitoring_interval: 1\n", None),
+        ("reserve_monitoring_interval: 0.1\n", None),
         ("reserve_monitoring_interval: 3600\n", None),
     ],
 )
@@ -94,11 +94,11 @@ def test_warning_is_given_when_checks_are_strangely_timed(folder: Any, keys: str
 
 
 def test_warning_is_given_once_when_several_modes_have_a_default(folder: Any) -> None:
-    folder.main(more="defaults: {reserve_monitoring_interval: 0.5}\n")
+    folder.main(more="defaults: {reserve_monitoring_interval: 0.05}\n")
     folder.mode()
     folder.write("modes/b.yaml", SECOND.replace("other", "vault"))
     (warning,) = folder.load().warnings
-    assert warning.endswith("reserve_monitoring_interval: 0.5 reads every source 2 times a second")
+    assert warning.endswith("reserve_monitoring_interval: 0.05 reads every source 20 times a second")
 
 
 def test_warning_is_given_when_refills_are_not_rounded(folder: Any) -> None:
