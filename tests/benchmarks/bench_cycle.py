@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from reservd import ReserveManager
+from reservd import ReserveManager, WithdrawalManager
+from reservd.duty import settle
 from support import document
 from support.bench import Figure, best_of, report
 from support.fleet import CURRENCY, Fleet
@@ -59,13 +60,7 @@ def bench_cycle_over_ten_thousand_modes() -> None:
     with asyncio.Runner() as runner:
 
         def cpu(run: Callable[[], Coroutine[Any, Any, None]], prepare: Callable[[], None] = fleet.renew) -> float:
-            """Return the microseconds of CPU that a mode takes when each cycle is like the one before."""
-            prepare()
-            runner.run(run())
-            prepare()
-            started = time.process_time()
-            runner.run(run())
-            return (time.process_time() - started) / len(fleet.modes) * 1e6
+            return _cpu(runner, run, prepare) / len(fleet.modes)
 
         cpu(theirs.check_all_reserves)
         cpu(cycle)
@@ -90,3 +85,40 @@ def bench_cycle_over_ten_thousand_modes() -> None:
             Figure("nothing new", cost["none"], "us", cost["theirs"]),
         ],
     )
+
+
+def bench_cycle_where_withdrawals_are_decided() -> None:
+    """The same where withdrawals are decided, as in every daemon, and none was accepted yet; beside it without."""
+    fleet = Fleet()
+    plain, paying = (ReserveManager(fleet.equity_sources, fleet.balance_sources) for _ in range(2))
+    WithdrawalManager(paying)
+    for mode, config in fleet.modes.items():
+        plain.set_reserve_config(mode, config)
+        paying.set_reserve_config(mode, config)
+    with asyncio.Runner() as runner:
+
+        def cpu(manager: ReserveManager) -> float:
+            return _cpu(runner, lambda: manager._cycles.run(30.0), fleet.change_all) / len(fleet.modes)
+
+        cpu(plain)
+        cpu(paying)
+        settle()
+        cost = best_of(ROUNDS, plain=lambda: cpu(plain), paying=lambda: cpu(paying))
+        gc.unfreeze()
+    report(
+        f"One cycle over {len(fleet.modes):,} modes, every reading new: CPU a mode",
+        [
+            Figure("without withdrawals", cost["plain"], "us"),
+            Figure("where withdrawals are decided", cost["paying"], "us", cost["plain"]),
+        ],
+    )
+
+
+def _cpu(runner: asyncio.Runner, run: Callable[[], Coroutine[Any, Any, None]], prepare: Callable[[], None]) -> float:
+    """Return the microseconds of CPU that a run takes when each is like the one before."""
+    prepare()
+    runner.run(run())
+    prepare()
+    started = time.process_time()
+    runner.run(run())
+    return (time.process_time() - started) * 1e6

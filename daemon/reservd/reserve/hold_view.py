@@ -65,6 +65,10 @@ class HoldView:
 
     # Sums
 
+    def knows(self, group: str) -> bool:
+        """Whether any hold counts on a group; where none does, nothing of a reading is promised."""
+        return group in self._groups
+
     def held(self, group: str, reading: GroupReading) -> Decimal:
         """Return what of a reading is promised, what arrived for those that wait included."""
         sums = self._groups.get(group)

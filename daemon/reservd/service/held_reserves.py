@@ -62,8 +62,9 @@ class HeldReserves(Observer):
 
     def held(self, mode: str, balances: Sequence[Balance]) -> Decimal:
         """Return what of these balances of a mode's accounts is promised to accepted withdrawals."""
-        group = self._reserve_manager.account_group(mode)
-        return self._desk.book.held(group, read_group(balances) or _NOTHING_READ)
+        group, book = self._reserve_manager.account_group(mode), self._desk.book
+        # Each check asks, of thousands of modes, and few of them have promised anything.
+        return book.held(group, read_group(balances) or _NOTHING_READ) if book.knows(group) else ZERO
 
     def held_by(self, mode: str, balances: Sequence[Balance]) -> Decimal:
         """Return what of these balances of a mode's accounts the mode itself promised to accepted withdrawals."""
@@ -83,13 +84,17 @@ class HeldReserves(Observer):
 
     def checked(self, checked: Checked) -> None:
         """Hold what arrived for those that wait, once a reading is believed. The same check again changes nothing."""
-        standing = self._reserve_manager.standing(checked.mode)
-        if not checked.step.actionable or checked.snapshot.reserve_balance is None or standing is None:
-            return
-        if standing.reading is None:
+        if not checked.step.actionable or checked.snapshot.reserve_balance is None:
             return
         group = self._reserve_manager.account_group(checked.mode)
-        for hold in self._desk.book.believe(group, standing.reading):
-            log.info("hold.arrived", mode=hold.mode, id=hold.id, outstanding=str(hold.outstanding))
+        if self._desk.book.waiting(group):
+            self._believe(group, checked.mode)
         if self._desk.book.changed:
             self._desk.note_changes()
+
+    def _believe(self, group: str, mode: str) -> None:
+        standing = self._reserve_manager.standing(mode)
+        if standing is None or standing.reading is None:
+            return
+        for hold in self._desk.book.believe(group, standing.reading):
+            log.info("hold.arrived", mode=hold.mode, id=hold.id, outstanding=str(hold.outstanding))
