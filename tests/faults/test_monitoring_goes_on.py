@@ -35,8 +35,8 @@ class SteppedClock(SystemClock):
     ahead = 0.0
 
     def now(self) -> Instant:
-        wall, monotonic = super().now()
-        return Instant(wall, monotonic + self.ahead)
+        now = super().now()
+        return Instant(now.wall, now.monotonic + self.ahead)
 
 
 async def test_other_modes_are_checked_when_a_plugin_raises_an_error_that_lacks_its_parts() -> None:

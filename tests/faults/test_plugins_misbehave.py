@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Self
@@ -183,6 +183,25 @@ async def test_reading_is_not_believed_when_it_is_too_old_or_from_the_future(age
     found = await manager.check_all_reserves()
     assert found["m"].status is ReserveStatus.UNKNOWN
     assert "too far from now" in found["m"].missing[0]
+
+
+@pytest.mark.parametrize(
+    ("age_seconds", "why"), [(-3600, "too far from now"), (3600, "too far from now"), (90, "s apart")]
+)
+async def test_one_balance_of_another_time_costs_its_own_mode_alone(age_seconds: int, why: str) -> None:
+    """Of a source that thousands of modes share: one account is served from a cache, the others are not."""
+    source = ScriptedBalances("t", fresh=110, old=110)
+    manager = ReserveManager(ScriptedEquity(), {"t": source})
+    for mode in source.amounts:
+        manager.set_reserve_config(mode, {**BASE, "reserve_balance_sources": [f"t/{mode}"], "reserve_max_skew": 60})
+    now = datetime.now(UTC)
+    times = {"fresh": now, "old": now - timedelta(seconds=age_seconds)}
+    source.misbehave = returns(Reading([Balance(mode, "USDT", Decimal(110), at) for mode, at in times.items()]))
+    for _ in range(2):
+        found = await manager.check_all_reserves()
+        assert found["fresh"].status is ReserveStatus.ADEQUATE
+        assert found["old"].status is ReserveStatus.UNKNOWN
+        assert why in found["old"].missing[0]
 
 
 async def test_asset_is_missing_and_not_zero_when_a_source_says_nothing_of_it() -> None:

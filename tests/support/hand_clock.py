@@ -14,5 +14,5 @@ class HandClock(SystemClock):
         self._ahead += seconds
 
     def now(self) -> Instant:
-        wall, monotonic = super().now()
-        return Instant(wall, monotonic + self._ahead)
+        now = super().now()
+        return Instant(now.wall, now.monotonic + self._ahead)

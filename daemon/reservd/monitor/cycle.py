@@ -1,9 +1,8 @@
 """One cycle: every source read once, all at the same time, each mode checked as soon as its own are there."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from types import MappingProxyType
 
 import structlog
@@ -14,12 +13,11 @@ from reservd.monitor.defects import NO_DEFECTS, nothing_read
 from reservd.monitor.pace import Pace
 from reservd.monitor.quiet import QuietModes
 from reservd.monitor.reader import one_cycle
-from reservd.monitor.readings import EquityPlace, Readings, equity_or_missing
+from reservd.monitor.readings import EquityPlace, Readings, believe_readings
 from reservd.monitor.sharing import JointReadings, SharingGroup
 from reservd.monitor.table import Table
 from reservd.monitor.turns import Sources, Turns
 from reservd.monitor.watch import ModeWatch
-from reservd.reserve.equity import believe_equity
 from reservd.reserve.tracker import Instant
 
 log = structlog.get_logger(__name__)
@@ -42,8 +40,6 @@ class _Group:
 
     sources: frozenset[str]
     equity: EquityPlace
-    max_staleness: timedelta
-    max_skew: timedelta | None
     watches: list[ModeWatch]
 
     @property
@@ -53,14 +49,10 @@ class _Group:
 
     def readings(self, reads: "_Turns", clock: Clock) -> Readings:
         """Return what was read for the modes, and how old it may be now."""
-        now = clock.now()
         tables = {source: reads.table(source) for source in self.sources}
-        horizon = now.wall - self.max_staleness, now.wall + self.max_staleness
-        equity = reads.equity(self.equity)
-        known = equity_or_missing(self.equity, equity)
         # The same for all: whoever waits for one equity counts in one currency.
-        believed = believe_equity(known, self.watches[0].config.policy, now.wall)
-        return Readings(tables, equity, now, *horizon, believed)
+        policy = self.watches[0].config.policy
+        return believe_readings(tables, self.equity, reads.equity(self.equity), policy, clock.now())
 
 
 _Any = _Group | SharingGroup
@@ -142,7 +134,7 @@ class CyclePlan:
 
 def _grouped(watches: Iterable[ModeWatch]) -> list[_Any]:
     """Return modes by what they wait for, those last that share accounts."""
-    grouped: dict[tuple[frozenset[str], EquityPlace, timedelta, timedelta | None], list[ModeWatch]] = {}
+    grouped: dict[tuple[Hashable, ...], _Group] = {}
     sharing: dict[SharingGroup, None] = {}
     for watch in watches:
         if watch.sharing is not None:
@@ -150,8 +142,9 @@ def _grouped(watches: Iterable[ModeWatch]) -> list[_Any]:
             continue
         sources = frozenset(holding.source for holding in watch.holdings)
         policy = watch.config.policy
-        grouped.setdefault((sources, watch.equity, policy.max_staleness, policy.max_skew), []).append(watch)
-    return [*(_Group(*key, members) for key, members in grouped.items()), *sharing]
+        key = sources, watch.equity, policy.max_staleness, policy.max_skew
+        grouped.setdefault(key, _Group(sources, watch.equity, [])).watches.append(watch)
+    return [*grouped.values(), *sharing]
 
 
 async def _add(turns: _Turns, groups: Sequence[_Any]) -> None:

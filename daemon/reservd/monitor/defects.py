@@ -8,10 +8,9 @@ import structlog
 from reservd.errors import CallError, FailureReason, OwnershipLostError, StoreError
 from reservd.log import plain_traceback
 from reservd.monitor.observer import Observer
-from reservd.monitor.readings import Readings, equity_or_missing
+from reservd.monitor.readings import Readings, believe_readings
 from reservd.monitor.table import FailedTable
 from reservd.monitor.watch import ModeWatch
-from reservd.reserve.equity import believe_equity
 from reservd.reserve.tracker import Instant
 
 log = structlog.get_logger(__name__)
@@ -31,10 +30,8 @@ def nothing_read(watch: ModeWatch, now: Instant, defect: Exception) -> Readings:
         defect: Why it could not. Its text may hold anything: its kind alone is told.
     """
     failure = CallError(FailureReason.INTERNAL, f"a defect ended the check: {type(defect).__name__}")
-    age = watch.config.policy.max_staleness
-    believed = believe_equity(equity_or_missing(watch.equity, failure), watch.config.policy, now.wall)
     tables = {source: FailedTable(failure) for source, _ in watch.places}
-    return Readings(tables, failure, now, now.wall - age, now.wall + age, believed)
+    return believe_readings(tables, watch.equity, failure, watch.config.policy, now)
 
 
 class Defects:

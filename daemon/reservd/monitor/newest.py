@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from reservd.errors import FailureReason, SourceError
 from reservd.monitor.clock import Clock
-from reservd.monitor.table import NEVER, Place, ReadTable
+from reservd.monitor.table import EARLIEST, Place, ReadTable
 from reservd.reserve.readings import AccountFailure, Balance, Equity, Price
 
 E = TypeVar("E", Equity, Price)
@@ -56,7 +56,7 @@ class NewestBalances:
         self._clock = clock
         self._table: ReadTable | None = None
         self._others: dict[Place, Balance] = {}
-        self._newest = NEVER
+        self._newest = EARLIEST
 
     def take(self, table: ReadTable) -> ReadTable:
         """Return a reading, with a failure in place of each balance that was told otherwise of a later moment."""

@@ -13,7 +13,7 @@ class QuietModes:
     """Finds those of a group of modes of which readings say something new.
 
     The others are left alone: their last check led nowhere and left nothing to wait for
-    (`ModeWatch.quiet`), and equity and every balance are what they were then, so that the same check
+    (`ModeWatch.is_quiet`), and equity and every balance are what they were then, so that the same check
     would lead nowhere again: only their times are others, and blocks. Nothing of them is read, and
     nothing written but what they share.
 
@@ -36,6 +36,8 @@ class QuietModes:
         """Return the modes to check, and the names of those that are as they were."""
         self._record.awake.update(self._with_news(readings))
         self._before = readings
+        if len(self._record.awake) == len(self._watches):
+            return self._watches, []
         awake = sorted(self._record.awake)
         # In slices: to look at each of the others, one by one, would be most of what a cycle costs.
         others: list[str] = []
@@ -51,7 +53,7 @@ class QuietModes:
         awake = self._record.awake
         # What the others were left alone with; when there are none, nobody needs to look.
         self._record.readings = readings if len(awake) < len(self._watches) else None
-        awake.difference_update([watch.number for watch in checked if watch.quiet])
+        awake.difference_update([watch.number for watch in checked if watch.is_quiet()])
 
     def _with_news(self, readings: Readings) -> Iterable[int]:
         before = self._before

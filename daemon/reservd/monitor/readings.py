@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from reservd.config.accounts import Holding
 from reservd.errors import CallError
 from reservd.monitor.table import Found, Place, Table
-from reservd.reserve.equity import BelievedEquity, observe_equity
+from reservd.reserve.equity import BelievedEquity, believe_equity, observe_equity
 from reservd.reserve.models import Observation, ReserveSnapshot
-from reservd.reserve.policy import Missing
+from reservd.reserve.policy import Missing, ReservePolicy
 from reservd.reserve.readings import AccountFailure, Balance, Equity
 from reservd.reserve.state import Instant
 
@@ -33,6 +33,7 @@ class Readings:
         now: The moment of the check.
         earliest: What was observed before this is not believed.
         latest: The same of what was observed after.
+        current: Whether all balances are known to be of that time, so that it need not be looked at of each.
         believed: What the equity tells the modes.
         joint: What was read for all who share accounts with the mode; None where it shares none.
     """
@@ -42,24 +43,35 @@ class Readings:
     now: Instant
     earliest: datetime
     latest: datetime
+    current: bool
     believed: BelievedEquity
     joint: "JointReadings | None" = None
 
-    def of(self, places: Places, holdings: Sequence[Holding]) -> tuple[list[Balance], list[Missing]]:
+    def of(self, places: Places, holdings: Sequence[Holding]) -> tuple[Sequence[Balance], Sequence[Missing]]:
         """Return the balances of holdings, at these places, that may be believed, and why the others may not."""
-        tables, earliest, latest = self.balances, self.earliest, self.latest
+        tables, current = self.balances, self.current
         balances: list[Balance] = []
-        missing: list[Missing] = []
-        for number, (source, place) in enumerate(places):
+        for source, place in places:
             value = tables[source].get(place)
-            if type(value) is Balance and earliest <= value.observed_at <= latest:
+            if type(value) is Balance and (current or self._is_current(value)):
                 balances.append(value)
-            else:
-                # A failure without an asset is one of the whole account.
-                why = value if value is not None else tables[source].get((place[0], ""))
-                holding = holdings[number]
-                missing.append(Missing(f"{holding.label}: {why_missing(holding.asset, why)}", holding.non_negative))
-        return balances, missing
+        if len(balances) == len(places):
+            return balances, ()
+        return balances, self._missing(places, holdings)
+
+    def _missing(self, places: Places, holdings: Sequence[Holding]) -> list[Missing]:
+        missing: list[Missing] = []
+        for (source, place), holding in zip(places, holdings, strict=True):
+            value = self.balances[source].get(place)
+            if isinstance(value, Balance) and self._is_current(value):
+                continue
+            # A failure without an asset is one of the whole account.
+            why = value if value is not None else self.balances[source].get((place[0], ""))
+            missing.append(Missing(f"{holding.label}: {why_missing(holding.asset, why)}", holding.non_negative))
+        return missing
+
+    def _is_current(self, balance: Balance) -> bool:
+        return self.earliest <= balance.observed_at <= self.latest
 
     def renew(self, snapshot: ReserveSnapshot, places: Places) -> ReserveSnapshot:
         """Return a snapshot as these readings show it, which found the same amounts at the same places."""
@@ -77,6 +89,37 @@ class Readings:
         """Whether they are the very balances of an earlier check."""
         sources = self.balances if self.joint is not None else [source for source, _ in places]
         return all(self.balances[source] is before.balances.get(source) for source in sources)
+
+
+def believe_readings(
+    tables: Mapping[str, Table],
+    place: EquityPlace,
+    equity: Equity | CallError,
+    policy: ReservePolicy,
+    now: Instant,
+    joint: "JointReadings | None" = None,
+) -> Readings:
+    """Return what was read for modes, and what of it they may believe.
+
+    Args:
+        tables: What was read of their balance sources.
+        place: Where their equity is read.
+        equity: What was read there.
+        policy: That of one of the modes: they count in one currency, and believe readings of one age and skew.
+        now: The moment of the check.
+        joint: What was read for all who share accounts with them; None where they share none.
+    """
+    earliest, latest = now.wall - policy.max_staleness, now.wall + policy.max_staleness
+    believed = believe_equity(equity_or_missing(place, equity), policy, now.wall)
+    if joint is not None:
+        return Readings(tables, equity, now, earliest, latest, current=False, believed=believed, joint=joint)
+    # The times of whole tables are looked at once, so that those of single balances need not be.
+    start, end = believed.within or (earliest, latest)
+    start, end = max(start, earliest), min(end, latest)
+    current = all([table.is_within(start, end) for table in tables.values()])  # noqa: C419  # half the time
+    if current:
+        believed = believed.beside_any()
+    return Readings(tables, equity, now, earliest, latest, current, believed)
 
 
 class GroupRecord:

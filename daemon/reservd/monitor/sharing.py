@@ -8,12 +8,11 @@ from typing import NamedTuple
 from reservd.config.accounts import Holding
 from reservd.errors import CallError
 from reservd.monitor.holds import Holds, owed_of
-from reservd.monitor.readings import EquityPlace, Readings, equity_or_missing, why_missing
+from reservd.monitor.readings import EquityPlace, Readings, believe_readings, equity_or_missing, why_missing
 from reservd.monitor.table import Found, Table
 from reservd.monitor.watch import ModeWatch
 from reservd.reserve.amounts import ZERO
 from reservd.reserve.claims import AccountReading, Jump, Member
-from reservd.reserve.equity import believe_equity
 from reservd.reserve.holds import GroupReading, read_group
 from reservd.reserve.identity import AccountKey, name_accounts
 from reservd.reserve.readings import Balance, Equity
@@ -92,11 +91,8 @@ class JointReadings:
 
     def readings(self, watch: ModeWatch) -> Readings:
         """Return what was read for one of the modes."""
-        age = watch.config.policy.max_staleness
-        earliest, latest = self._now.wall - age, self._now.wall + age
         equity = self._equities[watch.equity]
-        believed = believe_equity(equity_or_missing(watch.equity, equity), watch.config.policy, self._now.wall)
-        return Readings(self._tables, equity, self._now, earliest, latest, believed, self)
+        return believe_readings(self._tables, watch.equity, equity, watch.config.policy, self._now, self)
 
     def find(self, mode: str, holds: Holds | None) -> Finding:
         """Return what was found for one of the modes, less what is promised."""

@@ -16,8 +16,7 @@ Place = tuple[str, str]
 Found = Balance | AccountFailure | CallError
 
 _numbers = count()
-_EVER = datetime.max.replace(tzinfo=UTC)
-NEVER = datetime.min.replace(tzinfo=UTC)
+EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 class Table(Protocol):
@@ -25,6 +24,9 @@ class Table(Protocol):
 
     def get(self, place: Place, /) -> Found | None:
         """Return what was read there, why it was not, or None when the source said nothing of it."""
+
+    def is_within(self, earliest: datetime, latest: datetime) -> bool:
+        """Whether every balance in it, if there is any, was observed in that time."""
 
     def reading(self) -> Reading:
         """Return all of it.
@@ -53,6 +55,11 @@ class FailedTable:
         """Return the failure, whatever the place."""
         del place
         return self._error
+
+    def is_within(self, earliest: datetime, latest: datetime) -> bool:
+        """Return True: there is none."""
+        del earliest, latest
+        return True
 
     def reading(self) -> Reading:
         """Raise the failure."""
@@ -110,7 +117,6 @@ class ReadTable:
     __slots__ = (
         "_found",
         "_news",
-        "_observed",
         "_rows",
         "amounts",
         "failures",
@@ -144,9 +150,10 @@ class ReadTable:
         self._rows = layout.rows
         self.amounts: list[Decimal | None] = [balance.amount for balance in balances]
         self.amounts += [None] * len(failures)
-        self._observed = [balance.observed_at for balance in balances]
-        self.oldest = min(self._observed, default=_EVER)
-        self.newest = max(self._observed, default=NEVER)
+        # Mostly one time for all.
+        times = {balance.observed_at for balance in balances}
+        self.oldest = min(times, default=LATEST)
+        self.newest = max(times, default=EARLIEST)
         self.failures = failures
         self.number = next(_numbers)
         self._news: dict[int, set[Place]] = {}
@@ -154,12 +161,16 @@ class ReadTable:
     @property
     def empty(self) -> bool:
         """Whether not one balance was read."""
-        return not self._observed
+        return not self.layout.read
 
     def get(self, place: Place, /) -> Balance | AccountFailure | None:
         """Return what was read there, why it was not, or None when the source said nothing of it."""
         row = self._rows.get(place)
         return None if row is None else self._found[row]
+
+    def is_within(self, earliest: datetime, latest: datetime) -> bool:
+        """Whether every balance in it was observed in that time."""
+        return earliest <= self.oldest and self.newest <= latest
 
     def reading(self) -> Reading:
         """Return what was read, and what could not be."""
@@ -183,9 +194,9 @@ class ReadTable:
         news = self._news.get(before.number)
         if news is None:
             news = self._news[before.number] = self._changed_since(before)
-        if self._observed and (self.oldest < earliest or self.newest > latest):
-            times = zip(self.layout.places, self._observed, strict=False)
-            return news | {place for place, at in times if not earliest <= at <= latest}
+        if not self.is_within(earliest, latest):
+            late = {place for place, balance in self.read() if not earliest <= balance.observed_at <= latest}
+            return news | late
         return news
 
     def _changed_since(self, before: "ReadTable") -> set[Place]:

@@ -72,10 +72,10 @@ class ModeWatch:
         self._state = state
         self._latest: ReserveSnapshot | None = None
         self._seen: Readings | None = None
-        self._restless = False
         self._policy = policy = config.policy
         # Then times are news as well as amounts; what is too old is news anyway.
         self._minds_times = policy.max_skew is not None and policy.max_skew < policy.max_staleness
+        self._restless = self._minds_times
 
     def begin(self, state: TrackerState) -> None:
         """Begin with a memory."""
@@ -136,8 +136,7 @@ class ModeWatch:
         self._restless = True
         self._group.awake.add(self.number)
 
-    @property
-    def quiet(self) -> bool:
+    def is_quiet(self) -> bool:
         """Whether the last readings again would lead nowhere: nothing is low, doubted or waits to be confirmed."""
         state, latest = self._state, self._latest
         return (
@@ -148,7 +147,6 @@ class ModeWatch:
             and not state.low_streak
             and self._seen is not None
             and not self._restless
-            and not self._minds_times
         )
 
     @property
@@ -207,14 +205,14 @@ class ModeWatch:
     def _left_alone_by(self) -> Readings | None:
         """Return the readings that found the mode as it was, when they are newer than its last check."""
         readings = self._group.readings
-        if readings is None or readings.now.monotonic <= self._state.good_at or not self.quiet:
+        if readings is None or readings.now.monotonic <= self._state.good_at or not self.is_quiet():
             return None
         return readings
 
     def observe(self, readings: Readings, holds: Holds | None = None) -> ReserveSnapshot:
         """Return what the readings say of this mode, less what is promised of its reserve."""
         self._seen = readings
-        self._restless = False
+        self._restless = self._minds_times
         if readings.joint is not None:
             return self.share_of(readings, readings.joint, holds)
         now = readings.now.wall
@@ -224,15 +222,15 @@ class ModeWatch:
             equity = readings.equity
             owed = owed_of(self.mode, equity, holds)
             held = holds.held(self.mode, balances)
-            self._restless = bool(held or owed) and holds.shows_paid(self.mode, balances, equity)
-        return take_snapshot(self._policy, readings.believed, balances, missing, now=now, held=held, owed=owed)
+            self._restless |= bool(held or owed) and holds.shows_paid(self.mode, balances, equity)
+        return take_snapshot(self._policy, readings.believed, balances, missing, now, held, owed)
 
     def share_of(self, readings: Readings, joint: "JointReadings", holds: Holds | None) -> ReserveSnapshot:
         """Return what readings of shared accounts say of this mode, and remember nothing of them."""
         owed = owed_of(self.mode, readings.equity, holds)
         found, now = joint.find(self.mode, holds), readings.now.wall
         return take_snapshot(
-            self._policy, readings.believed, found.balances, found.missing, now=now, owed=owed, share=found.share
+            self._policy, readings.believed, found.balances, found.missing, now, owed=owed, share=found.share
         )
 
     def has_seen(self, readings: Readings) -> bool:

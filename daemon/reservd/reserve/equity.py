@@ -20,16 +20,19 @@ class BelievedEquity:
         problem: Why it may not.
         observed_at: When it was true; None when it could not be read.
         seen: When it was true with the prices in it.
-        earliest: What balances were observed before this say nothing beside it; None: any.
-        latest: The same of those that were observed after.
+        within: The earliest and the latest time at which balances must have been observed to say anything beside it;
+            None: any.
     """
 
     amount: Decimal | None
     problem: str | None
     observed_at: datetime | None = None
     seen: Observation | None = None
-    earliest: datetime | None = None
-    latest: datetime | None = None
+    within: tuple[datetime, datetime] | None = None
+
+    def beside_any(self) -> "BelievedEquity":
+        """Return the same for modes whose balances are known to have been observed in that time, each of them."""
+        return BelievedEquity(self.amount, self.problem, self.observed_at, self.seen) if self.within else self
 
 
 def believe_equity(equity: Equity | Missing | None, policy: ReservePolicy, now: datetime) -> BelievedEquity:
@@ -49,7 +52,7 @@ def believe_equity(equity: Equity | Missing | None, policy: ReservePolicy, now: 
     skew = policy.max_skew
     if skew is None:
         return BelievedEquity(equity.amount, None, at, seen)
-    return BelievedEquity(equity.amount, None, at, seen, earliest=at - skew, latest=at + skew)
+    return BelievedEquity(equity.amount, None, at, seen, (at - skew, at + skew))
 
 
 def _why_not(equity: Equity, policy: ReservePolicy, now: datetime) -> str | None:
@@ -74,13 +77,12 @@ def believed_beside(
     When equity and a balance were observed too far apart, money that moves between the two readings would be in both,
     or in neither.
     """
-    amount, earliest, latest = equity.amount, equity.earliest, equity.latest
-    if amount is None or earliest is None or latest is None:
-        return amount, equity.problem
-    for balance in balances:
-        if not earliest <= balance.observed_at <= latest:
-            return None, _how_skewed(balances, equity, policy)
-    return amount, None
+    if equity.within is not None:
+        earliest, latest = equity.within
+        for balance in balances:
+            if not earliest <= balance.observed_at <= latest:
+                return None, _how_skewed(balances, equity, policy)
+    return equity.amount, equity.problem
 
 
 def _how_skewed(balances: Sequence[Balance], equity: BelievedEquity, policy: ReservePolicy) -> str:

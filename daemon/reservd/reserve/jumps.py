@@ -8,7 +8,7 @@ the same observation again, of the same block or time, has said nothing new.
 from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import NamedTuple
 
 from reservd.reserve.amounts import ZERO, add, multiply, subtract
@@ -106,15 +106,19 @@ def has_jumped(
         max_jump: As a part of what was believed.
     """
     total, now = snapshot.total_equity, snapshot.parts
-    if equity is not None and total is not None and moved(equity, total, max_jump):
+    if equity is not None and total is not None and _shared_moved(equity, total, max_jump):
         return True
-    if parts and len(parts) == len(now) and min(now) <= ZERO and any(map(_emptied, parts, now)):
+    if now and len(parts) == len(now) and min(now) <= ZERO and any(map(_emptied, parts, now)):
         return True
-    amount = at_least(snapshot)
-    if balance is None or amount is None:
+    if balance is None:
         return False
-    # A part of the balance is naturally less than the whole; only more than the whole is a jump.
-    return (snapshot.bounds is None or amount > balance) and moved(balance, amount, max_jump)
+    amount = snapshot.reserve_balance
+    if amount is None:
+        # A part of the balance is naturally less than the whole; only more than the whole is a jump.
+        amount = at_least(snapshot)
+        if amount is None or amount <= balance:
+            return False
+    return moved(balance, amount, max_jump)
 
 
 def agrees(doubted: ReserveSnapshot | None, snapshot: ReserveSnapshot, max_jump: Decimal) -> bool:
@@ -186,3 +190,7 @@ def moved(before: Decimal, after: Decimal, max_jump: Decimal) -> bool:
     if after <= ZERO < before:
         return True
     return subtract(after, before).copy_abs() > multiply(max_jump, before).copy_abs()
+
+
+# Modes that share an equity ask for the same one by the thousand, one after the other.
+_shared_moved = lru_cache(maxsize=64)(moved)

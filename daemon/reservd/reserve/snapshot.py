@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache, reduce
 
 from reservd.reserve.amounts import ZERO, add, multiply, ratio, subtract
 from reservd.reserve.equity import BelievedEquity, believed_beside
@@ -16,7 +17,6 @@ def take_snapshot(
     equity: BelievedEquity,
     balances: Sequence[Balance],
     missing: Sequence[Missing],
-    *,
     now: datetime,
     held: Decimal = ZERO,
     owed: Decimal = ZERO,
@@ -35,40 +35,32 @@ def take_snapshot(
         share: What counts of the balances, where accounts are shared; holds are off it already.
     """
     amount, problem = believed_beside(balances, equity, policy)
+    total, parts, seen, oldest = _add_up(balances)
+    if held:
+        total = subtract(total, held)
     observed_at = equity.observed_at
-    total = subtract(ZERO, held) if held else None
-    parts: list[Decimal] = []
-    seen: list[Observation] = []
-    for balance in balances:
-        part, at = balance.amount, balance.observed_at
-        total = part if total is None else add(total, part)
-        if observed_at is None or at < observed_at:
-            observed_at = at
-        parts.append(part)
-        seen.append(tuple.__new__(Observation, (at, balance.block)))
-    if total is None:
-        total = ZERO
-    target = None
-    if amount is not None:
-        target = multiply(max(ZERO, subtract(amount, owed)) if owed else amount, policy.ratio)
-    bounds = None
-    if missing or not balances:
-        known_at_least = bool(balances) and all(part.non_negative for part in missing)
-        bounds = Bounds(total if known_at_least else None, None)
-    read = bounds is None
+    if observed_at is None or (oldest is not None and oldest < observed_at):
+        observed_at = oldest
+    bounds: Bounds | None = None
     accounts: tuple[AccountPart, ...] = ()
+    read = not missing
     if share is not None:
         bounds, accounts, held = share
         read = len(balances) == len(accounts)
         if bounds.lower is not None and bounds.lower == bounds.upper:
             total, bounds = bounds.lower, None
-    if target is None:
-        status = UNKNOWN
-    elif bounds is None:
-        status = classify(total, target, policy)
-    else:
-        status = classify_bounds(bounds, target, policy)
-    whole = bounds is None
+    elif missing or not balances:
+        known_at_least = bool(balances) and all(part.non_negative for part in missing)
+        bounds = Bounds(total if known_at_least else None, None)
+    target = covered = None
+    status = UNKNOWN
+    if amount is not None:
+        target = multiply(max(ZERO, subtract(amount, owed)) if owed else amount, policy.ratio)
+        if bounds is not None:
+            status = classify_bounds(bounds, target, policy)
+        else:
+            status = classify(total, target, policy)
+            covered = ratio(total, target) if target else None
     # Every check makes one: in half the time of ReserveSnapshot(...).
     return tuple.__new__(
         ReserveSnapshot,
@@ -77,21 +69,41 @@ def take_snapshot(
             policy.mode,
             policy.share_class,
             amount,
-            total if whole else None,
+            total if bounds is None else None,
             policy.ratio,
             target,
             status,
-            ratio(total, target) if whole and target else None,
+            covered,
             observed_at,
             bounds,
-            () if whole and problem is None else _lines(balances, missing, problem),
+            _lines(balances, missing, problem) if bounds is not None or problem is not None else (),
             held,
-            tuple(parts) if read else (),
+            parts if read else (),
             accounts,
             equity.seen,
-            tuple(seen),
+            seen,
         ),
     )
+
+
+def _add_up(
+    balances: Sequence[Balance],
+) -> tuple[Decimal, tuple[Decimal, ...], tuple[Observation, ...], datetime | None]:
+    """Return what balances are together, what each of them is, when each was true, and the oldest of these times."""
+    if len(balances) == 1:
+        # As most modes have it.
+        (only,) = balances
+        return only.amount, (only.amount,), _observed(only.observed_at, only.block), only.observed_at
+    parts = tuple([each.amount for each in balances])
+    seen = tuple([Observation(each.observed_at, each.block) for each in balances])
+    total = reduce(add, parts) if parts else ZERO
+    return total, parts, seen, min([each.observed_at for each in balances], default=None)
+
+
+@lru_cache(maxsize=64)
+def _observed(at: datetime, block: int | None) -> tuple[Observation, ...]:
+    """Return when the one balance of a mode was true: mostly when all balances of its source were."""
+    return (Observation(at, block),)
 
 
 def _lines(balances: Sequence[Balance], missing: Sequence[Missing], problem: str | None) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """What is remembered of a mode between two checks, and what one check leads to."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -7,13 +8,17 @@ from typing import NamedTuple
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus
 
 
-class Instant(NamedTuple):
-    """One moment on two clocks: the wall's, to be told to people, and the monotonic one, to measure by."""
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """One moment on two clocks: the wall's, to be told to people, and the monotonic one, to measure by.
+
+    Attributes:
+        wall: Aware UTC.
+        monotonic: Seconds; only differences mean anything.
+    """
 
     wall: datetime
-    """Aware UTC."""
     monotonic: float
-    """Seconds; only differences mean anything."""
 
 
 class TrackerState(NamedTuple):

@@ -1,6 +1,6 @@
 """What one reading of a source says, however the one before it was laid out."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -60,6 +60,20 @@ def test_failure_and_recovery_of_an_account_are_news_when_it_stays_in_its_place(
     assert (still.layout is failed.layout, news(still, failed)) == (True, set())
     well = read(still, cold=2, hot=1)
     assert (amount(well, "hot"), news(well, still)) == (1, {"hot"})
+
+
+@pytest.mark.parametrize("minutes", [-3, 3])
+def test_balance_of_another_time_is_news_when_its_amount_is_the_same(minutes: int) -> None:
+    """It may not be believed any more, or is of a clock that is ahead."""
+    patience = timedelta(minutes=2)
+    window = NOON - patience, NOON + patience
+    times = {"hot": NOON, "cold": NOON + timedelta(minutes=minutes)}
+    first = read(None, HOT_FAILED, cold=2)
+    second = tabulate(Reading([Balance(account, "USDT", Decimal(2), at) for account, at in times.items()]), str, first)
+    third = tabulate(second.reading(), str, second)
+    assert (first.is_within(*window), second.is_within(*window)) == (True, False)
+    assert third.news(second, *window) == {("cold", "USDT")}
+    assert read().is_within(*window), "there is none of another time"
 
 
 def test_reading_is_refused_when_it_says_two_things_of_an_account_that_failed_before() -> None:
