@@ -115,7 +115,7 @@ def test_names_of_code_blocks_exist() -> None:
 
 
 def test_contract_example_is_that_of_the_module() -> None:
-    docstring = ast.get_docstring(ast.parse((FOLDER / "testing.py").read_text())) or ""
+    docstring = ast.get_docstring(ast.parse((FOLDER / "testing" / "__init__.py").read_text())) or ""
     example = [line.strip() for line in docstring.splitlines() if line.startswith("    ")]
     assert example
     assert [line for line in example if line not in GUIDE] == []
