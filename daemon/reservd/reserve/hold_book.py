@@ -93,7 +93,7 @@ class HoldBook(HoldView):
             return []
         got: list[Hold] = []
         rest = sums.arrived(reading)
-        for hold in self.waiting(group):
+        for hold in self.waiting(group) if rest else ():
             if not rest:
                 break
             part = min(rest, hold.outstanding)

@@ -87,7 +87,7 @@ class HeldReserves(Observer):
         if not checked.step.actionable or checked.snapshot.reserve_balance is None:
             return
         group = self._reserve_manager.account_group(checked.mode)
-        if self._desk.book.waiting(group):
+        if self._desk.book.last_waiting(group) is not None:
             self._believe(group, checked.mode)
         if self._desk.book.changed:
             self._desk.note_changes()

@@ -91,8 +91,10 @@ class RefillAsker:
         unasked = {record.id for record in find_unasked(open_records)}
         polled: list[Replenishment] = []
         for record in open_records:
-            waited = (self._book.times.now(record.id) - record.request.requested_at).total_seconds()
-            if now < self._next.setdefault(record.id, now + _REPEAT_AFTER_SECONDS - waited):
+            if record.id not in self._next:
+                waited = (self._book.times.now(record.id) - record.request.requested_at).total_seconds()
+                self._next[record.id] = now + _REPEAT_AFTER_SECONDS - waited
+            if now < self._next[record.id]:
                 continue
             self._next[record.id] = now + _REPEAT_AFTER_SECONDS
             if record.id in unasked and (record.asked_by or record.approved_by):

@@ -163,8 +163,14 @@ class RefillBook:
         # Cooldowns and budgets go by what is the mode's own, of which nothing may be lost among withdrawals.
         of_withdrawals = [record for record in ended if record.request.withdrawal_id is not None]
         self._drop(old or of_withdrawals[:-_MOST_OF_WITHDRAWALS])
-        if mode in self._credits:
-            self._credits[mode].forget(min(map(self._counted_since, self.open()), default=math.inf))
+
+    def has_credits(self, mode: str) -> bool:
+        """Whether something is remembered that was credited to requests of a mode that have ended."""
+        return bool(self._credits.get(mode))
+
+    def forget_credits(self, mode: str, counted: Iterable[Replenishment]) -> None:
+        """Leave out of that what was credited before arrivals are counted for any of these open requests."""
+        self._credits[mode].forget(min(map(self._counted_since, counted), default=math.inf))
 
     def _hold(self, record: Replenishment) -> None:
         self._records[record.id] = record

@@ -68,6 +68,11 @@ class RefillGrounds:
         own = [each for each in self._book.of_mode(config.mode) if each.request.currency == config.share_class]
         return [self._book.times.dated(each, now) for each in own]
 
+    def forget(self, mode: str) -> None:
+        """Leave out what was credited to requests of a mode before arrivals are counted for any open one."""
+        if self._book.has_credits(mode):
+            self._book.forget_credits(mode, self._open_among(self._commitments.sharers(mode)))
+
     def unreadable(self, mode: str) -> bool:
         """Return whether some request for the money that a mode is paid from cannot be read."""
         unreadable = self._book.unreadable

@@ -187,6 +187,7 @@ class ReplenishmentService(Observer):
             self._note(checked, RefillDecision(None, Inaction.UNREADABLE))
             return
         self._book.forget(checked.mode, config.refill)
+        self._grounds.forget(checked.mode)
         self._end(self._book.open(checked.mode))
         decide = partial(
             decide_refill,

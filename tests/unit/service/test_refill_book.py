@@ -42,3 +42,19 @@ def test_nothing_that_budgets_and_cooldowns_go_by_is_lost_among_withdrawals() ->
     clock.ahead = policy.budget_period + timedelta(minutes=1)
     book.forget("m", policy)
     assert book.of_mode("m") == []
+
+
+def test_what_was_credited_is_remembered_while_it_was_so_after_an_open_request_was_counted() -> None:
+    clock = Clock()
+    book = RefillBook(RefillLedger(), clock=clock)
+    first, waits, last = (ended(name, clock.wall + timedelta(seconds=at)) for at, name in enumerate("abc"))
+    waits = waits.model_copy(update={"state": ReplenishmentState.ACCEPTED})
+    book.put(waits)
+    assert not book.has_credits("m")
+    for each in (first, last):
+        book.put(each.model_copy(update={"arrived": Decimal(1)}))
+    assert book.ended_since(["m"], waits) == 1
+    for counted, remembers in (([waits], True), ([], False)):
+        book.forget_credits("m", counted)
+        assert book.has_credits("m") is remembers
+    assert book.ended_since(["m"], waits) == 0
