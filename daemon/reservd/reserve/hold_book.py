@@ -123,7 +123,7 @@ class HoldBook(HoldView):
                 left_at = min(hold.left_at - by, now)
                 paid_at = left_at if hold.paid_at is not None else None
                 self._modes[hold.mode].payouts.drop(hold.position)
-                self.put(replace(hold, ended_at=min(hold.ended_at or now, now), paid_at=paid_at))
+                self.put(replace(hold, ended_at=min((hold.ended_at or now) - by, now), paid_at=paid_at))
 
     def _advance(self, group: str, reading: GroupReading) -> None:
         sums = self._groups[group]
