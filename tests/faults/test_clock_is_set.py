@@ -170,6 +170,29 @@ async def test_budget_of_refills_is_not_given_out_anew_when_the_clock_is_set(
 
 
 @WRONG
+async def test_strategy_is_waited_for_until_the_time_that_it_names_when_the_clock_was_wrong(
+    database: Database, wrong: timedelta
+) -> None:
+    """It names it by a clock that is right, of a request that was made by one that was not."""
+    async with Treasury(database) as shop:
+        shop.replenisher.answer = Acceptance(status=AcceptanceStatus.PENDING)
+        shop.clock.wrong = wrong
+        await shop.see(70)
+        shop.clock.wrong = timedelta()
+        (own,) = shop.own()
+        await shop.refills.desk.accept(own.id, expected_by=shop.clock.wall + timedelta(hours=1))
+        for _ in range(10):
+            await shop.see(70, after_seconds=360)
+        assert str(shop.own()[0].state) == "accepted"
+        await shop.see(70, after_seconds=360)
+        assert str(shop.own()[0].state) == "expired"
+        await shop.see(70, after_seconds=600)
+        for never in (datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)):
+            shop.clock.wrong = wrong
+            await shop.refills.desk.accept(shop.own()[1].id, expected_by=never)
+
+
+@WRONG
 async def test_budget_of_refills_is_known_when_the_clock_was_wrong_at_the_start(
     database: Database, wrong: timedelta
 ) -> None:

@@ -95,7 +95,8 @@ class RefillNotes:
             self._book.put(advance(earlier, ReplenishmentState.CANCELLED, now, detail=why, replaced_by=record.id))
 
     def _waits(self, record: Replenishment, promised: datetime | None) -> dict[str, Any]:
-        """Return what changes of a request when its strategy names a time, or none."""
+        """Return what changes of a request when its strategy names a time, by the clock of now, or none."""
+        promised = None if promised is None else self._book.times.own(record.id, promised)
         deadline = wait_until(promised, record, self._policy(record).settling)
         expected_by = record.expected_by if promised is None else take_promise(promised, record)
         return {"deadline": deadline, "expected_by": expected_by}

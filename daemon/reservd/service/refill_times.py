@@ -1,6 +1,6 @@
 """How long requests have waited or been over, however the machine's clock is set meanwhile."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from reservd.monitor.clock import Clock
@@ -10,6 +10,8 @@ from reservd.reserve.state import Instant
 
 _SLEW = timedelta(seconds=1)
 """A clock that differs by less from what it would show was not set."""
+
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 class _Seen(NamedTuple):
@@ -68,7 +70,8 @@ class RefillTimes:
         if seen is None:
             return at
         ahead = seen.wall + timedelta(seconds=now.monotonic - seen.monotonic) - now.wall
-        return at if abs(ahead) < _SLEW else at + ahead
+        # What is told may be as far away as can be.
+        return at if abs(ahead) < _SLEW else at + max(_FIRST - at, min(ahead, _LAST - at))
 
     def monotonic(self, record: Replenishment, at: datetime) -> float:
         """Return when one of a request's times was, by the monotonic clock: so those of several can be compared."""
