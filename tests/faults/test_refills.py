@@ -17,6 +17,7 @@ from reservd.plugin import Acceptance, AcceptanceStatus, Urgency
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.replenishment import Inaction
 from reservd.reserve.replenishment_event import ReplenishmentEvent
+from reservd.reserve.replenishment_states import Replenishment
 from reservd.store.database import Database
 from reservd.store.operators import Redelivery, ask_redeliveries
 from reservd.store.queries import DeadLetter, find_position, load_dead_letters
@@ -407,6 +408,87 @@ async def test_emergency_is_not_waited_for_any_more_once_what_is_on_its_way_is_e
         await shop.see(20)
         assert shop.refills.inactions["m"] is Inaction.AWAITING_APPROVAL, "again at once: nobody refused it"
         assert len(shop.replenisher.asked) == 1
+
+
+async def test_emergency_is_not_waited_for_any_more_once_the_calm_request_is_to_be_asked_again(
+    database: Database,
+) -> None:
+    """Calm as well, and small enough to need nobody's approval, it would have the same unwound twice."""
+    async with Treasury(database, reserve_refill_approval_above=50) as shop:
+        await shop.see()
+        shop.replenisher.misbehave = UNREACHABLE
+        await shop.see(70)
+        await shop.see(30)
+        shop.replenisher.misbehave = None
+        shop.replenisher.asked.clear()
+        for _ in range(3):
+            await shop.see(70)
+        calm, emergency = shop.own()
+        assert [each.id for each in shop.replenisher.asked] == [calm.id]
+        assert (str(calm.state), str(emergency.state)) == ("accepted", "cancelled")
+
+
+async def test_money_that_came_before_anybody_was_asked_is_not_taken_for_what_was_asked_for(database: Database) -> None:
+    """It would be called verified before a coin of it was there, and the same asked for once more."""
+    async with Treasury(database, reserve_refill_approval_above=50) as shop:
+        await shop.see()
+        await shop.see(10)
+        await shop.see(60)
+        for _ in range(2):
+            await shop.see(60)
+        (asked,) = shop.own()
+        assert (asked.request.amount, str(asked.state), asked.arrived) == (50, "accepted", 0)
+        await shop.see(85)
+        assert shop.own()[0].arrived == 25
+        await shop.see(110)
+        assert [str(each.state) for each in shop.own()] == ["verified"]
+
+
+async def test_money_that_came_before_an_emergency_was_approved_is_not_taken_for_its_own(database: Database) -> None:
+    async with Treasury(database, reserve_refill_approval_above=50) as shop:
+        shop.equity = 10_000
+        await shop.see(1_100)
+        for balance in (10, 400):
+            await shop.see(balance)
+        (emergency,) = shop.own()
+        assert (emergency.request.amount, emergency.held_back) == (700, True)
+        await shop.refills.desk.approve(emergency.id, by="ann")
+        await shop.refills.idle()
+        await shop.see(750)
+        (emergency,) = shop.own()
+        assert (str(emergency.state), emergency.arrived) == ("accepted", 350)
+        await shop.see(1_100)
+        assert str(shop.own()[0].state) == "verified"
+
+
+async def test_request_of_a_mode_that_is_gone_may_be_approved_and_asks_nobody(database: Database) -> None:
+    async with Treasury(database) as shop:
+        await shop.see(40)
+        (own,) = shop.own()
+        request = own.request.model_copy(update={"id": "left", "strategy_mode": "gone"})
+        left = Replenishment(request=request, changed_at=own.changed_at, deadline=own.deadline, needs_approval=True)
+        shop.refills._book.put(left)
+        assert (await shop.refills.desk.approve("left", by="ann")).approved_by == "ann"
+        await shop.refills.idle()
+        assert len(shop.replenisher.asked) == 1
+
+
+async def test_strategy_has_its_time_when_an_emergency_needs_no_approval_any_more_at_the_last_moment(
+    database: Database,
+) -> None:
+    """Given up a moment later it would have had no effect, and another emergency would be asked for."""
+    async with Treasury(database, reserve_refill_approval_above=50) as shop:
+        await shop.see(30)
+        (waiting,) = shop.own()
+        shop.clock.ahead += waiting.deadline - shop.clock.wall - timedelta(minutes=1)
+        await shop.see(61)
+        (asked,) = shop.replenisher.asked
+        (own,) = shop.own()
+        assert own.released_at is not None
+        assert (asked.id, asked.deadline) == (waiting.id, own.released_at + timedelta(minutes=30))
+        for _ in range(4):
+            await shop.see(61, after_seconds=400)
+        assert [str(each.state) for each in shop.own()] == ["accepted"]
 
 
 async def test_strategy_has_its_time_when_somebody_approves_at_the_last_moment(database: Database) -> None:

@@ -85,6 +85,8 @@ class Replenishment(BaseModel):
     needs_approval: bool = False
     """Whether it waits until somebody approves it."""
     approved_by: str | None = None
+    released_at: AwareDatetime | None = None
+    """When it had to wait for approval no longer; null of one that never waited, or still does."""
     asked_by: str = ""
     """Who asked for it; empty when reservd decided it."""
     reference: str | None = None
@@ -143,7 +145,8 @@ class Replenishment(BaseModel):
     @property
     def counted_throughout(self) -> bool:
         """Whether all that came in since it was asked for is counted; otherwise its money may have come unseen."""
-        return self.baseline is not None and (self.counted_at or self.request.requested_at) <= self.request.requested_at
+        asked_at = self.released_at or self.request.requested_at
+        return self.baseline is not None and (self.counted_at or self.request.requested_at) <= asked_at
 
     @property
     def acceptance(self) -> Acceptance | None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from reservd.config.mode import ModeConfig
 from reservd.monitor.observer import Checked
 from reservd.reserve.amounts import ZERO, subtract
-from reservd.reserve.models import AllocationMethod, ReserveSnapshot, ReserveStatus
+from reservd.reserve.models import AllocationMethod, ReserveStatus
 from reservd.reserve.refill_arrival import count_from, is_counted, set_back
 from reservd.reserve.refill_credits import see_arrivals
 from reservd.reserve.refill_decision import spare_in_flight
@@ -22,11 +22,13 @@ class RefillGrounds:
     Args:
         configs: By mode.
         book: Has the requests; what arrives for them is noted there.
+        latest: The last check of each mode.
     """
 
-    def __init__(self, configs: Mapping[str, ModeConfig], book: RefillBook) -> None:
+    def __init__(self, configs: Mapping[str, ModeConfig], book: RefillBook, latest: Mapping[str, Checked]) -> None:
         self._configs = configs
         self._book = book
+        self._latest = latest
         self._commitments: Commitments = NoCommitments()
 
     def heed(self, commitments: Commitments) -> None:
@@ -40,20 +42,27 @@ class RefillGrounds:
         if checked.step.actionable:
             self._see(checked)
 
-    def counted(self, record: Replenishment, good: ReserveSnapshot | None) -> Replenishment:
-        """Return a new request with the reading that its arrival is counted from; as it is while there is none.
+    def counted(self, record: Replenishment, now: datetime) -> Replenishment:
+        """Return a request with the reading that its arrival is counted from; as it is while there is none.
 
         Args:
-            record: Just made.
-            good: The mode's last snapshot that was conclusive and is not doubted; None when there is none.
+            record: Its strategy is yet to be asked.
+            now: By its own clock.
         """
-        request = record.request
-        reading = self._commitments.believed(request.strategy_mode, good)
+        mode = record.request.strategy_mode
+        if mode not in self._configs:
+            return record
+        latest = self._latest.get(mode)
+        reading = self._commitments.believed(mode, latest.step.state.good if latest is not None else None)
         if reading is None:
             return record
-        mode = request.strategy_mode
         others = self._open_among(self._commitments.sharers(mode))
-        return count_from(record, reading, self._commitments.accounts(mode), request.requested_at, others)
+        return count_from(record, reading, self._commitments.accounts(mode), now, others)
+
+    def counted_anew(self, record: Replenishment, now: datetime) -> Replenishment:
+        """Return the same of one that waited for approval: what came in until now, nobody was asked to bring."""
+        after = self.counted(record.model_copy(update={"baseline": None}), now)
+        return record if after.baseline is None else after
 
     def queued(self, mode: str) -> Decimal:
         """Return what withdrawals of a mode wait for, without what each is about to make a request for itself."""

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from reservd.config.mode import ModeConfig
+from reservd.reserve.refill_approval import release
 from reservd.reserve.replenishment import RefillPolicy
 from reservd.reserve.replenishment_states import (
     Replenishment,
@@ -14,6 +15,7 @@ from reservd.reserve.replenishment_states import (
     wait_until,
 )
 from reservd.service.refill_book import RefillBook
+from reservd.service.refill_grounds import RefillGrounds
 
 STRATEGY = "strategy"
 
@@ -27,11 +29,13 @@ class RefillNotes:
     Args:
         configs: By mode.
         book: Has the requests.
+        grounds: Tells what their arrival is counted from.
     """
 
-    def __init__(self, configs: Mapping[str, ModeConfig], book: RefillBook) -> None:
+    def __init__(self, configs: Mapping[str, ModeConfig], book: RefillBook, grounds: RefillGrounds) -> None:
         self._configs = configs
         self._book = book
+        self._grounds = grounds
 
     def take(self, record: Replenishment, state: ReplenishmentState, **told: Any) -> Replenishment:
         """Return a request after what its strategy or an operator said of it, which is taken down.
@@ -69,15 +73,10 @@ class RefillNotes:
         self._book.put(record.model_copy(update={"heard": True, **self._waits(record, expected_by)}))
 
     def approve(self, record: Replenishment, *, by: str, reason: str) -> Replenishment:
-        """Return a request after somebody approved it, which is taken down: it is to be asked for.
-
-        Its strategy has as long as for one that waited for nobody.
-        """
+        """Return a request after somebody approved it, which is taken down: it is to be asked for."""
         now = self._book.times.now(record.id)
-        deadline = max(record.deadline, now + self._policy(record).patience)
-        request = record.request.model_copy(update={"deadline": deadline})
         told = {"approved_by": by, "by": by, "detail": reason, "changed_at": now}
-        after = record.model_copy(update={"request": request, "deadline": deadline, **told})
+        after = self._grounds.counted_anew(release(record, self._policy(record), now, **told), now)
         self._book.put(after)
         return after
 

@@ -110,9 +110,7 @@ class RefillWishes:
             asked_by=asked_by,
             by=asked_by,
         )
-        latest = self._latest.get(request.strategy_mode)
-        good = latest.step.state.good if latest is not None else None
-        record = self._grounds.counted(record, good)
+        record = self._grounds.counted(record, request.requested_at)
         self._book.put(record)
         return record
 

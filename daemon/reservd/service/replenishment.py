@@ -77,10 +77,10 @@ class ReplenishmentService(Observer):
         self._clock = clock or SystemClock()
         self._caller = RefillCaller(replenishers, self._observers, epoch)
         self._book = RefillBook(self._ledger, self._observers, self._clock)
-        self._grounds = RefillGrounds(configs, self._book)
-        notes = RefillNotes(configs, self._book)
-        self._asker = RefillAsker(configs, self._book, notes, self._caller, may_act)
         self._latest: dict[str, Checked] = {}
+        self._grounds = RefillGrounds(configs, self._book, self._latest)
+        notes = RefillNotes(configs, self._book, self._grounds)
+        self._asker = RefillAsker(configs, self._book, notes, self._caller, may_act)
         self._wishes = RefillWishes(
             configs,
             self._book,
@@ -172,10 +172,13 @@ class ReplenishmentService(Observer):
 
     def _reconsider(self, record: Replenishment, decision: RefillDecision, config: ModeConfig, now: datetime) -> None:
         """Have a request that waits for approval ask for no more than lacks by now."""
-        after = reconsider(record, decision, config.refill)
+        own = self._book.times.own(record.id, now)
+        after = reconsider(record, decision, config.refill, own)
         if after is None:
-            own, why = self._book.times.own(record.id, now), "what lacked is there or on its way before it was approved"
+            why = "what lacked is there or on its way before it was approved"
             after = advance(record, ReplenishmentState.CANCELLED, own, detail=why)
+        elif not after.held_back:
+            after = self._grounds.counted_anew(after, own)
         self._book.put(after)
 
     def _decide(self, checked: Checked, config: ModeConfig) -> None:
@@ -201,7 +204,7 @@ class ReplenishmentService(Observer):
         )
         for waiting in [each for each in self._book.open(checked.mode) if _is_own_and_held_back(each)]:
             others = [each for each in self._grounds.history(config, now) if each.id != waiting.id]
-            self._reconsider(waiting, decide(others), config, now)
+            self._reconsider(waiting, decide(others, request_id=waiting.id), config, now)
         decision = decide(self._grounds.history(config, now))
         if decision.request is None or decision.inaction is not None:
             self._note(checked, decision)

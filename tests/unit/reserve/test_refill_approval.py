@@ -12,6 +12,7 @@ from reservd.reserve.replenishment_states import Replenishment
 from support.reserve import NOON
 
 POLICY = RefillPolicy(approval_above=Decimal(50))
+LATER = NOON + timedelta(minutes=29)
 
 
 def request(
@@ -35,21 +36,28 @@ WAITING = Replenishment(
 
 @pytest.mark.parametrize("inaction", list(Inaction), ids=str)
 def test_request_is_given_up_when_nothing_lacks_that_is_not_on_its_way(inaction: Inaction) -> None:
-    after = reconsider(WAITING, RefillDecision(None, inaction), POLICY)
+    after = reconsider(WAITING, RefillDecision(None, inaction), POLICY, NOON)
     needless = {Inaction.ADEQUATE, Inaction.COVERED, Inaction.BELOW_MINIMUM, Inaction.IN_FLIGHT}
     assert after == (None if inaction in needless else WAITING)
 
 
 @pytest.mark.parametrize("amount", [99, 100, 500])
 def test_request_stays_as_it_is_when_about_the_same_lacks_or_more(amount: int) -> None:
-    assert reconsider(WAITING, RefillDecision(request(amount), None), POLICY) is WAITING
+    assert reconsider(WAITING, RefillDecision(request(amount), None), POLICY, NOON) is WAITING
+
+
+def test_request_is_given_up_when_another_is_yet_to_be_asked() -> None:
+    other = request(500).model_copy(update={"id": "calm"})
+    assert reconsider(WAITING, RefillDecision(other, None), POLICY, NOON) is None
 
 
 def test_request_asks_for_what_lacks_by_now_and_waits_no_longer_than_it_must() -> None:
-    after = reconsider(WAITING, RefillDecision(request(60, replaces=None), None), POLICY)
+    after = reconsider(WAITING, RefillDecision(request(60, replaces=None), None), POLICY, LATER)
     assert after is not None
     assert (after.request.amount, after.request.replaces, after.held_back) == (60, None, True)
+    assert after.deadline == WAITING.deadline
     for fresh in (request(50), request(500, Urgency.FAST)):
-        after = reconsider(WAITING, RefillDecision(fresh, None), POLICY)
+        after = reconsider(WAITING, RefillDecision(fresh, None), POLICY, LATER)
         assert after is not None
         assert (after.request.amount, after.held_back) == (min(100, fresh.amount), False)
+        assert after.deadline == after.request.deadline == LATER + POLICY.patience

@@ -9,6 +9,7 @@ from reservd.service.refill_asker import RefillAsker
 from reservd.service.refill_book import RefillBook
 from reservd.service.refill_caller import RefillCaller
 from reservd.service.refill_desk import RefillDesk
+from reservd.service.refill_grounds import RefillGrounds
 from reservd.service.refill_ledger import RefillLedger
 from reservd.service.refill_notes import RefillNotes
 from reservd.store.database import Database
@@ -55,7 +56,7 @@ async def test_requests_of_one_instant_in_memory_are_each_on_one_page() -> None:
     book = RefillBook(RefillLedger())
     for record in RECORDS:
         book.put(record)
-    notes = RefillNotes({}, book)
+    notes = RefillNotes({}, book, RefillGrounds({}, book, {}))
     asker = RefillAsker({}, book, notes, RefillCaller({}, ()), lambda: True)
     desk = RefillDesk(book, RefillLedger(), notes, asker, lambda: True)
 
