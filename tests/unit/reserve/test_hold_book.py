@@ -32,8 +32,9 @@ def test_book_finds_holds_by_id_and_key_and_counts_positions() -> None:
 
 def test_promises_are_off_a_reading_until_it_shows_their_payment() -> None:
     book = HoldBook()
-    assert book.held("m", read(100)) == 0
+    assert (book.held("m", read(100)), book.knows("m")) == (0, False)
     book.put(hold := make_hold(1, 30))
+    assert (book.knows("m"), book.knows("other")) == (True, False)
     book.put(make_hold(2, 20, 5))
     assert book.held("m", read(100)) == 50
     assert book.held("other", read(100)) == 0

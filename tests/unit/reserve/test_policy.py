@@ -4,6 +4,7 @@ from decimal import Decimal, localcontext
 
 import pytest
 
+from reservd.reserve.equity import believe_equity, believed_beside
 from reservd.reserve.models import Bounds, Observation, ReserveStatus
 from reservd.reserve.policy import Missing, classify, classify_bounds, is_current, status_of
 from reservd.reserve.readings import Equity
@@ -261,3 +262,13 @@ def test_skew_is_nobodys_when_no_balance_was_read() -> None:
 def test_any_skew_is_believed_when_there_is_no_limit() -> None:
     snapshot = find(POLICY, make_equity(1000, at=NOON - timedelta(seconds=100)), [make_balance(100)], [], now=NOON)
     assert snapshot.status is ADEQUATE
+
+
+def test_equity_is_as_believed_beside_balances_that_are_known_to_be_of_its_time() -> None:
+    for policy in (make_policy(max_skew=timedelta(seconds=60)), POLICY):
+        believed = believe_equity(make_equity(1000), policy, NOON)
+        one = believed.beside_any()
+        assert (
+            believed_beside([make_balance(100)], believed, policy) == believed_beside([], one, policy) == (1000, None)
+        )
+        assert (one.seen, one.observed_at, one.within) == (believed.seen, believed.observed_at, None)
