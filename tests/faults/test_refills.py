@@ -461,6 +461,25 @@ async def test_money_that_came_before_an_emergency_was_approved_is_not_taken_for
         assert str(shop.own()[0].state) == "verified"
 
 
+async def test_nobody_is_asked_any_more_for_what_was_made_before_a_dry_run(database: Database) -> None:
+    async with Treasury(database) as shop:
+        await shop.see()
+        shop.replenisher.misbehave = UNREACHABLE
+        await shop.see(70)
+        config = shop.manager.reserve_configs["m"].model_dump(exclude_none=True)
+        shop.manager.set_reserve_config("m", {**config, "reserve_refill_dry_run": True})
+        shop.replenisher.misbehave = None
+        shop.replenisher.asked.clear()
+        for _ in range(2):
+            await shop.see(69)
+        (own,) = shop.own()
+        assert (shop.replenisher.asked, str(own.state)) == ([], "requested")
+        with pytest.raises(ReplenishmentStateError, match="dry run"):
+            await shop.refills.desk.accept(own.id, reference="mine", exclusive=True)
+        await shop.see(69, after_seconds=1_800)
+        assert str(shop.own()[0].state) == "expired"
+
+
 async def test_request_of_a_mode_that_is_gone_may_be_approved_and_asks_nobody(database: Database) -> None:
     async with Treasury(database) as shop:
         await shop.see(40)

@@ -112,6 +112,11 @@ class RefillAsker:
         own = record.request.withdrawal_id is None
         return own and record.id in find_stood_in_for(self._book.open(record.request.strategy_mode))
 
+    def in_dry_run(self, record: Replenishment) -> bool:
+        """Whether nobody is to be asked for its mode, by the configuration of now: it may be older than that."""
+        config = self._configs.get(record.request.strategy_mode)
+        return config is not None and config.refill.dry_run
+
     async def close(self) -> None:
         """Wait a moment for what is being asked, and cut off the rest."""
         tasks = list(self._asking.values())
@@ -151,6 +156,8 @@ class RefillAsker:
             return str(Inaction.AWAITING_APPROVAL) if record.held_back else record.detail
         if not self._may_act():
             return Inaction.STORE_GONE
+        if self.in_dry_run(record):
+            return Inaction.DRY_RUN
         replenisher = self._replenisher(record)
         if replenisher is not None and self._caller.leaves_alone(replenisher):
             return f"replenisher '{replenisher}' asked to be left alone for now"

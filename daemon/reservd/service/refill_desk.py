@@ -184,6 +184,8 @@ class RefillDesk:
         """Refuse a request that is not to be acted on now, or that somebody else has."""
         if record.held_back:
             raise ReplenishmentStateError(f"replenishment {record.id} waits for approval: it is not to be taken yet")
+        if self._asker.in_dry_run(record):
+            raise ReplenishmentStateError(f"replenishment {record.id} is not to be taken: its mode is in a dry run")
         if self._asker.is_stood_in_for(record):
             raise ReplenishmentStateError(f"replenishment {record.id} is not to be taken: another asks for the whole")
         if record.state is not ReplenishmentState.REQUESTED and (reference is None or record.reference != reference):
