@@ -246,12 +246,14 @@ class Daemon:
             finally:
                 if not goes_on:
                     self._duty = None
+                    self._taken_up.set()  # it will be, whenever there is a duty again: nobody need wait for that
                     self._stream.close()
                     self._metrics.watch(owner=False)
                     self._page.renew()
 
     async def _do(self, duty: Duty, before: Mapping[str, KeptState]) -> None:
         """Do a duty until its configuration is not the newest any more, then end it in order."""
+        owned = self._ownership.epoch > 0
         work = asyncio.create_task(duty.run(before))
         newer = asyncio.create_task(self._newer.wait())
         try:
@@ -262,6 +264,8 @@ class Daemon:
             await asyncio.wait({work})
         if not work.cancelled():
             work.result()
+        if owned and not self._ownership.epoch:
+            raise OwnershipLostError("another daemon took the store while this one ended its work")
 
     def _reload_soon(self, reloads: set[asyncio.Task[None]]) -> None:
         """Reload; or once more after that, when it is under way: what waits reads the files as they are then."""

@@ -1,5 +1,6 @@
 """Two daemons on one store: one watches, one waits; whatever happens to the first, nothing is said twice."""
 
+import asyncio
 import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -8,11 +9,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
+from reservd.app import Daemon
+from reservd.config.load import Config, load_config
 from support.nursery import Nursery
+from support.office import until
 from support.polling import wait_until
 from support.postgres import Postgres
 from support.scrape import page, sample, samples
-from support.world import World
+from support.world import Answer, World
 
 PROMISED_SECONDS = 15
 """Within which a standby takes over. To the tenth of a second: tests/unit/store/test_ownership.py."""
@@ -190,3 +194,29 @@ def test_one_of_two_daemons_stands_by_when_the_store_that_they_began_without_is_
     world.set("m", "adequate")
     hears(world, "low", "adequate")
     assert len(world.events) == 2
+
+
+async def test_daemon_stands_by_when_another_one_took_the_store_while_a_reload_ended_its_work(
+    world: World, server: Postgres, tmp_path: Path
+) -> None:
+    """What it remembers is not gone on from: it may stand by for hours."""
+    file = world.write_config(tmp_path, url_of(server))
+
+    def load() -> Config:
+        server.execute("store", "UPDATE owner SET epoch = epoch + 1, holder = 'another'")
+        return load_config(file)
+
+    daemon = Daemon(load_config(file), ["127.0.0.1:0"], load=load)
+    running = asyncio.create_task(daemon.run())
+    await until(lambda: daemon.readiness.ready, "the first cycle")
+    world.answer = Answer(delay_seconds=0.3)
+    world.set("m", "low")
+    await until(lambda: world.tries == 1, "the alarm on its way")
+    reloading = asyncio.create_task(daemon.reload())
+    await until(lambda: not daemon._ownership.epoch, "the end of its work, of which nothing is written down")
+    address = daemon.addresses[0]
+    await asyncio.to_thread(wait_until, lambda: not samples(address, "reservd_reserve_balance"), "no page of its own")
+    assert not daemon.readiness.ready
+    await reloading
+    daemon.stop()
+    await running
