@@ -194,8 +194,41 @@ async def test_equity_of_an_earlier_moment_is_not_believed(chain: Chain) -> None
     told = Equity(Decimal(1000), "USDT", chain.clock.wall)
     await chain.look(chain.at(103, 90), equity=told)
     await chain.look(chain.at(104, 90), equity=Equity(Decimal(800), "USDT", told.observed_at - timedelta(seconds=1)))
-    assert "invalid_data: is of 2026-03-01T12:00:23+00:00" in chain.missing
+    snapshot = chain.manager.latest_snapshot("m")
+    assert snapshot is not None
+    assert (snapshot.total_equity, snapshot.observed_at) == (1000, told.observed_at)
     assert await chain.said() == ["low"]
+
+
+async def test_equity_is_unknown_in_time_when_nothing_but_an_earlier_moment_is_told(chain: Chain) -> None:
+    old = Equity(Decimal(800), "USDT", BEGIN)
+    for block in range(102, 114):
+        await chain.look(chain.at(block, 90), equity=old)
+    assert "equity is of 2026-03-01T12:00:12+00:00, too far from now" in chain.missing
+    assert await chain.said() == ["low", "unknown"]
+
+
+async def test_no_mode_is_unknown_when_two_nodes_take_turns_and_one_lags() -> None:
+    """One mode always meets the one that lags: what the other one told its neighbour just now is newer."""
+    clock, nav, node = SetClock(), ScriptedEquity(), ScriptedBalances("node", main=0, other=0)
+    manager = ReserveManager(nav, {"node": node}, clock=clock)
+    for mode, account in (("a", "main"), ("b", "other")):
+        keys = {"share_class": "USDT", "reserve_ratio": "0.1", "reserve_balance_sources": [f"node/{account}"]}
+        manager.set_reserve_config(mode, {**keys, "reserve_max_staleness": 120})
+    events: list[ReserveEvent] = []
+    manager.add_reserve_callback(events.append)
+    for _ in range(10):
+        clock.advance(30)
+        node.misbehave = returns(
+            Reading([Balance(account, "USDT", Decimal(210), clock.wall) for account in ("main", "other")])
+        )
+        for mode, lag in (("a", 0), ("b", 2)):
+            at = clock.wall - timedelta(seconds=lag)
+            nav.misbehave = returns(Equity(Decimal(1000 + at.second), "USDT", at))
+            await manager.check_reserves([mode])
+            assert manager.status(mode) is ADEQUATE
+    await manager.close()
+    assert events == []
 
 
 async def test_price_of_an_earlier_moment_is_not_believed() -> None:
@@ -209,8 +242,8 @@ async def test_price_of_an_earlier_moment_is_not_believed() -> None:
     manager.add_reserve_callback(events.append)
     await manager.check_all_reserves()
     market.values["ETH/USDT"], market.age = 2500, 60
-    await manager.check_all_reserves()
-    assert manager.status("m") is LOW
+    found = (await manager.check_all_reserves())["m"]
+    assert (manager.status("m"), found.total_equity) == (LOW, 990)
     market.age = 0
     await manager.check_all_reserves()
     await manager.close()
