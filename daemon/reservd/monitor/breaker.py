@@ -26,6 +26,8 @@ class Circuit(NamedTuple):
         well_at: When it last answered, or was asked for the first time; monotonic seconds, as all times here.
         asked_at: When it was last asked.
         passed_over: On how many occasions it was not, since.
+        passed_at: The last of them; None when there was none.
+        longest_gap: Seconds between two occasions since, at most.
     """
 
     failure: CallError
@@ -33,6 +35,8 @@ class Circuit(NamedTuple):
     well_at: float
     asked_at: float
     passed_over: int = 0
+    passed_at: float | None = None
+    longest_gap: float = 0.0
 
     @property
     def open(self) -> bool:
@@ -50,6 +54,16 @@ def after_failure(before: Circuit | None, failure: CallError, well_at: float, as
     return Circuit(failure, before.failures + 1 if before is not None else 1, well_at, asked_at)
 
 
+def pass_over(circuit: Circuit, now: float) -> Circuit:
+    """Return what to remember when a source was not asked on an occasion."""
+    return circuit._replace(passed_over=circuit.passed_over + 1, passed_at=now, longest_gap=_longest_gap(circuit, now))
+
+
+def _longest_gap(circuit: Circuit, now: float) -> float:
+    last = circuit.asked_at if circuit.passed_at is None else circuit.passed_at
+    return max(circuit.longest_gap, now - last)
+
+
 def is_due(circuit: Circuit, now: float, stalenesses: Iterable[float]) -> bool:
     """Whether to ask on this occasion.
 
@@ -64,8 +78,8 @@ def is_due(circuit: Circuit, now: float, stalenesses: Iterable[float]) -> bool:
     """
     occasions = circuit.passed_over + 1
     waited = now - circuit.asked_at
-    # The next occasion is expected as far from this one as this from the last.
-    until_next = waited / occasions
+    # The next occasion is expected as far from this one as any two were: several intervals may have one at a time.
+    until_next = _longest_gap(circuit, now)
     rests = waited < circuit.rest_seconds
     if rests and circuit.failure.reason is FailureReason.RATE_LIMITED:
         age = now - circuit.well_at

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import structlog
 
 from reservd.errors import CallError
-from reservd.monitor.breaker import Circuit, after_failure, is_due
+from reservd.monitor.breaker import Circuit, after_failure, is_due, pass_over
 from reservd.monitor.clock import Clock, SystemClock
 from reservd.monitor.observer import Observer
 from reservd.monitor.slots import Slots
@@ -105,8 +105,9 @@ class Reader:
 
     async def _counted(self, key: str, fetch: Callable[[], Coroutine[Any, Any, T]]) -> T | CallError:
         circuit = self._failing.get(key)
-        if circuit is not None and not is_due(circuit, time.monotonic(), self._stalenesses):
-            self._failing[key] = circuit._replace(passed_over=circuit.passed_over + 1)
+        now = time.monotonic()
+        if circuit is not None and not is_due(circuit, now, self._stalenesses):
+            self._failing[key] = pass_over(circuit, now)
             return circuit.failure
         return await self._slots.run(lambda: self._asked(key, fetch))
 

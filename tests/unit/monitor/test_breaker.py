@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from reservd.errors import CallError, FailureReason
-from reservd.monitor.breaker import FAILURES, LONGEST_PAUSE_SECONDS, Circuit, after_failure, is_due
+from reservd.monitor.breaker import FAILURES, LONGEST_PAUSE_SECONDS, Circuit, after_failure, is_due, pass_over
 
 DOWN = CallError(FailureReason.UNREACHABLE, "down")
 
@@ -32,7 +32,7 @@ def asked_at(
             asked.append(now)
             circuit = after_failure(circuit, failure, well_at, now)
         else:
-            circuit = circuit._replace(passed_over=circuit.passed_over + 1)
+            circuit = pass_over(circuit, now)
         now += every
     return asked
 
@@ -130,3 +130,16 @@ def test_source_is_asked_as_usual_when_it_asks_for_no_time(seconds: float | None
 def test_every_mode_has_its_last_look_when_a_source_asks_to_be_left_alone() -> None:
     asked = asked_at(until=290, every=10, stalenesses=(100, 200), failure=asks_for(300))
     assert asked == [10, 90, 190]
+
+
+def test_mode_has_its_last_look_when_modes_of_another_interval_ask_at_the_same_moments() -> None:
+    """What is passed over at one moment for both is no sign that the next is nearer."""
+    circuit = after_failure(None, asks_for(300), 0, 30)
+    asked = []
+    for now in (60, 60.1, 90, 120, 120.1):
+        if is_due(circuit, now, (120,)):
+            asked.append(now)
+            circuit = after_failure(circuit, asks_for(300), 0, now)
+        else:
+            circuit = pass_over(circuit, now)
+    assert asked == [90]
