@@ -146,7 +146,9 @@ async def test_all_others_hear_of_a_shortfall_when_one_observer_cannot_take_it()
 
 async def test_other_modes_are_checked_when_all_of_one_kind_cannot_be_left_alone() -> None:
     source, other = ScriptedBalances("treasury", a=110, b=110, c=110), ScriptedBalances("other", d=110)
-    manager = ReserveManager(ScriptedEquity(), {"treasury": source, "other": other}, observers=[BrokenObserver()])
+    metrics = Metrics(dict.fromkeys("abcd", "USDT"), [0.05], ["treasury", "other", "nav"])
+    observers = [BrokenObserver(), metrics]
+    manager = ReserveManager(ScriptedEquity(), {"treasury": source, "other": other}, observers=observers)
     for mode in ("a", "b", "c"):
         manager.set_reserve_config(mode, {**BASE, "reserve_balance_sources": [f"treasury/{mode}"]})
     manager.set_reserve_config("d", {**BASE, "reserve_balance_sources": ["other/d"]})
@@ -157,6 +159,8 @@ async def test_other_modes_are_checked_when_all_of_one_kind_cannot_be_left_alone
         **dict.fromkeys("abc", ReserveStatus.UNKNOWN),
         "d": ReserveStatus.CRITICAL,
     }
+    # That of all three in the second look; and in each, what the observer could not take of one.
+    assert "reservd_check_defects_total 5.0" in metrics.render(metrics.take()).decode()
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, StoreError, OwnershipLostError])

@@ -47,6 +47,9 @@ class Checks:
         """
         holds = self._holds()
         doubtful: list[ModeWatch] = []
+        if readings.defect:
+            for watch in watches:
+                self._defects.count(watch.mode)
         for watch in watches:
             if watch.replaced or watch.has_seen(readings):
                 continue

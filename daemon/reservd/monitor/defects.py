@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import structlog
 
@@ -31,7 +32,7 @@ def nothing_read(watch: ModeWatch, now: Instant, defect: Exception) -> Readings:
     """
     failure = CallError(FailureReason.INTERNAL, f"a defect ended the check: {type(defect).__name__}")
     tables = {source: FailedTable(failure) for source, _ in watch.places}
-    return believe_readings(tables, watch.equity, failure, watch.config.policy, now)
+    return replace(believe_readings(tables, watch.equity, failure, watch.config.policy, now), defect=True)
 
 
 class Defects:
@@ -68,5 +69,9 @@ class Defects:
         if told_at is None or now.monotonic - told_at >= _TELL_AGAIN_SECONDS:
             self._told_at[mode, part] = now.monotonic
             log.error("check.failed", mode=mode, part=part, exception=plain_traceback(defect))
+        self.count(mode)
+
+    def count(self, mode: str) -> None:
+        """Count a defect that is logged already."""
         for observer in self._observers:
             observer.check_failed(mode)
