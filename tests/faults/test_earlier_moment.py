@@ -205,6 +205,9 @@ async def test_equity_is_unknown_in_time_when_nothing_but_an_earlier_moment_is_t
     for block in range(102, 114):
         await chain.look(chain.at(block, 90), equity=old)
     assert "equity is of 2026-03-01T12:00:12+00:00, too far from now" in chain.missing
+    much_older = Equity(Decimal(800), "USDT", BEGIN - timedelta(seconds=60))
+    await chain.look(chain.at(114, 90), equity=much_older)
+    assert "invalid_data: is of 2026-03-01T11:59:00+00:00 and contradicts" in chain.missing
     assert await chain.said() == ["low", "unknown"]
 
 
@@ -243,7 +246,10 @@ async def test_price_of_an_earlier_moment_is_not_believed() -> None:
     await manager.check_all_reserves()
     market.values["ETH/USDT"], market.age = 2500, 60
     found = (await manager.check_all_reserves())["m"]
-    assert (manager.status("m"), found.total_equity) == (LOW, 990)
+    assert (manager.status("m"), found.total_equity) == (LOW, 990), "the newer one stands"
+    market.age = 300
+    found = (await manager.check_all_reserves())["m"]
+    assert (manager.status("m"), found.total_equity) == (LOW, None), "no node lags so far that is well"
     market.age = 0
     await manager.check_all_reserves()
     await manager.close()

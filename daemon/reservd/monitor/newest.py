@@ -8,12 +8,16 @@ it was set right is of an earlier moment.
 """
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Generic, TypeVar
 
-from reservd.errors import FailureReason
+from reservd.errors import FailureReason, SourceError
 from reservd.monitor.clock import Clock
 from reservd.monitor.table import EARLIEST, Place, ReadTable
 from reservd.reserve.readings import AccountFailure, Balance, Equity, Price
+
+_LAG = timedelta(seconds=60)
+"""How far a node lags at most that is not at fault: less than a jump is waited for, as what stands is told again."""
 
 E = TypeVar("E", Equity, Price)
 
@@ -21,8 +25,8 @@ E = TypeVar("E", Equity, Price)
 class NewestAnswers(Generic[E]):
     """What one source told last of each thing that it is asked for.
 
-    An equity or a price is another one every moment. So where nodes take turns of which one lags, what the others told
-    stands: if it were a failure, a mode that always meets the one that lags would be unknown.
+    An equity or a price is another one every moment. So where nodes take turns of which one lags a little, what the
+    others told stands: if it were a failure, a mode that always meets the one that lags would be unknown.
 
     Args:
         clock: Tells what is ahead of it.
@@ -33,12 +37,20 @@ class NewestAnswers(Generic[E]):
         self._seen: dict[str, E] = {}
 
     def take(self, key: str, answer: E) -> E:
-        """Return an answer; or what was told of a later moment, where that is something else."""
+        """Return an answer; or what was told of a moment later, where that is something else.
+
+        Raises:
+            SourceError: If something else was told of much later.
+        """
         seen = self._seen.get(key)
-        if seen is not None and answer.observed_at < seen.observed_at <= self._clock.now().wall:
-            return answer if _told(answer) == _told(seen) else seen
-        self._seen[key] = answer
-        return answer
+        if seen is None or seen.observed_at > self._clock.now().wall or seen.observed_at <= answer.observed_at:
+            self._seen[key] = answer
+            return answer
+        if _told(answer) == _told(seen):
+            return answer
+        if seen.observed_at - answer.observed_at > _LAG:
+            raise SourceError(FailureReason.INVALID_DATA, _why_older(answer, seen))
+        return seen
 
 
 class NewestBalances:
@@ -103,6 +115,6 @@ def _precedes(balance: Balance, seen: Balance) -> bool:
     return balance.block is not None and seen.block is not None and balance.block < seen.block
 
 
-def _why_older(balance: Balance, seen: Balance) -> str:
-    told, before = balance.observed_at.isoformat(), seen.observed_at.isoformat()
+def _why_older(answer: Balance | Equity | Price, seen: Balance | Equity | Price) -> str:
+    told, before = answer.observed_at.isoformat(), seen.observed_at.isoformat()
     return f"is of {told} and contradicts what was told before of {before}"
