@@ -182,8 +182,8 @@ def play(seconds: int) -> dict[str, list[EventType]]:
             if request is not None and decision.inaction is None:
                 refill = book.refill(request.id, request.amount, second, request.replaces)
                 assert refill is not None
-                due = start + timedelta(seconds=refill.due)
-                made = Replenishment(request=request, changed_at=now, deadline=due, heard=True)
+                deadline = start + timedelta(seconds=refill.due) + RefillPolicy().settling
+                made = Replenishment(request=request, changed_at=now, deadline=deadline, heard=True)
                 others = [each for each in asked if each.id != request.replaces]
                 refills[mode] = [
                     *others,
