@@ -250,6 +250,19 @@ def test_check_ends_with_3_when_it_cannot_tell(call: Call, config: Path, argumen
     assert "Traceback" not in result.err
 
 
+@pytest.mark.parametrize(("command", "code"), [("run", 1), ("check", 3), ("check-config", 1), ("events", 1)])
+def test_program_says_how_to_name_the_configuration_when_none_is_here(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, code: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = call(command)
+    assert (result.code, result.out) == (code, "")
+    assert result.err.splitlines() == [
+        "reservd.yaml: cannot be read: No such file or directory",
+        "name another configuration by --config FILE or $RESERVD_CONFIG",
+    ]
+
+
 @pytest.mark.parametrize(("command", "code"), [(["check", "-c", "reservd.yaml"], 3), (["schema"], 1)])
 def test_program_ends_quietly_when_nobody_reads_what_it_prints(config: Path, command: list[str], code: int) -> None:
     reader, writer = os.pipe()

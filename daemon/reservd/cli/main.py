@@ -11,6 +11,7 @@ from reservd.cli.check import check
 from reservd.cli.check_config import check_config
 from reservd.cli.events import events
 from reservd.cli.healthcheck import healthcheck
+from reservd.cli.options import DEFAULT_CONFIG
 from reservd.cli.plugins import plugins
 from reservd.cli.replenishments import replenishments
 from reservd.cli.run import run
@@ -77,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ConfigError as error:
         for line in error.problems:
             typer.echo(line, err=True)
+        if error.problems[0].startswith(f"{DEFAULT_CONFIG}: cannot be read"):  # whoever named a file knows how
+            typer.echo("name another configuration by --config FILE or $RESERVD_CONFIG", err=True)
         sys.exit(failed)
     except ReservdError as error:
         typer.echo(f"reservd: {error}", err=True)

@@ -47,7 +47,7 @@ def run(
         daemon = Daemon(loaded, addresses, web_config_file, partial(load_config, config))
         typer.echo(f"reservd watches {plural(len(loaded.modes), 'mode')}; stop it with Ctrl-C.", err=True)
         for url in daemon.urls:
-            typer.echo(f"  {url}/metrics", err=True)
+            typer.echo(f"  {url}/\n  {url}/metrics", err=True)
         await daemon.run()
         end_process()
 

@@ -13,6 +13,7 @@ from reservd.reserve.models import AllocationMethod
 from reservd.reserve.readings import Account
 
 _WHOLE = Decimal(1)
+_MAX_LISTED = 12
 
 
 class Holding(NamedTuple):
@@ -70,7 +71,9 @@ def resolve_holdings(
             for asset in _assets(account, mode)
         ]
         if not found:
-            problems.append((index, f"must hold {mode.share_class}, but no account of '{reference}' does"))
+            held = sorted({asset for account in chosen for asset in account.assets or ()})
+            what = f" (it holds {', '.join(held)})" if 0 < len(held) <= _MAX_LISTED else ""
+            problems.append((index, f"must hold {mode.share_class}, but no account of '{reference}' does{what}"))
         twice = [f"{each.label} {each.asset}" for each in found if (each.label, each.asset) in named]
         problems += [(index, f"must not count an account twice: {label}") for label in twice]
         named.update((each.label, each.asset) for each in found)

@@ -119,6 +119,9 @@ def _compose(path: Path, content: bytes) -> yaml.Node | None:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}:1:1"
         what = ", ".join(part for part in (error.context, error.problem) if part)
+        begins_with_tab = mark and any(line.lstrip(b" ")[:1] == b"\t" for line in content.split(b"\n")[mark.line :][:1])
+        if begins_with_tab and " tab " not in what:
+            what += ": a tab, where only spaces indent"
         raise ConfigError(f"{place}: must be YAML: {what}") from None
     except yaml.reader.ReaderError as error:
         before = content[: error.position]

@@ -165,7 +165,8 @@ def _known_defaults(settings: Settings, main: Document, problems: Problems) -> d
     known = [name for name in ModeConfig.model_fields if name.startswith(PREFIX)]
     for key in settings.defaults:
         if key not in known:
-            problems.at(main, ("defaults", key), f"unknown key{nearest(key, known)}", key=True)
+            why = nearest(key, known) if key.startswith(PREFIX) else f"; only {PREFIX}* keys have defaults"
+            problems.at(main, ("defaults", key), f"unknown key{why}", key=True)
     return {key: value for key, value in settings.defaults.items() if key in known}
 
 

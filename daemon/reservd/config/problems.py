@@ -8,7 +8,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from reservd.config.document import Loc, dotted
-from reservd.config.wording import Wording, closest, nearest, word
+from reservd.config.settings import InstanceSettings
+from reservd.config.wording import Wording, closest, hint, word
 from reservd.plugin.options import has_file_twin, is_secret
 
 
@@ -90,11 +91,12 @@ def _find(error: ValidationError, model: type[BaseModel]) -> Iterator[_Problem]:
     details = error.errors(include_url=False)
     # A key that is there, spelled wrong, is not said to be missing too.
     meant = {near for detail in details if detail["type"] == "extra_forbidden" for near in _meant(detail["loc"], model)}
+    incomplete = {detail["loc"][:-1] for detail in details if detail["type"] == "missing"}
     alternatives: dict[Loc, _Problem] = {}
     for detail in details:
         if (detail["type"] == "missing" and detail["loc"] in meant) or _is_consequence(detail):
             continue
-        problem = _problem(detail, model)
+        problem = _problem(detail, model, complete=detail["loc"][:-1] not in incomplete)
         first = alternatives.setdefault(problem.loc, problem)
         if first is not problem and first.wording.rule != problem.wording.rule:  # what a union takes besides
             rule = f"{first.wording.rule} or {problem.wording.rule.removeprefix('must ')}"
@@ -102,11 +104,19 @@ def _find(error: ValidationError, model: type[BaseModel]) -> Iterator[_Problem]:
     yield from alternatives.values()
 
 
-def _problem(detail: ErrorDetails, model: type[BaseModel]) -> _Problem:
+def _problem(detail: ErrorDetails, model: type[BaseModel], *, complete: bool) -> _Problem:
+    """Return what is wrong; `complete` where no key is missing that should stand beside this one."""
     loc, annotation = _resolve(model, detail["loc"])
     if detail["type"] == "extra_forbidden":
-        return _Problem(loc, Wording(f"unknown key{nearest(str(loc[-1]), _keys(model, loc[:-1]))}", ""), at_key=True)
+        key, known = str(loc[-1]), _keys(model, loc[:-1])
+        if complete and closest(key, known) is None and _is_instance(_model_at(model, loc[:-1])):
+            what = "; what is the plugin's own belongs under options"
+        else:
+            what = hint(key, known)
+        return _Problem(loc, Wording(f"unknown key{what}", ""), at_key=True)
     wording = word(detail, hidden=annotation is None or is_secret(annotation))
+    if detail["type"] in {"model_type", "model_attributes_type"} and _is_instance(annotation):
+        wording = wording._replace(rule="must be a mapping of plugin and options")
     if detail["type"] == "missing" and _has_twin(model, loc):
         wording = wording._replace(rule=f"is required, or {loc[-1]}_file in its place")
     if detail["type"] == "secret_file":
@@ -115,6 +125,10 @@ def _problem(detail: ErrorDetails, model: type[BaseModel]) -> _Problem:
         loc = (*loc, "file")
     at_key = detail["loc"][-1:] == ("[key]",)
     return _Problem(loc, wording, at_key, detail.get("ctx", {}).get("beside", ""))
+
+
+def _is_instance(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, InstanceSettings)
 
 
 def _is_consequence(detail: ErrorDetails) -> bool:

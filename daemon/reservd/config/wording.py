@@ -1,7 +1,7 @@
 """How a problem of the configuration reads: what must hold, what was got, and what was most likely meant."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, NamedTuple
@@ -45,6 +45,7 @@ _PATTERNS = {
 _COLLECTIONS = {"list_type", "tuple_type", "set_type", "frozen_set_type", "dict_type", "model_type"}
 _OTHER_PACKAGES_WORDS = re.compile(r"^(\w+ )+should ")
 _MAX_SHOWN = 60
+_MAX_LISTED = 12
 
 
 class Wording(NamedTuple):
@@ -97,6 +98,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """Return a hint with the known word nearest to `word`, or nothing."""
     close = closest(word, known)
     return f"; did you mean {close}?" if close is not None else ""
+
+
+def hint(word: str, known: Collection[str]) -> str:
+    """Return a hint with the known word nearest to `word`, or with all of them where they are few."""
+    return nearest(word, known) or (f" (known: {', '.join(known)})" if 0 < len(known) <= _MAX_LISTED else "")
 
 
 def show(value: object) -> str:

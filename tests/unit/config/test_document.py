@@ -206,6 +206,14 @@ def test_file_is_refused_when_it_is_no_yaml_mapping(tmp_path: Path, content: Any
     assert "\n" not in problem
 
 
+@pytest.mark.parametrize("content", ["a:\n\tb: 1\n", "a: x\n  \tb: 1\n", "a: x\n\tb: 1\n", "ä: 1\r\nb:\r\n\tc: 1\r\n"])
+def test_tab_is_told_when_a_line_is_indented_by_one(tmp_path: Path, content: str) -> None:
+    problem = refusal(tmp_path, content)
+    line = content.count("\n")
+    assert problem.startswith(f"file.yaml:{line}:")
+    assert problem.count(" tab") == 1
+
+
 def test_file_is_refused_when_it_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         read_document(tmp_path)

@@ -88,7 +88,7 @@ def test_configuration_loads_when_nothing_is_wrong(folder: Any) -> None:
         (
             "share_class: USDT",
             "share_class: ETH",
-            "reserve_balance_sources[0]: must hold ETH, but no account of 'vault'",
+            "reserve_balance_sources[0]: must hold ETH, but no account of 'vault' does (it holds USDT)",
         ),
         ("[vault]", "[vault, vault]", "reserve_balance_sources[1]: must not count an account twice: vault/main USDT"),
     ],
@@ -157,7 +157,22 @@ def test_key_is_refused_when_its_value_cannot_be_meant(folder: Any, key: str, va
         ),
         ("{plugin: log}", "{plugn: log}", "reservd.yaml:7:9: event_sinks.ops.plugn: unknown key; did you mean plugin?"),
         ("{plugin: log}", "{}", "reservd.yaml:7:8: event_sinks.ops.plugin: is required"),
-        ("{plugin: log}", "", "event_sinks.ops: must be a mapping, got nothing"),
+        ("{plugin: log}", "", "event_sinks.ops: must be a mapping of plugin and options, got nothing"),
+        (
+            "{plugin: log}",
+            "log",
+            "event_sinks.ops: must be a mapping of plugin and options, got text",
+        ),
+        (
+            "options: {amount: 1000}",
+            "amount: 1000",
+            "reservd.yaml:5:25: equity_sources.nav.amount: unknown key; what is the plugin's own belongs under options",
+        ),
+        (
+            "{amount: 1000}",
+            "{amount: 1000, since: 2026}",
+            "equity_sources.nav.options.since: unknown key (known: amount, modes, currency)",
+        ),
         ("{amount: 1000}", "{amonut: 1000}", "equity_sources.nav.options.amonut: unknown key; did you mean amount?"),
         ("{amount: 1000}", "1000", "reservd.yaml:5:34: equity_sources.nav.options: must be a mapping, got 1000"),
         (
@@ -189,10 +204,14 @@ def test_main_file_gives_one_clear_line_when_one_thing_is_wrong(folder: Any, old
         ("web: {listen_address: 'a:65536'}", "web.listen_address: must have a port of at most 65535, got 'a:65536'"),
         ("web: 5", "web: must be a mapping, got 5"),
         ("log: {level: loud}", "log.level: must be 'debug', 'info', 'warning' or 'error', got 'loud'"),
+        (
+            "web: {port: 9847}",
+            "web.port: unknown key (known: listen_address, tokens_file, open_reads)",
+        ),
         ("log: {levle: info}", "reservd.yaml:8:7: log.levle: unknown key; did you mean level?"),
         ("defaults: {reserve_ration: 1}", "defaults.reserve_ration: unknown key; did you mean reserve_ratio?"),
         ("defaults: {reserve_zzz: 1}", "reservd.yaml:8:12: defaults.reserve_zzz: unknown key"),
-        ("defaults: {mode: x}", "reservd.yaml:8:12: defaults.mode: unknown key"),
+        ("defaults: {mode: x}", "reservd.yaml:8:12: defaults.mode: unknown key; only reserve_* keys have defaults"),
         ("defaults: [1]", "defaults: must be a mapping, got a list"),
         ("modes: x", "reservd.yaml:8:1: modes: must be given once, is on line 1 already"),
     ],
@@ -201,6 +220,15 @@ def test_section_gives_one_clear_line_when_one_thing_is_wrong(folder: Any, secti
     folder.main(more=f"{section}\n")
     (problem,) = folder.problems()
     assert line in problem
+
+
+def test_keys_of_an_instance_are_named_when_its_plugin_stands_under_another_one(folder: Any) -> None:
+    """It would not help to hear that `type` belongs under the options."""
+    folder.main("{plugin: static, options: {amount: 1000}}", "{type: static, options: {amount: 1000}}")
+    assert folder.problems() == [
+        "reservd.yaml:5:8: equity_sources.nav.plugin: is required",
+        "reservd.yaml:5:9: equity_sources.nav.type: unknown key (known: plugin, options)",
+    ]
 
 
 def test_all_errors_of_all_files_are_said_at_once(folder: Any) -> None:
