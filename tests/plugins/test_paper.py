@@ -38,6 +38,7 @@ from reservd_paper.source import PaperBalanceSource, PaperEquitySource
 from reservd_paper.treasury import Treasury, TreasuryPlan
 from support.reserve import find
 
+SAMPLE = Path(reservd_paper.__file__).with_name("sample.yaml")
 DEMO = {"books": {"demo": {"currency": "USDT", "equity": 1000, "reserve": 100, "refill_delay": 8}}}
 
 
@@ -154,7 +155,7 @@ def see(refill: Replenishment, reading: GroupReading, now: datetime) -> Replenis
 
 def play(seconds: int) -> dict[str, list[EventType]]:
     """Watch the treasury of sample.yaml every 2 s, refills included, and return each mode's events."""
-    sample = read_document(Path(reservd_paper.__file__).with_name("sample.yaml")).values
+    sample = read_document(SAMPLE).values
     config = PaperBalanceConfig.model_validate(sample["balance_sources"]["vault"]["options"])
     game = Treasury(TreasuryPlan(config.books, config.seed, config.jitter))
     ids = (str(number) for number in count())
@@ -199,6 +200,15 @@ def test_sample_shows_every_status_within_a_minute() -> None:
         "eth_staking": [],
         "btc_basis": [low, critical, adequate],
     }
+
+
+def test_demo_plays_the_game_of_the_sample() -> None:
+    demo, sample = (
+        read_document(file).values["balance_sources"]["vault"]["options"]
+        for file in (Path(__file__).parents[2] / "configs" / "demo.yaml", SAMPLE)
+    )
+    assert list(demo["books"].values()) == list(sample["books"].values())
+    assert demo["seed"] == sample["seed"]
 
 
 def test_sample_keeps_its_character_for_hours() -> None:
