@@ -17,7 +17,7 @@ _MOST = 10_000
 
 def dead_letters(
     sink: Annotated[str | None, typer.Option("--sink", metavar="SINK", help="Of this sink only.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="How many to list.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=_MOST, metavar="NUMBER", help="How many to list.")] = 100,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:

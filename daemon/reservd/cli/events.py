@@ -36,7 +36,7 @@ def _events(
             "reserve_runway_low; or replenishment_changed, which is listed on request only.",
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="How many to list.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=_MOST, metavar="NUMBER", help="How many to list.")] = 20,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:

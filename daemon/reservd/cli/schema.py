@@ -19,7 +19,8 @@ class SchemaKind(StrEnum):
 
 def schema(
     kind: Annotated[
-        SchemaKind, typer.Argument(help="Of reservd.yaml, of a mode file, or of the messages that sinks send.")
+        SchemaKind,
+        typer.Argument(metavar="KIND", help="Of reservd.yaml, of a mode file, or of the messages that sinks send."),
     ] = SchemaKind.CONFIG,
     event_type: Annotated[
         str | None,

@@ -6,7 +6,7 @@ import typer
 
 
 def token(
-    name: Annotated[str, typer.Argument(help="Whose it is: what the audit log says.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is: what the audit log says.")],
     role: Annotated[
         str,
         typer.Option(

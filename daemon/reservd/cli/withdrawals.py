@@ -34,7 +34,7 @@ withdrawals = typer.Typer(
 def list_withdrawals(
     mode: Annotated[str | None, typer.Option("--mode", metavar="MODE", help="Of this mode only.")] = None,
     open_only: Annotated[bool, typer.Option("--open", help="Only those that are yet to be paid.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="How many to list.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=_MOST, metavar="NUMBER", help="How many to list.")] = 20,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
