@@ -52,6 +52,8 @@ class Document:
     path: Path
     values: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
+    """The top-level keys that are somebody else's."""
     _places: dict[Loc, tuple[int, int]] = field(default_factory=dict)
     _key_places: dict[Loc, tuple[int, int]] = field(default_factory=dict)
 
@@ -179,6 +181,8 @@ class _Converter:
                 continue
             key = str(key_node.value)
             if not loc and not self.wanted(key):
+                self.document.passed_over.append(key)
+                self.document._key_places[key,] = _place(key_node)  # noqa: SLF001  # as above
                 continue
             if key in result:
                 line = self.document._key_places[*loc, key][0]  # noqa: SLF001  # as above

@@ -10,6 +10,7 @@ class ModeDocument:
 
     Attributes:
         values: Both together.
+        passed_over: The keys of the mode file that are the strategy engine's.
     """
 
     def __init__(self, document: Document, main: Document, defaults: dict[str, Any]) -> None:
@@ -17,6 +18,7 @@ class ModeDocument:
         self._main = main
         self._defaults = defaults
         self.values: dict[str, Any] = {**defaults, **document.values}
+        self.passed_over = document.passed_over
 
     def where(self, loc: Loc = (), *, key: bool = False) -> str:
         """Return `file:line:column` of a value, or of its key, in the file that says it."""

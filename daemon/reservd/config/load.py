@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from reservd.config.document import Document, read_document
 from reservd.config.instances import Instances, build_instances
+from reservd.config.lookalikes import find_lookalikes
 from reservd.config.mode import PREFIX, ModeConfig
 from reservd.config.modes import ModeFile, ModeLoader
 from reservd.config.pots import find_overdrafts
@@ -74,6 +75,7 @@ def load_config(path: Path, host: PluginHost | None = None, environ: Mapping[str
     built: Any = instances
     configs = {name: file.config for name, file in files.items()}
     warnings = (
+        *_unread(files.values()),
         *_silences(files.values()),
         *_moot(files.values()),
         *_ill_timed(files.values()),
@@ -168,6 +170,15 @@ def _known_defaults(settings: Settings, main: Document, problems: Problems) -> d
             why = nearest(key, known) if key.startswith(PREFIX) else f"; only {PREFIX}* keys have defaults"
             problems.at(main, ("defaults", key), f"unknown key{why}", key=True)
     return {key: value for key, value in settings.defaults.items() if key in known}
+
+
+def _unread(files: Iterable[ModeFile]) -> list[str]:
+    """Return a warning for each key that is not read, and was most likely meant to be."""
+    lines = Problems()
+    for file in files:
+        for key, meant in find_lookalikes(file.document.passed_over):
+            lines.at(file.document, (key,), f"is not read, as it is no {PREFIX}* key; did you mean {meant}?", key=True)
+    return lines
 
 
 def _silences(files: Iterable[ModeFile]) -> list[str]:

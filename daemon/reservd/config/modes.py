@@ -73,10 +73,15 @@ class ModeLoader:
         for index, pattern in enumerate(patterns):
             names = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207  # absolute patterns too
             matches = [path for path in map(folder.joinpath, sorted(names)) if path != self._main.path]
+            loc: Loc = ("modes", index) if self._main.has(("modes", index)) else ("modes",)
             if not matches:
-                loc: Loc = ("modes", index) if self._main.has(("modes", index)) else ("modes",)
                 self._problems.at(self._main, loc, f"must match a mode file, got {show(pattern)}")
-            found.update(dict.fromkeys(matches))
+            for path in filter(Path.is_dir, matches):
+                inside = str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+                self._problems.at(
+                    self._main, loc, f"must match files only, got the folder '{inside}': try {inside}/*.yaml"
+                )
+            found.update(dict.fromkeys(path for path in matches if not path.is_dir()))
         return found
 
     def _read(self, path: Path) -> None:

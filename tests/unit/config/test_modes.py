@@ -195,6 +195,42 @@ def test_main_file_is_no_mode_when_a_pattern_matches_it(folder: Any) -> None:
     assert list(folder.load().modes) == ["pure_lending"]
 
 
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("reserve-low-threshold", "reserve_low_threshold"),
+        ("Reserve_low_threshold", "reserve_low_threshold"),
+        ("reserveLowThreshold", "reserve_low_threshold"),
+        ("reserv_max_jump", "reserve_max_jump"),
+        ("resereve_refill_level", "reserve_refill_level"),
+    ],
+)
+def test_key_is_warned_of_when_it_is_not_read_and_was_meant_to_be(folder: Any, key: str, meant: str) -> None:
+    """A misspelt threshold would be silent for ever."""
+    folder.mode(more=f"{key}: 2\n")
+    (warning,) = folder.load().warnings
+    assert warning.endswith(f"modes/a.yaml:7:1: {key}: is not read, as it is no reserve_* key; did you mean {meant}?")
+
+
+@pytest.mark.parametrize("key", ["leverage", "max_jump", "target_ratio", "reserved", "low_threshold", "server_ratio"])
+def test_key_of_the_strategy_is_not_warned_of_when_it_only_sounds_alike(folder: Any, key: str) -> None:
+    folder.mode(more=f"{key}: 2\n")
+    assert folder.load().warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "folders"), [("modes", ["modes"]), ("modes/", ["modes"]), ("modes/*", ["modes/old"])]
+)
+def test_pattern_is_refused_when_it_matches_a_folder(folder: Any, pattern: str, folders: list[str]) -> None:
+    """What is in the folder might be meant: nobody would know that it is not watched."""
+    folder.write("modes/old/b.yaml", "no mode")
+    folder.main("modes/*.yaml", pattern)
+    assert folder.problems() == [
+        f"reservd.yaml:1:8: modes: must match files only, got the folder '{each}': try {each}/*.yaml"
+        for each in folders
+    ]
+
+
 def test_keys_of_the_strategy_are_ignored(folder: Any) -> None:
     folder.mode(more="leverage: 3\nmax_drawdown: .nan\nhedge: !engine.Hedge {}\n<<: {venue: x}\n")
     assert list(folder.load().modes) == ["pure_lending"]
