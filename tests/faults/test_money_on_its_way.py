@@ -108,7 +108,7 @@ def test_nothing_is_asked_anew_or_forgotten_when_the_owner_is_killed_in_the_midd
         assert (again["id"], again["from_reserve"]) == (promised["id"], promised["from_reserve"])
         world.amounts["m"] = str(100 + 90 + Decimal(emergency["amount"]))
         wait_until(lambda: list(refills_in(server).values()).count("verified") == 2, "the money to be seen")
-    assert holds_in(server) == {"big": (promised["id"], 60, 90)}
+    wait_until(lambda: holds_in(server) == {"big": (promised["id"], 60, 90)}, "it to be held for the client")
     asked = {(each["id"], each["amount"], each["urgency"]) for each in asked_in(tmp_path)}
     assert len(asked) == 3, "nothing was asked for under another id, or otherwise"
     assert {each["epoch"] for each in asked_in(tmp_path)} == {1, 2}
