@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import structlog
 
@@ -19,6 +19,7 @@ from reservd.plugin.guard import GuardedPlugin
 from reservd.plugin.interfaces import CALLS_AT_ONCE, Source
 
 log = structlog.get_logger(__name__)
+S = TypeVar("S", bound=Source[Any])
 T = TypeVar("T")
 
 
@@ -26,7 +27,7 @@ class _Cycle:
     """What one cycle has read or is reading; None once it has ended."""
 
     def __init__(self) -> None:
-        self.reads: dict[tuple[Reader, str], asyncio.Task[Any]] | None = {}
+        self.reads: dict[tuple[Reader[Any], str], asyncio.Task[Any]] | None = {}
 
 
 _cycle: ContextVar[_Cycle | None] = ContextVar("reservd_cycle", default=None)
@@ -47,7 +48,7 @@ async def one_cycle() -> AsyncIterator[None]:
         _cycle.reset(before)
 
 
-class Reader:
+class Reader(Generic[S]):
     """Reads one source. Whoever asks in the same cycle, or while it is being read, gets the same answer.
 
     It is asked for different things at the same time, but for no more than it can take: the others wait for their
@@ -58,15 +59,19 @@ class Reader:
         observers: Hear of every reading.
         stalenesses: After how many seconds without a reading modes are called unknown; may grow.
         clock: Tells whether an observation is ahead of it; the machine's unless given.
+
+    Attributes:
+        source: The source.
     """
 
     def __init__(
         self,
-        source: Source[Any],
+        source: S,
         observers: list[Observer],
         stalenesses: Collection[float] = (),
         clock: Clock | None = None,
     ) -> None:
+        self.source = source
         self.guarded = GuardedPlugin(source)
         self._clock = clock or SystemClock()
         self._composite = isinstance(source, Composite)

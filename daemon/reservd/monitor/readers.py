@@ -2,24 +2,23 @@
 
 import asyncio
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, Generic
 
 from reservd.errors import CallError, FailureReason, SourceError
 from reservd.monitor.clock import Clock
-from reservd.monitor.newest import NewestAnswers, NewestBalances
+from reservd.monitor.newest import E, NewestAnswers, NewestBalances
 from reservd.monitor.observer import Observer
-from reservd.monitor.reader import Reader
+from reservd.monitor.reader import Reader, S
 from reservd.monitor.table import FailedTable, ReadTable, Table, tabulate
 from reservd.monitor.unread import UnreadAccounts, why_nothing
 from reservd.plugin.interfaces import BalanceSource, EquitySource, PriceSource
 from reservd.reserve.readings import Equity, Price
 
 
-class BalanceReader(Reader):
+class BalanceReader(Reader[BalanceSource[Any]]):
     """Reads one balance source.
 
     Attributes:
-        source: The source.
         latest: The last reading; None before the first, and when the last failed or told of no account.
     """
 
@@ -31,7 +30,6 @@ class BalanceReader(Reader):
         clock: Clock | None = None,
     ) -> None:
         super().__init__(source, observers, stalenesses, clock)
-        self.source = source
         self.latest: ReadTable | None = None
         self._unread = UnreadAccounts(self.guarded, source, observers)
         self._newest = NewestBalances(self._clock)
@@ -86,19 +84,26 @@ class BalanceReader(Reader):
         return table if self._composite else self._newest.take(table)
 
 
-class EquityReader(Reader):
-    """Reads one equity source."""
+class _AnswerReader(Reader[S], Generic[S, E]):
+    """Reads one source that tells one number for each thing that it is asked for."""
 
     def __init__(
         self,
-        source: EquitySource[Any],
+        source: S,
         observers: list[Observer],
         stalenesses: Collection[float] = (),
         clock: Clock | None = None,
     ) -> None:
         super().__init__(source, observers, stalenesses, clock)
-        self.source = source
-        self._newest: NewestAnswers[Equity] = NewestAnswers(self._clock)
+        self._newest: NewestAnswers[E] = NewestAnswers(self._clock)
+
+    def _not_older(self, what: str, answer: E) -> E:
+        """Return an answer, unless another one was told of a later moment; one made of others is as new as they are."""
+        return answer if self._composite else self._newest.take(what, answer)
+
+
+class EquityReader(_AnswerReader[EquitySource[Any], Equity]):
+    """Reads one equity source."""
 
     def key(self, mode: str, share_class: str) -> str:
         """Return what is asked: two modes with the same key share one call."""
@@ -113,26 +118,15 @@ class EquityReader(Reader):
             if not isinstance(answer, Equity):
                 got = type(answer).__name__
                 raise SourceError(FailureReason.INVALID_DATA, f"fetch_equity() gave {got}, not Equity")
-            return answer if self._composite else self._newest.take(what, answer)
+            return self._not_older(what, answer)
 
         # A source that is asked by mode may be asked in several currencies by those that build on it.
         what = key if key == share_class else f"{key} in {share_class}"
         return self._shared(what, lambda: self._counted(what, fetch))
 
 
-class PriceReader(Reader):
+class PriceReader(_AnswerReader[PriceSource[Any], Price]):
     """Reads one price source."""
-
-    def __init__(
-        self,
-        source: PriceSource[Any],
-        observers: list[Observer],
-        stalenesses: Collection[float] = (),
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(source, observers, stalenesses, clock)
-        self.source = source
-        self._newest: NewestAnswers[Price] = NewestAnswers(self._clock)
 
     def read(self, base: str, quote: str) -> asyncio.Task[Price | CallError]:
         """Start reading, or join a reading that is on its way. The task never fails."""
@@ -144,7 +138,7 @@ class PriceReader(Reader):
                 raise SourceError(FailureReason.INVALID_DATA, f"fetch_price() gave {got}, not Price")
             if (answer.base, answer.quote) != (base, quote):
                 raise SourceError(FailureReason.INVALID_DATA, f"fetch_price() gave a price of another pair than {pair}")
-            return answer if self._composite else self._newest.take(pair, answer)
+            return self._not_older(pair, answer)
 
         pair = f"{base}/{quote}"
         return self._shared(pair, lambda: self._counted(pair, fetch))
