@@ -245,7 +245,8 @@ class Daemon:
                 self._ownership.forget()
             finally:
                 if not goes_on:
-                    self._duty = None
+                    # One that was made for a reload is not of the time at which this daemon may act again.
+                    self._duty = self._next = None
                     self._taken_up.set()  # it will be, whenever there is a duty again: nobody need wait for that
                     self._stream.close()
                     self._metrics.watch(owner=False)
