@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ _File = tuple[int, int]
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
 _BUSY_SECONDS = 2
+_BUSY_PAUSE_SECONDS = 0.02
 _POSTGRES = {
     "connect_timeout": 3,
     "application_name": "reservd",
@@ -179,15 +181,29 @@ def _sqlite(url: URL, begin: str, connections: int) -> AsyncEngine:
     def connected(connection: Any, _: object) -> None:
         # The driver's own transactions begin too late: see "begin".
         connection.isolation_level = None
+        connection.run_async(_use_wal)
         cursor = connection.cursor()
         # FULL: an event that was acknowledged survives a power cut, in WAL mode too.
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        for pragma in ("synchronous = FULL", "foreign_keys = ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
     event.listen(engine.sync_engine, "connect", connected)
     event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
+
+
+async def _use_wal(connection: Any) -> None:
+    """Choose the write-ahead log. SQLite itself waits for nobody here: a file that others open too is tried again."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            async with connection.execute("PRAGMA journal_mode = WAL"):
+                return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+        await asyncio.sleep(_BUSY_PAUSE_SECONDS)
 
 
 def _find(path: Path) -> _File | None:

@@ -113,6 +113,19 @@ async def test_two_daemons_may_make_the_tables_at_once(store_url: str) -> None:
         await each.close()
 
 
+async def test_new_file_that_another_writes_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    database = Database(parse_url(f"sqlite:///{path}", tmp_path))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        preparing = asyncio.create_task(prepare(database))
+        await asyncio.sleep(0.2)
+        assert not preparing.done()
+        other.execute("COMMIT")
+        await preparing
+    await database.close()
+
+
 async def test_file_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
     database = Database(parse_url("sqlite:///new/folder/store.db", tmp_path))
     await prepare(database)
