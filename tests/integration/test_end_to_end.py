@@ -2,6 +2,7 @@
 
 import subprocess
 import textwrap
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,13 +15,14 @@ from support.receiver import SECRET, Receiver
 WALLET = "0x00000000000000000000000000000000000000a1"
 UNIT = 10**6
 LABELS = 'mode="pure_lending",share_class="USDT"'
+STALENESS_SECONDS = 10
 
 
 def configure(directory: Path, chain: Anvil, token: str, receiver: Receiver) -> Path:
     """Write the configuration of one mode that reads the node and the receiver, and return it."""
     (directory / "secret").write_text(SECRET)
     (directory / "pure_lending.yaml").write_text(
-        textwrap.dedent("""\
+        textwrap.dedent(f"""\
             mode: pure_lending
             share_class: USDT
             asset: USDT
@@ -28,7 +30,7 @@ def configure(directory: Path, chain: Anvil, token: str, receiver: Receiver) -> 
             reserve_ratio: 0.05
             reserve_currency: USDT
             reserve_monitoring_interval: 0.5
-            reserve_max_staleness: 10
+            reserve_max_staleness: {STALENESS_SECONDS}
             reserve_balance_sources: [treasury]
             reserve_equity_source: nav
             reserve_event_sinks: [ops]
@@ -65,15 +67,27 @@ def configure(directory: Path, chain: Anvil, token: str, receiver: Receiver) -> 
     return config
 
 
+def stop(chain: Anvil) -> float:
+    """Stop the node, and return when that was."""
+    chain.stop()
+    return time.time()
+
+
+def start_with_old_blocks(chain: Anvil, stopped_at: float) -> None:
+    """Start the node once its last block, which the daemon may never have seen, is too old to be believed."""
+    wait_until(lambda: time.time() > stopped_at + STALENESS_SECONDS, "the last block to be too old")
+    chain.start()
+
+
 def restart_while_all_is_well(chain: Anvil, receiver: Receiver, prometheus: Prometheus) -> None:
     """Stop the node while the reserve is adequate, and start it again: unknown and as before, nothing in between."""
     assert receiver.events == []
-    chain.stop()
+    stopped_at = stop(chain)
     blind = receiver.wait_for_event("reserve_unknown")
     assert (blind["previous_status"], blind["incident_id"]) == ("adequate", None)
     prometheus.wait_for(f'reservd_reserve_status{{{LABELS},status="unknown"}} == 1')
     assert prometheus.query(f"reservd_reserve_balance{{{LABELS}}}")[0].value == 60_000
-    chain.start()
+    start_with_old_blocks(chain, stopped_at)
     seen = receiver.wait_for_event("reserve_adequate")
     assert (seen["previous_status"], seen["incident_id"]) == ("unknown", None)
 
@@ -106,7 +120,7 @@ def test_reserve_is_watched_from_fall_to_recovery_when_the_node_is_restarted_in_
         assert what == (15_000, "fast", "USDT", low["incident_id"])
         prometheus.wait_for(f'reservd_incident_open{{{LABELS},severity="low"}} == 1')
 
-        chain.stop()
+        stopped_at = stop(chain)
         unknown = receiver.wait_for_event("reserve_unknown", 2)
         assert (unknown["previous_status"], unknown["incident_id"]) == ("low", low["incident_id"])
         prometheus.wait_for(f'reservd_reserve_status{{{LABELS},status="unknown"}} == 1')
@@ -114,7 +128,7 @@ def test_reserve_is_watched_from_fall_to_recovery_when_the_node_is_restarted_in_
         assert prometheus.query(f'reservd_incident_open{{{LABELS},severity="low"}}')[0].value == 1
         assert prometheus.query(f"reservd_reserve_balance{{{LABELS}}}")[0].value == 40_000
 
-        chain.start()
+        start_with_old_blocks(chain, stopped_at)
         again = receiver.wait_for_event("reserve_low", 2)
         assert (again["previous_status"], again["incident_id"]) == ("unknown", low["incident_id"])
 
