@@ -7,7 +7,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import Message
@@ -41,6 +41,8 @@ class World:
         events: What came, in order, those that were refused left out.
         answer: How the next events are answered.
         tries: How many came, those that were refused included.
+        looks: How many times balances were asked for.
+        before_telling: Is called before they are told; may wait.
         clock_is_set: Whether the sender's clock may be wrong: then a message is not refused for its age.
     """
 
@@ -49,6 +51,8 @@ class World:
         self.events: list[dict[str, Any]] = []
         self.answer = Answer()
         self.tries = 0
+        self.looks = 0
+        self.before_telling: Callable[[], None] = lambda: None
         self.clock_is_set = False
         world = self
 
@@ -56,7 +60,11 @@ class World:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                told = world.amounts if self.path == "/balances" else {"equity": "1000", "currency": "USDT"}
+                told: Mapping[str, str] = {"equity": "1000", "currency": "USDT"}
+                if self.path == "/balances":
+                    world.looks += 1
+                    world.before_telling()
+                    told = world.amounts
                 self._reply(200, json.dumps(told).encode(), {})
 
             def do_POST(self) -> None:

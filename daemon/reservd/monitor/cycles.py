@@ -12,6 +12,7 @@ from reservd.monitor.cycle import PATIENCE, Check, CyclePlan
 from reservd.monitor.observer import Observer
 from reservd.monitor.runways import Runways
 from reservd.monitor.schedule import CycleSchedule
+from reservd.monitor.standstill import FairCheck
 from reservd.monitor.turns import Sources
 from reservd.monitor.wake import WakeUps
 from reservd.monitor.watch import ModeWatch
@@ -48,6 +49,7 @@ class Cycles:
         self._runways = runways
         self._observers = observers
         self._plans: dict[float, CyclePlan] = {}
+        self._fair: dict[float, FairCheck] = {}
         self._schedule = CycleSchedule(self.run, self._overran)
         self._wakeups = WakeUps(sources, clock, watches.values, check, self._woken)
         self._outstanding: set[float] = set()
@@ -90,8 +92,10 @@ class Cycles:
         # A source that takes longer must not hold up the next cycle, which joins its reading.
         patience = PATIENCE * interval
         plan = self._plan(interval)
+        check = self._fair.setdefault(interval, FairCheck(self._check))
+        check.begin(patience)
         with self._wakeups.cycle(interval, plan.waits) as done:
-            await plan.run(self._sources, self._clock, self._check, patience, done=done)
+            await plan.run(self._sources, self._clock, check, patience, done=done)
         try:
             self._runways.slide(self._watches, self._clock.now().monotonic)
         except Exception as error:  # noqa: BLE001  # logged: a cycle that never ends well has the daemon restarted

@@ -19,6 +19,7 @@ from reservd.monitor.changes import ChangeStream
 from reservd.monitor.clock import Clock
 from reservd.monitor.cycle import PATIENCE, Check, CyclePlan, Done
 from reservd.monitor.readings import Readings
+from reservd.monitor.standstill import FairCheck
 from reservd.monitor.table import FailedTable
 from reservd.monitor.turns import Sources
 from reservd.monitor.watch import ModeWatch
@@ -164,7 +165,8 @@ class WakeUps:
         watches |= {watch.mode: watch for watch in self._modes.of(source).watches if watch.doubts}
         if watches:
             patience = PATIENCE * min(watch.interval_seconds for watch in watches.values())
-            check = partial(self._check, begun)
+            check = FairCheck(partial(self._check, begun))
+            check.begin(patience)
             await CyclePlan(watches.values()).run(self._sources, self._clock, check, patience, {source: reading})
 
     async def _check(
