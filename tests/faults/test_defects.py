@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
+from structlog.testing import capture_logs
 
 from reservd import ReserveManager, ReserveStatus
 from reservd.delivery.outbox import Outbox
@@ -21,6 +22,7 @@ from reservd.service import hold_journal
 from reservd.store.database import Database
 from reservd.web.metrics import Metrics
 from support.bank import Bank
+from support.hand_clock import HandClock
 from support.office import Office, until
 from support.refills import Refinery
 from support.sources import ScriptedBalances, ScriptedEquity, ScriptedSink
@@ -71,10 +73,12 @@ class BrokenObserver(Observer):
             raise LookupError(modes)
 
 
-def make_manager(*observers: Observer, source: ScriptedBalances | None = None) -> ReserveManager:
+def make_manager(
+    *observers: Observer, source: ScriptedBalances | None = None, clock: HandClock | None = None
+) -> ReserveManager:
     """Return a manager of three modes on one source, each on an account of its own."""
     source = source or ScriptedBalances("treasury", a=110, b=110, c=110)
-    manager = ReserveManager(ScriptedEquity(), {"treasury": source}, observers=observers)
+    manager = ReserveManager(ScriptedEquity(), {"treasury": source}, observers=observers, clock=clock)
     for mode in MODES:
         manager.set_reserve_config(mode, {**BASE, "reserve_balance_sources": [f"treasury/{mode}"]})
     return manager
@@ -161,6 +165,23 @@ async def test_other_modes_are_checked_when_all_of_one_kind_cannot_be_left_alone
     }
     # That of all three in the second look; and in each, what the observer could not take of one.
     assert "reservd_check_defects_total 5.0" in metrics.render(metrics.take()).decode()
+
+
+async def test_defect_that_ends_the_check_of_all_modes_of_a_kind_is_logged_from_time_to_time_while_it_lasts() -> None:
+    class Blind(Observer):
+        def refreshed(self, modes: Sequence[str], now: Any) -> None:
+            raise LookupError(modes)
+
+    clock, metrics = HandClock(), Metrics(MODES, [0.05], ["treasury", "nav"])
+    manager = make_manager(Blind(), metrics, clock=clock)
+    with capture_logs() as logs:
+        for seconds in (1, 1, 1, 1, 300, 1):
+            await manager.check_all_reserves()
+            clock.advance(seconds)
+    told = [line["modes"] for line in logs if line["event"] == "check.failed"]
+    assert told == [["a", "b", "c"], ["a", "b", "c"]]
+    # Each mode is checked every second time, as what was not done is done then.
+    assert "reservd_check_defects_total 9.0" in metrics.render(metrics.take()).decode()
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, StoreError, OwnershipLostError])

@@ -23,6 +23,9 @@ class Checks:
         explain: Tells what a mode's last check was made of.
         holds: Returns what is promised to accepted withdrawals.
         announce: Takes the events.
+
+    Attributes:
+        defects: Takes what goes wrong in checks.
     """
 
     def __init__(
@@ -38,7 +41,7 @@ class Checks:
         self._explain = explain
         self._holds = holds
         self._announce = announce
-        self._defects = Defects(observers)
+        self.defects = Defects(observers)
 
     async def check(self, watches: Sequence[ModeWatch], readings: Readings) -> list[ModeWatch]:
         """Check modes and return those that want a second look.
@@ -47,9 +50,6 @@ class Checks:
         """
         holds = self._holds()
         doubtful: list[ModeWatch] = []
-        if readings.defect:
-            for watch in watches:
-                self._defects.count(watch.mode)
         for watch in watches:
             if watch.replaced or watch.has_seen(readings):
                 continue
@@ -68,8 +68,8 @@ class Checks:
 
     async def _give_up(self, watch: ModeWatch, now: Instant, defect: Exception) -> None:
         """Take into a mode's memory that it could not be checked: what was confirmed stays until it is too old."""
-        self._defects.note(watch.mode, "check", defect, now)
-        with self._defects.costing(watch.mode, "memory", now):
+        self.defects.note(watch.mode, "check", defect, now)
+        with self.defects.costing(watch.mode, "memory", now):
             step = self.advance(watch, watch.observe(nothing_read(watch, now, defect)), now)
             if step.event is not None:
                 await self._say(step.event, now)
@@ -83,7 +83,7 @@ class Checks:
             try:
                 step = self._runways.follow(watch, before, snapshot, step, now)
             except Exception as defect:  # noqa: BLE001  # noted; a plain `try` costs nothing
-                self._defects.note(watch.mode, "runway", defect, now)
+                self.defects.note(watch.mode, "runway", defect, now)
         if self._observers:
             explanation = self._why(watch, now) if step.event is not None else None
             checked = Checked(watch.mode, snapshot, step, explanation)
@@ -94,17 +94,17 @@ class Checks:
                 except NO_DEFECTS:
                     raise
                 except Exception as defect:  # noqa: BLE001  # noted; a plain `try` costs nothing
-                    self._defects.note(watch.mode, type(observer).__name__, defect, now)
+                    self.defects.note(watch.mode, type(observer).__name__, defect, now)
         return step
 
     def _why(self, watch: ModeWatch, now: Instant) -> Explanation | None:
         """Return what a check was made of, which is put together only where it is kept: with an event."""
-        with self._defects.costing(watch.mode, "explanation", now):
+        with self.defects.costing(watch.mode, "explanation", now):
             return self._explain(watch)
         return None
 
     async def _say(self, event: ReserveEvent, now: Instant) -> None:
-        with self._defects.costing(event.strategy_mode, "announcement", now):
+        with self.defects.costing(event.strategy_mode, "announcement", now):
             await self._announce(event)
 
 

@@ -5,11 +5,8 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, M
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import structlog
-
-from reservd.log import plain_traceback
 from reservd.monitor.clock import Clock
-from reservd.monitor.defects import NO_DEFECTS, nothing_read
+from reservd.monitor.defects import NO_DEFECTS, Defects, nothing_read
 from reservd.monitor.pace import Pace
 from reservd.monitor.quiet import QuietModes
 from reservd.monitor.reader import one_cycle
@@ -20,12 +17,8 @@ from reservd.monitor.turns import Sources, Turns
 from reservd.monitor.watch import ModeWatch
 from reservd.reserve.tracker import Instant
 
-log = structlog.get_logger(__name__)
-
 _BATCH = 50
 """Modes that are checked in one step."""
-_TOLD = 20
-"""Modes that are named in a line of the log."""
 PATIENCE = 0.8
 """How long modes wait for their sources, as a part of their interval."""
 
@@ -64,12 +57,14 @@ class CyclePlan:
 
     Args:
         watches: The modes. Of those that share accounts, one stands for all.
+        defects: Takes what goes wrong.
         refreshed: Hears of the modes that are left alone because nothing of them is new. Without
             it none is left alone: for a plan that is run once.
     """
 
-    def __init__(self, watches: Iterable[ModeWatch], refreshed: Refreshed | None = None) -> None:
+    def __init__(self, watches: Iterable[ModeWatch], defects: Defects, refreshed: Refreshed | None = None) -> None:
         self._groups = _grouped(watches)
+        self._defects = defects
         self._refreshed = refreshed
         self._quiet: dict[_Any, QuietModes] = {}
         if refreshed is not None:
@@ -107,11 +102,11 @@ class CyclePlan:
             async with one_cycle():
                 second: _Turns = Turns(sources)
                 async with asyncio.TaskGroup() as looking:
-                    looking.create_task(_look_again(second, clock, check))
+                    looking.create_task(self._look_again(second, clock, check))
                     await _add(first, self._groups)
                     first.close(patience_seconds)
                     async for group in first:
-                        doubtful = await _go_on(self._check(group, first, clock, check), group, clock, check)
+                        doubtful = await self._go_on(self._check(group, first, clock, check), group, clock, check)
                         await _add(second, _grouped(doubtful))
                         if done is not None and not doubtful:
                             done(group.sources)
@@ -130,6 +125,26 @@ class CyclePlan:
             doubtful = await _check_batches(awake, readings, check, reads.pace)
             quiet.rest(awake, readings)
         return doubtful
+
+    async def _look_again(self, turns: _Turns, clock: Clock, check: Check) -> None:
+        """Give modes their second look; whatever that finds, none has a third."""
+        async for group in turns:
+            await self._go_on(_check_all(group, turns, clock, check), group, clock, check)
+
+    async def _go_on(
+        self, checking: Awaitable[Sequence[ModeWatch]], group: _Any, clock: Clock, check: Check
+    ) -> Sequence[ModeWatch]:
+        """Return what checking a group gives; a defect costs its modes their check, and no other group its own."""
+        try:
+            return await checking
+        except NO_DEFECTS:
+            raise
+        except Exception as defect:  # noqa: BLE001  # noted
+            self._defects.note_all([watch.mode for watch in group.watches], defect, clock.now())
+            for watch in group.watches:
+                await check([watch], nothing_read(watch, clock.now(), defect))
+                watch.look_again()
+            return ()
 
 
 def _grouped(watches: Iterable[ModeWatch]) -> list[_Any]:
@@ -151,29 +166,6 @@ async def _add(turns: _Turns, groups: Sequence[_Any]) -> None:
     for group in groups:
         turns.add(group)
         await turns.pace.keep()
-
-
-async def _look_again(turns: _Turns, clock: Clock, check: Check) -> None:
-    """Give modes their second look; whatever that finds, none has a third."""
-    async for group in turns:
-        await _go_on(_check_all(group, turns, clock, check), group, clock, check)
-
-
-async def _go_on(
-    checking: Awaitable[Sequence[ModeWatch]], group: _Any, clock: Clock, check: Check
-) -> Sequence[ModeWatch]:
-    """Return what checking a group gives; a defect costs its modes their check, and no other group its own."""
-    try:
-        return await checking
-    except NO_DEFECTS:
-        raise
-    except Exception as defect:  # noqa: BLE001  # logged
-        modes = [watch.mode for watch in group.watches[:_TOLD]]
-        log.error("check.failed", modes=modes, exception=plain_traceback(defect))  # noqa: TRY400  # without locals
-        for watch in group.watches:
-            await check([watch], nothing_read(watch, clock.now(), defect))
-            watch.look_again()
-        return ()
 
 
 async def _check_all(group: _Any, reads: _Turns, clock: Clock, check: Check) -> Sequence[ModeWatch]:

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from reservd.log import DefectLog
+from reservd.monitor.checks import Checks
 from reservd.monitor.clock import Clock
-from reservd.monitor.cycle import PATIENCE, Check, CyclePlan
+from reservd.monitor.cycle import PATIENCE, CyclePlan
 from reservd.monitor.observer import Observer
 from reservd.monitor.runways import Runways
 from reservd.monitor.schedule import CycleSchedule
@@ -28,7 +29,7 @@ class Cycles:
         sources: What reads.
         clock: Tells when a mode is checked.
         watches: All modes, by name; may change.
-        check: Checks some modes and returns those that want a second look.
+        checks: Checks modes.
         runways: Slide on with every cycle.
         observers: Hear of the cycles.
     """
@@ -38,22 +39,23 @@ class Cycles:
         sources: Sources,
         clock: Clock,
         watches: Mapping[str, ModeWatch],
-        check: Check,
+        checks: Checks,
         runways: Runways,
         observers: Sequence[Observer],
     ) -> None:
         self._sources = sources
         self._clock = clock
         self._watches = watches
-        self._check = check
+        self._check = checks.check
+        self._defects = checks.defects
         self._runways = runways
         self._observers = observers
         self._plans: dict[float, CyclePlan] = {}
         self._fair: dict[float, FairCheck] = {}
         self._schedule = CycleSchedule(self.run, self._overran)
-        self._wakeups = WakeUps(sources, clock, watches.values, check, self._woken)
+        self._wakeups = WakeUps(sources, clock, watches.values, self._check, self._woken, self._defects)
         self._outstanding: set[float] = set()
-        self._defects = DefectLog("runways.broke")
+        self._broken_runways = DefectLog("runways.broke")
 
     @property
     def begun(self) -> bool:
@@ -99,7 +101,7 @@ class Cycles:
         try:
             self._runways.slide(self._watches, self._clock.now().monotonic)
         except Exception as error:  # noqa: BLE001  # logged: a cycle that never ends well has the daemon restarted
-            self._defects.tell(error)
+            self._broken_runways.tell(error)
         self._outstanding.discard(interval)
         for observer in self._observers:
             observer.cycle_finished(interval, time.monotonic() - started)
@@ -113,7 +115,7 @@ class Cycles:
         plan = self._plans.get(interval)
         if plan is None:
             members = [watch for watch in self._watches.values() if watch.interval_seconds == interval]
-            plan = self._plans[interval] = CyclePlan(members, self._refreshed)
+            plan = self._plans[interval] = CyclePlan(members, self._defects, self._refreshed)
         return plan
 
     def _refreshed(self, modes: Sequence[str], now: Instant) -> None:

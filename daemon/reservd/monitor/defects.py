@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 import structlog
 
@@ -20,6 +19,9 @@ NO_DEFECTS = (OwnershipLostError, StoreError)
 """What ends a cycle all the same, when whoever takes events raises it."""
 
 _TELL_AGAIN_SECONDS = 300.0
+_ALL = "all"
+_NAMED = 20
+"""Modes that are named in a line of the log."""
 
 
 def nothing_read(watch: ModeWatch, now: Instant, defect: Exception) -> Readings:
@@ -32,7 +34,7 @@ def nothing_read(watch: ModeWatch, now: Instant, defect: Exception) -> Readings:
     """
     failure = CallError(FailureReason.INTERNAL, f"a defect ended the check: {type(defect).__name__}")
     tables = {source: FailedTable(failure) for source, _ in watch.places}
-    return replace(believe_readings(tables, watch.equity, failure, watch.config.policy, now), defect=True)
+    return believe_readings(tables, watch.equity, failure, watch.config.policy, now)
 
 
 class Defects:
@@ -65,13 +67,30 @@ class Defects:
             defect: What was raised.
             now: The moment of the check.
         """
-        told_at = self._told_at.get((mode, part))
-        if told_at is None or now.monotonic - told_at >= _TELL_AGAIN_SECONDS:
-            self._told_at[mode, part] = now.monotonic
+        if self._is_due(mode, part, now):
             log.error("check.failed", mode=mode, part=part, exception=plain_traceback(defect))
-        self.count(mode)
+        self._count(mode)
 
-    def count(self, mode: str) -> None:
-        """Count a defect that is logged already."""
+    def note_all(self, modes: Sequence[str], defect: Exception, now: Instant) -> None:
+        """Note a defect that ends the check of all modes that are checked together.
+
+        Args:
+            modes: Those, the same one first each time.
+            defect: What was raised.
+            now: The moment of the check.
+        """
+        if self._is_due(modes[0], _ALL, now):
+            log.error("check.failed", modes=list(modes[:_NAMED]), exception=plain_traceback(defect))
+        for mode in modes:
+            self._count(mode)
+
+    def _is_due(self, mode: str, part: str, now: Instant) -> bool:
+        told_at = self._told_at.get((mode, part))
+        if told_at is not None and now.monotonic - told_at < _TELL_AGAIN_SECONDS:
+            return False
+        self._told_at[mode, part] = now.monotonic
+        return True
+
+    def _count(self, mode: str) -> None:
         for observer in self._observers:
             observer.check_failed(mode)

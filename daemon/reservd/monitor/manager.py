@@ -73,7 +73,7 @@ class ReserveManager(WatchedModes):
         super().__init__(clock, heard_by, runways, self._wiring.fingerprint)
         self._announcer = Announcer(heard_by, lambda: len(self._watches))
         self._checks = Checks(heard_by, runways, self._explain, lambda: self.holds, self.trigger_reserve_event)
-        self._cycles = Cycles(self._readers, self._clock, self._watches, self._checks.check, runways, heard_by)
+        self._cycles = Cycles(self._readers, self._clock, self._watches, self._checks, runways, heard_by)
         self._stop = asyncio.Event()
         self.request_callbacks: dict[str, RequestCallback] = {}
         self.replenishment: ReplenishmentDesk | None = None
@@ -180,7 +180,7 @@ class ReserveManager(WatchedModes):
     async def check_reserves(self, strategy_modes: Iterable[str]) -> Mapping[str, ReserveSnapshot]:
         """Check some modes once, now, with all that share accounts with them, and return what was found for them."""
         watches = [self._watches[mode] for mode in strategy_modes]
-        await CyclePlan(watches).run(self._readers, self._clock, self._checks.check)
+        await CyclePlan(watches, self._checks.defects).run(self._readers, self._clock, self._checks.check)
         return {watch.mode: watch.latest for watch in watches if watch.latest is not None}
 
     async def calculate_reserve_snapshot(
@@ -205,7 +205,7 @@ class ReserveManager(WatchedModes):
             found.extend(one.observe(readings, self.holds) for one in watches if one is watch)
             return ()
 
-        await CyclePlan([watch]).run(self._readers, self._clock, take)
+        await CyclePlan([watch], self._checks.defects).run(self._readers, self._clock, take)
         return found[0]
 
     async def get_reserve_balance(self, strategy_mode: str) -> Decimal:

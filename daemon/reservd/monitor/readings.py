@@ -36,7 +36,6 @@ class Readings:
         current: Whether all balances are known to be of that time, so that it need not be looked at of each.
         believed: What the equity tells the modes.
         joint: What was read for all who share accounts with the mode; None where it shares none.
-        defect: Whether they stand for others that the modes could not be checked with.
     """
 
     balances: Mapping[str, Table]
@@ -47,7 +46,6 @@ class Readings:
     current: bool
     believed: BelievedEquity
     joint: "JointReadings | None" = None
-    defect: bool = False
 
     def of(self, places: Places, holdings: Sequence[Holding]) -> tuple[Sequence[Balance], Sequence[Missing]]:
         """Return the balances of holdings, at these places, that may be believed, and why the others may not."""

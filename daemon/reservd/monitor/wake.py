@@ -18,6 +18,7 @@ from reservd.monitor.affected import AffectedModes
 from reservd.monitor.changes import ChangeStream
 from reservd.monitor.clock import Clock
 from reservd.monitor.cycle import PATIENCE, Check, CyclePlan, Done
+from reservd.monitor.defects import Defects
 from reservd.monitor.readings import Readings
 from reservd.monitor.standstill import FairCheck
 from reservd.monitor.table import FailedTable
@@ -41,6 +42,7 @@ class WakeUps:
         watches: Returns all modes.
         check: Checks some modes and returns those that want a second look.
         woken: Hears the name of a source whenever it told of a change.
+        defects: Takes what goes wrong in checks.
     """
 
     def __init__(
@@ -50,12 +52,14 @@ class WakeUps:
         watches: Callable[[], Iterable[ModeWatch]],
         check: Check,
         woken: Callable[[str], None],
+        defects: Defects,
     ) -> None:
         self._sources = sources
         self._clock = clock
         self._watches = watches
         self._check_modes = check
         self._woken = woken
+        self._defects = defects
         self._told: dict[str, asyncio.Event] = {}
         self._affected: AffectedModes | None = None
         self._ahead: Counter[str] = Counter()
@@ -167,7 +171,9 @@ class WakeUps:
             patience = PATIENCE * min(watch.interval_seconds for watch in watches.values())
             check = FairCheck(partial(self._check, begun))
             check.begin(patience)
-            await CyclePlan(watches.values()).run(self._sources, self._clock, check, patience, {source: reading})
+            await CyclePlan(watches.values(), self._defects).run(
+                self._sources, self._clock, check, patience, {source: reading}
+            )
 
     async def _check(
         self, begun: Counter[float], watches: Sequence[ModeWatch], readings: Readings
