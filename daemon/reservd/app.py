@@ -16,7 +16,7 @@ from reservd.errors import OwnershipLostError, SchemaError, StoreError
 from reservd.log import configure_logging
 from reservd.loop_watch import LoopWatch
 from reservd.monitor.manager import ReserveManager
-from reservd.monitor.modes import Memory
+from reservd.monitor.modes import NO_MEMORIES
 from reservd.reserve.kept import KeptState
 from reservd.service.withdrawals import WithdrawalManager
 from reservd.store.access import open_database
@@ -216,7 +216,7 @@ class Daemon:
     async def _serve(self) -> None:
         """Stand by until the store can be had, then do the duty; again when another daemon takes it."""
         before: dict[str, KeptState] = {}
-        memories: Mapping[str, Memory] = {}
+        memories = NO_MEMORIES
         while True:
             try:
                 await self._ownership.acquire()
@@ -229,14 +229,16 @@ class Daemon:
             duty, self._next = self._next or self._make_duty(self._config), None
             self._duty = duty
             duty.manager.go_on(memories)
-            memories = {}
+            memories = NO_MEMORIES
             self._taken_up.set()
             goes_on = False
             try:
                 await self._do(duty, before)
                 goes_on = True
-                # After the store was gone it and memory have to be reconciled.
-                before, memories = (duty.manager.kept_states(), {}) if blind else ({}, duty.manager.memories())
+                before, memories = {}, duty.manager.memories()
+                if blind:
+                    # The store, which was gone, and memory have to be reconciled.
+                    before, memories = duty.manager.kept_states(), memories._replace(modes={})
             except OwnershipLostError as error:
                 before = {}  # the other one knows better
                 log.warning("ownership.ended", reason=str(error))

@@ -1,4 +1,4 @@
-"""The configuration is read again while sources fail, while a mode is low, and with a defect in taking it up."""
+"""The configuration is read again while sources fail or ask to be left alone, while a mode is low, with a defect."""
 
 import asyncio
 import signal
@@ -18,7 +18,7 @@ from support.daemon import ReservdProcess
 from support.office import until
 from support.polling import wait_until
 from support.scrape import sample
-from support.world import World
+from support.world import Answer, World
 
 
 @contextmanager
@@ -47,6 +47,39 @@ def test_outage_is_said_though_the_configuration_is_read_again_all_the_time(tmp_
             wait_until(lambda: world.kinds("alpha") == ["unknown"], "the outage to be said", timeout_seconds=30)
             assert world.kinds("beta") == []
             assert daemon.log().count("config.reloaded") > 1
+
+
+def test_source_that_asked_to_be_left_alone_is_left_alone_however_often_the_configuration_is_read_again(
+    tmp_path: Path,
+) -> None:
+    with World("alpha") as world:
+        config = world.write_config(tmp_path, defaults={"reserve_max_staleness": 600})
+        with ReservdProcess(config) as daemon:
+
+            def told(name: str, **labels: str) -> float:
+                return sample(daemon.address, name, **labels) or 0.0
+
+            def open_circuits() -> list[float]:
+                return [told("reservd_source_circuit_open", source=source) for source in ("treasury", "nav")]
+
+            world.refusal = Answer(429, {"Retry-After": "3600"})
+            wait_until(lambda: open_circuits() == [1, 1], "both sources to be left alone")
+            asked = world.asked
+            for reloads in range(1, 4):
+                daemon.send(signal.SIGHUP)
+                wait_until(lambda count=reloads: daemon.log().count("config.reloaded") == count, "the reload")
+                cycles = told("reservd_cycle_duration_seconds_count", interval="0.1")
+                wait_until(
+                    lambda before=cycles: told("reservd_cycle_duration_seconds_count", interval="0.1") > before + 1,
+                    "cycles after it",
+                )
+                assert open_circuits() == [1, 1]
+            assert world.asked == asked
+            world.refusal = None
+            config.write_text(config.read_text().replace("/balances", "/balances?key=another"))
+            daemon.send(signal.SIGHUP)
+            wait_until(lambda: world.asked > asked, "the one whose options are others to be asked")
+            wait_until(lambda: open_circuits() == [0, 1], "the metric to tell so, and that the other one is not asked")
 
 
 def test_incident_of_a_mode_that_is_taken_out_is_told_and_ends_when_the_mode_returns(tmp_path: Path) -> None:

@@ -51,8 +51,8 @@ def test_mode_is_not_unknown_when_the_daemon_stood_still_while_it_read(tmp_path:
         world.before_telling = lambda: None
         answers.set()
         daemon.send(signal.SIGCONT)
-        looks = world.looks
-        wait_until(lambda: world.looks > looks + 4, "the daemon to go on")
+        before = world.asked
+        wait_until(lambda: world.asked > before + 8, "the daemon to go on")
         assert world.kinds("m") == []
         world.set("m", "low")
         wait_until(lambda: bool(world.events), "the daemon to tell that it is low")

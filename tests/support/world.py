@@ -40,9 +40,10 @@ class World:
         amounts: The balance of each mode; each has an equity of 1,000 and a target of 100.
         events: What came, in order, those that were refused left out.
         answer: How the next events are answered.
+        refusal: How balances and equity are refused; None to tell them.
+        asked: How often they were asked for.
         tries: How many came, those that were refused included.
-        looks: How many times balances were asked for.
-        before_telling: Is called before they are told; may wait.
+        before_telling: Is called before balances are told; may wait.
         clock_is_set: Whether the sender's clock may be wrong: then a message is not refused for its age.
     """
 
@@ -50,8 +51,9 @@ class World:
         self.amounts = dict.fromkeys(modes, AMOUNTS["adequate"])
         self.events: list[dict[str, Any]] = []
         self.answer = Answer()
+        self.refusal: Answer | None = None
+        self.asked = 0
         self.tries = 0
-        self.looks = 0
         self.before_telling: Callable[[], None] = lambda: None
         self.clock_is_set = False
         world = self
@@ -60,9 +62,12 @@ class World:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                world.asked += 1
+                if world.refusal is not None:
+                    self._reply(world.refusal.status, b"", world.refusal.headers)
+                    return
                 told: Mapping[str, str] = {"equity": "1000", "currency": "USDT"}
-                if self.path == "/balances":
-                    world.looks += 1
+                if self.path.startswith("/balances"):
                     world.before_telling()
                     told = world.amounts
                 self._reply(200, json.dumps(told).encode(), {})

@@ -67,10 +67,10 @@ class ReserveManager(WatchedModes):
         clock: Clock | None = None,
     ) -> None:
         heard_by, clock = list(observers), clock or SystemClock()
-        self._wiring = Wiring(equity_calculator, venue_interfaces, price_sources or {}, heard_by, clock)
-        self._readers = self._wiring.readers
+        wiring = Wiring(equity_calculator, venue_interfaces, price_sources or {}, heard_by, clock)
         runways = Runways(heard_by, new_id)
-        super().__init__(clock, heard_by, runways, self._wiring.fingerprint)
+        super().__init__(clock, heard_by, runways, wiring)
+        self._readers = wiring.readers
         self._announcer = Announcer(heard_by, lambda: len(self._watches))
         self._checks = Checks(heard_by, runways, self._explain, lambda: self.holds, self.trigger_reserve_event)
         self._cycles = Cycles(self._readers, self._clock, self._watches, self._checks, runways, heard_by)

@@ -1,6 +1,6 @@
 """The modes that are watched: what is remembered of each, and how it stands."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from reservd.config.mode import ModeConfig
@@ -12,7 +12,9 @@ from reservd.monitor.observer import Observer
 from reservd.monitor.runways import Runways
 from reservd.monitor.sharers import Sharers
 from reservd.monitor.standing import Standing
+from reservd.monitor.turns import Sources
 from reservd.monitor.watch import ModeWatch
+from reservd.monitor.wiring import Wiring
 from reservd.reserve.explanation import Explanation
 from reservd.reserve.holds import GroupReading
 from reservd.reserve.identity import AccountKey
@@ -29,6 +31,17 @@ class Memory(NamedTuple):
     outflow: Outflow | None
 
 
+class Memories(NamedTuple):
+    """All that is remembered."""
+
+    modes: Mapping[str, Memory]
+    sources: Sources
+    """What has read them until now."""
+
+
+NO_MEMORIES = Memories({}, Sources({}, {}, {}))
+
+
 class WatchedModes:
     """What there is to know of the modes under watch.
 
@@ -36,20 +49,18 @@ class WatchedModes:
         clock: Tells the time.
         observers: Hear with what memory a mode begins.
         runways: Know how long reserves last.
-        fingerprint: Returns the hash of all that is configured for a mode.
+        wiring: Has what reads the sources, and knows what is configured for a mode.
 
     Attributes:
         reserve_configs: The configuration of each mode.
         holds: What is promised to accepted withdrawals; None when there are none.
     """
 
-    def __init__(
-        self, clock: Clock, observers: list[Observer], runways: Runways, fingerprint: Callable[[ModeWatch], str]
-    ) -> None:
+    def __init__(self, clock: Clock, observers: list[Observer], runways: Runways, wiring: Wiring) -> None:
         self._clock = clock
         self._observers = observers
         self._runways = runways
-        self._fingerprint = fingerprint
+        self._wiring = wiring
         self._watches: dict[str, ModeWatch] = {}
         self._sharers = Sharers()
         self._kept: dict[str, KeptState] = {}
@@ -69,17 +80,20 @@ class WatchedModes:
         self._kept = dict(states)
         self._first_sequence = first_sequence
 
-    def memories(self) -> dict[str, Memory]:
-        """Return all that is remembered of each mode, for whoever goes on from here in the same process."""
-        return {mode: Memory(watch, self._runways.measured(mode)) for mode, watch in self._watches.items()}
+    def memories(self) -> Memories:
+        """Return all that is remembered, for whoever goes on from here in the same process."""
+        modes = {mode: Memory(watch, self._runways.measured(mode)) for mode, watch in self._watches.items()}
+        return Memories(modes, self._wiring.readers)
 
-    def go_on(self, memories: Mapping[str, Memory]) -> None:
+    def go_on(self, memories: Memories) -> None:
         """Go on where another has ended just now, before `start_monitoring`.
 
         Nothing was missed meanwhile. So of a mode that is of the same money still, all is remembered that `restore`
-        does not tell: for how long nothing was certain, what is in doubt, checks in a row, what flowed out.
+        does not tell: for how long nothing was certain, what is in doubt, checks in a row, what flowed out. So it is of
+        a source with the same options: what it told, and for how long it asked to be left alone.
         """
-        self._memories = dict(memories)
+        self._memories = dict(memories.modes)
+        self._wiring.readers.go_on(memories.sources)
 
     def kept_states(self) -> dict[str, KeptState]:
         """Return what is to be kept of each mode now."""
@@ -217,4 +231,4 @@ class WatchedModes:
         return memory.watch.state
 
     def _explain(self, watch: ModeWatch) -> Explanation | None:
-        return explain(watch, self._fingerprint(watch), self.holds)
+        return explain(watch, self._wiring.fingerprint(watch), self.holds)

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import structlog
 
@@ -79,11 +79,27 @@ class Reader(Generic[S]):
         self._stalenesses = stalenesses
         self._on_the_way: dict[str, asyncio.Task[Any]] = {}
         self._failing: dict[str, Circuit] = {}
+        self._failed_before: dict[str, Circuit] = {}
         self._well_at: dict[str, float] = {}
         self._endpoints: dict[str, bool] = {}
         self._closings = 0
         at_once = self.guarded.look(lambda: int(source.calls_at_once), CALLS_AT_ONCE, "calls_at_once")
         self._slots = Slots(max(1, at_once))
+
+    def go_on(self, before: Self) -> None:
+        """Remember what another reader did until now, if that read the same source with the same options.
+
+        What a source told is known, and one that asked to be left alone is, whoever reads it. With other options it
+        may be well by them.
+        """
+        source, other = self.source, before.source
+        same = self.guarded.look(lambda: bool(source.config == other.config), False, "config")
+        if same and type(source) is type(other):
+            self._remember(before)
+
+    def _remember(self, before: Self) -> None:
+        self._failed_before = before._failed_before | before._failing
+        self._well_at = dict(before._well_at)
 
     async def close(self) -> None:
         """Close the source. What was asked before says nothing of it any more: another may have its name by then."""
@@ -109,12 +125,20 @@ class Reader(Generic[S]):
         return task
 
     async def _counted(self, key: str, fetch: Callable[[], Coroutine[Any, Any, T]]) -> T | CallError:
-        circuit = self._failing.get(key)
+        circuit = self._failing.get(key) or self._recall(key)
         now = time.monotonic()
         if circuit is not None and not is_due(circuit, now, self._stalenesses):
             self._failing[key] = pass_over(circuit, now)
             return circuit.failure
         return await self._slots.run(lambda: self._asked(key, fetch))
+
+    def _recall(self, key: str) -> Circuit | None:
+        """Return what another reader remembered of what is asked for here for the first time."""
+        circuit = self._failed_before.pop(key, None)
+        if circuit is not None:
+            self._failing[key] = circuit
+            self._tell_circuit()
+        return circuit
 
     async def _asked(self, key: str, fetch: Callable[[], Coroutine[Any, Any, T]]) -> T | CallError:
         started, closings = time.monotonic(), self._closings
@@ -153,9 +177,12 @@ class Reader(Generic[S]):
             observer.source_is(self.guarded.name, up=not self._failing)
         self._note_endpoints()
         if (before is not None and before.open) is not (after is not None and after.open):
-            is_open = any(circuit.open for circuit in self._failing.values())
-            for observer in self._observers:
-                observer.circuit_is(self.guarded.name, is_open=is_open)
+            self._tell_circuit()
+
+    def _tell_circuit(self) -> None:
+        is_open = any(circuit.open for circuit in self._failing.values())
+        for observer in self._observers:
+            observer.circuit_is(self.guarded.name, is_open=is_open)
 
     def _note_endpoints(self) -> None:
         """Tell which endpoints came or went. The source goes on with the others, and logs why."""

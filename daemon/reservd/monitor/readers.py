@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection
-from typing import Any, Generic
+from typing import Any, Generic, Self
 
 from reservd.errors import CallError, FailureReason, SourceError
 from reservd.monitor.clock import Clock
@@ -33,6 +33,10 @@ class BalanceReader(Reader[BalanceSource[Any]]):
         self.latest: ReadTable | None = None
         self._unread = UnreadAccounts(self.guarded, source, observers)
         self._newest = NewestBalances(self._clock)
+
+    def _remember(self, before: Self) -> None:
+        super()._remember(before)
+        self._newest = before._newest
 
     def read(self, fresh: asyncio.Task[Table] | None = None) -> asyncio.Task[Table]:
         """Start reading, or join a reading that is on its way. The task never fails.
@@ -96,6 +100,10 @@ class _AnswerReader(Reader[S], Generic[S, E]):
     ) -> None:
         super().__init__(source, observers, stalenesses, clock)
         self._newest: NewestAnswers[E] = NewestAnswers(self._clock)
+
+    def _remember(self, before: Self) -> None:
+        super()._remember(before)
+        self._newest = before._newest
 
     def _not_older(self, what: str, answer: E) -> E:
         """Return an answer, unless another one was told of a later moment; one made of others is as new as they are."""

@@ -8,11 +8,13 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from reservd.errors import CallError, FailureReason
 from reservd.monitor.pace import Pace
+from reservd.monitor.reader import Reader
 from reservd.monitor.readers import BalanceReader, EquityReader, PriceReader
 from reservd.monitor.readings import EquityPlace
 from reservd.monitor.table import FailedTable, Table
 from reservd.reserve.readings import Equity
 
+R = TypeVar("R", bound=Reader[Any])
 Need = str | EquityPlace
 """A balance source, or where an equity is read."""
 
@@ -23,6 +25,17 @@ class Sources(NamedTuple):
     balances: Mapping[str, BalanceReader]
     equities: Mapping[str, EquityReader]
     prices: Mapping[str, PriceReader]
+
+    def go_on(self, before: "Sources") -> None:
+        """Remember what others did that read sources of the same names until now; of each, where it is the same."""
+        _go_on(self.balances, before.balances)
+        _go_on(self.equities, before.equities)
+        _go_on(self.prices, before.prices)
+
+
+def _go_on(readers: Mapping[str, R], before: Mapping[str, R]) -> None:
+    for name in readers.keys() & before.keys():
+        readers[name].go_on(before[name])
 
 
 class Waiting(Protocol):
