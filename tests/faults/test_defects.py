@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.testing import capture_logs
 
 from reservd import ReserveManager, ReserveStatus
+from reservd.delivery.batch import Batch
 from reservd.delivery.outbox import Outbox
 from reservd.errors import CallError, OwnershipLostError, StoreError
 from reservd.monitor.holds import Holds
@@ -236,6 +237,47 @@ async def test_sinks_hear_of_events_and_are_told_how_things_stand_when_that_cann
         assert not office.task.done()
 
 
+async def test_sinks_hear_of_an_event_that_a_defect_keeps_out_of_the_store_and_it_is_stored_once_that_is_gone(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, flawed = Batch.write, True
+
+    async def flawed_write(self: Batch, connection: AsyncConnection) -> None:
+        if flawed and self.events:
+            raise LookupError("what must not be told")
+        await write(self, connection)
+
+    monkeypatch.setattr(Batch, "write", flawed_write)
+    ops = ScriptedSink("ops")
+    async with Office(database, ops) as office:
+        with capture_logs() as logs:
+            await office.look(m="low")
+            await until(lambda: len(ops.taken) == 1, "the alarm")
+            assert not office.pipeline.may_act, "no refill is asked for"
+            await until(lambda: office.heard.store_up is False, "the store to be told of")
+            flawed = False
+            await until(lambda: office.heard.store_up and not office.heard.unwritten, "the event to be stored")
+        assert office.task is not None
+        assert not office.task.done()
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["journal.broke", "store.failed"]
+    assert "what must not be told" not in str([line for line in logs if line["event"] == "store.failed"])
+    async with Office(database, ops, begin="low") as office:
+        await office.look(m="adequate")
+        await until(lambda: len(ops.taken) == 2, "the recovery")
+    low, adequate = (event.data for event in ops.taken)
+    assert (low.incident_id, low.sequence + 1) == (adequate.incident_id, adequate.sequence)
+
+
+async def test_events_are_handed_on_at_the_end_though_a_defect_keeps_them_out_of_the_store(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ops = ScriptedSink("ops")
+    async with Office(database, ops) as office:
+        monkeypatch.setattr(Batch, "write", broken_write)
+        await office.look(m="low")
+    assert len(ops.taken) == 1
+
+
 async def test_withdrawals_are_decided_again_after_a_defect_in_storing_one(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,6 +317,10 @@ async def test_deadlines_of_refills_are_looked_at_again_after_a_defect(
         await until(lambda: looks > 1, "the next look")
         assert not running.done()
         running.cancel()
+
+
+async def broken_write(*_: object) -> None:
+    raise LookupError("on purpose")
 
 
 def broken(*_: object) -> None:

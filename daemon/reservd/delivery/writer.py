@@ -11,6 +11,7 @@ from reservd.delivery.batch import Batch
 from reservd.delivery.intake import Intake
 from reservd.delivery.observer import DeliveryObserver
 from reservd.errors import OwnershipLostError, StoreError
+from reservd.log import DefectLog
 from reservd.monitor.clock import Clock
 from reservd.reserve.kept import KeptState
 from reservd.store.database import Database
@@ -66,6 +67,7 @@ class Writer:
         self._stored: Mapping[str, KeptState] = {}
         self._progress = asyncio.Event()
         self._overlooked = False
+        self._defects = DefectLog("journal.broke")
         self.written_position = 0
         self.up = True
 
@@ -98,9 +100,11 @@ class Writer:
                 batch = self._take()
                 try:
                     await self._commit(batch)
-                except StoreError as error:
+                except OwnershipLostError:
+                    raise
+                except Exception as error:  # noqa: BLE001  # told
                     self._intake.put_back(batch)
-                    self._fail_open(str(error))
+                    self._fail_open(self._tell(error))
                     break
                 self._written(batch)
         except OwnershipLostError as error:
@@ -139,16 +143,15 @@ class Writer:
             while not (await asyncio.wait({writing}, timeout=_FAIL_OPEN_AFTER_SECONDS))[0]:
                 await self._failed(f"a write takes longer than {_FAIL_OPEN_AFTER_SECONDS:g} s")
             writing.result()
-        except StoreError as error:
-            self._intake.put_back(batch)
-            if await self._failed(str(error)):
-                await asyncio.sleep(_RETRY_SECONDS)
-        except BaseException:
-            # The end, or another owner. To write again what may be written changes nothing.
+        except BaseException as error:
+            # To write again what may be written changes nothing.
             writing.cancel()
             await asyncio.wait({writing})
             self._intake.put_back(batch)
-            raise
+            if isinstance(error, OwnershipLostError) or not isinstance(error, Exception):
+                raise  # another owner, or the end
+            if await self._failed(self._tell(error)):
+                await asyncio.sleep(_RETRY_SECONDS)
         else:
             self._written(batch)
 
@@ -189,6 +192,13 @@ class Writer:
         await self._ownership.ask()
         self._fail_open(why)
         return True
+
+    def _tell(self, error: Exception) -> str:
+        """Return why a batch was not written. A defect is logged; alarms must not wait for it either."""
+        if isinstance(error, StoreError):
+            return str(error)
+        self._defects.tell(error)
+        return f"a defect of reservd ({type(error).__name__})"
 
     def _fail_open(self, why: str) -> None:
         self._note(up=False, why=why)
