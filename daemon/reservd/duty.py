@@ -144,18 +144,18 @@ class Duty:
         self._metrics.configure(*series_of(self._config))
         self._metrics.watch(owner=True)
         self.manager.begin()
-        delivering = asyncio.create_task(self.pipeline.run())
-        monitoring = asyncio.create_task(self.manager.start_monitoring())
+        delivering = asyncio.create_task(self.pipeline.run(), name="delivery")
+        monitoring = asyncio.create_task(self.manager.start_monitoring(), name="monitoring")
         work = {delivering, monitoring}
         if self._ownership.epoch:
-            work.add(asyncio.create_task(self.withdrawals.run()))
-            work.add(asyncio.create_task(self.replenishments.run()))
-            work |= {asyncio.create_task(clerk.run()) for clerk in self._clerks}
+            work.add(asyncio.create_task(self.withdrawals.run(), name="withdrawals"))
+            work.add(asyncio.create_task(self.replenishments.run(), name="replenishments"))
+            work |= {asyncio.create_task(clerk.run(), name="orders") for clerk in self._clerks}
         settle()
         try:
             done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                task.result()
+                _raise_from(task)
         finally:
             # First what decides, then what asks, then what sends what was decided.
             self.manager.stop_monitoring()
@@ -173,6 +173,14 @@ class Duty:
             if mode not in self._config.modes and state.incident_id is not None:
                 known = str(state.known) if state.known is not None else None
                 log.warning("mode.left_in_incident", mode=mode, incident=state.incident_id, status=known)
+
+
+def _raise_from(task: asyncio.Task[None]) -> None:
+    """Raise what ended a part of the duty, if anything did; a defect tells of which part."""
+    error = task.exception()
+    if error is not None:
+        error.add_note(f"this ended what reservd does for {task.get_name()}")
+        raise error
 
 
 def series_of(

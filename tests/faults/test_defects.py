@@ -1,9 +1,11 @@
 """An unforeseen defect in the check of one mode, or in what one sink is told: all others go on as ever."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from structlog.testing import capture_logs
 from reservd import ReserveManager, ReserveStatus
 from reservd.delivery.batch import Batch
 from reservd.delivery.outbox import Outbox
-from reservd.errors import CallError, OwnershipLostError, StoreError
+from reservd.errors import CallError, OwnershipLostError, ReplenishmentStateError, StoreError
 from reservd.monitor.holds import Holds
 from reservd.monitor.observer import Checked, Observer
 from reservd.plugin import Balance, CloudEvent, Equity
@@ -23,10 +25,15 @@ from reservd.service import hold_journal
 from reservd.store.database import Database
 from reservd.web.metrics import Metrics
 from support.bank import Bank
+from support.daemon import ReservdProcess
 from support.hand_clock import HandClock
 from support.office import Office, until
+from support.polling import wait_until
+from support.programs import python
 from support.refills import Refinery
 from support.sources import ScriptedBalances, ScriptedEquity, ScriptedSink
+from support.story import check_story
+from support.world import Answer, World
 
 MODES = dict.fromkeys("abc", "USDT")
 BASE = {
@@ -278,6 +285,52 @@ async def test_events_are_handed_on_at_the_end_though_a_defect_keeps_them_out_of
     assert len(ops.taken) == 1
 
 
+FLAWED = """
+import asyncio, sys, threading
+from pathlib import Path
+
+from reservd.cli.main import main
+from reservd.service.hold_journal import HoldJournal
+
+
+async def run(journal):
+    while not Path(FLAG).exists():
+        await asyncio.sleep(0.05)
+    threading.Thread(target=threading.Event().wait).start()
+    raise LookupError("on purpose")
+
+
+HoldJournal.run = run
+main()
+"""
+"""The command line, with a defect in what it does all the time, and with a thread that no interpreter would outlive."""
+
+
+def test_daemon_ends_for_systemd_to_restart_and_says_why_when_a_defect_ends_what_it_does_all_the_time(
+    tmp_path: Path,
+) -> None:
+    """Nothing is lost by that, and nothing is said twice."""
+    flag, store = tmp_path / "flag", f"sqlite:///{tmp_path}/store.db"
+    flawed = Path(python(tmp_path, FLAWED.replace("FLAG", repr(str(flag)))))
+    with World("alpha") as world:
+        config = world.write_config(tmp_path, store)
+        with ReservdProcess(config, program=flawed) as daemon:
+            world.answer = Answer(status=503)
+            world.set("alpha", "low")
+            wait_until(lambda: world.tries, "the alarm to be tried")
+            flag.touch()
+            assert daemon.wait() == 1
+            (told,) = [line for line in daemon.log().splitlines() if "daemon.failed" in line]
+        assert "LookupError: on purpose\nthis ended what reservd does for withdrawals" in json.loads(told)["exception"]
+        world.answer = Answer()
+        with ReservdProcess(config):
+            wait_until(lambda: world.kinds("alpha") == ["low"], "the alarm")
+            world.set("alpha", "adequate")
+            wait_until(lambda: world.kinds("alpha") == ["low", "adequate"], "the recovery")
+        assert len({event["data"]["incident_id"] for event in world.events}) == 1
+        check_story(world, store)
+
+
 async def test_withdrawals_are_decided_again_after_a_defect_in_storing_one(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,15 +354,16 @@ async def test_withdrawals_are_decided_again_after_a_defect_in_storing_one(
         assert not bank.task.done()
 
 
+@pytest.mark.parametrize("kind", [LookupError, ReplenishmentStateError])
 async def test_deadlines_of_refills_are_looked_at_again_after_a_defect(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
     looks = 0
 
     async def look() -> None:
         nonlocal looks
         looks += 1
-        raise LookupError("what must not be told")
+        raise kind("what must not be told")
 
     async with Refinery(database) as shop:
         monkeypatch.setattr(shop.service, "look", look)

@@ -34,15 +34,16 @@ class ReservdProcess:
 
     address: str
 
-    def __init__(self, config: Path, *options: str, state: Path | None = None) -> None:
+    def __init__(self, config: Path, *options: str, state: Path | None = None, program: Path = PROGRAM) -> None:
         """Prepare one.
 
         Args:
             config: Its `reservd.yaml`.
             options: More options of `reservd run`.
             state: The folder of its store where the configuration names none; its own unless given.
+            program: What is run in place of the command line.
         """
-        self._command = [PROGRAM, "run", "--config", config, "--web.listen-address", "127.0.0.1:0", *options]
+        self._command = [program, "run", "--config", config, "--web.listen-address", "127.0.0.1:0", *options]
         self._state = state
         self._process: subprocess.Popen[bytes]
         self._log: Path
@@ -92,6 +93,10 @@ class ReservdProcess:
         """Stop it, if it still runs, and return its exit code."""
         if self._process.poll() is None:
             self._process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait until it has ended, and return its exit code; one that does not end is killed."""
         try:
             return self._process.wait(_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:

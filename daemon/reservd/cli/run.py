@@ -36,8 +36,10 @@ def run(
     from reservd.app import Daemon
     from reservd.cli.ending import end_process
     from reservd.config.settings import WebSettings
-    from reservd.log import configure_logging
+    from reservd.errors import SchemaError
+    from reservd.log import configure_logging, plain_traceback
 
+    log = structlog.get_logger(__name__)
     configure_logging(loaded.settings.log.level, loaded.settings.log.format)
     for warning in loaded.warnings:
         structlog.get_logger("reservd.config").warning("config.warned", warning=warning)
@@ -48,7 +50,13 @@ def run(
         typer.echo(f"reservd watches {plural(len(loaded.modes), 'mode')}; stop it with Ctrl-C.", err=True)
         for url in daemon.urls:
             typer.echo(f"  {url}/\n  {url}/metrics", err=True)
-        await daemon.run()
+        try:
+            await daemon.run()
+        except SchemaError:
+            raise
+        except Exception as error:  # noqa: BLE001  # logged
+            log.error("daemon.failed", exception=plain_traceback(error))  # noqa: TRY400  # without locals
+            end_process(1)
         end_process()
 
     asyncio.run(serve())

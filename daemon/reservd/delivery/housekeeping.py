@@ -13,7 +13,7 @@ from reservd.delivery.calendar import Calendar
 from reservd.delivery.dispatcher import Dispatcher
 from reservd.delivery.journal import Journal
 from reservd.delivery.observer import DeliveryObserver
-from reservd.errors import ReservdError, StoreError
+from reservd.errors import OwnershipLostError, StoreError
 from reservd.log import DefectLog
 from reservd.monitor.clock import Clock
 from reservd.monitor.observer import Checked, Observer
@@ -127,7 +127,7 @@ class Housekeeping(Observer):
         """Return what a task gives; None where a defect ended it."""
         try:
             return await task()
-        except ReservdError:
+        except (StoreError, OwnershipLostError):
             raise
         except Exception as error:  # noqa: BLE001  # logged
             self._defects.tell(error)

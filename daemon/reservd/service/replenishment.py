@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from reservd.config.mode import ModeConfig
-from reservd.errors import ReservdError
+from reservd.errors import OwnershipLostError, StoreError
 from reservd.log import DefectLog
 from reservd.monitor.clock import Clock, SystemClock
 from reservd.monitor.observer import Checked, Observer
@@ -114,7 +114,7 @@ class ReplenishmentService(Observer):
             try:
                 if self._may_act():
                     await self.look()
-            except ReservdError:
+            except (StoreError, OwnershipLostError):
                 raise
             except Exception as error:  # noqa: BLE001  # logged: nobody would be alarmed any more
                 self._defects.tell(error)
