@@ -145,6 +145,62 @@ async def test_what_was_told_is_remembered_while_nothing_can_be_read(chain: Chai
     assert await chain.said() == ["low"]
 
 
+async def test_balance_that_accrues_is_known_when_every_second_node_lags() -> None:
+    """An aToken, or what a vault pays: another amount with every block."""
+    chain = Chain()
+    for block in range(100, 110):
+        told = chain.at(block, 110 + Decimal(block) / 10_000)
+        for lag in (0, 2):
+            await chain.look(chain.at(block - lag, 110 + Decimal(block - lag) / 10_000), seconds=6)
+            snapshot = chain.manager.latest_snapshot("m")
+            assert snapshot is not None
+            assert (chain.missing, snapshot.reserve_balance, snapshot.observed_at) == (
+                "",
+                told.amount,
+                told.observed_at,
+            )
+    assert await chain.said() == []
+
+
+@pytest.mark.parametrize("earlier", ["89.98", "90.02"])
+async def test_balance_that_differs_by_more_than_accrues_has_failed(chain: Chain, earlier: str) -> None:
+    await chain.look(chain.at(100, earlier), seconds=1)
+    assert "contradicts" in chain.missing
+    assert await chain.said() == ["low"]
+
+
+async def test_balance_that_accrued_has_failed_when_a_node_is_more_than_a_minute_behind(chain: Chain) -> None:
+    await chain.look(chain.at(106, "90.001"), seconds=60)
+    await chain.look(chain.at(101, 90), seconds=1)
+    assert chain.missing == ""
+    await chain.look(chain.at(100, "89.9998"), seconds=1)
+    assert "contradicts" in chain.missing
+
+
+async def test_balance_that_accrued_is_unknown_in_time_when_nothing_but_an_earlier_moment_is_told(chain: Chain) -> None:
+    """Its age is that of what stands, which is not told anew."""
+    for _ in range(10):
+        await chain.look(chain.at(100, "89.9999"))
+    assert (chain.manager.status("m"), chain.missing) == (LOW, "")
+    await chain.look(chain.at(100, "89.9999"), seconds=1)
+    assert chain.manager.status("m") is UNKNOWN
+    assert await chain.said() == ["low", "unknown"]
+
+
+async def test_jump_is_not_confirmed_by_a_node_that_lags_and_tells_nearly_the_same(chain: Chain) -> None:
+    answers = [chain.at(103, 5), chain.at(102, "4.9999")]
+
+    async def tell() -> Reading:
+        return Reading([answers.pop(0), chain.at(103, 0, "other")])
+
+    chain.clock.advance(24)
+    chain.node.misbehave = tell
+    await chain.manager.check_all_reserves()
+    assert (answers, chain.manager.status("m")) == ([], LOW)
+    await chain.look(chain.at(104, "5.0001"))
+    assert await chain.said() == ["low", "critical"]
+
+
 async def test_account_that_lags_takes_no_other_one_with_it(chain: Chain) -> None:
     """What is certain without it is more than is wanted."""
     await chain.look(chain.at(100, 110), chain.at(101, 110, "other"), seconds=1)

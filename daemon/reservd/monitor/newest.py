@@ -9,15 +9,21 @@ it was set right is of an earlier moment.
 
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
 from typing import Generic, TypeVar
 
 from reservd.errors import FailureReason, SourceError
 from reservd.monitor.clock import Clock
 from reservd.monitor.table import EARLIEST, Place, ReadTable
+from reservd.reserve.amounts import multiply, subtract
 from reservd.reserve.readings import AccountFailure, Balance, Equity, Price
 
 _LAG = timedelta(seconds=60)
 """How far a node lags at most that is not at fault: less than a jump is waited for, as what stands is told again."""
+
+_ACCRUAL = Decimal("0.0001")
+"""What a balance earns within that time at most, as a part of it; also what a token adds to all its balances at once,
+day by day."""
 
 E = TypeVar("E", Equity, Price)
 
@@ -56,6 +62,9 @@ class NewestAnswers(Generic[E]):
 class NewestBalances:
     """What one source told last of each place.
 
+    A balance that earns is another one every moment, too: what was told of a later one stands where they differ by no
+    more than that. Where they differ by more, money has moved, and it is not certain what is there.
+
     A place is remembered as long as its account fails, and forgotten when the source says nothing of it.
 
     Args:
@@ -88,14 +97,15 @@ class NewestBalances:
         failed = {failure.account for failure in table.failures}
         unread = {place: each for place, each in seen.items() if place[0] in failed and place not in told}
         self._others = unread | later
-        contrary = {place: each for place, each in later.items() if each.amount != told[place].amount}
-        if not contrary:
+        others = {place: each for place, each in later.items() if each.amount != told[place].amount}
+        if not others:
             return table
+        contrary = {place: each for place, each in others.items() if not _has_accrued(told[place], each)}
         failures = [
             AccountFailure(account, FailureReason.INVALID_DATA, _why_older(told[account, asset], each), asset)
             for (account, asset), each in contrary.items()
         ]
-        balances = [balance for place, balance in told.items() if place not in contrary]
+        balances = [others.get(place, balance) for place, balance in told.items() if place not in contrary]
         return ReadTable(balances, [*table.failures, *failures], table)
 
     def _seen(self) -> Iterator[tuple[Place, Balance]]:
@@ -113,6 +123,13 @@ def _precedes(balance: Balance, seen: Balance) -> bool:
     if balance.observed_at != seen.observed_at:
         return balance.observed_at < seen.observed_at
     return balance.block is not None and seen.block is not None and balance.block < seen.block
+
+
+def _has_accrued(balance: Balance, seen: Balance) -> bool:
+    """Whether a balance may have become what was told of a later moment without any money that moved."""
+    if seen.observed_at - balance.observed_at > _LAG:
+        return False
+    return subtract(seen.amount, balance.amount).copy_abs() <= multiply(_ACCRUAL, seen.amount).copy_abs()
 
 
 def _why_older(answer: Balance | Equity | Price, seen: Balance | Equity | Price) -> str:
