@@ -125,7 +125,8 @@ class ModeConfig(BaseModel):
     reserve_withdrawal_floor: Annotated[Decimal, Exact(ge=0, le=100)] | None = None
     """The part of the target that withdrawals leave in the reserve. Default: `reserve_critical_threshold`."""
     reserve_withdrawal_max: Annotated[Decimal, Exact(gt=0, le=10**30)] | None = None
-    """The most that one withdrawal may be; no limit unless given."""
+    """The most that one withdrawal may be; no limit unless given. One of more than the equity, accepted by mistake,
+    leaves nothing that needs a reserve, and so no alarm."""
     reserve_withdrawal_max_per_period: Annotated[Decimal, Exact(gt=0, le=10**30)] | None = None
     """The most that is accepted within a period; no limit unless given."""
     reserve_withdrawal_period: Duration = Decimal(86400)

@@ -57,6 +57,29 @@ async def test_snapshot_is_less_what_is_held_and_its_target_less_what_is_owed() 
         assert snapshot.status is ReserveStatus.CRITICAL
 
 
+async def test_mode_that_promised_more_than_its_equity_needs_no_reserve_until_that_is_cancelled() -> None:
+    """What is left of it is nobody's any more: an incident ends. Nothing else is held than what is there."""
+    async with Bank(90) as bank:
+        assert bank.manager.status("m") is ReserveStatus.LOW
+        decision = await bank.ask(1200)
+        assert terms(decision) == (MEDIUM, 40, 1160)
+        snapshot = await bank.see()
+        assert (snapshot.target_reserve, snapshot.reserve_balance, snapshot.held) == (0, 50, 40)
+        assert bank.manager.status("m") is ReserveStatus.ADEQUATE
+        assert decision.hold is not None
+        await bank.withdrawals.cancel(decision.hold.id)
+        snapshot = await bank.see()
+        assert (snapshot.target_reserve, snapshot.reserve_balance, snapshot.held) == (100, 90, 0)
+        assert bank.manager.status("m") is ReserveStatus.LOW
+
+
+async def test_withdrawal_of_more_than_the_equity_ends_no_incident_where_the_mode_limits_them() -> None:
+    async with Bank(90, reserve_withdrawal_max=1000) as bank:
+        assert (await bank.ask(1200)).refusal is Refusal.OVER_MAXIMUM
+        assert (await bank.see()).target_reserve == 100
+        assert bank.manager.status("m") is ReserveStatus.LOW
+
+
 async def test_target_is_of_the_whole_equity_when_its_source_is_net_of_withdrawals() -> None:
     async def net() -> Equity:
         return Equity(Decimal(1000), "USDT", bank.clock.wall, net_of_withdrawals=True)
