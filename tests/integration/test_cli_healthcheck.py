@@ -107,8 +107,9 @@ def test_healthcheck_needs_no_configuration_when_it_has_a_url(command: Command) 
 @pytest.mark.parametrize(
     "url", ["127.0.0.1:9847", "ftp://127.0.0.1", "http://", "http://x:0", "http://x:99999", "http://[x"]
 )
-def test_healthcheck_refuses_what_is_no_url(command: Command, url: str) -> None:
-    result = command("healthcheck", "--url", url)
+@pytest.mark.parametrize("words", [["healthcheck"], ["status"], ["withdrawals", "quote", "alpha", "5"]], ids=" ".join)
+def test_what_is_no_url_is_wrong_usage(command: Command, words: list[str], url: str) -> None:
+    result = command(*words, "--url", url)
     assert (result.code, result.out) == (2, "")
     assert "must be a URL such as http://127.0.0.1:9847" in result.err
 

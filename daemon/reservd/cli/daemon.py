@@ -82,10 +82,11 @@ def find_access(config: Path, urls: Sequence[str] | None, token_file: Path | Non
         ca_file: The certificates that are believed.
 
     Raises:
+        BadParameter: If a URL is none.
         ConfigError: If the configuration does not hold.
         ReservdError: If it does not say where the daemon serves.
     """
-    return Access(tuple(urls) if urls else (find_url(config),), token_file, ca_file)
+    return Access(tuple(map(_checked, urls)) if urls else (find_url(config),), token_file, ca_file)
 
 
 @contextlib.contextmanager
@@ -147,6 +148,19 @@ def find_url(config: Path) -> str:
     if int(port) == 0:
         raise ReservdError(f"{config} makes the daemon listen on any free port: tell which by --url")
     return f"http://{_reachable(host)}:{port}"
+
+
+def _checked(url: str) -> str:
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        raise typer.BadParameter("must be a URL such as http://127.0.0.1:9847", param_hint="--url")
+    return url.rstrip("/")
 
 
 def show_url(url: str) -> str:

@@ -34,7 +34,7 @@ def healthcheck(
 
     from reservd.cli.daemon import find_access
 
-    access = find_access(config, [_checked(url)] if url is not None else None, token_file, ca_file)
+    access = find_access(config, [url] if url is not None else None, token_file, ca_file)
     asyncio.run(_ask(access))
     typer.echo(f"{access.place} is healthy")
 
@@ -62,16 +62,3 @@ async def _ask(access: "Access") -> None:
         if error.status == HTTPStatus.UNAUTHORIZED and token is not None and not token.headers():
             raise ReservdError(f"{access.place} needs a token: give it by {HOW}") from None
         raise ReservdError(f"{access.place} is not healthy: {error}") from None
-
-
-def _checked(url: str) -> str:
-    from urllib.parse import urlsplit
-
-    try:
-        parts = urlsplit(url)
-        fits = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        fits = False
-    if not fits:
-        raise typer.BadParameter("must be a URL such as http://127.0.0.1:9847", param_hint="--url")
-    return url.rstrip("/")
