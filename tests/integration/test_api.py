@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reservd import __version__
-from support.api import TOKENS, ApiDaemon, write_tokens
+from support.api import TOKENS, ApiDaemon, call, write_tokens
 from support.polling import wait_until
 
 
@@ -114,6 +114,21 @@ def test_error_is_a_problem_when_a_request_does_not_hold(
     reply = daemon.get(path)
     assert (reply.status, reply.problem) == (status, problem)
     assert reply.json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "allow"),
+    [
+        ("/api/v1/modes/alpha/withdrawals", "GET, POST"),
+        ("/api/v1/modes/alpha/replenishments", "GET, POST"),
+        ("/api/v1/withdrawals/x/settle", "POST"),
+        ("/metrics", "GET, HEAD"),
+        ("/-/reload", "POST"),
+    ],
+)
+def test_method_that_is_not_there_is_answered_with_those_that_are(daemon: ApiDaemon, path: str, allow: str) -> None:
+    reply = call(daemon.address, "DELETE", path)
+    assert (reply.status, reply.headers["allow"]) == (405, allow)
 
 
 def test_method_that_is_not_there_is_a_problem(daemon: ApiDaemon) -> None:

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from reservd.errors import (
     ConfigError,
@@ -139,7 +140,6 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
 
 
 async def _on_status(request: Request, error: Exception) -> Response:
-    del request
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for nothing else
     if error.status_code == HTTPStatus.BAD_REQUEST:
         # FastAPI says so of a body that is no text; of text that is no JSON it says what is documented.
@@ -147,7 +147,19 @@ async def _on_status(request: Request, error: Exception) -> Response:
         return problem_response(ProblemKind.INVALID, "body: cannot be read as JSON", errors=errors)
     title = HTTPStatus(error.status_code).phrase
     problem = Problem(type="about:blank", title=title, status=error.status_code, detail=str(error.detail))
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return _answer(problem, {"allow": ", ".join(_allowed(request))})
     return _answer(problem, error.headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return the methods that a path takes: Starlette names those of the first route that has it alone."""
+    scopes = [{**request.scope, "method": method} for method in ("GET", "HEAD", "POST")]
+    return [
+        str(scope["method"])
+        for scope in scopes
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+    ]
 
 
 async def _on_defect(request: Request, error: Exception) -> Response:
