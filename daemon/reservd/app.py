@@ -10,7 +10,7 @@ import structlog
 
 from reservd._version import __version__
 from reservd.config.load import Config
-from reservd.config.renewal import read_anew, why_refused
+from reservd.config.reload import reload_config, why_refused
 from reservd.duty import Duty, series_of
 from reservd.errors import OwnershipLostError, SchemaError, StoreError
 from reservd.log import configure_logging
@@ -174,7 +174,7 @@ class Daemon:
     async def _read_anew(self) -> Config:
         if self._duty is not None and not self._duty.store_up:
             raise StoreError("the store is gone: what was decided since is in memory alone")
-        return await read_anew(self._load, self._config)
+        return await reload_config(self._load, self._config)
 
     def _make_duty(self, config: Config) -> Duty:
         return Duty(config, self._metrics, self._page, self._stream, self._database, self._ownership)

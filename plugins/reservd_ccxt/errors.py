@@ -79,7 +79,7 @@ def from_ccxt(error: Exception, exchange_id: str) -> ExchangeError:
     return ExchangeError(reason, detail, frozenset(kinds))
 
 
-def smells_of_time(error: Exception) -> bool:
+def is_clock_error(error: Exception) -> bool:
     """Whether an error may come from a clock that is wrong."""
     kinds = {cls.__name__ for cls in type(error).__mro__}
     return "InvalidNonce" in kinds or ("AuthenticationError" in kinds and "timestamp" in str(error).lower())

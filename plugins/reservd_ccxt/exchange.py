@@ -12,7 +12,7 @@ from reservd.plugin.http import parse_retry_after
 from reservd_ccxt.catalogue import family_of
 from reservd_ccxt.client import Settings, build, import_exchange, open_session
 from reservd_ccxt.coins import Coins, read_coins
-from reservd_ccxt.errors import READING_ERRORS, ExchangeError, from_ccxt, smells_of_time
+from reservd_ccxt.errors import READING_ERRORS, ExchangeError, from_ccxt, is_clock_error
 from reservd_ccxt.owners import owner_call
 from reservd_ccxt.permissions import CHECKS, Permissions
 from reservd_ccxt.streams import BalanceStreams
@@ -183,7 +183,7 @@ class SharedExchange:
         try:
             return await ask(*arguments)
         except self._errors.BaseError as error:
-            if not (smells_of_time(error) and await self._measure_clock()):
+            if not (is_clock_error(error) and await self._measure_clock()):
                 raise
         return await ask(*arguments)
 

@@ -135,7 +135,7 @@ async def test_daemon_goes_on_as_before_when_a_defect_keeps_it_from_taking_up_a_
 async def test_configuration_can_be_read_again_after_a_try_that_hung(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reservd.config.renewal._READ_SECONDS", 0.2)
+    monkeypatch.setattr("reservd.config.reload._READ_SECONDS", 0.2)
     hung = threading.Event()
     with World("alpha") as world:
         file = world.write_config(tmp_path, f"sqlite:///{tmp_path}/store.db")
@@ -147,7 +147,7 @@ async def test_configuration_can_be_read_again_after_a_try_that_hung(
     daemon = Daemon(load_config(file), ["127.0.0.1:0"], load=load)
     with pytest.raises(ConfigError, match=r"could not be read within 0\.2 s"):
         await daemon.reload()
-    monkeypatch.setattr("reservd.config.renewal._READ_SECONDS", 60.0)
+    monkeypatch.setattr("reservd.config.reload._READ_SECONDS", 60.0)
     hung.set()
     await daemon.reload()
     await daemon._web.close()

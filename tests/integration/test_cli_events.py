@@ -104,7 +104,7 @@ def test_what_tells_of_a_refill_is_listed_on_request_and_seen_to_as_every_dead_l
     assert request.id in shown
     said = "event eeee0001-change (replenishment_changed of alpha, sequence 7) goes to ops again\n"
     assert command("events", "redeliver", "eeee").out == said
-    assert [(wish.position, wish.sink) for wish in store.wishes()] == [(99, "ops")]
+    assert [(request.position, request.sink) for request in store.redelivery_requests()] == [(99, "ops")]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_events_refuses_in_one_line_and_writes_nothing(
     assert (result.code, result.out) == (code, "")
     assert line in result.err
     assert len(result.err.splitlines()) == (1 if code == 1 else 4), "one line, below the usage where that is wrong"
-    assert (store.wishes(), store.silences()) == ([], [])
+    assert (store.redelivery_requests(), store.silences()) == ([], [])
 
 
 def test_event_is_shown_whole(command: Command, store: Store) -> None:
@@ -280,10 +280,10 @@ def test_redeliver_asks_for_the_sinks_where_an_event_is_dead(command: Command, s
     result = command("events", "redeliver", "bbbb")
     assert (result.code, result.err) == (0, "")
     assert result.out == "event bbbb0001-critical (reserve_critical of beta, sequence 1) goes to ops, pager again\n"
-    wishes = store.wishes()
-    assert {(wish.position, wish.sink) for wish in wishes} == {(3, "ops"), (3, "pager")}
-    assert {wish.asked_by for wish in wishes} == {getpass.getuser()}
-    assert all(abs(datetime.now(UTC) - wish.asked_at) < timedelta(hours=1) for wish in wishes)
+    requests = store.redelivery_requests()
+    assert {(request.position, request.sink) for request in requests} == {(3, "ops"), (3, "pager")}
+    assert {request.asked_by for request in requests} == {getpass.getuser()}
+    assert all(abs(datetime.now(UTC) - request.asked_at) < timedelta(hours=1) for request in requests)
 
 
 @pytest.mark.parametrize("sink", ["ops", "pager"])
@@ -291,7 +291,7 @@ def test_redeliver_asks_for_the_sinks_that_are_named_whatever_became_of_it_there
     command: Command, store: Store, sink: str
 ) -> None:
     assert command("events", "redeliver", "aaaa0001", "--sink", sink, "--sink", sink).code == 0
-    assert [(wish.position, wish.sink) for wish in store.wishes()] == [(1, sink)]
+    assert [(request.position, request.sink) for request in store.redelivery_requests()] == [(1, sink)]
 
 
 def test_redeliver_says_so_when_nothing_is_to_be_done(command: Command, store: Store) -> None:
@@ -303,7 +303,7 @@ def test_redeliver_says_so_when_nothing_is_to_be_done(command: Command, store: S
     )
     stale = command("events", "redeliver", "aaaa0002")
     assert stale.out == "nothing to do: event aaaa0002 is a reminder of what is so no more: it is not sent\n"
-    assert store.wishes() == []
+    assert store.redelivery_requests() == []
 
 
 def test_redeliver_asks_once_when_it_is_asked_twice(command: Command, store: Store) -> None:
@@ -313,14 +313,14 @@ def test_redeliver_asks_once_when_it_is_asked_twice(command: Command, store: Sto
         "event bbbb0001-critical (reserve_critical of beta, sequence 1) goes to pager again",
         "nothing to do: event bbbb0001 goes to ops already",
     ]
-    assert sorted(wish.sink for wish in store.wishes()) == ["ops", "pager"]
+    assert sorted(request.sink for request in store.redelivery_requests()) == ["ops", "pager"]
 
 
 def test_redeliver_does_nothing_while_the_mode_is_silenced(command: Command, store: Store) -> None:
     store.silence(mode="beta")
     result = command("events", "redeliver", "bbbb")
     assert result.out.startswith("nothing to do: a silence is on for beta until ")
-    assert store.wishes() == []
+    assert store.redelivery_requests() == []
 
 
 def test_redeliver_leaves_out_a_sink_that_is_not_configured_any_more(
@@ -329,4 +329,4 @@ def test_redeliver_leaves_out_a_sink_that_is_not_configured_any_more(
     store_config.write_text(store_config.read_text().replace("  pager: {plugin: log}\n", ""))
     result = command("events", "redeliver", "bbbb")
     assert result.out.splitlines()[1] == "nothing to do: event sink pager is not configured any more"
-    assert [wish.sink for wish in store.wishes()] == ["ops"]
+    assert [request.sink for request in store.redelivery_requests()] == ["ops"]

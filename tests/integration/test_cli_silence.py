@@ -35,7 +35,7 @@ def test_silence_refuses_in_one_line_and_writes_nothing(
     assert (result.code, result.out) == (code, "")
     assert line in result.err
     assert len(result.err.splitlines()) == (1 if code == 1 else 4), "one line, below the usage where that is wrong"
-    assert (store.wishes(), store.silences()) == ([], [])
+    assert (store.redelivery_requests(), store.silences()) == ([], [])
 
 
 def test_silence_is_stored_with_its_end_its_reason_and_its_maker(

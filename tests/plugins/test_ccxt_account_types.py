@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from reservd.config.strangers import find_unidentified
+from reservd.config.double_counting import find_unidentified
 from reservd_ccxt.catalogue import exchange_ids
 from reservd_ccxt.source import CcxtSource
 from reservd_ccxt.wallets import wallet_of

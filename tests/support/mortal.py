@@ -29,7 +29,7 @@ from reservd.delivery.courier import Courier
 from reservd.delivery.journal import Journal
 from reservd.delivery.writer import Writer
 from reservd.service import hold_journal
-from reservd.store import vigil
+from reservd.store import owner_watch
 from support import set_clock, teller
 
 for _name in ("aiosqlite", "psycopg", "reservd.app", "reservd_http_json", "reservd_webhook"):
@@ -107,7 +107,7 @@ def _run(order: dict[str, Any]) -> None:
     for target, source in ((0, null), (1, log), (2, log)):
         os.dup2(source, target)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    vigil.TAKE_OVER_AFTER_SECONDS = order["take_over_after"]
+    owner_watch.TAKE_OVER_AFTER_SECONDS = order["take_over_after"]
     batch.MAX_EVENTS = order["holds"]
     if order["clock"]:
         set_clock.install(Path(order["clock"]))

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from reservd.delivery.batch import MAX_EVENTS
-from reservd.store.vigil import TAKE_OVER_AFTER_SECONDS
+from reservd.store.owner_watch import TAKE_OVER_AFTER_SECONDS
 from support.polling import wait_until
 from support.set_clock import SetClock
 

@@ -42,7 +42,7 @@ def check(
     Exits as monitoring plugins do: 0 adequate, 1 low, 2 critical, 3 unknown or any failure. Of
     several modes critical wins, then unknown, then low. Nothing is announced and no refill asked for.
     """
-    from reservd.cli.ending import end_process, run_until_answered
+    from reservd.cli.forced_exit import end_process, run_until_answered
     from reservd.cli.modes import require_known_mode
     from reservd.config.load import load_config
     from reservd.log import configure_logging

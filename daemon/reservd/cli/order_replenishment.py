@@ -96,7 +96,7 @@ def _told(record: "Replenishment") -> str:
 async def _order(
     config: "Path", action: "OrderAction", replenishment_id: str, reason: str, wait: float
 ) -> "tuple[Order, Replenishment]":
-    from reservd.cli.find import find_replenishment
+    from reservd.cli.find_by_id import find_replenishment
     from reservd.cli.orders import give_order
     from reservd.cli.store import open_store
     from reservd.config.load import load_settings

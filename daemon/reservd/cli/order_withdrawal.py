@@ -138,7 +138,7 @@ async def _ask(
     change: "Callable[[Hold], Hold]",
     details: dict[str, Any],
 ) -> "tuple[bool, Hold]":
-    from reservd.cli.find import find_withdrawal
+    from reservd.cli.find_by_id import find_withdrawal
     from reservd.cli.orders import give_order
     from reservd.cli.store import open_store
     from reservd.config.load import load_settings

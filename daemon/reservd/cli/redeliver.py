@@ -37,7 +37,7 @@ def redeliver(
 ) -> None:
     """Send an event again, under the same id.
 
-    Without --sink: to all sinks where it is a dead letter. This only writes down the wish: the daemon that
+    Without --sink: to all sinks where it is a dead letter. This only writes down the request: the daemon that
     owns the store sees to it within seconds.
     """
     import asyncio
@@ -59,7 +59,7 @@ async def _ask(config: "Path", event_id: str, sinks: "Sequence[str]") -> tuple["
     import uuid
     from datetime import UTC, datetime
 
-    from reservd.cli.find import find_event
+    from reservd.cli.find_by_id import find_event
     from reservd.cli.store import login_name, open_store
     from reservd.config.load import load_settings
     from reservd.store.operators import Redelivery, ask_redeliveries, load_silences
@@ -67,7 +67,7 @@ async def _ask(config: "Path", event_id: str, sinks: "Sequence[str]") -> tuple["
 
     settings = load_settings(config)
     now = datetime.now(UTC)
-    # It is read within the write: what is decided on is so until the wish is written.
+    # It is read within the write: what is decided on is so until the request is written.
     async with open_store(config, settings) as database, database.write() as connection:
         found = await find_event(connection, event_id)
         _check(found, sinks, settings.event_sinks)
@@ -75,8 +75,8 @@ async def _ask(config: "Path", event_id: str, sinks: "Sequence[str]") -> tuple["
         silences = [each for each in await load_silences(connection, now) if each.covers(mode, now)]
         asked = await load_asked_sinks(connection, found.position)
         answer = _decide(found, sinks, settings.event_sinks, asked, silences[-1] if silences else None)
-        wishes = [Redelivery(str(uuid.uuid4()), found.position, sink, now, login_name()) for sink in answer.sinks]
-        await ask_redeliveries(connection, wishes)
+        requests = [Redelivery(str(uuid.uuid4()), found.position, sink, now, login_name()) for sink in answer.sinks]
+        await ask_redeliveries(connection, requests)
     return found, answer
 
 

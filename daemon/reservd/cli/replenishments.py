@@ -110,7 +110,7 @@ async def _load(config: "Path", limit: int, mode: str | None, *, open_only: bool
 
 
 async def _load_one(config: "Path", replenishment_id: str) -> _Found:
-    from reservd.cli.find import find_replenishment
+    from reservd.cli.find_by_id import find_replenishment
     from reservd.cli.orders import show_outcome
     from reservd.cli.store import open_store
     from reservd.config.load import load_settings

@@ -34,7 +34,7 @@ def run(
     import structlog
 
     from reservd.app import Daemon
-    from reservd.cli.ending import end_process
+    from reservd.cli.forced_exit import end_process
     from reservd.config.settings import WebSettings
     from reservd.errors import SchemaError
     from reservd.log import configure_logging, plain_traceback

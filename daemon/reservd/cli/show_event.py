@@ -35,7 +35,7 @@ def show(event_id: EventIdArgument, config: ConfigOption = DEFAULT_CONFIG, as_js
 
 
 async def _load(config: "Path", event_id: str) -> "StoredEvent":
-    from reservd.cli.find import find_event
+    from reservd.cli.find_by_id import find_event
     from reservd.cli.store import open_store
     from reservd.config.load import load_settings
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reservd.cli.amounts import show_ratio
-from reservd.cli.spans import show_span
+from reservd.cli.durations import show_duration
 from reservd.cli.table import STATUS_STYLES, make_table, visible
 from reservd.reserve.amounts import describe
 
@@ -125,7 +125,7 @@ def _row(mode: "ModeView", now: datetime) -> _Row:
         describe(mode.held, round_up=True) if mode.held else _NOTHING,
         _refill(mode),
         _incident(mode, now),
-        show_span((now - mode.observed_at).total_seconds()) if mode.observed_at is not None else _NEVER,
+        show_duration((now - mode.observed_at).total_seconds()) if mode.observed_at is not None else _NEVER,
     )
 
 
@@ -142,8 +142,8 @@ def _runway(runway: "RunwayView | None") -> str:
     """Return how long it is until the reserve is low, and until it is critical; only what is yet to come."""
     if runway is None or not runway.critical_seconds:
         return _NOTHING
-    critical = show_span(runway.critical_seconds)
-    return f"{show_span(runway.low_seconds)} / {critical}" if runway.low_seconds else f"now / {critical}"
+    critical = show_duration(runway.critical_seconds)
+    return f"{show_duration(runway.low_seconds)} / {critical}" if runway.low_seconds else f"now / {critical}"
 
 
 def _refill(mode: "ModeView") -> str:
@@ -160,7 +160,7 @@ def _incident(mode: "ModeView", now: datetime) -> Text:
     if mode.incident is None:
         return Text(_NOTHING)
     severity, since = mode.incident.severity, mode.incident.opened_at
-    lasts = f" {show_span((now - since).total_seconds())}" if since is not None else ""
+    lasts = f" {show_duration((now - since).total_seconds())}" if since is not None else ""
     return Text(f"{severity}{lasts}", STATUS_STYLES[severity])
 
 

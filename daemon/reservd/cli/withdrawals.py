@@ -99,7 +99,7 @@ async def _load(
 
 
 async def _load_one(config: "Path", withdrawal_id: str) -> "tuple[Hold, Mapping[str, QueuePlace], Sequence[Order]]":
-    from reservd.cli.find import find_withdrawal
+    from reservd.cli.find_by_id import find_withdrawal
     from reservd.cli.store import open_store
     from reservd.config.load import load_settings
     from reservd.store.orders import OrderSubject, load_orders_about

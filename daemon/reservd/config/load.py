@@ -9,15 +9,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from reservd.config.document import Document, read_document
+from reservd.config.double_counting import find_double_counting, find_unidentified
 from reservd.config.instances import Instances, build_instances
-from reservd.config.lookalikes import find_lookalikes
+from reservd.config.misspelt_keys import find_misspelt_keys
 from reservd.config.mode import PREFIX, ModeConfig
 from reservd.config.modes import ModeFile, ModeLoader
-from reservd.config.pots import find_overdrafts
 from reservd.config.problems import Problems, explain
 from reservd.config.references import connect_configured, referred
 from reservd.config.settings import Settings
-from reservd.config.strangers import find_unidentified
 from reservd.config.wording import nearest
 from reservd.errors import ConfigError
 from reservd.plugin.host import KINDS, PluginHost
@@ -158,7 +157,7 @@ def _check_names(settings: Settings, main: Document, problems: Problems) -> None
 def _check_pots(instances: Instances, main: Document, problems: Problems) -> None:
     """Refuse a source that would promise what another one promises."""
     built: Any = instances
-    for name, message in find_overdrafts(built["balance_sources"]):
+    for name, message in find_double_counting(built["balance_sources"]):
         problems.at(main, ("balance_sources", name), message, key=True)
 
 
@@ -176,7 +175,7 @@ def _unread(files: Iterable[ModeFile]) -> list[str]:
     """Return a warning for each key that is not read, and was most likely meant to be."""
     lines = Problems()
     for file in files:
-        for key, meant in find_lookalikes(file.document.passed_over):
+        for key, meant in find_misspelt_keys(file.document.passed_over):
             lines.at(file.document, (key,), f"is not read, as it is no {PREFIX}* key; did you mean {meant}?", key=True)
     return lines
 

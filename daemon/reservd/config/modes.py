@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from reservd.config.accounts import Holding, find_disagreements, identify, resolve_holdings
 from reservd.config.document import Document, Loc, read_document
 from reservd.config.instances import Instances, configured_names
-from reservd.config.layers import ModeDocument
 from reservd.config.mode import OWN_KEYS, PREFIX, ModeConfig
+from reservd.config.mode_document import ModeDocument
 from reservd.config.problems import Problems, explain
 from reservd.config.wording import closest, nearest, show
 from reservd.errors import ConfigError

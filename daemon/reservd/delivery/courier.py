@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from reservd.delivery.calendar import Calendar
+from reservd.delivery.age_clock import AgeClock
 from reservd.delivery.envelope import wrap, wrap_change
 from reservd.delivery.lanes import Lane
 from reservd.delivery.observer import DeliveryObserver
@@ -65,11 +65,11 @@ class Courier:
         self._recovered = recovered
         self._failures_in_a_row = 0
         self._left_alone_until = 0.0
-        self._calendar = Calendar(SystemClock(), schedule.give_up_after)
+        self._age_clock = AgeClock(SystemClock(), schedule.give_up_after)
 
     def see_clock(self) -> None:
         """See how the clock is set by which something was decided now."""
-        self._calendar.now()
+        self._age_clock.now()
 
     async def carry(self, letter: Letter, lane: Lane) -> float | None:
         """Deliver one letter; return for how many seconds to wait when it is to be tried, or tried again."""
@@ -117,7 +117,7 @@ class Courier:
     def _failed(self, letter: Letter, event: AnyEvent, lane: Lane, attempts: int, error: CallError) -> float | None:
         now = datetime.now(UTC)
         self._failures_in_a_row += 1
-        if not retryable(error) or self._schedule.gives_up(event.timestamp, self._calendar.now()):
+        if not retryable(error) or self._schedule.gives_up(event.timestamp, self._age_clock.now()):
             self._bury(letter, attempts, now, error)
             return None
         if not lane.failures:

@@ -1,4 +1,4 @@
-"""What the owner of a store does on the side: operators' wishes, checkpoints, numbers, and old rows."""
+"""What the owner of a store does on the side: operators' requests, checkpoints, numbers, and old rows."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import structlog
 
-from reservd.delivery.calendar import Calendar
+from reservd.delivery.age_clock import AgeClock
 from reservd.delivery.dispatcher import Dispatcher
 from reservd.delivery.journal import Journal
 from reservd.delivery.observer import DeliveryObserver
@@ -87,7 +87,7 @@ class Housekeeping(Observer):
         self._dispatchers = dispatchers
         self._retention = retention
         self._clock = clock
-        self._calendar = Calendar(clock)
+        self._age_clock = AgeClock(clock)
         self._observers = observers
         self._defects = DefectLog("housekeeping.broke")
         self._looked = False
@@ -137,7 +137,7 @@ class Housekeeping(Observer):
         now = self._clock.now().wall
         async with self._database.read() as connection:
             silences = await load_silences(connection, now)
-            wishes = await load_redeliveries(connection, _STEP)
+            requests = await load_redeliveries(connection, _STEP)
             ended = frozenset() if self._looked else await load_silenced_modes(connection, now)
         # At the first look, silences too that ended while nobody looked.
         heard_again = self._journal.silences.update(silences) | (ended - {each.mode for each in silences})
@@ -146,8 +146,8 @@ class Housekeeping(Observer):
         due, self._heard_again = self._heard_again, heard_again
         if due:
             await self._catch_up(due)
-        if wishes:
-            await self._redeliver(wishes)
+        if requests:
+            await self._redeliver(requests)
 
     async def _catch_up(self, modes: Iterable[str]) -> None:
         """Say how modes stand whose silence has ended, where a sink was kept from it: an incident may have ended."""
@@ -161,16 +161,16 @@ class Housekeeping(Observer):
             # A sink that holds a state has not sent it again meanwhile.
             dispatcher.resume_soon()
 
-    async def _redeliver(self, wishes: Sequence[Redelivery]) -> None:
+    async def _redeliver(self, requests: Sequence[Redelivery]) -> None:
         async with self._database.write() as connection:
             await self._ownership.fence(connection)
-            await meet_redeliveries(connection, wishes)
-            modes = {wish.position: await load_mode(connection, wish.position) for wish in wishes}
-        for wish in wishes:
-            mode, dispatcher = modes[wish.position], self._dispatchers.get(wish.sink)
-            log.info("delivery.asked_again", sink=wish.sink, mode=mode, by=wish.asked_by)
+            await meet_redeliveries(connection, requests)
+            modes = {request.position: await load_mode(connection, request.position) for request in requests}
+        for request in requests:
+            mode, dispatcher = modes[request.position], self._dispatchers.get(request.sink)
+            log.info("delivery.asked_again", sink=request.sink, mode=mode, by=request.asked_by)
             if mode is not None and dispatcher is not None:
-                dispatcher.reload(mode, wish.position)
+                dispatcher.reload(mode, request.position)
 
     async def _count(self) -> float:
         async with self._database.read() as connection:
@@ -195,7 +195,7 @@ class Housekeeping(Observer):
 
     async def _prune(self) -> float:
         """Remove a few old rows; more of them at the next look."""
-        now = self._calendar.now()
+        now = self._age_clock.now()
         async with self._database.write() as connection:
             await self._ownership.fence(connection)
             events = await prune_events(connection, now - self._retention.events, _STEP, self._dispatchers)

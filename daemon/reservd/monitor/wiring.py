@@ -7,9 +7,9 @@ from pydantic import ValidationError
 
 from reservd.config.accounts import identify, resolve_holdings
 from reservd.config.document import dotted
+from reservd.config.double_counting import find_double_counting
 from reservd.config.fingerprint import Fingerprints
 from reservd.config.mode import ModeConfig, own_keys
-from reservd.config.pots import find_overdrafts
 from reservd.config.problems import describe
 from reservd.config.references import Instances, connect_all
 from reservd.errors import ConfigError
@@ -76,7 +76,7 @@ class Wiring:
         instances: Instances = {"balance_sources": self._sources, "equity_sources": equities, "price_sources": prices}
         problems = connect_all(instances, SharedReaders(*self.readers))
         lines = [(name, dotted(way), message) for _, name, way, message in problems]
-        lines += [(name, "", message) for name, message in find_overdrafts(self._sources)]
+        lines += [(name, "", message) for name, message in find_double_counting(self._sources)]
         if lines:
             raise ConfigError([": ".join(filter(None, line)) for line in lines])
         self._identities = identify(self._sources)

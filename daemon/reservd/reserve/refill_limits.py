@@ -47,19 +47,18 @@ def _rounded(amount: Decimal, policy: RefillPolicy, rounding: str) -> Decimal:
     return amount.quantize(Decimal(1).scaleb(-policy.decimals), rounding=rounding, context=_WIDE)
 
 
-def check_wish(
+def check_requested_amount(
     amount: Decimal, policy: RefillPolicy, history: Sequence[Replenishment], now: datetime, *, for_withdrawal: bool
 ) -> Inaction | None:
-    """Return why a request that somebody wishes for is not made; None when it may be.
+    """Return why a request for a given amount is refused; None when it may be made.
 
     Args:
-        amount: Exactly so much, or nothing.
+        amount: What a strategy, an operator or a withdrawal asks for; it is never reduced.
         policy: How the mode is refilled.
         history: The mode's requests that the policy remembers.
         now: When it is asked for.
-        for_withdrawal: Whether it is the part of a withdrawal that the reserve does not pay. A client has been promised
-            it: it has the size that it has, and the limits of withdrawals bound it before the promise, not budgets
-            after it.
+        for_withdrawal: Whether it is the part of a withdrawal that the reserve does not pay. That was promised to a
+            client, so it is exempt: the limits of withdrawals apply before the promise, refill budgets not after it.
     """
     if policy.dry_run:
         return Inaction.DRY_RUN
@@ -69,7 +68,7 @@ def check_wish(
 def _exceeded(
     amount: Decimal, policy: RefillPolicy, history: Sequence[Replenishment], now: datetime
 ) -> Inaction | None:
-    """Return the limit that is in the way of a request for an amount; None when none is."""
+    """Return the limit that a request for an amount would exceed; None when it exceeds none."""
     if policy.maximum is not None and amount > policy.maximum:
         return Inaction.ABOVE_MAXIMUM
     if amount != _rounded(amount, policy, ROUND_FLOOR):

@@ -22,7 +22,7 @@ from reservd.reserve.replenishment_states import (
 )
 from reservd.service.refill_book import RefillBook
 from reservd.service.refill_caller import RefillCaller, UnansweredError
-from reservd.service.refill_notes import RefillNotes
+from reservd.service.refill_transitions import RefillTransitions
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ class RefillAsker:
     Args:
         configs: By mode.
         book: Has the requests.
-        notes: Takes down what strategies answer.
+        transitions: Takes down what strategies answer.
         caller: Calls the replenishers.
         may_act: Whether refills may be asked for.
     """
@@ -54,13 +54,13 @@ class RefillAsker:
         self,
         configs: Mapping[str, ModeConfig],
         book: RefillBook,
-        notes: RefillNotes,
+        transitions: RefillTransitions,
         caller: RefillCaller,
         may_act: Callable[[], bool],
     ) -> None:
         self._configs = configs
         self._book = book
-        self._notes = notes
+        self._transitions = transitions
         self._caller = caller
         self._may_act = may_act
         self._asking: dict[str, asyncio.Task[ReplenishmentOutcome]] = {}
@@ -144,7 +144,7 @@ class RefillAsker:
             if not error.lasting:
                 return ReplenishmentOutcome(record.request, None, str(error))
             acceptance = None
-            self._notes.end(replenishment_id, ReplenishmentState.FAILED, str(error))
+            self._transitions.end(replenishment_id, ReplenishmentState.FAILED, str(error))
         if acceptance is not None:
             self._answered(replenishment_id, acceptance)
         after = self._book.get(replenishment_id)
@@ -172,11 +172,11 @@ class RefillAsker:
         }
         try:
             if acceptance.status is AcceptanceStatus.PENDING and record.state is ReplenishmentState.REQUESTED:
-                self._notes.hear(record, acceptance.expected_by)
+                self._transitions.hear(record, acceptance.expected_by)
             elif acceptance.status is AcceptanceStatus.ACCEPTED:
-                self._notes.take(record, ReplenishmentState.ACCEPTED, **told)
+                self._transitions.take(record, ReplenishmentState.ACCEPTED, **told)
             elif acceptance.status is AcceptanceStatus.REJECTED:
-                self._notes.take(record, ReplenishmentState.REJECTED, **told)
+                self._transitions.take(record, ReplenishmentState.REJECTED, **told)
         except ReplenishmentStateError as error:
             # It came after the deadline, or says something else than before.
             log.warning("replenishment.late_answer", id=record.id, status=str(acceptance.status), why=str(error))
@@ -194,7 +194,7 @@ class RefillAsker:
         if state is ReplenishmentState.REJECTED and now.state is not ReplenishmentState.REQUESTED:
             state = ReplenishmentState.FAILED  # it was accepted before
         try:
-            self._notes.take(now, state, **told)
+            self._transitions.take(now, state, **told)
         except ReplenishmentStateError as error:
             log.warning("replenishment.progress_refused", id=record.id, why=str(error))
 

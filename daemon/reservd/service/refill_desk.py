@@ -16,7 +16,7 @@ from reservd.reserve.replenishment_states import (
 from reservd.service.refill_asker import RefillAsker
 from reservd.service.refill_book import RefillBook
 from reservd.service.refill_ledger import RefillLedger
-from reservd.service.refill_notes import STRATEGY, RefillNotes
+from reservd.service.refill_transitions import STRATEGY, RefillTransitions
 
 _MAY_END_UNAPPROVED = (ReplenishmentState.REJECTED, ReplenishmentState.CANCELLED)
 
@@ -32,7 +32,7 @@ class RefillDesk:
     Args:
         book: Has the requests.
         ledger: Keeps them.
-        notes: Takes down what is said of them.
+        transitions: Takes down what is said of them.
         asker: Asks the strategies.
         may_act: Whether anything can be kept.
     """
@@ -41,13 +41,13 @@ class RefillDesk:
         self,
         book: RefillBook,
         ledger: RefillLedger,
-        notes: RefillNotes,
+        transitions: RefillTransitions,
         asker: RefillAsker,
         may_act: Callable[[], bool],
     ) -> None:
         self._book = book
         self._ledger = ledger
-        self._notes = notes
+        self._transitions = transitions
         self._asker = asker
         self._may_act = may_act
 
@@ -109,7 +109,7 @@ class RefillDesk:
         record = await self._get(replenishment_id)
         check_approval(record)
         if record.approved_by is None:
-            record = self._notes.approve(record, by=by, reason=reason)
+            record = self._transitions.approve(record, by=by, reason=reason)
             self._asker.ask(record)
         await self._book.written(record.id)
         return record
@@ -166,7 +166,7 @@ class RefillDesk:
         record = await self._get(replenishment_id)
         if record.held_back and state not in _MAY_END_UNAPPROVED:
             raise ReplenishmentStateError(f"replenishment {record.id} awaits approval: it cannot become {state}")
-        after = self._notes.take(record, state, **told)
+        after = self._transitions.take(record, state, **told)
         await self._book.written(record.id)
         return after
 

@@ -29,8 +29,8 @@ from reservd.service.refill_commitments import Commitments
 from reservd.service.refill_desk import RefillDesk
 from reservd.service.refill_grounds import RefillGrounds
 from reservd.service.refill_ledger import RefillLedger
-from reservd.service.refill_notes import RefillNotes
-from reservd.service.refill_wishes import RefillWishes
+from reservd.service.refill_requests import RefillRequests
+from reservd.service.refill_transitions import RefillTransitions
 
 log = structlog.get_logger(__name__)
 
@@ -79,9 +79,9 @@ class ReplenishmentService(Observer):
         self._book = RefillBook(self._ledger, self._observers, self._clock)
         self._latest: dict[str, Checked] = {}
         self._grounds = RefillGrounds(configs, self._book, self._latest)
-        notes = RefillNotes(configs, self._book, self._grounds)
-        self._asker = RefillAsker(configs, self._book, notes, self._caller, may_act)
-        self._wishes = RefillWishes(
+        transitions = RefillTransitions(configs, self._book, self._grounds)
+        self._asker = RefillAsker(configs, self._book, transitions, self._caller, may_act)
+        self._requests = RefillRequests(
             configs,
             self._book,
             self._ledger,
@@ -94,7 +94,7 @@ class ReplenishmentService(Observer):
         )
         self._defects = DefectLog("replenishments.not_looked_at")
         self.inactions: dict[str, Inaction] = {}
-        self.desk = RefillDesk(self._book, self._ledger, notes, self._asker, may_act)
+        self.desk = RefillDesk(self._book, self._ledger, transitions, self._asker, may_act)
 
     def heed(self, commitments: Commitments) -> None:
         """Take withdrawals into account from now on."""
@@ -211,7 +211,7 @@ class ReplenishmentService(Observer):
             return
         known = self._book.find(decision.request.id)
         self._note(checked, RefillDecision(None, Inaction.IN_FLIGHT if known is not None else None))
-        record = known or self._wishes.make(decision.request, config)
+        record = known or self._requests.make(decision.request, config)
         if record.held_back:
             self._note(checked, RefillDecision(None, Inaction.AWAITING_APPROVAL))
         else:
@@ -259,7 +259,7 @@ class ReplenishmentService(Observer):
         Raises:
             ValueError: If the amount is not above 0.
         """
-        return await self._wishes.request(
+        return await self._requests.request(
             mode, amount, withdrawal_id=withdrawal_id, request_id=request_id, asked_by=asked_by, reason=reason
         )
 

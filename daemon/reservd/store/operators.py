@@ -1,4 +1,4 @@
-"""What operators write, for the owner to pick up: silences and wishes to deliver again."""
+"""What operators write, for the owner to pick up: silences and requests to deliver again."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -27,7 +27,7 @@ class Silence(NamedTuple):
 
 
 class Redelivery(NamedTuple):
-    """A wish to deliver an event to a sink again."""
+    """A request to deliver an event to a sink again."""
 
     id: str
     position: int
@@ -65,24 +65,24 @@ async def prune_silences(connection: AsyncConnection, before: datetime) -> None:
     await connection.execute(delete(silences).where(silences.c.ends_at < before))
 
 
-async def ask_redeliveries(connection: AsyncConnection, wishes: Sequence[Redelivery]) -> None:
-    """Store wishes."""
-    if wishes:
-        await connection.execute(insert(redeliveries), [wish._asdict() for wish in wishes])
+async def ask_redeliveries(connection: AsyncConnection, requests: Sequence[Redelivery]) -> None:
+    """Store requests."""
+    if requests:
+        await connection.execute(insert(redeliveries), [request._asdict() for request in requests])
 
 
 async def load_redeliveries(connection: AsyncConnection, limit: int) -> list[Redelivery]:
-    """Return the wishes that the owner has not met yet, in order."""
+    """Return the requests that the owner has not met yet, in order."""
     rows = await connection.execute(select(redeliveries).order_by(redeliveries.c.asked_at).limit(limit))
     return [Redelivery(*row) for row in rows]
 
 
-async def meet_redeliveries(connection: AsyncConnection, wishes: Iterable[Redelivery]) -> None:
+async def meet_redeliveries(connection: AsyncConnection, requests: Iterable[Redelivery]) -> None:
     """Make the deliveries pending again, whatever became of them before."""
-    for wish in wishes:
+    for request in requests:
         await connection.execute(
             update(deliveries)
-            .where(deliveries.c.sink == wish.sink, deliveries.c.position == wish.position)
+            .where(deliveries.c.sink == request.sink, deliveries.c.position == request.position)
             .values(state=str(DeliveryState.PENDING), attempts=0, reason=None, detail=None)
         )
-        await connection.execute(delete(redeliveries).where(redeliveries.c.id == wish.id))
+        await connection.execute(delete(redeliveries).where(redeliveries.c.id == request.id))

@@ -16,10 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.errors import OwnershipLostError, SchemaError, StoreError
 from reservd.store.database import Database
+from reservd.store.owner_watch import TAKE_OVER_AFTER_SECONDS, Beat, OwnerWatch
 from reservd.store.process_lock import ProcessLock
 from reservd.store.schema import prepare
 from reservd.store.tables import owner
-from reservd.store.vigil import TAKE_OVER_AFTER_SECONDS, Beat, Vigil
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +66,7 @@ class Ownership:
         self.epoch = 0
         self._renewed_at = 0.0
         self._undisputed_until = -math.inf
-        self._vigil = Vigil(monotonic())
+        self._owner_watch = OwnerWatch(monotonic())
         self._complaint = ""
         self._lock = ProcessLock(database.path)
         self._prepared = False
@@ -84,7 +84,7 @@ class Ownership:
     @property
     def waits(self) -> bool:
         """Whether it stands by: the heart of another owner was seen to beat lately."""
-        return self.epoch == 0 and self._vigil.is_alive(self._monotonic())
+        return self.epoch == 0 and self._owner_watch.is_alive(self._monotonic())
 
     async def acquire(self) -> None:
         """Wait until this daemon owns the store; make its tables when it is empty.
@@ -96,9 +96,9 @@ class Ownership:
         """
         if self.epoch:
             return
-        self._vigil = Vigil(self._monotonic())
+        self._owner_watch = OwnerWatch(self._monotonic())
         while not await self._look():
-            if self._vigil.is_vain(self._monotonic(), _BLIND_AFTER_SECONDS):
+            if self._owner_watch.is_vain(self._monotonic(), _BLIND_AFTER_SECONDS):
                 self._undisputed_until = self._monotonic() + ACT_FOR_SECONDS
                 raise StoreError(
                     self._complaint or f"{self._database.description}: nobody owns it, and it cannot be had"
@@ -175,9 +175,9 @@ class Ownership:
         except SchemaError:
             raise
         except StoreError as error:
-            beat = self._vigil.beat
+            beat = self._owner_watch.beat
             ended = beat is not None and self._lock.is_orphaned(beat[0])
-            self._vigil.could_not_look(self._monotonic(), ended=ended)
+            self._owner_watch.could_not_look(self._monotonic(), ended=ended)
             self._complain(error)
             return False
         if row is not None:
@@ -186,9 +186,9 @@ class Ownership:
         if not why:
             return False
         try:
-            return await self._take(self._vigil.beat if row is not None else None, asked_at, why)
+            return await self._take(self._owner_watch.beat if row is not None else None, asked_at, why)
         except StoreError as error:
-            self._vigil.could_not_take(self._monotonic())
+            self._owner_watch.could_not_take(self._monotonic())
             self._complain(error)
             return False
 
@@ -201,8 +201,8 @@ class Ownership:
 
     def _note(self, row: Row[Any]) -> None:
         stood_by = self.waits
-        first = self._vigil.beat is None
-        if self._vigil.saw((row.epoch, row.heartbeat), self._monotonic()):
+        first = self._owner_watch.beat is None
+        if self._owner_watch.saw((row.epoch, row.heartbeat), self._monotonic()):
             self._complaint = ""
             if not stood_by and self.waits:
                 log.info("ownership.waiting", owner=row.holder)
@@ -217,12 +217,12 @@ class Ownership:
             return "given up"
         if self._lock.is_orphaned(row.epoch):
             return "its process ended"
-        return "no heartbeat" if self._vigil.is_due(asked_at) else ""
+        return "no heartbeat" if self._owner_watch.is_due(asked_at) else ""
 
     async def _take(self, seen: Beat | None, asked_at: float, why: str) -> bool:
         epoch = seen[0] + 1 if seen is not None else 1
         if not self._lock.hold(epoch):
-            self._vigil.could_not_take(self._monotonic())  # another standby is about to
+            self._owner_watch.could_not_take(self._monotonic())  # another standby is about to
             return False
         try:
             async with self._database.write() as connection:

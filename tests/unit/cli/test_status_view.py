@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from reservd.cli.spans import show_span
+from reservd.cli.durations import show_duration
 from reservd.cli.status_view import show_modes, summarize
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.replenishment import Inaction
@@ -189,7 +189,7 @@ def test_name_and_reason_do_nothing_to_the_terminal() -> None:
     ],
 )
 def test_span_is_cut_to_whole_units(seconds: float, text: str) -> None:
-    assert show_span(seconds) == text
+    assert show_duration(seconds) == text
 
 
 def test_summary_counts_each_status_that_there_is() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reservd.reserve.models import ReserveSnapshot, ReserveStatus
 from reservd.reserve.refill_decision import RefillDecision, cooldown_after, decide_refill, spare_in_flight
-from reservd.reserve.refill_limits import check_wish
+from reservd.reserve.refill_limits import check_requested_amount
 from reservd.reserve.replenishment import (
     Acceptance,
     AcceptanceStatus,
@@ -410,7 +410,7 @@ def test_wish_is_bound_by_the_limits_and_a_withdrawals_by_dry_runs_alone(
         record_of(State.REJECTED, id="r1"),
     ]
     found = [
-        check_wish(Decimal(str(amount)), RefillPolicy(**policy), history, NOON, for_withdrawal=wished)
+        check_requested_amount(Decimal(str(amount)), RefillPolicy(**policy), history, NOON, for_withdrawal=wished)
         for wished in (False, True)
     ]
     assert found == [own, of_withdrawal]

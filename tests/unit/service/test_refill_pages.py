@@ -11,11 +11,11 @@ from reservd.service.refill_caller import RefillCaller
 from reservd.service.refill_desk import RefillDesk
 from reservd.service.refill_grounds import RefillGrounds
 from reservd.service.refill_ledger import RefillLedger
-from reservd.service.refill_notes import RefillNotes
+from reservd.service.refill_transitions import RefillTransitions
 from reservd.store.database import Database
 from reservd.store.replenishments import load_replenishments, save_records
 from reservd.store.schema import prepare
-from reservd.web.api.places import read_place, show_place
+from reservd.web.api.cursors import decode_cursor, encode_cursor
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -32,7 +32,7 @@ async def read_pages(load: Callable[[int, RequestPlace | None], Awaitable[Sequen
     page = await load(limit, None)
     while page:
         found += [each.id for each in page]
-        page = await load(limit, read_place(show_place(page[-1].place)))
+        page = await load(limit, decode_cursor(encode_cursor(page[-1].place)))
     return " ".join(found)
 
 
@@ -56,9 +56,9 @@ async def test_requests_of_one_instant_in_memory_are_each_on_one_page() -> None:
     book = RefillBook(RefillLedger())
     for record in RECORDS:
         book.put(record)
-    notes = RefillNotes({}, book, RefillGrounds({}, book, {}))
-    asker = RefillAsker({}, book, notes, RefillCaller({}, ()), lambda: True)
-    desk = RefillDesk(book, RefillLedger(), notes, asker, lambda: True)
+    transitions = RefillTransitions({}, book, RefillGrounds({}, book, {}))
+    asker = RefillAsker({}, book, transitions, RefillCaller({}, ()), lambda: True)
+    desk = RefillDesk(book, RefillLedger(), transitions, asker, lambda: True)
 
     async def load(limit: int, before: RequestPlace | None) -> Sequence[Replenishment]:
         return await desk.list("m", limit=limit, before=before)

@@ -160,16 +160,16 @@ async def test_dead_letters_are_listed_newest_first_by_sink(store: Database) -> 
 
 
 async def test_sinks_are_asked_for_an_event_until_its_owner_has_seen_to_it(store: Database) -> None:
-    wishes = [
-        Redelivery(f"wish-{number}", position, sink, NOW, "somebody")
+    requests = [
+        Redelivery(f"request-{number}", position, sink, NOW, "somebody")
         for number, (position, sink) in enumerate([(1, "ops"), (1, "ops"), (1, "desk"), (4, "ops")])
     ]
     async with store.write() as connection:
-        await ask_redeliveries(connection, wishes)
+        await ask_redeliveries(connection, requests)
     asked: Mapping[int, frozenset[str]] = {1: frozenset({"ops", "desk"}), 2: frozenset(), 4: frozenset({"ops"})}
     async with store.read() as connection:
         assert {position: await load_asked_sinks(connection, position) for position in asked} == asked
     async with store.write() as connection:
-        await meet_redeliveries(connection, wishes[:3])
+        await meet_redeliveries(connection, requests[:3])
     async with store.read() as connection:
         assert await load_asked_sinks(connection, 1) == frozenset()

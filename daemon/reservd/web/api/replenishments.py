@@ -23,8 +23,8 @@ from reservd.web.api.bounds import (
     PlaceCursor,
     PositiveAmount,
 )
+from reservd.web.api.cursors import decode_cursor, encode_cursor
 from reservd.web.api.dependencies import Caller, DutyOf, let_read, require_mode, require_mode_exists
-from reservd.web.api.places import read_place, show_place
 from reservd.web.api.views import Order, show_change
 from reservd.web.backend import Duty
 from reservd.web.problems import ProblemError, describe_problems
@@ -100,9 +100,9 @@ async def list_replenishments(
     """Return the mode's requests for refills, newest first."""
     require_mode_exists(duty, mode)
     states = None if state is None else [state]
-    before = read_place(cursor) if cursor is not None else None
+    before = decode_cursor(cursor) if cursor is not None else None
     found = await duty.replenishments.desk.list(mode, states, limit=limit + 1, before=before)
-    after = show_place(found[limit - 1].place) if len(found) > limit else None
+    after = encode_cursor(found[limit - 1].place) if len(found) > limit else None
     return ReplenishmentPage(items=list(found[:limit]), next_cursor=after)
 
 

@@ -1,4 +1,4 @@
-"""Finding the one that somebody means by an id, or by the beginning of one."""
+"""Finds an event, a request for a refill or a withdrawal by its id, or by the beginning of it."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -22,8 +22,8 @@ async def find_event(connection: "AsyncConnection", event_id: str) -> "StoredEve
     """Return the event of that id, or the only one whose id begins so.
 
     Raises:
-        ReservdError: If there is none, or are several. So do the others.
-        StoreError: If the store does not tell. So do the others.
+        ReservdError: If there is none, or more than one. The other finders raise the same.
+        StoreError: If the store cannot be read. The other finders raise the same.
     """
     from reservd.store.queries import find_event_ids, load_event
 

@@ -1,4 +1,4 @@
-"""How a mode's reserve stands for a decision about a withdrawal: at no time better than is certain."""
+"""What a decision about a withdrawal is based on: the reserve, never taken for better than is certain."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -19,10 +19,11 @@ _UNKNOWN = Ground(ReserveStatus.UNKNOWN)
 
 
 def find_ground(manager: ReserveManager, config: ModeConfig, book: HoldBook, now: Instant) -> Ground:
-    """Return what a decision rests on: UNKNOWN without a snapshot that is within its maximum age.
+    """Return what a decision is based on.
 
-    Where the newest snapshot is doubted, neither more is available nor less stays in the reserve
-    than by the last one that was believed. UNKNOWN, too, while it cannot be read what is promised of the accounts.
+    UNKNOWN without a snapshot within its maximum age, and while what is promised of the accounts cannot be read.
+    While the newest snapshot is in doubt, the worse of it and the last believed one counts: the smaller amount
+    available, the larger target.
     """
     standing = manager.standing(config.mode)
     if standing is None:
@@ -48,7 +49,7 @@ def find_ground(manager: ReserveManager, config: ModeConfig, book: HoldBook, now
 
 
 def _certain(standing: Standing) -> Iterator[tuple[GroupReading, Decimal]]:
-    """Yield what is read, or known to be there at least, with the target then."""
+    """Yield each reading to go by, or the certain minimum of it, with the target at that time."""
     snapshot = standing.snapshot
     least = at_least(snapshot)
     if standing.reading is not None and least is not None:

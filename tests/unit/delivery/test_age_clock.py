@@ -5,7 +5,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reservd.delivery.calendar import Calendar
+from reservd.delivery.age_clock import AgeClock
 from reservd.reserve.state import Instant
 from support.reserve import NOON
 
@@ -23,19 +23,19 @@ class SetClock:
 
 def test_nothing_ages_by_a_day_when_the_clock_is_set_forward_by_one() -> None:
     clock = SetClock()
-    calendar = Calendar(clock)
+    age_clock = AgeClock(clock)
     decided_at = clock.now().wall
     clock.passed, clock.off = 60, 86_400
-    assert calendar.now() - decided_at == timedelta(seconds=60)
+    assert age_clock.now() - decided_at == timedelta(seconds=60)
 
 
 def test_what_is_decided_after_a_clock_was_set_back_is_as_old_as_that_clock_says() -> None:
     clock = SetClock()
-    calendar = Calendar(clock)
+    age_clock = AgeClock(clock)
     clock.passed, clock.off = 60, -86_400
     decided_at = clock.now().wall
     clock.passed += 30
-    assert calendar.now() - decided_at == timedelta(seconds=30)
+    assert age_clock.now() - decided_at == timedelta(seconds=30)
 
 
 HOURS = st.floats(-100, 100)
@@ -47,13 +47,13 @@ def test_nothing_is_older_than_the_time_that_has_passed_when_a_clock_is_set_agai
 ) -> None:
     """Within what it remembers: 48 hours."""
     clock = SetClock()
-    calendar = Calendar(clock, timedelta(hours=48))
+    age_clock = AgeClock(clock, timedelta(hours=48))
     decided = []
     for hours, off in steps:
         clock.passed += hours * 3600
         clock.off = off * 3600
         decided.append((clock.passed, clock.now().wall))
-        now = calendar.now()
+        now = age_clock.now()
         for passed, decided_at in decided:
             assert (now - decided_at).total_seconds() <= clock.passed - passed + 1.1
 
@@ -61,23 +61,23 @@ def test_nothing_is_older_than_the_time_that_has_passed_when_a_clock_is_set_agai
 def test_clock_that_was_wrong_for_a_moment_is_forgotten_after_a_while() -> None:
     """It showed 1970; what is decided from now on grows old as ever."""
     clock = SetClock()
-    calendar = Calendar(clock, timedelta(hours=24))
+    age_clock = AgeClock(clock, timedelta(hours=24))
     clock.passed, clock.off = 60, -1e9
-    calendar.now()
+    age_clock.now()
     clock.passed, clock.off = 120, 0
     decided_at = clock.now().wall
-    assert calendar.now() < decided_at
+    assert age_clock.now() < decided_at
     clock.passed += 25 * 3600
-    assert calendar.now() - decided_at == timedelta(hours=25)
+    assert age_clock.now() - decided_at == timedelta(hours=25)
 
 
 def test_clock_that_is_slewed_is_not_taken_for_one_that_is_set() -> None:
     clock = SetClock()
-    calendar = Calendar(clock, timedelta(hours=24))
+    age_clock = AgeClock(clock, timedelta(hours=24))
     for second in range(1000):
         clock.passed, clock.off = float(second), second * 1e-4
-        calendar.now()
-    assert len(calendar._settings) == 1
+        age_clock.now()
+    assert len(age_clock._settings) == 1
 
 
 @given(decided_after=st.floats(0, 1e6), then=st.floats(0, 1e6), off=st.floats(-1e8, 1e8), set_before=st.booleans())
@@ -85,9 +85,9 @@ def test_nothing_is_older_than_the_time_that_has_passed_when_a_clock_was_set_onc
     decided_after: float, then: float, off: float, *, set_before: bool
 ) -> None:
     clock = SetClock()
-    calendar = Calendar(clock)
+    age_clock = AgeClock(clock)
     clock.off = off if set_before else 0
     clock.passed = decided_after
     decided_at = clock.now().wall
     clock.passed, clock.off = decided_after + then, off
-    assert (calendar.now() - decided_at).total_seconds() <= then + 1e-3
+    assert (age_clock.now() - decided_at).total_seconds() <= then + 1e-3

@@ -1,22 +1,22 @@
-"""What a daemon that does not own a store knows of the one that does, or of nobody doing so."""
+"""What a standby knows about the owner of the store: whether it is alive, and when to take over."""
 
 Beat = tuple[int, int]
-"""Epoch and heartbeat, as the store tells them."""
+"""Epoch and heartbeat, as read from the store."""
 
 TAKE_OVER_AFTER_SECONDS = 12.0
 
 
-class Vigil:
-    """Watches the heart of another owner by the monotonic clock of the one who looks.
+class OwnerWatch:
+    """Watches the heartbeat of another owner on this daemon's own monotonic clock.
 
-    Only looks that succeed count toward the take-over: an owner whose heart could not be seen, or
-    could not beat, gets the whole time again once the store is back.
+    Only successful looks count towards a take-over: an owner whose heartbeat could not be read, or
+    could not be written, gets the full time again once the store is back.
 
     Args:
-        now: The monotonic second at which it begins.
+        now: The monotonic second at which watching begins.
 
     Attributes:
-        beat: What the store told last; None before it told anything.
+        beat: The last one read; None before the first.
     """
 
     def __init__(self, now: float) -> None:
@@ -28,7 +28,7 @@ class Vigil:
         self._unread = self._untaken = False
 
     def saw(self, beat: Beat, now: float) -> bool:
-        """Note what the store tells, and return whether the heart has beaten since the last look."""
+        """Note what was read from the store, and return whether the heartbeat has changed since the last look."""
         moved = self.beat not in {None, beat}
         if beat != self.beat:
             self._still_since = now
@@ -39,12 +39,12 @@ class Vigil:
         return moved
 
     def could_not_look(self, now: float, *, ended: bool) -> None:
-        """Note that the store does not answer.
+        """Note that the store did not answer.
 
         Args:
             now: The monotonic second.
-            ended: Whether the owner is known to have ended. One that was seen alive and is not is supposed
-                to go on, from memory, as an owner does whose store is gone.
+            ended: Whether the owner's process is known to have ended. Otherwise an owner that was seen alive is
+                assumed to go on from memory, as owners do while the store is gone.
         """
         if self._moved_at is not None and not ended:
             self._watched_at += now - self._looked_at
@@ -52,18 +52,18 @@ class Vigil:
         self._unread = True
 
     def could_not_take(self, now: float) -> None:
-        """Note that a take-over was due and the store did not let itself be written."""
+        """Note that a take-over was due and the store could not be written."""
         self._still_since = now
         self._untaken = True
 
     def is_due(self, now: float) -> bool:
-        """Whether the heart has stood still for so long that its owner must not act any more."""
+        """Whether the heartbeat has not changed for so long that its owner must have stopped acting."""
         return now - self._still_since >= TAKE_OVER_AFTER_SECONDS
 
     def is_alive(self, now: float) -> bool:
-        """Whether the heart was seen to beat lately."""
+        """Whether the heartbeat was recently seen to change."""
         return self._moved_at is not None and now - self._moved_at < TAKE_OVER_AFTER_SECONDS
 
     def is_vain(self, now: float, seconds: float) -> bool:
-        """Whether for so long nobody was known to watch, and the store can be neither read nor taken."""
+        """Whether nobody was known to be watching for so many seconds, and the store can be neither read nor taken."""
         return (self._unread or self._untaken) and now - self._watched_at > seconds

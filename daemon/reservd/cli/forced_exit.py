@@ -1,4 +1,4 @@
-"""How a command ends when something that it began does not: a plugin that never lets go of a call."""
+"""Ends a command even when something it started does not end, such as a plugin that hangs in a call."""
 
 import asyncio
 import logging
@@ -13,9 +13,9 @@ _PATIENCE_SECONDS = 0.5
 
 
 def run_until_answered(work: Coroutine[Any, Any, T]) -> tuple[T, bool]:
-    """Return what a coroutine returns, and whether all that it began has ended.
+    """Return what a coroutine returns, and whether every task that it started has ended.
 
-    `asyncio.run` would wait for what has not, for ever where a task swallows its cancellation.
+    `asyncio.run` would wait for the others, for ever where a task swallows its cancellation.
     """
     loop = asyncio.new_event_loop()
     try:
@@ -27,9 +27,9 @@ def run_until_answered(work: Coroutine[Any, Any, T]) -> tuple[T, bool]:
 
 
 def end_process(code: int = 0) -> NoReturn:
-    """End the process, whatever hangs in a thread or a task of it, such as a name that is never resolved.
+    """End the process, whatever still hangs in one of its threads or tasks, such as a DNS look-up.
 
-    The interpreter would wait for such threads, and for longer than whoever stops it does.
+    The interpreter would wait for such threads, for longer than a service manager waits for a process to stop.
     """
     logging.shutdown()
     sys.stdout.flush()
@@ -38,7 +38,7 @@ def end_process(code: int = 0) -> NoReturn:
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> bool:
-    """Close a loop, unless one of its tasks goes on; return whether none did."""
+    """Close a loop unless one of its tasks goes on; return whether it was closed."""
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
         task.cancel()

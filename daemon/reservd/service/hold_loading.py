@@ -1,4 +1,4 @@
-"""The book of holds as the store has it: what counts for a decision of now."""
+"""Loads the holds that still matter from the store into the book."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -30,14 +30,14 @@ async def read_accepted(
     currencies: Mapping[str, str],
     now: datetime,
 ) -> None:
-    """Read what counts for the limits of modes within their periods.
+    """Load the accepted withdrawals that count towards the limits of modes.
 
     Args:
         connection: To the store.
-        book: Takes it in.
+        book: Where they go.
         periods: Of the modes that have limits.
         currencies: The share class of each mode.
-        now: The time that limits go by.
+        now: The time by which the periods are measured.
     """
     book.last_position = await last_position(connection)
     for mode, period in periods.items():
@@ -50,7 +50,7 @@ async def read_accepted(
 
 
 async def read_shown(connection: AsyncConnection, book: HoldBook, since: datetime) -> None:
-    """Read what is open, or ended after then, so that readings may show it still; after what counts for limits."""
+    """Load the holds that are open, or ended after `since` and so may be in readings. Call after `read_accepted`."""
     book.places.load(await load_accounts(connection))
     shown = await load_shown(connection, since)
     book.load(readable(shown))
@@ -62,7 +62,7 @@ async def read_shown(connection: AsyncConnection, book: HoldBook, since: datetim
 async def read_payouts(
     connection: AsyncConnection, book: HoldBook, currencies: Mapping[str, str], counted_from: datetime | None
 ) -> None:
-    """Read what was paid since arrivals are counted, if they are, and what they are counted from."""
+    """Load the payouts since arrivals are counted, if they are, and the baselines they are counted from."""
     if counted_from is not None:
         paid = await load_payouts(connection, counted_from - CLOCKS_DIFFER_BY)
         book.load_payouts(each for each in paid if each.currency == currencies.get(each.mode))

@@ -1,4 +1,4 @@
-"""What is said of requests for refills, taken down: by strategies, by operators, and by what stands in for them."""
+"""Moves requests for refills to their next state, as strategies, operators or replacing requests report."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -23,13 +23,13 @@ _UNDER_WAY = (ReplenishmentState.ACCEPTED, ReplenishmentState.IN_PROGRESS)
 _HEEDED = (*_UNDER_WAY, ReplenishmentState.SETTLED)
 
 
-class RefillNotes:
-    """Moves requests on, each by its own clock.
+class RefillTransitions:
+    """Applies what is reported of requests, each by its own clock.
 
     Args:
         configs: By mode.
-        book: Has the requests.
-        grounds: Tells what their arrival is counted from.
+        book: The requests that matter now.
+        grounds: Supplies the baseline that arrivals are measured from.
     """
 
     def __init__(self, configs: Mapping[str, ModeConfig], book: RefillBook, grounds: RefillGrounds) -> None:
@@ -38,15 +38,15 @@ class RefillNotes:
         self._grounds = grounds
 
     def take(self, record: Replenishment, state: ReplenishmentState, **told: Any) -> Replenishment:
-        """Return a request after what its strategy or an operator said of it, which is taken down.
+        """Record what a strategy or an operator reports of a request, and return the request after it.
 
         Args:
             record: The request.
-            state: Where it goes.
+            state: The state that was reported.
             told: `by`, `reason`, `reference`, `expected_by`.
 
         Raises:
-            ReplenishmentStateError: If it cannot go there.
+            ReplenishmentStateError: If the request cannot get there from where it is.
         """
         now = self._book.times.now(record.id)
         detail, by = told.get("reason") or "", told.get("by", STRATEGY)
@@ -54,13 +54,13 @@ class RefillNotes:
         if told.get("reference") is not None:
             more["reference"] = told["reference"]
         if state is ReplenishmentState.SETTLED:
-            # What has left may be on its way for long: until then, its strategy has said.
+            # The money may be under way for long: until the time that the strategy named.
             more["deadline"] = max(now, record.expected_by or now) + self._policy(record).settling
         else:
             more |= self._waits(record, told.get("expected_by"))
         after = advance(record, state, now, by=by, detail=detail, **more)
         if after is record and state is record.state and state in _UNDER_WAY:
-            # Said again: another time or reference may be told, nothing else.
+            # Reported again: only the time and the reference may change.
             after = record.model_copy(update=more)
         if after is not record:
             self._book.put(after)
@@ -69,11 +69,11 @@ class RefillNotes:
         return after
 
     def hear(self, record: Replenishment, expected_by: datetime | None) -> None:
-        """Take down that its strategy has a request, and has not decided yet."""
+        """Record that the strategy has received a request and has not decided yet."""
         self._book.put(record.model_copy(update={"heard": True, **self._waits(record, expected_by)}))
 
     def approve(self, record: Replenishment, *, by: str, reason: str) -> Replenishment:
-        """Return a request after somebody approved it, which is taken down: it is to be asked for."""
+        """Record that somebody approved a request, and return the request, which is now to be sent."""
         now = self._book.times.now(record.id)
         told = {"approved_by": by, "by": by, "detail": reason, "changed_at": now}
         after = self._grounds.counted_anew(release(record, self._policy(record), now, **told), now)
@@ -81,20 +81,20 @@ class RefillNotes:
         return after
 
     def end(self, replenishment_id: str, state: ReplenishmentState, why: str) -> None:
-        """Take down that reservd itself ends a request, unless it has ended."""
+        """Record that reservd itself ends a request, unless it has ended."""
         record = self._book.get(replenishment_id)
         if record.open:
             self._book.put(advance(record, state, self._book.times.now(record.id), detail=why))
 
     def _stand_in(self, record: Replenishment) -> None:
-        """End the request that another one, which the strategy has accepted, stands in for."""
+        """Cancel the request that a newly accepted one replaces."""
         earlier = self._book.find(record.request.replaces or "")
         if earlier is not None and earlier.open:
             now, why = self._book.times.now(earlier.id), f"replaced by {record.id}"
             self._book.put(advance(earlier, ReplenishmentState.CANCELLED, now, detail=why, replaced_by=record.id))
 
     def _waits(self, record: Replenishment, promised: datetime | None) -> dict[str, Any]:
-        """Return what changes of a request when its strategy names a time, by the clock of now, or none."""
+        """Return the fields that change when the strategy names a time, or none, by the clock as it is now."""
         promised = None if promised is None else self._book.times.own(record.id, promised)
         deadline = wait_until(promised, record, self._policy(record).settling)
         expected_by = record.expected_by if promised is None else take_promise(promised, record)

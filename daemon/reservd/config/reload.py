@@ -1,4 +1,4 @@
-"""The configuration of a running daemon, read again: what may be taken up, and why it is not."""
+"""Reads the configuration again for a running daemon, and refuses changes that need a restart."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,18 +9,18 @@ from reservd.log import place_of
 from reservd.threads import run_on_thread
 
 _READ_SECONDS = 120.0
-"""How long the files may take to be read: many modes take a while, a file system that hangs all time."""
+"""How long reading the files may take: thousands of modes need a while, a file system that hangs never returns."""
 
 
-async def read_anew(load: Callable[[], Config] | None, before: Config) -> Config:
-    """Return the configuration as its files are now.
+async def reload_config(load: Callable[[], Config] | None, before: Config) -> Config:
+    """Return the configuration as it is in the files now.
 
     Args:
         load: Reads it; None where there is no file.
-        before: What the daemon runs with.
+        before: The configuration that the daemon runs with.
 
     Raises:
-        ConfigError: If it does not hold, cannot be read in time, or changes what is settled at the start.
+        ConfigError: If it is invalid, cannot be read in time, or changes what is fixed at the start.
     """
     if load is None:
         raise ConfigError("this daemon was not started from a file")
@@ -34,14 +34,14 @@ async def read_anew(load: Callable[[], Config] | None, before: Config) -> Config
 
 
 def why_refused(error: Exception) -> list[str]:
-    """Return why a configuration is not taken up; of a defect its kind and its place, as its text may hold a secret."""
+    """Return why a reload failed; for a defect only its type and place, as its text may hold a secret."""
     if isinstance(error, ReservdError):
         return str(error).splitlines()
     return [f"a defect: {type(error).__name__} at {place_of(error)}"]
 
 
 def _refuse_settled(before: Config, config: Config) -> None:
-    """Refuse changes of what is taken once, at the start."""
+    """Refuse changes of what is read only once, at the start."""
     changed = []
     if config.settings.store.url != before.settings.store.url:
         changed.append("store.url")

@@ -1,4 +1,4 @@
-"""Where a page of requests for refills ends, as a cursor: it names the last one, as many are made at one instant."""
+"""Cursors for pages of requests for refills. They name the last request, since many are made at one instant."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,12 +8,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def show_place(place: RequestPlace) -> str:
-    """Return the cursor of a place: microseconds since 1970, a dot, the id."""
+def encode_cursor(place: RequestPlace) -> str:
+    """Return the cursor for a place: microseconds since 1970, a dot, the id."""
     return f"{(place.requested_at - _EPOCH) // _MICROSECOND}.{place.id}"
 
 
-def read_place(cursor: str) -> RequestPlace:
-    """Return the place of a cursor, which has the form of a `PlaceCursor`."""
+def decode_cursor(cursor: str) -> RequestPlace:
+    """Return the place that a cursor names; the cursor has been validated as a `PlaceCursor`."""
     microseconds, _, request_id = cursor.partition(".")
     return RequestPlace(_EPOCH + int(microseconds) * _MICROSECOND, request_id)

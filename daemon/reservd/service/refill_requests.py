@@ -1,4 +1,4 @@
-"""New requests for refills: those that somebody wishes for, and how any is made."""
+"""Creates requests for refills, including those that a strategy, an operator or a withdrawal asks for."""
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -9,7 +9,7 @@ from reservd.config.mode import ModeConfig
 from reservd.monitor.clock import Clock
 from reservd.monitor.observer import Checked
 from reservd.reserve.models import ReserveStatus
-from reservd.reserve.refill_limits import check_wish
+from reservd.reserve.refill_limits import check_requested_amount
 from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome, ReplenishmentRequest, Urgency
 from reservd.reserve.replenishment_states import Replenishment
 from reservd.service.refill_asker import RefillAsker
@@ -19,17 +19,17 @@ from reservd.service.refill_grounds import RefillGrounds
 from reservd.service.refill_ledger import RefillLedger
 
 
-class RefillWishes:
-    """Takes requests down and asks for them, on the wish of a strategy, an operator or a withdrawal.
+class RefillRequests:
+    """Records new requests for refills, and sends those that did not come from a check.
 
     Args:
         configs: By mode.
-        book: Has the requests.
-        ledger: Keeps them.
-        asker: Asks the strategies.
-        grounds: What they rest on.
+        book: The requests that matter now.
+        ledger: Where requests are kept.
+        asker: Sends requests to the strategies.
+        grounds: What a decision is based on besides the snapshot.
         latest: The last check of each mode.
-        observers: Hear of what is declined.
+        observers: Are told what is declined.
         may_act: Whether refills may be asked for.
         clock: Tells the time.
     """
@@ -66,7 +66,7 @@ class RefillWishes:
         asked_by: str,
         reason: str,
     ) -> ReplenishmentOutcome:
-        """Make a request on somebody's wish: see `ReplenishmentService.request`."""
+        """Make a request for a given amount and send it: see `ReplenishmentService.request`."""
         if amount <= 0:
             raise ValueError(f"amount must be above 0, got {amount}")
         config = self._configs.get(mode)
@@ -76,12 +76,12 @@ class RefillWishes:
             return self._decline(mode, Inaction.STORE_GONE)
         wanted = withdrawal_id or request_id or str(uuid.uuid4())
         known = self._book.find(wanted) or await self._ledger.find(wanted)
-        # While the ledger was asked another caller may have made it: nothing may come between looking and making.
+        # Another caller may have made it while the ledger was read: from this look-up on, nothing may await.
         known = self._book.find(wanted) or known
         if known is not None:
             return await self._asker.ask(known) if known.to_be_asked else _outcome(known)
         now = self._clock.now().wall
-        refusal = self._check_wish(config, amount, now, for_withdrawal=withdrawal_id is not None)
+        refusal = self._check_amount(config, amount, now, for_withdrawal=withdrawal_id is not None)
         if refusal is not None:
             return self._decline(mode, refusal)
         request = ReplenishmentRequest(
@@ -100,7 +100,7 @@ class RefillWishes:
         return await self._asker.ask(record)
 
     def make(self, request: ReplenishmentRequest, config: ModeConfig, asked_by: str = "") -> Replenishment:
-        """Take a new request down, with what its arrival is counted from: before anybody can have paid."""
+        """Record a new request, with the baseline that its arrival is measured from: before anybody can have paid."""
         deadline = request.deadline or request.requested_at + config.refill.patience
         record = Replenishment(
             request=request,
@@ -114,20 +114,22 @@ class RefillWishes:
         self._book.put(record)
         return record
 
-    def _check_wish(
+    def _check_amount(
         self, config: ModeConfig, amount: Decimal, now: datetime, *, for_withdrawal: bool
     ) -> Inaction | None:
-        """Return why nothing is asked for on a wish."""
+        """Return why a request for a given amount is declined; None when it may be made."""
         if not for_withdrawal:
             if self._grounds.unreadable(config.mode):
                 return Inaction.UNREADABLE
             own = [each for each in self._book.open(config.mode) if each.request.withdrawal_id is None]
             if len(own) >= config.refill.in_flight:
                 return Inaction.IN_FLIGHT
-        return check_wish(amount, config.refill, self._grounds.history(config, now), now, for_withdrawal=for_withdrawal)
+        return check_requested_amount(
+            amount, config.refill, self._grounds.history(config, now), now, for_withdrawal=for_withdrawal
+        )
 
     def _decline(self, mode: str, reason: Inaction) -> ReplenishmentOutcome:
-        """Tell why nothing is asked for on somebody's wish."""
+        """Tell the observers why a request for a given amount is declined."""
         latest = self._latest.get(mode)
         status = latest.status if latest is not None else ReserveStatus.UNKNOWN
         for observer in self._observers:

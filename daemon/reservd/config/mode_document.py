@@ -1,4 +1,4 @@
-"""A mode file upon the `defaults` of `reservd.yaml`."""
+"""A mode file on top of the `defaults` of `reservd.yaml`."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ from reservd.config.document import Document, Loc
 
 
 class ModeDocument:
-    """A mode file, and what it leaves out and takes from the main file's `defaults`.
+    """A mode file, with the `defaults` of the main file for what it leaves out.
 
     Attributes:
-        values: Both together.
-        passed_over: The keys of the mode file that are the strategy engine's.
+        values: Both merged.
+        passed_over: The keys of the mode file that belong to the strategy engine.
     """
 
     def __init__(self, document: Document, main: Document, defaults: dict[str, Any]) -> None:
@@ -21,15 +21,15 @@ class ModeDocument:
         self.passed_over = document.passed_over
 
     def where(self, loc: Loc = (), *, key: bool = False) -> str:
-        """Return `file:line:column` of a value, or of its key, in the file that says it."""
+        """Return `file:line:column` of a value, or of its key, in the file that sets it."""
         if self.inherits(loc):
             return self._main.where(("defaults", *loc), key=key)
         return self._document.where(loc, key=key)
 
     def has(self, loc: Loc) -> bool:
-        """Whether the mode file says something there."""
+        """Whether the mode file itself sets it."""
         return self._document.has(loc)
 
     def inherits(self, loc: Loc) -> bool:
-        """Whether `defaults` say it and the mode file does not."""
+        """Whether `defaults` set it and the mode file does not."""
         return loc[:1] != () and loc[0] in self._defaults and not self._document.has(loc[:1])

@@ -1,4 +1,4 @@
-"""Keys of a mode file that are the strategy engine's by their spelling, and most likely were meant for reservd."""
+"""Keys of a mode file that look like misspelt keys of reservd, though only the strategy engine would read them."""
 
 from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
@@ -10,10 +10,10 @@ _RESTS = {name.removeprefix(PREFIX) for name in ModeConfig.model_fields if name.
 _BARE = {f"{PREFIX}{rest}".replace("_", ""): f"{PREFIX}{rest}" for rest in _RESTS}
 
 
-def find_lookalikes(keys: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield each key that differs from a known one by its case, its separators or a slip in `reserve`, with that one.
+def find_misspelt_keys(keys: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each key that matches a known one but for case, separators or a slip in `reserve`, with the known one.
 
-    There may be thousands of files with many keys each: nothing is compared letter by letter but such a beginning.
+    Only the prefix is compared letter by letter: there may be thousands of files with many keys each.
     """
     for key in keys:
         bare = "".join(filter(str.isalnum, key.lower()))
