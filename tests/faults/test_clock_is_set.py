@@ -14,7 +14,7 @@ import pytest
 from reservd.plugin import Acceptance, AcceptanceStatus
 from reservd.reserve.holds import GroupReading
 from reservd.reserve.replenishment import Inaction
-from reservd.reserve.replenishment_states import ReplenishmentState
+from reservd.reserve.replenishment.states import ReplenishmentState
 from reservd.reserve.withdrawal import Refusal
 from reservd.store.database import Database
 from support.holds import read

@@ -16,8 +16,8 @@ from reservd.errors import DeliveryError, FailureReason, ReplenishmentStateError
 from reservd.plugin import Acceptance, AcceptanceStatus, Urgency
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.replenishment import Inaction
-from reservd.reserve.replenishment_event import ReplenishmentEvent
-from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.replenishment.event import ReplenishmentEvent
+from reservd.reserve.replenishment.states import Replenishment
 from reservd.store.database import Database
 from reservd.store.operators import Redelivery, ask_redeliveries
 from reservd.store.queries import DeadLetter, find_position, load_dead_letters

@@ -14,7 +14,7 @@ from reservd import ReserveManager, ReserveStatus
 from reservd.errors import FailureReason, SourceError
 from reservd.monitor.holds import Holds
 from reservd.plugin import Account, AccountFailure, Balance, Equity, Reading
-from reservd.reserve.hold_book import HoldBook
+from reservd.reserve.holds.book import HoldBook
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot
 from reservd.service.withdrawal_ground import find_ground
 from reservd.store.encoding import encode

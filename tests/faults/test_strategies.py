@@ -13,7 +13,7 @@ import pytest
 from reservd.client import AsyncClient, RemoteReserveManager, StrategyMemory
 from reservd.errors import ApiUnavailableError, ConfigError
 from reservd.reserve.models import ReserveEvent
-from reservd.reserve.replenishment_states import ReplenishmentState
+from reservd.reserve.replenishment.states import ReplenishmentState
 from reservd.reserve.withdrawal import WithdrawalSpeed
 from reservd.service.occasion import Reserves
 from reservd.wire.withdrawals import WithdrawalView

@@ -10,8 +10,8 @@ from sqlalchemy import update
 
 from reservd.errors import FailureReason
 from reservd.plugin.examples import example_request
-from reservd.reserve.replenishment_event import tell_change
-from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.replenishment.event import tell_change
+from reservd.reserve.replenishment.states import Replenishment
 from reservd.store.database import Database
 from reservd.store.outbox import OutboxEvent, Outcome, add_events, record_outcomes
 from reservd.store.tables import events

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from reservd.plugin.examples import example_request
-from reservd.reserve.replenishment_event import ReplenishmentChange, tell_change
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.reserve.replenishment.event import ReplenishmentChange, tell_change
+from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState
 from reservd.store.database import Database
 from reservd.store.orders import Order, OrderSubject, load_waiting_orders
 from reservd.store.replenishments import save_changes

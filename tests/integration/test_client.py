@@ -16,7 +16,7 @@ from reservd.errors import ApiDeniedError, ApiError, ApiNotFoundError, ApiRefuse
 from reservd.reserve.holds import HoldState
 from reservd.reserve.models import EventType, ReserveStatus
 from reservd.reserve.replenishment import Inaction
-from reservd.reserve.replenishment_states import ReplenishmentState
+from reservd.reserve.replenishment.states import ReplenishmentState
 from reservd.reserve.withdrawal import WithdrawalSpeed
 from support.api import ApiDaemon
 from support.polling import wait_until

@@ -12,7 +12,7 @@ import pytest
 from reservd.client import AsyncClient, Backoff, Client, EventFeed, EventGap
 from reservd.errors import ApiDeniedError, ApiNotFoundError, ApiRefusedError
 from reservd.reserve.models import ReserveEvent
-from reservd.reserve.replenishment_event import ReplenishmentEvent
+from reservd.reserve.replenishment.event import ReplenishmentEvent
 from support.api import ApiDaemon
 from support.office import until
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reservd.reserve.replenishment import Inaction, ReplenishmentRequest, Urgency
-from reservd.reserve.replenishment_states import ReplenishmentState
+from reservd.reserve.replenishment.states import ReplenishmentState
 from support.office import until
 from support.strategies import AwaitingStrategy, PlainStrategy, Setting, beside, far
 

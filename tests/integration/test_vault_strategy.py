@@ -15,7 +15,7 @@ from reservd.client import Client
 from reservd.errors import ApiUnavailableError
 from reservd.reserve.models import EventType, ReserveStatus
 from reservd.reserve.replenishment import Urgency
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState
 from support.chain import Anvil
 from support.daemon import PROGRAM, ReservdProcess
 from support.polling import wait_until

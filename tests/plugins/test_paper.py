@@ -25,11 +25,11 @@ from reservd.plugin.examples import example_request
 from reservd.plugin.testing import BalanceSourceContract, EquitySourceContract, ReplenisherContract
 from reservd.reserve.holds import GroupReading
 from reservd.reserve.policy import ReservePolicy
-from reservd.reserve.refill_arrival import baseline_of, count_from, see_arrival
-from reservd.reserve.refill_decision import decide_refill
 from reservd.reserve.replenishment import RefillPolicy
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, expire
-from reservd.reserve.replenishment_states import advance as advance_refill
+from reservd.reserve.replenishment.arrival import baseline_of, count_from, see_arrival
+from reservd.reserve.replenishment.decision import decide_refill
+from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState, expire
+from reservd.reserve.replenishment.states import advance as advance_refill
 from reservd.reserve.tracker import Instant, TrackerState, advance
 from reservd_paper.flow import payments
 from reservd_paper.options import PaperBalanceConfig, PaperBook, PaperFlow

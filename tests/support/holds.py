@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from reservd.reserve.hold_places import Accounts
 from reservd.reserve.holds import GroupReading, Hold, hold_for
+from reservd.reserve.holds.places import Accounts
 from reservd.reserve.identity import AccountKey
 from reservd.reserve.withdrawal import Terms, WithdrawalPolicy, WithdrawalSpeed
 from support.reserve import NOON

@@ -10,7 +10,7 @@ from reservd.monitor.manager import ReserveManager
 from reservd.plugin import ReplenishmentMessage
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.replenishment import Inaction
-from reservd.reserve.replenishment_event import ReplenishmentEvent
+from reservd.reserve.replenishment.event import ReplenishmentEvent
 from reservd.service.refill_caller import ReplenishmentObserver
 from reservd.service.refill_ledger import StoredLedger
 from reservd.service.replenishment import ReplenishmentService

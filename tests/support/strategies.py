@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from reservd import BaseStrategyManager, ReserveManager
 from reservd.client import AsyncClient, RemoteReserveManager, StrategyMemory
 from reservd.reserve.models import ReserveStatus
-from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.replenishment.states import Replenishment
 from reservd.service.callables import StrategyReplenisher
 from reservd.service.occasion import Occasion, Reserves
 from reservd.service.replenishment import ReplenishmentService

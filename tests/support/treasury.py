@@ -13,7 +13,7 @@ from reservd.monitor.manager import ReserveManager
 from reservd.plugin import Balance, Equity, Reading
 from reservd.reserve.holds import Hold
 from reservd.reserve.models import ReserveSnapshot
-from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.replenishment.states import Replenishment
 from reservd.service.hold_desk import HoldDesk
 from reservd.service.hold_journal import HoldJournal
 from reservd.service.refill_caller import ReplenishmentObserver

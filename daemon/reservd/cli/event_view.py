@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from reservd.reserve.replenishment_event import AnyEvent
+    from reservd.reserve.replenishment.event import AnyEvent
     from reservd.store.letters import UnreadableEvent
     from reservd.store.queries import Delivery
 

@@ -66,7 +66,7 @@ def _refuse_options(context: typer.Context) -> None:
 
 def _known_type(text: str | None) -> str | None:
     from reservd.reserve.models import EventType
-    from reservd.reserve.replenishment_event import REPLENISHMENT_CHANGED
+    from reservd.reserve.replenishment.event import REPLENISHMENT_CHANGED
 
     known = [*map(str, EventType), REPLENISHMENT_CHANGED]
     if text is not None and text not in known:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from reservd.reserve.holds import Hold
-    from reservd.reserve.replenishment_states import Replenishment
+    from reservd.reserve.replenishment.states import Replenishment
     from reservd.store.queries import StoredEvent
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from pathlib import Path
 
-    from reservd.reserve.replenishment_states import Replenishment
+    from reservd.reserve.replenishment.states import Replenishment
     from reservd.store.orders import Order, OrderAction
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The request's id, or the beginning of it.")]
@@ -100,7 +100,7 @@ async def _order(
     from reservd.cli.orders import give_order
     from reservd.cli.store import open_store
     from reservd.config.load import load_settings
-    from reservd.reserve.replenishment_states import ReplenishmentState, advance, check_approval
+    from reservd.reserve.replenishment.states import ReplenishmentState, advance, check_approval
     from reservd.store.orders import OrderAction, OrderSubject
 
     leads_to = {OrderAction.REJECT: ReplenishmentState.REJECTED, OrderAction.CANCEL: ReplenishmentState.CANCELLED}

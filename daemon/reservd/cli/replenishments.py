@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from reservd.reserve.replenishment_event import ReplenishmentEvent
-    from reservd.reserve.replenishment_states import Replenishment
+    from reservd.reserve.replenishment.event import ReplenishmentEvent
+    from reservd.reserve.replenishment.states import Replenishment
     from reservd.store.orders import Order
 
 _MOST = 10_000
@@ -98,7 +98,7 @@ async def _load(config: "Path", limit: int, mode: str | None, *, open_only: bool
     from reservd.cli.modes import require_mode
     from reservd.cli.store import open_store
     from reservd.config.load import load_settings
-    from reservd.reserve.replenishment_states import OPEN
+    from reservd.reserve.replenishment.states import OPEN
     from reservd.store.replenishments import load_replenishments
 
     async with open_store(config, load_settings(config)) as database, database.read() as connection:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from reservd.reserve.replenishment_event import AnyEvent
+    from reservd.reserve.replenishment.event import AnyEvent
     from reservd.store.queries import StoredEvent
 
 EventIdArgument = Annotated[str, typer.Argument(metavar="ID", help="The event's id, or as much of it as is unique.")]

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from reservd.reserve.hold_queue import QueuePlace
     from reservd.reserve.holds import Hold
+    from reservd.reserve.holds.queue import QueuePlace
     from reservd.store.orders import Order
 
 _MOST = 10_000
@@ -112,7 +112,7 @@ async def _load_one(config: "Path", withdrawal_id: str) -> "tuple[Hold, Mapping[
 
 async def _load_places(connection: "AsyncConnection", holds: "Sequence[Hold]") -> "Mapping[str, QueuePlace]":
     """Return the places of all who wait where one of these does, by the ids of the holds."""
-    from reservd.reserve.hold_queue import line_up
+    from reservd.reserve.holds.queue import line_up
     from reservd.store.holds import load_waiting
 
     groups = {hold.group for hold in holds if hold.outstanding}

@@ -10,7 +10,7 @@ import structlog
 from reservd.client.asynchronous import AsyncClient
 from reservd.client.backoff import Backoff
 from reservd.errors import ApiUnavailableError
-from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.replenishment.states import Replenishment
 
 log = structlog.get_logger(__name__)
 

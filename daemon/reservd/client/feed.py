@@ -16,7 +16,7 @@ from reservd.client.connection import Connection
 from reservd.client.sse import Message, MessageParser
 from reservd.errors import ApiUnavailableError
 from reservd.reserve.models import EventType
-from reservd.reserve.replenishment_event import REPLENISHMENT_CHANGED, AnyEvent
+from reservd.reserve.replenishment.event import REPLENISHMENT_CHANGED, AnyEvent
 from reservd.wire.envelope import CloudEvent, ReplenishmentMessage
 
 log = structlog.get_logger(__name__)

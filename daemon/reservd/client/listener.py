@@ -17,8 +17,8 @@ from reservd.errors import ApiNotFoundError, ApiUnavailableError, ConfigError
 from reservd.log import plain_traceback
 from reservd.reserve.models import ReserveEvent
 from reservd.reserve.replenishment import ReplenishmentRequest
-from reservd.reserve.replenishment_event import Approval, ReplenishmentEvent
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.reserve.replenishment.event import Approval, ReplenishmentEvent
+from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState
 from reservd.threads import run_on_thread
 from reservd.wire.modes import ModeDetail
 from reservd.wire.problems import ProblemKind

@@ -8,7 +8,7 @@ from reservd.client.calls import Call, operation
 from reservd.reserve.amounts import check_amount
 from reservd.reserve.holds import HoldState
 from reservd.reserve.models import ReserveStatus
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState
 from reservd.wire.events import AnyEventType, EventDetail, EventPage
 from reservd.wire.modes import ModeDetail, ModePage
 from reservd.wire.replenishments import ReplenishmentDetail, ReplenishmentPage

@@ -13,7 +13,7 @@ from reservd.client.feed import EventGap
 from reservd.client.loop_thread import LoopThread
 from reservd.client.operations import Operations
 from reservd.client.paging import Page, walk_pages
-from reservd.reserve.replenishment_event import AnyEvent
+from reservd.reserve.replenishment.event import AnyEvent
 
 ItemT = TypeVar("ItemT")
 

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.reserve.kept import KeptState, reconcile
 from reservd.reserve.models import ReserveEvent
-from reservd.reserve.replenishment_event import ReplenishmentChange
-from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.replenishment.event import ReplenishmentChange
+from reservd.reserve.replenishment.states import Replenishment
 from reservd.store.history import KeptSnapshot, add_snapshots
 from reservd.store.outbox import OutboxEvent, Outcome, add_events, record_outcomes
 from reservd.store.replenishments import save_changes, save_records

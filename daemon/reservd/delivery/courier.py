@@ -19,7 +19,7 @@ from reservd.errors import CallError, DeliveryError, FailureReason
 from reservd.monitor.clock import SystemClock
 from reservd.plugin.guard import GuardedPlugin, retryable
 from reservd.plugin.interfaces import EventSink
-from reservd.reserve.replenishment_event import AnyEvent, ReplenishmentEvent
+from reservd.reserve.replenishment.event import AnyEvent, ReplenishmentEvent
 from reservd.store.letters import Letter, UnreadableEvent
 from reservd.store.outbox import Outcome
 from reservd.wire.events import DeliveryState

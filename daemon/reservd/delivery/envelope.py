@@ -1,7 +1,7 @@
 """Reserve events in their CloudEvents envelope."""
 
 from reservd.reserve.models import ReserveEvent
-from reservd.reserve.replenishment_event import AnyEvent, ReplenishmentEvent
+from reservd.reserve.replenishment.event import AnyEvent, ReplenishmentEvent
 from reservd.wire.envelope import CloudEvent, ReplenishmentMessage
 
 SCHEMA_VERSION = 1

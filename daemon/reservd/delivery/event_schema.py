@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from reservd.delivery.envelope import SCHEMA_VERSION
 from reservd.reserve.models import EventType, ReserveEvent
-from reservd.reserve.replenishment_event import REPLENISHMENT_CHANGED, ReplenishmentEvent
+from reservd.reserve.replenishment.event import REPLENISHMENT_CHANGED, ReplenishmentEvent
 from reservd.wire.envelope import CloudEvent, Envelope, ReplenishmentMessage
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

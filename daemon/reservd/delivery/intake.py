@@ -9,7 +9,7 @@ import structlog
 from reservd.delivery.batch import Batch, Decided
 from reservd.delivery.observer import DeliveryObserver
 from reservd.reserve.kept import KeptState
-from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.replenishment.states import Replenishment
 from reservd.store.history import KeptSnapshot
 from reservd.store.outbox import OutboxEvent, Outcome
 

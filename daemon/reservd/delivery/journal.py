@@ -16,8 +16,8 @@ from reservd.monitor.clock import Clock
 from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.explanation import Explanation
 from reservd.reserve.kept import KeptState, keep
-from reservd.reserve.replenishment_event import AnyEvent, ReplenishmentChange
-from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.replenishment.event import AnyEvent, ReplenishmentChange
+from reservd.reserve.replenishment.states import Replenishment
 from reservd.reserve.state import Instant
 from reservd.store.database import Database
 from reservd.store.history import KeptSnapshot

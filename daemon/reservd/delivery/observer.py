@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from reservd.errors import FailureReason
-from reservd.reserve.replenishment_event import AnyEvent
+from reservd.reserve.replenishment.event import AnyEvent
 from reservd.store.letters import Backlog
 from reservd.wire.events import DeliveryState
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from reservd.delivery.journal import Journal
 from reservd.reserve.models import ReserveEvent
-from reservd.reserve.replenishment_event import AnyEvent
+from reservd.reserve.replenishment.event import AnyEvent
 from reservd.store.database import Database
 from reservd.store.letters import Letter, load_last_change, load_latest_events, load_letters, load_pending_modes
 from reservd.store.outbox import Outcome

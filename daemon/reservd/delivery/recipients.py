@@ -6,7 +6,7 @@ from reservd.delivery.scope import SinkScope
 from reservd.delivery.silences import Silences
 from reservd.reserve.kept import KeptState
 from reservd.reserve.models import ReserveEvent, ReserveStatus
-from reservd.reserve.replenishment_event import AnyEvent, ReplenishmentEvent
+from reservd.reserve.replenishment.event import AnyEvent, ReplenishmentEvent
 from reservd.wire.events import DeliveryState
 
 

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from reservd.reserve.models import EventType, ReserveEvent, ReserveStatus
 from reservd.reserve.replenishment import Urgency
-from reservd.reserve.replenishment_event import ReplenishmentEvent
+from reservd.reserve.replenishment.event import ReplenishmentEvent
 
 _SEVERITY = {ReserveStatus.LOW: 1, ReserveStatus.UNKNOWN: 1, ReserveStatus.CRITICAL: 2}
 """Missing data is as bad as a low reserve."""

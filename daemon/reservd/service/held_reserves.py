@@ -10,8 +10,8 @@ from reservd.errors import CallError
 from reservd.monitor.manager import ReserveManager
 from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.amounts import ZERO
-from reservd.reserve.hold_places import Accounts
 from reservd.reserve.holds import GroupReading, Hold, read_group
+from reservd.reserve.holds.places import Accounts
 from reservd.reserve.identity import AccountKey
 from reservd.reserve.readings import Balance, Equity
 from reservd.service.hold_desk import HoldDesk

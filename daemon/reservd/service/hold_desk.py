@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from reservd.config.mode import ModeConfig
 from reservd.monitor.clock import Clock, SteadyClock, SystemClock
-from reservd.reserve.hold_book import HoldBook
-from reservd.reserve.hold_places import AsDecided, Grouping
 from reservd.reserve.holds import CLOCKS_DIFFER_BY, Hold, HoldState
+from reservd.reserve.holds.book import HoldBook
+from reservd.reserve.holds.places import AsDecided, Grouping
 from reservd.store.history import KeptSnapshot
 
 T = TypeVar("T")

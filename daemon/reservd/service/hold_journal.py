@@ -14,8 +14,8 @@ from reservd.config.mode import ModeConfig
 from reservd.errors import OwnershipLostError, StoreError, TooManyWaitError
 from reservd.log import plain_traceback
 from reservd.monitor.clock import Clock, SteadyClock
-from reservd.reserve.hold_book import HoldBook
 from reservd.reserve.holds import CLOCKS_DIFFER_BY, Hold, HoldState
+from reservd.reserve.holds.book import HoldBook
 from reservd.service.hold_desk import HoldDesk, shown_for
 from reservd.service.hold_loading import read_accepted, read_payouts, read_shown
 from reservd.store.account_groups import save_accounts

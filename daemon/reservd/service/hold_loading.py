@@ -7,8 +7,8 @@ from operator import itemgetter
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from reservd.reserve.hold_book import HoldBook
 from reservd.reserve.holds import CLOCKS_DIFFER_BY
+from reservd.reserve.holds.book import HoldBook
 from reservd.store.account_groups import load_accounts
 from reservd.store.holds import (
     last_position,

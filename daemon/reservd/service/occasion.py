@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot
 from reservd.reserve.replenishment import ReplenishmentOutcome, ReplenishmentRequest, Urgency
-from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.replenishment.states import Replenishment
 
 
 @dataclass(frozen=True, slots=True)

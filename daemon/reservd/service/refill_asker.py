@@ -7,7 +7,6 @@ import structlog
 
 from reservd.config.mode import ModeConfig
 from reservd.errors import ReplenishmentStateError, StoreError
-from reservd.reserve.refill_decision import find_stood_in_for, find_unasked
 from reservd.reserve.replenishment import (
     Acceptance,
     AcceptanceStatus,
@@ -16,7 +15,8 @@ from reservd.reserve.replenishment import (
     ProgressStatus,
     ReplenishmentOutcome,
 )
-from reservd.reserve.replenishment_states import (
+from reservd.reserve.replenishment.decision import find_stood_in_for, find_unasked
+from reservd.reserve.replenishment.states import (
     Replenishment,
     ReplenishmentState,
 )

@@ -11,10 +11,10 @@ import structlog
 from reservd.errors import UnknownReplenishmentError
 from reservd.monitor.clock import Clock, SystemClock
 from reservd.reserve.amounts import ZERO, add
-from reservd.reserve.refill_credits import EndedCredits, counted_since
 from reservd.reserve.replenishment import RefillPolicy
-from reservd.reserve.replenishment_event import ReplenishmentChange, tell_change
-from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.replenishment.credits import EndedCredits, counted_since
+from reservd.reserve.replenishment.event import ReplenishmentChange, tell_change
+from reservd.reserve.replenishment.states import Replenishment
 from reservd.service.refill_caller import ReplenishmentObserver
 from reservd.service.refill_ledger import RefillLedger, Remembered
 from reservd.service.refill_times import RefillTimes

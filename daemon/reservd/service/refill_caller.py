@@ -12,7 +12,7 @@ from reservd.plugin.guard import GuardedPlugin, retryable
 from reservd.plugin.interfaces import Replenisher
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.replenishment import Acceptance, AcceptanceStatus, Inaction, Progress, ReplenishmentRequest
-from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.replenishment.states import Replenishment
 
 log = structlog.get_logger(__name__)
 AnswerT = TypeVar("AnswerT", Acceptance, Progress)

@@ -8,11 +8,11 @@ from typing import Protocol
 from reservd.monitor.manager import ReserveManager
 from reservd.monitor.observer import Checked
 from reservd.reserve.amounts import ZERO, add
-from reservd.reserve.hold_request import is_called_off
 from reservd.reserve.holds import GroupReading
+from reservd.reserve.holds.unwinding import is_called_off
 from reservd.reserve.models import ReserveSnapshot
-from reservd.reserve.refill_arrival import accounts_total
-from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.replenishment.arrival import accounts_total
+from reservd.reserve.replenishment.states import Replenishment
 from reservd.service.held_reserves import HeldReserves
 from reservd.service.hold_desk import HoldDesk
 

@@ -5,8 +5,8 @@ from datetime import datetime
 from itertools import islice
 
 from reservd.errors import ReplenishmentStateError, StoreError, UnknownReplenishmentError
-from reservd.reserve.replenishment_event import ReplenishmentEvent
-from reservd.reserve.replenishment_states import (
+from reservd.reserve.replenishment.event import ReplenishmentEvent
+from reservd.reserve.replenishment.states import (
     Replenishment,
     ReplenishmentState,
     RequestPlace,

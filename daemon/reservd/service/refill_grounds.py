@@ -8,10 +8,10 @@ from reservd.config.mode import ModeConfig
 from reservd.monitor.observer import Checked
 from reservd.reserve.amounts import ZERO, subtract
 from reservd.reserve.models import AllocationMethod, ReserveStatus
-from reservd.reserve.refill_arrival import count_from, is_counted, set_back
-from reservd.reserve.refill_credits import see_arrivals
-from reservd.reserve.refill_decision import spare_in_flight
-from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.replenishment.arrival import count_from, is_counted, set_back
+from reservd.reserve.replenishment.credits import see_arrivals
+from reservd.reserve.replenishment.decision import spare_in_flight
+from reservd.reserve.replenishment.states import Replenishment
 from reservd.service.refill_book import RefillBook
 from reservd.service.refill_commitments import Commitments, NoCommitments
 

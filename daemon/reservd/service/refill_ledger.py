@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from reservd.delivery.journal import Journal
 from reservd.errors import StoreError
-from reservd.reserve.replenishment_event import ReplenishmentChange, ReplenishmentEvent
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, RequestPlace
+from reservd.reserve.replenishment.event import ReplenishmentChange, ReplenishmentEvent
+from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState, RequestPlace
 from reservd.store.database import Database
 from reservd.store.replenishments import (
     UnreadableRequest,

@@ -9,9 +9,9 @@ from reservd.config.mode import ModeConfig
 from reservd.monitor.clock import Clock
 from reservd.monitor.observer import Checked
 from reservd.reserve.models import ReserveStatus
-from reservd.reserve.refill_limits import check_requested_amount
 from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome, ReplenishmentRequest, Urgency
-from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.replenishment.limits import check_requested_amount
+from reservd.reserve.replenishment.states import Replenishment
 from reservd.service.refill_asker import RefillAsker
 from reservd.service.refill_book import RefillBook
 from reservd.service.refill_caller import ReplenishmentObserver

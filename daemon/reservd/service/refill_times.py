@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from reservd.monitor.clock import Clock
 from reservd.reserve.replenishment import RefillPolicy
-from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.replenishment.states import Replenishment
 from reservd.reserve.state import Instant
 
 _SLEW = timedelta(seconds=1)

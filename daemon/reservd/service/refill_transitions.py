@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from reservd.config.mode import ModeConfig
-from reservd.reserve.refill_approval import release
 from reservd.reserve.replenishment import RefillPolicy
-from reservd.reserve.replenishment_states import (
+from reservd.reserve.replenishment.approval import release
+from reservd.reserve.replenishment.states import (
     Replenishment,
     ReplenishmentState,
     advance,

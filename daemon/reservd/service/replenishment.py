@@ -17,10 +17,10 @@ from reservd.monitor.clock import Clock, SystemClock
 from reservd.monitor.observer import Checked, Observer
 from reservd.plugin.interfaces import Replenisher
 from reservd.reserve.models import ReserveStatus
-from reservd.reserve.refill_approval import reconsider
-from reservd.reserve.refill_decision import RefillDecision, decide_refill
 from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, advance, expire
+from reservd.reserve.replenishment.approval import reconsider
+from reservd.reserve.replenishment.decision import RefillDecision, decide_refill
+from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState, advance, expire
 from reservd.reserve.tracker import Instant
 from reservd.service.refill_asker import RefillAsker
 from reservd.service.refill_book import RefillBook

@@ -17,7 +17,7 @@ from reservd.errors import ApiRefusedError, ReplenishmentStateError
 from reservd.log import plain_traceback
 from reservd.reserve.models import EventType, ReserveEvent, ReserveStatus
 from reservd.reserve.replenishment import ReplenishmentOutcome, ReplenishmentRequest, Urgency
-from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.replenishment.states import Replenishment
 from reservd.service.occasion import Occasion, Reserves, StrategyDesk
 from reservd.threads import run_on_thread
 

@@ -6,10 +6,10 @@ import structlog
 
 from reservd.errors import StoreError, UnknownReplenishmentError
 from reservd.monitor.manager import ReserveManager
-from reservd.reserve.hold_request import follow_request, leave_unasked
 from reservd.reserve.holds import Hold, Unwinding
+from reservd.reserve.holds.unwinding import follow_request, leave_unasked
 from reservd.reserve.replenishment import Inaction
-from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.replenishment.states import Replenishment
 from reservd.service.hold_desk import HoldDesk
 
 log = structlog.get_logger(__name__)

@@ -8,8 +8,8 @@ from reservd.config.mode import ModeConfig
 from reservd.errors import WithdrawalConflictError
 from reservd.monitor.clock import Clock
 from reservd.monitor.manager import ReserveManager
-from reservd.reserve.hold_book import HoldBook
 from reservd.reserve.holds import expect, hash_request, hold_for
+from reservd.reserve.holds.book import HoldBook
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.withdrawal import Ground, Refusal, check_limits, decide_withdrawal
 from reservd.service.hold_desk import HoldDesk

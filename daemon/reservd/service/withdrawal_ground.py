@@ -7,8 +7,8 @@ from reservd.config.mode import ModeConfig
 from reservd.monitor.manager import ReserveManager
 from reservd.monitor.standing import Standing, told_by
 from reservd.reserve.amounts import ZERO, add, subtract
-from reservd.reserve.hold_book import HoldBook
 from reservd.reserve.holds import GroupReading
+from reservd.reserve.holds.book import HoldBook
 from reservd.reserve.jumps import at_least
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.policy import is_current

@@ -21,10 +21,10 @@ from reservd.monitor.clock import Clock, SystemClock
 from reservd.monitor.manager import ReserveManager
 from reservd.reserve import holds as rules
 from reservd.reserve.amounts import ZERO, check_amount
-from reservd.reserve.hold_book import HoldBook
-from reservd.reserve.hold_queue import QueuePlace, line_up
 from reservd.reserve.holds import GroupReading, Hold, HoldState
-from reservd.reserve.payment_block import check_block
+from reservd.reserve.holds.book import HoldBook
+from reservd.reserve.holds.payment_block import check_block
+from reservd.reserve.holds.queue import QueuePlace, line_up
 from reservd.reserve.withdrawal import Refusal, WithdrawalSpeed, decide_withdrawal, withdrawal_speed
 from reservd.service.held_reserves import HeldReserves
 from reservd.service.hold_desk import HoldDesk

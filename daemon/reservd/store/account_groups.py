@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from reservd.reserve.hold_places import Accounts
+from reservd.reserve.holds.places import Accounts
 from reservd.reserve.identity import AccountKey
 from reservd.store.statements import insert_new
 from reservd.store.tables import account_groups

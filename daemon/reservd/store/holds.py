@@ -9,9 +9,9 @@ from sqlalchemy import RowMapping, Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.errors import StoreError
-from reservd.reserve.hold_book import Payout
-from reservd.reserve.hold_places import UnreadableHold
 from reservd.reserve.holds import GroupReading, Hold, HoldState, Unwinding
+from reservd.reserve.holds.book import Payout
+from reservd.reserve.holds.places import UnreadableHold
 from reservd.reserve.withdrawal import WithdrawalSpeed
 from reservd.store.statements import is_one_of, plan_anew, upsert
 from reservd.store.tables import hold_levels, holds

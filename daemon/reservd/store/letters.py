@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.reserve.models import EventType, ReserveEvent
-from reservd.reserve.replenishment_event import REPLENISHMENT_CHANGED, AnyEvent, ReplenishmentEvent
+from reservd.reserve.replenishment.event import REPLENISHMENT_CHANGED, AnyEvent, ReplenishmentEvent
 from reservd.store.encoding import decode
 from reservd.store.tables import deliveries, events
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.errors import FailureReason
 from reservd.reserve.explanation import Explanation
-from reservd.reserve.replenishment_event import AnyEvent
+from reservd.reserve.replenishment.event import AnyEvent
 from reservd.store.encoding import encode
 from reservd.store.letters import is_of_status, is_pending, load_last_change
 from reservd.store.statements import insert_new, is_one_of, plan_anew

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.errors import FailureReason, StoreError
 from reservd.reserve.explanation import Explanation
-from reservd.reserve.replenishment_event import AnyEvent
+from reservd.reserve.replenishment.event import AnyEvent
 from reservd.store.letters import UnreadableEvent, as_of_now, decode_event, is_of_status
 from reservd.store.tables import deliveries, events, redeliveries
 from reservd.wire.events import DeliveryState

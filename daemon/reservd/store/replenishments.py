@@ -9,8 +9,8 @@ from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.errors import StoreError
-from reservd.reserve.replenishment_event import ReplenishmentChange, ReplenishmentEvent
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, RequestPlace
+from reservd.reserve.replenishment.event import ReplenishmentChange, ReplenishmentEvent
+from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState, RequestPlace
 from reservd.store.encoding import decode
 from reservd.store.statements import insert_new, upsert
 from reservd.store.tables import replenishment_changes, replenishments

@@ -10,7 +10,7 @@ from reservd.errors import FailureReason
 from reservd.reserve.amounts import ZERO, add, subtract
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.replenishment import AcceptanceStatus, Inaction
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState
 from reservd.service.refill_caller import ReplenishmentObserver
 from reservd.web.presets import Presets
 

@@ -12,7 +12,7 @@ from reservd.delivery.envelope import wrap_any
 from reservd.delivery.observer import DeliveryObserver
 from reservd.errors import StoreError
 from reservd.reserve.models import ReserveEvent
-from reservd.reserve.replenishment_event import AnyEvent
+from reservd.reserve.replenishment.event import AnyEvent
 from reservd.store.database import Database
 from reservd.store.letters import load_events_after
 from reservd.store.queries import find_position, has_all_after

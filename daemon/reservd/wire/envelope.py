@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from reservd.reserve.models import ReserveEvent
-from reservd.reserve.replenishment_event import ReplenishmentEvent
+from reservd.reserve.replenishment.event import ReplenishmentEvent
 
 
 class Envelope(BaseModel):

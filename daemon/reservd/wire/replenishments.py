@@ -3,7 +3,7 @@
 from pydantic import AwareDatetime
 
 from reservd.reserve.models import PlainDecimal
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState
 from reservd.wire.view import View
 
 

@@ -15,7 +15,7 @@ from reservd.client.operations import Operations
 from reservd.errors import ApiDeniedError, ApiError, ApiNotFoundError, ApiRefusedError, ApiUnavailableError
 from reservd.reserve.holds import HoldState
 from reservd.reserve.models import EventType, ReserveStatus
-from reservd.reserve.replenishment_states import ReplenishmentState
+from reservd.reserve.replenishment.states import ReplenishmentState
 from reservd.web.api.application import make_application
 from reservd.web.problems import problem_response
 from reservd.wire.problems import ProblemKind

@@ -12,8 +12,8 @@ from reservd.delivery.batch import Batch, Decided
 from reservd.plugin.examples import example_event, example_request
 from reservd.reserve.kept import KeptState, keep
 from reservd.reserve.models import EventType, ReserveStatus
-from reservd.reserve.replenishment_event import ReplenishmentChange, tell_change
-from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.replenishment.event import ReplenishmentChange, tell_change
+from reservd.reserve.replenishment.states import Replenishment
 from reservd.reserve.state import Instant
 from reservd.store.history import KeptSnapshot
 from reservd.store.outbox import OutboxEvent, Outcome

@@ -13,8 +13,8 @@ from reservd.delivery.scope import SinkScope
 from reservd.plugin.examples import example_event, example_request
 from reservd.reserve.models import EventType, ReserveStatus
 from reservd.reserve.replenishment import Urgency
-from reservd.reserve.replenishment_event import ReplenishmentEvent, tell_change
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.reserve.replenishment.event import ReplenishmentEvent, tell_change
+from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState
 
 
 def example_change(urgency: Urgency = Urgency.FAST) -> ReplenishmentEvent:

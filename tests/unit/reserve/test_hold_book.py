@@ -9,8 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from reservd.reserve.hold_book import HoldBook
 from reservd.reserve.holds import Hold, Unwinding, cancel, is_shown, mark_paying, settle
+from reservd.reserve.holds.book import HoldBook
 from support.holds import Payers, accounts_of, make_hold, read
 from support.reserve import NOON
 

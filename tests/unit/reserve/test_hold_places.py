@@ -1,6 +1,6 @@
 """On which accounts a promise counts, and where more may be promised than can be read."""
 
-from reservd.reserve.hold_places import HoldPlaces, UnreadableHold
+from reservd.reserve.holds.places import HoldPlaces, UnreadableHold
 from support.holds import Payers, accounts_of
 
 UNREADABLE = UnreadableHold("h-1", "gone", "k-1", "xy")

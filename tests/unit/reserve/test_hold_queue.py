@@ -6,9 +6,9 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reservd.reserve.hold_book import HoldBook
-from reservd.reserve.hold_queue import QueuePlace, line_up
 from reservd.reserve.holds import cancel
+from reservd.reserve.holds.book import HoldBook
+from reservd.reserve.holds.queue import QueuePlace, line_up
 from support.holds import make_hold
 from support.reserve import NOON
 

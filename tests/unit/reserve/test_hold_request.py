@@ -6,10 +6,10 @@ from decimal import Decimal
 
 import pytest
 
-from reservd.reserve.hold_request import follow_request, is_called_off, leave_unasked
 from reservd.reserve.holds import Hold, Unwinding, cancel, settle
+from reservd.reserve.holds.unwinding import follow_request, is_called_off, leave_unasked
 from reservd.reserve.replenishment import ReplenishmentRequest, Urgency
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState
 from reservd.reserve.withdrawal import WithdrawalPolicy
 from support.holds import make_hold
 from support.reserve import NOON

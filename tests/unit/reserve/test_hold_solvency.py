@@ -7,8 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from reservd.reserve.hold_book import HoldBook
 from reservd.reserve.holds import GroupReading, Hold, cancel, mark_paying, settle
+from reservd.reserve.holds.book import HoldBook
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.withdrawal import Ground, WithdrawalPolicy, decide_withdrawal
 from support.holds import make_hold

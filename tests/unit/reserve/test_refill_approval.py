@@ -5,10 +5,10 @@ from decimal import Decimal
 
 import pytest
 
-from reservd.reserve.refill_approval import reconsider
-from reservd.reserve.refill_decision import RefillDecision
 from reservd.reserve.replenishment import Inaction, RefillPolicy, ReplenishmentRequest, Urgency
-from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.replenishment.approval import reconsider
+from reservd.reserve.replenishment.decision import RefillDecision
+from reservd.reserve.replenishment.states import Replenishment
 from support.reserve import NOON
 
 POLICY = RefillPolicy(approval_above=Decimal(50))

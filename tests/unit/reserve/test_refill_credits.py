@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reservd.reserve.holds import GroupReading
-from reservd.reserve.refill_arrival import count_from, credit_of
-from reservd.reserve.refill_credits import EndedCredits, counted_since, see_arrivals
 from reservd.reserve.replenishment import ReplenishmentRequest, Urgency
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.reserve.replenishment.arrival import count_from, credit_of
+from reservd.reserve.replenishment.credits import EndedCredits, counted_since, see_arrivals
+from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState
 from support.reserve import NOON
 
 State = ReplenishmentState

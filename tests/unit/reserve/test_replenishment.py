@@ -9,8 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reservd.reserve.models import ReserveSnapshot, ReserveStatus
-from reservd.reserve.refill_decision import RefillDecision, cooldown_after, decide_refill, spare_in_flight
-from reservd.reserve.refill_limits import check_requested_amount
 from reservd.reserve.replenishment import (
     Acceptance,
     AcceptanceStatus,
@@ -20,7 +18,9 @@ from reservd.reserve.replenishment import (
     ReplenishmentRequest,
     Urgency,
 )
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.reserve.replenishment.decision import RefillDecision, cooldown_after, decide_refill, spare_in_flight
+from reservd.reserve.replenishment.limits import check_requested_amount
+from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState
 from support.reserve import NOON, NOT_READ, make_policy, make_snapshot
 
 ADEQUATE, LOW, CRITICAL, UNKNOWN = ReserveStatus

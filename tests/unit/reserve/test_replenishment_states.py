@@ -10,10 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from reservd.errors import ReplenishmentStateError
 from reservd.reserve.holds import GroupReading
 from reservd.reserve.models import AccountPart
-from reservd.reserve.refill_arrival import accounts_total, baseline_of, count_from, see_arrival, set_back
 from reservd.reserve.replenishment import AcceptanceStatus, ReplenishmentRequest, Urgency
-from reservd.reserve.replenishment_event import Approval, tell_change
-from reservd.reserve.replenishment_states import (
+from reservd.reserve.replenishment.arrival import accounts_total, baseline_of, count_from, see_arrival, set_back
+from reservd.reserve.replenishment.event import Approval, tell_change
+from reservd.reserve.replenishment.states import (
     LONGEST_WAIT,
     OPEN,
     TRANSITIONS,

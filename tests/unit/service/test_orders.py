@@ -9,7 +9,7 @@ import pytest
 from reservd.errors import OwnershipLostError, StoreError
 from reservd.monitor.clock import SystemClock
 from reservd.reserve.holds import HoldState
-from reservd.reserve.replenishment_states import ReplenishmentState
+from reservd.reserve.replenishment.states import ReplenishmentState
 from reservd.service.orders import CarryOut, OrderClerk, replenishment_orders, withdrawal_orders
 from reservd.store.database import Database
 from reservd.store.orders import (

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from reservd.reserve.replenishment import RefillPolicy, ReplenishmentRequest, Urgency
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState
 from reservd.service.refill_book import RefillBook
 from reservd.service.refill_ledger import RefillLedger
 from support.bank import Clock

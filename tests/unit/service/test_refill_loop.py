@@ -13,7 +13,7 @@ from reservd.errors import DeliveryError, FailureReason, ReplenishmentStateError
 from reservd.plugin import Acceptance, AcceptanceStatus, Progress, ProgressStatus
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.replenishment import Inaction
-from reservd.reserve.replenishment_states import ReplenishmentState
+from reservd.reserve.replenishment.states import ReplenishmentState
 from reservd.service.callables import CallableReplenisher
 from reservd.store.database import Database
 from reservd.web.replenishment_metrics import ReplenishmentMetrics

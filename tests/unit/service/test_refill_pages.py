@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from reservd.plugin.examples import example_request
-from reservd.reserve.replenishment_states import Replenishment, RequestPlace
+from reservd.reserve.replenishment.states import Replenishment, RequestPlace
 from reservd.service.refill_asker import RefillAsker
 from reservd.service.refill_book import RefillBook
 from reservd.service.refill_caller import RefillCaller

@@ -12,7 +12,7 @@ import pytest
 from reservd.plugin import Acceptance, AcceptanceStatus
 from reservd.reserve.holds import HoldState, Unwinding
 from reservd.reserve.replenishment import Inaction
-from reservd.reserve.replenishment_states import ReplenishmentState as State
+from reservd.reserve.replenishment.states import ReplenishmentState as State
 from reservd.store.database import Database
 from support.treasury import Treasury
 

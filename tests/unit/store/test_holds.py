@@ -9,8 +9,8 @@ from sqlalchemy import Text, inspect, literal, text
 from sqlalchemy.engine import Connection
 
 from reservd.errors import StoreError
-from reservd.reserve.hold_places import UnreadableHold
 from reservd.reserve.holds import HoldState, Unwinding, cancel, mark_paying, settle
+from reservd.reserve.holds.places import UnreadableHold
 from reservd.store.account_groups import load_accounts, save_accounts
 from reservd.store.database import Database
 from reservd.store.holds import (

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from reservd.reserve.replenishment_states import RequestPlace
+from reservd.reserve.replenishment.states import RequestPlace
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, Field
 
 from reservd.errors import StoreError
 from reservd.reserve.replenishment import Inaction
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState
 from reservd.service.refill_desk import RefillDesk
 from reservd.web.access.principal import Principal
 from reservd.web.api.bounds import (

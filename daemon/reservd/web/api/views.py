@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from reservd.delivery.envelope import wrap_any
 from reservd.reserve.amounts import ZERO, add
 from reservd.reserve.models import ReserveSnapshot
-from reservd.reserve.replenishment_event import ReplenishmentEvent
-from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.replenishment.event import ReplenishmentEvent
+from reservd.reserve.replenishment.states import Replenishment
 from reservd.reserve.runway import Runway
 from reservd.store.queries import StoredEvent
 from reservd.web.backend import Duty

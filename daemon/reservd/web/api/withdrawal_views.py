@@ -5,8 +5,8 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from reservd.reserve.hold_queue import QueuePlace
 from reservd.reserve.holds import Hold
+from reservd.reserve.holds.queue import QueuePlace
 from reservd.service.withdrawal_answers import WithdrawalQuote
 from reservd.web.api.bounds import PositiveAmount
 from reservd.web.api.views import Order

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from reservd.reserve.hold_queue import line_up
 from reservd.reserve.holds import Hold, HoldState
+from reservd.reserve.holds.queue import line_up
 from reservd.reserve.withdrawal import Refusal
 from reservd.web.access.principal import Principal
 from reservd.web.api.bounds import (

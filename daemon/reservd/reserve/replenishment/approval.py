@@ -5,9 +5,9 @@ from decimal import Decimal
 from typing import Any
 
 from reservd.reserve.amounts import multiply, subtract
-from reservd.reserve.refill_decision import RefillDecision
-from reservd.reserve.replenishment import Inaction, RefillPolicy
-from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.replenishment.decision import RefillDecision
+from reservd.reserve.replenishment.models import Inaction, RefillPolicy
+from reservd.reserve.replenishment.states import Replenishment
 
 _NOTHING_LACKS = (Inaction.ADEQUATE, Inaction.COVERED, Inaction.BELOW_MINIMUM, Inaction.IN_FLIGHT)
 _ONE = Decimal(1)

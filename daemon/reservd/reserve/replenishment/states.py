@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from reservd.errors import ReplenishmentStateError
 from reservd.reserve.amounts import ZERO, subtract
 from reservd.reserve.models import PlainDecimal
-from reservd.reserve.replenishment import Acceptance, AcceptanceStatus, ReplenishmentRequest
+from reservd.reserve.replenishment.models import Acceptance, AcceptanceStatus, ReplenishmentRequest
 
 LONGEST_WAIT = timedelta(days=31)
 """No strategy is waited for longer, whatever it promises."""

@@ -6,10 +6,10 @@ from datetime import datetime
 from decimal import Decimal
 
 from reservd.reserve.amounts import ZERO, add
-from reservd.reserve.hold_places import HoldPlaces
-from reservd.reserve.hold_queue import QueuePlace
-from reservd.reserve.hold_sums import GroupSums, ModeSums
-from reservd.reserve.holds import GroupReading, Hold, is_shown
+from reservd.reserve.holds.hold import GroupReading, Hold, is_shown
+from reservd.reserve.holds.places import HoldPlaces
+from reservd.reserve.holds.queue import QueuePlace
+from reservd.reserve.holds.sums import GroupSums, ModeSums
 
 
 class HoldView:

@@ -1,4 +1,4 @@
-"""The book of holds: what is put in, and what of it is to be stored."""
+"""The book of holds, in which they are recorded and changed, and what of it is yet to be stored."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from reservd.reserve.amounts import add, subtract
-from reservd.reserve.hold_places import Accounts, Grouping
-from reservd.reserve.hold_sums import GroupSums, ModeSums
-from reservd.reserve.hold_view import HoldView
-from reservd.reserve.holds import CLOCKS_DIFFER_BY, GroupReading, Hold, is_older, is_shown
+from reservd.reserve.holds.hold import CLOCKS_DIFFER_BY, GroupReading, Hold, is_older, is_shown
+from reservd.reserve.holds.places import Accounts, Grouping
+from reservd.reserve.holds.sums import GroupSums, ModeSums
+from reservd.reserve.holds.view import HoldView
 
 
 class Changes(NamedTuple):

@@ -9,8 +9,8 @@ from operator import itemgetter
 from typing import Any
 
 from reservd.reserve.amounts import ZERO, add, subtract
-from reservd.reserve.hold_queue import QueuePlace, line_up
-from reservd.reserve.holds import GroupReading, Hold, Unwinding
+from reservd.reserve.holds.hold import GroupReading, Hold, Unwinding
+from reservd.reserve.holds.queue import QueuePlace, line_up
 from reservd.reserve.running_sums import Payouts
 
 _AT = itemgetter(0)

@@ -1,11 +1,11 @@
-"""What becomes of a hold with the request for what it lacks."""
+"""How a hold follows the request for the part of it that has to be unwound."""
 
 from dataclasses import replace
 from datetime import timedelta
 
-from reservd.reserve.holds import Hold, HoldState, Unwinding
+from reservd.reserve.holds.hold import Hold, HoldState, Unwinding
 from reservd.reserve.replenishment import AcceptanceStatus
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState
 
 
 def follow_request(hold: Hold, record: Replenishment) -> Hold:

@@ -1,4 +1,4 @@
-"""The words of refills: what a strategy is asked for, what it says, and why nothing is asked for."""
+"""What a strategy is asked for, what it answers, and why nothing is asked for."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

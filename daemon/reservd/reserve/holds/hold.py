@@ -1,4 +1,4 @@
-"""Holds: what was promised to accepted withdrawals, and which readings still show the money."""
+"""One hold: the states it goes through, and which readings still show its money."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

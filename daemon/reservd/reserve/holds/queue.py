@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from reservd.reserve.amounts import ZERO, add
-from reservd.reserve.holds import Hold
+from reservd.reserve.holds.hold import Hold
 
 
 class QueuePlace(NamedTuple):

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from reservd.reserve.amounts import ZERO, add, describe, multiply, subtract
 from reservd.reserve.models import ReserveSnapshot, ReserveStatus
-from reservd.reserve.refill_limits import counts, limit_amount, total
-from reservd.reserve.replenishment import Inaction, RefillPolicy, ReplenishmentRequest, Urgency
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.reserve.replenishment.limits import counts, limit_amount, total
+from reservd.reserve.replenishment.models import Inaction, RefillPolicy, ReplenishmentRequest, Urgency
+from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState
 
 _NO_EFFECT = (ReplenishmentState.EXPIRED, ReplenishmentState.INEFFECTIVE)
 _MAX_DOUBLINGS = 30

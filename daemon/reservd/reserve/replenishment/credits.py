@@ -6,8 +6,8 @@ from decimal import Decimal
 
 from reservd.reserve.amounts import ZERO, add, subtract
 from reservd.reserve.holds import GroupReading
-from reservd.reserve.refill_arrival import AWAITED, baseline_of, credit_of, see_arrival
-from reservd.reserve.replenishment_states import Replenishment
+from reservd.reserve.replenishment.arrival import AWAITED, baseline_of, credit_of, see_arrival
+from reservd.reserve.replenishment.states import Replenishment
 from reservd.reserve.running_sums import RunningSums
 
 

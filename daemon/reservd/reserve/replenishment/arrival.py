@@ -7,7 +7,7 @@ from decimal import Decimal
 from reservd.reserve.amounts import ZERO, add, multiply, subtract
 from reservd.reserve.holds import CLOCKS_DIFFER_BY, GroupReading
 from reservd.reserve.models import ReserveSnapshot
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState, advance
+from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState, advance
 
 _ONE = Decimal(1)
 AWAITED = (ReplenishmentState.ACCEPTED, ReplenishmentState.IN_PROGRESS, ReplenishmentState.SETTLED)

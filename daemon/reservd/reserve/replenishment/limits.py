@@ -5,8 +5,8 @@ from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
 from reservd.reserve.amounts import MAX_MAGNITUDE, ZERO, add, subtract
-from reservd.reserve.replenishment import Inaction, RefillPolicy
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.reserve.replenishment.models import Inaction, RefillPolicy
+from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState
 
 _NOT_SPENT = (ReplenishmentState.REJECTED, ReplenishmentState.CANCELLED)
 _WIDE = Context(prec=3 * MAX_MAGNITUDE)

@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from reservd.reserve.models import PlainDecimal, ReserveEvent
-from reservd.reserve.replenishment import Urgency
-from reservd.reserve.replenishment_states import Replenishment, ReplenishmentState
+from reservd.reserve.replenishment.models import Urgency
+from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState
 
 REPLENISHMENT_CHANGED = "replenishment_changed"
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from reservd.reserve.holds import Hold
+from reservd.reserve.holds.hold import Hold
 from reservd.reserve.identity import AccountKey
 
 Accounts = frozenset[AccountKey]

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from reservd.reserve.holds import CLOCKS_DIFFER_BY, GroupReading, Hold
+from reservd.reserve.holds.hold import CLOCKS_DIFFER_BY, GroupReading, Hold
 
 _MOST_A_SECOND = 100
 """Blocks. No chain makes more, so that what is refused cannot be."""
