@@ -110,7 +110,7 @@ def reserves() -> Sequence[Builder[Panel]]:
         ),
         graph(
             "Shortfall",
-            "What lacks to the target, in the share-class currency.",
+            "How much is missing to reach the target, in the share-class currency.",
             {"{{mode}} ({{share_class}})": f"{by_mode} (reservd_reserve_shortfall{{{MODE}}})"},
         ),
         timeline(

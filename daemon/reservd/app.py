@@ -1,4 +1,4 @@
-"""The daemon: the one place where all is put together, started and stopped."""
+"""The daemon: puts all parts together, starts them and stops them."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Every error reservd raises, and the closed set of reasons a call to the outside can fail for."""
+"""Every error that reservd raises, and the closed set of reasons for which a call to the outside can fail."""
 
 from collections.abc import Sequence
 from enum import StrEnum

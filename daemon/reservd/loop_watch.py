@@ -1,4 +1,4 @@
-"""Tells what blocks the event loop: a plugin that does makes all of the daemon wait, and no deadline ends that."""
+"""Logs what blocks the event loop: a plugin that does so stalls the whole daemon, and no deadline can stop it."""
 
 import asyncio
 import sys

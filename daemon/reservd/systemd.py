@@ -1,4 +1,4 @@
-"""What systemd wants to hear of a service of `Type=notify`."""
+"""Notifications to systemd, for a service of `Type=notify`."""
 
 import os
 import socket

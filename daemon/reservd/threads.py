@@ -1,4 +1,4 @@
-"""Plain functions beside an event loop: each on a thread of its own, so that it may block."""
+"""Runs plain functions beside an event loop, each on a thread of its own, so that it may block."""
 
 import asyncio
 import contextlib

@@ -60,7 +60,7 @@ class PortfolioEquitySource(EquitySource[PortfolioConfig], Composite):
         Return the sum of all parts, with what each is made of.
 
         Raises:
-            SourceError: If it is asked for in another currency, or any part or price that it needs lacks.
+            SourceError: If it is asked for in another currency, or any part or price that it needs is missing.
         """
         config = self.config
         if currency != config.currency:

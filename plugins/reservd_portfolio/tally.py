@@ -1,4 +1,4 @@
-"""Adds up the parts of a portfolio. One that lacks leaves no sum: incomplete equity would be a target too low."""
+"""Adds up the parts of a portfolio. A missing part means no sum: incomplete equity would make a target too low."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -65,7 +65,7 @@ class Tally:
             max_skew_seconds: How far apart the parts may have been observed; None: any distance.
 
         Raises:
-            SourceError: If a part lacks, they are too far apart, or the sum is beyond belief.
+            SourceError: If a part is missing, parts were observed too far apart, or the sum is absurd.
         """
         if self._missing:
             raise self._failure()

@@ -1,4 +1,4 @@
-"""Amounts as people read them, rounded so that a reserve that is too small never looks large enough."""
+"""Amounts for people to read, rounded so that a reserve that is too small never looks large enough."""
 
 from decimal import MAX_PREC, ROUND_CEILING, ROUND_FLOOR, Context, Decimal, localcontext
 
@@ -7,17 +7,17 @@ _MIN_PLACES, _MAX_PLACES = 2, 6
 
 
 def show_amount(value: Decimal | None) -> str:
-    """Return what is there, rounded down."""
+    """Return an amount that is available, rounded down."""
     return _show(value, ROUND_FLOOR)
 
 
 def show_needed(value: Decimal | None) -> str:
-    """Return what is needed or lacks, rounded up."""
+    """Return an amount that is needed or missing, rounded up."""
     return _show(value, ROUND_CEILING)
 
 
 def show_ratio(value: Decimal) -> str:
-    """Return a part of something as percent, rounded down."""
+    """Return a ratio as a percentage, rounded down."""
     return _rounded(value, ".1%", ROUND_FLOOR)
 
 

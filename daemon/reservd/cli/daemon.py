@@ -1,4 +1,4 @@
-"""Where a running daemon is, and asking it by its API."""
+"""Finds the running daemon and queries its API."""
 
 import contextlib
 import ipaddress

@@ -1,4 +1,4 @@
-"""How events and their deliveries are shown."""
+"""Formats events and their deliveries for the terminal."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""What `reservd check --explain` says: where amounts came from, how old they are, and why a status is what it is."""
+"""What `reservd check --explain` shows: where amounts came from, how old they are, and the reason for each status."""
 
 from collections.abc import Iterator
 from datetime import datetime

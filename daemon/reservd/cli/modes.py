@@ -1,4 +1,4 @@
-"""The modes that people name."""
+"""Checks the names of modes that are given as arguments."""
 
 from collections.abc import Iterable
 from pathlib import Path

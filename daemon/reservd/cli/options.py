@@ -1,4 +1,4 @@
-"""What several commands share."""
+"""Options that several commands share, and how their values are parsed."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional

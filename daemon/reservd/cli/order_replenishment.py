@@ -57,7 +57,7 @@ def request(
     wait: WaitOption = DEFAULT_WAIT,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Ask a mode's strategy for a refill of so much.
+    """Ask a mode's strategy for a refill of an exact amount.
 
     None is made while another is in flight.
     """

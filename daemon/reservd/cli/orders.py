@@ -1,4 +1,4 @@
-"""How commands hand orders to the daemon that owns the store, and hear what came of them."""
+"""Hands an operator's order to the daemon that owns the store, and waits for the outcome."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated, Any, Unpack

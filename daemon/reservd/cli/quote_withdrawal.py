@@ -1,4 +1,4 @@
-"""`reservd withdrawals quote`: the one thing about withdrawals that only the daemon knows."""
+"""`reservd withdrawals quote`: asks the running daemon, which alone can answer."""
 
 from typing import TYPE_CHECKING, Annotated
 

@@ -1,4 +1,4 @@
-"""How modes are shown: as one table where it fits, else each mode with its details below it."""
+"""Shows modes as one table where it fits, otherwise each with its details below it."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""How commands beside the daemon get at its store."""
+"""Opens the daemon's store for a command that runs beside it."""
 
 import contextlib
 import getpass

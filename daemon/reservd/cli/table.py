@@ -1,4 +1,4 @@
-"""Tables of the command line."""
+"""Tables on the terminal, and text that is safe to print there."""
 
 from rich.console import Console
 from rich.table import Table

@@ -1,4 +1,4 @@
-"""`reservd status --watch`: the same again and again, through times in which the daemon does not answer."""
+"""`reservd status --watch`: refreshes the table, also through times in which the daemon does not answer."""
 
 import signal
 import time

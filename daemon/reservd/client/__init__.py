@@ -1,4 +1,4 @@
-"""The SDK: a daemon over its HTTP API, for programs that await and for programs that do not."""
+"""The SDK: clients of a daemon's HTTP API, with and without `await`."""
 
 from reservd.client.asynchronous import AsyncClient
 from reservd.client.backoff import Backoff

@@ -1,4 +1,4 @@
-"""Where a daemon is, and how it knows that one may ask: checked before anything is sent."""
+"""The daemon's URLs and the caller's token, checked before anything is sent."""
 
 import ssl
 from collections.abc import Sequence

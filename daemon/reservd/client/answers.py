@@ -1,4 +1,4 @@
-"""What an answer says: a result, or which error."""
+"""Turns an HTTP answer into a result or an error."""
 
 from http import HTTPStatus
 

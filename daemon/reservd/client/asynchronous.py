@@ -1,4 +1,4 @@
-"""The client for those who `await`."""
+"""The client for code that uses `await`."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path

@@ -29,5 +29,5 @@ class Backoff:
         return random.uniform(0, most) + (at_least or 0.0)  # noqa: S311  # it spreads, and hides nothing
 
     def reset(self) -> None:
-        """Begin anew: it works again."""
+        """Start over from the shortest wait, after a success."""
         self._most_seconds = self._first_seconds

@@ -1,4 +1,4 @@
-"""What an operation of the API is: described once, done by the client that it is asked of, with or without `await`."""
+"""How an operation of the API is described once and performed by either client, with or without `await`."""
 
 import functools
 from collections.abc import Callable, Coroutine, Mapping

@@ -1,4 +1,4 @@
-"""The one way to a daemon: deadlines, size limits, no redirects, and every failure one of a few errors."""
+"""The HTTP connection to a daemon: deadlines, size limits, no redirects, and a small set of errors."""
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Where a strategy tells a daemon how far a request is, again and again until it is heard."""
+"""Reports a strategy's progress on a request to a daemon, repeatedly until the daemon has it."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

@@ -1,4 +1,4 @@
-"""Events as they are decided, through restarts and broken connections: none lost, none given twice."""
+"""The feed of events, through restarts and broken connections: none lost, none delivered twice."""
 
 import asyncio
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""Hands on to strategies what a daemon tells, each thing as it stands when it is handed on."""
+"""Passes events and requests from a daemon on to strategies, each as it stands at that moment."""
 
 import asyncio
 import inspect

@@ -1,4 +1,4 @@
-"""An event loop on a thread of its own, for those who do not `await`."""
+"""An event loop on a thread of its own, for code that does not use `await`."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""What a strategy remembers over restarts, so that it acts once."""
+"""What a strategy remembers across restarts, so that it acts only once."""
 
 import os
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Every operation of the API but the stream, each described once for both clients."""
+"""Every operation of the API except the stream, described once for both clients."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -81,7 +81,7 @@ class Operations:
             mode: Whose reserve pays.
             amount: Above 0.
             idempotency_key: Names this withdrawal: once it is accepted, the same key gives the same answer, however
-                often it is sent. What was refused is decided anew.
+                often it is sent. What was refused is decided again.
         """
         order = {"amount": _text(amount)}
         path, parts = "/modes/{mode}/withdrawals", {"mode": mode}

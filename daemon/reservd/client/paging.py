@@ -1,4 +1,4 @@
-"""Lists that come in pages, as one."""
+"""Iterates over lists that come in pages."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar

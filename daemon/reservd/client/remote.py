@@ -1,4 +1,4 @@
-"""A daemon's reserves as a strategy sees them: what `BaseStrategyManager` needs of a `ReserveManager`, over HTTP."""
+"""A `ReserveManager` over HTTP: what `BaseStrategyManager` needs of one, answered by a daemon."""
 
 import asyncio
 import uuid
@@ -105,7 +105,7 @@ class RemoteReserveManager:
 
         Raises:
             ReserveUnknownError: If the mode was not checked yet.
-            ApiError: If the daemon does not tell.
+            ApiError: If the daemon does not answer.
         """
         del config  # the daemon's counts
         return snapshot_of(await self._client.get_mode(strategy_mode))
@@ -115,7 +115,7 @@ class RemoteReserveManager:
 
         Raises:
             ReserveUnknownError: If the daemon does not know.
-            ApiError: If the daemon does not tell.
+            ApiError: If the daemon does not answer.
         """
         snapshot = await self.calculate_reserve_snapshot(strategy_mode)
         if snapshot.reserve_balance is None:
@@ -129,7 +129,7 @@ class RemoteReserveManager:
 
         Args:
             strategy_mode: The mode.
-            amount: Exactly so much.
+            amount: The exact amount.
             idempotency_key: Names this request, so that it may be asked for again; a new one unless given.
 
         Returns:

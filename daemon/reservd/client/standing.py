@@ -1,4 +1,4 @@
-"""How a mode stands at a daemon, in the domain's own words."""
+"""Converts what the API tells of a mode to the domain's own types."""
 
 from reservd.client.asynchronous import AsyncClient
 from reservd.errors import ReserveUnknownError

@@ -1,4 +1,4 @@
-"""The client for those who do not `await`."""
+"""The client for code that does not use `await`."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

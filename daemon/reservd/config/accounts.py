@@ -1,4 +1,4 @@
-"""Which accounts are a mode's reserve, and whether those who count the same money agree how it is split."""
+"""Which accounts are a mode's reserve, and whether modes that share accounts agree how they are split."""
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal

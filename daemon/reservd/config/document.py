@@ -1,4 +1,4 @@
-"""YAML with the line and column of every key and value, numbers exact, duplicate keys refused."""
+"""Reads YAML with the line and column of every key and value, exact numbers, and no duplicate keys."""
 
 import re
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""A hash of what is configured for a mode: two checks under the same one were made by the same rules."""
+"""A hash of a mode's configuration: two checks with the same hash followed the same rules."""
 
 import hashlib
 import json

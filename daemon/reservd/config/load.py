@@ -1,4 +1,4 @@
-"""From files to what the daemon runs, every error reported at once."""
+"""Loads the configuration files into what the daemon runs, and reports every error at once."""
 
 import os
 from collections.abc import Iterable, Mapping

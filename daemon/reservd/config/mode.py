@@ -1,4 +1,4 @@
-"""A mode file: the keys of a strategy's own configuration that are reservd's."""
+"""A mode file: those keys of a strategy's own configuration that belong to reservd."""
 
 from datetime import timedelta
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Reads the mode files and checks what they name against what there is."""
+"""Reads the mode files and checks that what they name exists."""
 
 import glob
 from collections.abc import Iterable, Mapping

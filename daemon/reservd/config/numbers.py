@@ -1,4 +1,4 @@
-"""Numbers of a configuration, exact from their text."""
+"""Numbers in a configuration, taken exactly from their text."""
 
 from decimal import Decimal
 from functools import lru_cache

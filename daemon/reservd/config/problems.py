@@ -1,4 +1,4 @@
-"""Turns what pydantic found into lines: where, which key, what must hold, what was got."""
+"""Turns validation errors into lines: where, which key, what must hold, what was given."""
 
 from collections.abc import Iterator, Sequence
 from types import UnionType

@@ -1,4 +1,4 @@
-"""Instances that build on each other: whether what they name is there, and in which order they are connected."""
+"""Instances that build on each other: checks what they name, and connects them in order."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""How a problem of the configuration reads: what must hold, what was got, and what was most likely meant."""
+"""The wording of configuration errors: what must hold, what was given, and what was probably meant."""
 
 import re
 from collections.abc import Collection, Iterable

@@ -1,4 +1,4 @@
-"""What waits to be written: bounded, whole where it must be, and cut into writes that are short."""
+"""What waits to be written: bounded in memory, and cut into short writes that keep together what belongs together."""
 
 import math
 from collections.abc import Container, Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""One letter to one sink: whether it is still to be said, an attempt, and what that came to."""
+"""Attempts to deliver one letter to one sink, and decides what follows from the attempt."""
 
 import asyncio
 import time
@@ -44,7 +44,7 @@ class Courier:
         guarded: The same, for calls.
         outbox: Knows what is silenced and superseded; takes outcomes.
         schedule: When what failed is tried again.
-        observers: Hear of every attempt.
+        observers: Notified of every attempt.
         recovered: Called when a sink that failed everything takes something again.
     """
 

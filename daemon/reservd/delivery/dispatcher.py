@@ -1,4 +1,4 @@
-"""Letters to one sink: in order for each mode, several modes at once, again and again until they are taken."""
+"""Delivers letters to one sink: in order per mode, several modes at once, with retries."""
 
 import asyncio
 import time
@@ -37,7 +37,7 @@ class Dispatcher:
         outbox: Where letters come from and outcomes go.
         concurrency: Modes that are served at the same time.
         schedule: When what failed is tried again.
-        observers: Hear of every attempt.
+        observers: Notified of every attempt.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Dispatcher:
         """Find what waits from before.
 
         Raises:
-            StoreError: If the store does not tell.
+            StoreError: If the store cannot be read.
         """
         for mode in await self._outbox.load_modes(self.name):
             self.reload(mode, 1)

@@ -1,4 +1,4 @@
-"""Reserve events in their CloudEvents envelope."""
+"""Wraps reserve events in CloudEvents envelopes."""
 
 from reservd.reserve.models import ReserveEvent
 from reservd.reserve.replenishment.event import AnyEvent, ReplenishmentEvent

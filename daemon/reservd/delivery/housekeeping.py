@@ -1,4 +1,4 @@
-"""What the owner of a store does on the side: operators' requests, checkpoints, numbers, and old rows."""
+"""What the owner of a store does on the side: operators' requests, checkpoints, gauges, and pruning."""
 
 import asyncio
 import time
@@ -67,7 +67,7 @@ class Housekeeping(Observer):
         journal: Takes checkpoints and silences.
         dispatchers: By sink.
         retention: How long rows are kept.
-        clock: Tells the time.
+        clock: The clock.
         observers: Hear how much waits.
     """
 
@@ -119,7 +119,7 @@ class Housekeeping(Observer):
         """Pick up what operators wrote.
 
         Raises:
-            StoreError: If the store does not tell.
+            StoreError: If the store cannot be read.
         """
         await self._try(self._look)
 

@@ -1,4 +1,4 @@
-"""What waits to be written: it grows as things are decided, is bounded, and is taken a batch at a time."""
+"""The bounded queue of decisions that wait to be written to the store."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ class Intake:
 
     Args:
         drop: Has the sinks forget events.
-        observers: Hear of what memory could not hold.
+        observers: Notified of what memory could not hold.
 
     Attributes:
         waiting: What the next write is cut from.

@@ -1,4 +1,4 @@
-"""From decisions to the store and on to the sinks."""
+"""Passes decisions to the store and then on to the sinks."""
 
 import asyncio
 from collections import deque
@@ -45,8 +45,8 @@ class Journal(Observer):
         scopes: What each sink wants to hear of.
         send: Hands a letter to a sink.
         drop: Has the sinks forget events.
-        clock: Tells the time.
-        observers: Hear of events and of the store.
+        clock: The clock.
+        observers: Notified of events and of the store.
 
     Attributes:
         changes: The sequence of the newest event that is no reminder, of the modes that had one.

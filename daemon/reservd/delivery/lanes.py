@@ -1,4 +1,4 @@
-"""What waits for one sink: a lane of letters for each mode, and which of them has its turn."""
+"""Letters that wait for one sink, in a lane for each mode, and whose turn it is."""
 
 import asyncio
 from collections import deque
@@ -113,7 +113,7 @@ class Lanes:
         """Return the letter of a lane whose turn it is; None when there is none.
 
         Raises:
-            StoreError: If the store, which may have some, does not tell.
+            StoreError: If the store, which may have some, cannot be read.
         """
         if not lane.letters and lane.behind:
             await self._load(lane)

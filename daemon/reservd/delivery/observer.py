@@ -1,4 +1,4 @@
-"""What delivery tells those who watch it: metrics."""
+"""What delivery reports to its observers, such as the metrics."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from reservd.wire.events import DeliveryState
 
 
 class DeliveryObserver:
-    """Hears of every attempt to hand on an event, and of the store. Methods run on the event loop and must be quick."""
+    """Is notified of every delivery attempt, and of the store. Methods run on the event loop and must be quick."""
 
     def delivered(self, sink: str, seconds: float, failure: FailureReason | None) -> None:
         """An event was taken in so many seconds, or was not."""

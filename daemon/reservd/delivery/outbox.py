@@ -1,4 +1,4 @@
-"""What the dispatchers of all sinks ask for: letters from the store, and what the journal knows."""
+"""Where the dispatchers get their letters, and where they report outcomes."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -29,7 +29,7 @@ class Outbox:
         """Return the modes of which something waits for a sink, those that it no longer hears of included.
 
         Raises:
-            StoreError: If the store does not tell. So do the others that load.
+            StoreError: If the store cannot be read. So do the other methods that load.
         """
         async with self._database.read() as connection:
             return await load_pending_modes(connection, sink)

@@ -1,4 +1,4 @@
-"""All that lies between a decision and the sinks, for as long as this daemon owns the store."""
+"""Everything between a decision and the sinks, for as long as this daemon owns the store."""
 
 import asyncio
 from collections import defaultdict
@@ -36,8 +36,8 @@ class Pipeline(Observer):
         sinks: By name.
         settings: How each sink is served, by name, and how long rows are kept.
         routes: The sinks that each mode names, by mode.
-        clock: Tells the time.
-        observers: Hear of deliveries and of the store.
+        clock: The clock.
+        observers: Notified of deliveries and of the store.
 
     Attributes:
         states: What is kept of the modes, once it is opened.
@@ -88,7 +88,7 @@ class Pipeline(Observer):
         """Read what is kept, and what waits for the sinks.
 
         Raises:
-            StoreError: If the store does not tell.
+            StoreError: If the store cannot be read.
         """
         await upgrade(self._database)
         async with self._database.read() as connection:

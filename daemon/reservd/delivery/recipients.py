@@ -1,4 +1,4 @@
-"""Who is to hear of what was decided."""
+"""Which sinks receive an event, given the incident that it belongs to."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""When a delivery that failed is tried again, and when no more."""
+"""When a failed delivery is tried again, and when it is given up."""
 
 import random
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which events a sink hears of."""
+"""Which events a sink is configured to receive."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The silences that operators made, as they stand now."""
+"""The silences that operators have set, as they stand now."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,8 +12,8 @@ class Silences:
     """Knows which modes are hushed.
 
     Args:
-        clock: Tells the time.
-        observers: Hear of the modes that are.
+        clock: The clock.
+        observers: Notified of the modes that are.
     """
 
     def __init__(self, clock: Clock, observers: Sequence[DeliveryObserver] = ()) -> None:

@@ -1,4 +1,4 @@
-"""What was decided goes into the store, batch by batch; what to do while the store does not take it."""
+"""Writes decisions to the store in batches, and handles a store that does not accept them."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""The platform's own objects as sources: `get_balances()` and `calculate_equity(share_class)`.
+"""Adapts objects with `get_balances()` or `calculate_equity(share_class)` to sources.
 
 Their methods may be async or not. A plain one runs on a thread, so that it may block, and is left behind at its
 deadline.

@@ -1,4 +1,4 @@
-"""Which modes a change at a source is news for."""
+"""Finds the modes that a change at a source affects."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Events on their way to callbacks and observers."""
+"""Passes events on to callbacks and observers."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ class Announcer:
     """Hands each event to all callbacks that hear of its mode.
 
     Args:
-        observers: Hear of every event.
+        observers: Notified of every event.
         modes_watched: Tells how many modes there are.
     """
 

@@ -1,4 +1,4 @@
-"""The stream on which one source tells that its balances may have changed, followed through its failures."""
+"""Follows the stream on which a source announces changed balances, and reconnects when it fails."""
 
 import asyncio
 import random

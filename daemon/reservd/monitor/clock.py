@@ -1,4 +1,4 @@
-"""The clocks, in one place so that tests can set them."""
+"""The clocks, in one place so that tests can replace them."""
 
 import time
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Why a mode stands as it does: where each amount came from, how old it is, and how much of it counts."""
+"""Explains a mode's status: where each amount came from, how old it is, and how much of it counts."""
 
 from reservd._version import __version__
 from reservd.monitor.holds import Holds, owed_of

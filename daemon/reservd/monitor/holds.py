@@ -1,4 +1,4 @@
-"""What is promised to accepted withdrawals, as far as checks ask for it."""
+"""What checks need to know about the holds of accepted withdrawals."""
 
 from collections.abc import Sequence
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What the monitor tells those who watch it: metrics and replenishment."""
+"""What the monitor reports to its observers, such as metrics and replenishment."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

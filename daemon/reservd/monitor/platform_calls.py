@@ -1,4 +1,4 @@
-"""Calls of a method that somebody else wrote for another program: async or not, quick or not."""
+"""Calls a method of somebody else's program, which may be async or not, and may block."""
 
 import asyncio
 import inspect

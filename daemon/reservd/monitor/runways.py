@@ -1,4 +1,4 @@
-"""How long the reserve of every mode lasts: measured where a balance is checked, told while it falls."""
+"""Measures how long each mode's reserve lasts, and reports it while the reserve falls."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile

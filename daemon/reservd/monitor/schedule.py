@@ -1,4 +1,4 @@
-"""When cycles run: one APScheduler job for each distinct interval, whatever the number of modes."""
+"""The schedule of cycles: one APScheduler job for each distinct interval, however many modes there are."""
 
 import asyncio
 import math

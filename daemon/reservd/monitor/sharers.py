@@ -1,4 +1,4 @@
-"""Which modes count the same money, as modes come and change."""
+"""Keeps track of which modes count the same money, as modes are added and change."""
 
 from collections.abc import Iterable, Iterator
 

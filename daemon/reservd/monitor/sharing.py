@@ -1,4 +1,4 @@
-"""Modes that count the same money: read and checked together."""
+"""Modes that count the same money, which are read and checked together."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""How many calls of one source are under way at a time: thousands of modes may ask the same one at once."""
+"""Limits the calls that one source gets at a time, since thousands of modes may ask it at once."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

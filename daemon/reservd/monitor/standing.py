@@ -1,4 +1,4 @@
-"""How a mode stands, for those who decide about its reserve."""
+"""How a mode stands, for decisions about its reserve."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""What one reading of a balance source says, and what is new in it."""
+"""The contents of one reading of a balance source, and what changed since the one before."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Accounts that a reading does not tell of: which, how many, and why."""
+"""Accounts that are missing from a reading: which, how many, and why."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ class UnreadAccounts:
     Args:
         guarded: The source, under guard.
         source: The same.
-        observers: Hear of it.
+        observers: Notified of it.
     """
 
     def __init__(self, guarded: GuardedPlugin, source: BalanceSource[Any], observers: list[Observer]) -> None:

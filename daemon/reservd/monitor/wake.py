@@ -1,4 +1,4 @@
-"""Modes checked sooner than at their interval, because a source told of a change.
+"""Checks modes ahead of their interval when a source announces a change.
 
 An accelerator only: cycles go on as if it were not there, and what is missed here they find.
 """

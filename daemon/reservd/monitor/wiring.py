@@ -1,4 +1,4 @@
-"""From what an embedder hands in to what is watched: sources read, and the modes that are on them."""
+"""Builds sources and modes from what an embedder passes in."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -45,8 +45,8 @@ class Wiring:
         equity: As `ReserveManager` takes it, and the following.
         venues: Balance sources by name.
         prices: Price sources by name.
-        observers: Hear of every reading.
-        clock: Tells the time.
+        observers: Notified of every reading.
+        clock: The clock.
 
     Attributes:
         readers: What reads them, by name.

@@ -1,4 +1,4 @@
-"""Finds what blocks the event loop, for the contract tests: one plugin that does so makes all the others wait."""
+"""Detects calls that block the event loop, for the contract tests."""
 
 import functools
 import socket

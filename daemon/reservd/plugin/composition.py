@@ -1,4 +1,4 @@
-"""Sources that build on other sources: how their options name those, and how they get what those read."""
+"""Sources that build on other sources: how options name them, and how they share readings."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping

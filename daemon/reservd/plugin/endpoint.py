@@ -1,4 +1,4 @@
-"""An HTTP endpoint among a plugin's options: where it is, and how reservd makes itself known to it."""
+"""The options of an HTTP endpoint: its URL and its credentials."""
 
 from base64 import b64encode
 from typing import Annotated, Self

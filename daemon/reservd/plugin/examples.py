@@ -1,4 +1,4 @@
-"""What plugins are handed, made up: for tests, and to try a sink or a replenisher by hand."""
+"""Example events and requests, for tests and for trying a sink or a replenisher by hand."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""The border to plugins: whatever a plugin does on a call costs that call and nothing else."""
+"""The border to plugins: whatever a plugin does during a call, only that call fails."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""Finds installed plugins, imports those that are asked for, and checks what they register."""
+"""Finds installed plugins, imports those that are named, and checks what they register."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping

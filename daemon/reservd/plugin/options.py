@@ -1,4 +1,4 @@
-"""Options of plugins: what every `Config` shares, secrets and environment variables included.
+"""The base of every plugin's `Config`, with secrets and environment variables.
 
 Any option typed `Secret` gets a `<name>_file` twin that names a file with the secret in it; a
 relative path is looked up in `$CREDENTIALS_DIRECTORY` first, then beside the configuration file.

@@ -1,4 +1,4 @@
-"""Takes secrets out of what plugins say: an exception's text often holds the URL that was asked."""
+"""Removes secrets from what plugins say: an exception's text often holds the URL that was called."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

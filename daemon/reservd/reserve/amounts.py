@@ -1,4 +1,4 @@
-"""Money: exact decimals, refused at the edge when they are not finite or absurd."""
+"""Money: exact decimals, refused at the border when they are not finite or absurdly large."""
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
 
@@ -100,7 +100,7 @@ def describe(amount: Decimal, digits: int = 8, *, round_up: bool = False) -> str
     Args:
         amount: Finite.
         digits: How many significant digits stay.
-        round_up: For what is needed or lacks; what is there is rounded down.
+        round_up: For amounts that are needed or missing; available ones are rounded down.
     """
     context = Context(prec=digits, rounding=ROUND_CEILING if round_up else ROUND_FLOOR)
     return format(context.normalize(amount or ZERO), ",f")

@@ -1,4 +1,4 @@
-"""What a mode's readings say it needs of the accounts that it shares, and what the others must reckon with."""
+"""What a mode needs of the accounts that it shares, and what the other sharers must reckon with."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Divides whole units of money, so that none is lost and none is made."""
+"""Divides whole units of money so that none is lost and none is created."""
 
 from collections.abc import Iterable, Sequence
 from enum import Enum

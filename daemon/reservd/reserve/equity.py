@@ -1,4 +1,4 @@
-"""What one reading of an equity tells, and beside which balances."""
+"""What one reading of equity tells, and which balances it can be combined with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a check was made of, and why it says what it does: shown to people, and kept with each event."""
+"""What a check was based on and why it found what it did: shown to people, and kept with each event."""
 
 from collections.abc import Mapping
 from datetime import datetime

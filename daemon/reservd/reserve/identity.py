@@ -1,4 +1,4 @@
-"""Which money is the same, under whatever names: by chain or venue, address and asset."""
+"""Identifies money by chain or venue, address and asset, whatever it is called."""
 
 import json
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Readings that moved too far to be believed at first sight.
+"""Detects readings that moved too far to be believed at first sight.
 
 A wallet that reads 0 once, an equity without its largest part, a token read in the wrong unit:
 all are jumps, and so is a real catastrophe. A second reading tells them apart, if it is one: a source that tells

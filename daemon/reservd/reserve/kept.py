@@ -1,4 +1,4 @@
-"""What of a mode's memory outlives the process, and what time spent down means for it."""
+"""What of a mode's state outlives the process, and how time spent down counts."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""The words of the domain: status, snapshot, event."""
+"""The domain's core types: status, snapshot, event."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -188,7 +188,7 @@ class ReserveSnapshot(NamedTuple):
 
     @property
     def shortfall(self) -> Decimal | None:
-        """What lacks to the target, never below 0; None when it could not be told."""
+        """How much is missing to reach the target, never below 0; None when it could not be told."""
         if self.target_reserve is None or self.reserve_balance is None:
             return None
         return max(ZERO, subtract(self.target_reserve, self.reserve_balance))
@@ -247,7 +247,7 @@ class ReserveEvent(BaseModel):
     total_equity: PlainDecimal | None = None
     """What the target is a part of."""
     shortfall: PlainDecimal | None = None
-    """What lacks to the target, never below 0."""
+    """How much is missing to reach the target, never below 0."""
     observed_at: AwareDatetime | None = None
     """When the oldest input behind the numbers was true at its source; null without numbers."""
     reason: str = ""

@@ -1,4 +1,4 @@
-"""Which accounts the holds of accepted withdrawals come off, where accounts are shared."""
+"""Which shared accounts the holds of accepted withdrawals come off."""
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal

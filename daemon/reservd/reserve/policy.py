@@ -1,4 +1,4 @@
-"""What is enough: what an owner decided, and the status that a balance has by that, from bounds."""
+"""A mode's policy: how much is enough, and which status a balance has, given bounds."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

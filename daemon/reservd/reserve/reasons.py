@@ -1,4 +1,4 @@
-"""The one line of an event that says why: written for whoever is woken by it."""
+"""The one-line reason in an event, written for whoever is woken by it."""
 
 from collections.abc import Sequence
 from decimal import Decimal

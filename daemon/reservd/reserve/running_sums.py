@@ -1,4 +1,4 @@
-"""Sums that are looked up, not added up anew: of what was paid, and of what was counted as arrived."""
+"""Running sums of what was paid and what has arrived, which are looked up instead of added up."""
 
 from bisect import bisect_right, insort
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""From readings of accounts that several modes share to what counts for each of them."""
+"""From readings of shared accounts to what counts for each of the modes that share them."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Reserve events in somebody else's event log."""
+"""Writes reserve events to somebody else's event log."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What holds mean for the snapshots of the monitor, and what its readings mean for holds."""
+"""Connects holds and monitor: snapshots subtract holds, and readings show what has arrived for them."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ class HeldReserves(Observer):
 
     Args:
         reserve_manager: Watches the modes.
-        desk: Has the holds.
+        desk: Where the holds are kept.
     """
 
     def __init__(self, reserve_manager: ReserveManager, desk: HoldDesk) -> None:
@@ -35,7 +35,7 @@ class HeldReserves(Observer):
         desk.group_by(self)
 
     def regroup(self) -> None:
-        """Take it that modes may be paid from other accounts than before."""
+        """Regroup the holds: modes may be paid from other accounts than before."""
         self._desk.book.regroup()
 
     def group_of(self, hold: Hold) -> str | None:

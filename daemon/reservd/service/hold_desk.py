@@ -1,4 +1,4 @@
-"""Where withdrawals are decided, one after another."""
+"""Decides withdrawals one at a time, on one book of holds."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -44,7 +44,7 @@ class HoldDesk:
 
         Args:
             is_limited: Whether a mode limits what is accepted within a period.
-            clock: Tells the time; the machine's unless given.
+            clock: The clock; the machine's own unless given.
         """
         self.is_limited = is_limited
         self._clock = clock or SystemClock()

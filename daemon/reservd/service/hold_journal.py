@@ -1,4 +1,4 @@
-"""Withdrawals decided in memory and stored in one transaction, before any of them is answered."""
+"""Decides withdrawals in memory and stores them in one transaction before any of them is answered."""
 
 import asyncio
 from collections import deque
@@ -83,7 +83,7 @@ class HoldJournal(HoldDesk):
     Args:
         database: The store.
         ownership: Held by this daemon.
-        clock: Tells the time.
+        clock: The clock.
         configs: By mode.
     """
 
@@ -114,7 +114,7 @@ class HoldJournal(HoldDesk):
         """Read what is held.
 
         Raises:
-            StoreError: If the store does not tell.
+            StoreError: If the store cannot be read.
         """
         steady = SteadyClock(self._clock)
         book = HoldBook(self.is_limited)

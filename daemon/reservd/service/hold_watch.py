@@ -1,4 +1,4 @@
-"""Looks after holds while they last: tells of what is overdue, and forgets what ended long ago."""
+"""Watches over holds: reports overdue ones, and forgets those that ended long ago."""
 
 import asyncio
 from collections import Counter
@@ -23,10 +23,10 @@ class HoldWatch:
 
     Args:
         reserve_manager: Watches the modes.
-        desk: Has the holds.
+        desk: Where the holds are kept.
         unwinder: Asks for what the reserve does not pay.
-        observers: Hear of what is overdue.
-        clock: Tells the time.
+        observers: Notified of what is overdue.
+        clock: The clock.
     """
 
     def __init__(

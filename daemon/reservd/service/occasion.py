@@ -1,4 +1,4 @@
-"""Why a strategy is called, and what it asks of whoever watches its reserve."""
+"""Why a strategy is called, and the interface of whatever watches its reserve."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Occasion:
 
     Attributes:
         urgency: How fast to unwind.
-        amount: How much is asked for, or lacks to the target; None when that is not known.
+        amount: How much is asked for, or missing to reach the target; None when unknown.
         currency: The share class, of which it is whole units.
         request: The request; what is told of it is told of this one.
         event: The event.

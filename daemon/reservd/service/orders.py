@@ -1,4 +1,4 @@
-"""Operators' orders: picked up from the store, carried out in order, and answered there."""
+"""Picks up operators' orders from the store, carries them out in order, and stores the outcome."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -37,7 +37,7 @@ class OrderClerk:
         database: The store.
         ownership: Held by this daemon.
         may_act: Whether what is done can be kept.
-        clock: Tells the time.
+        clock: The clock.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class OrderClerk:
         """See to the orders that wait.
 
         Raises:
-            StoreError: If the store does not tell, or does not take what is done: what waits is seen to later.
+            StoreError: If the store cannot be read or written: what waits is picked up later.
             OwnershipLostError: If another daemon owns the store.
         """
         async with self._database.read() as connection:

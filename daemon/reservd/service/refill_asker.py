@@ -1,4 +1,4 @@
-"""Requests on their way to strategies: asked until they are heard, then followed."""
+"""Sends requests to strategies until they are received, and then follows them."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -44,7 +44,7 @@ class RefillAsker:
 
     Args:
         configs: By mode.
-        book: Has the requests.
+        book: The requests that matter now.
         transitions: Takes down what strategies answer.
         caller: Calls the replenishers.
         may_act: Whether refills may be asked for.

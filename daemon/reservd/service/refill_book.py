@@ -1,4 +1,4 @@
-"""The requests for refills that matter now, found by id and by mode."""
+"""The requests for refills that still matter, by id and by mode."""
 
 import math
 import uuid
@@ -31,8 +31,8 @@ class RefillBook:
 
     Args:
         ledger: Keeps them.
-        observers: Hear of every change.
-        clock: Tells the time; the machine's unless given.
+        observers: Notified of every change.
+        clock: The clock; the machine's own unless given.
 
     Attributes:
         times: How long each has waited, or been over.

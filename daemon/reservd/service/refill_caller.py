@@ -1,4 +1,4 @@
-"""Calls to replenishers: requests, and questions how far they are."""
+"""Calls replenishers: to make requests, and to ask how far they are."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +19,7 @@ AnswerT = TypeVar("AnswerT", Acceptance, Progress)
 
 
 class ReplenishmentObserver:
-    """Hears of refills. Methods run on the event loop and must be quick."""
+    """Is notified of refills. Methods run on the event loop and must be quick."""
 
     def requested(self, replenisher: str, status: AcceptanceStatus | None, failure: FailureReason | None) -> None:
         """A request was answered with a status, or was not answered for a reason."""
@@ -51,7 +51,7 @@ class RefillCaller:
 
     Args:
         replenishers: By name.
-        observers: Hear of every answer.
+        observers: Notified of every answer.
         epoch: Tells which owner of the store asks; None where it is none.
     """
 

@@ -1,4 +1,4 @@
-"""What withdrawals mean for refills: what waits for money, and what was paid out meanwhile."""
+"""What refills must know of withdrawals: what waits for money, and what has been paid out."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -30,7 +30,7 @@ class Commitments(Protocol):
         """Return how those who share a mode's accounts stand by its last check, itself left out."""
 
     def believe(self, checked: Checked) -> None:
-        """Take it that a check was made, before anything is decided on it."""
+        """Note a check, before anything is decided on it."""
 
     def count_from(self, oldest: Callable[[], datetime | None]) -> None:
         """Remember payouts from the time that `oldest` returns; None where nothing is counted."""
@@ -117,7 +117,7 @@ class WithdrawalCommitments:
 
     Args:
         reserve_manager: Watches the modes.
-        desk: Has the holds.
+        desk: Where the holds are kept.
     """
 
     def __init__(self, reserve_manager: ReserveManager, desk: HoldDesk) -> None:

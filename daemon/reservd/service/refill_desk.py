@@ -1,4 +1,4 @@
-"""Where strategies say how far they are with requests, and operators what becomes of them."""
+"""Where strategies report on requests, and operators decide about them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -30,7 +30,7 @@ class RefillDesk:
     can be kept. One that awaits approval can be approved, rejected or cancelled, nothing else.
 
     Args:
-        book: Has the requests.
+        book: The requests that matter now.
         ledger: Keeps them.
         transitions: Takes down what is said of them.
         asker: Asks the strategies.

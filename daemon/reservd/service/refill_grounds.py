@@ -1,4 +1,4 @@
-"""What a decision about a refill rests on besides the snapshot: what arrived, what waits, what sharers will get."""
+"""What a refill decision is based on besides the snapshot: arrivals, queued withdrawals, other sharers."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ class RefillGrounds:
 
     Args:
         configs: By mode.
-        book: Has the requests; what arrives for them is noted there.
+        book: The requests that matter now, and what has arrived for them.
         latest: The last check of each mode.
     """
 

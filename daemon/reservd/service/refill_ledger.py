@@ -1,4 +1,4 @@
-"""Where requests for refills are kept: in memory alone, or in the store before anything is asked."""
+"""Where requests are kept before they are sent: in memory, or in the store."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -88,7 +88,7 @@ class StoredLedger(RefillLedger):
         """Return what is open, or ended after then.
 
         Raises:
-            StoreError: If the store does not tell. So do the others that read.
+            StoreError: If the store cannot be read. So do the other methods that read.
         """
         async with self._database.read() as connection:
             return Remembered(await load_remembered(connection, since), await load_sequences(connection))

@@ -31,7 +31,7 @@ class RefillRequests:
         latest: The last check of each mode.
         observers: Are told what is declined.
         may_act: Whether refills may be asked for.
-        clock: Tells the time.
+        clock: The clock.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""How long requests have waited or been over, however the machine's clock is set meanwhile."""
+"""The age of requests, also while somebody sets the machine's clock."""
 
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple

@@ -64,10 +64,10 @@ class ReplenishmentService(Observer):
         Args:
             configs: By mode.
             replenishers: By name.
-            observers: Hear of every request.
+            observers: Notified of every request.
             may_act: Whether refills may be asked for: never by two daemons, nor without a store.
             ledger: Keeps requests before they are made; nothing does unless given.
-            clock: Tells the time; the machine's unless given.
+            clock: The clock; the machine's own unless given.
             epoch: Tells which owner of the store this is; None where it is none.
         """
         self._configs = configs
@@ -104,7 +104,7 @@ class ReplenishmentService(Observer):
         """Read what is in flight, and what the budgets and cooldowns go by.
 
         Raises:
-            StoreError: If the store does not tell.
+            StoreError: If the store cannot be read.
         """
         self._book.load(await self._ledger.load(self._clock.now().wall - _LONGEST_MEMORY))
 
@@ -171,7 +171,7 @@ class ReplenishmentService(Observer):
             self._book.put(advance(record, ReplenishmentState.CANCELLED, now, detail=why))
 
     def _reconsider(self, record: Replenishment, decision: RefillDecision, config: ModeConfig, now: datetime) -> None:
-        """Have a request that waits for approval ask for no more than lacks by now."""
+        """Lower a request that waits for approval to what is still missing."""
         own = self._book.times.own(record.id, now)
         after = reconsider(record, decision, config.refill, own)
         if after is None:
@@ -245,7 +245,7 @@ class ReplenishmentService(Observer):
 
         Args:
             mode: The mode.
-            amount: Exactly so much.
+            amount: The exact amount.
             withdrawal_id: Of the withdrawal that it is for. Its request has the same id, and is made
                 whatever else is in flight: that is for other money.
             request_id: The id that it gets: asked for twice under it, it is one. A new one unless given.

@@ -1,4 +1,4 @@
-"""The base of strategies that refill their own reserve, beside its manager or far from it."""
+"""The base class of strategies that refill their own reserve, in the manager's process or in another."""
 
 import asyncio
 import inspect
@@ -149,7 +149,7 @@ class BaseStrategyManager(ABC):  # noqa: B024  # what it leaves open has a defau
         return await self.reserve_manager.get_reserve_balance(self.mode)
 
     async def request_reserve_replenishment(self, amount: Decimal) -> ReplenishmentOutcome:
-        """Ask this mode's replenisher for a refill of so much."""
+        """Ask this mode's replenisher for a refill of an amount."""
         return await self.reserve_manager.request_reserve_replenishment(self.mode, amount)
 
     async def idle(self) -> None:

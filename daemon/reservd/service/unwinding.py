@@ -1,4 +1,4 @@
-"""Asks strategies for what the reserve does not pay of a withdrawal, and follows what becomes of it."""
+"""Asks strategies to unwind what the reserve does not pay of a withdrawal, and follows the requests."""
 
 import asyncio
 
@@ -38,7 +38,7 @@ class Unwinder:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def ask(self, hold: Hold) -> None:
-        """Ask for what a hold lacks, unless that is done or under way. Never waits."""
+        """Request what is missing for a hold, unless that is done or under way. Never waits."""
         config = self._reserve_manager.reserve_configs.get(hold.mode)
         asks_nobody = config is None or config.reserve_replenisher is None or config.share_class != hold.currency
         if asks_nobody or self._reserve_manager.replenishment is None or not _is_due(hold) or hold.id in self._tasks:
@@ -108,5 +108,5 @@ class Unwinder:
 
 
 def _is_due(hold: Hold) -> bool:
-    """Whether its strategy is yet to be asked for what it lacks."""
+    """Whether its strategy has yet to be asked for the missing part."""
     return hold.unwinding is Unwinding.DUE and bool(hold.outstanding)

@@ -1,4 +1,4 @@
-"""What is answered to those who ask for withdrawals. Amounts are whole units of `currency`."""
+"""The answers to requests for withdrawals. Amounts are whole units of `currency`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -106,7 +106,7 @@ class QueuedWithdrawal:
 
 
 class WithdrawalObserver:
-    """Hears of withdrawals. Methods run on the event loop and must be quick."""
+    """Is notified of withdrawals. Methods run on the event loop and must be quick."""
 
     def decided(self, decision: WithdrawalDecision, seconds: float) -> None:
         """One was decided, and that was stored, or was refused, in so many seconds."""

@@ -1,4 +1,4 @@
-"""Decides withdrawals: each on the book of holds as the one before it left it."""
+"""Decides withdrawals, each on the book of holds as the one before left it."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -23,8 +23,8 @@ class WithdrawalDecider:
 
     Args:
         reserve_manager: Watches the modes.
-        desk: Has the holds.
-        clock: Tells the time.
+        desk: Where the holds are kept.
+        clock: The clock.
     """
 
     def __init__(self, reserve_manager: ReserveManager, desk: HoldDesk, clock: Clock) -> None:

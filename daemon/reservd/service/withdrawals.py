@@ -53,9 +53,9 @@ class WithdrawalManager:
     Args:
         reserve_manager: Watches the modes. Its snapshots take holds into account from now on.
         desk: Keeps the holds; in memory alone unless given.
-        observers: Hear of withdrawals.
+        observers: Notified of withdrawals.
         may_promise: Whether this daemon is certain to own its store.
-        clock: Tells the time; the machine's unless given.
+        clock: The clock; the machine's own unless given.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class WithdrawalManager:
             before: Only those at a lower position: that of the last one of the page before.
 
         Raises:
-            StoreError: If the store does not tell.
+            StoreError: If the store cannot be read.
         """
         return await self._desk.load(strategy_mode, states, limit, before)
 
@@ -148,7 +148,7 @@ class WithdrawalManager:
 
         Raises:
             UnknownWithdrawalError: If there is none of that id.
-            StoreError: If the store does not tell.
+            StoreError: If the store cannot be read.
         """
         return _known(await self._desk.find(withdrawal_id), withdrawal_id)
 
@@ -169,7 +169,7 @@ class WithdrawalManager:
             strategy_mode: The mode.
             amount: What is to be paid, in whole units of its share class.
             idempotency_key: Once accepted, the same key gives the same answer however often it is asked; what was
-                refused is decided anew. Without one, every call is another withdrawal.
+                refused is decided again. Without one, every call is another withdrawal.
 
         Returns:
             How it is paid; or, false, why it was not accepted. When that is `STORE_GONE`, nothing is

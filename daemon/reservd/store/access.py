@@ -1,4 +1,4 @@
-"""Where the configured store is, and whether somebody other than its daemon may use it as it stands."""
+"""Opens the configured store, and checks that a program other than its daemon can use it as it is."""
 
 import os
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What the accounts are that holds are on: it is asked for when their modes are not paid from them any more."""
+"""The accounts of each group that has holds, needed once their modes are paid from other accounts."""
 
 import json
 from collections.abc import Mapping

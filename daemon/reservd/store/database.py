@@ -1,4 +1,4 @@
-"""The connection to SQLite or PostgreSQL, and its failures as one error."""
+"""The connection to SQLite or PostgreSQL, with every failure as one error."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Records of the domain as JSON objects, so that what is stored tells what it is."""
+"""Domain records as self-describing JSON objects."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Holds of accepted withdrawals, and the readings from which arrivals for them are counted."""
+"""Holds of accepted withdrawals, and the baselines from which arrivals for them are counted."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields

@@ -1,4 +1,4 @@
-"""Events as they are read back: what waits for a sink, and what was said last of a mode."""
+"""Reads events back: what waits for a sink, and the last event of a mode."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What operators write, for the owner to pick up: silences and requests to deliver again."""
+"""What operators write for the owner to pick up: silences and requests to deliver again."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime

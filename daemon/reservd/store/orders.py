@@ -1,4 +1,4 @@
-"""What operators want done, for the owner to pick up, and what came of it."""
+"""Operators' orders for the owner to pick up, and their outcomes."""
 
 from collections.abc import Collection
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Events, and what became of each at each sink: how they are stored, and go when they are old."""
+"""Events and their delivery outcomes: how they are stored, and pruned when they are old."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""One owner of a store at a time: the rule by which a standby takes over and a stale owner is refused."""
+"""One owner of a store at a time: how a standby takes over and a stale owner is refused."""
 
 import asyncio
 import contextlib

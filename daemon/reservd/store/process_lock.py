@@ -1,4 +1,4 @@
-"""A lock beside a SQLite store, by which the death of its owner's process is known at once."""
+"""A lock beside a SQLite store, which shows at once that the owner's process has died."""
 
 import contextlib
 import fcntl

@@ -1,4 +1,4 @@
-"""What people ask of the store: events, and what became of them at the sinks."""
+"""Queries for people: events, and what became of them at the sinks."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -171,7 +171,7 @@ def _explanation(text: str | None) -> Explanation | None:
     try:
         return _EXPLANATION.validate_json(text) if text is not None else None
     except ValidationError:
-        # Of another version, or of what a plugin said that is no text: the event is to be shown all the same.
+        # Of another version, or of what a plugin said that is no text: show the event anyway.
         return None
 
 

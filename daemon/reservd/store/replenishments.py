@@ -1,4 +1,4 @@
-"""Requests for refills, and what became of them."""
+"""Requests for refills and their changes."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Migrations: what the store looks like, and how an older one is brought there."""
+"""Migrations: checks the store's schema, and upgrades an older one."""
 
 from pathlib import Path
 

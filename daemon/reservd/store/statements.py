@@ -1,4 +1,4 @@
-"""Statements that each database says in its own way."""
+"""SQL that differs between SQLite and PostgreSQL."""
 
 import json
 from collections.abc import Callable, Collection, Sequence

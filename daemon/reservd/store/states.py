@@ -1,4 +1,4 @@
-"""The modes' memories."""
+"""The stored states of modes."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The tables, as the newest migration leaves them."""
+"""The tables as the newest migration leaves them."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What the pages and the API ask of the daemon behind them."""
+"""What the pages and the API need of the daemon behind them."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What is counted and measured of delivery, and of the store behind it."""
+"""Metrics of delivery, and of the store behind it."""
 
 from collections.abc import Iterable, Mapping
 
@@ -69,7 +69,7 @@ class DeliveryMetrics(DeliveryObserver):
         self._presets.configure(sinks)
 
     def watch(self) -> None:
-        """Begin anew: what waits, and what is silenced, is for the owner of a store to tell."""
+        """Reset: only the owner of a store knows what waits and what is silenced."""
         self._silenced.clear()
         self.backlogs({})
 

@@ -1,4 +1,4 @@
-"""All that is counted and measured, and the page that tells it."""
+"""All metrics, and the page that exposes them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The gauges of all modes, as text that is changed where a mode changed.
+"""The gauges of all modes, kept as text of which only changed modes are rewritten.
 
 `prometheus_client` renders every sample anew on every scrape, 1.5 s for 10,000 modes. Here each line
 is kept; a cycle rewrites the lines of the modes that are new and joins them.
@@ -23,7 +23,7 @@ _FAMILIES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "Coverage of the target by the reserve: 1 is at target, NaN without a target.",
         ("",),
     ),
-    ("reservd_reserve_shortfall", "What lacks to the target, in the share-class currency.", ("",)),
+    ("reservd_reserve_shortfall", "How much is missing to reach the target, in the share-class currency.", ("",)),
     ("reservd_reserve_held", "Promised to accepted withdrawals, in the share-class currency.", ("",)),
     (
         "reservd_reserve_status",

@@ -1,4 +1,4 @@
-"""Series that are there from the start, at 0: `rate()` would miss the first of what begins with it."""
+"""Series that exist from the start at 0, since `rate()` misses the first increment of a new series."""
 
 import itertools
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What is counted of refills."""
+"""Metrics of refills."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -35,7 +35,7 @@ class ReplenishmentMetrics(ReplenishmentObserver):
             "reservd_replenishments", "Requests for refills that came to a state.", ["state"], registry=registry
         )
         self._inactions = Counter(
-            "reservd_replenishment_inactions", "Checks and wishes that led to no request, by reason.", ["reason"],
+            "reservd_replenishment_inactions", "Checks and manual requests that led to no request.", ["reason"],
             registry=registry,
         )  # fmt: skip
         self._in_flight = Gauge(
@@ -60,7 +60,7 @@ class ReplenishmentMetrics(ReplenishmentObserver):
         self._presets.configure(replenishers)
 
     def watch(self) -> None:
-        """Begin anew: what is in flight is for the owner of a store to tell."""
+        """Reset: only the owner of a store knows what is in flight."""
         for kept in (self._open, self._coming, self._held_back):
             kept.clear()
         self._in_flight.clear()

@@ -1,4 +1,4 @@
-"""The HTTP server: listening sockets, uvicorn, and how it stops."""
+"""The HTTP server: listening sockets, uvicorn, and shutdown."""
 
 import asyncio
 import contextlib

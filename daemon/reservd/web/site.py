@@ -1,4 +1,4 @@
-"""The site: metrics, health, the status page and the API, behind what lets callers in."""
+"""The site: metrics, health, the status page and the API, behind access control."""
 
 import asyncio
 
@@ -68,7 +68,7 @@ def make_site(backend: Backend) -> ASGIApp:
         if not caller.may_operate():
             raise ProblemError(ProblemKind.FORBIDDEN, f"{caller.role} '{caller.name}' may not reload the configuration")
         await backend.reload()
-        return PlainTextResponse("reservd took up its configuration anew\n")
+        return PlainTextResponse("reservd has reloaded its configuration\n")
 
     app = make_application()
     app.state.backend = backend

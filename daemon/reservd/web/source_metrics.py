@@ -1,4 +1,4 @@
-"""What is counted and measured of sources."""
+"""Metrics of sources."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,4 +1,4 @@
-"""The status page: how everything stands, for people, in one page that needs nothing else."""
+"""The status page for people: everything on one self-contained page."""
 
 import base64
 import hashlib

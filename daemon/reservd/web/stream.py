@@ -1,4 +1,4 @@
-"""Events as server-sent events: what is decided goes to everybody who listens, each at its own pace."""
+"""Events as server-sent events: every listener gets all of them, each at its own pace."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What is counted of withdrawals."""
+"""Metrics of withdrawals."""
 
 from collections.abc import Iterable, Mapping
 
@@ -47,7 +47,7 @@ class WithdrawalMetrics(WithdrawalObserver):
         self._modes = tuple(modes)
 
     def watch(self, *, owner: bool) -> None:
-        """Begin anew, or leave out what only an owner can tell."""
+        """Reset, and leave out what only the owner of a store knows."""
         self._overdue.clear()
         self._shown = {}
         if owner:

@@ -1,4 +1,4 @@
-"""What the API tells of events, and of their deliveries."""
+"""The API's form of events and their deliveries."""
 
 from enum import StrEnum
 from typing import Literal

@@ -1,4 +1,4 @@
-"""What the API and the command line tell of a check: what it was made of, and why it said what it did."""
+"""The form of an explained check in the API and on the command line."""
 
 from pydantic import AwareDatetime
 

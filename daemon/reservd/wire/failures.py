@@ -1,4 +1,4 @@
-"""What HTTP clients have to tell when a call fails: never a URL, for it may hold a secret."""
+"""Names the failures of HTTP calls without their URL, which may hold a secret."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""What the API tells of modes. Amounts are decimal strings of whole units, times ISO 8601 in UTC."""
+"""The API's form of modes. Amounts are decimal strings of whole units, times ISO 8601 in UTC."""
 
 from pydantic import AwareDatetime
 
@@ -52,7 +52,7 @@ class ModeView(View):
     utilization: PlainDecimal | None
     """Coverage of the target: 1 is at target. Null when the target is 0 or unknown."""
     shortfall: PlainDecimal | None
-    """What lacks to the target, never below 0."""
+    """How much is missing to reach the target, never below 0."""
     total_equity: PlainDecimal | None
     held: PlainDecimal
     """Promised to accepted withdrawals."""

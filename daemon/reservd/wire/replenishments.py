@@ -1,4 +1,4 @@
-"""What the API tells of requests for refills; each is a `Replenishment`, as the domain has it."""
+"""The API's form of requests for refills; each is a `Replenishment` of the domain."""
 
 from pydantic import AwareDatetime
 

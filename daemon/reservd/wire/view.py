@@ -1,4 +1,4 @@
-"""What every answer of the API has in common."""
+"""The base of every answer of the API."""
 
 from pydantic import BaseModel, ConfigDict
 

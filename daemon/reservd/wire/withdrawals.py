@@ -1,4 +1,4 @@
-"""What the API tells of withdrawals. Amounts are decimal strings of whole units, times ISO 8601 in UTC."""
+"""The API's form of withdrawals. Amounts are decimal strings of whole units, times ISO 8601 in UTC."""
 
 from pydantic import AwareDatetime
 

@@ -1,4 +1,4 @@
-"""Addresses as options hold them."""
+"""Addresses in options."""
 
 from typing import Annotated
 

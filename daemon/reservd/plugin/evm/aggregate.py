@@ -1,4 +1,4 @@
-"""The answer of Multicall3's `aggregate3`, decoded: for thousands of results a general ABI decoder is too slow."""
+"""Decodes the answer of Multicall3's `aggregate3`, for which a general ABI decoder is too slow."""
 
 _WORD = 32
 

@@ -1,4 +1,4 @@
-"""What a node's answers mean. Nothing is taken for a number that is not wholly one: no answer is not zero."""
+"""Parses a node's answers strictly: an empty or malformed answer is never taken for zero."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Blocks: which one a reading is of, and whether the node that names it may be believed."""
+"""Blocks: which one a reading is of, and whether the node that returned it can be trusted."""
 
 from datetime import UTC, datetime
 from typing import NamedTuple

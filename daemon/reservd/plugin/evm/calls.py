@@ -1,4 +1,4 @@
-"""What can be asked of a chain at a block: functions of contracts, and ether. No answer is ever taken for zero."""
+"""Calls at a block: contract functions and ether balances. A missing answer is never taken for zero."""
 
 from collections.abc import Mapping
 from decimal import Decimal

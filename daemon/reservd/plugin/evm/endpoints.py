@@ -1,4 +1,4 @@
-"""Several endpoints in order of preference: which to ask, which failed, and when the others are tried."""
+"""Several endpoints in order of preference: which is called, which has failed, and when others are tried."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Price feeds that answer as Chainlink's aggregators do: what the latest round says, and whether it is believed."""
+"""Price feeds with Chainlink's aggregator interface: the latest round, and whether it can be trusted."""
 
 from datetime import UTC, datetime
 

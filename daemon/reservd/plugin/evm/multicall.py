@@ -1,4 +1,4 @@
-"""Many calls in one of Multicall3 (https://www.multicall3.com), with the block they were made at."""
+"""Many calls in one through Multicall3 (https://www.multicall3.com), with the block they were made at."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache

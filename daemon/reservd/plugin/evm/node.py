@@ -1,4 +1,4 @@
-"""Reads from one endpoint, everything from one block of each kind."""
+"""Reads from one endpoint, everything at one block of each kind."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

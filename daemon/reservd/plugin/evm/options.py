@@ -1,4 +1,4 @@
-"""What every plugin of EVM chains is told: the endpoints, the chain, the block."""
+"""Options that every EVM plugin shares: the endpoints, the chain, the block."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self

@@ -1,4 +1,4 @@
-"""Calls at blocks that are known: by hash where the node takes one, else by number, which is checked afterwards."""
+"""Calls at known blocks: by hash where the node supports it, else by number, which is verified afterwards."""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""What plugins that read an EVM chain share: they open and close an `EvmClient`."""
+"""The base of plugins that read an EVM chain: opens and closes an `EvmClient`."""
 
 from collections.abc import Mapping
 from typing import Generic, Self, TypeVar

@@ -1,4 +1,4 @@
-"""The same answers from several endpoints at the same block, or none."""
+"""Requires several endpoints to return the same answers at the same block."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence

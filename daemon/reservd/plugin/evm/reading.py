@@ -1,4 +1,4 @@
-"""One reading: what it asks for, step by step, and what one endpoint says to it."""
+"""One reading from one endpoint, step by step."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What calls returned at one block."""
+"""The results of calls at one block."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What must be true of every plugin, and of every call of one."""
+"""What must hold for every plugin, and for every call of one."""
 
 import asyncio
 import re

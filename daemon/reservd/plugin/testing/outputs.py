@@ -1,4 +1,4 @@
-"""What must be true of every sink and of every replenisher."""
+"""What must hold for every sink and every replenisher."""
 
 from typing import Any, ClassVar
 

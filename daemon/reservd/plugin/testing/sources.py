@@ -1,4 +1,4 @@
-"""What must be true of every source."""
+"""What must hold for every source."""
 
 import asyncio
 from collections.abc import Iterator

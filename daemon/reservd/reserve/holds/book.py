@@ -105,7 +105,7 @@ class HoldBook(HoldView):
         return got
 
     def set_back(self, by: timedelta, now: datetime) -> None:
-        """Take it that a clock, which was ahead, was set back: what was read and paid by it was so much earlier.
+        """Correct for a clock that was ahead and was set back: shift the times of what was read and paid by it.
 
         Otherwise no reading would be newer than the one that arrivals are counted from, nor without what was paid.
 
@@ -227,7 +227,7 @@ class HoldBook(HoldView):
             self._modes[mode].accept(position, amount, at)
 
     def doubt_accepted(self, mode: str, at: datetime) -> None:
-        """Take it that something counts for a mode's period, accepted by then, of which nobody knows how much."""
+        """Note that an unknown amount, accepted by then, counts towards a mode's limit for its period."""
         self._modes[mode].doubted_at = at
 
     def forget(self, now: datetime, after: timedelta, keep: int = 0) -> None:

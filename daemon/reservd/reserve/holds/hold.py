@@ -155,7 +155,7 @@ def hash_request(mode: str, amount: Decimal) -> str:
 
 
 def expect(terms: Terms, policy: WithdrawalPolicy, before: datetime | None, now: datetime) -> datetime | None:
-    """Return when all of a withdrawal should be there; None when nobody is asked to unwind what it lacks.
+    """Return when all the money for a withdrawal should be there; None when nobody is asked to unwind the rest.
 
     Args:
         terms: How it is paid.

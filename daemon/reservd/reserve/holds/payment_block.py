@@ -1,4 +1,4 @@
-"""Whether a payment can be in the block that is told of it, by what was last read of the accounts."""
+"""Whether a payment can be in the block that was reported for it, given what was last read of the accounts."""
 
 from datetime import datetime, timedelta
 

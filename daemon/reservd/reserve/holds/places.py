@@ -1,4 +1,4 @@
-"""Which accounts a hold counts on: those that its mode is paid from now, or those that were promised."""
+"""Which accounts a hold counts on: those its mode is paid from now, or those that were promised."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -72,7 +72,7 @@ class HoldPlaces:
         self._accounts.update(accounts)
 
     def leave_out(self, unreadable: UnreadableHold) -> None:
-        """Take it that there is a hold that cannot be read."""
+        """Note that there is a hold that cannot be read."""
         self._unreadable[unreadable.id] = unreadable
 
     def is_unreadable(self, hold_id: str) -> bool:

@@ -1,4 +1,4 @@
-"""The queue of those who wait for money to arrive, which goes to the first of them first."""
+"""The queue of withdrawals that wait for money to arrive: first come, first served."""
 
 from collections.abc import Iterable
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Sums of holds, kept as holds come and go: none is ever added up anew."""
+"""Sums of holds, updated as holds come and go."""
 
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict, deque

@@ -31,7 +31,7 @@ def follow_request(hold: Hold, record: Replenishment) -> Hold:
 
 
 def leave_unasked(hold: Hold) -> Hold:
-    """Return the hold when nobody is to be asked for what it lacks."""
+    """Return the hold when nobody is to be asked to unwind the rest."""
     return replace(hold, unwinding=Unwinding.REFUSED, expected_at=None)
 
 

@@ -1,4 +1,4 @@
-"""All holds that matter now, to look at: found by id and by key, summed by group of accounts and by mode."""
+"""Read access to all holds that still matter: by id, by key, and summed by account group and by mode."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What becomes of a request that waits for somebody's approval while the reserve goes on."""
+"""What becomes of a request while it waits for approval and the reserve changes."""
 
 from datetime import datetime
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Whether a refill has arrived, as the reserve sees it."""
+"""Whether a refill has arrived, as far as the reserve shows."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta

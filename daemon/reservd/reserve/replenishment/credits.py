@@ -1,4 +1,4 @@
-"""Whose money came in: several requests for the same accounts, first come, first served."""
+"""Which of several requests on the same accounts incoming money is credited to: first come, first served."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime

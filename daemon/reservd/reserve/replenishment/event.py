@@ -1,4 +1,4 @@
-"""What is published when a request for a refill changes."""
+"""The event that is published when a request for a refill changes."""
 
 from enum import StrEnum
 from typing import Literal, NamedTuple

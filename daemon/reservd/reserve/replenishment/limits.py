@@ -1,4 +1,4 @@
-"""What may be asked for: sizes, decimals, and budgets within a period."""
+"""Limits on requests: sizes, decimals, and budgets within a period."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -21,7 +21,7 @@ def counts(record: Replenishment, policy: RefillPolicy, now: datetime) -> bool:
 def limit_amount(
     lacking: Decimal, policy: RefillPolicy, spent: Sequence[Replenishment], *, in_flight: Decimal
 ) -> Decimal | Inaction:
-    """Return how much to ask for: what lacks, within the limits."""
+    """Return how much to ask for: the missing amount, within the limits."""
     if lacking <= 0:
         return Inaction.COVERED if in_flight else Inaction.ADEQUATE
     least = policy.minimum or ZERO

@@ -1,4 +1,4 @@
-"""Who is let in: tokens and passwords, and how often somebody may be wrong."""
+"""Admits callers by token or password, and limits failed attempts."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""How often an address may fail to say who it is."""
+"""Limits how often an address may fail to authenticate."""
 
 from collections import OrderedDict
 

@@ -1,4 +1,4 @@
-"""Who calls, before any page is asked; and what they changed, afterwards."""
+"""Authenticates every request before it reaches a page, and logs what it changed."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Who calls, and what they may do."""
+"""The caller, and what the caller may do."""
 
 from datetime import datetime
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""Bearer tokens: a file of their hashes, and the making of new ones.
+"""Bearer tokens: the file of their hashes, and how new ones are made.
 
 A token is 256 random bits, so one round of SHA-256 hides it well: there is nothing to guess.
 """

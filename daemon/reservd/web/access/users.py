@@ -1,4 +1,4 @@
-"""Users and passwords of a web config file."""
+"""The users and passwords of a web config file."""
 
 import asyncio
 import base64

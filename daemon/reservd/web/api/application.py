@@ -1,4 +1,4 @@
-"""The application: the API and its OpenAPI document."""
+"""The FastAPI application: the API and its OpenAPI document."""
 
 from fastapi import APIRouter, FastAPI
 

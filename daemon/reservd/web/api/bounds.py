@@ -1,4 +1,4 @@
-"""The bounds of what callers may send."""
+"""Bounds on what callers may send."""
 
 import re
 from decimal import Decimal
@@ -60,6 +60,6 @@ IdempotencyKey = Annotated[
         pattern=r"^[\x21-\x7e]{1,200}$",
         alias="Idempotency-Key",
         description="Names what is asked for: once it is taken, the same key gives the same answer, however often it "
-        "is sent. What was refused is decided anew.",
+        "is sent. What was refused is decided again.",
     ),
 ]

@@ -1,4 +1,4 @@
-"""What operations ask for: the daemon behind them, who calls, and that it may."""
+"""Dependencies of the API's operations: the daemon, the caller, and the caller's permissions."""
 
 from typing import Annotated
 

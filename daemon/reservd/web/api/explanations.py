@@ -1,4 +1,4 @@
-"""How what a check was made of becomes what the API and the command line tell."""
+"""Converts an explanation of a check to its form in the API and on the command line."""
 
 from datetime import datetime
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""How what the daemon knows becomes the answers of its API."""
+"""Converts what the daemon knows to the answers of its API."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What the API takes of withdrawals, and how it tells them. Amounts are decimal strings of whole units."""
+"""The API's forms of withdrawals, in and out. Amounts are decimal strings of whole units."""
 
 from typing import Annotated
 
