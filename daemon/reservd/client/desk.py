@@ -55,7 +55,7 @@ class RemoteDesk:
         reference: str | None = None,
         expected_by: datetime | None = None,
     ) -> Replenishment:
-        """Tell that the strategy is at it."""
+        """Tell that the strategy is working on it."""
         told: dict[str, Any] = {"reason": reason, "reference": reference, "expected_by": expected_by}
         return await self._tell(lambda: self._client.progress_replenishment(replenishment_id, **told))
 
@@ -64,11 +64,11 @@ class RemoteDesk:
         return await self._tell(lambda: self._client.settle_replenishment(replenishment_id, reason=reason))
 
     async def fail(self, replenishment_id: str, *, reason: str = "") -> Replenishment:
-        """Tell that the strategy could not."""
+        """Tell that the strategy could not do it."""
         return await self._tell(lambda: self._client.fail_replenishment(replenishment_id, reason=reason))
 
     async def reject(self, replenishment_id: str, *, reason: str = "") -> Replenishment:
-        """Tell that the strategy will not."""
+        """Tell that the strategy will not do it."""
         return await self._tell(lambda: self._client.reject_replenishment(replenishment_id, reason=reason))
 
     async def _tell(self, tell: Callable[[], Coroutine[Any, Any, Replenishment]]) -> Replenishment:

@@ -191,7 +191,7 @@ class Operations:
         reference: str | None = None,
         expected_by: datetime | None = None,
     ) -> Call[Replenishment]:
-        """Tell that the strategy is at it; see `accept_replenishment`."""
+        """Tell that the strategy is working on it; see `accept_replenishment`."""
         told = {"reason": reason, "reference": reference, "expected_by": _instant(expected_by)}
         return _tell("progress", replenishment_id, told)
 
@@ -202,12 +202,12 @@ class Operations:
 
     @operation
     def fail_replenishment(self, replenishment_id: str, *, reason: str | None = None) -> Call[Replenishment]:
-        """Tell that the strategy could not."""
+        """Tell that the strategy could not do it."""
         return _tell("fail", replenishment_id, {"reason": reason})
 
     @operation
     def reject_replenishment(self, replenishment_id: str, *, reason: str | None = None) -> Call[Replenishment]:
-        """Tell that the strategy will not, or that it is not approved."""
+        """Tell that the strategy will not do it, or that it is not approved."""
         return _tell("reject", replenishment_id, {"reason": reason})
 
     @operation

@@ -62,16 +62,16 @@ class StrategyDesk(Protocol):
         reference: str | None = None,
         expected_by: datetime | None = None,
     ) -> Replenishment:
-        """Tell that the strategy is at it."""
+        """Tell that the strategy is working on it."""
 
     async def settle(self, replenishment_id: str, *, reason: str = "") -> Replenishment:
         """Tell that the money has left."""
 
     async def fail(self, replenishment_id: str, *, reason: str = "") -> Replenishment:
-        """Tell that the strategy could not."""
+        """Tell that the strategy could not do it."""
 
     async def reject(self, replenishment_id: str, *, reason: str = "") -> Replenishment:
-        """Tell that the strategy will not."""
+        """Tell that the strategy will not do it."""
 
 
 class Reserves(Protocol):

@@ -82,7 +82,7 @@ class RefillDesk:
         reference: str | None = None,
         expected_by: datetime | None = None,
     ) -> Replenishment:
-        """Note that the strategy is at it."""
+        """Note that the strategy is working on it."""
         told = {"by": by, "reason": reason, "reference": reference, "expected_by": expected_by}
         return await self._take(replenishment_id, ReplenishmentState.IN_PROGRESS, told)
 
@@ -91,11 +91,11 @@ class RefillDesk:
         return await self._take(replenishment_id, ReplenishmentState.SETTLED, {"by": by, "reason": reason})
 
     async def fail(self, replenishment_id: str, *, by: str = STRATEGY, reason: str = "") -> Replenishment:
-        """Note that the strategy could not."""
+        """Note that the strategy could not do it."""
         return await self._take(replenishment_id, ReplenishmentState.FAILED, {"by": by, "reason": reason})
 
     async def reject(self, replenishment_id: str, *, by: str = STRATEGY, reason: str = "") -> Replenishment:
-        """Note that the strategy will not, or that an operator does not approve."""
+        """Note that the strategy will not do it, or that an operator does not approve."""
         return await self._take(replenishment_id, ReplenishmentState.REJECTED, {"by": by, "reason": reason})
 
     # What operators say

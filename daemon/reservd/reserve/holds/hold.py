@@ -40,7 +40,7 @@ class Unwinding(StrEnum):
     ASKED = "asked"
     """The strategy has it."""
     REFUSED = "refused"
-    """The strategy will not, or is not to be asked. The next refill of the reserve counts it in."""
+    """The strategy will not do it, or is not to be asked. The next refill of the reserve counts it in."""
     FAILED = "failed"
     """The strategy had it, and it came to nothing. The next refill of the reserve counts it in."""
 

@@ -29,7 +29,7 @@ class ReplenishmentState(StrEnum):
     VERIFIED = "verified"
     """The reserve has seen the money."""
     REJECTED = "rejected"
-    """The strategy will not, or an operator did not approve."""
+    """The strategy will not do it, or an operator did not approve."""
     FAILED = "failed"
     """The strategy says that it could not, or can never be asked."""
     EXPIRED = "expired"

@@ -1,9 +1,7 @@
-"""`/api/v1/modes/{mode}/replenishments` and `/api/v1/replenishments`: what strategies were asked for, and say."""
+"""`/api/v1/modes/{mode}/replenishments` and `/api/v1/replenishments`: requests for refills, and reports on them."""
 
 import contextlib
-import functools
 import uuid
-from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Query
@@ -135,7 +133,7 @@ async def get_replenishment(replenishment_id: Identifier, duty: DutyOf) -> Reple
     desk = duty.replenishments.desk
     record = await desk.find(replenishment_id)
     changes = None
-    with contextlib.suppress(StoreError):  # how it stands is known all the same
+    with contextlib.suppress(StoreError):  # its state is known anyway
         changes = [show_change(each) for each in await desk.changes(replenishment_id)]
     return ReplenishmentDetail(**dict(record), changes=changes)
 
@@ -145,70 +143,24 @@ async def accept_replenishment(
     replenishment_id: Identifier, caller: Caller, duty: DutyOf, taking: _Taking = _NO_TAKING
 ) -> Replenishment:
     """Note that the strategy does it, and when the money should have arrived."""
-    accept = functools.partial(RefillDesk.accept, exclusive=taking.exclusive)
-    return await _report(duty, caller, replenishment_id, taking, accept)
+    desk = await _desk(duty, caller, replenishment_id)
+    return await desk.accept(
+        replenishment_id,
+        by=caller.name,
+        reason=taking.reason,
+        reference=taking.reference,
+        expected_by=taking.expected_by,
+        exclusive=taking.exclusive,
+    )
 
 
 @router.post("/{replenishment_id}/progress", responses=_WRITE_PROBLEMS)
 async def progress_replenishment(
     replenishment_id: Identifier, caller: Caller, duty: DutyOf, report: _Report = _NO_REPORT
 ) -> Replenishment:
-    """Note that the strategy is at it."""
-    return await _report(duty, caller, replenishment_id, report, RefillDesk.progress)
-
-
-@router.post("/{replenishment_id}/settle", responses=_WRITE_PROBLEMS)
-async def settle_replenishment(
-    replenishment_id: Identifier, caller: Caller, duty: DutyOf, remark: _Remark = _NO_REMARK
-) -> Replenishment:
-    """Note that the strategy says that the money has left; the reserve believes it when it sees it."""
-    return await _remark(duty, caller, replenishment_id, remark, RefillDesk.settle)
-
-
-@router.post("/{replenishment_id}/fail", responses=_WRITE_PROBLEMS)
-async def fail_replenishment(
-    replenishment_id: Identifier, caller: Caller, duty: DutyOf, remark: _Remark = _NO_REMARK
-) -> Replenishment:
-    """Note that the strategy could not."""
-    return await _remark(duty, caller, replenishment_id, remark, RefillDesk.fail)
-
-
-@router.post("/{replenishment_id}/reject", responses=_WRITE_PROBLEMS)
-async def reject_replenishment(
-    replenishment_id: Identifier, caller: Caller, duty: DutyOf, remark: _Remark = _NO_REMARK
-) -> Replenishment:
-    """Note that the strategy will not, or that it is not approved."""
-    return await _remark(duty, caller, replenishment_id, remark, RefillDesk.reject)
-
-
-@router.post("/{replenishment_id}/approve", responses=_WRITE_PROBLEMS)
-async def approve_replenishment(
-    replenishment_id: Identifier, caller: Caller, duty: DutyOf, remark: _Remark = _NO_REMARK
-) -> Replenishment:
-    """Let a request go that waits for approval. For treasury and admin: a strategy does not approve its own."""
-    _require_treasury(caller)
-    return await _remark(duty, caller, replenishment_id, remark, RefillDesk.approve)
-
-
-@router.post("/{replenishment_id}/cancel", responses=_WRITE_PROBLEMS)
-async def cancel_replenishment(
-    replenishment_id: Identifier, caller: Caller, duty: DutyOf, remark: _Remark = _NO_REMARK
-) -> Replenishment:
-    """Give a request up. For treasury and admin; a strategy that has it may still act on it."""
-    _require_treasury(caller)
-    return await _remark(duty, caller, replenishment_id, remark, RefillDesk.cancel)
-
-
-async def _report(
-    duty: Duty,
-    caller: Principal,
-    replenishment_id: str,
-    report: Report,
-    note: Callable[..., Awaitable[Replenishment]],
-) -> Replenishment:
+    """Note that the strategy is working on it."""
     desk = await _desk(duty, caller, replenishment_id)
-    return await note(
-        desk,
+    return await desk.progress(
         replenishment_id,
         by=caller.name,
         reason=report.reason,
@@ -217,19 +169,55 @@ async def _report(
     )
 
 
-async def _remark(
-    duty: Duty,
-    caller: Principal,
-    replenishment_id: str,
-    remark: Remark,
-    note: Callable[..., Awaitable[Replenishment]],
+@router.post("/{replenishment_id}/settle", responses=_WRITE_PROBLEMS)
+async def settle_replenishment(
+    replenishment_id: Identifier, caller: Caller, duty: DutyOf, remark: _Remark = _NO_REMARK
 ) -> Replenishment:
+    """Note that the strategy says that the money has left; the reserve believes it when it sees it."""
     desk = await _desk(duty, caller, replenishment_id)
-    return await note(desk, replenishment_id, by=caller.name, reason=remark.reason)
+    return await desk.settle(replenishment_id, by=caller.name, reason=remark.reason)
+
+
+@router.post("/{replenishment_id}/fail", responses=_WRITE_PROBLEMS)
+async def fail_replenishment(
+    replenishment_id: Identifier, caller: Caller, duty: DutyOf, remark: _Remark = _NO_REMARK
+) -> Replenishment:
+    """Note that the strategy could not do it."""
+    desk = await _desk(duty, caller, replenishment_id)
+    return await desk.fail(replenishment_id, by=caller.name, reason=remark.reason)
+
+
+@router.post("/{replenishment_id}/reject", responses=_WRITE_PROBLEMS)
+async def reject_replenishment(
+    replenishment_id: Identifier, caller: Caller, duty: DutyOf, remark: _Remark = _NO_REMARK
+) -> Replenishment:
+    """Note that the strategy will not do it, or that it is not approved."""
+    desk = await _desk(duty, caller, replenishment_id)
+    return await desk.reject(replenishment_id, by=caller.name, reason=remark.reason)
+
+
+@router.post("/{replenishment_id}/approve", responses=_WRITE_PROBLEMS)
+async def approve_replenishment(
+    replenishment_id: Identifier, caller: Caller, duty: DutyOf, remark: _Remark = _NO_REMARK
+) -> Replenishment:
+    """Approve a request that waits for it. For treasury and admin: a strategy does not approve its own."""
+    _require_treasury(caller)
+    desk = await _desk(duty, caller, replenishment_id)
+    return await desk.approve(replenishment_id, by=caller.name, reason=remark.reason)
+
+
+@router.post("/{replenishment_id}/cancel", responses=_WRITE_PROBLEMS)
+async def cancel_replenishment(
+    replenishment_id: Identifier, caller: Caller, duty: DutyOf, remark: _Remark = _NO_REMARK
+) -> Replenishment:
+    """Give a request up. For treasury and admin; a strategy that has it may still act on it."""
+    _require_treasury(caller)
+    desk = await _desk(duty, caller, replenishment_id)
+    return await desk.cancel(replenishment_id, by=caller.name, reason=remark.reason)
 
 
 async def _desk(duty: Duty, caller: Principal, replenishment_id: str) -> RefillDesk:
-    """Return where it is noted, to a caller that may act for the request's mode."""
+    """Return the desk to a caller that may act for the request's mode."""
     desk = duty.replenishments.desk
     require_mode(caller, (await desk.find(replenishment_id)).request.strategy_mode)
     return desk
