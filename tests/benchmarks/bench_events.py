@@ -28,7 +28,7 @@ from reservd_webhook.sink import WebhookSink
 from support.bench import Figure, report
 from support.counter import Counter
 from support.decisions import decided
-from support.office import until
+from support.polling import until
 from support.postgres import Postgres
 from support.world import SECRET
 

@@ -19,8 +19,7 @@ from reservd.reserve.withdrawal import Refusal
 from reservd.store.database import Database
 from support.holds import read
 from support.nursery import Nursery
-from support.office import until
-from support.polling import wait_until
+from support.polling import until, wait_until
 from support.scrape import page, sample
 from support.set_clock import SetClock
 from support.story import check_story, restless, rows, settle

@@ -27,8 +27,8 @@ from reservd.web.metrics import Metrics
 from support.bank import Bank
 from support.daemon import ReservdProcess
 from support.hand_clock import HandClock
-from support.office import Office, until
-from support.polling import wait_until
+from support.office import Office
+from support.polling import until, wait_until
 from support.programs import python
 from support.refills import Refinery
 from support.sources import ScriptedBalances, ScriptedEquity, ScriptedSink

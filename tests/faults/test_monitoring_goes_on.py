@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,16 +16,10 @@ from reservd.plugin import AccountFailure, Reading, SourceConfig, Url
 from reservd.reserve.models import ReserveEvent
 from reservd.reserve.tracker import Instant
 from reservd.service.replenishment import ReplenishmentService
+from support.polling import until
 from support.sources import ScriptedBalances, ScriptedEquity, ScriptedReplenisher, hangs, raises, returns
 
 BASE = {"share_class": "USDT", "reserve_ratio": "0.1", "reserve_monitoring_interval": "0.05"}
-
-
-async def until(is_true: Callable[[], bool], timeout_seconds: float = 20.0) -> None:
-    """Wait by asking."""
-    async with asyncio.timeout(timeout_seconds):
-        while not is_true():
-            await asyncio.sleep(0.005)
 
 
 class SteppedClock(SystemClock):

@@ -16,7 +16,8 @@ from reservd.monitor.observer import Observer
 from reservd.plugin import AccountFailure, Balance, Reading
 from reservd.reserve.models import ReserveEvent
 from reservd.store.database import Database, parse_url
-from support.office import Office, until
+from support.office import Office
+from support.polling import until
 from support.sources import (
     Behaviour,
     ScriptedBalances,

@@ -15,8 +15,7 @@ from reservd.app import Daemon
 from reservd.config.load import Config, load_config
 from reservd.errors import ConfigError
 from support.daemon import ReservdProcess
-from support.office import until
-from support.polling import wait_until
+from support.polling import until, wait_until
 from support.scrape import sample
 from support.world import Answer, World
 

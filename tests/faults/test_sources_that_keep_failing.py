@@ -4,7 +4,7 @@ Each mode wants 100 USDT, a tenth of its equity of 1,000, and is looked at 50 ti
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -13,17 +13,11 @@ from structlog.testing import capture_logs
 from reservd import ReserveManager
 from reservd.errors import FailureReason, SourceError
 from reservd.web.metrics import Metrics
+from support.polling import until
 from support.sources import ScriptedBalances, ScriptedEquity, hangs, raises
 
 MODE = {"share_class": "USDT", "reserve_ratio": "0.1", "reserve_monitoring_interval": "0.02"}
 RATE_LIMITED = SourceError(FailureReason.RATE_LIMITED, "come back later")
-
-
-async def until(is_true: Callable[[], bool], timeout_seconds: float = 20.0) -> None:
-    """Wait by asking."""
-    async with asyncio.timeout(timeout_seconds):
-        while not is_true():
-            await asyncio.sleep(0.005)
 
 
 class Room:

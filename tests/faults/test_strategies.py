@@ -18,7 +18,7 @@ from reservd.reserve.withdrawal import WithdrawalSpeed
 from reservd.service.occasion import Reserves
 from reservd.wire.withdrawals import WithdrawalView
 from support.api import ApiDaemon
-from support.office import until
+from support.polling import until
 from support.strategies import CONFIG, AwaitingStrategy, remote
 
 

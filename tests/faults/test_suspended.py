@@ -16,8 +16,7 @@ from reservd.errors import FailureReason, SourceError
 from reservd.plugin import Reading
 from reservd.reserve.models import EventType
 from support.daemon import ReservdProcess
-from support.office import until
-from support.polling import wait_until
+from support.polling import until, wait_until
 from support.sources import ScriptedBalances, ScriptedEquity
 from support.world import World
 

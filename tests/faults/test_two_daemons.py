@@ -12,8 +12,7 @@ from sqlalchemy.engine import make_url
 from reservd.app import Daemon
 from reservd.config.load import Config, load_config
 from support.nursery import Nursery
-from support.office import until
-from support.polling import wait_until
+from support.polling import until, wait_until
 from support.postgres import Postgres
 from support.scrape import page, sample, samples
 from support.world import Answer, World

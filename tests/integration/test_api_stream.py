@@ -23,7 +23,8 @@ from reservd.web.server import WebServer
 from reservd.web.site import make_site
 from reservd.web.stream import EventStream
 from support.api import ApiDaemon, write_tokens
-from support.office import Office, until
+from support.office import Office
+from support.polling import until
 
 _SECONDS = 20
 

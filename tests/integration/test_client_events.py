@@ -14,7 +14,7 @@ from reservd.errors import ApiDeniedError, ApiNotFoundError, ApiRefusedError
 from reservd.reserve.models import ReserveEvent
 from reservd.reserve.replenishment.event import ReplenishmentEvent
 from support.api import ApiDaemon
-from support.office import until
+from support.polling import until
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from reservd.reserve.replenishment import Inaction, ReplenishmentRequest, Urgency
 from reservd.reserve.replenishment.states import ReplenishmentState
-from support.office import until
+from support.polling import until
 from support.strategies import AwaitingStrategy, PlainStrategy, Setting, beside, far
 
 World = Callable[..., AbstractAsyncContextManager[Setting]]

@@ -5,8 +5,7 @@ import json
 import re
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from reservd_alertmanager.board import AlertKey
 from reservd_alertmanager.peer import Peer
 from reservd_alertmanager.sink import AlertmanagerSink
 from support.alertmanager import Alertmanager, require_amtool
+from support.polling import until
 
 R = FailureReason
 README = Path(reservd.__file__).parents[2] / "plugins" / "reservd_alertmanager" / "README.md"
@@ -73,14 +73,6 @@ def event_of(kind: str, sequence: int = 1, mode: str = "demo", *, previous: str 
     }
     data = event.data.model_copy(update=usual | changes)
     return event.model_copy(update={"data": data, "subject": mode, "sequence": str(sequence), "time": data.timestamp})
-
-
-async def eventually(is_true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 30
-    while not is_true():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited for {what}")
-        await asyncio.sleep(0.02)
 
 
 def posted(receiver: Any) -> list[dict[str, Any]]:
@@ -151,9 +143,9 @@ async def test_receivers_hear_of_a_low_reserve_and_of_its_recovery(
 ) -> None:
     async with build(AlertmanagerSink, {"urls": [alertmanager.url]}) as sink:
         await sink.deliver(event_of("low", 1))
-        await eventually(lambda: ("firing", "ReserveLow") in heard(receiver), "low to be heard")
+        await until(lambda: ("firing", "ReserveLow") in heard(receiver), "low to be heard")
         await sink.deliver(event_of("adequate", 2))
-        await eventually(lambda: ("resolved", "ReserveLow") in heard(receiver), "the recovery to be heard")
+        await until(lambda: ("resolved", "ReserveLow") in heard(receiver), "the recovery to be heard")
         assert alertmanager.firing() == []
     assert heard(receiver) == {("firing", "ReserveLow"), ("resolved", "ReserveLow")}
 
@@ -165,7 +157,7 @@ async def test_one_severity_fires_at_a_time_and_unknown_ends_none(
 
         async def check(sequence: int, kind: str, previous: str, *firing: str) -> None:
             await sink.deliver(event_of(kind, sequence, previous=previous))
-            await eventually(lambda: alertmanager.firing() == list(firing), f"{firing}, got {alertmanager.firing()}")
+            await until(lambda: alertmanager.firing() == list(firing), f"{firing}, got {alertmanager.firing()}")
 
         await check(1, "low", "adequate", "ReserveLow")
         await check(2, "critical", "low", "ReserveCritical")
@@ -173,10 +165,10 @@ async def test_one_severity_fires_at_a_time_and_unknown_ends_none(
         await check(4, "critical", "unknown", "ReserveCritical")
         await check(5, "low", "critical", "ReserveLow")
         await check(6, "unknown", "low", "ReserveLow", "ReserveUnknown")
-        await eventually(lambda: ("firing", "ReserveUnknown") in heard(receiver), "unknown to be heard")
+        await until(lambda: ("firing", "ReserveUnknown") in heard(receiver), "unknown to be heard")
         await check(7, "adequate", "unknown")
         both = {("resolved", "ReserveLow"), ("resolved", "ReserveUnknown")}
-        await eventually(lambda: both <= heard(receiver), "the recovery to be heard")
+        await until(lambda: both <= heard(receiver), "the recovery to be heard")
 
 
 async def test_receivers_hear_that_low_is_over_when_critical_inhibited_it(build: Any, receiver: Any) -> None:
@@ -186,12 +178,12 @@ async def test_receivers_hear_that_low_is_over_when_critical_inhibited_it(build:
         options = {"urls": [alertmanager.url], **OFTEN, "resolved_for": 30}
         async with build(AlertmanagerSink, options) as sink:
             await sink.deliver(event_of("low", 1))
-            await eventually(lambda: ("firing", "ReserveLow") in heard(receiver), "low to be heard")
+            await until(lambda: ("firing", "ReserveLow") in heard(receiver), "low to be heard")
             await sink.deliver(event_of("critical", 2))
-            await eventually(lambda: ("firing", "ReserveCritical") in heard(receiver), "critical to be heard")
+            await until(lambda: ("firing", "ReserveCritical") in heard(receiver), "critical to be heard")
             await sink.deliver(event_of("adequate", 3))
             both = {("resolved", "ReserveLow"), ("resolved", "ReserveCritical")}
-            await eventually(lambda: both <= heard(receiver), "both to be heard of")
+            await until(lambda: both <= heard(receiver), "both to be heard of")
 
 
 async def test_alert_is_there_again_when_alertmanager_has_lost_it(
@@ -203,8 +195,8 @@ async def test_alert_is_there_again_when_alertmanager_has_lost_it(
         alertmanager.stop()
         receiver.requests.clear()
         alertmanager.start()
-        await eventually(lambda: alertmanager.firing() == ["ReserveCritical"], "the alert to fire again")
-        await eventually(lambda: ("firing", "ReserveCritical") in heard(receiver), "the alert to be heard again")
+        await until(lambda: alertmanager.firing() == ["ReserveCritical"], "the alert to fire again")
+        await until(lambda: ("firing", "ReserveCritical") in heard(receiver), "the alert to be heard again")
     (again,) = alertmanager.alerts()
     assert again["startsAt"] == before["startsAt"]
 
@@ -241,14 +233,14 @@ async def test_lost_resolve_is_sent_again_when_the_peer_is_back(
     options = {"urls": [quiet_alertmanager.url, receiver.url], **OFTEN, "resolved_for": 0.001}
     async with build(AlertmanagerSink, options) as sink:
         await sink.deliver(event_of("low", 1))
-        await eventually(lambda: bool(receiver.requests), "the alert to come")
+        await until(lambda: bool(receiver.requests), "the alert to come")
         receiver.says("", 503)
         await sink.deliver(event_of("adequate", 2))
         missed = len(receiver.requests)
-        await eventually(lambda: len(receiver.requests) >= missed + 3, "the resolve to be tried again")
+        await until(lambda: len(receiver.requests) >= missed + 3, "the resolve to be tried again")
         receiver.requests.clear()
         receiver.says("")
-        await eventually(lambda: bool(receiver.requests), "the resolve to be taken")
+        await until(lambda: bool(receiver.requests), "the resolve to be taken")
         assert {(alert["labels"]["alertname"], resolved(alert)) for alert in posted(receiver)} == {("ReserveLow", True)}
 
 
@@ -256,12 +248,12 @@ async def test_resolve_is_sent_again_for_a_while_and_then_no_more(build: Any, re
     async with build(AlertmanagerSink, {"urls": [receiver.url], "resend": 0.02, "resolved_for": 0.5}) as sink:
         await sink.deliver(event_of("low", 1))
         await sink.deliver(event_of("adequate", 2))
-        await eventually(lambda: sum(map(resolved, posted(receiver))) > 3, "the resolve to come again")
+        await until(lambda: sum(map(resolved, posted(receiver))) > 3, "the resolve to come again")
         assert len({alert["endsAt"] for alert in posted(receiver) if resolved(alert)}) == 1
-        await eventually(lambda: sink._board.kept() == [], "the resolve to be forgotten")
+        await until(lambda: sink._board.kept() == [], "the resolve to be forgotten")
         receiver.requests.clear()
         await sink.deliver(event_of("low", 1, "other"))
-        await eventually(lambda: len(receiver.requests) >= 3, "the other alert to come again")
+        await until(lambda: len(receiver.requests) >= 3, "the other alert to come again")
     assert {alert["labels"]["mode"] for alert in posted(receiver)} == {"other"}
 
 
@@ -314,7 +306,7 @@ async def test_alert_comes_when_the_peer_is_back_though_its_delivery_failed(buil
         await failure_of(sink, event_of("critical"))
         receiver.requests.clear()
         receiver.says("")
-        await eventually(lambda: bool(receiver.requests), "the alert to come")
+        await until(lambda: bool(receiver.requests), "the alert to come")
     assert posted(receiver)[0]["labels"]["alertname"] == "ReserveCritical"
 
 
@@ -323,9 +315,9 @@ async def test_failing_peer_is_logged_once_and_its_recovery_too(build: Any, rece
     with structlog.testing.capture_logs() as lines:
         async with build(AlertmanagerSink, {"urls": [receiver.url], **OFTEN}, name="pager") as sink:
             await failure_of(sink, event_of("low"))
-            await eventually(lambda: len(receiver.requests) >= 4, "it to be tried again")
+            await until(lambda: len(receiver.requests) >= 4, "it to be tried again")
             receiver.says("")
-            await eventually(lambda: len(lines) > 1, "it to be well again")
+            await until(lambda: len(lines) > 1, "it to be well again")
     assert lines == [
         {"event": "alertmanager.failed", "peer": "pager 1", "reason": "rejected", "detail": "HTTP 503"}
         | {"log_level": "warning"},
@@ -338,7 +330,7 @@ async def test_old_event_does_not_bring_back_an_old_state(build: Any, quiet_aler
         await sink.deliver(event_of("low", 1, "redelivered"))
         await sink.deliver(event_of("adequate", 2, "redelivered"))
         await sink.deliver(event_of("low", 1, "redelivered"))
-        await eventually(
+        await until(
             lambda: "redelivered" not in {alert["labels"]["mode"] for alert in quiet_alertmanager.alerts()},
             "the alert to be resolved",
         )
@@ -365,8 +357,8 @@ async def test_start_lets_open_incidents_fire_and_resolves_what_has_just_ended(
     latest.append(event_of("adequate", 9, "long_over", timestamp=datetime.now(UTC) - timedelta(days=1)))
     async with build(AlertmanagerSink, {"urls": [receiver.url, quiet_alertmanager.url], **OFTEN}) as sink:
         await sink.resume(latest)
-        await eventually(lambda: len(receiver.requests) >= 3, "the alerts to come again")
-        await eventually(
+        await until(lambda: len(receiver.requests) >= 3, "the alerts to come again")
+        await until(
             lambda: {alert["labels"]["mode"] for alert in quiet_alertmanager.alerts()} & {"open", "over"} == {"open"},
             "one to fire, the other to be resolved",
         )
@@ -386,7 +378,7 @@ async def test_start_fails_and_goes_on_in_the_background_when_no_peer_is_there(b
             await sink.resume([event_of("low")])
         receiver.requests.clear()
         receiver.says("")
-        await eventually(lambda: bool(receiver.requests), "the alert to come")
+        await until(lambda: bool(receiver.requests), "the alert to come")
 
 
 async def test_start_asks_nothing_when_there_is_nothing_to_tell(build: Any, receiver: Any) -> None:
@@ -437,7 +429,7 @@ async def test_nothing_is_sent_any_more_when_the_sink_is_closed(build: Any, rece
     assert failure.value.reason is R.INTERNAL
     receiver.requests.clear()
     async with sink:
-        await eventually(lambda: bool(receiver.requests), "what was heard meanwhile to be sent")
+        await until(lambda: bool(receiver.requests), "what was heard meanwhile to be sent")
     assert {alert["labels"]["alertname"]: resolved(alert) for alert in posted(receiver)} == {
         "ReserveLow": True,
         "ReserveCritical": False,

@@ -10,6 +10,7 @@ from reservd.monitor.clock import SystemClock
 from reservd.monitor.manager import ReserveManager
 from reservd.plugin.interfaces import Replenisher
 from reservd.reserve.state import Instant
+from reservd.reserve.withdrawal import WithdrawalSpeed
 from reservd.service.hold_journal import HoldJournal
 from reservd.service.replenishment import ReplenishmentService
 from reservd.service.withdrawal_answers import WithdrawalDecision, WithdrawalObserver
@@ -138,3 +139,8 @@ class Bank:
     def ask(self, amount: object, key: str | None = None) -> Awaitable[WithdrawalDecision]:
         """Ask for a withdrawal."""
         return self.withdrawals.process_withdrawal("m", Decimal(str(amount)), key)
+
+
+def terms(decision: Any) -> tuple[WithdrawalSpeed, Decimal, Decimal]:
+    """Return how fast a withdrawal is paid, what of it from the reserve, and what is unwound."""
+    return decision.speed, decision.from_reserve, decision.unwound

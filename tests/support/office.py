@@ -1,7 +1,7 @@
 """A reserve manager whose events go through a real store to sinks, without a daemon around it."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from reservd.config.settings import Settings
@@ -129,16 +129,3 @@ class Office:
         """Set balances and check every mode. A status word stands for a balance that has it."""
         self._balances.amounts.update({mode: AMOUNTS.get(str(amount), amount) for mode, amount in amounts.items()})
         await self.manager.check_all_reserves()
-
-
-async def until(is_true: Callable[[], Any], what: str, timeout_seconds: float = 60.0) -> None:
-    """Wait, while the loop goes on, until something becomes true.
-
-    Raises:
-        TimeoutError: If it is not in time; names `what` was waited for.
-    """
-    deadline = asyncio.get_running_loop().time() + timeout_seconds
-    while not is_true():
-        if asyncio.get_running_loop().time() > deadline:
-            raise TimeoutError(f"waited {timeout_seconds:g} s for {what}")
-        await asyncio.sleep(0.01)

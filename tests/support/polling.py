@@ -1,7 +1,9 @@
 """Waiting for something to become true, by asking."""
 
+import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
 
 def wait_until(is_true: Callable[[], bool], what: str, *, timeout_seconds: float = 60.0) -> None:
@@ -15,3 +17,16 @@ def wait_until(is_true: Callable[[], bool], what: str, *, timeout_seconds: float
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {timeout_seconds:g} s for {what}")
         time.sleep(0.01)
+
+
+async def until(is_true: Callable[[], Any], what: str = "a condition", timeout_seconds: float = 60.0) -> None:
+    """Wait, while the loop goes on, until something becomes true.
+
+    Raises:
+        TimeoutError: If it is not in time; names `what` was waited for.
+    """
+    deadline = asyncio.get_running_loop().time() + timeout_seconds
+    while not is_true():
+        if asyncio.get_running_loop().time() > deadline:
+            raise TimeoutError(f"waited {timeout_seconds:g} s for {what}")
+        await asyncio.sleep(0.01)

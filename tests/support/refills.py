@@ -16,6 +16,7 @@ from reservd.service.refill_ledger import StoredLedger
 from reservd.service.replenishment import ReplenishmentService
 from reservd.store.database import Database
 from reservd.store.ownership import Ownership
+from support.polling import until
 from support.sources import ScriptedBalances, ScriptedEquity, ScriptedReplenisher, ScriptedSink
 
 
@@ -126,3 +127,10 @@ class Refinery:
     async def history(self, replenishment_id: str) -> list[ReplenishmentEvent]:
         """Return what is stored of a request."""
         return list(await self.service.desk.changes(replenishment_id))
+
+
+async def tells(shop: Refinery, *states: str) -> None:
+    """Wait until the sink of `shop` has heard of these states, in this order and without a gap."""
+    await until(lambda: len(shop.ops.states) >= len(states), f"{states}, got {shop.ops.states}")
+    assert shop.ops.states == list(states)
+    assert [int(each.sequence) for each in shop.ops.changes] == list(range(1, len(states) + 1))

@@ -17,7 +17,7 @@ from reservd.service.callables import StrategyReplenisher
 from reservd.service.occasion import Occasion, Reserves
 from reservd.service.replenishment import ReplenishmentService
 from support.api import ApiDaemon
-from support.office import until
+from support.polling import until
 from support.sources import ScriptedBalances, ScriptedEquity
 from support.world import AMOUNTS
 

@@ -43,7 +43,7 @@ class World:
         refusal: How balances and equity are refused; None to tell them.
         asked: How often they were asked for.
         tries: How many came, those that were refused included.
-        before_telling: Is called before balances are told; may wait.
+        before_telling: Is called before balances or equity are told; may wait.
         clock_is_set: Whether the sender's clock may be wrong: then a message is not refused for its age.
     """
 
@@ -66,10 +66,8 @@ class World:
                 if world.refusal is not None:
                     self._reply(world.refusal.status, b"", world.refusal.headers)
                     return
-                told: Mapping[str, str] = {"equity": "1000", "currency": "USDT"}
-                if self.path.startswith("/balances"):
-                    world.before_telling()
-                    told = world.amounts
+                world.before_telling()
+                told = world.amounts if self.path.startswith("/balances") else {"equity": "1000", "currency": "USDT"}
                 self._reply(200, json.dumps(told).encode(), {})
 
             def do_POST(self) -> None:

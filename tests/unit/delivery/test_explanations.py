@@ -12,7 +12,8 @@ from reservd.store.outbox import prune_events
 from reservd.store.ownership import Ownership
 from reservd.store.queries import StoredEvent, load_event, load_newest_events
 from reservd.store.tables import events
-from support.office import Office, until
+from support.office import Office
+from support.polling import until
 from support.sources import ScriptedSink, returns
 
 

@@ -17,7 +17,8 @@ from reservd.store.operators import Redelivery, Silence, add_silence, ask_redeli
 from reservd.store.orders import Order, OrderAction, OrderSubject, answer_order, ask_order, load_waiting_orders
 from reservd.store.tables import deliveries, events, mode_states, orders, snapshots
 from reservd.wire.events import DeliveryState
-from support.office import Office, until
+from support.office import Office
+from support.polling import until
 from support.sources import ScriptedSink, raises
 
 HOUR = timedelta(hours=1)

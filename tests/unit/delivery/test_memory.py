@@ -21,7 +21,8 @@ from reservd.store.schema import upgrade
 from reservd.store.states import load_states
 from reservd.store.tables import deliveries, events
 from support.decisions import decided
-from support.office import Heard, until
+from support.office import Heard
+from support.polling import until
 from support.sources import ScriptedSink, raises
 
 MODES = 16

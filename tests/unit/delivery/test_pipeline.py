@@ -16,7 +16,8 @@ from reservd.store.operators import Redelivery, ask_redeliveries
 from reservd.store.states import load_states
 from reservd.store.tables import deliveries, snapshots
 from reservd.wire.events import DeliveryState
-from support.office import Office, until
+from support.office import Office
+from support.polling import until
 from support.sources import ScriptedSink, hangs, raises
 
 

@@ -12,7 +12,8 @@ from reservd.store.letters import UnreadableEvent, load_events_after
 from reservd.store.queries import load_dead_letters, load_event, load_newest_events
 from reservd.store.tables import events, mode_states
 from reservd.wire.events import DeliveryState
-from support.office import Office, until
+from support.office import Office
+from support.polling import until
 from support.sources import ScriptedSink, raises
 
 

@@ -1,25 +1,21 @@
 """ReserveManager as it is embedded."""
 
 import asyncio
-import threading
-from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from reservd import BaseStrategyManager, ReserveManager, ReserveStatus, WithdrawalManager
-from reservd.errors import ConfigError, DeliveryError, FailureReason, ReserveUnknownError
-from reservd.monitor.callbacks import QUEUE_SIZE
+from reservd.errors import ConfigError, FailureReason, ReserveUnknownError
 from reservd.monitor.observer import Checked, Observer
 from reservd.monitor.schedule import CycleSchedule
 from reservd.plugin import Equity
-from reservd.reserve.models import EventType, ReserveEvent
+from reservd.reserve.models import ReserveEvent
 from reservd.reserve.replenishment import Inaction
 from reservd.service.replenishment import ReplenishmentService
-from reservd.web.metrics import Metrics
+from support.polling import until
 from support.sources import (
     Behaviour,
     EquityByMode,
@@ -33,13 +29,6 @@ from support.sources import (
 BASE = {"share_class": "USDT", "reserve_ratio": "0.1", "reserve_monitoring_interval": "0.05"}
 
 
-async def until(is_true: Callable[[], bool], timeout_seconds: float = 10.0) -> None:
-    """Wait by asking."""
-    async with asyncio.timeout(timeout_seconds):
-        while not is_true():
-            await asyncio.sleep(0.005)
-
-
 class Seen(Observer):
     """Notes what it hears."""
 
@@ -49,7 +38,6 @@ class Seen(Observer):
         self.failures: list[FailureReason | None] = []
         self.cycles = 0
         self.overruns = 0
-        self.dropped: list[str] = []
 
     def checked(self, checked: Checked) -> None:
         self.checks.append(checked)
@@ -65,9 +53,6 @@ class Seen(Observer):
 
     def cycle_overran(self, interval: float) -> None:
         self.overruns += 1
-
-    def callback_dropped(self, callback: str) -> None:
-        self.dropped.append(callback)
 
 
 async def test_each_source_is_read_once_when_many_modes_share_it() -> None:
@@ -92,140 +77,6 @@ async def test_equity_is_asked_by_mode_when_the_source_does_not_answer_by_share_
         manager.set_reserve_config(name, {**BASE, "reserve_balance_sources": [name], "reserve_equity_source": "nav"})
     await manager.check_all_reserves()
     assert sorted(nav.asked) == ["a", "b"]
-
-
-async def test_callbacks_hear_only_of_their_modes_when_scoped() -> None:
-    manager = ReserveManager(
-        ScriptedEquity(), {"a": ScriptedBalances("a", main=10), "b": ScriptedBalances("b", main=10)}
-    )
-    for name in ("a", "b"):
-        manager.set_reserve_config(name, {**BASE, "reserve_balance_sources": [name]})
-    only_a: list[str] = []
-    both: list[str] = []
-
-    async def slowly(event: ReserveEvent) -> None:
-        await asyncio.sleep(0)
-        both.append(event.strategy_mode)
-
-    manager.add_reserve_callback(lambda event: only_a.append(event.strategy_mode), modes=["a"])
-    manager.add_reserve_callback(slowly)
-    await manager.check_all_reserves()
-    await manager.close()
-    assert only_a == ["a"]
-    assert sorted(both) == ["a", "b"]
-
-
-async def test_checks_and_other_callbacks_go_on_when_one_blocks_and_one_raises() -> None:
-    source = ScriptedBalances("treasury", main=10)
-    manager = ReserveManager(ScriptedEquity(), {"treasury": source})
-    manager.set_reserve_config("m", BASE)
-    released = threading.Event()
-    heard: list[str] = []
-
-    def blocks(event: ReserveEvent) -> None:
-        released.wait(30)
-
-    def breaks(event: ReserveEvent) -> None:
-        raise RuntimeError("not today")
-
-    for callback in (blocks, breaks, lambda event: heard.append(str(event.event_type))):
-        manager.add_reserve_callback(callback)
-    running = asyncio.create_task(manager.start_monitoring())
-    await until(lambda: heard == ["reserve_critical"])
-    source.amounts["main"] = 110
-    await until(lambda: heard == ["reserve_critical", "reserve_adequate"])
-    released.set()
-    manager.stop_monitoring()
-    await running
-
-
-@pytest.mark.parametrize("kind", ["plain", "coroutine"])
-async def test_failures_of_a_callback_are_counted_by_reason(kind: str) -> None:
-    """One raises, and says why the second time; the other takes too long each time."""
-    metrics = Metrics({"m": "USDT"})
-    source = ScriptedBalances("treasury", main=10)
-    manager = ReserveManager(ScriptedEquity(), {"treasury": source}, observers=[metrics])
-    manager.set_reserve_config("m", BASE)
-    released = threading.Event()
-
-    def breaks(event: ReserveEvent) -> None:
-        if event.event_type is EventType.CRITICAL:
-            raise RuntimeError("not today")
-        raise DeliveryError(FailureReason.UNREACHABLE, "the desk is closed")
-
-    async def breaks_on_the_loop(event: ReserveEvent) -> None:
-        breaks(event)
-
-    def blocks(event: ReserveEvent) -> None:
-        released.wait(30)
-
-    async def blocks_on_the_loop(event: ReserveEvent) -> None:
-        await asyncio.Event().wait()
-
-    broken, slow = (breaks, blocks) if kind == "plain" else (breaks_on_the_loop, blocks_on_the_loop)
-
-    def failures(callback: Callable[..., object]) -> dict[str, float]:
-        families = text_string_to_metric_families(metrics.render(metrics.take()).decode())
-        return {
-            sample.labels["reason"]: sample.value
-            for family in families
-            for sample in family.samples
-            if sample.name == "reservd_callback_failures_total" and sample.labels["callback"] == callback.__qualname__
-        }
-
-    none = dict.fromkeys(FailureReason, 0)
-    manager.add_reserve_callback(broken)
-    manager.add_reserve_callback(slow, timeout_seconds=0.01)
-    assert failures(broken) == failures(slow) == none
-    for amount in (10, 60):
-        source.amounts["main"] = amount
-        await manager.check_all_reserves()
-        await manager.check_all_reserves()
-    await until(lambda: failures(broken) == {**none, FailureReason.INTERNAL: 1, FailureReason.UNREACHABLE: 1})
-    await until(lambda: failures(slow) == {**none, FailureReason.TIMEOUT: 2})
-    released.set()
-    await manager.close()
-
-
-async def test_event_is_marked_superseded_when_a_later_status_is_known_at_hand_over() -> None:
-    source = ScriptedBalances("treasury", main=10)
-    manager = ReserveManager(ScriptedEquity(), {"treasury": source})
-    manager.set_reserve_config("m", BASE)
-    go_on = asyncio.Event()
-    heard: list[tuple[str, bool]] = []
-
-    async def slow(event: ReserveEvent) -> None:
-        heard.append((str(event.event_type), event.superseded))
-        await go_on.wait()
-
-    manager.add_reserve_callback(slow)
-    for amount in (70, 10, 110):
-        source.amounts["main"] = amount
-        await manager.check_all_reserves()
-        await asyncio.sleep(0)
-    go_on.set()
-    await manager.close()
-    assert heard == [("reserve_low", False), ("reserve_critical", True), ("reserve_adequate", False)]
-
-
-async def test_event_is_dropped_and_counted_when_a_callback_is_too_slow_for_too_long() -> None:
-    seen = Seen()
-    manager = ReserveManager(ScriptedEquity(), {"t": ScriptedBalances("t", main=10)}, observers=[seen])
-    manager.set_reserve_config("m", BASE)
-
-    async def never(event: ReserveEvent) -> None:
-        await asyncio.Event().wait()
-
-    manager.add_reserve_callback(never)
-    heard: list[ReserveEvent] = []
-    manager.add_reserve_callback(heard.append)
-    await manager.check_all_reserves()
-    await until(lambda: len(heard) == 1)
-    for _ in range(QUEUE_SIZE + 2):
-        await manager.trigger_reserve_event(heard[0])
-    assert len(seen.dropped) >= 1
-    assert "never" in seen.dropped[0]
-    await manager.close()
 
 
 async def test_second_look_is_taken_at_once_when_a_reading_jumps() -> None:

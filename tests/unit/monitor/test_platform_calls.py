@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +17,7 @@ from reservd.monitor.adapters import EquityCalculator
 from reservd.monitor.platform_calls import PlatformCalls
 from reservd.monitor.readers import EquityReader
 from reservd.plugin import Equity
+from support.polling import until
 
 BASE = {"share_class": "USDT", "reserve_ratio": "0.1"}
 
@@ -41,13 +42,6 @@ def gate() -> Iterator[Gate]:
     made = Gate()
     yield made
     made.open()
-
-
-async def until(is_true: Callable[[], bool]) -> None:
-    """Wait by asking."""
-    async with asyncio.timeout(30):
-        while not is_true():
-            await asyncio.sleep(0.005)
 
 
 async def test_loop_goes_on_when_a_plain_venue_and_a_plain_calculator_block(gate: Gate) -> None:

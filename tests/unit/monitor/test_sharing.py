@@ -13,7 +13,7 @@ from reservd.monitor.holds import Holds
 from reservd.monitor.observer import Checked, Observer
 from reservd.plugin import Balance, Equity, Reading
 from reservd.reserve.models import Bounds, ReserveSnapshot
-from support.office import until
+from support.polling import until
 from support.sources import EquityByMode, ScriptedBalances, ScriptedEquity, WalletBalances, returns
 
 BASE = {"share_class": "USDT", "reserve_ratio": "0.1"}

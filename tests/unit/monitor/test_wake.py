@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,17 +15,11 @@ from structlog.testing import capture_logs
 from reservd import ReserveEvent, ReserveManager
 from reservd.monitor.observer import Checked, Observer
 from reservd.plugin import Balance, Reading
+from support.polling import until
 from support.sources import ScriptedBalances, ScriptedEquity, hangs, raises
 from support.telling import TellingBalances
 
 HOUR = {"share_class": "USDT", "reserve_ratio": "0.1", "reserve_monitoring_interval": 3600, "reserve_max_jump": 10}
-
-
-async def until(is_true: Callable[[], bool], timeout_seconds: float = 10.0) -> None:
-    """Wait by asking."""
-    async with asyncio.timeout(timeout_seconds):
-        while not is_true():
-            await asyncio.sleep(0.005)
 
 
 class Watcher(Observer):

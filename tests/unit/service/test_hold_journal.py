@@ -21,7 +21,7 @@ from reservd.store.holds import load_holds, save_holds
 from reservd.store.tables import holds, owner
 from support.bank import BASE, Bank
 from support.holds import make_hold
-from support.office import until
+from support.polling import until
 from support.sources import ScriptedReplenisher
 
 FREE = {"reserve_ratio": 0, "reserve_withdrawal_floor": 0}

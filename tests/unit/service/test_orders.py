@@ -23,7 +23,7 @@ from reservd.store.orders import (
 )
 from reservd.store.ownership import Ownership
 from support.bank import Bank
-from support.office import until
+from support.polling import until
 from support.refills import Refinery
 
 NOW = datetime.now(UTC)

@@ -17,7 +17,7 @@ from reservd.reserve.replenishment.states import ReplenishmentState
 from reservd.service.callables import CallableReplenisher
 from reservd.store.database import Database
 from reservd.web.replenishment_metrics import ReplenishmentMetrics
-from support.office import until
+from support.polling import until
 from support.refills import Refinery
 from support.sources import ScriptedReplenisher, raises
 

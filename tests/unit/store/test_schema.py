@@ -17,7 +17,8 @@ from reservd.store.database import Database, parse_url
 from reservd.store.orders import Order, OrderAction, OrderSubject, load_waiting_orders
 from reservd.store.schema import prepare, upgrade
 from reservd.store.tables import metadata
-from support.office import Office, until
+from support.office import Office
+from support.polling import until
 from support.sources import ScriptedSink
 
 

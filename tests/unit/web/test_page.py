@@ -1,13 +1,13 @@
 """The page that is kept ready for scrapers."""
 
-import asyncio
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
 from reservd.web.metrics import Metrics, News
 from reservd.web.page import MetricsPage
+from support.polling import until
 
 
 class Renderer:
@@ -37,13 +37,6 @@ async def page(renderer: Renderer) -> AsyncIterator[MetricsPage]:
     await page.start()
     yield page
     await page.close()
-
-
-async def until(is_true: Callable[[], bool]) -> None:
-    """Wait by asking."""
-    async with asyncio.timeout(10):
-        while not is_true():
-            await asyncio.sleep(0.005)
 
 
 async def test_page_is_there_before_the_first_cycle(page: MetricsPage) -> None:
