@@ -35,7 +35,7 @@ def silence(
     """Keep a mode's events from all sinks for a while.
 
     The mode is watched, measured and refilled as ever. What is decided meanwhile is kept in the store, and no
-    sink hears of it later; a status that lasts is said again by the first reminder after the silence.
+    sink hears of it later; a status that lasts is announced by the first reminder after the silence.
     """
     import asyncio
 

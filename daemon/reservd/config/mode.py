@@ -52,7 +52,7 @@ class ModeConfig(BaseModel):
     reserve_critical_threshold: Annotated[Decimal, Exact(gt=0, le=100)] = Decimal("0.5")
     """Below this part of the target the reserve is critical."""
     reserve_recovery_margin: Annotated[Decimal, Exact(ge=0, le=1)] = Decimal("0.02")
-    """How far above a threshold, as a part of the target, recovery from it needs."""
+    """How far the reserve must rise above a threshold to recover from it, as a part of the target."""
     reserve_confirmations: Annotated[int, Whole(ge=1, le=100)] = 1
     """Checks in a row at least this severe before a worsening counts."""
     reserve_max_jump: Annotated[Decimal, Exact(gt=0, le=1000)] = Decimal("0.5")
@@ -65,11 +65,11 @@ class ModeConfig(BaseModel):
     reserve_max_skew: Duration | None = None
     """How far apart equity and balances may have been observed for a check to count. Default: the maximum staleness."""
     reserve_runway_window: Duration = Decimal(3600)
-    """How far back it is measured how fast money leaves the reserve."""
+    """The period over which the rate is measured at which money leaves the reserve."""
     reserve_runway_warning: Duration | None = None
-    """An early warning is given when the reserve will be low in so long at that rate. Default: none is."""
+    """How long before the reserve would be low at that rate an early warning is given. Default: no warning."""
     reserve_event_repeat_interval: Duration = Decimal(300)
-    """How often a status that lasts is said again."""
+    """How often a reminder is sent while a status lasts."""
     reserve_asset_aliases: dict[Name, Name] = {}
     """Other assets that count as reserve, one for one: `USDT.e: USDT`."""
     reserve_balance_sources: Annotated[tuple[Reference, ...], Field(max_length=1000)] = ()
@@ -83,45 +83,45 @@ class ModeConfig(BaseModel):
     reserve_allocation_ratio: Annotated[Decimal, Exact(ge=0, le=1)] | None = None
     """With `dedicated`, in place of an amount: the part of each shared account that the mode gets."""
     reserve_require_agreement: Annotated[bool, Field(strict=True)] = False
-    """Whether an account that is named twice, as by two sources, is unknown unless all of them say the same."""
+    """Whether an account that is named twice, by two sources for instance, is unknown unless all agree."""
     reserve_equity_source: Reference | None = None
     """The name of an equity source."""
     reserve_event_sinks: Annotated[tuple[Reference, ...], Field(max_length=100)] = ()
-    """The names of the event sinks that hear of this mode."""
+    """The names of the event sinks that receive this mode's events."""
     reserve_replenisher: Reference | None = None
-    """The name of the replenisher that is asked for refills."""
+    """The name of the replenisher that requests for refills go to."""
     reserve_refill_level: Annotated[Decimal, Exact(gt=0, le=100)] = Decimal("1.1")
-    """Up to which part of the target a refill is asked for."""
+    """The part of the target that a refill should restore the reserve to."""
     reserve_refill_min: Annotated[Decimal, Exact(ge=0, le=10**30)] | None = None
-    """Refills of less are not asked for."""
+    """Smaller refills are not requested."""
     reserve_refill_max: Annotated[Decimal, Exact(gt=0, le=10**30)] | None = None
-    """The most that one refill is asked for; no limit unless given."""
+    """The most that one request may be for; no limit unless given."""
     reserve_refill_decimals: Annotated[int, Whole(ge=0, le=60)] | None = None
-    """To how many decimals amounts are rounded, such as the token has; not rounded unless given."""
+    """The decimals that amounts are rounded to, usually those of the token; not rounded unless given."""
     reserve_refill_in_flight: Annotated[int, Whole(ge=1, le=100)] = 1
     """How many requests may be open at a time; those for withdrawals are not counted."""
     reserve_refill_cooldown: Duration = Decimal(300)
     """How long to wait after a request that failed, was rejected or had no effect."""
     reserve_refill_longest_cooldown: Duration = Decimal(3600)
-    """The same after several in a row: it doubles with each, up to this."""
+    """The cooldown doubles with each such request in a row, up to this."""
     reserve_refill_patience: Duration = Decimal(1800)
-    """How long a request is waited for whose answer names no time of its own."""
+    """How long to wait for a refill when the strategy's answer names no time."""
     reserve_refill_settling: Duration = Decimal(300)
-    """How long the reserve may take to see what is said to be settled, or to have arrived by a time."""
+    """How long money may take to show in the reserve after it was reported settled, or was expected."""
     reserve_refill_tolerance: Annotated[Decimal, Exact(ge=0, le=1)] = Decimal("0.01")
-    """Which part of an amount may lack when a refill counts as arrived."""
+    """The part of an amount that may be missing when a refill counts as arrived."""
     reserve_refill_budget_period: Duration = Decimal(86400)
-    """How far back the two budgets look."""
+    """The period that the two budgets cover."""
     reserve_refill_budget_amount: Annotated[Decimal, Exact(gt=0, le=10**30)] | None = None
-    """The most that is asked for within that period; no limit unless given. Withdrawals' own requests do not count."""
+    """The most that is requested within that period; no limit unless given. Withdrawals' own requests do not count."""
     reserve_refill_budget_count: Annotated[int, Whole(ge=1, le=100_000)] | None = None
     """The most requests within that period; no limit unless given."""
     reserve_refill_max_loss: Annotated[Decimal, Exact(ge=0, le=1)] | None = None
-    """The largest part of an amount that may be lost by unwinding; passed on with each request."""
+    """The largest part of an amount that unwinding may lose; passed on with each request."""
     reserve_refill_approval_above: Annotated[Decimal, Exact(ge=0, le=10**30)] | None = None
-    """Emergencies for more wait for `reservd replenishments approve`; none does unless given."""
+    """Emergency requests for more than this wait for `reservd replenishments approve`; none waits unless given."""
     reserve_refill_dry_run: Annotated[bool, Field(strict=True)] = False
-    """Only say what would be asked for: nothing is."""
+    """Only log what would be requested; request nothing."""
     reserve_withdrawal_floor: Annotated[Decimal, Exact(ge=0, le=100)] | None = None
     """The part of the target that withdrawals leave in the reserve. Default: `reserve_critical_threshold`."""
     reserve_withdrawal_max: Annotated[Decimal, Exact(gt=0, le=10**30)] | None = None
@@ -205,12 +205,12 @@ class ModeConfig(BaseModel):
 
     @property
     def interval_seconds(self) -> float:
-        """How often the mode is checked."""
+        """The monitoring interval, in seconds."""
         return float(self.reserve_monitoring_interval)
 
     @cached_property
     def policy(self) -> ReservePolicy:
-        """What is enough, and when to say so."""
+        """The mode's policy: thresholds, and when a status is confirmed and announced."""
         staleness = self.reserve_max_staleness or max(3 * self.reserve_monitoring_interval, Decimal(120))
         skew = self.reserve_max_skew or staleness
         warning = self.reserve_runway_warning
@@ -232,7 +232,7 @@ class ModeConfig(BaseModel):
 
     @cached_property
     def allocation(self) -> AllocationTerms:
-        """How accounts are shared with other modes."""
+        """How accounts that other modes count too are split."""
         return AllocationTerms(
             method=self.reserve_allocation,
             priority=self.reserve_allocation_priority,
@@ -283,5 +283,5 @@ class ModeConfig(BaseModel):
 
 
 def own_keys(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of a strategy's configuration that is reservd's."""
+    """Return those keys of a strategy's configuration that belong to reservd."""
     return {key: value for key, value in values.items() if key in OWN_KEYS or key.startswith(PREFIX)}

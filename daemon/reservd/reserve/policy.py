@@ -32,7 +32,7 @@ class ReservePolicy:
         max_jump: A reading that moves by more than this part of the last good one needs a second look.
         max_staleness: What was observed longer ago is not believed; when the oldest input of the last conclusive check
             is older, the status is UNKNOWN.
-        repeat_interval: A status that lasts is said again so often.
+        repeat_interval: How often a reminder is sent while a status lasts.
         max_skew: How far apart equity and each balance may have been observed for a check to count; None: any.
         runway_window: How far back it is measured how fast money leaves the reserve.
         runway_warning: An early warning is given when the reserve is LOW in so long at that rate; None: never.

@@ -5,11 +5,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from reservd.reserve.allocation import SharedBalance, allocate, is_exact
+from reservd.reserve.allocation import Allotment, SharedBalance, allocate, is_exact
 from reservd.reserve.amounts import ZERO, subtract
 from reservd.reserve.claims import AccountReading, Assessment, Jump, Member, assess
-from reservd.reserve.models import AccountPart, AllocationMethod, Bounds, Share
-from reservd.reserve.placement import place_holds, reach_of
+from reservd.reserve.models import AccountPart, Bounds, Share
+from reservd.reserve.placement import Placement, place_holds, reach_of
 from reservd.reserve.policy import Missing
 from reservd.reserve.readings import Balance
 
@@ -74,36 +74,24 @@ def share_out(
         [account.reading.bounds for account in accounts],
         [reach_of(member.promised, [reading.bounds for reading in member.own]) for member in members],
     )
-    counted = [
-        (*member.own, *(account.reading for account in accounts if number in account.members))
-        for number, member in enumerate(members)
-    ]
+    counted = [_counted(number, member, accounts) for number, member in enumerate(members)]
     balances = [tuple(each.found for each in readings if each.found is not None) for readings in counted]
     claims = [
-        assess(member, read, now).less(taken)
-        for member, read, taken in zip(members, balances, placements.own, strict=True)
+        assess(member, found, now).less(taken)
+        for member, found, taken in zip(members, balances, placements.own, strict=True)
     ]
-    method = members[0].terms.method
+    left = zip(accounts, placements.shared, strict=True)
     allotments = allocate(
-        [
-            SharedBalance(placement.left, account.members)
-            for account, placement in zip(accounts, placements.shared, strict=True)
-        ],
+        [SharedBalance(placement.left, account.members) for account, placement in left],
         [claim.sharer for claim in claims],
-        method,
+        members[0].terms.method,
     )
     findings = []
     for number, (member, allotment) in enumerate(zip(members, allotments, strict=True)):
         doubts = (*_doubts(number, members, claims), *_unread(number, accounts))
         why = "; ".join(filter(None, (*doubts, claims[number].doubt)))
-        parts = [
-            *_own_parts(member.own, placements.own[number], why),
-            *(
-                _shared_part(account.reading, placement.held, part, method, why)
-                for account, placement, part in zip(accounts, placements.shared, allotment.parts, strict=True)
-                if number in account.members
-            ),
-        ]
+        own = _own_parts(member.own, placements.own[number], why)
+        shared = _shared_parts(number, member, accounts, placements.shared, allotment, why)
         missing = [
             Missing(f"{each.account}: {each.problem}", each.non_negative)
             for each in counted[number]
@@ -112,9 +100,14 @@ def share_out(
         balance = allotment.total if accounts else _less(allotment.total, held)
         if not is_exact(balance):
             missing += map(Missing, doubts)
-        share = Share(balance, tuple(parts), held)
+        share = Share(balance, (*own, *shared), held)
         findings.append(Finding(balances[number], tuple(missing), share, claims[number].jump))
     return tuple(findings)
+
+
+def _counted(number: int, member: Member, accounts: Sequence[SharedAccount]) -> tuple[AccountReading, ...]:
+    """Return the readings of all accounts that a member counts, its own first."""
+    return *member.own, *(account.reading for account in accounts if number in account.members)
 
 
 def _doubts(number: int, members: Sequence[Member], claims: Sequence[Assessment]) -> Iterator[str]:
@@ -162,12 +155,23 @@ def _own_parts(readings: Sequence[AccountReading], taken: Bounds, why: str) -> l
     ]
 
 
-def _shared_part(
-    reading: AccountReading, held: Bounds, part: Decimal | None, method: AllocationMethod, why: str
-) -> AccountPart:
-    whole = own_part(reading)
-    problem = whole.problem or (why if part is None else "")
-    return whole._replace(held=held.lower if is_exact(held) else None, part=part, method=method, problem=problem)
+def _shared_parts(
+    number: int,
+    member: Member,
+    accounts: Sequence[SharedAccount],
+    placements: Sequence[Placement],
+    allotment: Allotment,
+    why: str,
+) -> list[AccountPart]:
+    """Return what shared accounts hold, and which part of each a member gets."""
+    parts: list[AccountPart] = []
+    for account, placement, part in zip(accounts, placements, allotment.parts, strict=True):
+        if number in account.members:
+            whole = own_part(account.reading)
+            held = placement.held.lower if is_exact(placement.held) else None
+            problem = whole.problem or (why if part is None else "")
+            parts.append(whole._replace(held=held, part=part, method=member.terms.method, problem=problem))
+    return parts
 
 
 def _less(bounds: Bounds, held: Decimal) -> Bounds:

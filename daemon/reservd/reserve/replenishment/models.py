@@ -107,7 +107,7 @@ class Inaction(StrEnum):
     COOLDOWN = "cooldown"
     """The last request failed, was rejected, or ran out a moment ago."""
     BACKOFF = "backoff"
-    """The same, after several in a row: the wait doubles with each."""
+    """The same after several in a row: the wait doubles with each."""
     BELOW_MINIMUM = "below_minimum"
     """The missing amount is below the minimum of a request."""
     ABOVE_MAXIMUM = "above_maximum"
@@ -157,15 +157,15 @@ class RefillPolicy:
         in_flight: How many requests may be open at a time, those for withdrawals not counted.
         cooldown: How long to wait after a request that failed, was rejected or had no effect.
         longest_cooldown: The same after several in a row: it doubles up to this.
-        patience: How long a request is waited for whose answer names no time of its own.
+        patience: How long to wait for a refill when the strategy's answer names no time.
         settling: How long the reserve may take to see what is said to be settled, or to have arrived by a time.
-        tolerance: Which part of an amount may lack when it counts as arrived.
+        tolerance: The part of an amount that may be missing when it counts as arrived.
         budget_period: How far back the budgets look.
         budget_amount: The most that is asked for within it; None for any amount.
         budget_count: The most requests within it; None for any number.
         max_loss: The largest part of an amount that may be lost by unwinding; passed on.
         approval_above: An emergency for more waits for approval; None for never.
-        dry_run: Only say what would be asked for.
+        dry_run: Only log what would be requested.
     """
 
     level: Decimal = Decimal("1.1")
