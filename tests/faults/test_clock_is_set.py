@@ -325,6 +325,22 @@ async def test_money_is_held_for_who_waits_for_it_when_the_clock_was_ahead_when_
         await shop.withdrawals.settle(waits.id, paid_at=shop.clock.wall)
 
 
+async def test_money_is_counted_for_who_was_first_when_the_clock_was_ahead_when_he_asked(database: Database) -> None:
+    """Of both, the withdrawals and the requests for what they lack."""
+    async with Treasury(database, 110, reserve_ratio=0) as shop:
+        shop.clock.wrong = timedelta(days=2)
+        await shop.see()
+        first = await shop.withdraw(130)
+        shop.clock.wrong = timedelta()
+        shop.withdrawals._watch.look()
+        await shop.see()
+        second = await shop.withdraw(10)
+        for balance, arrived in ((120, [10, 0]), (130, [20, 0]), (135, [20, 5])):
+            await shop.see(balance)
+            assert [shop.hold(each).arrived for each in (first, second)] == arrived
+            assert [shop.request_for(each).arrived for each in (first, second)] == arrived
+
+
 async def test_what_was_paid_is_in_no_reading_any_more_when_the_clock_was_ahead_when_it_was_told(
     database: Database,
 ) -> None:

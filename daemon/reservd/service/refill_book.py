@@ -97,6 +97,10 @@ class RefillBook:
         found = [self._records[each] for of_mode in self._open.values() for each in of_mode]
         return sorted(found, key=lambda record: record.request.requested_at)
 
+    def in_turn(self, records: Iterable[Replenishment]) -> list[Replenishment]:
+        """Return requests in the order in which arrivals were counted for them, however the clock was set meanwhile."""
+        return sorted(records, key=self._counted_since)
+
     def ended_since(self, modes: Iterable[str], counted: Replenishment) -> Decimal:
         """Return what is credited to requests of some modes that ended after arrivals were counted for another."""
         total, since = ZERO, self._counted_since(counted)

@@ -119,7 +119,7 @@ class RefillGrounds:
         mode, now, sharers = checked.mode, checked.snapshot.timestamp, self._commitments.sharers(checked.mode)
         accounts, awaited = self._commitments.accounts(mode), self._open_among(sharers)
         arrivals = see_arrivals(
-            [record for record in awaited if is_counted(record, accounts)],
+            self._book.in_turn(record for record in awaited if is_counted(record, accounts)),
             reading,
             paid_since=lambda baseline: self._commitments.paid_between(mode, baseline, reading),
             ended_since=lambda record: self._book.ended_since(sharers, record),

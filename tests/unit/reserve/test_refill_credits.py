@@ -53,7 +53,7 @@ def see(balance: object, *records: Replenishment, paid: object = 0, ended: objec
 
 def test_money_is_counted_for_the_first_and_what_is_left_for_the_next() -> None:
     first, second = counted(refill("a"), 100), counted(refill("b", seconds=1), 100)
-    seen = see(165, second, first)
+    seen = see(165, first, second)
     assert [(seen[each].arrived, seen[each].state) for each in "ab"] == [(50, State.VERIFIED), (15, State.ACCEPTED)]
 
 

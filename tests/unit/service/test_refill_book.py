@@ -1,4 +1,4 @@
-"""What stays in memory of requests that have ended."""
+"""What stays in memory of requests that have ended, and whose turn it is among those that are open."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -58,3 +58,14 @@ def test_what_was_credited_is_remembered_while_it_was_so_after_an_open_request_w
         book.forget_credits("m", counted)
         assert book.has_credits("m") is remembers
     assert book.ended_since(["m"], waits) == 0
+
+
+def test_requests_have_their_turn_as_they_were_counted_though_the_clock_was_set_between_them() -> None:
+    clock = Clock()
+    book = RefillBook(RefillLedger(), clock=clock)
+    for name, wrong in (("a", 0), ("b", 2), ("c", 1), ("d", -3)):
+        clock.wrong = timedelta(days=wrong)
+        book.put(ended(name, clock.wall))
+        clock.ahead += timedelta(minutes=1)
+    book.put(book.get("a").model_copy(update={"counted_at": book.times.now("a")}))
+    assert [each.id for each in book.in_turn(map(book.get, "dcba"))] == ["b", "c", "d", "a"]

@@ -68,7 +68,7 @@ def see_arrivals(
     only the last one has more than it asked for.
 
     Args:
-        records: Open requests, in order of request.
+        records: Open requests, in the order in which they were counted.
         reading: What the accounts hold.
         paid_since: Returns what was paid out of them since a baseline.
         ended_since: Returns what is credited to requests for them that ended after one was counted.
@@ -77,9 +77,9 @@ def see_arrivals(
     """
     seen: list[Replenishment] = []
     earlier = ZERO
-    awaited = [(record, baseline_of(record)) for record in records if record.state in AWAITED]
-    for record, baseline in sorted(awaited, key=lambda each: counted_since(each[0])):
-        if baseline is None:
+    for record in records:
+        baseline = baseline_of(record)
+        if record.state not in AWAITED or baseline is None:
             continue
         if seen and seen[-1].arrived > seen[-1].request.amount:
             seen[-1] = seen[-1].model_copy(update={"arrived": seen[-1].request.amount})
