@@ -111,7 +111,7 @@ class Store:
         """Add four events of `alpha`, of which the second is a reminder, and one of `beta`."""
         self.do(_fill)
 
-    def wishes(self) -> list[Redelivery]:
+    def redelivery_requests(self) -> list[Redelivery]:
         """Return what was asked to be delivered again."""
 
         async def load(database: Database) -> list[Redelivery]:

@@ -31,7 +31,7 @@ class ReplenishmentObserver:
         """A request was made, changed its state, or more of it has arrived."""
 
     def not_requested(self, mode: str, status: ReserveStatus, reason: Inaction) -> None:
-        """A check of a mode, or somebody's wish, led to no request."""
+        """A check of a mode, or a manual request, led to no request."""
 
 
 class UnansweredError(CallError):
@@ -65,10 +65,6 @@ class RefillCaller:
         self._observers = tuple(observers)
         self._epoch = epoch
         self._left_alone_until: dict[str, float] = {}
-
-    def has(self, name: str) -> bool:
-        """Whether there is a replenisher of that name."""
-        return name in self._replenishers
 
     def over_api(self, name: str) -> bool:
         """Whether strategies take requests that are for a replenisher from the API themselves."""
