@@ -37,8 +37,7 @@ class AaveV3BalanceSource(EvmPlugin[AaveV3Config], BalanceSource[AaveV3Config]):
         return pots | {f"the headroom of {holder} {where}": (name,) for name, holder in config.accounts.items()}
 
     async def fetch_balances(self) -> Reading:
-        """
-        Return what each account may withdraw of each reserve, all at one block.
+        """Return what each account may withdraw of each reserve, all at one block.
 
         Raises:
             SourceError: If no endpoint, or too few for the quorum, can be read from.

@@ -18,8 +18,7 @@ class AaveV3EquitySource(EvmPlugin[AaveV3EquityConfig], EquitySource[AaveV3Equit
         return True
 
     async def fetch_equity(self, mode: str, currency: str) -> Equity:  # noqa: ARG002  # the share class tells all
-        """
-        Return what all accounts own in the pool, all at one block.
+        """Return what all accounts own in the pool, all at one block.
 
         Raises:
             SourceError: If a part could not be read, an account owes what is not counted, a price is

@@ -60,8 +60,7 @@ class CcxtPriceSource(PriceSource[CcxtPriceConfig]):
             await release(shared)
 
     async def fetch_price(self, base: str, quote: str) -> Price:
-        """
-        Return what the pair's market says.
+        """Return what the pair's market says.
 
         Raises:
             SourceError: If the pair is not configured, the exchange does not answer or does not

@@ -70,8 +70,7 @@ class CcxtSource(BalanceSource[CcxtConfig]):
         }
 
     async def fetch_balances(self) -> Reading:
-        """
-        Return what is free, one balance per account and configured asset.
+        """Return what is free, one balance per account and configured asset.
 
         Raises:
             SourceError: If no account could be read, the key may do more than it is allowed to, or it is of an

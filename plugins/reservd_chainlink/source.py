@@ -31,8 +31,7 @@ class ChainlinkPriceSource(EvmPlugin[ChainlinkConfig], PriceSource[ChainlinkConf
         await super().__aexit__(*exc_info)
 
     async def fetch_price(self, base: str, quote: str) -> Price:
-        """
-        Return what the feeds tell of a pair at the node's block. It is of the block's time, as a balance is.
+        """Return what the feeds tell of a pair at the node's block. It is of the block's time, as a balance is.
 
         Raises:
             SourceError: If the pair is not configured, a feed on its way could not be read or cannot be

@@ -27,8 +27,7 @@ class Erc4626BalanceSource(EvmPlugin[Erc4626Config], BalanceSource[Erc4626Config
 
     @property
     def accounts(self) -> Mapping[str, Account]:
-        """
-        Return the accounts. Their address is the vault's and the holder's: the holder's wallet is other money.
+        """Return the accounts. Their address is the vault's and the holder's: the holder's wallet is other money.
 
         A vault has one asset, which is the same under any name.
         """
@@ -54,8 +53,7 @@ class Erc4626BalanceSource(EvmPlugin[Erc4626Config], BalanceSource[Erc4626Config
         }
 
     async def fetch_balances(self) -> Reading:
-        """
-        Return what each holder may withdraw, all at one block.
+        """Return what each holder may withdraw, all at one block.
 
         Raises:
             SourceError: If no endpoint, or too few for the quorum, can be read from.

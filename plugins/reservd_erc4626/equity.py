@@ -24,8 +24,7 @@ class Erc4626EquitySource(EvmPlugin[Erc4626EquityConfig], EquitySource[Erc4626Eq
         return True
 
     async def fetch_equity(self, mode: str, currency: str) -> Equity:  # noqa: ARG002  # the share class tells all
-        """
-        Return the sum of the positions in the share class, all at one block.
+        """Return the sum of the positions in the share class, all at one block.
 
         Raises:
             SourceError: If a position could not be read, or none is in the share class.

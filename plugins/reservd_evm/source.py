@@ -44,8 +44,7 @@ class EvmSource(EvmPlugin[EvmBalanceConfig], BalanceSource[EvmBalanceConfig]):
         }
 
     async def fetch_balances(self) -> Reading:
-        """
-        Return what every account holds of its assets, all at one block.
+        """Return what every account holds of its assets, all at one block.
 
         Raises:
             SourceError: If no endpoint, or too few for the quorum, can be reached, is on the

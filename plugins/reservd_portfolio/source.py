@@ -56,8 +56,7 @@ class PortfolioEquitySource(EquitySource[PortfolioConfig], Composite):
         return self._by_share_class
 
     async def fetch_equity(self, mode: str, currency: str) -> Equity:
-        """
-        Return the sum of all parts, with what each is made of.
+        """Return the sum of all parts, with what each is made of.
 
         Raises:
             SourceError: If it is asked for in another currency, or any part or price that it needs is missing.

@@ -165,8 +165,7 @@ class Composite(ABC):
 
     @abstractmethod
     def connect(self, readers: Readers) -> None:
-        """
-        Take what reads the instances that the options name.
+        """Take what reads the instances that the options name.
 
         Called before the source is opened, once all that it builds on is connected. `reservd
         check-config` calls it too, and the daemon again when it starts anew: the last call counts.

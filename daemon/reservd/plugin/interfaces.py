@@ -15,7 +15,7 @@ from reservd.wire.envelope import CloudEvent, ReplenishmentMessage
 ConfigT = TypeVar("ConfigT", bound=PluginConfig)
 
 CALLS_AT_ONCE = 64
-"""Fewer than the 100 connections of an HTTP client: a call that has begun must not wait for one."""
+"""Fewer than the 100 connections of an HTTP client, so that no call waits for a connection."""
 
 
 class Plugin(ABC, Generic[ConfigT]):
@@ -42,7 +42,7 @@ class Plugin(ABC, Generic[ConfigT]):
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Close it. Never raises for what is closed already."""
+        """Close it. Must not raise for what is closed already."""
 
 
 class Source(Plugin[ConfigT]):
@@ -50,20 +50,19 @@ class Source(Plugin[ConfigT]):
 
     @property
     def endpoints(self) -> Mapping[str, bool]:
-        """
-        Return of each endpoint that the source reads through whether it is well, by a name that is no secret.
+        """Return the health of each endpoint that the source reads through, by a name that holds no secret.
 
-        For sources that go on without one of several, so that the loss is seen before the next one. The host asks
-        after each reading. The names are known without I/O and stay the same; what was not tried yet is well.
+        For sources that can do without one of several endpoints, so that the loss of one is seen before the next. The
+        host asks after each reading. The names are known without I/O and never change; an endpoint that has not been
+        tried counts as healthy.
         """
         return {}
 
     @property
     def calls_at_once(self) -> int:
-        """
-        Return how many calls the host makes at the same time, such as for the equity of different modes.
+        """Return how many calls the host may make at the same time, for the equity of different modes for instance.
 
-        The others wait for their turn, and their deadline begins with it. Asked once, before the first call.
+        Further calls wait, and their deadline starts when they begin. Read once, before the first call.
         """
         return CALLS_AT_ONCE
 
@@ -72,8 +71,8 @@ class BalanceSource(Source[ConfigT]):
     """Reads what can be paid out now.
 
     Attributes:
-        NON_NEGATIVE: Whether its accounts can only hold 0 or more: then one that could not be
-            read still leaves the sum of the others as a certain minimum.
+        NON_NEGATIVE: Whether its accounts can only hold 0 or more. If so, the sum of those that could be read
+            is a certain minimum.
     """
 
     NON_NEGATIVE: ClassVar[bool] = False
@@ -85,19 +84,17 @@ class BalanceSource(Source[ConfigT]):
 
     @property
     def pots(self) -> Mapping[str, Sequence[str]]:
-        """
-        Return what several accounts are paid out of, and which do so in which order, each by its name.
+        """Return the pots of money that several accounts are paid out of: the accounts of each, in order, by its name.
 
-        Such as the free liquidity of a lending pool, which the source counts once over these accounts. Two sources
-        that do so for different accounts would promise the same money twice, so the host refuses the second one. Pots
-        are named alike by all sources that know them, for people: `USDC of the pool 0x…`. Known without I/O.
+        One is the free liquidity of a lending pool, which the source counts once over these accounts. Two sources that
+        count one pot for different accounts would promise the same money twice, so the host refuses the second. Every
+        source gives a pot the same readable name, such as `USDC of the pool 0x…`. Known without I/O.
         """
         return {}
 
     @abstractmethod
     async def fetch_balances(self) -> Reading:
-        """
-        Return what can be paid out right now, one balance per account and asset.
+        """Return what can be paid out right now, one balance per account and asset.
 
         Returns:
             Balances in whole units of each asset, never in wei or cents, all read at the same
@@ -109,21 +106,19 @@ class BalanceSource(Source[ConfigT]):
         """
 
     def changes(self) -> AsyncIterator[None] | None:
-        """
-        Return a stream that yields whenever a balance may have changed, or None when there is no such thing.
+        """Return a stream that yields whenever a balance may have changed, or None if there is none.
 
-        An accelerator only: each time the source is read a little sooner. The host ends the stream, and starts
-        another when it breaks; regular readings go on whatever it does. It runs once the source is opened.
+        An accelerator only: the source is then read ahead of its interval. Regular readings go on whatever the stream
+        does. The host starts it once the source is opened, closes it, and starts another when it breaks.
         """
         return None
 
     @property
     def seconds_between_changes(self) -> float:
-        """
-        Return how long the host waits after a reading that `changes` asked for, before such a reading again.
+        """Return the least time between two readings that `changes` triggers.
 
-        For venues that count what they are asked for. What the stream says meanwhile is one change, and read after that
-        time. The host never reads more often than four times a second.
+        For venues with rate limits. All that the stream yields in between counts as one change, which is read at the
+        end of that time. The host never reads more than four times a second.
         """
         return 0.0
 
@@ -138,8 +133,7 @@ class EquitySource(Source[ConfigT]):
 
     @abstractmethod
     async def fetch_equity(self, mode: str, currency: str) -> Equity:
-        """
-        Return the total equity of a mode.
+        """Return the total equity of a mode.
 
         Args:
             mode: The mode. When `by_share_class`, the share class in its place.
@@ -151,73 +145,68 @@ class EquitySource(Source[ConfigT]):
 
 
 class PriceSource(Source[ConfigT]):
-    """Reads what assets cost. Prices serve equity; other assets never count as reserve."""
+    """Reads the prices of assets. Prices serve to compute equity; other assets never count as reserve."""
 
     @abstractmethod
     async def fetch_price(self, base: str, quote: str) -> Price:
-        """
-        Return what one unit of `base` costs in units of `quote`.
+        """Return what one unit of `base` costs in units of `quote`.
 
         May be called for several pairs at the same time.
 
         Args:
             base: The asset, in the configuration's spelling.
-            quote: What it is counted in.
+            quote: The asset that the price is in.
 
         Raises:
-            SourceError: If it could not be read, is not to be believed, or is of a pair that the
-                source was not told of: it must never answer for another.
+            SourceError: If it could not be read, cannot be trusted, or the source is not configured for
+                the pair: it must never return the price of another.
         """
 
 
 class EventSink(Plugin[ConfigT]):
-    """Hands events on to people and programs."""
+    """Delivers events to people and programs."""
 
     _asks: Callable[[], Awaitable[bool]] | None = None
 
     def let_ask(self, may_send: Callable[[], Awaitable[bool]]) -> None:
-        """Answer `may_send` by this from now on; the host's call."""
+        """Set what `may_send` asks. Called by the host."""
         self._asks = may_send
 
     async def may_send(self) -> bool:
-        """
-        Return whether this daemon still speaks for its modes: another may, if this process was stopped for a while.
+        """Return whether this daemon still owns its store: if the process was suspended, another may have taken over.
 
-        To be asked by a sink that sends something on its own, such as an alert again and again. What `deliver` and
-        `resume` are handed may be sent.
+        For sinks that send on their own, such as an alert that is repeated. What `deliver` and `resume` are given may
+        be sent without asking.
         """
         return self._asks is None or await self._asks()
 
     @abstractmethod
     async def deliver(self, event: CloudEvent) -> None:
-        """
-        Hand on one event; return once it was taken.
+        """Deliver one event; return once the receiver has taken it.
 
         The same event may come again under the same `event.id`.
 
         Raises:
-            DeliveryError: If it was not taken; `retryable` says whether it may be later, and
-                `retry_after_seconds` when the other side asked for that.
+            DeliveryError: If it was not taken; `retryable` says whether a later attempt may succeed, and
+                `retry_after_seconds` how long the receiver asked to wait, if it did.
         """
 
     async def deliver_replenishment(self, event: ReplenishmentMessage) -> None:
-        """
-        Hand on one change of a request for a refill, as `deliver` does an event.
+        """Deliver one change of a request for a refill, as `deliver` does an event.
 
-        For sinks that hand on messages as they are. A sink that leaves it out hears of none.
+        For sinks that pass messages on unchanged. A sink that does not override it gets none.
 
         Raises:
             DeliveryError: As `deliver` does.
         """
 
     async def resume(self, latest: Sequence[CloudEvent]) -> None:
-        """
-        Learn how things stand, before the first event after a start.
+        """Take in the current state, before the first event after a start.
 
-        For sinks that hold a state on the other side, such as an alert that fires. All others leave it out.
+        For sinks that keep a state at the receiver, such as an alert that fires. All others leave it out.
 
         Args:
-            latest: The last event of each mode that this sink hears of, reminders included; sent before.
+            latest: The last event of each mode that this sink receives, reminders included; all were sent before.
 
         Raises:
             DeliveryError: As `deliver` does.
@@ -228,27 +217,25 @@ class Replenisher(Plugin[ConfigT]):
     """Asks a strategy to refill its reserve.
 
     Attributes:
-        OVER_API: Whether it hands nothing on, because strategies take requests from the daemon's API themselves.
+        OVER_API: Whether it sends nothing, because strategies fetch requests from the daemon's API.
     """
 
     OVER_API: ClassVar[bool] = False
 
     @abstractmethod
     async def request(self, request: ReplenishmentRequest) -> Acceptance:
-        """
-        Ask for a refill and return the strategy's answer.
+        """Request a refill and return the strategy's answer.
 
         The same request may come again under the same `request.id`; it must be acted on once.
 
         Raises:
-            DeliveryError: If no answer came; `retryable` says whether one may come later.
+            DeliveryError: If no answer came; `retryable` says whether a later attempt may get one.
         """
 
     async def poll(self, request_id: str) -> Progress | None:
-        """
-        Ask how far an earlier request is; None when the strategy does not know it.
+        """Ask how far an earlier request is; None when the strategy does not know it.
 
-        For strategies that can be asked. Where it is left out, they report on their own, or nobody does.
+        For strategies that can be asked. If it is left out, they must report their progress themselves.
 
         Raises:
             DeliveryError: If no answer came.

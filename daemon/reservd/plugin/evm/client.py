@@ -53,8 +53,7 @@ class EvmClient:
         return dict.fromkeys(self._config.labels, True) if self._pool is None else self._pool.health
 
     async def read(self, queries: Iterable[Query], *steps: Step) -> Results:
-        """
-        Return what calls return, all at the block that the options name.
+        """Return what calls return, all at the block that the options name.
 
         Args:
             queries: What to ask first; equal calls are made once.
@@ -75,8 +74,7 @@ class EvmClient:
     async def read_at(
         self, tags: Sequence[BlockTag], queries: Iterable[Query], *steps: Step
     ) -> Mapping[BlockTag, Results]:
-        """
-        Return what calls return at several blocks, which are read in the same requests.
+        """Return what calls return at several blocks, which are read in the same requests.
 
         Args:
             tags: The blocks, the newest first.

@@ -157,8 +157,7 @@ class EndpointPool:
 
 
 async def read_preferred(pool: EndpointPool, work: Work) -> NodeReading:
-    """
-    Return what the first endpoint reads that can read everything.
+    """Return what the first endpoint reads that can read everything.
 
     When none can, the reading with the most numbers in it.
 

@@ -69,8 +69,7 @@ class NodeReader:
         self._constants: dict[Query, Outcome] = {}
 
     async def read(self, work: Work) -> NodeReading:
-        """
-        Return what was asked for, at the node's own blocks.
+        """Return what was asked for, at the node's own blocks.
 
         Raises:
             SourceError: If the node cannot be reached, refuses, is on another chain, is not
@@ -84,8 +83,7 @@ class NodeReader:
         return await self._read_once(work)
 
     async def fetch_heads(self, tags: Sequence[BlockTag]) -> Heads:
-        """
-        Return the blocks that the node names, and learn what `read_at` must know.
+        """Return the blocks that the node names, and learn what `read_at` must know.
 
         Raises:
             SourceError: As `read` does.
@@ -94,8 +92,7 @@ class NodeReader:
         return heads
 
     async def read_at(self, work: Work, blocks: Mapping[BlockTag, Block]) -> NodeReading:
-        """
-        Return what was asked for, at these blocks.
+        """Return what was asked for, at these blocks.
 
         Raises:
             ReorgError: If one of the blocks is not in the node's chain.

@@ -29,8 +29,7 @@ class _VotersFailedError(Exception):
 
 
 async def read_agreed(pool: EndpointPool, work: Work, quorum: int, max_lag: int) -> NodeReading:
-    """
-    Return what `quorum` endpoints say alike, at the lowest of their blocks.
+    """Return what `quorum` endpoints say alike, at the lowest of their blocks.
 
     Args:
         pool: The endpoints. One that fails is replaced by the next.
