@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Annotated
 
 from fastapi import Header, Path, Query
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from reservd.config.mode import NAME_PATTERN
@@ -63,3 +63,9 @@ IdempotencyKey = Annotated[
         "is sent. What was refused is decided again.",
     ),
 ]
+
+
+class RequestBody(BaseModel):
+    """The base of what callers send in a body: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)

@@ -20,10 +20,11 @@ from reservd.web.api.bounds import (
     PageSize,
     PlaceCursor,
     PositiveAmount,
+    RequestBody,
 )
 from reservd.web.api.cursors import decode_cursor, encode_cursor
 from reservd.web.api.dependencies import Caller, DutyOf, let_read, require_mode, require_mode_exists
-from reservd.web.api.views import Order, show_change
+from reservd.web.api.views import show_change
 from reservd.web.backend import Duty
 from reservd.web.problems import ProblemError, describe_problems
 from reservd.wire.problems import ProblemKind
@@ -49,7 +50,7 @@ router = APIRouter(prefix="/replenishments", tags=["replenishments"])
 Line = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
-class ReplenishmentOrder(Order):
+class ReplenishmentOrder(RequestBody):
     """A refill that is asked for."""
 
     amount: PositiveAmount
@@ -57,7 +58,7 @@ class ReplenishmentOrder(Order):
     """Why, in one line for people."""
 
 
-class Remark(Order):
+class Remark(RequestBody):
     """Why, in one line for people."""
 
     reason: Line = ""

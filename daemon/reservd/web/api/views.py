@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from pydantic import BaseModel, ConfigDict
-
 from reservd.delivery.envelope import wrap_any
 from reservd.reserve.amounts import ZERO, add
 from reservd.reserve.models import ReserveSnapshot
@@ -17,12 +15,6 @@ from reservd.web.backend import Duty
 from reservd.wire.events import DeliveryView, EventView
 from reservd.wire.modes import IncidentView, InFlightView, ModeDetail, ModeView, PolicyView, RunwayView
 from reservd.wire.replenishments import ReplenishmentChangeView
-
-
-class Order(BaseModel):
-    """What a caller sends: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
 def show_mode(duty: Duty, mode: str) -> ModeView:

@@ -8,20 +8,19 @@ from pydantic_core import PydanticCustomError
 from reservd.reserve.holds import Hold
 from reservd.reserve.holds.queue import QueuePlace
 from reservd.service.withdrawal_answers import WithdrawalQuote
-from reservd.web.api.bounds import PositiveAmount
-from reservd.web.api.views import Order
+from reservd.web.api.bounds import PositiveAmount, RequestBody
 from reservd.wire.withdrawals import SpeedView, WithdrawalView
 
 _MAX_BLOCK = 2**63 - 1
 
 
-class WithdrawalOrder(Order):
+class WithdrawalOrder(RequestBody):
     """A withdrawal that is asked for."""
 
     amount: PositiveAmount
 
 
-class Settlement(Order):
+class Settlement(RequestBody):
     """How a withdrawal was paid; one of the two is needed."""
 
     block: Annotated[int | None, Field(ge=0, le=_MAX_BLOCK)] = None
