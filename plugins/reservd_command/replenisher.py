@@ -1,16 +1,12 @@
 """Requests for refills on a program's standard input, the answer on its standard output."""
 
-import json
-
-from pydantic import ValidationError
-
 from reservd.plugin import (
     Acceptance,
-    AcceptanceStatus,
     DeliveryError,
     FailureReason,
     Replenisher,
     ReplenishmentRequest,
+    read_acceptance,
 )
 from reservd_command.options import CommandConfig
 from reservd_command.program import ProgramError, run_program
@@ -49,18 +45,4 @@ class CommandReplenisher(Replenisher[CommandReplenisherConfig]):
             raise DeliveryError(error.reason, error.detail) from None
         if finished.code:
             raise DeliveryError(FailureReason.REJECTED, finished.outcome, retryable=finished.code not in LASTING)
-        return _acceptance(finished.output)
-
-
-def _acceptance(output: bytes) -> Acceptance:
-    if not output.strip():
-        return Acceptance(status=AcceptanceStatus.PENDING)
-    try:
-        content = json.loads(output)
-        return Acceptance.model_validate({name: value for name, value in content.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DeliveryError(FailureReason.INVALID_DATA, f"the answer's {where}: {first['msg']}") from None
-    except (ValueError, AttributeError, RecursionError):
-        raise DeliveryError(FailureReason.INVALID_DATA, "the program must write a JSON object") from None
+        return read_acceptance(finished.output)

@@ -1,17 +1,12 @@
 """Requests for refills, answered over NATS by whoever serves the subject."""
 
-import json
 from typing import Self
-
-from pydantic import ValidationError
 
 from reservd.plugin import (
     Acceptance,
-    AcceptanceStatus,
-    DeliveryError,
-    FailureReason,
     Replenisher,
     ReplenishmentRequest,
+    read_acceptance,
 )
 from reservd_nats.config import NatsReplenisherConfig
 from reservd_nats.keeper import ConnectionKeeper
@@ -45,18 +40,4 @@ class NatsReplenisher(Replenisher[NatsReplenisherConfig]):
         """
         subject = subject_of(self.config.subject, request.strategy_mode, str(request.urgency))
         headers = {"Nats-Msg-Id": request.id, "Content-Type": "application/json"}
-        return _acceptance(await self._keeper.request(subject, request.model_dump_json().encode(), headers))
-
-
-def _acceptance(answer: bytes) -> Acceptance:
-    if not answer.strip():
-        return Acceptance(status=AcceptanceStatus.PENDING)
-    try:
-        content = json.loads(answer)
-        return Acceptance.model_validate({name: value for name, value in content.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DeliveryError(FailureReason.INVALID_DATA, f"the answer's {where}: {first['msg']}") from None
-    except (ValueError, AttributeError, RecursionError):
-        raise DeliveryError(FailureReason.INVALID_DATA, "the answer must be a JSON object") from None
+        return read_acceptance(await self._keeper.request(subject, request.model_dump_json().encode(), headers))

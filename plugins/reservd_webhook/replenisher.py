@@ -2,17 +2,15 @@
 
 from typing import Self
 
-from pydantic import ValidationError
-
 from reservd.plugin import (
     Acceptance,
-    AcceptanceStatus,
     DeliveryError,
     FailureReason,
     Replenisher,
     ReplenishmentRequest,
+    read_acceptance,
 )
-from reservd.plugin.http import HttpError, Response
+from reservd.plugin.http import HttpError
 from reservd_webhook.config import WebhookConfig
 from reservd_webhook.sender import SignedSender
 
@@ -45,23 +43,9 @@ class WebhookReplenisher(Replenisher[WebhookConfig]):
         """
         try:
             answer = await self._sender.post(request.id, request.model_dump_json().encode(), "application/json")
-            return _acceptance(answer)
+            return read_acceptance(answer.body)
         except HttpError as error:
             retryable = error.retryable or error.reason is FailureReason.INVALID_DATA
             raise DeliveryError(
                 error.reason, error.detail, retryable=retryable, retry_after_seconds=error.retry_after_seconds
             ) from None
-
-
-def _acceptance(answer: Response) -> Acceptance:
-    if not answer.body.strip():
-        return Acceptance(status=AcceptanceStatus.PENDING)
-    content = answer.json()
-    if not isinstance(content, dict):
-        raise DeliveryError(FailureReason.INVALID_DATA, "the answer must be a JSON object")
-    try:
-        return Acceptance.model_validate({key: value for key, value in content.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DeliveryError(FailureReason.INVALID_DATA, f"the answer's {where}: {first['msg']}") from None

@@ -1,6 +1,7 @@
 """All that a plugin may import; HTTP is in `reservd.plugin.http`, tests for authors in `reservd.plugin.testing`."""
 
 from reservd.errors import CallError, DeliveryError, FailureReason, SourceError
+from reservd.plugin.acceptance import read_acceptance
 from reservd.plugin.composition import BalanceReference, Composite, EquityReference, PriceReference, Readers
 from reservd.plugin.hookspecs import hookimpl
 from reservd.plugin.interfaces import BalanceSource, EquitySource, EventSink, Plugin, PriceSource, Replenisher
@@ -65,4 +66,5 @@ __all__ = [
     "Url",
     "hookimpl",
     "parse_amount",
+    "read_acceptance",
 ]

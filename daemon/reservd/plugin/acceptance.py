@@ -1,0 +1,39 @@
+"""Reads a strategy's answer to a request for a refill, however it was sent."""
+
+import json
+
+from pydantic import ValidationError
+
+from reservd.errors import DeliveryError, FailureReason
+from reservd.reserve.replenishment import Acceptance, AcceptanceStatus
+
+
+def read_acceptance(answer: bytes) -> Acceptance:
+    """Return what a strategy answered in JSON, for replenishers that get an answer as text.
+
+    Args:
+        answer: A JSON object with the fields of `Acceptance`, of which those that are null count as left out. An empty
+            answer is `pending`.
+
+    Raises:
+        DeliveryError: If it is anything else. Retryable: the strategy may have acted, and knows the request by its id.
+    """
+    if not answer.strip():
+        return Acceptance(status=AcceptanceStatus.PENDING)
+    try:
+        content = json.loads(answer, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise DeliveryError(FailureReason.INVALID_DATA, "the answer must be a JSON object")
+    try:
+        return Acceptance.model_validate({name: value for name, value in content.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DeliveryError(FailureReason.INVALID_DATA, f"the answer's {where}: {first['msg']}") from None
+
+
+def _refuse(constant: str) -> None:
+    """Refuse NaN and the infinities, which are no JSON."""
+    raise ValueError(constant)
