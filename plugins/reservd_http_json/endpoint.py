@@ -1,7 +1,6 @@
 """The endpoint: its options, and one request that gives a JSON document."""
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 from urllib.parse import quote
@@ -12,15 +11,16 @@ from pydantic_core import PydanticCustomError
 from reservd.plugin import Secret
 from reservd.plugin.endpoint import EndpointConfig
 from reservd.plugin.http import HttpClient, HttpError, Response
+from reservd_http_json.template import placeholder_of
 
-PLACEHOLDER = re.compile(r"\{(mode|currency)\}")
+_PLACEHOLDER = placeholder_of("mode", "currency")
 
 Name = Annotated[str, Field(min_length=1)]
 
 
 def _check_body(body: SecretStr) -> SecretStr:
     try:
-        json.loads(PLACEHOLDER.sub("x", body.get_secret_value()))
+        json.loads(_PLACEHOLDER.sub("x", body.get_secret_value()))
     except (ValueError, RecursionError):
         rule = "must be JSON text, with placeholders between quotes only"
         raise PydanticCustomError("json_body", rule) from None
@@ -64,10 +64,10 @@ class Endpoint:
         Raises:
             SourceError: If no complete 2xx answer came.
         """
-        url = PLACEHOLDER.sub(lambda match: quote(placeholders[match[1]], safe=""), self.url)
+        url = _PLACEHOLDER.sub(lambda match: quote(placeholders[match[1]], safe=""), self.url)
         body = self._body
         if body is not None:
-            body = PLACEHOLDER.sub(lambda match: json.dumps(placeholders[match[1]])[1:-1], body)
+            body = _PLACEHOLDER.sub(lambda match: json.dumps(placeholders[match[1]])[1:-1], body)
         return await self._ask(url, body)
 
     async def ask(self, url: str) -> Response:

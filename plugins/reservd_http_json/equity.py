@@ -1,35 +1,24 @@
 """Total equity from a JSON endpoint."""
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, SecretStr
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator
 
 from reservd.plugin import Equity, EquitySource, FailureReason, SourceError, Url
-from reservd_http_json.endpoint import PLACEHOLDER, Endpoint, JsonEndpointConfig, parse
+from reservd_http_json.endpoint import Endpoint, JsonEndpointConfig, parse
+from reservd_http_json.template import template_of
 from reservd_http_json.values import JsonPath, ValueProblem, flag_at, instant_at, number_at, text_at
 
 _MODE = "{mode}"
 _MAX_SHOWN = 20
 
 
-def _template(url: SecretStr) -> SecretStr:
-    text = url.get_secret_value()
-    if re.search(r"[{}]", PLACEHOLDER.sub("", text)):
-        raise PydanticCustomError("url_template", "must hold no braces but {mode} and {currency}")
-    if PLACEHOLDER.search(urlsplit(text).netloc):
-        raise PydanticCustomError("url_template", "must hold {mode} and {currency} after the host only")
-    return url
-
-
 class HttpJsonEquityConfig(JsonEndpointConfig):
     """Options of the `http_json` equity source."""
 
-    url: Annotated[Url, AfterValidator(_template)]
+    url: Annotated[Url, AfterValidator(template_of("mode", "currency"))]
     """What to ask; `{mode}` and `{currency}` in it stand for what is asked. A secret: it is never shown."""
     equity: JsonPath
     """Path to the total equity, in whole units of the currency."""

@@ -1,36 +1,26 @@
 """Prices from a JSON endpoint."""
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Self
 from urllib.parse import quote as percent_encoded
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, SecretStr, model_validator
+from pydantic import AfterValidator, model_validator
 from pydantic_core import PydanticCustomError
 
 from reservd.plugin import FailureReason, Price, PriceSource, SourceError, Url
 from reservd_http_json.endpoint import Endpoint, JsonEndpointConfig, Name, parse
+from reservd_http_json.template import placeholder_of, template_of
 from reservd_http_json.values import JsonPath, ValueProblem, instant_at, number_at
 
-_PLACEHOLDER = re.compile(r"\{(base|quote)\}")
-
-
-def _template(url: SecretStr) -> SecretStr:
-    text = url.get_secret_value()
-    if re.search(r"[{}]", _PLACEHOLDER.sub("", text)):
-        raise PydanticCustomError("url_template", "must hold no braces but {base} and {quote}")
-    if _PLACEHOLDER.search(urlsplit(text).netloc):
-        raise PydanticCustomError("url_template", "must hold {base} and {quote} after the host only")
-    return url
+_PLACEHOLDER = placeholder_of("base", "quote")
 
 
 class HttpJsonPriceConfig(JsonEndpointConfig):
     """Options of the `http_json` price source."""
 
-    url: Annotated[Url, AfterValidator(_template)]
+    url: Annotated[Url, AfterValidator(template_of("base", "quote"))]
     """What to ask; `{base}` and `{quote}` in it stand for what is asked. A secret: it is never shown."""
     base: Name | None = None
     """The only asset whose price it tells; needed where the URL does not hold `{base}`."""
