@@ -29,18 +29,18 @@ def check(
     with_why: Annotated[
         bool,
         typer.Option(
-            "--explain", help="Say where amounts came from, how old they are, and why a status is what it is."
+            "--explain", help="Show where amounts came from, how old they are, and the reason for each status."
         ),
     ] = False,
 ) -> None:
-    """Check the reserves once, now, and print what was found.
+    """Check the reserves once and print the result.
 
-    Modes that share accounts with those that are named are read too: what they need decides what is left. What is
-    promised to accepted withdrawals is taken off, as the store says; where that cannot be read, no mode counts as
+    Modes that share accounts with the named ones are read too, since what they need decides what is left. Amounts
+    promised to accepted withdrawals are read from the store and subtracted; if the store cannot be read, no mode is
     better than unknown.
 
-    Exits as monitoring plugins do: 0 adequate, 1 low, 2 critical, 3 unknown or any failure. Of
-    several modes critical wins, then unknown, then low. Nothing is announced and no refill asked for.
+    Exits as monitoring plugins do: 0 adequate, 1 low, 2 critical, 3 unknown or any failure. Of several modes
+    critical wins, then unknown, then low. Nothing is announced, and no refill is requested.
     """
     from reservd.cli.forced_exit import end_process, run_until_answered
     from reservd.cli.modes import require_known_mode

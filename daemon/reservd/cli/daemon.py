@@ -24,7 +24,7 @@ UrlsOption = Annotated[
         "--url",
         metavar="URL",
         envvar="RESERVD_URL",
-        help="Where the daemon serves, such as https://reservd.internal:9847, in place of what the file says; of a "
+        help="The daemon's URL, such as https://reservd.internal:9847, instead of the configured address; for a "
         "daemon and its standby, give both.",
     ),
 ]
@@ -34,7 +34,7 @@ TokenFileOption = Annotated[
         "--token-file",
         metavar="FILE",
         envvar="RESERVD_TOKEN_FILE",
-        help=f"A file with a token of the API, where reads need one; the token may be in ${_TOKEN} instead.",
+        help=f"A file with an API token, where reads need one; ${_TOKEN} may hold the token instead.",
     ),
 ]
 CaFileOption = Annotated[
@@ -43,7 +43,7 @@ CaFileOption = Annotated[
         "--ca-file",
         metavar="FILE",
         envvar="RESERVD_CA_FILE",
-        help="The certificates that are believed with https, in place of the system's.",
+        help="The CA certificates to trust for https, instead of the system's.",
     ),
 ]
 

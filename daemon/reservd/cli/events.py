@@ -40,7 +40,7 @@ def _events(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """List the events and who heard of them, or see to one.
+    """List, show and redeliver events.
 
     Newest first. The list is of the store: what a daemon holds in memory while the store is gone is not there yet.
     """

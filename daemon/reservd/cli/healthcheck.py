@@ -26,7 +26,7 @@ def healthcheck(
     token_file: TokenFileOption = None,
     ca_file: CaFileOption = None,
 ) -> None:
-    """Ask a running daemon whether it does its work.
+    """Check that a running daemon is healthy.
 
     For containers and scripts. Exits 0 when the daemon answers within 3 seconds that it is healthy, 1 otherwise.
     """

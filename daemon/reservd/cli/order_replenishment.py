@@ -23,7 +23,7 @@ def approve(
     wait: WaitOption = DEFAULT_WAIT,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Let a request go that waits for approval."""
+    """Approve a request that waits for it."""
     _order_one("approve", replenishment_id, reason, wait, config)
 
 
@@ -46,7 +46,7 @@ def cancel(
     wait: WaitOption = DEFAULT_WAIT,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Give a request up. A strategy that has it already may still act on it."""
+    """Give up a request. A strategy that already has it may still act on it."""
     _order_one("cancel", replenishment_id, reason, wait, config)
 
 

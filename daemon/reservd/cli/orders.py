@@ -31,9 +31,7 @@ DEFAULT_WAIT = 10.0
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept with your name.")]
 WaitOption = Annotated[
     float,
-    typer.Option(
-        "--wait", metavar="SECONDS", min=0, max=600, help="How long to wait for the daemon; 0 leaves it to do it later."
-    ),
+    typer.Option("--wait", metavar="SECONDS", min=0, max=600, help="How long to wait for the daemon; 0 does not wait."),
 ]
 
 

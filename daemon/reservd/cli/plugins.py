@@ -6,7 +6,7 @@ import typer
 
 
 def plugins(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the installed plugins and what is wrong with them.
+    """List the installed plugins, and why any cannot be used.
 
     Says what each registers, where it comes from, and why it cannot be used. Exits 1 when one is broken.
     """

@@ -37,8 +37,8 @@ def redeliver(
 ) -> None:
     """Send an event again, under the same id.
 
-    Without --sink: to all sinks where it is a dead letter. This only writes down the request: the daemon that
-    owns the store sees to it within seconds.
+    Without --sink: to all sinks where it is a dead letter. This only stores the request; the daemon that owns the
+    store carries it out within seconds.
     """
     import asyncio
 

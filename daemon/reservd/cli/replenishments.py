@@ -33,7 +33,7 @@ class _Found(NamedTuple):
 
 
 replenishments = typer.Typer(
-    rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="Requests for refills: list or see to them."
+    rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="List, request and decide on refills."
 )
 
 

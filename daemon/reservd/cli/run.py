@@ -20,7 +20,7 @@ def run(
     ] = None,
     web_config_file: WebConfigFileOption = None,
 ) -> None:
-    """Run the daemon until SIGTERM or Ctrl-C. SIGHUP has it read its configuration again.
+    """Run the daemon until SIGTERM or Ctrl-C. SIGHUP reloads the configuration.
 
     Logs go to standard error. Metrics are at /metrics, health at /-/healthy and /-/ready.
     """

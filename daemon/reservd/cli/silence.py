@@ -28,14 +28,14 @@ def silence(
     ] = None,
     reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; kept with your name.")] = None,
     end: Annotated[bool, typer.Option("--end", help="End the silences of the mode now.")] = False,
-    as_list: Annotated[bool, typer.Option("--list", help="List the silences that are on.")] = False,
+    as_list: Annotated[bool, typer.Option("--list", help="List the active silences.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """Keep a mode's events from all sinks for a while.
 
-    The mode is watched, measured and refilled as ever. What is decided meanwhile is kept in the store, and no
-    sink hears of it later; a status that lasts is announced by the first reminder after the silence.
+    The mode is still checked, measured and refilled. Events decided meanwhile are stored and never sent; a status
+    that lasts is announced by the first reminder after the silence.
     """
     import asyncio
 

@@ -22,9 +22,9 @@ def status(
         Optional[list[str]],  # noqa: UP045  # typer reads the annotation
         typer.Argument(metavar="MODE", help="The modes to show; all when none is named."),
     ] = None,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again and again, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh until Ctrl-C.")] = False,
     every: Annotated[
-        float, typer.Option("--every", metavar="SECONDS", min=0.2, max=3600, help="How often --watch asks.")
+        float, typer.Option("--every", metavar="SECONDS", min=0.2, max=3600, help="How often --watch refreshes.")
     ] = 2.0,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
@@ -32,14 +32,14 @@ def status(
     token_file: TokenFileOption = None,
     ca_file: CaFileOption = None,
 ) -> None:
-    """Show how the reserves stand, as a running daemon sees it.
+    """Show the reserves as a running daemon sees them.
 
-    The worst comes first. Coverage is of the target: the bar is full at 100 %. Runway is how long it is until the
-    reserve is low, and until it is critical, while it falls. Held is promised to withdrawals. Refill is what is still
-    to come of what was asked for, or why nothing is. Age is that of the oldest input.
+    The worst come first. Coverage is of the target: the bar is full at 100 %. Runway is the time until the reserve
+    is low, and until it is critical, while it falls. Held is promised to withdrawals. Refill is what was requested
+    and has not arrived yet, or why nothing was. Age is that of the oldest input.
 
-    It asks the daemon alone, where the configuration says that it listens: see also --url. Exits 0 when that
-    answers, whatever the statuses are; `reservd check` is for monitoring.
+    Asks the daemon at the address in the configuration, or at --url. Exits 0 if it answers, whatever the statuses
+    are; `reservd check` is for monitoring.
     """
     from reservd.cli.daemon import find_access, open_client
 

@@ -6,7 +6,7 @@ import typer
 
 
 def token(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is: what the audit log says.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The holder's name, as the audit log shows it.")],
     role: Annotated[
         str,
         typer.Option(
@@ -16,17 +16,17 @@ def token(
     ],
     mode: Annotated[
         Optional[list[str]],  # noqa: UP045  # typer reads the annotation
-        typer.Option(metavar="MODE", help="A mode that a strategy acts for; may be repeated."),
+        typer.Option(metavar="MODE", help="A mode that the strategy acts for; may be repeated."),
     ] = None,
     days: Annotated[
         Optional[int],  # noqa: UP045  # the same
-        typer.Option(metavar="DAYS", min=1, max=3650, help="For how many days it is good; for ever unless given."),
+        typer.Option(metavar="DAYS", min=1, max=3650, help="How many days it is valid; for ever unless given."),
     ] = None,
 ) -> None:
-    """Make a token of the API, and the line that makes it known.
+    """Create an API token, and its line for the tokens file.
 
-    The line that makes the daemon know it goes to standard output, to be added under `tokens:` in the file that
-    `web.tokens_file` names; the token itself goes to standard error and is kept nowhere.
+    The line goes to standard output, to be added under `tokens:` in the file that `web.tokens_file` names. The token
+    itself goes to standard error and is stored nowhere.
     """
     from datetime import UTC, datetime, timedelta
 

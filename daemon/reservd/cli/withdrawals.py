@@ -26,7 +26,7 @@ withdrawals = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
     no_args_is_help=True,
-    help="Withdrawals: list or see to them.",
+    help="List, show, quote and update withdrawals.",
 )
 
 
@@ -58,7 +58,7 @@ def list_withdrawals(
 
 @withdrawals.command()
 def show(withdrawal_id: IdArgument, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Show one withdrawal, and what operators wanted done with it."""
+    """Show one withdrawal, and what operators ordered for it."""
     import asyncio
 
     hold, places, orders = asyncio.run(_load_one(config, withdrawal_id))

@@ -212,7 +212,7 @@ class Operations:
 
     @operation
     def approve_replenishment(self, replenishment_id: str, *, reason: str | None = None) -> Call[Replenishment]:
-        """Let a request go that waits for approval. For treasury and admin."""
+        """Approve a request that waits for it. For treasury and admin."""
         return _tell("approve", replenishment_id, {"reason": reason})
 
     @operation

@@ -105,7 +105,7 @@ class RefillDesk:
         return await self._take(replenishment_id, ReplenishmentState.CANCELLED, {"by": by, "reason": reason})
 
     async def approve(self, replenishment_id: str, *, by: str, reason: str = "") -> Replenishment:
-        """Let a request go that waits for it; once only."""
+        """Approve a request that waits for it; the second time changes nothing."""
         record = await self._get(replenishment_id)
         check_approval(record)
         if record.approved_by is None:
