@@ -13,6 +13,7 @@ from reservd.monitor.clock import Clock, SystemClock
 from reservd.reserve.amounts import ZERO, add
 from reservd.reserve.replenishment import RefillPolicy
 from reservd.reserve.replenishment.credits import EndedCredits, counted_since
+from reservd.reserve.replenishment.decision import still_to_come
 from reservd.reserve.replenishment.event import ReplenishmentChange, tell_change
 from reservd.reserve.replenishment.states import Replenishment
 from reservd.service.refill_caller import ReplenishmentObserver
@@ -115,10 +116,7 @@ class RefillBook:
 
     def outstanding(self, mode: str) -> Decimal:
         """Return what is still to come for a mode."""
-        total = ZERO
-        for record in self.open(mode):
-            total = add(total, record.outstanding)
-        return total
+        return still_to_come(self.open(mode))
 
     def put(self, record: Replenishment) -> None:
         """Take in a new request or a change of one.

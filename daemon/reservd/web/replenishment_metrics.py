@@ -10,6 +10,7 @@ from reservd.errors import FailureReason
 from reservd.reserve.amounts import ZERO, add, subtract
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.replenishment import AcceptanceStatus, Inaction
+from reservd.reserve.replenishment.decision import still_to_come
 from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState
 from reservd.service.refill_caller import ReplenishmentObserver
 from reservd.web.presets import Presets
@@ -47,8 +48,9 @@ class ReplenishmentMetrics(ReplenishmentObserver):
             registry=registry,
         )  # fmt: skip
         self._presets = Presets("replenisher", {self._requests: AcceptanceStatus, self._failures: FailureReason})
-        self._open: defaultdict[str, dict[str, Replenishment]] = defaultdict(dict)
-        self._coming: defaultdict[str, Decimal] = defaultdict(Decimal)
+        self._own: defaultdict[str, dict[str, Replenishment]] = defaultdict(dict)
+        self._of_withdrawals: defaultdict[str, dict[str, Replenishment]] = defaultdict(dict)
+        self._for_withdrawals: defaultdict[str, Decimal] = defaultdict(Decimal)
         self._held_back: defaultdict[str, int] = defaultdict(int)
         for state in ReplenishmentState:
             self._changes.labels(state)
@@ -61,7 +63,7 @@ class ReplenishmentMetrics(ReplenishmentObserver):
 
     def watch(self) -> None:
         """Reset: only the owner of a store knows what is in flight."""
-        for kept in (self._open, self._coming, self._held_back):
+        for kept in (self._own, self._of_withdrawals, self._for_withdrawals, self._held_back):
             kept.clear()
         self._in_flight.clear()
         self._awaiting.clear()
@@ -90,12 +92,16 @@ class ReplenishmentMetrics(ReplenishmentObserver):
 
     def _note(self, record: Replenishment) -> None:
         mode = record.request.strategy_mode
-        before = self._open[mode].pop(record.id, None)
+        is_own = record.request.withdrawal_id is None
+        kept = (self._own if is_own else self._of_withdrawals)[mode]
+        before = kept.pop(record.id, None)
         if record.open:
-            self._open[mode][record.id] = record
-        # Never added up anew: a burst of withdrawals makes thousands of requests.
-        was = before.outstanding if before is not None else ZERO
-        self._coming[mode] = add(self._coming[mode], subtract(record.outstanding, was))
+            kept[record.id] = record
+        if not is_own:
+            # Never added up anew: a burst of withdrawals makes thousands of requests.
+            was = before.outstanding if before is not None else ZERO
+            self._for_withdrawals[mode] = add(self._for_withdrawals[mode], subtract(record.outstanding, was))
+        coming = add(self._for_withdrawals[mode], still_to_come(self._own[mode].values()))
         self._held_back[mode] += record.held_back - (before is not None and before.held_back)
-        self._in_flight.labels(mode, record.request.currency).set(float(self._coming[mode]))
+        self._in_flight.labels(mode, record.request.currency).set(float(coming))
         self._awaiting.labels(mode).set(self._held_back[mode])

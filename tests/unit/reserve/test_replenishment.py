@@ -18,7 +18,13 @@ from reservd.reserve.replenishment import (
     ReplenishmentRequest,
     Urgency,
 )
-from reservd.reserve.replenishment.decision import RefillDecision, cooldown_after, decide_refill, spare_in_flight
+from reservd.reserve.replenishment.decision import (
+    RefillDecision,
+    cooldown_after,
+    decide_refill,
+    spare_in_flight,
+    still_to_come,
+)
 from reservd.reserve.replenishment.limits import check_requested_amount
 from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState
 from support.reserve import NOON, NOT_READ, make_policy, make_snapshot
@@ -245,6 +251,29 @@ def test_emergency_is_not_asked_for_again_while_one_is_open_or_was_refused() -> 
     assert decide(20, CRITICAL, record_of(), hurry).inaction is Inaction.IN_FLIGHT
     refused = record_of(State.REJECTED, id="h", urgency=EMERGENCY, replaces="r0")
     assert decide(20, CRITICAL, record_of(), refused).inaction is Inaction.IN_FLIGHT
+
+
+@pytest.mark.parametrize(
+    ("calm", "hurry", "coming"),
+    [
+        (record_of(amount=70), record_of(State.REQUESTED, id="h", amount=90, replaces="r0"), 95),
+        (record_of(amount=70), record_of(State.REQUESTED, id="h", amount=20, replaces="r0"), 75),
+        (record_of(amount=70), record_of(State.REQUESTED, id="h", amount=90, replaces="r0", needs_approval=True), 95),
+        (record_of(amount=70), record_of(State.REJECTED, id="h", amount=90, replaces="r0"), 75),
+        (record_of(State.CANCELLED, amount=70), record_of(id="h", amount=90, replaces="r0"), 95),
+        (record_of(amount=70), record_of(id="h", amount=90), 165),
+    ],
+)
+def test_emergency_is_not_in_flight_besides_what_it_replaces(
+    calm: Replenishment, hurry: Replenishment, coming: int
+) -> None:
+    """It is for the whole that lacks: whichever of the two the strategy takes, the other does not come as well."""
+    assert still_to_come([calm, hurry, record_of(id="w", amount=5, withdrawal_id="w")]) == coming
+
+
+def test_more_is_asked_for_beside_an_emergency_than_if_it_came_twice() -> None:
+    hurry = record_of(State.REQUESTED, id="h", urgency=EMERGENCY, amount=90, replaces="r0", heard=True)
+    assert asked(decide(-40, CRITICAL, record_of(amount=70), hurry, in_flight=3)).amount == 60
 
 
 def test_emergency_does_not_wait_when_only_a_calm_request_failed() -> None:

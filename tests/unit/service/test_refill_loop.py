@@ -175,6 +175,16 @@ async def test_metrics_tell_what_is_in_flight_and_why_nothing_is_asked(database:
         assert registry.get_sample_value("reservd_replenishments_awaiting_approval", {"mode": "m"}) == 1
         metrics.replenishment_changed(record, None)
         assert registry.get_sample_value("reservd_replenishment_in_flight", labels) == 90
+        calm = record.request.model_copy(update={"id": "calm", "amount": Decimal(30)})
+        hurry = record.request.model_copy(update={"replaces": "calm"})
+        metrics.replenishment_changed(record.model_copy(update={"request": calm}), None)
+        metrics.replenishment_changed(record.model_copy(update={"request": hurry}), record)
+        of_withdrawal = record.request.model_copy(update={"id": "w", "amount": Decimal(5), "withdrawal_id": "w"})
+        metrics.replenishment_changed(record.model_copy(update={"request": of_withdrawal}), None)
+        assert registry.get_sample_value("reservd_replenishment_in_flight", labels) == 95
+        for request in (calm, of_withdrawal):
+            gone = record.model_copy(update={"request": request, "state": ReplenishmentState.CANCELLED})
+            metrics.replenishment_changed(gone, None)
         ended = record.model_copy(update={"state": ReplenishmentState.REJECTED})
         metrics.replenishment_changed(ended, record)
         metrics.not_requested("m", ReserveStatus.LOW, Inaction.COOLDOWN)

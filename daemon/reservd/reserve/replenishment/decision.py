@@ -54,7 +54,7 @@ def decide_refill(
         spare: What is in flight for those who share its accounts, beyond what they lack: some of it comes to this mode.
     """
     adequate = confirmed is ReserveStatus.ADEQUATE
-    if adequate and queued <= total(each.outstanding for each in history):
+    if adequate and queued <= still_to_come(history):
         return RefillDecision(None, Inaction.ADEQUATE)
     target, balance = snapshot.target_reserve, snapshot.reserve_balance
     if confirmed is ReserveStatus.UNKNOWN or target is None or balance is None:
@@ -67,7 +67,7 @@ def decide_refill(
         waiting = _wait(own, failed, urgency, confirmed, policy, snapshot.timestamp)
         if waiting is not None:
             return waiting
-    in_flight = add(spare, total(each.outstanding for each in history if each is not replaced))
+    in_flight = add(spare, still_to_come(each for each in history if each is not replaced))
     short = min(ZERO, subtract(target, balance)) if adequate else subtract(multiply(policy.level, target), balance)
     lacking = add(short, subtract(queued, in_flight))
     spent = [each for each in own if each is not replaced and counts(each, policy, snapshot.timestamp)]
@@ -195,6 +195,21 @@ def find_stood_in_for(records: Iterable[Replenishment]) -> frozenset[str]:
     """
     return frozenset(
         each.request.replaces for each in records if each.request.replaces and each.open and not each.held_back
+    )
+
+
+def still_to_come(records: Iterable[Replenishment]) -> Decimal:
+    """Return what open requests are still to bring together.
+
+    One that replaces another is for the whole that lacks: of the two the larger comes, whichever the strategy takes.
+    """
+    is_open = {each.id: each for each in records if each.open}
+    by_replacer = {each.id: is_open.get(each.request.replaces or "") for each in is_open.values()}
+    replaced = {each.id for each in by_replacer.values() if each is not None}
+    return total(
+        max(each.outstanding, other.outstanding) if (other := by_replacer[each.id]) is not None else each.outstanding
+        for each in is_open.values()
+        if each.id not in replaced
     )
 
 

@@ -5,8 +5,9 @@ from datetime import datetime
 from decimal import Decimal
 
 from reservd.delivery.envelope import wrap_any
-from reservd.reserve.amounts import ZERO, add
+from reservd.reserve.amounts import ZERO
 from reservd.reserve.models import ReserveSnapshot
+from reservd.reserve.replenishment.decision import still_to_come
 from reservd.reserve.replenishment.event import ReplenishmentEvent
 from reservd.reserve.replenishment.states import Replenishment
 from reservd.reserve.runway import Runway
@@ -97,8 +98,5 @@ def _show_runway(runway: Runway | None) -> RunwayView | None:
 
 
 def _show_in_flight(requests: Sequence[Replenishment]) -> InFlightView:
-    amount = ZERO
-    for request in requests:
-        amount = add(amount, request.outstanding)
     waiting = sum(request.held_back for request in requests)
-    return InFlightView(requests=len(requests), awaiting_approval=waiting, amount=amount)
+    return InFlightView(requests=len(requests), awaiting_approval=waiting, amount=still_to_come(requests))
