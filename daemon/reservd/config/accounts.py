@@ -134,6 +134,4 @@ def _join_twins(holdings: list[Holding]) -> tuple[Holding, ...]:
 
 
 def _assets(account: Account, mode: ModeConfig) -> list[str]:
-    if account.assets is None:
-        return [mode.share_class]
-    return sorted(mode.reserve_assets & account.assets)
+    return sorted(mode.reserve_assets if account.assets is None else mode.reserve_assets & account.assets)

@@ -71,7 +71,7 @@ class ModeConfig(BaseModel):
     reserve_event_repeat_interval: Duration = Decimal(300)
     """How often a reminder is sent while a status lasts."""
     reserve_asset_aliases: dict[Name, Name] = {}
-    """Other assets that count as reserve, one for one: `USDT.e: USDT`."""
+    """Other assets that count as reserve, one for one: `USDT.e: USDT`. One that is not read is missing, not zero."""
     reserve_balance_sources: Annotated[tuple[Reference, ...], Field(max_length=1000)] = ()
     """Where the reserve lies: `name` of a balance source, or `name/account`."""
     reserve_allocation: AllocationMethod = AllocationMethod.PRO_RATA

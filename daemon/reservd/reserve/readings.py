@@ -80,7 +80,8 @@ class Account:
         name: What the configuration calls it.
         venue: The chain or the exchange.
         address: The address on it, or the account's own id.
-        assets: The assets it is asked for; None when the source cannot tell beforehand.
+        assets: The assets it is asked for; None when the source cannot tell beforehand: then it is to tell of all that
+            its modes count, the share class and each alias.
         asset_ids: What those are at the venue, by the names that the configuration gives them, such as
             `erc20:0x…` on a chain. One that is left out is known by its name.
         stand_in: What the address is made of where it is not the account's own, as the fingerprint of a key is not:

@@ -337,6 +337,25 @@ async def test_venue_object_is_unknown_when_it_answers_no_mapping_or_no_equity()
     assert len(snapshot.missing) == 2
 
 
+async def test_alias_counts_as_reserve_when_a_venue_does_not_tell_beforehand_what_it_holds() -> None:
+    """The platform's own venues are asked for all at once: an alias that one does not name is missing, too."""
+
+    class Venue:
+        balances: dict[str, Any] = {"USDT": 30, "USDT.e": 30, "ETH": 1000}  # noqa: RUF012  # the test's own
+
+        async def get_balances(self) -> dict[str, Any]:
+            return self.balances
+
+    venue = Venue()
+    manager = ReserveManager(ScriptedEquity(), {"wallet": venue})
+    manager.set_reserve_config("m", {**BASE, "reserve_asset_aliases": {"USDT.e": "USDT"}})
+    assert await manager.get_reserve_balance("m") == 60
+    venue.balances = {"USDT": 30}
+    with pytest.raises(ReserveUnknownError, match=r"wallet/main: USDT\.e is missing"):
+        await manager.get_reserve_balance("m")
+    await manager.close()
+
+
 async def test_nothing_is_asked_for_when_nobody_takes_refills() -> None:
     manager = ReserveManager(ScriptedEquity(), {"t": ScriptedBalances("t", main=1)})
     manager.set_reserve_config("m", BASE)
