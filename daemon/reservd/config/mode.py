@@ -26,7 +26,8 @@ _METHODS = {
 }
 """The keys that go with one way to split shared accounts only."""
 
-NAME_PATTERN = r"^[A-Za-z0-9_.-]+$"
+NAME_PATTERN = r"^\.*[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
+"""Names stand in URLs, where `.` and `..` are no names."""
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
 Reference = Annotated[str, Field(min_length=1, max_length=300)]

@@ -39,7 +39,7 @@ _RULES: dict[str, str] = {
 }
 _EMPTY = "must not be empty"
 _PATTERNS = {
-    NAME_PATTERN: "must consist of letters, digits, '_', '.' and '-'",
+    NAME_PATTERN: "must consist of letters, digits, '_', '-' and '.', not of dots alone",
     ADDRESS_PATTERN: "must be host:port",
 }
 _COLLECTIONS = {"list_type", "tuple_type", "set_type", "frozen_set_type", "dict_type", "model_type"}

@@ -44,7 +44,12 @@ def test_configuration_loads_when_nothing_is_wrong(folder: Any) -> None:
             ),
         ),
         ("share_class: USDT", "share_class: [", "must be YAML: while parsing a flow sequence, did not find expected"),
-        ("mode: pure_lending", "mode: pure lending", "must consist of letters, digits, '_', '.' and '-', got"),
+        ("mode: pure_lending", "mode: pure lending", "must consist of letters, digits, '_', '-' and '.', not of dots"),
+        (
+            "mode: pure_lending",
+            "mode: ..",
+            "must consist of letters, digits, '_', '-' and '.', not of dots alone, got '..'",
+        ),
         ("share_class: USDT\n", "", "modes/a.yaml:1:1: share_class: is required"),
         ("reserve_ratio: 0.05\n", "", "modes/a.yaml:1:1: reserve_ratio: is required"),
         ("reserve_ratio: 0.05", "reserve_ratio: 5", "modes/a.yaml:3:16: reserve_ratio: must be at most 1, got 5"),
@@ -181,7 +186,11 @@ def test_key_is_refused_when_its_value_cannot_be_meant(folder: Any, key: str, va
             "reservd.yaml:3:70: balance_sources.vault.options.balances[0].amount: must be a number, got 'lots'",
         ),
         ("  nav:", "  vault:", "reservd.yaml:5:3: equity_sources.vault: must not be named as a balance source is"),
-        ("  nav:", "  n v:", "equity_sources.n v: must consist of letters, digits, '_', '.' and '-', got 'n v'"),
+        (
+            "  nav:",
+            "  n v:",
+            "equity_sources.n v: must consist of letters, digits, '_', '-' and '.', not of dots alone, got 'n v'",
+        ),
     ],
 )
 def test_main_file_gives_one_clear_line_when_one_thing_is_wrong(folder: Any, old: str, new: str, line: str) -> None:
