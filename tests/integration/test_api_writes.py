@@ -43,7 +43,8 @@ def test_withdrawal_is_decided_once_under_a_key_and_goes_its_way(daemon: ApiDaem
     place = f"/api/v1/withdrawals/{first.json['id']}"
     wait_until(lambda: daemon.get("/api/v1/modes/alpha").json["held"] == "5.50", "the hold to be shown")
     assert daemon.post(f"{place}/paying", token="alpha-bot").json["state"] == "paying"
-    assert daemon.post(f"{place}/settle", {}, token="alpha-bot").problem == "invalid"
+    for told in ({}, {"block": True}, {"block": "5"}, {"paid_at": "2026-03-01T12:00:00"}):
+        assert daemon.post(f"{place}/settle", told, token="alpha-bot").problem == "invalid"
     paid = {"paid_at": datetime.now(UTC).isoformat()}
     assert daemon.post(f"{place}/settle", paid, token="alpha-bot").json["state"] == "settled"
     assert daemon.post(f"{place}/cancel", token="alpha-bot").problem == "conflict"

@@ -76,7 +76,7 @@ class Report(Remark):
 class Taking(Report):
     """That a strategy does it."""
 
-    exclusive: bool = False
+    exclusive: Annotated[bool, Field(strict=True)] = False
     """Refuse it unless nobody has it yet; the taker may ask again under the same `reference`."""
 
 

@@ -23,7 +23,7 @@ class WithdrawalOrder(RequestBody):
 class Settlement(RequestBody):
     """How a withdrawal was paid; one of the two is needed."""
 
-    block: Annotated[int | None, Field(ge=0, le=_MAX_BLOCK)] = None
+    block: Annotated[int | None, Field(ge=0, le=_MAX_BLOCK, strict=True)] = None
     """The block that the payment is in, where the mode's accounts are on one chain alone."""
     paid_at: AwareDatetime | None = None
     """When it took effect."""
