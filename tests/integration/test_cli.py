@@ -461,7 +461,7 @@ def test_daemon_does_not_import_a_broken_plugin_that_it_does_not_need(program: R
         ([], "reservd"),
         (["config"], "reservd"),
         (["mode"], "reservd mode"),
-        (["event"], "reservd event"),
+        (["event"], "reservd message"),
         (["event", "reservd.reserve_low.v1"], "reservd.reserve_low.v1"),
     ],
 )

@@ -39,11 +39,16 @@ def schema(
 
 def _schema(kind: SchemaKind, event_type: str | None) -> dict[str, Any]:
     if kind is SchemaKind.EVENT:
-        from reservd.delivery.event_schema import REPLENISHMENT_TYPE, event_schema, replenishment_schema
+        from reservd.delivery.event_schema import (
+            REPLENISHMENT_TYPE,
+            event_schema,
+            message_schema,
+            replenishment_schema,
+        )
 
-        if event_type == REPLENISHMENT_TYPE:
-            return replenishment_schema()
-        return event_schema(_known(event_type) if event_type is not None else None)
+        if event_type is None:
+            return message_schema()
+        return replenishment_schema() if event_type == REPLENISHMENT_TYPE else event_schema(_known(event_type))
     if event_type is not None:
         raise typer.BadParameter("goes with 'event' only", param_hint="TYPE")
     from reservd.config.schema import config_schema, mode_schema

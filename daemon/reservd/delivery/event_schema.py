@@ -22,8 +22,17 @@ def message_type(event_type: EventType) -> str:
     return f"reservd.{event_type}.v{SCHEMA_VERSION}"
 
 
+def message_schema() -> dict[str, Any]:
+    """Return the schema of all messages: of those that tell of reserves, and of requests for refills."""
+    kinds = [event_schema(), replenishment_schema()]
+    definitions = {name: each for kind in kinds for name, each in kind.pop("$defs").items()}
+    for kind in kinds:
+        del kind["$schema"]
+    return {"$schema": _DIALECT, "title": "reservd message", "anyOf": kinds, "$defs": definitions}
+
+
 def event_schema(event_type: EventType | None = None) -> dict[str, Any]:
-    """Return the schema of the messages of one type, or of all.
+    """Return the schema of the messages of one type of reserve event, or of all of those.
 
     Everything that is always sent is required. More may be sent under the same version one day, so what is not
     named is allowed.

@@ -8,7 +8,7 @@ from importlib.resources import files
 from jsonschema import Draft202012Validator
 
 from reservd.delivery.envelope import wrap, wrap_change
-from reservd.delivery.event_schema import REPLENISHMENT_TYPE
+from reservd.delivery.event_schema import REPLENISHMENT_TYPE, message_schema
 from reservd.delivery.scope import SinkScope
 from reservd.plugin.examples import example_event, example_request
 from reservd.reserve.models import EventType, ReserveStatus
@@ -34,6 +34,10 @@ def test_message_fits_its_published_schema() -> None:
     sent = json.loads(wrap_change(example_change(), 3).to_json())
     schema.validate(sent)
     assert sent["epoch"] == 3
+    schema_of_all = Draft202012Validator(message_schema())
+    schema_of_all.validate(sent)
+    assert not schema_of_all.is_valid(sent | {"source": "/reservd/modes/demo"})
+    assert not schema_of_all.is_valid(sent | {"type": "reservd.reserve_low.v1"})
 
 
 def test_message_has_another_source_than_the_modes_reserve_events() -> None:
