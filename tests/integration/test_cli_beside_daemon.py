@@ -11,6 +11,7 @@ import pytest
 from support.commands import MODE, Command
 from support.daemon import ReservdProcess
 from support.polling import wait_until
+from support.ports import kept_port
 
 RUNNING = """\
 modes: alpha.yaml
@@ -39,13 +40,14 @@ def daemon(tmp_path: Path, store_url: str) -> Iterator[ReservdProcess]:
     (tmp_path / "alpha.yaml").write_text(mode)
     (tmp_path / "late").mkdir()
     (tmp_path / "late" / "events.jsonl").mkdir()
-    with ReservdProcess(tmp_path / "reservd.yaml") as running:
+    with kept_port() as port, ReservdProcess(tmp_path / "reservd.yaml", listens=f"127.0.0.1:{port}") as running:
         wait_until(lambda: "reservd_owner 1.0" in running.get("/metrics"), "the daemon to own its store")
         yield running
 
 
 def lines(path: Path) -> list[Any]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    whole = path.read_text().rpartition("\n")[0] if path.is_file() else ""
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def test_silence_hushes_the_sinks_of_a_running_daemon_until_it_ends(

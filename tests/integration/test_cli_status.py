@@ -3,7 +3,6 @@
 import asyncio
 import re
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from support.api import ApiDaemon, write_api_config
 from support.commands import Command
 from support.daemon import ReservdProcess
 from support.polling import wait_until
+from support.ports import kept_port
 from support.terminal import LEAVES_SCREEN, Terminal
 from support.tls import TlsListener, make_certificate
 from support.world import World
@@ -50,13 +50,6 @@ def url(daemon: ApiDaemon) -> str:
     return f"http://{daemon.address}"
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
-
-
 # status
 
 
@@ -78,9 +71,9 @@ def test_status_tells_programs_what_the_api_does(command: Command, daemon: ApiDa
 
 
 def test_daemon_is_found_where_the_configuration_makes_it_listen(command: Command, tmp_path: Path) -> None:
-    port = free_port()
-    (tmp_path / "reservd.yaml").write_text(f"modes: none.yaml\nweb: {{listen_address: '0.0.0.0:{port}'}}\n")
-    result = command("status")
+    with kept_port() as port:
+        (tmp_path / "reservd.yaml").write_text(f"modes: none.yaml\nweb: {{listen_address: '0.0.0.0:{port}'}}\n")
+        result = command("status")
     assert (result.code, result.out) == (1, "")
     assert result.err == (
         f"reservd: 127.0.0.1:{port} does not answer: unreachable: connection refused; --url tells where it serves, "
@@ -89,8 +82,8 @@ def test_daemon_is_found_where_the_configuration_makes_it_listen(command: Comman
 
 
 def test_daemon_that_is_gone_is_passed_over_when_another_is_named(command: Command, daemon: ApiDaemon) -> None:
-    gone = f"http://127.0.0.1:{free_port()}"
-    assert command("status", "--url", gone, "--url", url(daemon)).code == 0
+    with kept_port() as gone:
+        assert command("status", "--url", f"http://127.0.0.1:{gone}", "--url", url(daemon)).code == 0
 
 
 @pytest.mark.parametrize(
@@ -170,13 +163,13 @@ def test_watch_shows_news_and_silence_and_gives_the_screen_back(tmp_path: Path) 
 
 
 def test_watch_waits_for_a_daemon_that_does_not_answer_yet(tmp_path: Path) -> None:
-    place = f"127.0.0.1:{free_port()}"
     with (
         World("alpha", "beta") as world,
-        Terminal("status", "--watch", "--url", f"http://{place}", "--every", 0.2) as terminal,
+        kept_port() as port,
+        Terminal("status", "--watch", "--url", f"http://127.0.0.1:{port}", "--every", 0.2) as terminal,
     ):
-        terminal.wait_for(f"{place} does not answer: unreachable")
-        with ReservdProcess(write_api_config(world, tmp_path), "--web.listen-address", place):
+        terminal.wait_for(f"127.0.0.1:{port} does not answer: unreachable")
+        with ReservdProcess(write_api_config(world, tmp_path), listens=f"127.0.0.1:{port}"):
             terminal.wait_for("2 adequate")
         assert terminal.end(signal.SIGTERM) == 0
         assert LEAVES_SCREEN in terminal.text

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import socket
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -26,6 +25,7 @@ from reservd_alertmanager.peer import Peer
 from reservd_alertmanager.sink import AlertmanagerSink
 from support.alertmanager import Alertmanager, require_amtool
 from support.polling import until
+from support.ports import kept_port
 
 R = FailureReason
 README = Path(reservd.__file__).parents[2] / "plugins" / "reservd_alertmanager" / "README.md"
@@ -50,9 +50,8 @@ def alertmanager(receiver: Any) -> Iterator[Alertmanager]:
 @pytest.fixture
 def nobody() -> Iterator[str]:
     """A URL at which nobody listens."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{unused.getsockname()[1]}/?key=hidden-key"
+    with kept_port() as port:
+        yield f"http://127.0.0.1:{port}/?key=hidden-key"
 
 
 class TestAlertmanagerSink(EventSinkContract):

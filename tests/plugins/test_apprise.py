@@ -24,6 +24,7 @@ from reservd.plugin.testing import EventSinkContract
 from reservd_apprise.message import FIELDS, write_message
 from reservd_apprise.service import Service
 from reservd_apprise.sink import AppriseSink
+from support.ports import kept_port
 
 R = FailureReason
 
@@ -222,10 +223,11 @@ async def test_events_take_turns_when_several_come_at_once(build: Any, inboxes: 
     assert len(inboxes.of("a")) == 5
 
 
-async def test_delivery_fails_without_a_secret_when_nobody_listens(build: Any, unused_tcp_port: int) -> None:
-    url = f"json://ops:hidden-password@127.0.0.1:{unused_tcp_port}/hidden-path"
-    async with build(AppriseSink, {"urls": [url]}) as sink:
-        error = await refused(sink)
+async def test_delivery_fails_without_a_secret_when_nobody_listens(build: Any) -> None:
+    with kept_port() as port:
+        url = f"json://ops:hidden-password@127.0.0.1:{port}/hidden-path"
+        async with build(AppriseSink, {"urls": [url]}) as sink:
+            error = await refused(sink)
     assert (error.reason, error.retryable) == (R.UNREACHABLE, True)
     assert error.detail == "urls[0] (JSON): no connection, or no answer on it"
     assert Redactor(sink.config)("hidden-password") == "**********"

@@ -14,8 +14,8 @@ from reservd.plugin import DeliveryError, FailureReason
 from reservd.plugin.examples import example_event
 from reservd.plugin.testing import EventSinkContract
 from reservd_kafka.sink import KafkaSink
-from support.broker import free_port
 from support.kafka import KafkaBroker
+from support.ports import kept_port
 from support.readme import documented_program
 from support.tls import TlsListener, make_certificate
 
@@ -201,7 +201,8 @@ async def test_sink_closes_and_opens_again_when_the_broker_hangs(build: Any, bro
 
 
 async def test_delivery_may_be_tried_again_when_nobody_listens(build: Any) -> None:
-    error = await failure_of(build(KafkaSink, {"bootstrap_servers": [f"127.0.0.1:{free_port()}"], "timeout": 5}))
+    with kept_port() as port:
+        error = await failure_of(build(KafkaSink, {"bootstrap_servers": [f"127.0.0.1:{port}"], "timeout": 5}))
     assert (error.reason, error.retryable) == (R.UNREACHABLE, True)
 
 
@@ -224,8 +225,7 @@ async def test_delivery_fails_without_the_secret_when_it_is_wrong(build: Any, me
 
 
 async def test_event_arrives_by_tls_when_the_certificate_is_known(build: Any, tmp_path: Path) -> None:
-    port = free_port()
-    with KafkaBroker(advertised_port=port) as broker:
+    with kept_port() as port, KafkaBroker(advertised_port=port) as broker:
         async with TlsListener(port, broker.port, make_certificate(tmp_path)):
             options = {"bootstrap_servers": [f"127.0.0.1:{port}"], "tls": True, "timeout": 5}
             assert (await failure_of(build(KafkaSink, options))).reason is R.UNREACHABLE

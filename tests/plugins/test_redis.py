@@ -14,7 +14,6 @@ from reservd.plugin import DeliveryError, FailureReason
 from reservd.plugin.examples import example_event
 from reservd.plugin.testing import EventSinkContract
 from reservd_redis.sink import RedisSink
-from support.broker import free_port
 from support.readme import documented_program
 from support.tls import TlsListener, make_certificate
 from support.valkey import ValkeyServer
@@ -263,9 +262,8 @@ async def test_event_arrives_when_the_url_comes_from_a_file(build: Any, guarded:
 async def test_event_arrives_by_tls_when_the_certificate_is_known(
     build: Any, server: ValkeyServer, tmp_path: Path
 ) -> None:
-    port = free_port()
-    async with TlsListener(port, server.port, make_certificate(tmp_path)):
-        options = {"url": f"rediss://127.0.0.1:{port}", "timeout": 5}
+    async with TlsListener(0, server.port, make_certificate(tmp_path)) as listener:
+        options = {"url": f"rediss://127.0.0.1:{listener.port}", "timeout": 5}
         assert (await failure_of(build(RedisSink, options))).reason is R.UNREACHABLE
         assert (await failure_of(build(RedisSink, {**options, "ca_file": "none.pem"}))).reason is R.UNREACHABLE
         await deliver(build(RedisSink, {**options, "ca_file": "certificate.pem"}))

@@ -15,6 +15,7 @@ from reservd.plugin.testing import EventSinkContract, ReplenisherContract
 from reservd_webhook.replenisher import WebhookReplenisher
 from reservd_webhook.sink import WebhookSink
 from reservd_webhook.targets import is_public
+from support.ports import kept_port
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 OLD, OLDER = ("whsec_" + base64.b64encode(byte * 32).decode() for byte in (b"o", b"r"))
@@ -169,9 +170,8 @@ async def test_delivery_may_be_tried_again_when_the_receiver_hangs_up(build: Any
 
 
 async def test_delivery_may_be_tried_again_when_nobody_listens(build: Any, options: Any) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}/?key=hidden-key"
+    with kept_port() as port:
+        url = f"http://127.0.0.1:{port}/?key=hidden-key"
         error = await failure_of(build(WebhookSink, {**options, "url": url}))
     assert (error.reason, error.retryable) == (R.UNREACHABLE, True)
 

@@ -22,6 +22,7 @@ from typing import Any, Self
 import yaml
 
 from support.polling import wait_until
+from support.ports import KeptPort
 from support.require import missing
 
 _TIMEOUT_SECONDS = 30.0
@@ -45,10 +46,8 @@ class Alertmanager:
     Stopped and started again it keeps its port. It forgets its alerts, as Alertmanagers do.
 
     Attributes:
-        url: Where it answers; set once it is started.
+        url: Where it answers.
     """
-
-    url: str
 
     def __init__(
         self, webhook_url: str, *, route_prefix: str = "/", inhibit_rules: Sequence[Mapping[str, Any]] = ()
@@ -63,7 +62,8 @@ class Alertmanager:
         self._webhook_url = webhook_url
         self._inhibit_rules = list(inhibit_rules)
         self._prefix = route_prefix
-        self._address = "127.0.0.1:0"
+        self._port = KeptPort()
+        self.url = f"http://127.0.0.1:{self._port.number}{route_prefix.rstrip('/')}"
         self._process: subprocess.Popen[bytes] | None = None
         self._directory = tempfile.TemporaryDirectory(prefix="reservd-alertmanager-")
 
@@ -79,6 +79,7 @@ class Alertmanager:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        self._port.close()
         self._directory.cleanup()
 
     def start(self) -> None:
@@ -88,7 +89,7 @@ class Alertmanager:
         config, log = directory / "alertmanager.yaml", directory / "log"
         config.write_text(yaml.safe_dump(self._config()))
         command = [require_alertmanager(), f"--config.file={config}", f"--storage.path={directory / 'data'}"]
-        command += [f"--web.listen-address={self._address}", "--cluster.listen-address="]
+        command += [f"--web.listen-address=127.0.0.1:{self._port.number}", "--cluster.listen-address="]
         command += [f"--web.route-prefix={self._prefix}", "--log.level=debug"]
         with log.open("wb") as output:
             process = self._process = subprocess.Popen(command, stdout=output, stderr=output)
@@ -97,11 +98,8 @@ class Alertmanager:
             "Alertmanager to listen",
             timeout_seconds=_TIMEOUT_SECONDS,
         )
-        listening = _LISTENING.search(log.read_text())
-        if listening is None:
+        if process.poll() is not None:
             raise RuntimeError(f"Alertmanager did not start: {log.read_text()}")
-        self._address = listening[1]
-        self.url = f"http://{self._address}{self._prefix.rstrip('/')}"
         wait_until(self._ready, "Alertmanager to be ready", timeout_seconds=_TIMEOUT_SECONDS)
 
     def stop(self) -> None:

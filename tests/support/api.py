@@ -18,6 +18,7 @@ from reservd.web.access.principal import Role
 from reservd.web.access.tokens import describe_token
 from support.daemon import ReservdProcess
 from support.polling import wait_until
+from support.ports import kept_port
 from support.world import SECRET, World
 
 TOKENS = {
@@ -169,8 +170,8 @@ class ApiDaemon:
             starting.enter_context(self.world)
             self._file = write_api_config(self.world, **self._config)
             starting.callback(self._running.close)
-            self.process = self._running.enter_context(ReservdProcess(self._file))
-            self._first_address = self.process.address
+            self._place = f"127.0.0.1:{starting.enter_context(kept_port())}"
+            self._run()
             self._resources = starting.pop_all()
         return self
 
@@ -182,10 +183,12 @@ class ApiDaemon:
         self.process.stop(number)
 
     def start(self) -> None:
-        """Start another one after `stop`, on the same store if one is named; it listens where the first did, too."""
+        """Start another one after `stop`, on the same store if one is named; it listens where the first did."""
         self._running.close()
-        again = ("--web.listen-address", self._first_address)
-        self.process = self._running.enter_context(ReservdProcess(self._file, *again))
+        self._run()
+
+    def _run(self) -> None:
+        self.process = self._running.enter_context(ReservdProcess(self._file, listens=self._place))
 
     @property
     def address(self) -> str:

@@ -6,18 +6,18 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
 from support.polling import wait_until
+from support.ports import KeptPort
 
 _TIMEOUT_SECONDS = 30.0
 
 
 class Broker:
-    """One server process on a free port of 127.0.0.1; a context manager that starts and stops it.
+    """One server process on a port of 127.0.0.1 that is its own; a context manager that starts and stops it.
 
     Stopped and started again it keeps its port and its folder.
 
@@ -30,7 +30,8 @@ class Broker:
     STOP_SIGNAL: ClassVar[signal.Signals] = signal.SIGTERM
 
     def __init__(self) -> None:
-        self.port = free_port()
+        self._kept_port = KeptPort()
+        self.port = self._kept_port.number
         self._directory = tempfile.TemporaryDirectory(prefix=f"reservd-{type(self).__name__.lower()}-")
         self.folder = Path(self._directory.name)
         self._process: subprocess.Popen[bytes] | None = None
@@ -48,7 +49,7 @@ class Broker:
         try:
             self.start()
         except BaseException:
-            self._directory.cleanup()
+            self.__exit__(None, None, None)
             raise
         return self
 
@@ -56,6 +57,7 @@ class Broker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        self._kept_port.close()
         self._directory.cleanup()
 
     def start(self) -> None:
@@ -109,10 +111,3 @@ class Broker:
         if self._process is None:
             raise RuntimeError(f"{type(self).__name__} is not running")
         return self._process
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nobody listens now."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

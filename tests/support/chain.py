@@ -9,16 +9,15 @@ the smallest unit. Gas is free, so that balances are what a test says and nothin
 """
 
 import json
+import os
 import platform
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,6 +27,7 @@ from eth_utils import function_signature_to_4byte_selector as selector
 
 from support.contracts import MINTABLE_ERC20, MULTICALL3, Artifact, multicall3_code
 from support.polling import wait_until
+from support.ports import KeptPort
 from support.require import missing
 
 _MODULES = Path(__file__).parents[1] / "node" / "node_modules"
@@ -62,7 +62,8 @@ class Anvil:
 
     def __init__(self, *, chain_id: int = 31337, block_time_seconds: int | None = None) -> None:
         """Prepare a node; without a block time it makes a block for each transaction."""
-        self.port = _free_port()
+        self._kept_port = KeptPort()
+        self.port = self._kept_port.number
         self.url = f"http://127.0.0.1:{self.port}"
         self.accounts: list[str] = []
         self._options = ["--chain-id", str(chain_id)]
@@ -72,13 +73,18 @@ class Anvil:
         self._directory = tempfile.TemporaryDirectory(prefix="reservd-anvil-")
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        self._kept_port.close()
         self._directory.cleanup()
 
     def start(self) -> None:
@@ -109,7 +115,9 @@ class Anvil:
 
     def pause(self) -> None:
         """Make it hang: connections are taken, nothing is answered."""
-        self._running().send_signal(signal.SIGSTOP)
+        process = self._running()
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
         """End a `pause`."""
@@ -234,9 +242,3 @@ class Anvil:
 def _token_call(token: str, function: str, to: str, units: int) -> dict[str, object]:
     data = selector(f"{function}(address,uint256)") + encode(["address", "uint256"], [to, units])
     return {"to": token, "data": "0x" + data.hex()}
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

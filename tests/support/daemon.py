@@ -26,7 +26,7 @@ _ADDRESS = re.compile(r"^ +http://(\S+)/metrics$", re.MULTILINE)
 
 
 class ReservdProcess:
-    """`reservd run` on a free port of 127.0.0.1; a context manager that starts it, has it own its store, and stops it.
+    """`reservd run` on 127.0.0.1; a context manager that starts it, has it own its store, and stops it.
 
     Attributes:
         address: `host:port`, once it is started.
@@ -34,16 +34,24 @@ class ReservdProcess:
 
     address: str
 
-    def __init__(self, config: Path, *options: str, state: Path | None = None, program: Path = PROGRAM) -> None:
+    def __init__(
+        self,
+        config: Path,
+        *options: str,
+        state: Path | None = None,
+        listens: str = "127.0.0.1:0",
+        program: Path = PROGRAM,
+    ) -> None:
         """Prepare one.
 
         Args:
             config: Its `reservd.yaml`.
             options: More options of `reservd run`.
             state: The folder of its store where the configuration names none; its own unless given.
+            listens: Where it listens; on any port that is free unless given.
             program: What is run in place of the command line.
         """
-        self._command = [program, "run", "--config", config, "--web.listen-address", "127.0.0.1:0", *options]
+        self._command = [program, "run", "--config", config, "--web.listen-address", listens, *options]
         self._state = state
         self._process: subprocess.Popen[bytes]
         self._log: Path

@@ -14,6 +14,8 @@ from typing import Any, Self
 
 from aiohttp import ClientSession, web
 
+from support.ports import KeptPort
+
 _Fixed = tuple[int, bytes, dict[str, str]]
 RpcAlteration = Callable[[str, dict[str, Any]], dict[str, Any]]
 """Changes the answer to one JSON-RPC call, given the method."""
@@ -38,11 +40,12 @@ class Front:
         self._alter_rpc: RpcAlteration | None = None
         self._open = asyncio.Event()
         self._open.set()
-        self._port = 0
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_route("*", "/{path:.*}", self._handle)
+        self._port = KeptPort()
+        self.url = f"http://127.0.0.1:{self._port.number}"
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
         self._session = ClientSession()
@@ -55,6 +58,7 @@ class Front:
         self._open.set()
         await self._session.close()
         await self._runner.cleanup()
+        self._port.close()
 
     def answers(self, status: int, body: bytes | str = b"", **headers: str) -> None:
         """Answer this from now on, without asking the server."""
@@ -96,10 +100,8 @@ class Front:
             await self._listen()
 
     async def _listen(self) -> None:
-        self._site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
+        self._site = web.TCPSite(self._runner, "127.0.0.1", self._port.number, reuse_address=True)
         await self._site.start()
-        host, self._port = self._runner.addresses[0][:2]
-        self.url = f"http://{host}:{self._port}"
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         sent = await request.read()

@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from reservd.errors import FailureReason
 from reservd.plugin.http import AddressRefusedError, HttpClient, HttpError, Response
+from support.ports import kept_port
 from support.tls import TlsListener, make_certificate
 
 SECRET = "s3cret"
@@ -210,10 +211,8 @@ async def test_answer_is_refused_when_a_small_one_unpacks_to_a_large_one(server:
 
 
 async def test_server_is_unreachable_when_nothing_listens(client: HttpClient) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    error = await failure_of(client.get(f"http://127.0.0.1:{port}/{SECRET}"))
+    with kept_port() as port:
+        error = await failure_of(client.get(f"http://127.0.0.1:{port}/{SECRET}"))
     assert (error.reason, error.detail, error.retryable) == (FailureReason.UNREACHABLE, "connection refused", True)
 
 
