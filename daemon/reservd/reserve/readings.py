@@ -234,7 +234,7 @@ class Equity:
             dated in the future is no more to be believed for being added to older ones.
 
     Raises:
-        TypeError: If the amount is not a Decimal or a time not a datetime.
+        TypeError: If the amount is not a Decimal, a time not a datetime, or what is true or false anything else.
         ValueError: If the amount is NaN, infinite or absurd, or a time has no zone.
     """
 
@@ -249,6 +249,10 @@ class Equity:
 
     def __post_init__(self) -> None:
         check_amount(self.amount)
+        for name in ("complete", "net_of_withdrawals"):
+            if not isinstance(getattr(self, name), bool):
+                # A text such as "false" would count as true.
+                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r:.80}")
         _keep_in_utc(self, "observed_at")
         if self.priced_at is not None:
             _keep_in_utc(self, "priced_at")

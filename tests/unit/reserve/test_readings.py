@@ -34,6 +34,14 @@ def test_equity_is_refused_when_its_amount_cannot_be_believed(amount: object) ->
         Equity(amount, "USDT", NOON)
 
 
+@pytest.mark.parametrize("name", ["complete", "net_of_withdrawals"])
+@pytest.mark.parametrize("value", ["false", 0, None])
+def test_equity_is_refused_when_what_is_true_or_false_is_something_else(name: str, value: object) -> None:
+    """A text such as "false" would count as true, and a part of the equity for all of it."""
+    with pytest.raises(TypeError, match=f"{name} must be True or False, got "):
+        Equity(Decimal(1), "USDT", NOON, **{name: value})  # type: ignore[arg-type]
+
+
 def test_reading_is_refused_when_its_time_has_no_zone() -> None:
     naive = datetime(2026, 1, 5)  # noqa: DTZ001  # that is the point
     with pytest.raises(ValueError, match="observed_at must have a time zone"):
