@@ -161,6 +161,8 @@ class SourceError(CallError):
 class DeliveryError(CallError):
     """A sink or a replenisher did not take what it was given.
 
+    `DeliveryError(reason, retryable)` does where there is nothing to say besides.
+
     Attributes:
         retryable: Whether the same thing, sent again later, may be taken.
     """
@@ -168,10 +170,12 @@ class DeliveryError(CallError):
     def __init__(
         self,
         reason: FailureReason,
-        detail: str = "",
+        detail: str | bool = "",
         *,
         retryable: bool = True,
         retry_after_seconds: float | None = None,
     ) -> None:
+        if isinstance(detail, bool):
+            retryable, detail = detail, ""
         super().__init__(reason, detail, retry_after_seconds=retry_after_seconds)
         self.retryable = retryable

@@ -99,9 +99,19 @@ async def test_order_of_a_mode_is_kept_and_others_go_on_when_one_event_is_refuse
     assert not ops.taken[3].data.superseded
 
 
-async def test_event_is_dead_with_its_reason_when_a_sink_refuses_it_for_good(database: Database) -> None:
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        DeliveryError(FailureReason.REJECTED, "HTTP 410", retryable=False),
+        DeliveryError(FailureReason.REJECTED, False),  # as short as it may be said
+    ],
+    ids=str,
+)
+async def test_event_is_dead_with_its_reason_when_a_sink_refuses_it_for_good(
+    database: Database, refusal: DeliveryError
+) -> None:
     ops = ScriptedSink("ops")
-    ops.misbehave = raises(DeliveryError(FailureReason.REJECTED, "HTTP 410", retryable=False))
+    ops.misbehave = raises(refusal)
     async with Office(database, ops) as office:
         await office.look(m="low")
         await until(lambda: office.heard.ends, "the end")
