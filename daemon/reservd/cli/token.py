@@ -33,7 +33,6 @@ def token(
     from pydantic import ValidationError
 
     from reservd.config.problems import describe
-    from reservd.errors import ConfigError
     from reservd.web.access.principal import Role
     from reservd.web.access.tokens import TokenEntry, describe_token, make_token
 
@@ -44,6 +43,6 @@ def token(
     try:
         line = describe_token(made, name, Role(role), tuple(mode or ()), expires)
     except ValidationError as error:
-        raise ConfigError(describe(error, TokenEntry)) from None
+        raise typer.BadParameter("; ".join(describe(error, TokenEntry)), param_hint="token") from None
     typer.echo(line)
     typer.echo(f"The token, shown this once: {made}", err=True)
