@@ -97,8 +97,8 @@ def test_nothing_is_asked_anew_or_forgotten_when_the_owner_is_killed_in_the_midd
         (tmp_path / "busy").touch()
         world.amounts["m"] = "100"
         wait_until(lambda: len(asked_in(tmp_path)) == 3, "the emergency to be asked for")
+        calm, emergency = (each for each in asked_in(tmp_path) if each["withdrawal_id"] is None)
         nursery.signal(first, signal.SIGKILL)
-    calm, emergency = (each for each in asked_in(tmp_path) if each["withdrawal_id"] is None)
     assert (emergency["urgency"], emergency["replaces"]) == ("emergency", calm["id"])
     (tmp_path / "busy").unlink()
     with Teller(second) as teller:

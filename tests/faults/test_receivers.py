@@ -89,8 +89,10 @@ def test_everything_comes_in_order_when_a_receiver_was_down_for_long(nursery: Nu
     with World(*modes) as world:
         config = world.write_config(tmp_path, sink={"retry": {"first": 0.5, "longest": 5}})
         daemon = nursery.start(config)
-        nursery.address()
         world.answer = Answer(503)
+        for mode in modes:
+            world.set(mode, "critical")
+        wait_until(lambda: world.tries > 0, "an event to be refused: there is something to miss")
         way = cycle(STORY)
         rounds = int(DOWN_SECONDS / 0.25)
         for number in range(rounds):

@@ -133,7 +133,7 @@ def test_threshold_holds_from_the_next_check_when_a_signal_asks_for_it(daemon: A
     write_mode(tmp_path, "alpha", reserve_critical_threshold=0.8)
     daemon.process.send(signal.SIGHUP)
     wait_until(lambda: daemon.get("/api/v1/modes/alpha").json.get("status") == "critical", "the new threshold")
-    assert "config.reloaded" in daemon.process.log()
+    wait_until(lambda: "config.reloaded" in daemon.process.log(), "the log to tell")
     wait_until(lambda: daemon.world.kinds("alpha") == ["low", "critical"], "what follows from it to be said")
 
 

@@ -55,7 +55,7 @@ class Nursery:
     ) -> None:
         for child in set(self._children):
             self.signal(child, signal.SIGKILL)
-        self._process.communicate(timeout=10)
+        self._process.communicate(timeout=60)
 
     def log(self) -> str:
         """Return what all of them wrote."""
@@ -63,7 +63,8 @@ class Nursery:
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """Return the lines of an event that any of them wrote."""
-        lines = (json.loads(line) for line in self.log().splitlines() if line.startswith("{") and line.endswith("}"))
+        whole = self.log().rpartition("\n")[0]
+        lines = (json.loads(line) for line in whole.splitlines() if line.startswith("{") and line.endswith("}"))
         return [line for line in lines if line["event"] == event]
 
     def address(self, number: int = 1) -> str:

@@ -95,6 +95,9 @@ def settle(world: World, store_url: str) -> None:
     """Let a running daemon come to rest with every mode well."""
     for mode in world.amounts:
         world.set(mode, "adequate")
+    # What was told before and is not decided on yet would come after the rest: the second look from now on is of now.
+    looks = world.looks
+    wait_until(lambda: world.looks > looks + 1, "a look at them")
 
     confirmed: dict[str, object] = {}
     waiting: Sequence[Any] = ()
