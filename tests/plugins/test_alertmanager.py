@@ -244,7 +244,7 @@ async def test_lost_resolve_is_sent_again_when_the_peer_is_back(
 
 
 async def test_resolve_is_sent_again_for_a_while_and_then_no_more(build: Any, receiver: Any) -> None:
-    async with build(AlertmanagerSink, {"urls": [receiver.url], "resend": 0.02, "resolved_for": 0.5}) as sink:
+    async with build(AlertmanagerSink, {"urls": [receiver.url], "resend": 0.02, "resolved_for": 3}) as sink:
         await sink.deliver(event_of("low", 1))
         await sink.deliver(event_of("adequate", 2))
         await until(lambda: sum(map(resolved, posted(receiver))) > 3, "the resolve to come again")

@@ -45,19 +45,19 @@ async def test_answer_comes_later_when_the_program_says_nothing(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("script", "reason", "retryable"),
+    ("script", "seconds", "reason", "retryable"),
     [
-        ("echo broken >&2; exit 1", FailureReason.REJECTED, True),
-        ("exit 65", FailureReason.REJECTED, False),
-        ("sleep 60", FailureReason.TIMEOUT, True),
-        ("echo yes", FailureReason.INVALID_DATA, True),
-        ("echo '[]'", FailureReason.INVALID_DATA, True),
-        ('echo \'{"status": "perhaps"}\'', FailureReason.INVALID_DATA, True),
+        ("echo broken >&2; exit 1", 60, FailureReason.REJECTED, True),
+        ("exit 65", 60, FailureReason.REJECTED, False),
+        ("sleep 60", 1, FailureReason.TIMEOUT, True),
+        ("echo yes", 60, FailureReason.INVALID_DATA, True),
+        ("echo '[]'", 60, FailureReason.INVALID_DATA, True),
+        ('echo \'{"status": "perhaps"}\'', 60, FailureReason.INVALID_DATA, True),
     ],
 )
 async def test_request_fails_with_its_reason(
-    tmp_path: Path, script: str, reason: FailureReason, retryable: bool
+    tmp_path: Path, script: str, seconds: float, reason: FailureReason, retryable: bool
 ) -> None:
     with pytest.raises(DeliveryError) as caught:
-        await answering(tmp_path, script, timeout=1).request(example_request())
+        await answering(tmp_path, script, timeout=seconds).request(example_request())
     assert (caught.value.reason, caught.value.retryable) == (reason, retryable)

@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from reservd.plugin import FailureReason, Reading, SourceError
+from reservd_evm.source import EvmSource
 from support.chain import Anvil
 from support.evm import addresses, evm_source
 from support.nodes import nodes_like
@@ -45,6 +46,16 @@ def urls(proxies: list[RpcProxy]) -> list[Any]:
 def amounts(reading: Reading) -> dict[str, Decimal]:
     assert reading.failures == []
     return {balance.account: balance.amount for balance in reading.balances}
+
+
+async def in_time(source: EvmSource) -> Reading:
+    """Return the first reading for which the machine is fast enough."""
+    while True:
+        try:
+            return await source.fetch_balances()
+        except SourceError as error:
+            if error.reason is not FailureReason.TIMEOUT:
+                raise
 
 
 def readings(proxy: RpcProxy) -> int:
@@ -143,13 +154,13 @@ async def test_source_fails_with_its_reason_when_the_only_endpoint_fails(
     detail: str,
 ) -> None:
     first, *_ = proxies
-    async with evm_source(first.url, **options, timeout=0.5) as source:
+    async with evm_source(first.url, **options, timeout=0.5 if fall_ill is hang else 30) as source:
         fall_ill(first)
         with pytest.raises(SourceError, match=detail) as failed:
             await source.fetch_balances()
         assert failed.value.reason is reason
         first.heal()
-        assert amounts(await source.fetch_balances()) == KNOWN
+        assert amounts(await in_time(source)) == KNOWN
 
 
 async def test_reading_is_the_same_when_one_of_three_nodes_is_killed(chain: Anvil, options: dict[str, Any]) -> None:

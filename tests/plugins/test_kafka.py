@@ -149,7 +149,7 @@ async def test_delivery_succeeds_when_the_broker_was_restarted_meanwhile(
 
 
 async def test_delivery_times_out_when_the_broker_hangs(build: Any, broker: KafkaBroker, options: Any) -> None:
-    async with build(KafkaSink, {**options, "timeout": 1}) as sink:
+    async with build(KafkaSink, {**options, "timeout": 3}) as sink:
         await sink.deliver(example_event())
         broker.pause()
         with pytest.raises(DeliveryError) as failure:

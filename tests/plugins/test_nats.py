@@ -217,7 +217,7 @@ async def test_delivery_fails_at_once_when_the_connection_is_lost_while_it_waits
 async def test_delivery_times_out_when_the_server_hangs(
     build: Any, server: NatsServer, stream: None, options: Any
 ) -> None:
-    async with build(NatsSink, {**options, "timeout": 0.5}) as sink:
+    async with build(NatsSink, {**options, "timeout": 2}) as sink:
         await sink.deliver(example_event())
         server.pause()
         for _ in range(2):  # on the connection that it has, and on one that it cannot get

@@ -175,7 +175,7 @@ async def test_delivery_succeeds_when_the_server_was_restarted_meanwhile(
 
 
 async def test_delivery_times_out_when_the_server_hangs(build: Any, server: ValkeyServer, options: Any) -> None:
-    async with build(RedisSink, {**options, "timeout": 0.3}) as sink:
+    async with build(RedisSink, {**options, "timeout": 2}) as sink:
         await sink.deliver(example_event())
         server.pause()
         for _ in range(2):  # on the connection that it has, and on a new one

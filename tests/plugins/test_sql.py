@@ -16,6 +16,7 @@ from reservd.plugin import FailureReason, SourceError
 from reservd.plugin.testing import BalanceSourceContract, EquitySourceContract
 from reservd_sql.balances import SqlBalanceSource
 from reservd_sql.equity import SqlEquitySource
+from support.polling import wait_until
 from support.postgres import Postgres
 
 R = FailureReason
@@ -352,11 +353,18 @@ async def test_source_fails_while_the_server_is_down_and_recovers(build: Any, po
 async def test_next_reading_succeeds_when_the_server_ended_the_connections(
     build: Any, postgres: Postgres, url: str
 ) -> None:
+    connections = "FROM pg_stat_activity WHERE application_name = 'reservd'"
+
+    def wait_until_gone() -> None:
+        """Wait until the server has done with connections that have ended: it takes a moment for that."""
+        wait_until(lambda: not postgres.query("ledger", f"SELECT pid {connections}"), "no connection to be left")
+
+    wait_until_gone()
     async with build(SqlBalanceSource, {"url": url, "statement": ALL, "accounts": ACCOUNTS}) as source:
         for _ in range(2):
             assert (await source.fetch_balances()).balances
-            ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'reservd'"
-            assert postgres.query("ledger", ended) == [(True,)]
+            assert postgres.query("ledger", f"SELECT pg_terminate_backend(pid) {connections}") == [(True,)]
+            wait_until_gone()
 
 
 async def test_source_reads_the_new_file_when_the_old_one_was_replaced(build: Any, file: Path) -> None:

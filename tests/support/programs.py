@@ -18,6 +18,11 @@ def python(folder: Path, text: str, name: str = "program") -> str:
     return _write(folder / name, f"#!{sys.executable} -I\n{text}\n")
 
 
+def has_begun(pid_file: Path) -> bool:
+    """Whether a script has written its process id."""
+    return pid_file.exists() and bool(pid_file.read_text())
+
+
 def wait_until_gone(pid_file: Path) -> None:
     """Wait until the process whose id a script wrote is no more, not even a zombie."""
     pid = int(pid_file.read_text())

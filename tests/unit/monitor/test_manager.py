@@ -408,7 +408,8 @@ async def test_strategy_acts_once_for_each_incident_and_severity() -> None:
     for amount in (110, 70, 70, 30, 70, 110, 70):
         source.amounts["main"] = amount
         await manager.check_all_reserves()
-        await asyncio.sleep(0.05)
+        await manager.close()  # once the strategy has heard of it
+        await asyncio.sleep(0.002)  # a reminder is due
     assert await strategy.get_reserve_balance() == 70
     assert not await strategy.check_reserve_adequacy()
     assert not await strategy.request_reserve_replenishment(Decimal(1))

@@ -67,8 +67,8 @@ async def test_source_is_asked_for_so_many_modes_at_a_time() -> None:
 
 async def test_deadline_begins_with_the_turn_when_many_wait() -> None:
     """Thirteen turns of a tenth of the deadline each: nobody's reading is late for having waited."""
-    nav = CountedEquity(timeout=1)
-    nav.seconds = 0.1
+    nav = CountedEquity(timeout=2.5)
+    nav.seconds = 0.25
     manager, modes = watched(nav, 50)
     await manager.check_all_reserves()
     assert {manager.status(mode) for mode in modes} == {ReserveStatus.ADEQUATE}
@@ -76,7 +76,7 @@ async def test_deadline_begins_with_the_turn_when_many_wait() -> None:
 
 
 async def test_one_that_hangs_costs_its_own_reading_when_others_wait_behind_it() -> None:
-    nav = CountedEquity(timeout=0.5)
+    nav = CountedEquity(timeout=1)
     nav.hanging = frozenset({"mode_0", "mode_1", "mode_7"})
     manager, modes = watched(nav, 20)
     await manager.check_all_reserves()
@@ -86,7 +86,7 @@ async def test_one_that_hangs_costs_its_own_reading_when_others_wait_behind_it()
 
 async def test_waiting_ends_when_a_source_answers_nobody_and_begins_anew_when_it_does() -> None:
     """A hundred modes do not wait for twenty-five deadlines, and other sources for none."""
-    nav = CountedEquity(timeout=0.1)
+    nav = CountedEquity(timeout=1)
     nav.hanging = None
     manager, modes = watched(nav, 100)
     await manager.check_all_reserves()

@@ -1,7 +1,6 @@
 """Refills as the daemon asks for them."""
 
 import asyncio
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +12,7 @@ from reservd.plugin import Acceptance, AcceptanceStatus, Urgency
 from reservd.reserve.replenishment import Inaction
 from reservd.service.refill_caller import ReplenishmentObserver
 from reservd.service.replenishment import ReplenishmentService
+from support.hand_clock import HandClock
 from support.sources import ScriptedBalances, ScriptedEquity, ScriptedReplenisher, ScriptedWallets, hangs, raises
 
 BASE = {
@@ -42,10 +42,11 @@ class Refilled:
         self.source = source("t", main=amount)
         self.replenisher = ScriptedReplenisher(timeout=0.1)
         self.answers = Answers()
-        self.manager = ReserveManager(ScriptedEquity(), {"t": self.source})
+        self.clock = HandClock()
+        self.manager = ReserveManager(ScriptedEquity(), {"t": self.source}, clock=self.clock)
         self.manager.set_reserve_config("m", {**BASE, **config})
         configs = self.manager.reserve_configs
-        self.service = ReplenishmentService(configs, {"unwinder": self.replenisher}, [self.answers])
+        self.service = ReplenishmentService(configs, {"unwinder": self.replenisher}, [self.answers], clock=self.clock)
         self.manager.add_observer(self.service)
         self.manager.replenishment = self.service
 
@@ -111,12 +112,12 @@ async def test_answer_is_no_answer_when_it_is_rubbish(rubbish: object) -> None:
 
 
 async def test_nothing_is_asked_again_before_the_cooldown_ends_when_a_request_was_rejected() -> None:
-    mode = Refilled(reserve_refill_cooldown="0.05")
+    mode = Refilled(reserve_refill_cooldown=60)
     mode.replenisher.answer = Acceptance(status=AcceptanceStatus.REJECTED, reason="nothing to unwind")
     await mode.check(70)
     await mode.check(69)
     assert len(mode.replenisher.asked) == 1
-    await asyncio.sleep(timedelta(milliseconds=60).total_seconds())
+    mode.clock.advance(61)
     await mode.check(68)
     assert len({request.id for request in mode.replenisher.asked}) == 2
 
