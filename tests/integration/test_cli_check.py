@@ -9,7 +9,7 @@ from reservd.reserve.holds import settle
 from reservd.store.database import Database
 from reservd.store.holds import save_holds
 from reservd.store.schema import prepare
-from support.commands import Command, Store
+from support.commands import Command, Store, without_ages
 from support.holds import make_hold
 
 MAIN = """\
@@ -56,7 +56,7 @@ def test_what_is_promised_to_withdrawals_is_no_reserve_when_it_is_checked(comman
     result = command("check", "--explain")
     assert result.code == 1
     assert result.err == ""
-    lines = [line.strip() for line in result.out.splitlines()]
+    lines = without_ages(line.strip() for line in result.out.splitlines())
     target = "965.00 USDT, 0.05 of the equity less 700.00 of accepted withdrawals"
     assert lines[:6] == [
         "alpha: low",
