@@ -182,7 +182,7 @@ _VALUES = st.sampled_from(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=150)
 @given(url=_VALUES, secret=_VALUES, headers=_VALUES, options=st.none() | st.just(f"'{_URL}'"), timeout=_VALUES)
 def test_no_line_shows_a_secret_or_a_url(
     folder: Any, url: str, secret: str, headers: str, options: str | None, timeout: str
