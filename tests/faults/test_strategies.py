@@ -104,7 +104,7 @@ async def test_execution_stops_when_another_request_stands_in_for_its_own(daemon
         await until(lambda: len(strategy.occasions) == 2, "the emergency")
         async with AsyncClient(url) as client:
             slow, emergency = (occasion.id for occasion in strategy.occasions)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while (await client.get_replenishment(emergency)).state is not ReplenishmentState.SETTLED:
                     await asyncio.sleep(0.05)
             strategy.go.set()
@@ -139,13 +139,13 @@ async def test_request_that_nobody_took_is_taken_when_the_strategy_comes(daemon:
 
 async def until_said(client: AsyncClient) -> None:
     """Wait until an event is stored."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not (await client.list_events(mode="alpha")).items:
             await asyncio.sleep(0.05)
 
 
 async def until_requested(client: AsyncClient) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not (await client.list_replenishments("alpha")).items:
             await asyncio.sleep(0.05)
 
@@ -307,7 +307,7 @@ async def test_nothing_is_promised_while_the_store_is_gone(eventful: ApiDaemon, 
             assert (raised.value.kind, raised.value.status) == ("store-gone", 503)
             assert raised.value.retry_after_seconds is not None
             held.execute("ROLLBACK")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while (made := await promised(client)) is None:
                 await asyncio.sleep(0.05)
         assert made.from_reserve == 5
@@ -322,6 +322,6 @@ async def promised(client: AsyncClient) -> WithdrawalView | None:
 
 
 async def until_fast(client: AsyncClient) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (await client.get_withdrawal_speed("alpha")).speed is not WithdrawalSpeed.FAST:
             await asyncio.sleep(0.05)

@@ -26,7 +26,7 @@ from support.api import ApiDaemon, write_tokens
 from support.office import Office
 from support.polling import until
 
-_SECONDS = 20
+_SECONDS = 60
 
 
 async def read(answer: aiohttp.ClientResponse, number: int) -> list[dict[str, Any]]:

@@ -143,7 +143,7 @@ def test_client_refuses_to_be_used_when_it_is_not_open(daemon: ApiDaemon) -> Non
 
 async def until_low(client: AsyncClient) -> None:
     """Wait until it is stored that a mode became low."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not (await client.list_events(event_type=EventType.LOW)).items:
             await asyncio.sleep(0.05)
 

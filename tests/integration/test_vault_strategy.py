@@ -76,7 +76,7 @@ class Stage:
         try:
             yield process
             process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0, self.log
+            assert process.wait(60) == 0, self.log
         finally:
             process.kill()
             process.wait()

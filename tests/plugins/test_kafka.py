@@ -123,7 +123,7 @@ async def test_topic_option_says_where_events_go(build: Any, broker: KafkaBroker
 async def test_events_arrive_again_when_the_broker_is_back(
     build: Any, broker: KafkaBroker, options: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with build(KafkaSink, {**options, "timeout": 1}) as sink:
+    async with build(KafkaSink, {**options, "timeout": 3}) as sink:
         await sink.deliver(example_event(event_id="before"))
         broker.stop()
         for _ in range(2):  # with the producer that it has, and with one that it cannot start
@@ -189,7 +189,7 @@ async def test_delivery_goes_on_when_another_mode_gave_up(build: Any, broker: Ka
 
 
 async def test_sink_closes_and_opens_again_when_the_broker_hangs(build: Any, broker: KafkaBroker, options: Any) -> None:
-    sink = build(KafkaSink, {**options, "timeout": 1})
+    sink = build(KafkaSink, {**options, "timeout": 3})
     async with sink:
         await sink.deliver(example_event())
         broker.pause()

@@ -64,7 +64,7 @@ async def stored(url: str, **sign_in: Any) -> list[Any]:
     async with jetstream(url, **sign_in) as js:
         count = (await js.stream_info("RESERVD")).state.messages
         subscription = await js.subscribe("reservd.events.>", ordered_consumer=True)
-        return [await subscription.next_msg(timeout=5) for _ in range(count)]
+        return [await subscription.next_msg(timeout=60) for _ in range(count)]
 
 
 async def deliver(sink: Any, event_id: str = "evt-1") -> None:
@@ -332,7 +332,7 @@ async def test_event_arrives_by_tls_when_the_certificate_is_known(
     certificate, key = make_certificate(tmp_path)
     settings = f'tls {{ cert_file: "{certificate}", key_file: "{key}", handshake_first: {str(tls_first).lower()} }}'
     with NatsServer(settings) as server:
-        secure = {"servers": [server.url.replace("nats://", "tls://")], "tls_first": tls_first, "timeout": 2}
+        secure = {"servers": [server.url.replace("nats://", "tls://")], "tls_first": tls_first, "timeout": 10}
         error = await failure_of(build(NatsSink, {**options, **secure}))
         assert error.reason is R.UNREACHABLE
         assert "certificate" in error.detail.lower() or "tls" in error.detail.lower()

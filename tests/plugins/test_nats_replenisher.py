@@ -81,7 +81,8 @@ async def test_answer_comes_later_when_it_is_empty(server: NatsServer) -> None:
 async def test_request_fails_when_there_is_no_answer_that_can_be_read(
     server: NatsServer, answer: bytes | None, reason: FailureReason
 ) -> None:
-    async with strategy(server.url, answer), asking(server, timeout=1) as replenisher:
+    seconds = 1 if reason is FailureReason.TIMEOUT else 60
+    async with strategy(server.url, answer), asking(server, timeout=seconds) as replenisher:
         with pytest.raises(DeliveryError) as caught:
             await replenisher.request(example_request())
     assert (caught.value.reason, caught.value.retryable) == (reason, True)

@@ -25,7 +25,7 @@ from support.polling import wait_until
 from support.ports import KeptPort
 from support.require import missing
 
-_TIMEOUT_SECONDS = 30.0
+_TIMEOUT_SECONDS = 60.0
 _LISTENING = re.compile(r'msg="Listening on" address=(\S+)')
 
 

@@ -29,7 +29,7 @@ TOKENS = {
 }
 """Who has a token; the token is `rsv_` and the name."""
 
-_TIMEOUT_SECONDS = 20.0
+_TIMEOUT_SECONDS = 60.0
 
 
 class Reply(NamedTuple):

@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 from support.polling import wait_until
 from support.ports import KeptPort
 
-_TIMEOUT_SECONDS = 30.0
+_TIMEOUT_SECONDS = 60.0
 
 
 class Broker:

@@ -35,8 +35,8 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 _ANVIL = (
     _MODULES / "@foundry-rs" / f"anvil-{sys.platform}-{_ARCHITECTURES.get(platform.machine(), '')}" / "bin" / "anvil"
 )
-_START_SECONDS = 30.0
-_CALL_SECONDS = 30.0
+_START_SECONDS = 60.0
+_CALL_SECONDS = 60.0
 
 
 def require_anvil() -> None:

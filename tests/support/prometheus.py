@@ -28,7 +28,7 @@ import yaml
 from support.polling import wait_until
 from support.require import missing
 
-_TIMEOUT_SECONDS = 30.0
+_TIMEOUT_SECONDS = 60.0
 _LISTENING = re.compile(r'msg="Listening on" address=(\S+)')
 
 

@@ -21,7 +21,7 @@ from support.polling import wait_until
 
 LEAVES_SCREEN = "\x1b[?1049l"
 """What gives back the screen as it was before the program."""
-_PATIENCE_SECONDS = 30.0
+_PATIENCE_SECONDS = 60.0
 
 
 class Terminal:

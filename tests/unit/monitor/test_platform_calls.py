@@ -81,7 +81,7 @@ async def test_one_that_hangs_costs_its_own_reading_and_one_thread(gate: Gate) -
         assert (usdt.reason, eth) == (FailureReason.TIMEOUT, Equity(Decimal(1000), "ETH", eth.observed_at))
     assert len(gate.callers) == 1
     gate.open()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while isinstance(await reader.read("USDT", "USDT"), CallError):
             await asyncio.sleep(0.005)
     await reader.close()
