@@ -113,7 +113,11 @@ class Refinery:
         await self.manager.close()
 
     async def check(self, amount: object) -> None:
-        """Check once with this balance, let what was asked be answered, and do what is due."""
+        """Check once with this balance, let what was asked be answered, and do what is due, once the store is well.
+
+        On a busy machine it is late with a write now and then, and nothing is asked for meanwhile.
+        """
+        await until(lambda: self.pipeline.may_act, "the store to be well")
         self._balances.amounts["main"] = amount
         await self.manager.check_all_reserves()
         await self.service.idle()

@@ -226,7 +226,7 @@ async def test_nothing_is_decided_before_the_store_was_read(database: Database) 
 async def test_caller_is_told_that_nothing_is_certain_when_the_store_hangs(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hold_journal, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(hold_journal, "_PATIENCE_SECONDS", 1)
     async with Bank(110, database) as bank:
         working, go_on = bank.database.write, asyncio.Event()
 
@@ -241,6 +241,7 @@ async def test_caller_is_told_that_nothing_is_certain_when_the_store_hangs(
         waited = await bank.ask(50, "l")
         assert first.refusal is waited.refusal is Refusal.STORE_GONE
         bank.database.write = working  # type: ignore[method-assign]  # as before
+        monkeypatch.setattr(hold_journal, "_PATIENCE_SECONDS", 60)
         go_on.set()
         again = await bank.ask(40, "k")
         assert again.repeated, "it was decided, and is answered to whoever asks again"
