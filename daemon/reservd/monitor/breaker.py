@@ -1,8 +1,8 @@
-"""How often a source that keeps failing is asked: a circuit breaker, as plain decisions.
+"""A circuit breaker, as pure decisions: how often a source that keeps failing is read.
 
-After a few failures in a row a source is asked at every second occasion only, then at every fourth, and so on, and
-what asks for it has the last failure meanwhile. One that asks to be left alone is, from the first failure on. One
-answer makes all as before. An occasion is a cycle.
+After a few failures in a row, a source is read in every second cycle only, then in every fourth, and so on; in the
+other cycles its last failure is returned. A source that asks for a pause gets it from the first failure on. One success
+resets everything.
 """
 
 from collections.abc import Iterable
@@ -11,23 +11,23 @@ from typing import NamedTuple
 from reservd.errors import CallError, FailureReason
 
 FAILURES = 3
-"""In a row, after which a source is asked less often."""
+"""The number of failures in a row after which a source is read less often."""
 LONGEST_PAUSE_SECONDS = 300.0
-"""A source that is well again is noticed at most so much later."""
+"""The longest time until the recovery of a source is noticed."""
 _MOST_DOUBLINGS = 16
 
 
 class Circuit(NamedTuple):
-    """What is remembered of a source that fails.
+    """The state of a source that fails. All times are monotonic seconds.
 
     Attributes:
-        failure: The last.
-        failures: How many there were in a row.
-        well_at: When it last answered, or was asked for the first time; monotonic seconds, as all times here.
-        asked_at: When it was last asked.
-        passed_over: On how many occasions it was not, since.
-        passed_at: The last of them; None when there was none.
-        longest_gap: Seconds between two occasions since, at most.
+        failure: The last failure.
+        failures: The number of failures in a row.
+        well_at: When it last succeeded, or was first read if it never did.
+        asked_at: When it was last read.
+        passed_over: The number of cycles that have skipped it since then.
+        passed_at: The last such cycle; None when there was none.
+        longest_gap: The longest time between two cycles since then, in seconds.
     """
 
     failure: CallError
@@ -40,22 +40,22 @@ class Circuit(NamedTuple):
 
     @property
     def open(self) -> bool:
-        """Whether it is asked less often."""
+        """Whether the source is read less often."""
         return self.failures >= FAILURES or self.rest_seconds > 0
 
     @property
     def rest_seconds(self) -> float:
-        """For how long it is left alone because it asked for that: an exchange bans those who do not listen."""
+        """How long a pause the source asked for, in seconds. An exchange bans clients that ignore it."""
         return min(self.failure.retry_after_seconds or 0.0, LONGEST_PAUSE_SECONDS)
 
 
 def after_failure(before: Circuit | None, failure: CallError, well_at: float, asked_at: float) -> Circuit:
-    """Return what to remember when a source that was asked at a time has failed."""
+    """Return the state of a source after a failure."""
     return Circuit(failure, before.failures + 1 if before is not None else 1, well_at, asked_at)
 
 
 def pass_over(circuit: Circuit, now: float) -> Circuit:
-    """Return what to remember when a source was not asked on an occasion."""
+    """Return the state of a source after a cycle that skips it."""
     return circuit._replace(passed_over=circuit.passed_over + 1, passed_at=now, longest_gap=_longest_gap(circuit, now))
 
 
@@ -65,20 +65,19 @@ def _longest_gap(circuit: Circuit, now: float) -> float:
 
 
 def is_due(circuit: Circuit, now: float, stalenesses: Iterable[float]) -> bool:
-    """Whether to ask on this occasion.
+    """Return whether to read the source in this cycle.
 
     Args:
-        circuit: What is remembered.
-        now: The moment.
-        stalenesses: After how many seconds without a reading modes are called unknown. Of what is left until then no
-            more than half is waited: a source that is well again in time must be seen to be. Once it is over, no
-            more than half of the whole: what is unknown must not stay so for long when its source is well again.
-            Only one that limits how often it is asked is not asked before it allows that, but on the last occasion
-            before modes are unknown.
+        circuit: The state of the source.
+        now: The current time.
+        stalenesses: The ages of a reading, in seconds, at which modes become unknown. Before that, a pause takes at
+            most half of the time that is left, so that a recovery is seen in time. After that, it takes at most half of
+            the staleness, so that a mode does not stay unknown for long once its source recovers. A source that limits
+            its rate is not read before it allows that, except in the last cycle before a mode becomes unknown.
     """
     occasions = circuit.passed_over + 1
     waited = now - circuit.asked_at
-    # The next occasion is expected as far from this one as any two were: several intervals may have one at a time.
+    # The next cycle may be as far off as the longest gap so far: modes may have several intervals.
     until_next = _longest_gap(circuit, now)
     rests = waited < circuit.rest_seconds
     if rests and circuit.failure.reason is FailureReason.RATE_LIMITED:

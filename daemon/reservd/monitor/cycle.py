@@ -1,4 +1,4 @@
-"""One cycle: every source read once, all at the same time, each mode checked as soon as its own are there."""
+"""One cycle: reads all sources concurrently, each once, and checks each mode as soon as its own sources are read."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -18,9 +18,9 @@ from reservd.monitor.watch import ModeWatch
 from reservd.reserve.tracker import Instant
 
 _BATCH = 50
-"""Modes that are checked in one step."""
+"""How many modes are checked in one step."""
 PATIENCE = 0.8
-"""How long modes wait for their sources, as a part of their interval."""
+"""How long modes wait for their sources, as a fraction of their interval."""
 
 Check = Callable[[Sequence[ModeWatch], Readings], Awaitable[Sequence[ModeWatch]]]
 Refreshed = Callable[[Sequence[str], Instant], None]
@@ -29,7 +29,7 @@ Done = Callable[[frozenset[str]], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Group:
-    """Modes that wait for the same sources and believe readings of the same age and skew."""
+    """Modes that wait for the same sources and have the same limits on age and skew."""
 
     sources: frozenset[str]
     equity: EquityPlace
@@ -41,9 +41,9 @@ class _Group:
         return {self.equity: self.watches[0].config.share_class}
 
     def readings(self, reads: "_Turns", clock: Clock) -> Readings:
-        """Return what was read for the modes, and how old it may be now."""
+        """Return the readings for the modes, judged by their age now."""
         tables = {source: reads.table(source) for source in self.sources}
-        # The same for all: whoever waits for one equity counts in one currency.
+        # The policies agree on what matters here: modes with the same equity have the same currency.
         policy = self.watches[0].config.policy
         return believe_readings(tables, self.equity, reads.equity(self.equity), policy, clock.now())
 
@@ -56,10 +56,10 @@ class CyclePlan:
     """Which modes wait for which sources. Made once for a set of modes, used every cycle.
 
     Args:
-        watches: The modes. Of those that share accounts, one stands for all.
-        defects: Takes what goes wrong.
-        refreshed: Hears of the modes that are left alone because nothing of them is new. Without
-            it none is left alone: for a plan that is run once.
+        watches: The modes. One mode of a group that shares accounts stands for all of the group.
+        defects: Records defects.
+        refreshed: Called with the modes that are skipped because nothing about them is new. If None, no mode is
+            skipped: for a plan that runs once.
     """
 
     def __init__(self, watches: Iterable[ModeWatch], defects: Defects, refreshed: Refreshed | None = None) -> None:
@@ -73,7 +73,7 @@ class CyclePlan:
 
     @property
     def waits(self) -> Iterator[frozenset[str]]:
-        """Yield the balance sources that each group of modes waits for, which are checked together."""
+        """Yield the balance sources that each group of modes waits for."""
         return (group.sources for group in self._groups)
 
     async def run(
@@ -85,17 +85,18 @@ class CyclePlan:
         fresh: Mapping[str, asyncio.Task[Table]] = MappingProxyType({}),
         done: Done | None = None,
     ) -> None:
-        """Read every source once and hand each batch of modes to `check` once its sources are there.
+        """Read every source once and pass each batch of modes to `check` once its sources are read.
 
         Args:
-            sources: What reads.
+            sources: The readers.
             clock: Tells when a batch is checked.
-            check: Checks some modes and returns those that want a second look. They get it at once,
-                together, and one only: a source is asked twice at most, however it flaps.
-            patience_seconds: How long a mode waits for its sources; until their own deadlines when
-                None. A reading that takes longer goes on, and the next cycle joins it.
-            fresh: Balance sources that have just been read: not again, but for a second look.
-            done: Called with the sources of a group once its modes were checked and none wants a second look.
+            check: Checks some modes and returns those that need a second look. They get it at once, together, and only
+                one, so that a source is read at most twice a cycle however it flaps.
+            patience_seconds: How long a mode waits for its sources; until their own deadlines when None. A reading that
+                takes longer goes on, and the next cycle joins it.
+            fresh: Readings of balance sources that have just been made. These sources are read again only for a second
+                look.
+            done: Called with the sources of a group once its modes were checked and none needs a second look.
         """
         async with one_cycle():
             first: _Turns = Turns(sources, fresh)
@@ -113,7 +114,7 @@ class CyclePlan:
                     second.close(patience_seconds)
 
     async def _check(self, group: _Any, reads: _Turns, clock: Clock, check: Check) -> Sequence[ModeWatch]:
-        """Check those modes of a group of which something is new, and return those that want a second look."""
+        """Check the modes of a group about which something is new; return those that need a second look."""
         if self._refreshed is None or isinstance(group, SharingGroup):
             return await _check_all(group, reads, clock, check)
         async with self._turn:
@@ -127,14 +128,14 @@ class CyclePlan:
         return doubtful
 
     async def _look_again(self, turns: _Turns, clock: Clock, check: Check) -> None:
-        """Give modes their second look; whatever that finds, none has a third."""
+        """Give modes their second look. There is never a third."""
         async for group in turns:
             await self._go_on(_check_all(group, turns, clock, check), group, clock, check)
 
     async def _go_on(
         self, checking: Awaitable[Sequence[ModeWatch]], group: _Any, clock: Clock, check: Check
     ) -> Sequence[ModeWatch]:
-        """Return what checking a group gives; a defect costs its modes their check, and no other group its own."""
+        """Return the result of checking a group. A defect ends the check of its modes, and affects no other group."""
         try:
             return await checking
         except NO_DEFECTS:
@@ -148,7 +149,7 @@ class CyclePlan:
 
 
 def _grouped(watches: Iterable[ModeWatch]) -> list[_Any]:
-    """Return modes by what they wait for, those last that share accounts."""
+    """Group modes by what they wait for, with groups that share accounts last."""
     grouped: dict[tuple[Hashable, ...], _Group] = {}
     sharing: dict[SharingGroup, None] = {}
     for watch in watches:
@@ -169,10 +170,10 @@ async def _add(turns: _Turns, groups: Sequence[_Any]) -> None:
 
 
 async def _check_all(group: _Any, reads: _Turns, clock: Clock, check: Check) -> Sequence[ModeWatch]:
-    """Check all modes of a group, and return those that want a second look."""
+    """Check all modes of a group; return those that need a second look."""
     if isinstance(group, _Group):
         return await _check_batches(group.watches, group.readings(reads, clock), check, reads.pace)
-    # None of those that share accounts rests, where what another one needs may be new.
+    # Modes that share accounts are never skipped: something may be new for one of the others.
     tables = {source: reads.table(source) for source in group.sources}
     equities = {place: reads.equity(place) for place in group.equities}
     joint = JointReadings(group, tables, equities, clock.now())

@@ -1,4 +1,4 @@
-"""The heart that can be embedded: modes in, status and events out, without files, daemon or web."""
+"""Watches modes and raises events, without files, daemon or web, so that a program can embed it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -28,33 +28,33 @@ RequestCallback = Callable[[ReplenishmentRequest], Awaitable[None]]
 
 
 class ReplenishmentDesk(Protocol):
-    """Where requests for a refill go."""
+    """Makes requests for refills."""
 
     @property
     def desk(self) -> Any:
-        """Where strategies say what became of requests: a `RefillDesk`."""
+        """The `RefillDesk` to which strategies report on requests."""
 
     async def request(self, mode: str, amount: Decimal, *, withdrawal_id: str | None = None) -> ReplenishmentOutcome:
-        """Ask the mode's strategy for so much, for a withdrawal when that is named; return what came of it."""
+        """Ask the mode's strategy for an exact amount, for a withdrawal if one is named; return the outcome."""
 
 
 class ReserveManager(WatchedModes):
     """Watches the reserves of any number of strategy modes.
 
     Args:
-        equity_calculator: An `EquitySource`, an object with `calculate_equity(share_class)`, or
-            a mapping of names to such.
+        equity_calculator: An `EquitySource`, an object with `calculate_equity(share_class)`, or a mapping of names to
+            either.
         venue_interfaces: By name, each a `BalanceSource` or an object with `get_balances()`.
         price_sources: By name, for equity sources that build on them.
-        observers: Who hears what the monitor does.
-        clock: Tells the time; the machine's unless given.
+        observers: Are told what the monitor does.
+        clock: The source of time; the machine's clock unless given.
 
     Attributes:
         reserve_configs: The configuration of each mode.
-        holds: What is promised to accepted withdrawals; None when there are none.
-        request_callbacks: Who takes the requests of a mode.
+        holds: The holds of accepted withdrawals; None when there are none.
+        request_callbacks: The callback that takes requests for refills, by mode.
         running: Whether `start_monitoring` runs.
-        replenishment: Where requests for a refill go; None when nobody takes them.
+        replenishment: Makes requests for refills; None when they are not made.
     """
 
     def __init__(
@@ -81,16 +81,16 @@ class ReserveManager(WatchedModes):
 
     @property
     def ready(self) -> bool:
-        """Whether every mode was checked at least once."""
+        """Whether monitoring runs and every mode has been checked at least once."""
         return self.running and self._cycles.begun
 
     @property
     def stuck(self) -> bool:
-        """Whether cycles no longer come to their end."""
+        """Whether cycles no longer finish."""
         return self._cycles.stuck
 
     def add_observer(self, observer: Observer) -> None:
-        """Tell one more what the monitor does."""
+        """Add an observer."""
         self._observers.append(observer)
 
     def add_reserve_callback(
@@ -102,37 +102,37 @@ class ReserveManager(WatchedModes):
         """Call `callback` with every event.
 
         Args:
-            callback: A plain function, which may block, or a coroutine function. Each callback has
-                its own queue and deadline: a slow or broken one harms no other.
-            modes: Only events of these modes; all when None.
+            callback: A plain function, which may block, or a coroutine function. Each callback has its own queue and
+                deadline, so that a slow or broken one does not affect the others.
+            modes: The modes whose events it gets; all when None.
             timeout_seconds: How long one event may take; None when the callback has its own deadline.
         """
         self._announcer.add(callback, modes, timeout_seconds)
 
     def add_request_callback(self, callback: RequestCallback, modes: Iterable[str]) -> None:
-        """Name who takes requests for refills of some modes, where a `StrategyReplenisher` makes them."""
+        """Set the callback that takes requests for refills of some modes, for use by `StrategyReplenisher`."""
         self.request_callbacks.update(dict.fromkeys(modes, callback))
 
     def has_replenisher(self, strategy_mode: str) -> bool:
-        """Whether requests for a mode's refills are made: then its strategy acts on those, and not on events."""
+        """Return whether a mode's refills are requested. If so, its strategy acts on requests instead of events."""
         return self.replenishment is not None and self.reserve_configs[strategy_mode].reserve_replenisher is not None
 
     @property
     def desk(self) -> Any:
-        """Where strategies say what became of requests; None when nobody takes any."""
+        """The `RefillDesk` to which strategies report on requests; None when requests are not made."""
         return None if self.replenishment is None else self.replenishment.desk
 
     def set_reserve_config(self, strategy_mode: str, config: Mapping[str, Any] | ModeConfig) -> None:
-        """Watch a mode, or change how it is watched.
+        """Watch a mode, or replace its configuration.
 
         Args:
             strategy_mode: The mode.
-            config: The strategy's own configuration: `share_class` and the `reserve_*` keys are
-                read, all others ignored. Sources may be left out where there is only one.
+            config: The strategy's own configuration. `share_class` and the `reserve_*` keys are read, all others are
+                ignored. Sources may be left out if there is only one.
 
         Raises:
-            ConfigError: If a key is unknown, missing or wrong, a source is not there, or modes
-                that count the same account do not agree how it is split.
+            ConfigError: If a key is unknown, missing or wrong, a source does not exist, or modes that share an account
+                disagree on how to split it.
         """
         parsed = parse_mode(strategy_mode, config)
         watch = self._wiring.watch(parsed, self._clock.now().monotonic)
@@ -145,9 +145,9 @@ class ReserveManager(WatchedModes):
             self._cycles.add(parsed.interval_seconds)
 
     async def start_monitoring(self) -> None:
-        """Check every mode at once and then each at its interval, until `stop_monitoring`.
+        """Check every mode at once and then at its interval, until `stop_monitoring`.
 
-        Returns once running checks and queued callbacks have ended, at most a few seconds later.
+        Returns once running checks and queued callbacks have ended, at most a few seconds after that.
         """
         if self.running:
             raise RuntimeError("monitoring runs already")
@@ -168,17 +168,17 @@ class ReserveManager(WatchedModes):
         self._stop.set()
 
     async def close(self) -> None:
-        """Hand on what is queued for callbacks, then close every source. For use without `start_monitoring`."""
+        """Deliver what is queued for callbacks, then close every source. For use without `start_monitoring`."""
         await self._announcer.close()
         await asyncio.gather(*(reader.close() for by_name in self._readers for reader in by_name.values()))
 
     async def check_all_reserves(self) -> Mapping[str, ReserveSnapshot]:
-        """Check every mode once, now, and return what was found."""
+        """Check every mode once, now, and return the latest snapshots."""
         await self._cycles.check_all()
         return {mode: watch.latest for mode, watch in self._watches.items() if watch.latest is not None}
 
     async def check_reserves(self, strategy_modes: Iterable[str]) -> Mapping[str, ReserveSnapshot]:
-        """Check some modes once, now, with all that share accounts with them, and return what was found for them."""
+        """Check some modes once, now, with all that share their accounts; return the latest snapshots of the former."""
         watches = [self._watches[mode] for mode in strategy_modes]
         await CyclePlan(watches, self._checks.defects).run(self._readers, self._clock, self._checks.check)
         return {watch.mode: watch.latest for watch in watches if watch.latest is not None}
@@ -186,7 +186,7 @@ class ReserveManager(WatchedModes):
     async def calculate_reserve_snapshot(
         self, strategy_mode: str, config: Mapping[str, Any] | ModeConfig | None = None
     ) -> ReserveSnapshot:
-        """Read a mode's sources now and return what they say. Changes nothing and says nothing.
+        """Read a mode's sources now and return a snapshot. Changes no state and raises no event.
 
         Raises:
             ConfigError: If the mode is not configured and no configuration is given.
@@ -195,13 +195,13 @@ class ReserveManager(WatchedModes):
         if config is None and known is None:
             raise ConfigError(f"mode '{strategy_mode}' is not configured")
         parsed = known if config is None or config is known else parse_mode(strategy_mode, config)
-        assert parsed is not None  # noqa: S101  # one of the two is there
+        assert parsed is not None  # noqa: S101  # one of the two is set
         watch = self._wiring.watch(parsed, self._clock.now().monotonic)
         watch.share(self._sharers.group_of(watch))
         found: list[ReserveSnapshot] = []
 
         async def take(watches: Sequence[ModeWatch], readings: Readings) -> Sequence[ModeWatch]:
-            # Of those that share accounts with it, all are read.
+            # Modes that share accounts with this one are read, too.
             found.extend(one.observe(readings, self.holds) for one in watches if one is watch)
             return ()
 
@@ -212,7 +212,7 @@ class ReserveManager(WatchedModes):
         """Read and return what a mode can pay out now, in whole units of its share class.
 
         Args:
-            strategy_mode: The mode; or a share class, where only one mode has it.
+            strategy_mode: The mode, or a share class that only one mode has.
 
         Raises:
             ConfigError: If there is no such mode.
@@ -227,7 +227,7 @@ class ReserveManager(WatchedModes):
         return snapshot.reserve_balance
 
     async def process_reserve_snapshot(self, snapshot: ReserveSnapshot) -> None:
-        """Take a snapshot into the mode's memory and raise the event it leads to, if any."""
+        """Update the mode's state with a snapshot, and raise the event that results, if any."""
         watch = self._watches[snapshot.strategy_mode]
         step = self._checks.advance(watch, snapshot, Instant(snapshot.timestamp, self._clock.now().monotonic))
         watch.rouse()
@@ -235,14 +235,14 @@ class ReserveManager(WatchedModes):
             await self.trigger_reserve_event(step.event)
 
     async def trigger_reserve_event(self, event: ReserveEvent) -> None:
-        """Queue an event for every callback that hears of its mode. Waits for none."""
+        """Queue an event for every callback that covers its mode, without waiting for any."""
         self._announcer.announce(event)
 
     async def request_reserve_replenishment(self, strategy_mode: str, amount: Decimal) -> ReplenishmentOutcome:
         """Ask a mode's strategy to refill its reserve by an amount.
 
         Returns:
-            The request and its answer, true when it was made; or the reason why it was not, false.
+            A true outcome with the request and its answer; or a false one with the reason.
         """
         if strategy_mode not in self.reserve_configs or self.replenishment is None:
             return ReplenishmentOutcome(None, None, Inaction.NO_REPLENISHER)

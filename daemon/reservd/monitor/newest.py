@@ -1,10 +1,10 @@
-"""The newest that a source told of: what it tells otherwise of an earlier moment is not believed.
+"""Rejects readings that are older than the newest one from the same source and contradict it.
 
-Two nodes behind one address, or one that takes over and lags, tell what was before what is known already. A reserve
-that fell would be back for that one reading, and its incident over.
+Two nodes behind one address, or a standby node that lags, may return older data after newer data. A reserve that has
+fallen would seem to recover for one reading, and its incident would end.
 
-What is ahead of the clock counts for nothing here: the venue's clock or this one was wrong, and all that is told since
-it was set right is of an earlier moment.
+Observations ahead of the clock are ignored as the newest: the venue's clock or this one was wrong, and everything read
+since the correction is older than they are.
 """
 
 from collections.abc import Iterator
@@ -19,23 +19,23 @@ from reservd.reserve.amounts import multiply, subtract
 from reservd.reserve.readings import AccountFailure, Balance, Equity, Price
 
 _LAG = timedelta(seconds=60)
-"""How far a node lags at most that is not at fault: less than a jump is waited for, as what stands is told again."""
+"""The largest lag of a healthy node. Shorter than the wait after a jump, since the newest reading is returned again."""
 
 _ACCRUAL = Decimal("0.0001")
-"""What a balance earns within that time at most, as a part of it; also what a token adds to all its balances at once,
-day by day."""
+"""The largest part of a balance that it may earn in that time, or in one daily payout to all holders of a token."""
 
 E = TypeVar("E", Equity, Price)
 
 
 class NewestAnswers(Generic[E]):
-    """What one source told last of each thing that it is asked for.
+    """The newest answer of one source to each question.
 
-    An equity or a price is another one every moment. So where nodes take turns of which one lags a little, what the
-    others told stands: if it were a failure, a mode that always meets the one that lags would be unknown.
+    Equities and prices change all the time. If nodes take turns and one lags a little, the newest answer of the others
+    is
+    returned in place of a failure: otherwise a mode that always reads from the node that lags would become unknown.
 
     Args:
-        clock: Tells what is ahead of it.
+        clock: Tells which observations are ahead of the time.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -43,10 +43,10 @@ class NewestAnswers(Generic[E]):
         self._seen: dict[str, E] = {}
 
     def take(self, key: str, answer: E) -> E:
-        """Return an answer; or what was told of a moment later, where that is something else.
+        """Return an answer, or the newest one if that is later and differs.
 
         Raises:
-            SourceError: If something else was told of much later.
+            SourceError: If the newest one differs and is much later.
         """
         seen = self._seen.get(key)
         if seen is None or seen.observed_at > self._clock.now().wall or seen.observed_at <= answer.observed_at:
@@ -60,15 +60,15 @@ class NewestAnswers(Generic[E]):
 
 
 class NewestBalances:
-    """What one source told last of each place.
+    """The newest balance of each place from one source.
 
-    A balance that earns is another one every moment, too: what was told of a later one stands where they differ by no
-    more than that. Where they differ by more, money has moved, and it is not certain what is there.
+    A balance that earns changes all the time, too: the newest one is returned if the two differ by no more than accrual
+    explains. If they differ by more, money has moved, and what is there is uncertain.
 
-    A place is remembered as long as its account fails, and forgotten when the source says nothing of it.
+    A place is remembered while its account fails, and forgotten once the source no longer lists it.
 
     Args:
-        clock: Tells what is ahead of it.
+        clock: Tells which observations are ahead of the time.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -78,8 +78,8 @@ class NewestBalances:
         self._newest = EARLIEST
 
     def take(self, table: ReadTable) -> ReadTable:
-        """Return a reading, with a failure in place of each balance that was told otherwise of a later moment."""
-        # Nearly every reading is newer than the one before in all its places, and costs no look at them.
+        """Return a reading in which each balance that a later one contradicts is replaced by a failure."""
+        # Nearly every reading is newer than the last in all its places, so that none need be compared.
         if table.oldest > self._newest and not table.failures:
             self._others = {}
         else:
@@ -119,14 +119,14 @@ def _told(answer: Equity | Price) -> object:
 
 
 def _precedes(balance: Balance, seen: Balance) -> bool:
-    """Whether a balance is of an earlier moment. Blocks count within one moment only: a chain may begin anew."""
+    """Return whether a balance is older. Blocks are compared within one instant only, as a chain may restart."""
     if balance.observed_at != seen.observed_at:
         return balance.observed_at < seen.observed_at
     return balance.block is not None and seen.block is not None and balance.block < seen.block
 
 
 def _has_accrued(balance: Balance, seen: Balance) -> bool:
-    """Whether a balance may have become what was told of a later moment without any money that moved."""
+    """Return whether accrual alone may turn a balance into the one that was seen later."""
     if seen.observed_at - balance.observed_at > _LAG:
         return False
     return subtract(seen.amount, balance.amount).copy_abs() <= multiply(_ACCRUAL, seen.amount).copy_abs()

@@ -1,4 +1,4 @@
-"""How any source is read: under guard, once however many ask, and less often while it fails."""
+"""Reads any source: guarded, once for all who ask, and less often while it fails."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class _Cycle:
-    """What one cycle has read or is reading; None once it has ended."""
+    """The readings that one cycle has made or is making; None once it has ended."""
 
     def __init__(self) -> None:
         self.reads: dict[tuple[Reader[Any], str], asyncio.Task[Any]] | None = {}
@@ -35,9 +35,9 @@ _cycle: ContextVar[_Cycle | None] = ContextVar("reservd_cycle", default=None)
 
 @asynccontextmanager
 async def one_cycle() -> AsyncIterator[None]:
-    """Have everything that is read within, by sources that build on others too, read once.
+    """Read everything within this context only once, also on behalf of sources that build on others.
 
-    Tasks that are started within belong to it until it ends; after that they read anew.
+    Tasks that start within it belong to it until it ends; from then on they read again.
     """
     cycle = _Cycle()
     before = _cycle.set(cycle)
@@ -49,16 +49,16 @@ async def one_cycle() -> AsyncIterator[None]:
 
 
 class Reader(Generic[S]):
-    """Reads one source. Whoever asks in the same cycle, or while it is being read, gets the same answer.
+    """Reads one source. All who ask in the same cycle, or while a reading is under way, get the same answer.
 
-    It is asked for different things at the same time, but for no more than it can take: the others wait for their
-    turn, in the order in which they came.
+    Calls for different things run at the same time, up to the limit of the source; further ones wait in order of
+    arrival.
 
     Args:
         source: The source.
-        observers: Hear of every reading.
-        stalenesses: After how many seconds without a reading modes are called unknown; may grow.
-        clock: Tells whether an observation is ahead of it; the machine's unless given.
+        observers: Are told of every reading.
+        stalenesses: The ages of a reading, in seconds, at which modes become unknown; may grow.
+        clock: Tells whether an observation is ahead of the time; the machine's clock unless given.
 
     Attributes:
         source: The source.
@@ -87,10 +87,9 @@ class Reader(Generic[S]):
         self._slots = Slots(max(1, at_once))
 
     def go_on(self, before: Self) -> None:
-        """Remember what another reader did until now, if that read the same source with the same options.
+        """Take over what an earlier reader remembers, if it read the same source with the same options.
 
-        What a source told is known, and one that asked to be left alone is, whoever reads it. With other options it
-        may be well by them.
+        The newest answers, and a pause that the source asked for, remain valid. Other options may have cured a failure.
         """
         source, other = self.source, before.source
         same = self.guarded.look(lambda: bool(source.config == other.config), False, "config")
@@ -102,7 +101,7 @@ class Reader(Generic[S]):
         self._well_at = dict(before._well_at)
 
     async def close(self) -> None:
-        """Close the source. What was asked before says nothing of it any more: another may have its name by then."""
+        """Close the source and ignore pending answers, since a new source may have taken its name by then."""
         self._closings += 1
         await self.guarded.close()
 
@@ -133,7 +132,7 @@ class Reader(Generic[S]):
         return await self._slots.run(lambda: self._asked(key, fetch))
 
     def _recall(self, key: str) -> Circuit | None:
-        """Return what another reader remembered of what is asked for here for the first time."""
+        """Take over the state that an earlier reader kept of what is read here for the first time; return it."""
         circuit = self._failed_before.pop(key, None)
         if circuit is not None:
             self._failing[key] = circuit
@@ -154,7 +153,7 @@ class Reader(Generic[S]):
             return error
 
     def _why_none(self, answer: object) -> CallError | None:
-        """Return why an answer is none; None when it is one."""
+        """Return the failure that an answer stands for; None when it is a proper answer."""
         return answer if isinstance(answer, CallError) else None
 
     def _note(self, key: str, started: float, failure: CallError | None) -> None:
@@ -165,7 +164,7 @@ class Reader(Generic[S]):
             self._well_at[key] = ended
         else:
             well_at = self._well_at.setdefault(key, started)
-            # One that builds on others asks nobody itself: those are spared already, and it is well when they are.
+            # A composite makes no calls itself: the sources it builds on are spared already, and it recovers with them.
             counted = None if self._composite else before
             after = self._failing[key] = after_failure(counted, failure, well_at, started)
         if before is not None or after is not None:
@@ -173,7 +172,7 @@ class Reader(Generic[S]):
         reason = failure.reason if failure is not None else None
         for observer in self._observers:
             observer.fetched(self.guarded.name, ended - started, reason)
-            # Up only when all that it is asked for is answered: one mode's equity may fail alone.
+            # Up only if everything it is asked for is answered: the equity of a single mode may fail.
             observer.source_is(self.guarded.name, up=not self._failing)
         self._note_endpoints()
         if (before is not None and before.open) is not (after is not None and after.open):
@@ -185,7 +184,7 @@ class Reader(Generic[S]):
             observer.circuit_is(self.guarded.name, is_open=is_open)
 
     def _note_endpoints(self) -> None:
-        """Tell which endpoints came or went. The source goes on with the others, and logs why."""
+        """Report endpoints whose health has changed. The source does without a failed one, and logs why."""
         for endpoint, up in self.guarded.endpoints().items():
             if self._endpoints.get(endpoint) is not up:
                 self._endpoints[endpoint] = up
@@ -193,7 +192,7 @@ class Reader(Generic[S]):
                     observer.endpoint_is(self.guarded.name, endpoint, up=up)
 
     def _log_change(self, key: str, before: Circuit | None, after: Circuit | None) -> None:
-        """Log what has changed: an outage would repeat the lines every cycle."""
+        """Log changes only: during an outage the same lines would repeat every cycle."""
         bound = log.bind(source=self.guarded.name, **({"of": key} if key else {}))
         if after is None:
             bound.info("source.recovered")

@@ -1,7 +1,7 @@
-"""A process that stands still, or whose event loop does: what it reads meanwhile decides nothing.
+"""Discards what was read while the process or its event loop stood still.
 
-A machine that is moved, suspended or swaps stops a process for seconds. What it waited for has run out of time when it
-goes on, though the answers may lie there, and what it read before is old. That is no fault of a source.
+A process stops for seconds when its machine is migrated, suspended or swaps. When it resumes, the deadlines of its
+calls have passed although the answers may have arrived, and earlier readings are old. No source is at fault.
 """
 
 import time
@@ -12,13 +12,15 @@ from reservd.monitor.readings import Readings
 from reservd.monitor.watch import ModeWatch
 
 _LATE_SECONDS = 1.0
-"""On a machine that is only busy what is due comes sooner."""
+"""The delay that a process must exceed to count as stopped; on a machine that is merely busy, delays are shorter."""
 
 
 class FairCheck:
-    """Checks modes, but not in what is left of a cycle in which this process stood still: the next one decides.
+    """Checks modes, except in the rest of a cycle in which the process stood still, which it leaves to the next one.
 
-    Never two cycles in a row: a plugin that blocks the event loop in each of them must not hide that all is unknown.
+    It never skips two cycles in a row: otherwise a plugin that blocks the event loop in each of them would hide that
+    all
+    modes are unknown.
 
     Args:
         check: Checks some modes.
@@ -32,7 +34,7 @@ class FairCheck:
         self._excused = False
 
     def begin(self, patience_seconds: float) -> None:
-        """Begin a cycle.
+        """Start a cycle.
 
         Args:
             patience_seconds: How long its modes wait for their sources, and again for a second look.
@@ -42,7 +44,7 @@ class FairCheck:
         self._since = time.monotonic()
 
     async def __call__(self, watches: Sequence[ModeWatch], readings: Readings) -> Sequence[ModeWatch]:
-        """Check some modes and return those that want a second look; or leave them to the next cycle."""
+        """Check some modes and return those that need a second look; or leave them all to the next cycle."""
         if self._excused and time.monotonic() - self._since > self._patience_seconds + _LATE_SECONDS:
             self._void = True
         if self._void:

@@ -1,4 +1,4 @@
-"""Whose turn it is: modes are checked as soon as what they wait for is read, and it is read once."""
+"""Reads each source once, and yields groups of modes as soon as all that they wait for is read."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -16,18 +16,18 @@ from reservd.reserve.readings import Equity
 
 R = TypeVar("R", bound=Reader[Any])
 Need = str | EquityPlace
-"""A balance source, or where an equity is read."""
+"""What a group waits for: a balance source, or a place where an equity is read."""
 
 
 class Sources(NamedTuple):
-    """What reads, by name."""
+    """The readers, by name."""
 
     balances: Mapping[str, BalanceReader]
     equities: Mapping[str, EquityReader]
     prices: Mapping[str, PriceReader]
 
     def go_on(self, before: "Sources") -> None:
-        """Remember what others did that read sources of the same names until now; of each, where it is the same."""
+        """Take over what earlier readers of the same names remember, wherever the source is the same."""
         _go_on(self.balances, before.balances)
         _go_on(self.equities, before.equities)
         _go_on(self.prices, before.prices)
@@ -54,16 +54,16 @@ G = TypeVar("G", bound=Waiting)
 
 
 class Turns(Generic[G]):
-    """Begins to read what groups of modes wait for, and yields each group once all that is its own is there.
+    """Starts the readings that groups of modes need, and yields each group once all of its own are done.
 
-    Whatever is read belongs to the cycle that it was made in, whoever adds a group.
+    A reading belongs to the cycle in which this object was made, whoever adds the group.
 
     Args:
-        sources: What reads.
-        fresh: Balance sources that have just been read: not again.
+        sources: The readers.
+        fresh: Readings of balance sources that have just been made. These sources are not read again.
 
     Attributes:
-        pace: Keeps those who add groups and work on them from holding the event loop.
+        pace: Keeps those who add groups and work on them from blocking the event loop.
     """
 
     def __init__(self, sources: Sources, fresh: Mapping[str, asyncio.Task[Table]] = MappingProxyType({})) -> None:
@@ -79,7 +79,7 @@ class Turns(Generic[G]):
         self.pace = Pace()
 
     def add(self, group: G) -> None:
-        """Let a group wait for its turn."""
+        """Add a group and start the readings that it needs."""
         needs: list[Need] = [*group.sources, *group.equities]
         lacking = 0
         for need in needs:
@@ -94,10 +94,10 @@ class Turns(Generic[G]):
             self._complete.put_nowait(group)
 
     def close(self, patience_seconds: float | None = None) -> None:
-        """Add no more groups, and give those their turn whose readings take longer from now on.
+        """Accept no more groups, and yield those whose readings take too long without waiting for them.
 
         Args:
-            patience_seconds: How much longer; until the sources' own deadlines when None.
+            patience_seconds: How long to wait from now on; until the sources' own deadlines when None.
         """
         self._closed = True
         self._complete.put_nowait(None)
@@ -105,23 +105,23 @@ class Turns(Generic[G]):
             self._patience = asyncio.get_running_loop().call_later(patience_seconds, self._give_up)
 
     async def __aiter__(self) -> AsyncIterator[G]:
-        """Yield each group in its turn, until all have had it and no more are added."""
+        """Yield each group when it is ready, until all were yielded and no more are added."""
         while not self._closed or self._lacking or not self._complete.empty():
             group = await self._complete.get()
             if group is not None:
                 yield group
-                # Or all whose sources answer at once would hold the loop together.
+                # Otherwise groups whose sources answer at the same time would together block the loop.
                 await self.pace.keep()
         if self._patience is not None:
             self._patience.cancel()
 
     def table(self, source: str) -> Table:
-        """Return what was read of a balance source that a group waited for."""
+        """Return the reading of a balance source that a group waited for."""
         reading = self._reads[source]
         return reading.result() if reading.done() else FailedTable(_late())
 
     def equity(self, place: EquityPlace) -> Equity | CallError:
-        """Return what was read of an equity that a group waited for."""
+        """Return the reading of an equity that a group waited for."""
         reading = self._reads[place]
         return reading.result() if reading.done() else _late()
 
@@ -150,5 +150,5 @@ class Turns(Generic[G]):
 
 
 def _late() -> CallError:
-    """Return why there is nothing yet: another each time, as what a check was made of before is not checked again."""
+    """Return the failure of a pending reading. A new object each time, since a check skips one that it has seen."""
     return CallError(FailureReason.TIMEOUT, "no answer yet")

@@ -1,10 +1,10 @@
-"""Splits accounts that several modes count, so that no unit of money counts twice.
+"""Splits accounts that several modes share, so that no unit of money counts twice.
 
-An account is split by what each of its sharers still lacks: its target, less what it has already, of its own and
-out of accounts that were split before. Where a sharer is not known to the unit, the others get bounds: what is
-left if it needs most, and what is left if it needs least.
+An account is split by the shortfall of each of its sharers: its target, less its own accounts and its parts of the
+accounts that were split before. If the amounts of a sharer are uncertain, the others get bounds: what is left if it
+needs the most, and if it needs the least.
 
-All is counted in whole units of the last decimal, as integers: nothing is rounded away.
+All amounts are integers, in units of the last decimal: nothing is rounded away.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,16 +16,16 @@ from reservd.reserve.division import Side, Stake, divide
 from reservd.reserve.models import AllocationMethod, Bounds
 
 _MIN_PLACES = 18
-"""Parts may have so many decimals, as most tokens have at most; more where amounts have more."""
+"""The least number of decimals of a part, enough for most tokens; more if amounts have more."""
 
 
 class AllocationTerms(NamedTuple):
-    """What a mode's owner decided about the accounts that it shares.
+    """How a mode's owner wants the accounts that it shares to be split.
 
     Attributes:
         method: The same for all sharers of an account.
-        priority: For `priority`: the least is served first; those with the same are served pro rata.
-        amount: For `dedicated`: what the mode gets of all accounts that it shares together.
+        priority: For `priority`: the lowest is served first; equal ones are served pro rata.
+        amount: For `dedicated`: what the mode gets out of all accounts that it shares, together.
         ratio: For `dedicated`, in place of an amount: the part of each account that it gets, 0 to 1.
     """
 
@@ -36,11 +36,11 @@ class AllocationTerms(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """What is certain of a sharer.
+    """What is certain about a sharer's amounts.
 
     Attributes:
-        target: Of its target, at least 0. No upper bound: it may need everything.
-        own: Of what it has in accounts of its own. No bound: they may hold, or owe, anything.
+        target: Bounds on its target, at least 0. No upper bound: it may need everything.
+        own: Bounds on the sum of its own accounts. No bound: they may hold, or owe, any amount.
     """
 
     target: Bounds
@@ -51,8 +51,8 @@ class Sharer(NamedTuple):
     """One mode that shares accounts.
 
     Attributes:
-        seen: As its own readings have it: its own allotment is computed with this.
-        reckoned: The same, or wider: what the others must reckon with.
+        seen: By its own readings: its own allotment is computed with this.
+        reckoned: The same, or wider: the allotments of the others are computed with this.
         terms: What its owner decided.
     """
 
@@ -62,7 +62,7 @@ class Sharer(NamedTuple):
 
     @property
     def certain(self) -> bool:
-        """Whether it is known to the unit."""
+        """Whether its amounts are known exactly."""
         return self.seen == self.reckoned and is_exact(self.seen.target) and is_exact(self.seen.own)
 
 
@@ -70,8 +70,8 @@ class SharedBalance(NamedTuple):
     """One account that is split.
 
     Attributes:
-        amount: What is certain of it, holds taken off.
-        sharers: The numbers of those who share it.
+        amount: Bounds on its balance, with holds taken off.
+        sharers: The indexes of its sharers.
     """
 
     amount: Bounds
@@ -82,8 +82,8 @@ class Allotment(NamedTuple):
     """What one sharer gets.
 
     Attributes:
-        total: With what it has of its own; one number when both ends are equal.
-        parts: Of each balance, in their order; 0 of those that it does not share, None where it is not certain.
+        total: Bounds on its reserve, own accounts included; equal when it is certain.
+        parts: Its part of each balance, in their order; 0 if it does not share it, None if it is not certain.
     """
 
     total: Bounds
@@ -91,23 +91,24 @@ class Allotment(NamedTuple):
 
 
 def is_exact(bounds: Bounds) -> bool:
-    """Whether both ends are there and equal."""
+    """Return whether both bounds are known and equal."""
     return bounds.lower is not None and bounds.lower == bounds.upper
 
 
 def allocate(
     balances: Sequence[SharedBalance], sharers: Sequence[Sharer], method: AllocationMethod
 ) -> tuple[Allotment, ...]:
-    """Split balances, one after the other, each by what its sharers lack after those before it.
+    """Split balances one after the other, each by what its sharers lack after those before it.
 
     - `pro_rata`: in proportion to what each lacks;
     - `priority`: in the order of priorities, each up to its target;
-    - in both, what is left when all are at target goes by target, equally where all targets are 0;
-    - `dedicated`: to each its amount or ratio, and the rest to nobody; where the balance does not cover them, in
-      proportion to them.
+    - in both, a surplus over all targets is split by target, equally if all targets are 0;
+    - `dedicated`: its amount or ratio to each, and the rest to nobody; in proportion to them if the balance is too
+      small.
 
-    A debt is borne by target, under `dedicated` by amount or ratio. What cannot be divided to the last unit goes to
-    the first sharers, in their order, one unit each: the parts sum to the whole.
+    A debt is split by target, under `dedicated` by amount or ratio. Units that cannot be divided go to the first
+    sharers, in
+    their order, one each: the parts add up to the whole.
 
     Args:
         balances: In the order in which they are split.
@@ -126,7 +127,7 @@ def allocate(
 
 
 _Parts = list[list[int | None]]
-"""By sharer and balance; None has no end."""
+"""By sharer and balance, in units; None is unbounded."""
 
 
 class _Ledger:
@@ -142,7 +143,7 @@ class _Ledger:
         self._upper = [self._units(each.amount.upper) for each in balances]
 
     def view(self, viewer: int | None) -> tuple[_Parts, _Parts]:
-        """Return the parts in the worst and in the best case, as one sharer sees it; None: one that is certain."""
+        """Return the parts in the worst and the best case, in one sharer's view; in that of certain ones when None."""
         numbers = range(len(self._sharers))
         worst = [self._stake(number, Side.DOWN, is_viewer=number == viewer) for number in numbers]
         best = worst
@@ -155,7 +156,7 @@ class _Ledger:
         return self._split_all(self._lower, worst, Side.DOWN), self._split_all(self._upper, best, Side.UP)
 
     def allotment(self, number: int, view: tuple[_Parts, _Parts]) -> Allotment:
-        """Return what a sharer gets by a view that is its own."""
+        """Return what a sharer gets in its own view."""
         own = self._sharers[number].seen.own
         least, most = (ends[number] for ends in view)
         return Allotment(
@@ -164,14 +165,15 @@ class _Ledger:
         )
 
     def _stake(self, number: int, side: Side, *, is_viewer: bool) -> Stake:
-        """Return a sharer in the worst (`Side.DOWN`) or the best case for the viewer."""
+        """Return a sharer's stake in the viewer's worst case (`Side.DOWN`) or best case."""
         sharer = self._sharers[number]
         claim, terms = sharer.seen if is_viewer else sharer.reckoned, sharer.terms
-        if self._method is AllocationMethod.DEDICATED:  # what it needs, and what it has, has no say
+        if self._method is AllocationMethod.DEDICATED:  # its needs and own accounts do not matter
             dedicated = self._units(terms.amount)
             ratio = (terms.ratio or ZERO).as_integer_ratio() if dedicated is None else None
             return Stake(None, dedicated, 0, 0, dedicated, ratio)
-        # Others at their worst need most and bear least; the viewer itself needs least and bears most.
+        # In the viewer's worst case others need the most and bear the least, while it needs the least and bears the
+        # most.
         ends = claim.target if is_viewer is (side is Side.DOWN) else Bounds(claim.target.upper, claim.target.lower)
         return Stake(
             self._units(ends.lower),
@@ -210,10 +212,11 @@ class _Ledger:
 
 
 def _divide(amount: int, stakes: Sequence[Stake], method: AllocationMethod, side: Side) -> list[int]:
-    """Divide a balance; where it is a debt and targets are not certain, each bears all of it at worst, none at best.
+    """Divide a balance. If it is a debt and targets are uncertain, each bears all of it at worst and none at best.
 
-    Who bears more of a debt lacks more of the balances after it, so that what is best for a sharer of the one is worst
-    for a sharer of the others: no single division is the end of what is possible.
+    A sharer that bears more of a debt lacks more of the balances after it, so the best case for it in one is the worst
+    in
+    the others: no single division gives the bounds.
     """
     by_need = method is not AllocationMethod.DEDICATED
     if amount < 0 and by_need and any(stake.target != stake.burden for stake in stakes):
@@ -222,19 +225,19 @@ def _divide(amount: int, stakes: Sequence[Stake], method: AllocationMethod, side
 
 
 def _rest(dedicated: int | None, part: int | None, side: Side) -> int | None:
-    """Return what is still dedicated to a sharer after a part, which has no end on the side where it is None."""
+    """Return what is still dedicated to a sharer after a part; a part of None is unbounded on this side."""
     if part is None:
         return 0 if side is Side.UP else None
     return None if dedicated is None else dedicated - part
 
 
 def _places(balances: Sequence[SharedBalance], sharers: Sequence[Sharer]) -> int:
-    """Return how many decimals keep every number, and every ratio of one, exact."""
+    """Return how many decimals represent every amount, and its product with every ratio, exactly."""
     ends = [
         *(balance.amount for balance in balances),
         *(bounds for each in sharers for bounds in (*each.seen, *each.reckoned)),
     ]
-    # Most are there several times, and to count decimals costs more than to compare.
+    # Most occur several times, and counting decimals costs more than comparing.
     amounts = {end for bounds in ends for end in bounds}
     amounts.update(sharer.terms.amount for sharer in sharers)
     return max(_MIN_PLACES, _most_decimals(amounts) + _most_decimals({sharer.terms.ratio for sharer in sharers}))

@@ -1,4 +1,4 @@
-"""From what was read to what one check found."""
+"""Builds a snapshot from the readings of one check."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -22,17 +22,17 @@ def take_snapshot(
     owed: Decimal = ZERO,
     share: Share | None = None,
 ) -> ReserveSnapshot:
-    """Return what one check found.
+    """Return the snapshot of one check.
 
     Args:
         policy: The mode's policy.
-        equity: What the mode's equity tells.
-        balances: The mode's accounts that were read and are current, of its currency.
-        missing: The accounts that were not, and anything else that could not be read.
-        now: The instant of the check, aware UTC.
-        held: Promised to accepted withdrawals, out of the balances.
-        owed: Accepted withdrawals that the equity still shows: what is as good as paid needs no reserve.
-        share: What counts of the balances, where accounts are shared; holds are off it already.
+        equity: The mode's equity, as far as it is believed.
+        balances: The current balances of the mode's accounts, in its currency.
+        missing: The accounts without one, and anything else that could not be read.
+        now: The time of the check, aware UTC.
+        held: The part of the balances that is held for accepted withdrawals.
+        owed: Accepted withdrawals that the equity still includes. They need no reserve: they are as good as paid.
+        share: The mode's share of the balances, if accounts are shared. Holds are already taken off.
     """
     amount, problem = believed_beside(balances, equity, policy)
     total, parts, seen, oldest = _add_up(balances)
@@ -61,7 +61,7 @@ def take_snapshot(
         else:
             status = classify(total, target, policy)
             covered = ratio(total, target) if target else None
-    # Every check makes one: in half the time of ReserveSnapshot(...).
+    # Every check makes one. This takes half the time of ReserveSnapshot(...).
     return tuple.__new__(
         ReserveSnapshot,
         (
@@ -89,9 +89,9 @@ def take_snapshot(
 def _add_up(
     balances: Sequence[Balance],
 ) -> tuple[Decimal, tuple[Decimal, ...], tuple[Observation, ...], datetime | None]:
-    """Return what balances are together, what each of them is, when each was true, and the oldest of these times."""
+    """Return the sum of balances, each amount, each observation, and the time of the oldest one."""
     if len(balances) == 1:
-        # As most modes have it.
+        # Most modes have one balance.
         (only,) = balances
         return only.amount, (only.amount,), _observed(only.observed_at, only.block), only.observed_at
     parts = tuple([each.amount for each in balances])
@@ -102,7 +102,7 @@ def _add_up(
 
 @lru_cache(maxsize=64)
 def _observed(at: datetime, block: int | None) -> tuple[Observation, ...]:
-    """Return when the one balance of a mode was true: mostly when all balances of its source were."""
+    """Return the observation of a mode's only balance, cached as most balances of a source share theirs."""
     return (Observation(at, block),)
 
 

@@ -1,7 +1,7 @@
-"""Snapshots in, events out: what is confirmed, what is said, and when it is said again.
+"""Turns snapshots into events: which status is confirmed, and when to raise an event or repeat it.
 
-The tracker has no memory of its own: it takes its state in and gives its state out, so that
-whoever calls it decides where the state is kept.
+The tracker keeps nothing itself: it takes the state and returns the new one, so that the caller decides where to keep
+it.
 """
 
 from collections.abc import Callable
@@ -31,14 +31,14 @@ def advance(
     now: Instant,
     new_id: Callable[[], str],
 ) -> Step:
-    """Return what a snapshot changes, and the event that says so.
+    """Return the new state after a snapshot, and the event to raise, if any.
 
     Args:
-        state: What was remembered.
+        state: The state before.
         snapshot: What the check found.
         policy: The mode's policy.
-        now: The moment of the check.
-        new_id: Makes an id that nobody else makes, for events and incidents.
+        now: The time of the check.
+        new_id: Returns unique ids for events and incidents.
     """
     status = status_of(snapshot, policy, state.known)
     if status is UNKNOWN:
@@ -49,7 +49,7 @@ def advance(
         return _doubt(state, snapshot, status, policy, now, new_id)
     state = _believe(state, snapshot, status, now)
     if status is ADEQUATE and state.confirmed is ADEQUATE:
-        # The way nearly every check goes, so in half the time of Step(...).
+        # Nearly every check ends here. This takes half the time of Step(...).
         return tuple.__new__(Step, (state, None, True, False))
     confirmed = _confirm(state, status, policy.confirmations)
     if confirmed is None or confirmed is state.confirmed:
@@ -58,7 +58,7 @@ def advance(
 
 
 def _is_agreed(state: TrackerState, snapshot: ReserveSnapshot, policy: ReservePolicy, now: Instant) -> bool:
-    """Whether what jumped before is said again, by a newer observation, or for so long that none can be awaited."""
+    """Return whether a newer observation confirms a jump, or the jump has lasted so long that none can be expected."""
     doubted = state.doubted
     if doubted is None or not agrees(doubted, snapshot, policy.max_jump):
         return False
@@ -68,15 +68,15 @@ def _is_agreed(state: TrackerState, snapshot: ReserveSnapshot, policy: ReservePo
 
 
 def has_waited(state: TrackerState, policy: ReservePolicy, now: Instant) -> bool:
-    """Whether something is doubted for so long that no newer observation of it can be awaited."""
+    """Return whether a reading has been doubted for so long that no newer observation can be expected."""
     patience = min(PATIENCE, policy.max_staleness).total_seconds()
     return state.doubted is not None and now.monotonic - state.doubted_at >= patience
 
 
 def _note_jump(state: TrackerState, snapshot: ReserveSnapshot, policy: ReservePolicy, now: Instant) -> TrackerState:
-    """Remember what jumped of a mode that shares accounts, though nothing is certain of it.
+    """Remember a jump of a mode that shares accounts, although the snapshot is inconclusive.
 
-    Where two of them jump at once each waits for the other's second reading: neither would ever be certain.
+    If two such modes jump at once, each waits for the second reading of the other, and neither would become certain.
     """
     if snapshot.accounts and is_new_to_others(
         snapshot, state.believed_equity, state.good, state.doubted, policy.max_jump
@@ -94,7 +94,7 @@ def _inconclusive(
     *,
     doubted: bool = False,
 ) -> Step:
-    """Keep what was confirmed until it is too old."""
+    """Keep the confirmed status until it is too old."""
     if state.confirmed is UNKNOWN or state.age_at(now.monotonic) <= policy.max_staleness.total_seconds():
         return _remind(state, snapshot, policy, now, new_id, conclusive=False, doubted=doubted)
     reason = _why_unknown(state, snapshot, now, doubted=doubted)
@@ -110,12 +110,13 @@ def _doubt(
     now: Instant,
     new_id: Callable[[], str],
 ) -> Step:
-    """Remember a jump until a second reading agrees.
+    """Doubt a jump until a second reading agrees.
 
-    One that would change nothing is good enough to say that all is as it was; it is not counted
-    as a check in a row, and its amounts are not believed.
+    If its status equals the confirmed one, the jump is good enough to confirm that once more. It does not count as a
+    check
+    in a row, and its amounts are not believed.
     """
-    # What agrees and is no newer observation waits with the first: at once, it would be told the same again.
+    # A reading that agrees but is no newer waits with the first: a recheck would return the same again.
     is_new = not agrees(state.doubted, snapshot, policy.max_jump)
     if is_new:
         state = state._replace(doubted=snapshot, doubted_at=now.monotonic)
@@ -123,17 +124,17 @@ def _doubt(
         return _inconclusive(state, snapshot, policy, now, new_id, doubted=True)._replace(recheck=is_new)
     state = state._replace(good_at=now.monotonic, told=snapshot)
     step = _remind(state, snapshot, policy, now, new_id, conclusive=True)
-    # A refill waits for the amounts of a reserve that is not adequate, and so does a count of worse checks in a row;
-    # nothing waits for those of one that is well.
+    # A refill waits for the amounts of a reserve that is not adequate, and so does a streak of worse checks. Nothing
+    # waits for those of an adequate one.
     return step._replace(recheck=is_new and (status is not ADEQUATE or state.low_streak > 0))
 
 
 def _believe(state: TrackerState, snapshot: ReserveSnapshot, status: ReserveStatus, now: Instant) -> TrackerState:
-    """Take the readings of a conclusive snapshot into the state."""
+    """Update the state with the amounts of a conclusive snapshot."""
     balance = snapshot.reserve_balance
     if balance is None:
         balance = state.believed_balance if state.believed_balance is not None else at_least(snapshot)
-    # Every check makes one: in half the time of TrackerState(...).
+    # Every check makes one. This takes half the time of TrackerState(...).
     return tuple.__new__(
         TrackerState,
         (
@@ -159,7 +160,7 @@ def _believe(state: TrackerState, snapshot: ReserveSnapshot, status: ReserveStat
 
 
 def _confirm(state: TrackerState, status: ReserveStatus, needed: int) -> ReserveStatus | None:
-    """Return the status to confirm: one that is no worse at once, a worse one after enough checks in a row."""
+    """Return the status to confirm: at once if it is no worse, after enough checks in a row if it is."""
     known = state.known
     if status is ADEQUATE or status is known or known is CRITICAL:
         return status
@@ -173,7 +174,7 @@ def _confirm(state: TrackerState, status: ReserveStatus, needed: int) -> Reserve
 def _confirmed(
     state: TrackerState, status: ReserveStatus, policy: ReservePolicy, now: Instant, new_id: Callable[[], str]
 ) -> Step:
-    """Take a newly confirmed status into the state and say so."""
+    """Update the state with a newly confirmed status, and raise the event for it."""
     recovered = status is ADEQUATE
     if not recovered and state.incident_id is None:
         state = state._replace(incident_id=new_id(), incident_at=now.wall)
@@ -197,7 +198,7 @@ def _remind(
     conclusive: bool,
     doubted: bool = False,
 ) -> Step:
-    """Say again what lasts, when it is due."""
+    """Raise a reminder of a status that lasts, if one is due."""
     event = None
     status = state.confirmed
     if (
@@ -235,7 +236,7 @@ def announce(
     reminder: bool = False,
     event_type: EventType | None = None,
 ) -> tuple[TrackerState, ReserveEvent]:
-    """Return the event that says `status`, unless another type is given, with the numbers of the last good snapshot."""
+    """Return the new state and an event for `status`, with the amounts of the last good snapshot."""
     good = state.good
     event = ReserveEvent(
         event_type=event_type or EventType.of(status),
