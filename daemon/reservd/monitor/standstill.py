@@ -19,8 +19,7 @@ class FairCheck:
     """Checks modes, except in the rest of a cycle in which the process stood still, which it leaves to the next one.
 
     It never skips two cycles in a row: otherwise a plugin that blocks the event loop in each of them would hide that
-    all
-    modes are unknown.
+    all modes are unknown.
 
     Args:
         check: Checks some modes.

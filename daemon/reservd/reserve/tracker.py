@@ -113,8 +113,7 @@ def _doubt(
     """Doubt a jump until a second reading agrees.
 
     If its status equals the confirmed one, the jump is good enough to confirm that once more. It does not count as a
-    check
-    in a row, and its amounts are not believed.
+    check in a row, and its amounts are not believed.
     """
     # A reading that agrees but is no newer waits with the first: a recheck would return the same again.
     is_new = not agrees(state.doubted, snapshot, policy.max_jump)

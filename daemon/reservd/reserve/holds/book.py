@@ -1,4 +1,4 @@
-"""The book of holds, in which they are recorded and changed, and what of it is yet to be stored."""
+"""The book of holds: records new and changed holds, and keeps track of what has to be stored."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,12 +14,12 @@ from reservd.reserve.holds.view import HoldView
 
 
 class Changes(NamedTuple):
-    """What is to be stored."""
+    """What has to be stored."""
 
     holds: Sequence[Hold]
     levels: Mapping[str, GroupReading]
     accounts: Mapping[str, Accounts]
-    """What the accounts of groups are that are new."""
+    """The accounts of each new group."""
 
 
 class Payout(NamedTuple):
@@ -34,17 +34,18 @@ class Payout(NamedTuple):
 
 
 class HoldBook(HoldView):
-    """Holds are put in when they are made and again when they change; what changed is kept until it is stored.
+    """Takes in holds when they are made and whenever they change, and keeps the changes until they are stored.
 
     Attributes:
-        last_position: The highest position that was given.
+        last_position: The highest position so far.
     """
 
     def __init__(self, is_limited: Callable[[str], bool] = lambda _: False) -> None:
         """Make an empty book.
 
         Args:
-            is_limited: Whether a mode limits what is accepted within a period; of others it is not counted.
+            is_limited: Returns whether a mode limits what it accepts within a period; accepted amounts are counted for
+                those only.
         """
         super().__init__()
         self._is_limited = is_limited
@@ -57,11 +58,11 @@ class HoldBook(HoldView):
     # Changes
 
     def put(self, hold: Hold, accepted_at: datetime | None = None) -> None:
-        """Take in a new hold, or what became of one.
+        """Add a new hold, or replace one that has changed.
 
         Args:
             hold: The hold.
-            accepted_at: When a new one was accepted, by the time that limits go by; when it was decided unless given.
+            accepted_at: When a new hold was accepted, by the clock that limits go by; its decision time by default.
         """
         if hold.position > self.last_position and self._is_limited(hold.mode):
             self._modes[hold.mode].accept(hold.position, hold.amount, accepted_at or hold.decided_at)
@@ -69,10 +70,10 @@ class HoldBook(HoldView):
         self._changed[hold.id] = None
 
     def rest_on(self, group: str, reading: GroupReading | None) -> None:
-        """Note the reading that a decision rests on, before its hold is put in: only what comes in after it arrived.
+        """Set the reading that a decision rests on, before its hold is added: only later inflows count as arrived.
 
-        Where some wait already, arrivals are counted from when they began to. Where nothing is known of the
-        accounts, they are counted from the first reading that is believed.
+        If holds wait already, arrivals are counted from when the first began to wait. Without a reading, they are
+        counted from the first one that is believed.
         """
         sums = self._groups[group]
         if sums.waiting and sums.level is not None:
@@ -83,10 +84,10 @@ class HoldBook(HoldView):
             sums.level = None
 
     def believe(self, group: str, reading: GroupReading) -> list[Hold]:
-        """Hold what a believed reading shows to have arrived for those that wait, and return those that got some.
+        """Hold what a believed reading shows to have arrived for waiting holds; return those that got some.
 
-        A reading that is older than the one before, as of a node that lags, tells of no arrival: what came in
-        between would be counted twice.
+        A reading that is older than the last one, as from a node that lags, shows no arrival: counting from it would
+        count later inflows twice.
         """
         sums = self._groups.get(group)
         if sums is None or not sums.waiting or (sums.level is not None and is_older(reading, sums.level)):
@@ -105,13 +106,13 @@ class HoldBook(HoldView):
         return got
 
     def set_back(self, by: timedelta, now: datetime) -> None:
-        """Correct for a clock that was ahead and was set back: shift the times of what was read and paid by it.
+        """Shift the times of readings and payments after a clock that was ahead was set back.
 
-        Otherwise no reading would be newer than the one that arrivals are counted from, nor without what was paid.
+        Otherwise no new reading would be later than the one that arrivals are counted from, or than a payment.
 
         Args:
-            by: How far it was ahead; 0 where that is not known.
-            now: By the clock as it is. Nothing was read or paid later.
+            by: How far the clock was ahead; 0 if that is unknown.
+            now: The time by the corrected clock. Nothing was read or paid later.
         """
         latest = now + CLOCKS_DIFFER_BY
         for name, sums in self._groups.items():
@@ -133,11 +134,11 @@ class HoldBook(HoldView):
 
     @property
     def changed(self) -> bool:
-        """Whether something is to be stored."""
+        """Whether something has to be stored."""
         return bool(self._changed or self._moved or self.places.changed)
 
     def take_changes(self) -> Changes:
-        """Return what is to be stored, and forget that it is."""
+        """Return what has to be stored, and clear it."""
         levels = {group: level for group in self._moved if (level := self._groups[group].level) is not None}
         changes = Changes([self._holds[hold_id] for hold_id in self._changed], levels, self.places.take_new())
         self._changed, self._moved = {}, {}
@@ -146,7 +147,7 @@ class HoldBook(HoldView):
     # What is stored as it is
 
     def load(self, holds: Iterable[Hold]) -> None:
-        """Take in holds, those that wait for money in order of decision."""
+        """Load holds; those that wait for money must come in order of decision."""
         for each in holds:
             before = self._holds.get(each.id)
             if before is not None:
@@ -160,15 +161,15 @@ class HoldBook(HoldView):
                 self._just_ended[hold.id] = None
 
     def group_by(self, grouping: Grouping) -> None:
-        """Take holds to the accounts that their modes are paid from now, those that are put in later too."""
+        """Move all holds, and those added later, to the accounts from which their modes are now paid."""
         self.places.grouping = grouping
         self.regroup()
 
     def regroup(self) -> None:
-        """Take holds to the accounts that their modes are paid from now: what was promised of them goes along.
+        """Move holds to the accounts from which their modes are now paid.
 
-        What its mode does not pay any more is no longer among what that owes, and counts on the accounts that were
-        promised, whoever is paid from them now.
+        A hold that its mode no longer pays is no longer owed by it. It counts on the accounts that were promised,
+        whichever mode is paid from them now.
         """
         if all(map(self.places.stays, self._holds.values())):
             return
@@ -200,29 +201,29 @@ class HoldBook(HoldView):
             sums.leave(hold)
 
     def _sums(self, hold: Hold) -> Iterator[GroupSums | ModeSums]:
-        """Yield all that a hold counts in."""
+        """Yield all sums in which a hold counts."""
         for group in self.places.groups(hold):
             yield self._groups[group]
         if not self.places.is_apart(hold):
             yield self._modes[hold.mode]
 
     def load_levels(self, levels: Mapping[str, GroupReading]) -> None:
-        """Take in levels."""
+        """Load the level of each group."""
         for group, level in levels.items():
             self._groups[group].level = level
 
     def load_payouts(self, payouts: Iterable[Payout]) -> None:
-        """Take in what was paid, of holds that need not be in the book."""
+        """Load payouts, of holds that need not be in the book."""
         for each in payouts:
             self._modes[each.mode].payouts.add(each.position, each.amount, each.left_at, each.block)
 
     def forget_payouts(self, before: datetime) -> None:
-        """Leave out what was paid so long ago that nothing is counted from before it."""
+        """Drop payouts that are too old for anything to be counted from before them."""
         for sums in self._modes.values():
             sums.payouts.forget(before)
 
     def load_accepted(self, mode: str, accepted: Iterable[tuple[int, Decimal, datetime]]) -> None:
-        """Take in what counts for a mode's period, in order of time: positions, amounts and times of decision."""
+        """Load what counts towards a mode's period, in order of time: positions, amounts and decision times."""
         for position, amount, at in accepted:
             self._modes[mode].accept(position, amount, at)
 
@@ -231,14 +232,14 @@ class HoldBook(HoldView):
         self._modes[mode].doubted_at = at
 
     def forget(self, now: datetime, after: timedelta, keep: int = 0) -> None:
-        """Leave out holds that ended so long ago that no reading shows them.
+        """Drop holds that ended so long ago that no reading shows them.
 
-        What ended was seen to by the next call at the latest: from then it is measured, by the callers' time alone.
+        A hold counts as ended from the first call that sees it ended, so that only the caller's clock matters.
 
         Args:
             now: The time, by a clock that is never set.
-            after: Readings that are older are never believed.
-            keep: So many of the newest that ended stay all the same.
+            after: The age at which readings are no longer believed.
+            keep: How many of the newest ended holds to keep regardless.
         """
         self._ended |= dict.fromkeys(self._just_ended, now)
         self._just_ended.clear()
@@ -253,6 +254,6 @@ class HoldBook(HoldView):
             del self._holds[hold_id], self._ids[hold.mode, hold.key], self._ended[hold_id]
 
     def _is_counted_from(self, hold: Hold) -> bool:
-        """Whether arrivals for others are counted from a reading that shows a hold."""
+        """Return whether arrivals for others are counted from a reading that shows a hold."""
         groups = [self._groups[group] for group in self.places.groups(hold)]
         return any(each.level is not None and is_shown(hold, each.level) for each in groups if each.waiting)

@@ -1,4 +1,4 @@
-"""One hold: the states it goes through, and which readings still show its money."""
+"""One hold: its states, and which readings still show its money."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,14 +14,14 @@ from reservd.reserve.readings import Balance
 from reservd.reserve.withdrawal import Terms, WithdrawalPolicy, WithdrawalSpeed
 
 CLOCKS_DIFFER_BY = timedelta(minutes=1)
-"""How far apart the clocks of those who pay and of reservd may be."""
+"""The largest difference assumed between reservd's clock and that of whoever pays."""
 
 
 class HoldState(StrEnum):
-    """How far an accepted withdrawal is."""
+    """The state of an accepted withdrawal."""
 
     HELD = "held"
-    """Accepted; nothing was sent."""
+    """Accepted; nothing has been sent."""
     PAYING = "paying"
     """The payment is on its way."""
     SETTLED = "settled"
@@ -31,29 +31,29 @@ class HoldState(StrEnum):
 
 
 class Unwinding(StrEnum):
-    """What became of the request for the part of a withdrawal that the reserve does not pay."""
+    """The state of the request for the part of a withdrawal that the reserve does not pay."""
 
     NONE = "none"
     """There is no such part."""
     DUE = "due"
-    """Nobody has taken it yet."""
+    """No strategy has taken it yet."""
     ASKED = "asked"
     """The strategy has it."""
     REFUSED = "refused"
-    """The strategy will not do it, or is not to be asked. The next refill of the reserve counts it in."""
+    """The strategy refuses it, or is not to be asked. The next refill of the reserve includes it."""
     FAILED = "failed"
-    """The strategy had it, and it came to nothing. The next refill of the reserve counts it in."""
+    """The strategy took it, and failed. The next refill of the reserve includes it."""
 
 
 class GroupReading(NamedTuple):
     """What the accounts of a group held when they were read."""
 
     balance: Decimal
-    """Payable, with all that is promised of it."""
+    """Payable, including everything that is promised."""
     observed_at: datetime
-    """When the oldest account was read."""
+    """The observation time of the oldest account."""
     block: int | None = None
-    """The oldest block that was read; None without blocks."""
+    """The oldest block; None without blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +61,27 @@ class Hold:
     """An accepted withdrawal, and what is held for it. Amounts are whole units of `currency`.
 
     Attributes:
-        id: Nobody else's. The request for the part to unwind has the same.
-        position: Counts all accepted withdrawals, in the order of decision.
+        id: Unique. The request for the part to unwind has the same id.
+        position: The number of the withdrawal among all accepted ones, in order of decision.
         mode: The strategy mode.
         group: The group of accounts that it is paid from.
         currency: The share-class currency.
-        amount: What is to be paid.
-        from_reserve: The part that the reserve held free when it was decided.
+        amount: The amount to pay.
+        from_reserve: The part that the reserve had free when it was decided.
         unwound: The rest, for which money has to arrive.
-        arrived: How much of that is there, and held.
-        speed: What was answered.
-        state: How far it is.
-        unwinding: What became of the request for the part to unwind.
+        arrived: How much of the rest has arrived and is held.
+        speed: The speed that was answered.
+        state: Its state.
+        unwinding: The state of the request for the part to unwind.
         key: The caller's idempotency key, unique within the mode.
-        request_hash: Of what was asked for under the key.
+        request_hash: The hash of the request that was made under the key.
         decided_at: When it was accepted.
-        overdue_at: From when on it is overdue, unless it has ended.
-        expected_at: When all of it should be there; None when nobody can tell.
-        snapshot_at: When the snapshot was taken that it was decided on; None when there was none.
-        ended_at: When it was told that it was settled or cancelled.
-        paid_at: When the payment took effect, where that was told.
-        block: The block that the payment is in, where that was told.
+        overdue_at: When it becomes overdue, unless it has ended.
+        expected_at: When all of the money should have arrived; None when that is unknown.
+        snapshot_at: When the snapshot behind the decision was taken; None when there was none.
+        ended_at: When it was reported as settled or cancelled.
+        paid_at: When the payment took effect, if that was reported.
+        block: The block of the payment, if that was reported.
     """
 
     id: str
@@ -108,12 +108,12 @@ class Hold:
 
     @property
     def open(self) -> bool:
-        """Whether it is yet to be paid."""
+        """Whether it still has to be paid."""
         return self.ended_at is None
 
     @property
     def held(self) -> Decimal:
-        """What the accounts hold for it."""
+        """The amount that the accounts hold for it."""
         return add(self.from_reserve, self.arrived)
 
     @property
@@ -123,16 +123,16 @@ class Hold:
 
     @property
     def left_at(self) -> datetime | None:
-        """When the money is known to have left; None while it has not, and when it was cancelled."""
+        """When its money left, as far as that is known; None before that, and if it was cancelled."""
         return (self.paid_at or self.ended_at) if self.state is HoldState.SETTLED else None
 
     def is_overdue(self, now: datetime) -> bool:
-        """Whether it should have ended by now."""
+        """Return whether it should have ended by now."""
         return self.open and now > self.overdue_at
 
 
 def read_group(balances: Sequence[Balance]) -> GroupReading | None:
-    """Return what balances, all of one currency, say together; None when there is none."""
+    """Return balances of one currency as one reading; None without balances."""
     if not balances:
         return None
     total = ZERO
@@ -143,24 +143,24 @@ def read_group(balances: Sequence[Balance]) -> GroupReading | None:
 
 
 def is_older(reading: GroupReading, than: GroupReading) -> bool:
-    """Whether a reading is of an earlier block, or without blocks of an earlier time."""
+    """Return whether a reading is of an earlier block, or without blocks of an earlier time."""
     if reading.block is not None and than.block is not None:
         return reading.block < than.block
     return reading.observed_at < than.observed_at
 
 
 def hash_request(mode: str, amount: Decimal) -> str:
-    """Return what tells two requests under one key apart; `1.50` is `1.5`."""
+    """Return the hash that tells two requests under one key apart; `1.50` equals `1.5`."""
     return sha256(repr((mode, amount.as_integer_ratio())).encode()).hexdigest()
 
 
 def expect(terms: Terms, policy: WithdrawalPolicy, before: datetime | None, now: datetime) -> datetime | None:
-    """Return when all the money for a withdrawal should be there; None when nobody is asked to unwind the rest.
+    """Return when all the money for a withdrawal should have arrived; None when nobody is asked to unwind the rest.
 
     Args:
         terms: How it is paid.
         policy: How long unwinding takes.
-        before: The same of the last one that waits for money before it.
+        before: The same time for the withdrawal before it in the queue.
         now: When it is decided.
     """
     if not terms.unwound:
@@ -208,7 +208,7 @@ def hold_for(
 
 
 def mark_paying(hold: Hold) -> Hold:
-    """Return the hold once its payment was sent.
+    """Return the hold with its payment sent.
 
     Raises:
         WithdrawalStateError: If it has ended.
@@ -219,17 +219,18 @@ def mark_paying(hold: Hold) -> Hold:
 
 
 def settle(hold: Hold, now: datetime, *, block: int | None = None, paid_at: datetime | None = None) -> Hold:
-    """Return the hold once it is paid. The same again changes nothing.
+    """Return the hold as paid. Repeating the same report changes nothing.
 
     Args:
         hold: The hold.
-        now: When this is told.
-        block: The block that the payment is in.
-        paid_at: When it took effect. One of the two is needed: it tells which readings still show the money.
+        now: When the payment is reported.
+        block: The block of the payment.
+        paid_at: When the payment took effect. One of the two is required: it decides which readings still show the
+            money.
 
     Raises:
-        ValueError: If neither is given, or they cannot be.
-        WithdrawalStateError: If it was cancelled, or settled otherwise.
+        ValueError: If neither is given, or they are impossible.
+        WithdrawalStateError: If it was cancelled, or settled with other values.
     """
     if hold.state is HoldState.SETTLED and (block, paid_at) == (hold.block, hold.paid_at):
         return hold
@@ -240,7 +241,7 @@ def settle(hold: Hold, now: datetime, *, block: int | None = None, paid_at: date
     if block is not None and block < 0:
         raise ValueError(f"block must be at least 0, got {block}")
     latest = now + CLOCKS_DIFFER_BY
-    # What was decided later than that, was so by a clock that was ahead: when it was, nobody knows.
+    # A later decision time comes from a clock that was ahead, and the true one is unknown.
     is_before = paid_at is not None and paid_at < hold.decided_at - CLOCKS_DIFFER_BY and hold.decided_at <= latest
     if paid_at is not None and (is_before or paid_at > latest):
         raise ValueError(
@@ -250,7 +251,7 @@ def settle(hold: Hold, now: datetime, *, block: int | None = None, paid_at: date
 
 
 def cancel(hold: Hold, now: datetime) -> Hold:
-    """Return the hold once it is certain that nothing will be paid. The same again changes nothing.
+    """Return the hold as cancelled: it is certain that nothing will be paid. Repeating it changes nothing.
 
     Raises:
         WithdrawalStateError: If it was settled.
@@ -263,10 +264,10 @@ def cancel(hold: Hold, now: datetime) -> Hold:
 
 
 def is_shown(hold: Hold, reading: GroupReading) -> bool:
-    """Whether a reading still shows the money that is held, so that it is to be subtracted.
+    """Return whether a reading still includes the money that is held, so that it must be subtracted.
 
-    What is open is. What was settled is in every reading that is older than the payment, and in
-    none that is not: told by the block where both have one, else by the time.
+    Every reading includes that of an open hold. A reading includes that of a settled one if it is older than the
+    payment: compared by block if both have one, otherwise by time.
     """
     if hold.open:
         return True

@@ -1,24 +1,24 @@
-"""Whether a payment can be in the block that was reported for it, given what was last read of the accounts."""
+"""Checks whether a payment can be in the block that was reported for it, given the last reading of the accounts."""
 
 from datetime import datetime, timedelta
 
 from reservd.reserve.holds.hold import CLOCKS_DIFFER_BY, GroupReading, Hold
 
 _MOST_A_SECOND = 100
-"""Blocks. No chain makes more, so that what is refused cannot be."""
+"""Blocks per second. No chain is faster, so that only impossible blocks are refused."""
 
 
 def check_block(block: int, hold: Hold, reading: GroupReading | None, now: datetime) -> None:
-    """Refuse a block that cannot be that of a payment: from a wrong one, a hold is freed too early or never.
+    """Refuse a block that cannot contain a payment: a wrong one would free a hold too early or never.
 
     Args:
-        block: What was told.
-        hold: What was paid.
-        reading: What was last read of its accounts; nothing is refused without a block in it.
-        now: When it was told.
+        block: The reported block.
+        hold: The hold that was paid.
+        reading: The last reading of its accounts; without a block in it, nothing is refused.
+        now: When the payment was reported.
 
     Raises:
-        ValueError: If the chain cannot have got there yet, or was past it when the withdrawal was decided.
+        ValueError: If the chain cannot have reached the block yet, or was past it when the withdrawal was decided.
     """
     if reading is None or reading.block is None:
         return
@@ -32,5 +32,5 @@ def check_block(block: int, hold: Hold, reading: GroupReading | None, now: datet
 
 
 def _blocks_within(time: timedelta) -> int:
-    """Return more blocks than a chain makes in that time, whose ends are told by clocks that differ."""
+    """Return more blocks than a chain makes in that time, which is measured by clocks that differ."""
     return int((max(time, timedelta()) + CLOCKS_DIFFER_BY).total_seconds() * _MOST_A_SECOND)

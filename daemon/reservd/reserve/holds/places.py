@@ -1,4 +1,4 @@
-"""Which accounts a hold counts on: those its mode is paid from now, or those that were promised."""
+"""Decides on which accounts a hold counts: those from which its mode is now paid, or those that were promised."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -11,27 +11,27 @@ Accounts = frozenset[AccountKey]
 
 
 class Grouping(Protocol):
-    """Who is paid from which accounts now."""
+    """Tells which modes are now paid from which accounts."""
 
     def group_of(self, hold: Hold) -> str | None:
-        """Return the accounts that a hold's mode is paid from; None when nobody is any more, in the hold's currency."""
+        """Return the group from which a hold's mode is now paid; None if that is gone or has another currency."""
 
     def accounts_of(self, mode: str) -> Accounts:
-        """Return what these accounts are."""
+        """Return the accounts from which a mode is paid."""
 
     def groups_with(self, accounts: Iterable[AccountKey]) -> tuple[str, ...]:
-        """Return the groups that have any of some accounts."""
+        """Return the groups that contain any of some accounts."""
 
 
 class AsDecided:
-    """Everything is paid from where it was decided."""
+    """The default grouping: every hold is paid from where it was decided."""
 
     def group_of(self, hold: Hold) -> str | None:
-        """Return the group of then."""
+        """Return the group at the decision."""
         return hold.group
 
     def accounts_of(self, mode: str) -> Accounts:
-        """Return none: which they are is not known."""
+        """Return none: the accounts are unknown."""
         del mode
         return frozenset()
 
@@ -42,7 +42,7 @@ class AsDecided:
 
 
 class UnreadableHold(NamedTuple):
-    """A hold in the store that this reservd cannot read: another version wrote it, or it was damaged."""
+    """A stored hold that this version cannot read: another version wrote it, or it is damaged."""
 
     id: str
     mode: str
@@ -51,13 +51,14 @@ class UnreadableHold(NamedTuple):
 
 
 class HoldPlaces:
-    """Holds go along with their modes; those whose modes are gone, or have another currency by now, stand apart.
+    """Keeps track of the groups on which holds count. A hold moves with its mode.
 
-    What stands apart counts in full on every group that has any of the accounts that were promised: which of them
-    it will be paid from nobody knows, and the same coin must not be promised twice.
+    A hold whose mode is gone, or now has another currency, stands apart: it counts in full on every group that contains
+    any of the accounts that were promised. Nobody knows from which of them it will be paid, and no coin may be promised
+    twice.
 
     Attributes:
-        grouping: Who is paid from which accounts now.
+        grouping: Tells which modes are now paid from which accounts.
     """
 
     def __init__(self) -> None:
@@ -68,7 +69,7 @@ class HoldPlaces:
         self._unreadable: dict[str, UnreadableHold] = {}
 
     def load(self, accounts: Mapping[str, Accounts]) -> None:
-        """Take in what the accounts of groups are."""
+        """Load the accounts of groups."""
         self._accounts.update(accounts)
 
     def leave_out(self, unreadable: UnreadableHold) -> None:
@@ -76,16 +77,16 @@ class HoldPlaces:
         self._unreadable[unreadable.id] = unreadable
 
     def is_unreadable(self, hold_id: str) -> bool:
-        """Whether a hold is one that cannot be read."""
+        """Return whether a hold is one that cannot be read."""
         return hold_id in self._unreadable
 
     @property
     def any_unreadable(self) -> bool:
-        """Whether some hold cannot be read."""
+        """Whether there is a hold that cannot be read."""
         return bool(self._unreadable)
 
     def in_doubt(self, group: str, modes: Collection[str]) -> bool:
-        """Whether more may be promised of a group, from which these modes are paid, than can be read."""
+        """Return whether more may be promised of a group, from which these modes are paid, than can be read."""
         return any(
             each.mode in modes
             or each.group == group
@@ -94,7 +95,7 @@ class HoldPlaces:
         )
 
     def place(self, hold: Hold) -> Hold:
-        """Return a hold with the group that it counts on from now on; see `groups`."""
+        """Return a hold with the group on which it counts from now on; see `groups`."""
         group = self.grouping.group_of(hold)
         if group is None:
             self._apart[hold.id] = self._groups_apart(hold)
@@ -106,22 +107,22 @@ class HoldPlaces:
         return hold if group == hold.group else replace(hold, group=group)
 
     def stays(self, hold: Hold) -> bool:
-        """Whether a hold that was placed before counts where it did."""
+        """Return whether a hold that was placed before still counts on the same groups."""
         group = self.grouping.group_of(hold)
         if group is None:
             return self._apart.get(hold.id) == self._groups_apart(hold)
         return group == hold.group and not self.is_apart(hold)
 
     def groups(self, hold: Hold) -> tuple[str, ...]:
-        """Return the groups that a hold counts on."""
+        """Return the groups on which a hold counts."""
         return self._apart.get(hold.id) or (hold.group,)
 
     def accounts(self, hold: Hold) -> Accounts:
-        """Return the accounts that were promised; none where that is not known."""
+        """Return the accounts that were promised; none if they are unknown."""
         return self._accounts.get(hold.group, frozenset())
 
     def is_apart(self, hold: Hold) -> bool:
-        """Whether its mode does not pay it any more."""
+        """Return whether a hold's mode no longer pays it."""
         return hold.id in self._apart
 
     def apart_on(self, group: str) -> Iterator[str]:
@@ -129,7 +130,7 @@ class HoldPlaces:
         return (hold_id for hold_id, groups in self._apart.items() if group in groups)
 
     def forget(self, hold: Hold) -> None:
-        """Leave a hold out."""
+        """Drop a hold."""
         self._apart.pop(hold.id, None)
 
     def _groups_apart(self, hold: Hold) -> tuple[str, ...]:
@@ -137,10 +138,10 @@ class HoldPlaces:
 
     @property
     def changed(self) -> bool:
-        """Whether accounts are to be stored."""
+        """Whether accounts have to be stored."""
         return bool(self._new)
 
     def take_new(self) -> dict[str, Accounts]:
-        """Return the accounts that are to be stored, and forget that they are."""
+        """Return the accounts that have to be stored, and clear them."""
         new, self._new = self._new, {}
         return {group: self._accounts[group] for group in new}

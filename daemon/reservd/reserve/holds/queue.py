@@ -9,19 +9,19 @@ from reservd.reserve.holds.hold import Hold
 
 
 class QueuePlace(NamedTuple):
-    """Where one of them stands."""
+    """The position of one of them in the queue."""
 
     place: int
     """1 is the first."""
     ahead: Decimal
-    """What those before it wait for."""
+    """The amount that those before it wait for."""
 
 
 def line_up(waiting: Iterable[Hold]) -> dict[str, QueuePlace]:
-    """Return the places of those who wait, by the ids of their holds.
+    """Return positions in the queue, by hold id.
 
     Args:
-        waiting: The open holds of one group of accounts, in order of decision; who waits for nothing is passed over.
+        waiting: The open holds of one group of accounts, in order of decision. Those that wait for nothing are skipped.
     """
     places: dict[str, QueuePlace] = {}
     ahead = ZERO

@@ -17,7 +17,7 @@ _AT = itemgetter(0)
 
 
 class Timeline:
-    """Amounts in order of a time or a block. Only the end, which is short, is ever added up."""
+    """Amounts ordered by time or block. Only the end, which is short, is ever added up."""
 
     __slots__ = ("_entries",)
 
@@ -25,11 +25,11 @@ class Timeline:
         self._entries: list[tuple[Any, int, Decimal]] = []
 
     def add(self, at: Any, position: int, amount: Decimal) -> None:
-        """Take an amount in."""
+        """Add an amount."""
         insort(self._entries, (at, position, amount))
 
     def remove(self, at: Any, position: int, amount: Decimal) -> None:
-        """Take out what was taken in."""
+        """Remove an amount that was added."""
         del self._entries[bisect_left(self._entries, (at, position, amount))]
 
     def after(self, at: Any) -> Decimal:
@@ -41,7 +41,7 @@ class Timeline:
 
 
 class Promises:
-    """What is held for some holds, and which readings show it."""
+    """The promises of some holds, and which readings still show their money."""
 
     __slots__ = ("_by_block", "_by_time", "_held", "_timed")
 
@@ -59,24 +59,24 @@ class Promises:
             timeline.add(at, hold.position, hold.held)
 
     def leave(self, hold: Hold) -> None:
-        """Count it no more."""
+        """Remove a hold."""
         if hold.open:
             self._held = subtract(self._held, hold.held)
         for timeline, at in self._timelines(hold):
             timeline.remove(at, hold.position, hold.held)
 
     def in_reading(self, reading: GroupReading) -> Decimal:
-        """Return what of a reading is promised: the sum over all holds of which it shows the money (`is_shown`)."""
+        """Return the promised part of a reading: the sum over all holds whose money it shows (`is_shown`)."""
         return add(self._held, self.paid(reading))
 
     def paid(self, reading: GroupReading) -> Decimal:
-        """Return the part of it that is paid: a later reading does not show it."""
+        """Return the part of that which has been paid, and which a later reading no longer shows."""
         if reading.block is None:
             return self._by_time.after(reading.observed_at)
         return add(self._timed.after(reading.observed_at), self._by_block.after(reading.block))
 
     def _timelines(self, hold: Hold) -> Iterator[tuple[Timeline, Any]]:
-        """Yield where a settled hold belongs, and at what: readings with blocks and without ask in different ones."""
+        """Yield a settled hold's timelines and its point on each: readings with and without blocks differ in theirs."""
         if hold.left_at is not None:
             yield self._by_time, hold.left_at
             if hold.block is None:
@@ -90,8 +90,8 @@ class GroupSums:
 
     Attributes:
         waiting: The holds that wait for money, by position, in order.
-        level: The newest reading that was believed, or that a decision rested on: what arrives for those that
-            wait is counted from it. It never goes back: what an older one does not show yet may be promised.
+        level: The newest reading that was believed, or that a decision rested on: arrivals for waiting holds are
+            counted from it. It never goes back, because what an older reading does not show yet may be promised.
     """
 
     __slots__ = ("_all", "_by_mode", "_outstanding", "level", "waiting")
@@ -115,14 +115,14 @@ class GroupSums:
             self.waiting.pop(hold.position, None)
 
     def leave(self, hold: Hold) -> None:
-        """Count it no more."""
+        """Remove a hold."""
         if hold.open:
             self._outstanding = subtract(self._outstanding, hold.outstanding)
         self._all.leave(hold)
         self._by_mode[hold.mode].leave(hold)
 
     def stand(self, hold: Hold) -> QueuePlace | None:
-        """Return where a hold stands in the queue; None when it waits for nothing. At once for the last."""
+        """Return a hold's position in the queue; None when it waits for nothing. Constant time for the last one."""
         if hold.position not in self.waiting:
             return None
         if next(reversed(self.waiting)) == hold.position:
@@ -130,36 +130,36 @@ class GroupSums:
         return line_up(self.waiting.values())[hold.id]
 
     def promised(self, reading: GroupReading) -> Decimal:
-        """Return what of a reading is promised."""
+        """Return the promised part of a reading."""
         return self._all.in_reading(reading)
 
     def promised_by(self, mode: str, reading: GroupReading) -> Decimal:
-        """Return what of it one mode promised."""
+        """Return the part of a reading that one mode has promised."""
         promises = self._by_mode.get(mode)
         return ZERO if promises is None else promises.in_reading(reading)
 
     def paid(self, reading: GroupReading) -> Decimal:
-        """Return the part of it that is paid: a later reading does not show it."""
+        """Return the part of a reading that is promised and has been paid, which a later reading no longer shows."""
         return self._all.paid(reading)
 
     def arrived(self, reading: GroupReading) -> Decimal:
-        """Return what came in since the level, as far as something waits for it and it is not promised already."""
+        """Return what has arrived since the level, as far as holds wait for it and it is not promised already."""
         if self.level is None:
             return ZERO
-        # Both under the holds of now: what was promised, paid or cancelled between the two is no arrival.
+        # Both use the current holds: what was promised, paid or cancelled in between is no arrival.
         now = subtract(reading.balance, self.promised(reading))
         before = subtract(self.level.balance, self.promised(self.level))
         return max(ZERO, min(self._outstanding, subtract(now, before), now))
 
 
 class ModeSums:
-    """What one mode accepted, and owes of it.
+    """What one mode has accepted, and still owes.
 
     Attributes:
-        payouts: What it paid, holds that are out of the book by now included.
-        queued: What its holds wait for.
-        due: What of that nobody is known to have been asked for, by the ids of the holds.
-        doubted_at: By when it had accepted something of which nobody knows how much; None where all is known.
+        payouts: What it has paid, including holds that were dropped from the book.
+        queued: The amount that its holds wait for.
+        due: The amounts of that which are not known to have been requested from anyone, by hold id.
+        doubted_at: By when it had accepted an unknown amount; None if all amounts are known.
     """
 
     __slots__ = ("_accepted", "_amounts", "_in_period", "_owed", "_paid", "doubted_at", "due", "payouts", "queued")
@@ -189,7 +189,7 @@ class ModeSums:
             self.discount(hold.position)
 
     def leave(self, hold: Hold) -> None:
-        """Count it no more."""
+        """Remove a hold."""
         self.queued = subtract(self.queued, hold.outstanding)
         self.due.pop(hold.id, None)
         if hold.open:
@@ -198,30 +198,30 @@ class ModeSums:
             self._paid.remove(hold.left_at, hold.position, hold.amount)
 
     def disown(self, hold: Hold) -> None:
-        """Count nothing of a hold that the mode does not pay any more, once it has left."""
+        """Stop counting a hold that the mode no longer pays, after it was removed."""
         self.payouts.drop(hold.position)
         self.discount(hold.position)
 
     def owed(self, observed_at: datetime) -> Decimal:
-        """Return what an equity of that time still shows of what was accepted."""
+        """Return the accepted amount that an equity of that time still includes."""
         return add(self._owed, self.paid(observed_at))
 
     def paid(self, observed_at: datetime) -> Decimal:
-        """Return the part of it that is paid: a later equity does not show it."""
+        """Return the part of that which has been paid, and which a later equity no longer includes."""
         return self._paid.after(observed_at)
 
     def accept(self, position: int, amount: Decimal, at: datetime) -> None:
-        """Count an amount for the period. In order of time."""
+        """Count an amount for the period. Calls must come in order of time."""
         self._accepted.append((at, position))
         self._amounts[position] = amount
         self._in_period = add(self._in_period, amount)
 
     def discount(self, position: int) -> None:
-        """Count it no more: it was cancelled, or is of an earlier period."""
+        """Stop counting an amount that was cancelled, or belongs to an earlier period."""
         self._in_period = subtract(self._in_period, self._amounts.pop(position, ZERO))
 
     def accepted_since(self, since: datetime) -> Decimal:
-        """Return what was accepted after then. What was before is forgotten."""
+        """Return the amount accepted after a time, and drop what was accepted before."""
         while self._accepted and self._accepted[0][0] <= since:
             self.discount(self._accepted.popleft()[1])
         return self._in_period

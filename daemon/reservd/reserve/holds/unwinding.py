@@ -1,4 +1,4 @@
-"""How a hold follows the request for the part of it that has to be unwound."""
+"""Updates a hold from the request for the part of it that has to be unwound."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -9,9 +9,9 @@ from reservd.reserve.replenishment.states import Replenishment, ReplenishmentSta
 
 
 def follow_request(hold: Hold, record: Replenishment) -> Hold:
-    """Return the hold as its request has it: who sees to what it lacks, and when the money is expected.
+    """Return the hold updated from its request: who provides the missing part, and when its money is expected.
 
-    What is promised later is overdue later. What nobody will send is expected at no time.
+    A later promise makes the hold overdue later. Money that nobody will send has no expected time.
 
     Args:
         hold: The hold.
@@ -19,7 +19,7 @@ def follow_request(hold: Hold, record: Replenishment) -> Hold:
     """
     acceptance = record.acceptance
     if acceptance is None or not hold.outstanding:
-        return hold  # nobody has said anything, or it waits for nothing
+        return hold  # no answer yet, or it waits for nothing
     if acceptance.status is AcceptanceStatus.REJECTED:
         refused = record.state is ReplenishmentState.REJECTED or not record.heard
         return replace(hold, unwinding=Unwinding.REFUSED if refused else Unwinding.FAILED, expected_at=None)
@@ -36,14 +36,14 @@ def leave_unasked(hold: Hold) -> Hold:
 
 
 def is_called_off(record: Replenishment, hold: Hold | None) -> bool:
-    """Return whether a withdrawal's own request, which its strategy has not taken, is for nobody any more.
+    """Return whether a withdrawal's own request, which its strategy has not taken, is no longer needed.
 
-    What the strategy knows of may be on its way already: where the money came or the client was paid, that is waited
-    for. Where nothing will be paid, whoever takes it later is told so.
+    If the strategy knows of it, its money may be on its way: after the money came otherwise or the client was paid, it
+    is still waited for. If nothing will be paid, a strategy that takes it later is told that it was cancelled.
 
     Args:
         record: The request.
-        hold: The withdrawal that it was made for; None when that has ended long ago.
+        hold: The withdrawal that it was made for; None if that ended long ago.
     """
     if record.state is not ReplenishmentState.REQUESTED:
         return False

@@ -1,4 +1,4 @@
-"""What becomes of a request while it waits for approval and the reserve changes."""
+"""Updates a request that waits for approval as the reserve changes."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -16,18 +16,18 @@ _ONE = Decimal(1)
 def reconsider(
     record: Replenishment, decision: RefillDecision, policy: RefillPolicy, now: datetime
 ) -> Replenishment | None:
-    """Return a request that waits for approval as it should be by now; None when it is not needed any more.
+    """Return a request that waits for approval, updated; None when it is no longer needed.
 
-    Nobody was asked yet, so it may change. It never asks for more than whoever approves it may have read.
+    No strategy has been asked yet, so it may change. It never asks for more than whoever approves it may have read.
 
     Args:
-        record: It is held back.
-        decision: What would be decided now, under its id, if it were not there.
-        policy: How the mode is refilled; what differs by less than its tolerance is the same.
-        now: By its own clock.
+        record: The request, which waits for approval.
+        decision: The decision that would be made now, under its id, if it did not exist.
+        policy: The mode's policy; a difference within its tolerance changes nothing.
+        now: The time by the policy's own clock.
     """
     fresh, before = decision.request, record.request
-    # Another open one that its strategy is yet to hear of would be asked: what lacks is on its way.
+    # The decision would send another open request to its strategy: what is missing is on its way.
     is_other = fresh is not None and fresh.id != record.id
     if decision.inaction in _NOTHING_LACKS or is_other:
         return None
@@ -44,13 +44,13 @@ def reconsider(
 
 
 def release(record: Replenishment, policy: RefillPolicy, now: datetime, **changes: Any) -> Replenishment:
-    """Return a request that waits for approval no longer: its strategy has as long as for one that never did.
+    """Return a request that no longer waits for approval, with as much time for its strategy as one that never did.
 
     Args:
-        record: Before.
-        policy: How the mode is refilled.
-        now: By its own clock.
-        changes: Why it waits no longer, and other fields that change with that.
+        record: The request before.
+        policy: The mode's policy.
+        now: The time by the policy's own clock.
+        changes: Why it no longer waits, and other fields that change with that.
     """
     deadline = max(record.deadline, now + policy.patience)
     request = record.request.model_copy(update={"deadline": deadline})

@@ -1,4 +1,4 @@
-"""Whether a refill has arrived, as far as the reserve shows."""
+"""Measures whether the money of a refill has arrived, by readings of the reserve."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ AWAITED = (ReplenishmentState.ACCEPTED, ReplenishmentState.IN_PROGRESS, Replenis
 
 
 def accounts_total(snapshot: ReserveSnapshot) -> Decimal | None:
-    """Return what a mode's accounts hold, holds and other modes' shares included; None when that is not known."""
+    """Return what a mode's accounts hold, with holds and the parts of other modes; None when that is unknown."""
     if snapshot.reserve_balance is None:
         return None
     if not snapshot.accounts:
@@ -28,24 +28,24 @@ def accounts_total(snapshot: ReserveSnapshot) -> Decimal | None:
 
 
 def credit_of(record: Replenishment) -> Decimal:
-    """Return what others leave to a request of what came in: what has arrived for it, no more than it asked for."""
+    """Return what is credited to a request: what has arrived for it, up to the amount requested."""
     return min(record.arrived, record.request.amount)
 
 
 def count_from(
     record: Replenishment, reading: GroupReading, accounts: str, now: datetime, others: Iterable[Replenishment] = ()
 ) -> Replenishment:
-    """Return the record with the reading that arrivals are counted from; it stays while that is of the same accounts.
+    """Return the record with its baseline; an existing one stays while it is of the same accounts.
 
-    What lies in an account that is looked at from now on has not arrived, and what one held that is not looked at any
-    more has not gone: what had arrived by then stays so, and more is counted from now.
+    Money in an account that is added has not arrived, and money in one that is removed has not left: what had arrived
+    by then is kept, and more is counted from now.
 
     Args:
-        record: Before.
+        record: The request before.
         reading: What the accounts hold.
         accounts: Their name.
-        now: When it is counted from: what ends later is credited since.
-        others: The open requests of the same accounts. What has arrived for them by then is in the reading.
+        now: When counting starts: requests that end later are credited from then.
+        others: The open requests on the same accounts. The reading includes what has arrived for them.
     """
     if is_counted(record, accounts):
         return record
@@ -61,17 +61,17 @@ def count_from(
 
 
 def is_counted(record: Replenishment, accounts: str) -> bool:
-    """Return whether arrivals are counted for a request from a reading of these accounts."""
+    """Return whether a request's baseline is of these accounts."""
     return record.baseline is not None and record.baseline_accounts in {accounts, None}
 
 
 def set_back(record: Replenishment, by: timedelta, now: datetime) -> Replenishment:
-    """Return the record after a clock was set back that was ahead when its baseline was read: as if it had not been.
+    """Return the record corrected for a clock that was ahead when its baseline was read and has been set back.
 
     Args:
-        record: Before.
-        by: How far it was ahead; 0 where that is not known.
-        now: By the clock as it is: nothing was read later.
+        record: The request before.
+        by: How far the clock was ahead; 0 if that is unknown.
+        now: The time by the corrected clock: nothing was read later.
     """
     if record.baseline_at is None or record.baseline_at <= now + CLOCKS_DIFFER_BY:
         return record
@@ -79,7 +79,7 @@ def set_back(record: Replenishment, by: timedelta, now: datetime) -> Replenishme
 
 
 def baseline_of(record: Replenishment) -> GroupReading | None:
-    """Return the reading that arrivals are counted from; None while none was believed."""
+    """Return the reading that arrivals are counted from; None until one was believed."""
     if record.baseline is None or record.baseline_at is None:
         return None
     return GroupReading(record.baseline, record.baseline_at, record.baseline_block)
@@ -95,18 +95,18 @@ def see_arrival(
     tolerance: Decimal,
     now: datetime,
 ) -> Replenishment:
-    """Return the record after a reading: with what has arrived, VERIFIED when that is enough.
+    """Return the record after a reading: with what has arrived, and VERIFIED when that is enough.
 
-    What has arrived is the accounts' change since it was asked for, plus payouts, minus other credited
-    inflows. Since it was asked, not since its answer was heard: a strategy may pay before that.
+    What has arrived is the accounts' change since the request was made, plus payouts, minus other credited inflows. It
+    counts from the request, not from the answer: a strategy may pay before it answers.
 
     Args:
         record: An open request.
-        baseline: What the accounts held when it was asked for; see `baseline_of`.
-        reading: What they hold.
+        baseline: What the accounts held when it was made; see `baseline_of`.
+        reading: What they hold now.
         payouts: What was paid out of them between the two.
-        credited: What other requests were credited meanwhile; see `Arrivals`.
-        tolerance: Which part of the amount may lack.
+        credited: What was credited to other requests in between; see `see_arrivals`.
+        tolerance: The part of the amount that may be missing.
         now: When the reading was checked.
     """
     if record.state not in AWAITED:

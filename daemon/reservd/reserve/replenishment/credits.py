@@ -1,4 +1,4 @@
-"""Which of several requests on the same accounts incoming money is credited to: first come, first served."""
+"""Credits incoming money to one of several requests on the same accounts: first come, first served."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -12,7 +12,7 @@ from reservd.reserve.running_sums import RunningSums
 
 
 class EndedCredits:
-    """What had arrived for requests that have ended, by when they did."""
+    """What had arrived for requests that have ended, by when they ended."""
 
     __slots__ = ("_count", "_sums")
 
@@ -24,13 +24,13 @@ class EndedCredits:
         return len(self._sums)
 
     def add(self, record: Replenishment, ended_at: float, replacer: Replenishment | None = None) -> None:
-        """Take in a request that has ended.
+        """Add a request that has ended.
 
         Args:
             record: The request.
-            ended_at: When, in seconds of a clock that is never set.
-            replacer: What stands in for it, if anything does: that asks for the whole, and is
-                credited with all that came in since it was counted.
+            ended_at: When it ended, in seconds of a clock that is never set.
+            replacer: The request that replaces it, if any. That one asks for the whole amount, and is credited with all
+                that has arrived since its counting started.
         """
         credit = credit_of(record)
         if record.replaced_by is not None:
@@ -40,16 +40,16 @@ class EndedCredits:
             self._sums.add(ended_at, self._count, credit)
 
     def since(self, at: float) -> Decimal:
-        """Return what is credited to those that ended after then."""
+        """Return what is credited to requests that ended after a time."""
         return self._sums.after(at)
 
     def forget(self, until: float) -> None:
-        """Leave out those that ended by then."""
+        """Drop requests that ended by a time."""
         self._sums.drop_until(until)
 
 
 def counted_since(record: Replenishment) -> datetime:
-    """Return from when on arrivals are counted for a request."""
+    """Return when counting of arrivals for a request starts."""
     return record.counted_at or record.request.requested_at
 
 
@@ -62,17 +62,17 @@ def see_arrivals(
     tolerance: Callable[[str], Decimal],
     now: datetime,
 ) -> list[Replenishment]:
-    """Return the open requests for a group of accounts after a reading of them, those that are not counted left out.
+    """Return a group's open requests after a reading of its accounts, without those that are not counted.
 
-    What came in is counted for the request that was counted first, up to its amount, and the rest for those behind it:
-    only the last one has more than it asked for.
+    Inflows are credited to the request whose counting started first, up to its amount, and the rest to those after it:
+    only the last one may have more than it asked for.
 
     Args:
-        records: Open requests, in the order in which they were counted.
+        records: Open requests, in the order in which their counting started.
         reading: What the accounts hold.
         paid_since: Returns what was paid out of them since a baseline.
-        ended_since: Returns what is credited to requests for them that ended after one was counted.
-        tolerance: Returns which part of an amount may lack, by mode.
+        ended_since: Returns what is credited to requests that ended after counting for one started.
+        tolerance: Returns the part of an amount that may be missing, by mode.
         now: When the reading was checked.
     """
     seen: list[Replenishment] = []

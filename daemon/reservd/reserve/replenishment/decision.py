@@ -1,4 +1,4 @@
-"""Whether to ask a strategy for a refill, for how much, and how urgently."""
+"""Decides whether to request a refill, for how much, and how urgently."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -16,11 +16,12 @@ _MAX_DOUBLINGS = 30
 
 
 class RefillDecision(NamedTuple):
-    """What follows from a check.
+    """The result of a check.
 
     Attributes:
-        request: What to ask for, the open one that was not heard yet again; of a dry run what would be asked.
-        inaction: Why nothing is asked for; None when something is.
+        request: The request to make, or the open one to send again because it was not heard; in a dry run, the request
+            that would be made.
+        inaction: Why no request is made; None when one is.
     """
 
     request: ReplenishmentRequest | None
@@ -40,18 +41,19 @@ def decide_refill(
 ) -> RefillDecision:
     """Return the request to make, or why none is made.
 
-    A reserve that is ADEQUATE asks for nothing but what withdrawals wait for in vain: their own requests came to
-    nothing, and what it has above its target does not cover them.
+    If the reserve is ADEQUATE, a refill is requested only for withdrawals that wait although their own requests failed,
+    and only for what the surplus over the target does not cover.
 
     Args:
         snapshot: A check whose step is `actionable`: conclusive, and its amounts not doubted.
-        confirmed: The confirmed status; UNKNOWN never asks.
-        policy: How the mode is refilled.
-        history: The mode's requests that are open, or that ended so lately that the policy remembers them.
-        request_id: The id a new request gets.
+        confirmed: The confirmed status; UNKNOWN never requests a refill.
+        policy: The mode's policy.
+        history: The mode's requests that are open, or that ended recently enough for the policy to remember.
+        request_id: The id of a new request.
         incident_id: The open incident.
-        queued: What accepted withdrawals wait for, which the reserve will have to give away.
-        spare: What is in flight for those who share its accounts, beyond what they lack: some of it comes to this mode.
+        queued: What accepted withdrawals wait for, and the reserve will have to pay out.
+        spare: What is in flight for modes that share its accounts, beyond what they are missing: this mode gets some of
+            it.
     """
     adequate = confirmed is ReserveStatus.ADEQUATE
     if adequate and queued <= still_to_come(history):
@@ -94,10 +96,10 @@ def decide_refill(
 
 
 def spare_in_flight(sharers: Iterable[tuple[ReserveSnapshot, RefillPolicy, Decimal, Decimal]]) -> Decimal:
-    """Return what is in flight for modes that share accounts, beyond what they lack; 0 when that is not known.
+    """Return what is in flight for modes that share accounts, beyond what they are missing; 0 when that is unknown.
 
     Args:
-        sharers: How each stands, how it is refilled, what its withdrawals wait for, and what is in flight for it.
+        sharers: For each mode its snapshot, its policy, what its withdrawals wait for, and what is in flight for it.
     """
     spare = ZERO
     for snapshot, policy, queued, in_flight in sharers:
@@ -109,9 +111,10 @@ def spare_in_flight(sharers: Iterable[tuple[ReserveSnapshot, RefillPolicy, Decim
 
 
 def _failed_in_a_row(own: Sequence[Replenishment], incident_id: str | None) -> list[Replenishment]:
-    """Return the requests that came to nothing since the last one that arrived, newest first.
+    """Return the requests that have failed since the last one that arrived, newest first.
 
-    Those of this incident: when the last one ended the reserve was well, whatever had brought the money.
+    Only those of this incident count: the end of the last one shows that the reserve recovered, wherever the money came
+    from.
     """
     of_incident = (each for each in own if each.request.incident_id == incident_id)
     ended = (each for each in of_incident if not each.open and not _is_given_up(each))
@@ -124,26 +127,26 @@ def _failed_in_a_row(own: Sequence[Replenishment], incident_id: str | None) -> l
 
 
 def _is_given_up(record: Replenishment) -> bool:
-    """Whether reservd itself let go of a request: for another one, or as nobody needed it before it was approved."""
+    """Return whether reservd itself dropped a request: it was replaced, or no longer needed before it was approved."""
     unheard = record.state is ReplenishmentState.CANCELLED and not record.heard and not record.by
     return unheard or record.replaced_by is not None
 
 
 def _urgency(confirmed: ReserveStatus, failed: Sequence[Replenishment]) -> Urgency:
-    # What its strategy never heard, or what may have come unseen, says nothing of what comes of being asked.
+    # Requests that no strategy heard of, or whose money may have arrived unseen, say nothing about asking again.
     had_no_effect = any(each.heard and each.counted_throughout and each.state in _NO_EFFECT for each in failed)
     return Urgency.EMERGENCY if confirmed is ReserveStatus.CRITICAL or had_no_effect else Urgency.FAST
 
 
 def _replaceable(own: Sequence[Replenishment]) -> Replenishment | None:
-    """Return the open request that something more urgent may stand in for."""
+    """Return the open request that a more urgent one may replace."""
     is_open = [each for each in own if each.open]
     if not is_open or any(each.request.urgency is Urgency.EMERGENCY for each in is_open):
         return None
     newest = is_open[-1]
     if newest.state is ReplenishmentState.SETTLED:
-        return None  # its money has left: the whole would bring that once more
-    # What the strategy took is still on its way; it has said that it will not hurry.
+        return None  # its money has left: requesting the whole amount would bring it twice
+    # A strategy that refused an emergency will not hurry; what it took before is still on its way.
     refused = any(each.request.replaces == newest.id and not _is_given_up(each) for each in own)
     return None if refused else newest
 
@@ -156,19 +159,19 @@ def _wait(
     policy: RefillPolicy,
     now: datetime,
 ) -> RefillDecision | None:
-    """Return what is done in place of a new request; None when nothing stands against one."""
+    """Return the decision that takes the place of a new request; None when a new one may be made."""
     is_open = [each for each in own if each.open]
     unasked = find_unasked(is_open)
     if unasked:
         return RefillDecision(unasked[-1].request, None)
     if any(each.held_back for each in is_open):
         return RefillDecision(None, Inaction.AWAITING_APPROVAL)
-    # What has left is not to be hurried: an emergency asks for what lacks besides.
+    # Money that has left cannot be hurried: an emergency requests what is missing beyond it.
     emergency = urgency is Urgency.EMERGENCY
     awaited = [each for each in is_open if not (emergency and _is_calm_and_settled(each))]
     if len(awaited) >= policy.in_flight:
         return RefillDecision(None, Inaction.IN_FLIGHT)
-    # What failed calmly says little of what comes of an emergency.
+    # Requests that failed without urgency say little about the outcome of an emergency.
     calm = all(each.request.urgency is Urgency.FAST for each in failed)
     if not failed or (calm and confirmed is ReserveStatus.CRITICAL):
         return None
@@ -182,16 +185,16 @@ def _is_calm_and_settled(record: Replenishment) -> bool:
 
 
 def find_unasked(records: Iterable[Replenishment]) -> list[Replenishment]:
-    """Return the requests that their strategies are yet to hear of, in order; not what another one stands in for."""
+    """Return the requests that their strategies have not heard of, in order, without those that are replaced."""
     is_open = [each for each in records if each.open]
     stood_in_for = find_stood_in_for(is_open)
     return [each for each in is_open if each.to_be_asked and each.id not in stood_in_for]
 
 
 def find_stood_in_for(records: Iterable[Replenishment]) -> frozenset[str]:
-    """Return the ids of the requests that others of these stand in for: their strategies are to have those alone.
+    """Return the ids of the requests that others of these replace: strategies are only offered the latter.
 
-    What waits for approval stands in for nothing yet, and what was refused or failed does not any more.
+    A request that waits for approval replaces nothing yet, and one that was refused or failed no longer does.
     """
     return frozenset(
         each.request.replaces for each in records if each.request.replaces and each.open and not each.held_back
@@ -199,9 +202,10 @@ def find_stood_in_for(records: Iterable[Replenishment]) -> frozenset[str]:
 
 
 def still_to_come(records: Iterable[Replenishment]) -> Decimal:
-    """Return what open requests are still to bring together.
+    """Return the total amount that open requests are still to bring.
 
-    One that replaces another is for the whole that lacks: of the two the larger comes, whichever the strategy takes.
+    A request that replaces another is for the whole missing amount. Only the larger of the two comes, whichever the
+    strategy takes.
     """
     is_open = {each.id: each for each in records if each.open}
     by_replacer = {each.id: is_open.get(each.request.replaces or "") for each in is_open.values()}
@@ -214,6 +218,6 @@ def still_to_come(records: Iterable[Replenishment]) -> Decimal:
 
 
 def cooldown_after(failures: int, policy: RefillPolicy) -> timedelta:
-    """Return how long to wait after so many failures in a row, 1 or more."""
+    """Return how long to wait after a number of failures in a row, 1 or more."""
     doubled: timedelta = policy.cooldown * (2 ** min(failures - 1, _MAX_DOUBLINGS))
     return min(doubled, max(policy.cooldown, policy.longest_cooldown))

@@ -1,4 +1,4 @@
-"""Limits on requests: sizes, decimals, and budgets within a period."""
+"""Limits on requests: size, decimals, and budgets per period."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ _WIDE = Context(prec=3 * MAX_MAGNITUDE)
 
 
 def counts(record: Replenishment, policy: RefillPolicy, now: datetime) -> bool:
-    """Whether a request counts for the budgets."""
+    """Return whether a request counts towards the budgets."""
     recent = record.request.requested_at > now - policy.budget_period
     return recent and record.replaced_by is None and record.state not in _NOT_SPENT
 
@@ -21,7 +21,7 @@ def counts(record: Replenishment, policy: RefillPolicy, now: datetime) -> bool:
 def limit_amount(
     lacking: Decimal, policy: RefillPolicy, spent: Sequence[Replenishment], *, in_flight: Decimal
 ) -> Decimal | Inaction:
-    """Return how much to ask for: the missing amount, within the limits."""
+    """Return the amount to request: what is missing, within the limits; or the limit that forbids a request."""
     if lacking <= 0:
         return Inaction.COVERED if in_flight else Inaction.ADEQUATE
     least = policy.minimum or ZERO
@@ -50,15 +50,15 @@ def _rounded(amount: Decimal, policy: RefillPolicy, rounding: str) -> Decimal:
 def check_requested_amount(
     amount: Decimal, policy: RefillPolicy, history: Sequence[Replenishment], now: datetime, *, for_withdrawal: bool
 ) -> Inaction | None:
-    """Return why a request for a given amount is refused; None when it may be made.
+    """Return why a request for a given amount is refused; None when it is allowed.
 
     Args:
         amount: What a strategy, an operator or a withdrawal asks for; it is never reduced.
-        policy: How the mode is refilled.
+        policy: The mode's policy.
         history: The mode's requests that the policy remembers.
         now: When it is asked for.
         for_withdrawal: Whether it is the part of a withdrawal that the reserve does not pay. That was promised to a
-            client, so it is exempt: the limits of withdrawals apply before the promise, refill budgets not after it.
+            client, so refill budgets do not apply to it: the limits of withdrawals applied before the promise.
     """
     if policy.dry_run:
         return Inaction.DRY_RUN
