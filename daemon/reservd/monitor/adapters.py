@@ -1,7 +1,6 @@
 """Adapts objects with `get_balances()` or `calculate_equity(share_class)` to sources.
 
-Their methods may be async or not. A plain one runs on a thread, so that it may block, and is left behind at its
-deadline.
+Their methods may be async or not. A plain one runs on a thread, so that it may block, and is abandoned at its deadline.
 """
 
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from reservd.reserve.readings import AccountFailure, Balance, Equity, Reading
 
 
 class VenueInterface(BalanceSource[SourceConfig]):
-    """An object with `get_balances()`, a mapping of asset to amount, as a balance source.
+    """A balance source around an object with `get_balances()`, a mapping of asset to amount.
 
     An asset that is not in the mapping is missing, not zero.
     """
@@ -30,7 +29,7 @@ class VenueInterface(BalanceSource[SourceConfig]):
         self._calls = PlatformCalls(venue.get_balances)
 
     async def fetch_balances(self) -> Reading:
-        """Ask the venue."""
+        """Call the venue."""
         answer = await self._calls.call()
         if not isinstance(answer, Mapping):
             raise SourceError(FailureReason.INVALID_DATA, f"get_balances() gave {type(answer).__name__}, not a mapping")
@@ -45,7 +44,7 @@ class VenueInterface(BalanceSource[SourceConfig]):
 
 
 class EquityCalculator(EquitySource[SourceConfig]):
-    """An object with `calculate_equity(share_class)`, whose answer has `total_equity`, as an equity source."""
+    """An equity source around an object with `calculate_equity(share_class)`, whose result has `total_equity`."""
 
     PLUGIN_NAME = "calculator"
     Config = SourceConfig
@@ -56,16 +55,16 @@ class EquityCalculator(EquitySource[SourceConfig]):
 
     @property
     def by_share_class(self) -> bool:
-        """The document's calculator is asked by share class."""
+        """Whether equity is by share class; always true for such a calculator."""
         return True
 
     @property
     def calls_at_once(self) -> int:
-        """One when it is plain: nobody promised that it may run on several threads."""
+        """One for a plain method, which may not be thread-safe."""
         return CALLS_AT_ONCE if self._calls.is_async else 1
 
     async def fetch_equity(self, mode: str, currency: str) -> Equity:
-        """Ask the calculator."""
+        """Call the calculator."""
         del mode
         answer = await self._calls.call(currency)
         try:
@@ -78,7 +77,7 @@ def as_balance_source(name: str, venue: object) -> BalanceSource[Any]:
     """Return `venue` as a balance source.
 
     Raises:
-        TypeError: If it is none and has no `get_balances()`.
+        TypeError: If it is not one and has no `get_balances()`.
     """
     if isinstance(venue, BalanceSource):
         return venue
@@ -91,7 +90,7 @@ def as_equity_sources(calculator: object) -> dict[str, EquitySource[Any]]:
     """Return one calculator, or a mapping of names to calculators, as equity sources by name.
 
     Raises:
-        TypeError: If one is no equity source and has no `calculate_equity(share_class)`.
+        TypeError: If one is not an equity source and has no `calculate_equity(share_class)`.
     """
     named = calculator if isinstance(calculator, Mapping) else {"equity_calculator": calculator}
     sources: dict[str, EquitySource[Any]] = {}

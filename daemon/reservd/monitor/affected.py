@@ -9,11 +9,11 @@ from reservd.reserve.identity import AccountKey
 
 
 class Followers(NamedTuple):
-    """The modes that any change at a source may be news for.
+    """The modes that a change at a source may affect.
 
     Attributes:
         watches: The modes.
-        intervals: How often they are checked, in seconds.
+        intervals: The intervals of their checks, in seconds.
         sources: All balance sources that they count.
     """
 
@@ -23,10 +23,10 @@ class Followers(NamedTuple):
 
 
 class AffectedModes:
-    """Finds the modes that a change at a source is news for.
+    """Finds the modes that a change at a source affects.
 
-    They are those that count the place, and those that share an account with one of them: what a
-    mode lacks decides what is left of it for the others.
+    These are the modes that count the place, and those that share an account with one of them: what one mode lacks
+    decides what is left for the others.
     """
 
     def __init__(self, watches: Iterable[ModeWatch]) -> None:
@@ -40,7 +40,7 @@ class AffectedModes:
                 self._by_account.setdefault(holding.key, []).append(watch)
 
     def of(self, source: str) -> Followers:
-        """Return all modes that a change at a source may be news for; found once."""
+        """Return all modes that a change at a source may affect. Computed once."""
         if source not in self._followers:
             watches = self._found(source, [place for named, place in self._by_place if named == source])
             intervals = frozenset(watch.interval_seconds for watch in watches)
@@ -49,7 +49,7 @@ class AffectedModes:
         return self._followers[source]
 
     def at(self, source: str, news: set[Place] | None) -> Sequence[ModeWatch]:
-        """Return the modes to check when these places of a source changed; None: it may be all."""
+        """Return the modes to check when these places of a source have changed; None if any place may have."""
         return self.of(source).watches if news is None else self._found(source, news)
 
     def _found(self, source: str, places: Iterable[Place]) -> Sequence[ModeWatch]:
@@ -62,7 +62,7 @@ class AffectedModes:
                 continue
             found[watch.mode] = watch
             for holding in watch.holdings:
-                # Those who share an account are looked up once, however many they are.
+                # Sharers are looked up once per account, however many they are.
                 if holding.key not in accounts:
                     accounts.add(holding.key)
                     new += self._by_account[holding.key]

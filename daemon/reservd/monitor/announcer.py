@@ -15,11 +15,11 @@ _DRAIN_SECONDS = 1.0
 
 
 class Announcer:
-    """Hands each event to all callbacks that hear of its mode.
+    """Queues each event for all callbacks that cover its mode.
 
     Args:
         observers: Notified of every event.
-        modes_watched: Tells how many modes there are.
+        modes_watched: Returns the number of modes.
     """
 
     def __init__(self, observers: list[Observer], modes_watched: Callable[[], int]) -> None:
@@ -29,13 +29,13 @@ class Announcer:
         self._last_changes: dict[str, int] = {}
 
     def add(self, callback: ReserveCallback, modes: Iterable[str] | None, timeout_seconds: float | None) -> None:
-        """Let one more hear of events, as `ReserveManager.add_reserve_callback` says."""
+        """Add a callback; the arguments are those of `ReserveManager.add_reserve_callback`."""
         self._callbacks.append(
             CallbackQueue(callback, modes, self._observers, self._superseded, self._modes_watched, timeout_seconds)
         )
 
     def announce(self, event: ReserveEvent) -> None:
-        """Queue an event for every callback that hears of its mode."""
+        """Queue an event for every callback that covers its mode."""
         log.info(
             "event.decided",
             mode=event.strategy_mode,
@@ -53,7 +53,7 @@ class Announcer:
             callback.put(event)
 
     async def close(self) -> None:
-        """Hand on what is queued, for a short while, and end."""
+        """Deliver what is queued, for a short while, and stop."""
         drains = [asyncio.create_task(callback.drain()) for callback in self._callbacks]
         if drains:
             _, late = await asyncio.wait(drains, timeout=_DRAIN_SECONDS)

@@ -1,4 +1,4 @@
-"""Callbacks, each on its own bounded queue: a slow one delays nobody, a broken one is logged and counted."""
+"""Runs callbacks, each with its own bounded queue: a slow one delays no other, a broken one is logged and counted."""
 
 import asyncio
 import contextlib
@@ -20,17 +20,17 @@ log = structlog.get_logger(__name__)
 ReserveCallback = Callable[[ReserveEvent], Awaitable[None] | None]
 
 QUEUE_SIZE = 1000
-"""Events that may wait for one callback, or ten for each mode where there are more than a hundred."""
+"""The least number of events that may wait for one callback; ten per mode if there are more than a hundred modes."""
 TIMEOUT_SECONDS = 60.0
 _CLOSE_SECONDS = 0.5
 
 
 class CallbackQueue:
-    """Hands events to one callback, in order, one at a time.
+    """Passes events to one callback, in order, one at a time.
 
-    A coroutine function runs on the event loop under a deadline; a plain function on a thread of
-    its own, which it may block. When the queue is full the event that does not fit is dropped and
-    counted. Whether an event is superseded is decided when it is handed over.
+    A coroutine function runs on the event loop under a deadline. A plain function runs on a thread of its own, which it
+    may block. If the queue is full, a new event is dropped and counted. Whether an event is superseded is decided when
+    it is passed on.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class CallbackQueue:
             observer.callback_added(self.name)
 
     def put(self, event: ReserveEvent) -> None:
-        """Queue an event of a mode that this callback hears of. Never waits."""
+        """Queue an event of a mode that this callback covers. Never waits."""
         if self.modes is not None and event.strategy_mode not in self.modes:
             return
         if self._queue.qsize() >= max(QUEUE_SIZE, 10 * self._modes_watched()):
@@ -72,12 +72,12 @@ class CallbackQueue:
             self._worker = asyncio.create_task(self._work())
 
     async def drain(self) -> None:
-        """Wait until all that was queued is handed on."""
+        """Wait until everything that was queued has been passed on."""
         if self._worker is not None:
             await self._queue.join()
 
     async def close(self) -> None:
-        """Stop, whatever is still queued. One that will not end is left behind."""
+        """Stop, whatever is still queued. A call that will not end is abandoned."""
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.cancel()
@@ -96,7 +96,7 @@ class CallbackQueue:
     async def _hand_over(self, event: ReserveEvent) -> None:
         call = asyncio.ensure_future(self._call(event))
         try:
-            # Not wait_for: it would wait for one that swallows its cancellation.
+            # Not wait_for, which would wait for a callback that swallows its cancellation.
             done, _ = await asyncio.wait({call}, timeout=self._timeout_seconds)
         except asyncio.CancelledError:
             call.cancel()
@@ -126,7 +126,7 @@ class CallbackQueue:
             raise RuntimeError(f"the callback raised {type(error).__name__}") from error
 
     def _invoke(self, event: ReserveEvent) -> Any:
-        # Decided here, at the last moment: a plain function may have been waited for.
+        # Decided at the last moment, as an earlier call may have held the thread.
         if self._superseded(event):
             event = event.model_copy(update={"superseded": True})
         return self.callback(event)
@@ -150,10 +150,10 @@ class _CallbackThread:
 
         def work() -> None:
             if answer.done():
-                return  # it was waited for in vain, while the call before it held the thread
+                return  # the call was abandoned while the one before it held the thread
             try:
                 outcome: tuple[Callable[[Any], None], Any] = (answer.set_result, self._invoke(event))
-            except Exception as error:  # noqa: BLE001  # handed over to the loop
+            except Exception as error:  # noqa: BLE001  # passed on to the loop
                 outcome = (answer.set_exception, error)
             except BaseException as error:  # noqa: BLE001  # would end the thread, and mean something else to the loop
                 outcome = (answer.set_exception, RuntimeError(f"the callback raised {type(error).__name__}"))

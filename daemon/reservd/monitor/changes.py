@@ -16,11 +16,11 @@ _LONGEST_PAUSE_SECONDS = 60.0
 
 
 class ChangeStream:
-    """Follows what one source tells of changes.
+    """Follows the stream of one source.
 
     Args:
         source: Its name, for logs.
-        reader: Reads it.
+        reader: Its reader.
         told: Called whenever a balance may have changed.
     """
 
@@ -32,7 +32,7 @@ class ChangeStream:
         self._pause_seconds = _FIRST_PAUSE_SECONDS
 
     async def follow(self) -> None:
-        """Follow the stream until cancelled, and start another whenever it breaks or ends."""
+        """Follow the stream until cancelled, and start a new one whenever it breaks or ends."""
         while self._reader.tells_changes:
             why = "it ended"
             try:
@@ -41,10 +41,10 @@ class ChangeStream:
             except CallError as error:
                 why = str(error)
             if not self._lost:
-                # Logged at the change only: a source may be down for long.
+                # Logged only at a change, as a source may be down for long.
                 self._log.warning("changes.lost", reason=why)
             self._lost = True
-            # Not all daemons that lost a venue may come back to it at the same instant.
+            # Random, so that daemons that lost a venue together do not all reconnect at the same time.
             await asyncio.sleep(self._pause_seconds * random.uniform(0.5, 1.0))  # noqa: S311  # no secret
             self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
 

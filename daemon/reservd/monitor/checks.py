@@ -1,4 +1,4 @@
-"""One check: from what was read to a snapshot, to what is remembered, to what is said."""
+"""Checks modes: from readings to a snapshot, a new state, and an event."""
 
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,14 +18,14 @@ class Checks:
     """Checks modes.
 
     Args:
-        observers: Hear of every check.
-        runways: Follow how long reserves last.
-        explain: Tells what a mode's last check was made of.
-        holds: Returns what is promised to accepted withdrawals.
+        observers: Notified of every check.
+        runways: Measures how long reserves last.
+        explain: Returns what a mode's last check was based on.
+        holds: Returns the holds of accepted withdrawals.
         announce: Takes the events.
 
     Attributes:
-        defects: Takes what goes wrong in checks.
+        defects: Records defects in checks.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class Checks:
         self.defects = Defects(observers)
 
     async def check(self, watches: Sequence[ModeWatch], readings: Readings) -> list[ModeWatch]:
-        """Check modes and return those that want a second look.
+        """Check modes and return those that need a second look.
 
-        A defect in the check of one costs no other its own.
+        A defect in the check of one mode does not affect the others.
         """
         holds = self._holds()
         doubtful: list[ModeWatch] = []
@@ -55,7 +55,7 @@ class Checks:
                 continue
             try:
                 step = self.advance(watch, watch.observe(readings, holds), readings.now)
-                # The others who share accounts with a mode that is in doubt wait for it, whatever that changes for it.
+                # All modes of a group wait for a mode in doubt, even if that changes nothing for them.
                 if step.recheck or (readings.joint is not None and readings.joint.wants_second_look(watch.mode)):
                     doubtful.append(watch)
                 if step.event is not None:
@@ -67,7 +67,7 @@ class Checks:
         return doubtful
 
     async def _give_up(self, watch: ModeWatch, now: Instant, defect: Exception) -> None:
-        """Take into a mode's memory that it could not be checked: what was confirmed stays until it is too old."""
+        """Update a mode's state when it could not be checked: the confirmed status stays until it is too old."""
         self.defects.note(watch.mode, "check", defect, now)
         with self.defects.costing(watch.mode, "memory", now):
             step = self.advance(watch, watch.observe(nothing_read(watch, now, defect)), now)
@@ -76,7 +76,7 @@ class Checks:
         watch.look_again()
 
     def advance(self, watch: ModeWatch, snapshot: ReserveSnapshot, now: Instant) -> Step:
-        """Take a snapshot into a mode's memory, tell the observers, and return what it led to."""
+        """Update a mode's state with a snapshot, tell the observers, and return the result."""
         before = watch.state if now.monotonic >= watch.followed_until else None
         step = watch.advance(snapshot, now, new_id)
         if before is not None:
@@ -88,7 +88,7 @@ class Checks:
             explanation = self._why(watch, now) if step.event is not None else None
             checked = Checked(watch.mode, snapshot, step, explanation)
             for observer in self._observers:
-                # What is remembered already is told to all the others: an event is decided once.
+                # The state has changed, so all other observers are still told: an event is decided only once.
                 try:
                     observer.checked(checked)
                 except NO_DEFECTS:
@@ -98,7 +98,7 @@ class Checks:
         return step
 
     def _why(self, watch: ModeWatch, now: Instant) -> Explanation | None:
-        """Return what a check was made of, which is put together only where it is kept: with an event."""
+        """Return what a check was based on. Only built when it is kept, which is with an event."""
         with self.defects.costing(watch.mode, "explanation", now):
             return self._explain(watch)
         return None
@@ -109,5 +109,5 @@ class Checks:
 
 
 def new_id() -> str:
-    """Return an id that nobody else makes."""
+    """Return a unique id."""
     return str(uuid.uuid4())

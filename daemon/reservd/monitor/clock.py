@@ -1,4 +1,4 @@
-"""The clocks, in one place so that tests can replace them."""
+"""The clocks, in one module so that tests can replace them."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -8,25 +8,25 @@ from reservd.reserve.tracker import Instant
 
 
 class Clock(Protocol):
-    """Tells the moment."""
+    """Tells the time."""
 
     def now(self) -> Instant:
-        """Return the moment on the wall's clock, aware UTC, and on the monotonic one."""
+        """Return the current time: wall-clock time in aware UTC, and monotonic seconds."""
 
 
 class SystemClock:
     """The machine's clocks."""
 
     def now(self) -> Instant:
-        """Return the moment."""
+        """Return the current time."""
         return Instant(datetime.now(UTC), time.monotonic())
 
 
 class SteadyClock:
-    """A clock that goes on as it began, however the one that it was set by is set meanwhile.
+    """A clock that keeps its pace from its first reading on, whenever the machine's clock is set.
 
     Args:
-        clock: Tells both times.
+        clock: The source of both times.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -38,5 +38,5 @@ class SteadyClock:
         return self._began.wall + timedelta(seconds=self._clock.now().monotonic - self._began.monotonic)
 
     def ahead(self) -> timedelta:
-        """Return how far it is ahead of the other: above 0 when that was set back, below when forward."""
+        """Return how far it is ahead of the wall clock: above 0 if that was set back, below 0 if it was set forward."""
         return self.now() - self._clock.now().wall

@@ -1,4 +1,4 @@
-"""What the monitor's own readers hand to sources that build on others."""
+"""The readers that sources use to build on other sources."""
 
 import asyncio
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ T = TypeVar("T")
 class SharedReaders(Readers):
     """Reads each source at most once a cycle, under its own guard, whoever asks.
 
-    Whoever gives up waiting leaves the reading going on: others wait for it too.
+    If a caller gives up waiting the reading goes on, since others may wait for it, too.
     """
 
     def __init__(
@@ -34,22 +34,22 @@ class SharedReaders(Readers):
         self._price_readers = prices
 
     async def balances(self, reference: BalanceReference) -> Reading:
-        """Return what the source reads in this cycle; raises `CallError`."""
+        """Return the source's reading in this cycle; raises `CallError`."""
         table = await asyncio.shield(self._balance_readers[reference.instance].read())
         return only(table.reading(), reference)
 
     async def equity(self, reference: EquityReference, mode: str, currency: str) -> Equity:
-        """Return what the source reads in this cycle; raises `CallError`."""
+        """Return the source's reading in this cycle; raises `CallError`."""
         reader = self._equity_readers[reference.instance]
         return await _answer(reader.read(reader.key(mode, currency), currency))
 
     async def price(self, reference: PriceReference, base: str, quote: str) -> Price:
-        """Return what the source reads in this cycle; raises `CallError`."""
+        """Return the source's reading in this cycle; raises `CallError`."""
         return await _answer(self._price_readers[reference.instance].read(base, quote))
 
 
 async def _answer(reading: "asyncio.Task[T | CallError]") -> T:
-    """Return what was read; the failure, which others may share, is raised anew."""
+    """Return the result of a reading, or raise its failure as a new error, since others may share it."""
     answer = await asyncio.shield(reading)
     if isinstance(answer, CallError):
         raise CallError(answer.reason, answer.detail)

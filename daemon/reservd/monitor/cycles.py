@@ -1,4 +1,4 @@
-"""The cycles of all intervals: when they run, and the modes of each."""
+"""Runs the cycles of all intervals, each with its modes."""
 
 import asyncio
 import time
@@ -23,15 +23,15 @@ log = structlog.get_logger(__name__)
 
 
 class Cycles:
-    """Has every mode checked: at its interval, sooner where a source tells of a change, and when somebody asks.
+    """Checks every mode at its interval, sooner when a source announces a change, and on demand.
 
     Args:
-        sources: What reads.
+        sources: The readers.
         clock: Tells when a mode is checked.
         watches: All modes, by name; may change.
         checks: Checks modes.
-        runways: Slide on with every cycle.
-        observers: Hear of the cycles.
+        runways: Measures how long reserves last; updated after every cycle.
+        observers: Notified of the cycles.
     """
 
     def __init__(
@@ -59,39 +59,39 @@ class Cycles:
 
     @property
     def begun(self) -> bool:
-        """Whether each interval has had its first cycle."""
+        """Whether the first cycle of every interval has finished."""
         return not self._outstanding
 
     @property
     def stuck(self) -> bool:
-        """Whether cycles no longer come to their end."""
+        """Whether cycles no longer finish."""
         return self._schedule.stuck
 
     def renew(self) -> None:
-        """Look at the modes anew: they are others now."""
+        """Drop the plans, because the modes have changed."""
         self._plans.clear()
         self._wakeups.renew()
 
     def start(self) -> None:
-        """Begin with a cycle of every interval at once."""
+        """Start the cycles of all intervals, the first of each at once."""
         self._plans.clear()
         self._outstanding = {watch.config.interval_seconds for watch in self._watches.values()}
         self._schedule.start(sorted(self._outstanding))
         self._wakeups.start()
 
     def add(self, interval: float) -> None:
-        """Begin with the cycles of an interval, unless they run."""
+        """Start the cycles of an interval, unless they run already."""
         self._schedule.add(interval)
 
     async def stop(self) -> None:
-        """Begin no more, and let what runs come to its end for a short while."""
+        """Start nothing more, and let running cycles finish for a short while."""
         await self._wakeups.stop()
         await self._schedule.stop()
 
     async def run(self, interval: float) -> None:
         """Check all modes of an interval."""
         started = time.monotonic()
-        # A source that takes longer must not hold up the next cycle, which joins its reading.
+        # A slower source must not delay the next cycle, which joins its reading.
         patience = PATIENCE * interval
         plan = self._plan(interval)
         check = self._fair.setdefault(interval, FairCheck(self._check))
@@ -100,7 +100,7 @@ class Cycles:
             await plan.run(self._sources, self._clock, check, patience, done=done)
         try:
             self._runways.slide(self._watches, self._clock.now().monotonic)
-        except Exception as error:  # noqa: BLE001  # logged: a cycle that never ends well has the daemon restarted
+        except Exception as error:  # noqa: BLE001  # logged: the daemon would be restarted if no cycle ended well
             self._broken_runways.tell(error)
         self._outstanding.discard(interval)
         for observer in self._observers:

@@ -1,4 +1,4 @@
-"""What an unforeseen defect in a check costs: that mode its check, so that it is unknown in time, and nothing else."""
+"""Contains defects: one in a check of a mode costs that mode its check, so that it becomes unknown in time, no more."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,21 +16,21 @@ from reservd.reserve.tracker import Instant
 log = structlog.get_logger(__name__)
 
 NO_DEFECTS = (OwnershipLostError, StoreError)
-"""What ends a cycle all the same, when whoever takes events raises it."""
+"""Errors that do end a cycle, raised by whoever takes events."""
 
 _TELL_AGAIN_SECONDS = 300.0
 _ALL = "all"
 _NAMED = 20
-"""Modes that are named in a line of the log."""
+"""The most modes that one log line names."""
 
 
 def nothing_read(watch: ModeWatch, now: Instant, defect: Exception) -> Readings:
-    """Return readings that tell nothing of a mode, in place of those that it could not be checked with.
+    """Return readings without any data for a mode, in place of those that it could not be checked with.
 
     Args:
-        watch: The mode's.
-        now: The moment of the check.
-        defect: Why it could not. Its text may hold anything: its kind alone is told.
+        watch: The mode's watch.
+        now: The time of the check.
+        defect: Why it could not be checked. Only its type is reported, since its text may contain anything.
     """
     failure = CallError(FailureReason.INTERNAL, f"a defect ended the check: {type(defect).__name__}")
     tables = {source: FailedTable(failure) for source, _ in watch.places}
@@ -41,7 +41,7 @@ class Defects:
     """Counts defects, and logs each from time to time: one that lasts would repeat its lines at every check.
 
     Args:
-        observers: Hear of each.
+        observers: Notified of each.
     """
 
     def __init__(self, observers: Sequence[Observer]) -> None:
@@ -50,7 +50,7 @@ class Defects:
 
     @contextmanager
     def costing(self, mode: str, part: str, now: Instant) -> Iterator[None]:
-        """Note a defect in what is done within, which ends that and nothing else. The arguments are those of `note`."""
+        """Note a defect within this context, which ends that and nothing else. The arguments are those of `note`."""
         try:
             yield
         except NO_DEFECTS:
@@ -63,9 +63,9 @@ class Defects:
 
         Args:
             mode: The mode that was checked.
-            part: What of it did not work.
-            defect: What was raised.
-            now: The moment of the check.
+            part: The part of the check that failed.
+            defect: The exception.
+            now: The time of the check.
         """
         if self._is_due(mode, part, now):
             log.error("check.failed", mode=mode, part=part, exception=plain_traceback(defect))
@@ -75,9 +75,9 @@ class Defects:
         """Note a defect that ends the check of all modes that are checked together.
 
         Args:
-            modes: Those, the same one first each time.
-            defect: What was raised.
-            now: The moment of the check.
+            modes: The modes, each time with the same one first.
+            defect: The exception.
+            now: The time of the check.
         """
         if self._is_due(modes[0], _ALL, now):
             log.error("check.failed", modes=list(modes[:_NAMED]), exception=plain_traceback(defect))

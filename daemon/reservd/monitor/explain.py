@@ -13,12 +13,12 @@ from reservd.reserve.sharing import own_part
 
 
 def explain(watch: ModeWatch, configuration: str, holds: Holds | None = None) -> Explanation | None:
-    """Return what the last check of a mode was made of; None before the first, and when it was not made of readings.
+    """Return what a mode's last check was based on; None before the first, and if it was not made from readings.
 
     Args:
-        watch: The mode's.
-        configuration: The hash of what is configured for it.
-        holds: What is promised of its reserve.
+        watch: The mode's watch.
+        configuration: The hash of everything that is configured for it.
+        holds: The holds of accepted withdrawals.
     """
     snapshot, readings = watch.latest, watch.readings
     if snapshot is None or readings is None or readings.now.wall != snapshot.timestamp:
@@ -26,7 +26,7 @@ def explain(watch: ModeWatch, configuration: str, holds: Holds | None = None) ->
     policy, state, equity = watch.config.policy, watch.state, readings.equity
     if not snapshot.accounts:
         found = [read_account([holding], readings.balances) for holding in watch.holdings]
-        # It shares none: all counts.
+        # It shares none, so all of each account counts.
         accounts = tuple([own_part(reading.at(readings.now.wall, policy)) for reading in found])
         snapshot = snapshot._replace(accounts=accounts)
     target = snapshot.target_reserve

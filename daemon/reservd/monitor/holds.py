@@ -1,4 +1,4 @@
-"""What checks need to know about the holds of accepted withdrawals."""
+"""The interface through which checks see the holds of accepted withdrawals."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -10,26 +10,26 @@ from reservd.reserve.readings import Balance, Equity
 
 
 class Holds(Protocol):
-    """What is promised to accepted withdrawals."""
+    """The holds of accepted withdrawals."""
 
     def held(self, mode: str, balances: Sequence[Balance]) -> Decimal:
-        """Return what of these balances of a mode's accounts is promised."""
+        """Return how much of these balances of a mode's accounts is held."""
 
     def held_by(self, mode: str, balances: Sequence[Balance]) -> Decimal:
-        """Return what of these balances, of all who share a mode's accounts, the mode itself promised."""
+        """Return how much of these balances, of all modes in its group, is held for the mode's own withdrawals."""
 
     def owed(self, mode: str, equity: Equity) -> Decimal:
-        """Return what an equity that is not net of them still shows of a mode's accepted withdrawals."""
+        """Return the amount of a mode's accepted withdrawals that an equity, unless net of them, still includes."""
 
     def shows_paid(self, mode: str, balances: Sequence[Balance], equity: Equity | CallError) -> bool:
-        """Return whether these readings still show what is paid: later ones of the same amounts mean more."""
+        """Return whether these readings still include paid withdrawals, so that the same amounts mean more later."""
 
     def regroup(self) -> None:
-        """Hear that modes may share other accounts than before."""
+        """Regroup the holds, because modes may share other accounts than before."""
 
 
 def owed_of(mode: str, equity: Equity | CallError, holds: Holds | None) -> Decimal:
-    """Return what an equity still shows of a mode's accepted withdrawals; 0 where there are none."""
+    """Return the amount of a mode's accepted withdrawals that an equity still includes; 0 without holds."""
     if holds is None or isinstance(equity, CallError) or equity.net_of_withdrawals:
         return ZERO
     return holds.owed(mode, equity)

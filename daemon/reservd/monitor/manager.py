@@ -46,7 +46,7 @@ class ReserveManager(WatchedModes):
             either.
         venue_interfaces: By name, each a `BalanceSource` or an object with `get_balances()`.
         price_sources: By name, for equity sources that build on them.
-        observers: Are told what the monitor does.
+        observers: Notified of what the monitor does.
         clock: The source of time; the machine's clock unless given.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""The modes that are watched: what is remembered of each, and how it stands."""
+"""The modes that are watched, and the state of each."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -25,35 +25,35 @@ from reservd.reserve.tracker import TrackerState
 
 
 class Memory(NamedTuple):
-    """What is remembered of a mode."""
+    """The state of a mode."""
 
     watch: ModeWatch
     outflow: Outflow | None
 
 
 class Memories(NamedTuple):
-    """All that is remembered."""
+    """The state of everything that is watched."""
 
     modes: Mapping[str, Memory]
     sources: Sources
-    """What has read them until now."""
+    """The readers until now."""
 
 
 NO_MEMORIES = Memories({}, Sources({}, {}, {}))
 
 
 class WatchedModes:
-    """What there is to know of the modes under watch.
+    """The modes that are watched, and what is known of each.
 
     Args:
         clock: Tells the time.
-        observers: Hear with what memory a mode begins.
-        runways: Know how long reserves last.
-        wiring: Has what reads the sources, and knows what is configured for a mode.
+        observers: Notified of the state with which each mode starts.
+        runways: Measures how long reserves last.
+        wiring: Has the readers and each mode's configuration.
 
     Attributes:
         reserve_configs: The configuration of each mode.
-        holds: What is promised to accepted withdrawals; None when there are none.
+        holds: The holds of accepted withdrawals; None when there are none.
     """
 
     def __init__(self, clock: Clock, observers: list[Observer], runways: Runways, wiring: Wiring) -> None:
@@ -71,47 +71,47 @@ class WatchedModes:
         self.holds: Holds | None = None
 
     def restore(self, states: Mapping[str, KeptState], first_sequence: int = 0) -> None:
-        """Take what was kept of modes, before `start_monitoring`.
+        """Set the stored states of modes, before `start_monitoring`.
 
         Args:
-            states: By mode. Modes without one begin anew.
-            first_sequence: Events of those are counted from here.
+            states: By mode. A mode without one starts without state.
+            first_sequence: The first event number of such modes.
         """
         self._kept = dict(states)
         self._first_sequence = first_sequence
 
     def memories(self) -> Memories:
-        """Return all that is remembered, for whoever goes on from here in the same process."""
+        """Return all state, for a successor in the same process."""
         modes = {mode: Memory(watch, self._runways.measured(mode)) for mode, watch in self._watches.items()}
         return Memories(modes, self._wiring.readers)
 
     def go_on(self, memories: Memories) -> None:
-        """Go on where another has ended just now, before `start_monitoring`.
+        """Continue from a manager that has just ended, before `start_monitoring`.
 
-        Nothing was missed meanwhile. So of a mode that is of the same money still, all is remembered that `restore`
-        does not tell: for how long nothing was certain, what is in doubt, checks in a row, what flowed out. So it is of
-        a source with the same options: what it told, and for how long it asked to be left alone.
+        Nothing was missed in between. So a mode with the same money keeps all state, including what `restore` leaves
+        out: the age of what is certain, doubts, checks in a row, and outflow. A source with the same options keeps its
+        newest answers and the pauses that it asked for.
         """
         self._memories = dict(memories.modes)
         self._wiring.readers.go_on(memories.sources)
 
     def kept_states(self) -> dict[str, KeptState]:
-        """Return what is to be kept of each mode now."""
+        """Return the state to store of each mode."""
         now = self._clock.now()
         return {mode: keep(watch.state, now) for mode, watch in self._watches.items()}
 
     def kept_state(self, strategy_mode: str) -> KeptState:
-        """Return what is to be kept of one mode now: what is confirmed, and its incident."""
+        """Return the state to store of one mode: its confirmed status and its incident."""
         return keep(self._watches[strategy_mode].state, self._clock.now())
 
     def begin(self) -> None:
-        """Begin with what was kept of the modes, each once; `start_monitoring` does so for those that have not."""
+        """Start modes from their stored states, each once. `start_monitoring` starts those that have not started."""
         now = self._clock.now()
         for mode, watch in self._watches.items():
             if watch.latest is None and mode not in self._begun:
                 self._begun.add(mode)
                 kept = self._kept.pop(mode, None)
-                # Without memory, staleness counts from when watching begins.
+                # Without stored state, staleness counts from the start of watching.
                 fresh = TrackerState(now.monotonic, sequence=self._first_sequence)
                 recalled = fresh if kept is None else recall(kept, watch.config.policy, now)
                 state = self._gone_on(watch, recalled)
@@ -121,7 +121,7 @@ class WatchedModes:
         self._memories.clear()
 
     def status(self, strategy_mode: str) -> ReserveStatus:
-        """Return the confirmed status; UNKNOWN before anything was confirmed, and when nothing was for too long."""
+        """Return the confirmed status; UNKNOWN before one was confirmed, and when nothing was certain for too long."""
         watch = self._watches[strategy_mode]
         age = watch.state.age_at(self._clock.now().monotonic)
         if age > watch.config.policy.max_staleness.total_seconds():
@@ -129,19 +129,19 @@ class WatchedModes:
         return watch.state.confirmed or ReserveStatus.UNKNOWN
 
     def latest_snapshot(self, strategy_mode: str) -> ReserveSnapshot | None:
-        """Return what the last check of a mode found; None before the first."""
+        """Return the snapshot of a mode's last check; None before the first."""
         return self._watches[strategy_mode].latest
 
     def runway(self, strategy_mode: str) -> Runway | None:
-        """Return how long a mode's reserve lasts; None while it does not fall, or that cannot be told."""
+        """Return how long a mode's reserve lasts; None while it does not fall, or if that is unknown."""
         return self._runways.find(strategy_mode)
 
     def explain(self, strategy_mode: str) -> Explanation | None:
-        """Return what the last check of a mode was made of, and why it says what it does; None before the first."""
+        """Return what a mode's last check was based on, and the reason for its status; None before the first."""
         return self._explain(self._watches[strategy_mode])
 
     def standing(self, strategy_mode: str) -> Standing | None:
-        """Return how a mode stands; None before its first check."""
+        """Return the basis for decisions about a mode's reserve; None before its first check."""
         watch = self._watches[strategy_mode]
         latest = watch.latest
         if latest is None:
@@ -151,31 +151,31 @@ class WatchedModes:
         return Standing(self.status(strategy_mode), latest, watch.reading, doubted, state.good)
 
     def believed_reading(self, strategy_mode: str) -> GroupReading | None:
-        """Return what a mode's accounts last held for certain, those of all who share them; None when unknown."""
+        """Return the last certain reading of a mode's accounts, including those it shares; None when there is none."""
         return self._watches[strategy_mode].believed
 
     def account_group(self, strategy_mode: str) -> str:
-        """Return the name of the accounts that a mode is paid from: the same for all that share some.
+        """Return the name of the accounts that a mode is paid from: the same for all modes that share some.
 
-        It is the accounts' own. What is promised of them stays promised when a mode is renamed, or taken out.
+        It is derived from the accounts, so that promises stay valid when a mode is renamed or removed.
         """
         watch = self._watches[strategy_mode]
         return watch.accounts if watch.sharing is None else watch.sharing.name
 
     def group_accounts(self, strategy_mode: str) -> frozenset[AccountKey]:
-        """Return the accounts that a mode is paid from, those of all who share some."""
+        """Return the accounts that a mode is paid from, including those of all modes in its group."""
         return frozenset(holding.key for watch in self._sharing_with(strategy_mode) for holding in watch.holdings)
 
     def modes_with(self, accounts: Iterable[AccountKey]) -> list[str]:
-        """Return the modes that count any of some accounts themselves."""
+        """Return the modes that count any of these accounts."""
         return self._sharers.modes_with(accounts)
 
     def account_sharers(self, strategy_mode: str) -> tuple[str, ...]:
-        """Return the modes that are paid from the same accounts as a mode, itself included."""
+        """Return the modes that are paid from the same accounts as a mode, including itself."""
         return tuple([watch.mode for watch in self._sharing_with(strategy_mode)])
 
     def others_sharing(self, strategy_mode: str) -> list[ReserveSnapshot]:
-        """Return how those who share accounts with a mode stand by what its own last check read, itself left out."""
+        """Return the snapshots of those that share accounts with a mode, from the readings of its own last check."""
         watch = self._watches[strategy_mode]
         joint = watch.readings.joint if watch.readings is not None else None
         if watch.sharing is None or joint is None:
@@ -184,13 +184,13 @@ class WatchedModes:
         return [each.share_of(joint.readings(each), joint, self.holds) for each in others]
 
     def venues(self, strategy_mode: str) -> frozenset[str]:
-        """Return the chains and exchanges of the accounts that a mode is paid from; none when it is not watched."""
+        """Return the chains and exchanges of the accounts that a mode is paid from; none if it is not watched."""
         if strategy_mode not in self._watches:
             return frozenset()
         return frozenset(account.venue for account in self.group_accounts(strategy_mode))
 
     def look_again(self, strategy_mode: str) -> None:
-        """Have the next cycle check a mode, even if it reads nothing new: what is held of it has changed."""
+        """Have the next cycle check a mode even without new readings, because its holds have changed."""
         watch = self._watches.get(strategy_mode)
         if watch is not None:
             watch.look_again()
@@ -200,10 +200,10 @@ class WatchedModes:
         return (watch,) if watch.sharing is None else watch.sharing.watches
 
     def _watch(self, mode: str, watch: ModeWatch) -> None:
-        """Watch a mode, in place of what it was.
+        """Watch a mode, or replace its watch.
 
         Raises:
-            ConfigError: If modes that count the same account do not agree how it is split.
+            ConfigError: If modes that share an account disagree on how to split it.
         """
         disagreements = self._sharers.disagreements(watch)
         if disagreements:
@@ -217,9 +217,9 @@ class WatchedModes:
         self._runways.forget(mode)
 
     def _gone_on(self, watch: ModeWatch, recalled: TrackerState) -> TrackerState:
-        """Return what whoever watched a mode until now remembered, or what was recalled where that must not go on."""
+        """Return the state of the mode's last watch, or the stored one if the former must not be continued."""
         memory = self._memories.pop(watch.mode, None)
-        # An event that did not get into the store must be decided again.
+        # An event that was not stored must be decided again.
         if memory is None or memory.watch.state.sequence != recalled.sequence:
             return recalled
         if not watch.is_of_same_money(memory.watch):

@@ -31,8 +31,7 @@ class NewestAnswers(Generic[E]):
     """The newest answer of one source to each question.
 
     Equities and prices change all the time. If nodes take turns and one lags a little, the newest answer of the others
-    is
-    returned in place of a failure: otherwise a mode that always reads from the node that lags would become unknown.
+    is returned in place of a failure: otherwise a mode that always reads from the node that lags would become unknown.
 
     Args:
         clock: Tells which observations are ahead of the time.

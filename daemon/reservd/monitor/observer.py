@@ -11,75 +11,75 @@ from reservd.reserve.tracker import Instant, Step, TrackerState
 
 
 class Checked(NamedTuple):
-    """One mode was checked and something about it is new."""
+    """A mode was checked, and something about it is new."""
 
     mode: str
     snapshot: ReserveSnapshot
-    """What this check found, conclusive or not."""
+    """The snapshot of this check, conclusive or not."""
     step: Step
-    """What the tracker made of it."""
+    """The tracker's result."""
     explanation: Explanation | None = None
-    """What the check was made of; where it led to an event, and was made of readings."""
+    """What the check was based on, if it led to an event and was made from readings."""
 
     @property
     def status(self) -> ReserveStatus:
-        """The confirmed status; UNKNOWN before anything was confirmed."""
+        """The confirmed status; UNKNOWN before one was confirmed."""
         return self.step.state.confirmed or ReserveStatus.UNKNOWN
 
 
 class Observer:
-    """Hears what the monitor does. Methods run on the event loop between two checks: they must be quick."""
+    """Is told what the monitor does. Methods run on the event loop between two checks, so they must be quick."""
 
     def began(self, mode: str, state: TrackerState) -> None:
-        """A mode is watched from now on, with what is remembered of it from before."""
+        """Handle the start of watching a mode, with the state that was kept of it."""
 
     def checked(self, checked: Checked) -> None:
-        """A mode was checked, and its numbers, its status or its doubts changed."""
+        """Handle a check in which the amounts, the status or the doubts of a mode have changed."""
 
     def check_failed(self, mode: str) -> None:
-        """A defect ended the check of a mode, or a part of it: the log tells which."""
+        """Handle a defect that ended a check of a mode, or a part of it; the log says which."""
 
     def refreshed(self, modes: Sequence[str], now: Instant) -> None:
-        """These modes were checked and found as they were."""
+        """Handle checks that found these modes unchanged."""
 
     def fetched(self, source: str, seconds: float, failure: FailureReason | None) -> None:
-        """A source was read in so many seconds, or failed to be."""
+        """Handle a reading of a source, with its duration, and the reason if it failed."""
 
     def source_is(self, source: str, *, up: bool) -> None:
-        """After a reading: whether all that a source was last asked for was answered."""
+        """Handle the health of a source after a reading: whether everything last asked of it was answered."""
 
     def endpoint_is(self, source: str, endpoint: str, *, up: bool) -> None:
-        """After a reading: one of the endpoints that a source reads through is well now, or no longer."""
+        """Handle a change in the health of one endpoint of a source, after a reading."""
 
     def accounts_read(self, source: str, *, unread: int, failures: Sequence[FailureReason]) -> None:
-        """After a reading of balances: so many accounts of the source could not be read, each failure for a reason.
+        """Handle the number of unread accounts after a reading of balances, and the reason for each failure.
 
-        When all of the source failed, none of its accounts could be read, and `failures` is empty: `fetched` has why.
+        If the whole source failed, no account could be read and `failures` is empty: `fetched` has the reason.
         """
 
     def circuit_is(self, source: str, *, is_open: bool) -> None:
-        """A source that fails again and again is asked less often from now on, or no longer."""
+        """Handle a circuit that opens or closes: a source that keeps failing is read less often while it is open."""
 
     def woken(self, source: str) -> None:
-        """A source told that a balance may have changed."""
+        """Handle a source's announcement that a balance may have changed."""
 
     def runway_is(self, mode: str, runway: Runway | None) -> None:
-        """How long a mode's reserve lasts is another now; None: it falls no longer."""
+        """Handle a change in how long a mode's reserve lasts; None when it no longer falls."""
 
     def cycle_finished(self, interval: float, seconds: float) -> None:
-        """All modes of an interval were checked."""
+        """Handle the end of a cycle: all modes of an interval were checked."""
 
     def cycle_overran(self, interval: float) -> None:
-        """A cycle was due while the one before was still running."""
+        """Handle a cycle that was due while the last one was still running."""
 
     def event_decided(self, event: ReserveEvent) -> None:
-        """An event was decided; it is on its way to the callbacks."""
+        """Handle a new event, which is on its way to the callbacks."""
 
     def callback_added(self, callback: str) -> None:
-        """A callback hears of events from now on."""
+        """Handle a new callback."""
 
     def callback_failed(self, callback: str, reason: FailureReason) -> None:
-        """A callback did not take an event: it raised, or took too long."""
+        """Handle a callback that did not take an event: it raised, or took too long."""
 
     def callback_dropped(self, callback: str) -> None:
-        """A callback was too slow for too long: an event will not reach it."""
+        """Handle an event that is dropped because a callback has been too slow for too long."""

@@ -1,4 +1,4 @@
-"""How long a cycle works before others on the event loop have their turn."""
+"""Limits how long a cycle works before other tasks on the event loop run."""
 
 import asyncio
 import time
@@ -7,13 +7,13 @@ _HELD_SECONDS = 0.002
 
 
 class Pace:
-    """Keeps work of many small steps from holding the event loop."""
+    """Keeps work that consists of many small steps from blocking the event loop."""
 
     def __init__(self) -> None:
         self._since = time.monotonic()
 
     async def keep(self) -> None:
-        """Let others have their turn, if the loop was held for long. To be called after each step."""
+        """Let other tasks run if the loop was busy for long. Call it after each step."""
         if time.monotonic() - self._since >= _HELD_SECONDS:
             await asyncio.sleep(0)
             self._since = time.monotonic()

@@ -1,4 +1,4 @@
-"""Calls a method of somebody else's program, which may be async or not, and may block."""
+"""Calls a method of another program, which may be async or not, and may block."""
 
 import asyncio
 import inspect
@@ -10,10 +10,10 @@ from reservd.threads import run_on_thread
 
 
 class PlatformCalls:
-    """Calls one method; a plain one on a thread, so that it holds up nothing but its own answer.
+    """Calls one method. A plain function runs on a thread, so that it delays only its own answer.
 
-    A thread cannot be ended. One whose call is given up goes on, and until it ends nothing is asked again with the
-    same arguments: there are never more threads than different things to ask for.
+    A thread cannot be stopped. If a call is abandoned its thread goes on, and until that ends the method is not called
+    again with the same arguments: there is never more than one thread per set of arguments.
 
     Args:
         method: The method.
@@ -29,7 +29,7 @@ class PlatformCalls:
         """Return what the method returns, or raise what it raises.
 
         Raises:
-            SourceError: If a call with the same arguments, given up before, has still not ended.
+            SourceError: If an abandoned call with the same arguments has not ended yet.
         """
         answer = self._method(*arguments) if self.is_async else await self._on_thread(arguments)
         return await answer if inspect.isawaitable(answer) else answer
@@ -43,6 +43,6 @@ class PlatformCalls:
 
     def _ended(self, arguments: tuple[str, ...], task: asyncio.Task[Any]) -> None:
         del self._under_way[arguments]
-        # Looked at, though nobody may wait for it any more: what nobody looked at is logged.
+        # Retrieve the exception even if nobody waits: asyncio logs one that nobody retrieves.
         if not task.cancelled():
             task.exception()

@@ -1,4 +1,4 @@
-"""Which modes a cycle may leave alone: its cost follows what changed, not how many modes there are."""
+"""Decides which modes a cycle may skip, so that its cost follows what changed and not the number of modes."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,15 +10,14 @@ from reservd.reserve.readings import Equity
 
 
 class QuietModes:
-    """Finds those of a group of modes of which readings say something new.
+    """Finds those modes of a group for which readings have something new.
 
-    The others are left alone: their last check led nowhere and left nothing to wait for
-    (`ModeWatch.is_quiet`), and equity and every balance are what they were then, so that the same check
-    would lead nowhere again: only their times are others, and blocks. Nothing of them is read, and
-    nothing written but what they share.
+    The others are skipped. Their last check changed nothing and left nothing to wait for (`ModeWatch.is_quiet`), and
+    the equity and every balance are the same as then, so that another check would change nothing again: only times and
+    blocks differ. Nothing is read of a skipped mode, and only the shared record is written.
 
     Args:
-        watches: Modes that share one equity and believe readings of the same age.
+        watches: Modes with the same equity and the same limit on the age of readings.
     """
 
     def __init__(self, watches: Sequence[ModeWatch]) -> None:
@@ -33,13 +32,13 @@ class QuietModes:
         self._before: Readings | None = None
 
     def wake(self, readings: Readings) -> tuple[Sequence[ModeWatch], Sequence[str]]:
-        """Return the modes to check, and the names of those that are as they were."""
+        """Return the modes to check, and the names of those that are unchanged."""
         self._record.awake.update(self._with_news(readings))
         self._before = readings
         if len(self._record.awake) == len(self._watches):
             return self._watches, []
         awake = sorted(self._record.awake)
-        # In slices: to look at each of the others, one by one, would be most of what a cycle costs.
+        # In slices: visiting every skipped mode would be most of the cost of a cycle.
         others: list[str] = []
         start = 0
         for number in awake:
@@ -49,9 +48,9 @@ class QuietModes:
         return [self._watches[number] for number in awake], others
 
     def rest(self, checked: Iterable[ModeWatch], readings: Readings) -> None:
-        """Let those of the checked modes rest that have nothing to wait for."""
+        """Skip those of the checked modes from now on that have nothing to wait for."""
         awake = self._record.awake
-        # What the others were left alone with; when there are none, nobody needs to look.
+        # The readings that left the other modes unchanged; none if no mode is skipped, so that nobody need look.
         self._record.readings = readings if len(awake) < len(self._watches) else None
         awake.difference_update([watch.number for watch in checked if watch.is_quiet()])
 
@@ -70,7 +69,7 @@ class QuietModes:
 
 
 def _is_same(before: Equity | CallError, readings: Readings) -> bool:
-    """Whether the equity may be believed and is what it was."""
+    """Return whether the equity can be believed and is the same as before."""
     equity = readings.equity
     return (
         isinstance(equity, Equity)

@@ -56,7 +56,7 @@ class Reader(Generic[S]):
 
     Args:
         source: The source.
-        observers: Are told of every reading.
+        observers: Notified of every reading.
         stalenesses: The ages of a reading, in seconds, at which modes become unknown; may grow.
         clock: Tells whether an observation is ahead of the time; the machine's clock unless given.
 

@@ -1,4 +1,4 @@
-"""Sources, read under guard: what comes back is a believable reading or a closed reason."""
+"""Reads sources, guarded: the result is a believable reading or a failure with one of a closed set of reasons."""
 
 import asyncio
 from collections.abc import Callable, Collection
@@ -19,7 +19,7 @@ class BalanceReader(Reader[BalanceSource[Any]]):
     """Reads one balance source.
 
     Attributes:
-        latest: The last reading; None before the first, and when the last failed or told of no account.
+        latest: The last reading; None before the first, and if the last one failed or had no account.
     """
 
     def __init__(
@@ -39,10 +39,10 @@ class BalanceReader(Reader[BalanceSource[Any]]):
         self._newest = before._newest
 
     def read(self, fresh: asyncio.Task[Table] | None = None) -> asyncio.Task[Table]:
-        """Start reading, or join a reading that is on its way. The task never fails.
+        """Start a reading, or join one that is under way. The task never fails.
 
         Args:
-            fresh: A reading of the source that this cycle is to take for its own.
+            fresh: A reading of the source that this cycle uses as its own.
         """
         return self._shared("", self._read, fresh)
 
@@ -53,14 +53,14 @@ class BalanceReader(Reader[BalanceSource[Any]]):
 
     @property
     def seconds_between_changes(self) -> float:
-        """How long to wait after a reading that the stream asked for before another such; 0 if nothing is said."""
+        """The least time in seconds between two readings that the stream triggers; 0 if the source sets none."""
         return self.guarded.look(lambda: float(self.source.seconds_between_changes), 0.0, "seconds_between_changes")
 
     async def follow_changes(self, told: Callable[[], None]) -> bool:
-        """Call `told` whenever the source says that a balance may have changed, until that ends.
+        """Call `told` whenever the source announces that a balance may have changed, until the stream ends.
 
         Returns:
-            Whether it was told at all: a source may be configured without.
+            Whether there was a stream: a source may be configured without one.
 
         Raises:
             CallError: If the stream broke.
@@ -76,7 +76,7 @@ class BalanceReader(Reader[BalanceSource[Any]]):
         return answer
 
     def _why_none(self, answer: object) -> CallError | None:
-        """Return why not one account was read, and tell which were not."""
+        """Return why no account could be read, None if any was; report those that were not."""
         if not isinstance(answer, ReadTable):
             self._unread.note_failure()
             return super()._why_none(answer)
@@ -89,7 +89,7 @@ class BalanceReader(Reader[BalanceSource[Any]]):
 
 
 class _AnswerReader(Reader[S], Generic[S, E]):
-    """Reads one source that tells one number for each thing that it is asked for."""
+    """Reads one source that returns one number for each question."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class _AnswerReader(Reader[S], Generic[S, E]):
         self._newest = before._newest
 
     def _not_older(self, what: str, answer: E) -> E:
-        """Return an answer, unless another one was told of a later moment; one made of others is as new as they are."""
+        """Return an answer, unless a later one contradicts it. A composite answer is as new as its parts."""
         return answer if self._composite else self._newest.take(what, answer)
 
 
@@ -114,12 +114,12 @@ class EquityReader(_AnswerReader[EquitySource[Any], Equity]):
     """Reads one equity source."""
 
     def key(self, mode: str, share_class: str) -> str:
-        """Return what is asked: two modes with the same key share one call."""
+        """Return the key of a question: two modes with the same key share one call."""
         by_share_class = self.guarded.look(lambda: bool(self.source.by_share_class), False, "by_share_class")
         return share_class if by_share_class else mode
 
     def read(self, key: str, share_class: str) -> asyncio.Task[Equity | CallError]:
-        """Start reading, or join a reading that is on its way. The task never fails."""
+        """Start a reading, or join one that is under way. The task never fails."""
 
         async def fetch() -> Equity:
             answer = await self.source.fetch_equity(key, share_class)
@@ -128,7 +128,7 @@ class EquityReader(_AnswerReader[EquitySource[Any], Equity]):
                 raise SourceError(FailureReason.INVALID_DATA, f"fetch_equity() gave {got}, not Equity")
             return self._not_older(what, answer)
 
-        # A source that is asked by mode may be asked in several currencies by those that build on it.
+        # Sources that build on a source by mode may ask it in several currencies.
         what = key if key == share_class else f"{key} in {share_class}"
         return self._shared(what, lambda: self._counted(what, fetch))
 
@@ -137,7 +137,7 @@ class PriceReader(_AnswerReader[PriceSource[Any], Price]):
     """Reads one price source."""
 
     def read(self, base: str, quote: str) -> asyncio.Task[Price | CallError]:
-        """Start reading, or join a reading that is on its way. The task never fails."""
+        """Start a reading, or join one that is under way. The task never fails."""
 
         async def fetch() -> Price:
             answer = await self.source.fetch_price(base, quote)

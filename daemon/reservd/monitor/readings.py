@@ -1,4 +1,4 @@
-"""What one cycle read for modes, and what of it they may believe."""
+"""The readings of one cycle, and which of them modes may believe."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from reservd.monitor.sharing import JointReadings
 
 EquityPlace = tuple[str, str]
-"""The name of an equity source, and what it is asked for."""
+"""The name of an equity source, and the key that it is asked for."""
 Places = Sequence[tuple[str, Place]]
-"""Where the balances of a mode are: the source of each, and the place there."""
+"""Where the balances of a mode are read: the source of each, and the place in it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Readings:
-    """What one cycle read for modes that share an equity, and how old it may be.
+    """The readings of one cycle for modes with the same equity, and the ages that they accept.
 
     Attributes:
         balances: By source.
-        equity: What was read of the equity.
-        now: The moment of the check.
-        earliest: What was observed before this is not believed.
-        latest: The same of what was observed after.
-        current: Whether all balances are known to be of that time, so that it need not be looked at of each.
-        believed: What the equity tells the modes.
-        joint: What was read for all who share accounts with the mode; None where it shares none.
+        equity: The reading of the equity.
+        now: The time of the check.
+        earliest: Observations before this are not believed.
+        latest: Observations after this are not believed.
+        current: Whether all balances are known to be within that time, so that each need not be tested.
+        believed: The equity as far as it is believed.
+        joint: The readings of all modes that share accounts with the mode; None if it shares none.
     """
 
     balances: Mapping[str, Table]
@@ -48,7 +48,7 @@ class Readings:
     joint: "JointReadings | None" = None
 
     def of(self, places: Places, holdings: Sequence[Holding]) -> tuple[Sequence[Balance], Sequence[Missing]]:
-        """Return the balances of holdings, at these places, that may be believed, and why the others may not."""
+        """Return the balances at these places that may be believed, and the reasons why the others may not."""
         tables, current = self.balances, self.current
         balances: list[Balance] = []
         for source, place in places:
@@ -74,7 +74,7 @@ class Readings:
         return self.earliest <= balance.observed_at <= self.latest
 
     def renew(self, snapshot: ReserveSnapshot, places: Places) -> ReserveSnapshot:
-        """Return a snapshot as these readings show it, which found the same amounts at the same places."""
+        """Return a snapshot with the times of these readings, which have the same amounts at the same places."""
         found = [self.balances[source].get(place) for source, place in places]
         balances = [each for each in found if isinstance(each, Balance)]
         times = [each.observed_at for each in (self.equity, *balances) if isinstance(each, Equity | Balance)]
@@ -86,7 +86,7 @@ class Readings:
         )
 
     def repeat(self, before: "Readings", places: Places) -> bool:
-        """Whether they are the very balances of an earlier check."""
+        """Return whether these are the very balances of an earlier check."""
         sources = self.balances if self.joint is not None else [source for source, _ in places]
         return all(self.balances[source] is before.balances.get(source) for source in sources)
 
@@ -99,21 +99,21 @@ def believe_readings(
     now: Instant,
     joint: "JointReadings | None" = None,
 ) -> Readings:
-    """Return what was read for modes, and what of it they may believe.
+    """Return the readings for modes, and which of them they may believe.
 
     Args:
-        tables: What was read of their balance sources.
+        tables: The readings of their balance sources.
         place: Where their equity is read.
-        equity: What was read there.
-        policy: That of one of the modes: they count in one currency, and believe readings of one age and skew.
-        now: The moment of the check.
-        joint: What was read for all who share accounts with them; None where they share none.
+        equity: The reading of that.
+        policy: The policy of one of the modes; all have the same currency, and the same limits on age and skew.
+        now: The time of the check.
+        joint: The readings of all modes that share accounts with them; None if they share none.
     """
     earliest, latest = now.wall - policy.max_staleness, now.wall + policy.max_staleness
     believed = believe_equity(equity_or_missing(place, equity), policy, now.wall)
     if joint is not None:
         return Readings(tables, equity, now, earliest, latest, current=False, believed=believed, joint=joint)
-    # The times of whole tables are looked at once, so that those of single balances need not be.
+    # The times of whole tables are tested once, so that each balance need not be.
     start, end = believed.within or (earliest, latest)
     start, end = max(start, earliest), min(end, latest)
     current = all([table.is_within(start, end) for table in tables.values()])  # noqa: C419  # half the time
@@ -123,11 +123,11 @@ def believe_readings(
 
 
 class GroupRecord:
-    """What the modes of one group share, so that a cycle writes nothing to each mode that it leaves alone.
+    """What the modes of one group share, so that a cycle writes nothing to modes that it skips.
 
     Attributes:
-        readings: The last readings that found modes as they were; None when none was left alone.
-        awake: The modes, by their number in the group, to be checked next time whatever the readings say.
+        readings: The last readings that left modes unchanged; None when no mode was skipped.
+        awake: The indexes in the group of the modes to check next time whatever the readings.
     """
 
     __slots__ = ("awake", "readings")
@@ -138,12 +138,12 @@ class GroupRecord:
 
 
 def equity_or_missing(place: EquityPlace, equity: Equity | CallError) -> Equity | Missing:
-    """Return an equity that was read there, or what is missing."""
+    """Return an equity that was read, or what is missing."""
     return Missing(f"{place[0]}: {equity}") if isinstance(equity, CallError) else equity
 
 
 def why_missing(asset: str, value: Found | None) -> str:
-    """Return why what was found of an asset cannot be counted."""
+    """Return why a reading of an asset cannot be counted."""
     match value:
         case None:
             return f"{asset} is missing"

@@ -10,15 +10,15 @@ from reservd.reserve.runway import Outflow, Runway, project, warn
 from reservd.reserve.tracker import Instant, Step, TrackerState
 
 _SLIDE_SECONDS = 60.0
-"""So long what was told of a mode that is left alone stays: windows slide, though it is not checked."""
+"""How long a reported runway stays without a check of its mode: windows slide even if the mode is skipped."""
 
 
 class Runways:
-    """Follows all modes.
+    """Measures the runways of all modes.
 
     Args:
-        observers: Hear how long a reserve lasts.
-        new_id: Makes the ids of early warnings.
+        observers: Notified of how long a reserve lasts.
+        new_id: Returns the ids of early warnings.
     """
 
     def __init__(self, observers: Sequence[Observer], new_id: Callable[[], str]) -> None:
@@ -26,24 +26,24 @@ class Runways:
         self._new_id = new_id
         self._outflows: dict[str, Outflow] = {}
         self._told_at: dict[str, float] = {}
-        """When it was last told how long a reserve that falls lasts, the longest ago first."""
+        """When the runway of each falling reserve was last reported, oldest first."""
         self._told: dict[str, Runway] = {}
 
     def find(self, mode: str) -> Runway | None:
-        """Return what was told last of a mode; None while its reserve does not fall."""
+        """Return the last reported runway of a mode; None while its reserve does not fall."""
         return self._told.get(mode)
 
     def follow(
         self, watch: ModeWatch, before: TrackerState, snapshot: ReserveSnapshot, step: Step, now: Instant
     ) -> Step:
-        """Take a check of a mode, tell how long its reserve lasts, and return the step with an early warning if due.
+        """Take in a check of a mode, report its runway, and return the step, with an early warning if one is due.
 
         Args:
-            watch: The mode's; its memory takes what a warning leaves.
-            before: Its memory before the check.
-            snapshot: What the check found.
-            step: What it led to.
-            now: The moment of the check.
+            watch: The mode's watch; an early warning changes its state.
+            before: Its state before the check.
+            snapshot: The snapshot of the check.
+            step: The tracker's result.
+            now: The time of the check.
         """
         balance = snapshot.reserve_balance
         if balance is None or step.state.good is not snapshot:
@@ -57,14 +57,14 @@ class Runways:
         _hold(outflow, before)
         advanced = step.state
         if advanced.warned and outflow.measure(before.good_at) is not None:
-            # While the mode was left alone its runway may have become long again.
+            # The runway may have become long again while the mode was skipped.
             held = before.good if before.good is not None else snapshot
             step = warn(step, project(outflow, held, policy, before.good_at), policy, now, self._new_id)
         outflow.note(now.monotonic, balance)
         watch.followed_until = outflow.due_at
         runway = project(outflow, snapshot, policy, now.monotonic) if outflow.moved else None
         self._tell(watch.mode, runway, now.monotonic)
-        # What was measured too briefly, as after a start or an outage, does not tell that the runway is long again.
+        # A window that is too short, as after a start or an outage, does not show that the runway is long again.
         if not step.state.warned or outflow.measure(now.monotonic) is not None:
             step = warn(step, runway, policy, now, self._new_id)
         if step.state is not advanced:
@@ -72,13 +72,13 @@ class Runways:
         return step
 
     def slide(self, watches: Mapping[str, ModeWatch], now: float) -> None:
-        """Look again at what was told of modes that were left alone since: their windows have moved on.
+        """Update the reported runways of modes that were skipped since, as their windows have moved on.
 
-        What was told of a mode stays while its balance is not known.
+        The runway of a mode whose balance is unknown is left as it is.
 
         Args:
             watches: All modes.
-            now: The moment, in monotonic seconds.
+            now: The time, in monotonic seconds.
         """
         old = takewhile(lambda told: now - told[1] > _SLIDE_SECONDS, list(self._told_at.items()))
         for mode, _ in old:
@@ -90,16 +90,16 @@ class Runways:
             self._tell(mode, project(self._outflows[mode], state.good, policy, now), now)
 
     def forget(self, mode: str) -> None:
-        """Begin anew with a mode: its reserve may be of other accounts now."""
+        """Start over with a mode, whose reserve may now be of other accounts."""
         self._tell(mode, None, 0.0)
         self._outflows.pop(mode, None)
 
     def measured(self, mode: str) -> Outflow | None:
-        """Return what flowed out of a mode, as far as that was measured; None before anything was."""
+        """Return the measured outflow of a mode; None before anything was measured."""
         return self._outflows.get(mode)
 
     def go_on(self, mode: str, outflow: Outflow) -> None:
-        """Go on with what another has measured of a mode until now."""
+        """Continue with the outflow that was measured so far by another."""
         self._outflows[mode] = outflow
 
     def _tell(self, mode: str, runway: Runway | None, now: float) -> None:
@@ -114,6 +114,6 @@ class Runways:
 
 
 def _hold(outflow: Outflow, state: TrackerState) -> None:
-    """Take what a memory says of the time before it: a mode that was left alone held what it held."""
+    """Fill the time since the last check of a skipped mode: its balance did not change."""
     if state.good is not None and state.good.reserve_balance is not None and state.doubted is None:
         outflow.hold(state.good_at, state.good.reserve_balance)

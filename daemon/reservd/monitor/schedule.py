@@ -1,4 +1,4 @@
-"""The schedule of cycles: one APScheduler job for each distinct interval, however many modes there are."""
+"""Schedules cycles: one APScheduler job for each distinct interval, however many modes there are."""
 
 import asyncio
 import math
@@ -19,11 +19,11 @@ _STUCK_AFTER_SECONDS = 60.0
 _DRAIN_SECONDS = 1.5
 
 
-class _Scheduler(AsyncIOScheduler):  # type: ignore[misc]  # it ships no types
-    """APScheduler goes by the wall's clock; this one is not held up when that is set."""
+class _Scheduler(AsyncIOScheduler):  # type: ignore[misc]  # it has no types
+    """An APScheduler that is not delayed when the wall clock, which it goes by, is set."""
 
     def _process_jobs(self) -> Any:
-        # Set back, a job would wait until the clock has caught up; set forward, every run that was
+        # If the clock is set back, a job would wait until it has caught up. If it is set forward, all runs that were
         # "missed" would be counted one by one.
         now = datetime.now(UTC)
         for job in self.get_jobs():
@@ -33,7 +33,7 @@ class _Scheduler(AsyncIOScheduler):  # type: ignore[misc]  # it ships no types
 
 
 class CycleSchedule:
-    """Runs a cycle at once and then every interval, without drift, never two of one interval at a time."""
+    """Runs a cycle at once and then at every interval, without drift, and never two of one interval at a time."""
 
     def __init__(self, run: Callable[[float], Awaitable[None]], overran: Callable[[float], None]) -> None:
         self._run = run
@@ -44,12 +44,12 @@ class CycleSchedule:
 
     @property
     def stuck(self) -> bool:
-        """Whether a cycle is overdue by so much that the schedule itself must be broken."""
+        """Whether a cycle is so overdue that the schedule itself must be broken."""
         now = time.monotonic()
         return any(now - at > 2 * interval + _STUCK_AFTER_SECONDS for interval, at in self._finished_at.items())
 
     def start(self, intervals: Iterable[float]) -> None:
-        """Start a job for each interval, the first cycle at once."""
+        """Start a job for each interval, with the first cycle at once."""
         self._scheduler = _Scheduler(timezone=UTC)
         self._scheduler.add_listener(self._skipped, EVENT_JOB_MAX_INSTANCES | EVENT_JOB_MISSED)
         for interval in intervals:
@@ -70,13 +70,13 @@ class CycleSchedule:
             next_run_time=now,
             coalesce=True,
             max_instances=1,
-            # The default of 1 s would skip a late cycle without a word.
+            # The default of 1 s would silently skip a late cycle.
             misfire_grace_time=max(1, math.ceil(interval)),
         )
 
     async def stop(self) -> None:
-        """Start nothing more, let what runs come to its end for a short while, then cut it off."""
-        # At once: a job that was submitted and has not begun must find it gone.
+        """Start nothing more, let running cycles finish for a short while, then cancel them."""
+        # Unset it first: a job that was submitted but has not started checks for it.
         scheduler, self._scheduler = self._scheduler, None
         if scheduler is None:
             return
@@ -86,7 +86,7 @@ class CycleSchedule:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        # Its own wait would cancel coroutines: all of ours have ended by now.
+        # Its own wait would cancel coroutines; all of ours have ended by now.
         scheduler.shutdown(wait=False)
         self._finished_at.clear()
 
@@ -103,7 +103,7 @@ class CycleSchedule:
             await self._run(interval)
         except Exception:  # a defect in one cycle must not end the next
             log.exception("cycle.failed", interval=interval)
-            return  # so that a cycle that fails every time is seen as stuck
+            return  # so that a cycle that fails every time counts as stuck
         self._finished_at[interval] = time.monotonic()
 
     def _skipped(self, event: JobEvent) -> None:

@@ -1,4 +1,4 @@
-"""Keeps track of which modes count the same money, as modes are added and change."""
+"""Keeps track of which modes share accounts, as modes are added and change."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,24 +9,24 @@ from reservd.reserve.identity import AccountKey
 
 
 class Sharers:
-    """Knows who counts which account, and tells modes with whom they share."""
+    """Knows which modes count which account, and tells each mode with whom it shares."""
 
     def __init__(self) -> None:
         self._by_account: dict[AccountKey, dict[str, ModeWatch]] = {}
         self._order: dict[str, int] = {}
 
     def disagreements(self, watch: ModeWatch) -> list[Disagreement]:
-        """Return what keeps a mode, as it is to be, from sharing accounts with those that count them."""
+        """Return why a mode, as configured, cannot share accounts with the other modes that count them."""
         found = [
             each
             for holding, sharers in self._sharers_of(watch)
             for each in find_disagreements(holding, {one.mode: one.config for one in sharers})
         ]
-        # Once, however many accounts they share.
+        # Each disagreement once, however many accounts are shared.
         return list({(each.mode, each.option): each for each in found}.values())
 
     def replace(self, before: ModeWatch | None, watch: ModeWatch) -> None:
-        """Take a mode in, in place of what it was, and tell all whom that concerns with whom they share."""
+        """Add a mode or replace it, and update the groups of all modes that are affected."""
         self._order.setdefault(watch.mode, len(self._order))
         concerned = {watch.mode: watch}
         if before is not None:
@@ -44,9 +44,9 @@ class Sharers:
                 member.share(group)
 
     def group_of(self, watch: ModeWatch) -> SharingGroup | None:
-        """Return all who share accounts with a mode, which need not have been taken in, or with each other.
+        """Return the group of modes that share accounts with a mode, which need not have been added.
 
-        None when it shares none, and none of its accounts is read under two names.
+        None if it shares none, and none of its accounts is read under two names.
         """
         found = {watch.mode: watch}
         new = [watch]
@@ -60,12 +60,12 @@ class Sharers:
         return group if len(found) > 1 or group.compares else None
 
     def modes_with(self, accounts: Iterable[AccountKey]) -> list[str]:
-        """Return the modes that count any of some accounts, in the order of the configuration."""
+        """Return the modes that count any of these accounts, in the order of the configuration."""
         found = {mode for account in accounts for mode in self._by_account.get(account, ())}
         return sorted(found, key=self._order.__getitem__)
 
     def _sharers_of(self, watch: ModeWatch) -> Iterator[tuple[Holding, list[ModeWatch]]]:
-        """Yield each account of a mode with all that count it, the mode itself in place of what it was."""
+        """Yield each account of a mode with all modes that count it; the mode replaces its earlier self."""
         for holding in watch.holdings:
             known = {**self._by_account.get(holding.key, {}), watch.mode: watch}
             yield holding, self._ordered(known.values())

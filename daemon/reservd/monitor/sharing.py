@@ -1,4 +1,4 @@
-"""Modes that count the same money, which are read and checked together."""
+"""Groups modes that share accounts, so that they are read and checked together."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -21,23 +21,23 @@ from reservd.reserve.state import Instant
 from reservd.reserve.tracker import has_waited
 
 Tables = Mapping[str, Table]
-"""What was read, by source."""
+"""The readings, by source."""
 
 
 class SharingGroup:
     """All modes that share accounts with each other, directly or through others.
 
-    They are checked in one cycle, at the shortest of their intervals: what one of them needs decides what is left
-    for the others. An account that several names mean is read under the first of them, modes and names in the
-    order of the configuration; where one of the modes requires agreement, under all.
+    They are checked in one cycle, at the shortest of their intervals, because the needs of one decide what is left for
+    the others. An account that has several names is read under the first of them, in the order of modes and names in
+    the configuration; or under all of them, if one of the modes requires agreement.
 
     Attributes:
-        name: That of all its accounts together.
+        name: The name of all its accounts together.
         watches: The modes, in the order of the configuration.
         interval_seconds: How often they are checked.
         sources: The balance sources that are read.
-        believed: What all accounts held when they were last read as a whole, none in doubt; None before that.
-        numbers: The place of each mode.
+        believed: What all accounts held at the last complete reading without doubts; None before that.
+        numbers: The index of each mode.
         compares: Whether an account is read under two names.
     """
 
@@ -49,7 +49,7 @@ class SharingGroup:
         accounts = _accounts(watches)
         self.compares = any(len(account.names) > 1 for account in accounts)
         self._own = [[each for each in accounts if each.members == (number,)] for number in range(len(watches))]
-        # Those with the fewest sharers first, as what a mode has alone counts before what it shares.
+        # Those with the fewest sharers first, just as a mode's own accounts count before shared ones.
         self._shared = sorted((each for each in accounts if len(each.members) > 1), key=lambda each: len(each.members))
         self.believed: GroupReading | None = None
         self.sources = frozenset(name.source for account in accounts for name in account.names)
@@ -60,19 +60,19 @@ class SharingGroup:
         return {watch.equity: watch.config.share_class for watch in self.watches}
 
     def read(self, tables: Tables) -> tuple[list[tuple[AccountReading, ...]], list[SharedAccount]]:
-        """Return what each mode's own accounts hold, and what the shared ones do, in the order of splitting."""
+        """Return the readings of each mode's own accounts and of the shared ones, in the order of splitting."""
         own = [tuple([read_account(account.names, tables) for account in accounts]) for accounts in self._own]
         return own, [SharedAccount(read_account(account.names, tables), account.members) for account in self._shared]
 
 
 class JointReadings:
-    """What one check read for modes that share accounts: split once, when the first of them is looked at.
+    """What one check read for modes that share accounts. Split once, when the first of them is looked up.
 
     Args:
         group: The modes.
-        tables: What was read of all their balance sources.
-        equities: What was read of all their equities.
-        now: The moment of the check.
+        tables: The readings of all their balance sources.
+        equities: The readings of all their equities.
+        now: The time of the check.
     """
 
     def __init__(
@@ -90,12 +90,12 @@ class JointReadings:
         self._findings: tuple[Finding, ...] = ()
 
     def readings(self, watch: ModeWatch) -> Readings:
-        """Return what was read for one of the modes."""
+        """Return the readings for one of the modes."""
         equity = self._equities[watch.equity]
         return believe_readings(self._tables, watch.equity, equity, watch.config.policy, self._now, self)
 
     def find(self, mode: str, holds: Holds | None) -> Finding:
-        """Return what was found for one of the modes, less what is promised."""
+        """Return the findings for one of the modes, with holds taken off."""
         if not self._findings:
             held = holds.held(self._group.watches[0].mode, self._balances) if holds is not None else ZERO
             members = [self._member(number, watch, holds, held) for number, watch in enumerate(self._group.watches)]
@@ -104,12 +104,12 @@ class JointReadings:
         return self._findings[self._group.numbers[mode]]
 
     def wants_second_look(self, mode: str) -> bool:
-        """Whether a reading of one of the modes jumped, and the others wait for it. Once it was looked at."""
+        """Return whether a reading of a mode jumped, and the others wait for a second one. Call it after `find`."""
         return self._findings[self._group.numbers[mode]].jump is Jump.NEW
 
     @property
     def whole(self) -> GroupReading | None:
-        """What all accounts of the group hold together; None when not all were read, or one is in doubt."""
+        """What all accounts of the group hold together; None when one was not read, or is in doubt."""
         balances = self._balances
         complete = len(balances) == len(self._shared) + sum(map(len, self._own))
         in_doubt = any(found.jump for found in self._findings)
@@ -140,7 +140,7 @@ class _Account(NamedTuple):
 
     Attributes:
         names: The names under which it is read: one, or all that must agree.
-        members: The numbers of the modes that count it.
+        members: The indexes of the modes that count it.
     """
 
     names: tuple[Holding, ...]
@@ -148,7 +148,7 @@ class _Account(NamedTuple):
 
 
 def read_account(names: Sequence[Holding], tables: Tables) -> AccountReading:
-    """Return what was read of one account: under one name, or under several that must agree."""
+    """Return the reading of one account, under one name, or under several that must agree."""
     first = names[0]
     found = [(name, _look_up(name, tables[name.source])) for name in names]
     balances = [value for _, value in found if isinstance(value, Balance)]

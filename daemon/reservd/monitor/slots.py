@@ -1,4 +1,4 @@
-"""Limits the calls that one source gets at a time, since thousands of modes may ask it at once."""
+"""Limits the concurrent calls to one source, since thousands of modes may need it at once."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -9,27 +9,27 @@ from reservd.errors import CallError, FailureReason
 T = TypeVar("T")
 
 _GIVE_UP_AFTER = 16
-"""Calls in a row that timed out, after which those that wait for a slot fail as they did."""
+"""The number of timeouts in a row after which the calls that wait for a slot fail, too."""
 
 
 class Slots:
-    """The slots of one source: who finds none free waits for one, and its deadline begins once it has it.
+    """The slots of one source. A call waits until one is free, and its deadline starts then.
 
-    Behind a source that answers nobody, thousands would wait for one deadline after another. Once many calls in a row
-    have timed out, those that are waiting then fail; who comes later asks anew.
+    If a source answers nobody, thousands of calls would wait for one deadline after another. Once many calls in a row
+    have timed out, those that are waiting fail; later ones are tried again.
 
     Args:
-        count: How many calls may be under way.
+        count: How many calls may run at a time.
     """
 
     def __init__(self, count: int) -> None:
         self._free = asyncio.Semaphore(count)
         self._timeouts_in_a_row = 0
         self._outages = 0
-        """How often those that were waiting were to fail."""
+        """How many times the waiting calls were made to fail."""
 
     async def run(self, call: Callable[[], Coroutine[Any, Any, T | CallError]]) -> T | CallError:
-        """Return what a call returns, once there is a slot for it. Waits for nothing when one is free."""
+        """Return the result of a call, which starts once a slot is free: at once if one is."""
         outages = self._outages
         async with self._free:
             if self._outages != outages:

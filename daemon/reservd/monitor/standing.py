@@ -1,4 +1,4 @@
-"""How a mode stands, for decisions about its reserve."""
+"""The basis for decisions about a mode's reserve."""
 
 from typing import NamedTuple
 
@@ -8,21 +8,21 @@ from reservd.reserve.models import ReserveSnapshot, ReserveStatus
 
 
 class Standing(NamedTuple):
-    """How a mode stands: what a decision about its reserve rests on."""
+    """The status, amounts and doubts of a mode that a decision about its reserve rests on."""
 
     confirmed: ReserveStatus
     snapshot: ReserveSnapshot
-    """What the last check found."""
+    """The snapshot of the last check."""
     reading: GroupReading | None
     """What the accounts held then, as far as they were read; None when nothing was."""
     doubted: bool
     """Whether an amount jumped and no second reading has agreed yet."""
     good: ReserveSnapshot | None
-    """The last snapshot that was conclusive and is not doubted."""
+    """The last snapshot that was conclusive and not doubted."""
 
 
 def told_by(snapshot: ReserveSnapshot) -> GroupReading | None:
-    """Return the reading that a snapshot was made of, as far as it still tells."""
+    """Return the reading behind a snapshot, as far as it still shows it."""
     if snapshot.reserve_balance is None or snapshot.observed_at is None:
         return None
     return GroupReading(add(snapshot.reserve_balance, snapshot.held), snapshot.observed_at)

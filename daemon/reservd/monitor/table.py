@@ -23,25 +23,25 @@ class Table(Protocol):
     """One reading of a balance source, by account and asset."""
 
     def get(self, place: Place, /) -> Found | None:
-        """Return what was read there, why it was not, or None when the source said nothing of it."""
+        """Return the balance of a place, its failure, or None if the source did not mention it."""
 
     def is_within(self, earliest: datetime, latest: datetime) -> bool:
-        """Whether every balance in it, if there is any, was observed in that time."""
+        """Return whether every balance, if there is any, was observed between these times."""
 
     def reading(self) -> Reading:
-        """Return all of it.
+        """Return the whole reading.
 
         Raises:
             CallError: If the source could not be read.
         """
 
     def news(self, before: "Table", earliest: datetime, latest: datetime) -> set[Place] | None:
-        """Return the places of which it says something else than another reading did; None: it may be all.
+        """Return the places where this reading differs from another; None if all may differ.
 
         Args:
             before: The other reading, of the same source.
-            earliest: What was observed before this is not believed, and so is news.
-            latest: The same of what was observed after.
+            earliest: Observations before this are not believed, and so count as different.
+            latest: The same for observations after this.
         """
 
 
@@ -57,7 +57,7 @@ class FailedTable:
         return self._error
 
     def is_within(self, earliest: datetime, latest: datetime) -> bool:
-        """Return True: there is none."""
+        """Return True: there is no balance."""
         del earliest, latest
         return True
 
@@ -66,18 +66,18 @@ class FailedTable:
         raise CallError(self._error.reason, self._error.detail)
 
     def news(self, before: Table, earliest: datetime, latest: datetime) -> set[Place] | None:
-        """Return None."""
+        """Return None: all places may differ."""
 
 
 class Layout:
-    """Where a reading looked: the same one for all readings that look at the same places in the same order.
+    """The places of a reading, shared by all readings with the same places in the same order.
 
     Attributes:
         accounts: The account of each place.
         assets: The asset of each place; empty for a whole account that could not be read.
         read: How many of the places were read; those that were not come after them.
         places: The places.
-        rows: The number of each place.
+        rows: The index of each place.
 
     Raises:
         SourceError: If a place was read twice.
@@ -95,23 +95,22 @@ class Layout:
         self.rows = {place: row for row, place in enumerate(self.places)}
 
     def is_of(self, accounts: list[str], assets: list[str], read: int) -> bool:
-        """Whether it is that of a reading of these."""
+        """Return whether it has these places."""
         return read == self.read and accounts == self.accounts and assets == self.assets
 
 
 class ReadTable:
-    """The reading of a source that was read.
+    """The reading of a source that could be read.
 
-    It is compared with another in whole columns, so that thousands of accounts of which nothing is
-    new cost little.
+    It is compared with another in whole columns, so that thousands of unchanged accounts cost little.
 
     Attributes:
-        number: No other reading has it.
-        layout: Where it looked.
-        amounts: What is there, place by place; None where it could not be read.
-        failures: Why, where it could not.
-        oldest: When the oldest of it was observed; the end of time when nothing was read.
-        newest: The same of the newest; the beginning of time when nothing was read.
+        number: Unique to this reading.
+        layout: Its places.
+        amounts: The amount at each place; None where it could not be read.
+        failures: The failures of the others.
+        oldest: The time of the oldest observation; the end of time when nothing was read.
+        newest: The time of the newest observation; the beginning of time when nothing was read.
     """
 
     __slots__ = (
@@ -129,15 +128,15 @@ class ReadTable:
     def __init__(
         self, balances: Sequence[Balance], failures: Sequence[AccountFailure], before: "ReadTable | None" = None
     ) -> None:
-        """Take a reading.
+        """Build a reading.
 
         Args:
-            balances: What was read.
-            failures: What could not be.
-            before: An earlier reading of the source, whose layout is shared where it is the same.
+            balances: The balances that were read.
+            failures: The failures of the others.
+            before: An earlier reading of the source, whose layout is shared if it is the same.
 
         Raises:
-            SourceError: If it says two things of one account and asset.
+            SourceError: If it has two values for one account and asset.
         """
         self._found: list[Balance | AccountFailure] = [*balances, *failures]
         accounts = [each.account for each in self._found]
@@ -150,7 +149,7 @@ class ReadTable:
         self._rows = layout.rows
         self.amounts: list[Decimal | None] = [balance.amount for balance in balances]
         self.amounts += [None] * len(failures)
-        # Mostly one time for all.
+        # Mostly the same time for all.
         times = {balance.observed_at for balance in balances}
         self.oldest = min(times, default=LATEST)
         self.newest = max(times, default=EARLIEST)
@@ -160,20 +159,20 @@ class ReadTable:
 
     @property
     def empty(self) -> bool:
-        """Whether not one balance was read."""
+        """Whether no balance was read."""
         return not self.layout.read
 
     def get(self, place: Place, /) -> Balance | AccountFailure | None:
-        """Return what was read there, why it was not, or None when the source said nothing of it."""
+        """Return the balance of a place, its failure, or None if the source did not mention it."""
         row = self._rows.get(place)
         return None if row is None else self._found[row]
 
     def is_within(self, earliest: datetime, latest: datetime) -> bool:
-        """Whether every balance in it was observed in that time."""
+        """Return whether every balance was observed between these times."""
         return earliest <= self.oldest and self.newest <= latest
 
     def reading(self) -> Reading:
-        """Return what was read, and what could not be."""
+        """Return all balances and failures."""
         found = [self.get(place) for place in self.layout.places]
         return Reading(
             [each for each in found if isinstance(each, Balance)],
@@ -181,16 +180,16 @@ class ReadTable:
         )
 
     def read(self) -> Iterator[tuple[Place, Balance]]:
-        """Yield what was read, place by place."""
+        """Yield each place with its balance."""
         for place, found in zip(self.layout.places, self._found, strict=True):
             if isinstance(found, Balance):
                 yield place, found
 
     def news(self, before: Table, earliest: datetime, latest: datetime) -> set[Place] | None:
-        """Return the places whose amount is not what it was, or may not be believed any more."""
+        """Return the places whose amount has changed, or may no longer be believed."""
         if not isinstance(before, ReadTable):
             return None
-        # Every group of modes asks. By number, for a reading must not keep all those before it.
+        # Cached, because every group of modes asks. By number, so that a reading does not keep all earlier ones alive.
         news = self._news.get(before.number)
         if news is None:
             news = self._news[before.number] = self._changed_since(before)
@@ -211,12 +210,12 @@ def tabulate(reading: object, redact: Callable[[str], str], before: ReadTable | 
     """Return a reading by account and asset.
 
     Args:
-        reading: What a source gave.
-        redact: Takes secrets out of what it says of failures.
-        before: What it gave before.
+        reading: What a source returned.
+        redact: Removes secrets from the details of failures.
+        before: The reading before.
 
     Raises:
-        SourceError: If it is no reading, or says two things of one account and asset.
+        SourceError: If it is not a reading, or has two values for one account and asset.
     """
     if not isinstance(reading, Reading):
         raise SourceError(FailureReason.INVALID_DATA, f"fetch_balances() gave {type(reading).__name__}, not a Reading")
@@ -234,5 +233,5 @@ def tabulate(reading: object, redact: Callable[[str], str], before: ReadTable | 
 
 
 def _known(reason: object) -> FailureReason:
-    """Return a reason out of the closed set, whatever a plugin gave."""
+    """Return a reason of the closed set, whatever a plugin gave."""
     return reason if isinstance(reason, FailureReason) else FailureReason.INTERNAL

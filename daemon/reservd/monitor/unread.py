@@ -1,4 +1,4 @@
-"""Accounts that are missing from a reading: which, how many, and why."""
+"""Finds the accounts that are missing from a reading, and why."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,18 +17,18 @@ from reservd.reserve.readings import AccountFailure
 log = structlog.get_logger(__name__)
 
 _LOGGED = 10
-"""Accounts that are named in one line."""
+"""The most accounts that one log line names."""
 _SHOWN = 3
-"""Failures that the reason of a whole source is made of."""
+"""The most failures that the reason of a whole source includes."""
 
 
 class UnreadAccounts:
-    """Tells which accounts of a source are not read: counted with every reading, logged when they are others.
+    """Reports the accounts of a source that were not read: counts them at every reading, logs them when they change.
 
     Args:
-        guarded: The source, under guard.
-        source: The same.
-        observers: Notified of it.
+        guarded: The source, guarded.
+        source: The source itself.
+        observers: Notified of the counts.
     """
 
     def __init__(self, guarded: GuardedPlugin, source: BalanceSource[Any], observers: list[Observer]) -> None:
@@ -41,7 +41,7 @@ class UnreadAccounts:
         self._lacking: frozenset[Place] = frozenset()
 
     def note(self, table: ReadTable) -> None:
-        """Take a reading. An account or asset that it does not name at all has failed: absent is not zero."""
+        """Take in a reading. An account or asset that it does not mention has failed: absent is not zero."""
         if table.layout is not self._layout:
             self._layout = table.layout
             self._silent = self._accounts.difference(table.layout.accounts)
@@ -51,7 +51,7 @@ class UnreadAccounts:
             self._tell(0, ())
             self._log([], set(), "")
             return
-        # Of an account that is silent, or failed as a whole, its assets say nothing more.
+        # If an account is silent or failed as a whole, its assets add nothing.
         told = silent.union(failure.account for failure in table.failures if failure.asset is None)
         absent = [account for account, _ in lacking if account not in told]
         names = silent.union(absent, (failure.account for failure in table.failures))
@@ -62,7 +62,7 @@ class UnreadAccounts:
             self._log(sorted(names, key=str), set(reasons), self._why(table, absent))
 
     def note_failure(self) -> None:
-        """Take it that all of the source failed. Why is told of the source, and would be the same of each account."""
+        """Take in a failure of the whole source. The reason is reported for the source, not again for each account."""
         self._tell(len(self._accounts), ())
 
     @cached_property
@@ -71,7 +71,7 @@ class UnreadAccounts:
 
     @cached_property
     def _places(self) -> frozenset[Place]:
-        """The accounts with each asset that they are asked for, where that is known beforehand."""
+        """The accounts with each asset that they are asked for, as far as they are known in advance."""
         return self._guarded.look(lambda: frozenset(_places(self._source)), frozenset(), "accounts")
 
     def _tell(self, unread: int, reasons: Sequence[FailureReason]) -> None:
@@ -79,7 +79,7 @@ class UnreadAccounts:
             observer.accounts_read(self._source.name, unread=unread, failures=reasons)
 
     def _why(self, table: ReadTable, absent: Sequence[str]) -> str:
-        """Return why for one of them: with its reason alone, whoever wrote the source could only guess."""
+        """Return the reason of one of them with its detail: the reason alone does not help whoever wrote the source."""
         for failure in table.failures:
             if failure.detail:
                 return f"{failure.account}: {failure.detail}"
@@ -108,7 +108,7 @@ def _places(source: BalanceSource[Any]) -> Iterator[Place]:
 
 
 def why_nothing(failures: Sequence[AccountFailure]) -> CallError:
-    """Return why a source has failed of whose accounts not one could be read: for the reason of most of them."""
+    """Return the failure of a source of which no account could be read, with the most frequent reason."""
     if not failures:
         return CallError(FailureReason.INVALID_DATA, "the reading has no balance")
     ((reason, _),) = Counter(failure.reason for failure in failures).most_common(1)

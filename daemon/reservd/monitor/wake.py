@@ -1,6 +1,6 @@
 """Checks modes ahead of their interval when a source announces a change.
 
-An accelerator only: cycles go on as if it were not there, and what is missed here they find.
+Only an accelerator: cycles go on regardless, and find whatever is missed here.
 """
 
 import asyncio
@@ -28,21 +28,20 @@ from reservd.monitor.watch import ModeWatch
 log = structlog.get_logger(__name__)
 
 _APART_SECONDS = 0.25
-"""Least time between two extra readings of a source that names no longer one, and from one to a cycle that reads it
-anyway."""
+"""The least time from one extra reading of a source, unless it sets a longer one, to the next, or to a cycle."""
 _ANY_TIME = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 class WakeUps:
-    """Reads a source as soon as it tells of a change, and has the modes checked that something is new for.
+    """Reads a source as soon as it announces a change, and checks the modes for which something is new.
 
     Args:
-        sources: What reads.
+        sources: The readers.
         clock: Tells when a mode is checked.
         watches: Returns all modes.
-        check: Checks some modes and returns those that want a second look.
-        woken: Hears the name of a source whenever it told of a change.
-        defects: Takes what goes wrong in checks.
+        check: Checks some modes and returns those that need a second look.
+        woken: Called with the name of a source whenever it announces a change.
+        defects: Records defects in checks.
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class WakeUps:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin to listen to all sources that tell of changes."""
+        """Start to listen to all sources that announce changes."""
         for source, reader in self._sources.balances.items():
             if reader.tells_changes:
                 self._told[source] = asyncio.Event()
@@ -77,26 +76,26 @@ class WakeUps:
                 self._tasks += [asyncio.create_task(stream.follow()), asyncio.create_task(self._answer(source))]
 
     async def stop(self) -> None:
-        """Listen no more, and close the streams."""
+        """Stop listening, and close the streams."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def renew(self) -> None:
-        """Look at the modes anew: they are others now."""
+        """Forget which modes a change affects, because the modes have changed."""
         self._affected = None
 
     @contextmanager
     def cycle(self, interval: float, waits: Iterable[frozenset[str]]) -> Iterator[Done]:
-        """Keep away from modes whose own cycle, which runs within, has yet to check them.
+        """Leave modes that this cycle has yet to check to the cycle.
 
         Args:
-            interval: Theirs.
+            interval: The interval of the cycle, in seconds.
             waits: The sources of each group of modes that are checked together.
 
         Yields:
-            What to call with the sources of a group once it was checked.
+            A function to call with the sources of a group once that has been checked.
         """
         ahead = Counter(chain.from_iterable(waits))
         self._ahead += ahead
@@ -126,14 +125,15 @@ class WakeUps:
         self._told[source].set()
 
     async def _answer(self, source: str) -> None:
-        """Read a source once it told of a change, and no cycle does so anyway."""
+        """Read a source after it announces a change, unless a cycle is about to."""
         told = self._told[source]
         apart = max(_APART_SECONDS, self._sources.balances[source].seconds_between_changes)
         while True:
             await told.wait()
             followers = self._modes.of(source)
             while any(map(self._ahead.get, followers.sources)):
-                # A cycle may have read the source before the change. Others that it waits for are no reason to wait.
+                # A cycle may have read the source before the change. Wait for the groups that read it, not for the
+                # whole cycle.
                 self._checked.clear()
                 await self._checked.wait()
             told.clear()
@@ -142,30 +142,30 @@ class WakeUps:
                 pause = apart
                 try:
                     await self._wake(source)
-                except Exception:  # a defect here must not end the acceleration, let alone the daemon
+                except Exception:  # a defect here must end neither the acceleration nor the daemon
                     log.exception("wakeup.failed", source=source)
-            # What is told meanwhile is one change.
+            # All changes announced during the pause count as one.
             await asyncio.sleep(pause)
 
     def _is_due(self, interval: float) -> bool:
-        """Whether the next cycle is about to begin."""
+        """Return whether the next cycle is about to start."""
         due_at = self._due_at.get(interval)
         return due_at is not None and abs(due_at - time.monotonic()) < _APART_SECONDS
 
     async def _wake(self, source: str) -> None:
         begun = self._begun.copy()
         reader = self._sources.balances[source]
-        # What the modes were last checked with, whether by a cycle or here.
+        # The reading behind the last check of the modes, by a cycle or by an earlier change.
         before = reader.latest
         if before is None:
-            # A source that fails is asked again by the next cycle, or less often.
+            # A source that fails is read again by the next cycle, or less often.
             return
         reading = reader.read()
         table = await asyncio.shield(reading)
         if isinstance(table, FailedTable):
             return
         watches = {watch.mode: watch for watch in self._modes.at(source, table.news(before, *_ANY_TIME))}
-        # The same amount, observed anew, is news for those that doubt it.
+        # For modes in doubt, a newer observation of the same amount is news.
         watches |= {watch.mode: watch for watch in self._modes.of(source).watches if watch.doubts}
         if watches:
             patience = PATIENCE * min(watch.interval_seconds for watch in watches.values())
@@ -178,10 +178,10 @@ class WakeUps:
     async def _check(
         self, begun: Counter[float], watches: Sequence[ModeWatch], readings: Readings
     ) -> Sequence[ModeWatch]:
-        """Check modes of which no cycle has begun since, for that read later: what is older must not come after it."""
+        """Check modes for which no cycle has started since: its readings are newer, and must not be overwritten."""
         free = [watch for watch in watches if self._begun[watch.interval_seconds] == begun[watch.interval_seconds]]
         doubtful = await self._check_modes(free, readings)
         for watch in free:
-            # The next cycle compares with the one before it, not with what was read here.
+            # The next cycle compares its readings with those of the last cycle, not with these.
             watch.look_again()
         return doubtful

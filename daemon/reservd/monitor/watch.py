@@ -1,4 +1,4 @@
-"""One mode under watch: from readings to a snapshot, and what was made of it."""
+"""Watches one mode: turns its readings into snapshots and keeps its state."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 
 class ModeWatch:
-    """The memory of one mode between two checks.
+    """The state of one mode between two checks.
 
     Attributes:
         mode: Its name.
-        config: What its owner decided.
-        holdings: The accounts that are its reserve.
-        accounts: Their name together.
+        config: Its configuration.
+        holdings: The accounts that make up its reserve.
+        accounts: The name of its accounts together.
         equity: Where its equity is read.
-        places: The source, the account and the asset of each holding.
-        number: Its number in its group.
-        sharing: All who share accounts with it, and are checked with it; None where it shares none.
-        replaced: Whether the mode is watched with another configuration meanwhile.
-        followed_until: Before this moment, in monotonic seconds, no check need be told to what measures its runway.
+        places: The source, account and asset of each holding.
+        number: Its index in its group.
+        sharing: The modes that share accounts with it and are checked with it; None if it shares none.
+        replaced: Whether the mode is now watched with another configuration.
+        followed_until: Checks before this time, in monotonic seconds, do not matter for its runway.
     """
 
     __slots__ = (
@@ -73,19 +73,19 @@ class ModeWatch:
         self._latest: ReserveSnapshot | None = None
         self._seen: Readings | None = None
         self._policy = policy = config.policy
-        # Then times are news as well as amounts; what is too old is news anyway.
+        # With such a skew, times are news as well as amounts. Otherwise only staleness makes them news.
         self._minds_times = policy.max_skew is not None and policy.max_skew < policy.max_staleness
         self._restless = self._minds_times
 
     def begin(self, state: TrackerState) -> None:
-        """Begin with a memory."""
+        """Set the state."""
         self._state = state
 
     def inherit(self, before: "ModeWatch") -> None:
-        """Take over the memory of the mode's watch under its last configuration.
+        """Take over the state of the mode's watch under its last configuration.
 
-        Its incident goes on, and its sequence, whatever it is made of now. What was read of other money is
-        forgotten: the next reading is compared with none of it.
+        Its incident and its sequence go on in any case. Readings of other money are dropped, so that the next reading
+        is not compared with them.
         """
         self._state = before.state
         if self.is_of_same_money(before):
@@ -102,42 +102,42 @@ class ModeWatch:
         )
 
     def is_of_same_money(self, before: "ModeWatch") -> bool:
-        """Whether accounts, equity and currency are those of the mode's watch under another configuration."""
+        """Return whether accounts, equity and currency are the same under the mode's other configuration."""
         return (before.holdings, before.equity) == (self.holdings, self.equity) and self._same_currency(before)
 
     def _same_currency(self, before: "ModeWatch") -> bool:
         return before.config.share_class == self.config.share_class
 
     def join(self, group: GroupRecord, number: int) -> None:
-        """Share the record of a group from now on."""
+        """Use the record of a group from now on."""
         self._state, self._latest = self.state, self.latest
         self._group = group
         self.number = number
 
     def share(self, sharing: "SharingGroup | None") -> None:
-        """Share accounts with these modes from now on, or with none."""
+        """Set the modes with which it shares accounts; None for none."""
         if sharing is not None:
             self.join(GroupRecord(set()), 0)
         self.sharing = sharing
 
     @property
     def interval_seconds(self) -> float:
-        """How often it is checked: as often as any mode that it shares accounts with."""
+        """The interval of its checks: the shortest of all modes that it shares accounts with."""
         return self.config.interval_seconds if self.sharing is None else self.sharing.interval_seconds
 
     def rouse(self) -> None:
-        """Have the next cycle check the mode whatever it reads: what it remembers is not of a reading."""
+        """Have the next cycle check the mode in any case, because its state does not come from a reading."""
         self._seen = None
         self._group.awake.add(self.number)
 
     def look_again(self) -> None:
-        """Have the next cycle check the mode whatever it reads: what is held of its reserve has changed."""
+        """Have the next cycle check the mode in any case, because its holds have changed."""
         self._state, self._latest = self.state, self.latest
         self._restless = True
         self._group.awake.add(self.number)
 
     def is_quiet(self) -> bool:
-        """Whether the last readings again would lead nowhere: nothing is low, doubted or waits to be confirmed."""
+        """Return whether the same readings would change nothing: nothing is low, in doubt or yet to be confirmed."""
         state, latest = self._state, self._latest
         return (
             state.confirmed is ADEQUATE
@@ -151,12 +151,12 @@ class ModeWatch:
 
     @property
     def doubts(self) -> bool:
-        """Whether a reading jumped and waits for a second one."""
+        """Whether a reading jumped and a second one is awaited."""
         return self._state.doubted is not None
 
     @property
     def state(self) -> TrackerState:
-        """What is confirmed."""
+        """The tracker's state."""
         readings = self._left_alone_by()
         if readings is None:
             return self._state
@@ -165,20 +165,20 @@ class ModeWatch:
 
     @property
     def latest(self) -> ReserveSnapshot | None:
-        """What the last check found, conclusive or not; None before the first."""
+        """The snapshot of the last check, conclusive or not; None before the first."""
         readings = self._left_alone_by()
         return self._latest if readings is None or self._latest is None else readings.renew(self._latest, self.places)
 
     @property
     def readings(self) -> Readings | None:
-        """What the last check was made of; None before the first."""
+        """The readings of the last check; None before the first."""
         return self._left_alone_by() or self._seen
 
     @property
     def reading(self) -> GroupReading | None:
         """What the accounts held at the last check, as far as they were read; None when nothing was.
 
-        Where accounts are shared, what all those of the group held; None when not all were read.
+        For shared accounts, what all accounts of the group held; None when not all were read.
         """
         readings = self.readings
         if readings is None:
@@ -189,9 +189,9 @@ class ModeWatch:
 
     @property
     def believed(self) -> GroupReading | None:
-        """The newest reading of all the accounts that is not in doubt; None where none is remembered.
+        """The newest reading of all accounts that is not in doubt; None when there is none.
 
-        Where accounts are shared, of all those of the group.
+        For shared accounts, of all accounts of the group.
         """
         if self.sharing is not None:
             return self.sharing.believed
@@ -199,18 +199,18 @@ class ModeWatch:
         if latest is not None and latest.reserve_balance is not None and state.doubted is None:
             return self.reading
         good = state.good
-        # Of accounts that were shared then, a snapshot tells the mode's part alone.
+        # The last good snapshot of accounts that were shared then has the mode's part only.
         return None if good is None or good.accounts else told_by(good)
 
     def _left_alone_by(self) -> Readings | None:
-        """Return the readings that found the mode as it was, when they are newer than its last check."""
+        """Return the readings that left the mode unchanged, if they are newer than its last check."""
         readings = self._group.readings
         if readings is None or readings.now.monotonic <= self._state.good_at or not self.is_quiet():
             return None
         return readings
 
     def observe(self, readings: Readings, holds: Holds | None = None) -> ReserveSnapshot:
-        """Return what the readings say of this mode, less what is promised of its reserve."""
+        """Return the mode's snapshot from readings, with holds taken off."""
         self._seen = readings
         self._restless = self._minds_times
         if readings.joint is not None:
@@ -226,7 +226,7 @@ class ModeWatch:
         return take_snapshot(self._policy, readings.believed, balances, missing, now, held, owed)
 
     def share_of(self, readings: Readings, joint: "JointReadings", holds: Holds | None) -> ReserveSnapshot:
-        """Return what readings of shared accounts say of this mode, and remember nothing of them."""
+        """Return the mode's snapshot from readings of shared accounts, without keeping it."""
         owed = owed_of(self.mode, readings.equity, holds)
         found, now = joint.find(self.mode, holds), readings.now.wall
         return take_snapshot(
@@ -234,15 +234,15 @@ class ModeWatch:
         )
 
     def has_seen(self, readings: Readings) -> bool:
-        """Whether these are the very readings of the last check: two checks may have joined one.
+        """Return whether the last check used these very readings: two checks may have joined one.
 
-        A reading counts once; it must neither agree with itself nor be two checks in a row.
+        A reading counts once: it must neither confirm itself nor count as two checks in a row.
         """
         seen = self._seen
         return seen is not None and seen.equity is readings.equity and readings.repeat(seen, self.places)
 
     def advance(self, snapshot: ReserveSnapshot, now: Instant, new_id: Callable[[], str]) -> Step:
-        """Take a snapshot into the memory and return what it led to."""
+        """Update the state with a snapshot and return the result."""
         state = self._state if self._group.readings is None else self.state
         step = advance(state, snapshot, self._policy, now, new_id)
         self._state = step.state

@@ -1,4 +1,4 @@
-"""Builds sources and modes from what an embedder passes in."""
+"""Builds sources and modes from the objects that an embedder passes in."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +25,7 @@ from reservd.reserve.tracker import TrackerState
 
 
 def parse_mode(mode: str, config: Mapping[str, Any] | ModeConfig) -> ModeConfig:
-    """Return a mode's configuration out of its strategy's, whose other keys are not looked at.
+    """Return a mode's configuration from its strategy's, whose other keys are ignored.
 
     Raises:
         ConfigError: If a key is unknown, missing or wrong.
@@ -42,18 +42,18 @@ class Wiring:
     """The sources of one manager.
 
     Args:
-        equity: As `ReserveManager` takes it, and the following.
+        equity: As for `ReserveManager`, like the next two.
         venues: Balance sources by name.
         prices: Price sources by name.
         observers: Notified of every reading.
         clock: The clock.
 
     Attributes:
-        readers: What reads them, by name.
+        readers: The readers of the sources, by name.
 
     Raises:
-        ConfigError: If a source that builds on others names one that is not there, or itself in the end; or if one
-            would promise what another one promises.
+        ConfigError: If a source builds on one that does not exist, or in the end on itself; or if two sources would
+            promise the same money.
     """
 
     def __init__(
@@ -83,19 +83,19 @@ class Wiring:
         self._fingerprints = Fingerprints(instances)
 
     def fingerprint(self, watch: ModeWatch) -> str:
-        """Return the hash of all that is configured for a mode."""
+        """Return the hash of everything that is configured for a mode."""
         named = [name for holding in watch.holdings for name in (holding, *holding.twins)]
         return self._fingerprints.of(watch.config, {name.source for name in named}, watch.equity[0])
 
     def watch(self, config: ModeConfig, since: float) -> ModeWatch:
-        """Return a watch without memory. Sources may be left out where there is only one.
+        """Return a watch without state. Sources may be left out if there is only one.
 
         Args:
-            config: The mode's.
-            since: Monotonic seconds from which staleness counts.
+            config: The mode's configuration.
+            since: The time from which staleness counts, in monotonic seconds.
 
         Raises:
-            ConfigError: If a source that the configuration names is not there.
+            ConfigError: If the configuration names a source that does not exist.
         """
         equities = self.readers.equities
         if not config.reserve_balance_sources and len(self._sources) == 1:

@@ -107,8 +107,7 @@ def allocate(
       small.
 
     A debt is split by target, under `dedicated` by amount or ratio. Units that cannot be divided go to the first
-    sharers, in
-    their order, one each: the parts add up to the whole.
+    sharers, in their order, one each: the parts add up to the whole.
 
     Args:
         balances: In the order in which they are split.
@@ -215,8 +214,7 @@ def _divide(amount: int, stakes: Sequence[Stake], method: AllocationMethod, side
     """Divide a balance. If it is a debt and targets are uncertain, each bears all of it at worst and none at best.
 
     A sharer that bears more of a debt lacks more of the balances after it, so the best case for it in one is the worst
-    in
-    the others: no single division gives the bounds.
+    in the others: no single division gives the bounds.
     """
     by_need = method is not AllocationMethod.DEDICATED
     if amount < 0 and by_need and any(stake.target != stake.burden for stake in stakes):
