@@ -1,4 +1,4 @@
-"""Money: exact decimals, refused at the border when they are not finite or absurdly large."""
+"""Money as exact decimals; amounts that are not finite, or absurdly large, are refused where they come in."""
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
 
@@ -6,33 +6,33 @@ ZERO = Decimal(0)
 _ONE = Decimal(1)
 
 MAX_MAGNITUDE = 60
-"""Amounts are below 10^60 and have at most 60 decimals: wider than a uint256 of any token."""
+"""Amounts are below 10^60 and have at most 60 decimals: more than any uint256 token needs."""
 
 _TRAPS = [InvalidOperation, DivisionByZero, Overflow]
 
-# Sums of amounts, and products of an amount, a ratio and a threshold, are exact in so many digits.
+# Enough digits for exact sums of amounts, and exact products of an amount, a ratio and a threshold.
 _EXACT = Context(prec=6 * MAX_MAGNITUDE, traps=_TRAPS)
 
-# Operators round to the thread's context, which belongs to whoever embeds this, and to set it for
-# a check costs more than the check. Comparisons are exact everywhere.
+# Operators round to the thread's context, which belongs to whoever embeds this, and setting it for a check costs more
+# than the check. Comparisons are always exact.
 add = _EXACT.add
 subtract = _EXACT.subtract
 multiply = _EXACT.multiply
 
 
 def decimals(amount: Decimal) -> int:
-    """Return how many decimals a finite amount is written with."""
+    """Return with how many decimals a finite amount is written."""
     exponent: int = amount.as_tuple().exponent  # type: ignore[assignment]  # finite: the exponent is a number
     return max(0, -exponent)
 
 
 def to_units(amount: Decimal, places: int) -> int:
-    """Return an amount as a whole number of units of its `places`th decimal; it has no further ones."""
+    """Return an amount as a whole number of units of its `places`th decimal. It must have no further decimals."""
     return int(_EXACT.scaleb(amount, places))
 
 
 def from_units(units: int, places: int) -> Decimal:
-    """Return the amount that so many units of the `places`th decimal are, without zeros at its end."""
+    """Return the amount of a number of units of the `places`th decimal, without trailing zeros."""
     amount = _EXACT.normalize(_EXACT.scaleb(Decimal(units), -places))
     return amount if decimals(amount) else amount.quantize(_ONE, context=_EXACT)
 
@@ -41,7 +41,7 @@ _RATIO = Context(prec=28, rounding=ROUND_FLOOR, traps=_TRAPS)
 
 
 def check_amount(value: object, name: str = "amount") -> Decimal:
-    """Return `value` when it is an amount that may be believed.
+    """Return `value` if it is a valid amount.
 
     Raises:
         TypeError: If it is not a Decimal. A float has already lost digits.
@@ -61,16 +61,16 @@ def check_amount(value: object, name: str = "amount") -> Decimal:
 
 
 def parse_amount(value: object, name: str = "amount") -> Decimal:
-    """Return the amount that a text, an integer or a Decimal says.
+    """Return a text, an integer or a Decimal as an amount.
 
     Args:
-        value: `"12.5"`, `12`, `Decimal("12.5")`. A float is taken by its shortest text, because
-            the objects of other platforms hand out floats; a bool is refused.
+        value: `"12.5"`, `12`, `Decimal("12.5")`. A float is read by its shortest text, because objects of other
+            platforms return floats; a bool is refused.
         name: What the amount is, for the error.
 
     Raises:
         TypeError: If it is none of these.
-        ValueError: If the text is no number, or the number is not finite or absurd.
+        ValueError: If the text is not a number, or the number is not finite or is absurdly large.
     """
     match value:
         case Decimal():
@@ -90,16 +90,16 @@ def parse_amount(value: object, name: str = "amount") -> Decimal:
 ratio = _RATIO.divide
 """Divides a part by the whole, for people and gauges, never for a decision.
 
-28 digits, rounded down: what is less than the whole never shows as 1.
+28 digits, rounded down, so that less than the whole never shows as 1.
 """
 
 
 def describe(amount: Decimal, digits: int = 8, *, round_up: bool = False) -> str:
-    """Return an amount for people, `40,000.65`: cut to so many digits, never so that a shortfall looks smaller.
+    """Return an amount for people, such as `40,000.65`, rounded so that a shortfall never looks smaller.
 
     Args:
         amount: Finite.
-        digits: How many significant digits stay.
+        digits: How many significant digits to keep.
         round_up: For amounts that are needed or missing; available ones are rounded down.
     """
     context = Context(prec=digits, rounding=ROUND_CEILING if round_up else ROUND_FLOOR)

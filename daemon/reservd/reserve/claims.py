@@ -1,4 +1,4 @@
-"""What a mode needs of the accounts that it shares, and what the other sharers must reckon with."""
+"""Assesses what a mode needs of the accounts that it shares, and which bounds the other sharers must assume."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -17,17 +17,17 @@ from reservd.reserve.readings import Balance, Equity
 from reservd.reserve.tracker import TrackerState
 
 _GROWTH = Decimal("1.25")
-"""How much the target of a mode may have grown since it was last known."""
+"""By how much the target of a mode may have grown since it was last known."""
 
 
 class AccountReading(NamedTuple):
-    """What a check found of one asset of one account.
+    """The reading of one asset of one account.
 
     Attributes:
-        account: What people call it: `source/account`.
+        account: Its name for people: `source/account`.
         asset: The asset.
-        found: What is there; None when it could not be read.
-        problem: Why it could not; empty when it could.
+        found: The balance; None when it could not be read.
+        problem: Why it could not be read; empty when it could.
         non_negative: Whether it can only hold 0 or more.
     """
 
@@ -38,7 +38,7 @@ class AccountReading(NamedTuple):
     non_negative: bool = False
 
     def at(self, now: datetime, policy: ReservePolicy) -> "AccountReading":
-        """Return what of it a mode may believe now."""
+        """Return the reading as a mode may believe it now."""
         if self.found is None or is_current(self.found.observed_at, now, policy):
             return self
         problem = f"{self.asset} is of {self.found.observed_at.isoformat()}, too far from now to be believed"
@@ -46,24 +46,24 @@ class AccountReading(NamedTuple):
 
     @property
     def bounds(self) -> Bounds:
-        """What is certain of the amount."""
+        """Bounds on the amount."""
         if self.found is not None:
             return Bounds(self.found.amount, self.found.amount)
         return Bounds(ZERO if self.non_negative else None, None)
 
 
 class Member(NamedTuple):
-    """One mode that shares accounts, and what a check read for it.
+    """One mode that shares accounts, and its readings in a check.
 
     Attributes:
-        policy: What its owner decided.
-        terms: What its owner decided of shared accounts.
-        state: What is remembered of it.
-        equity: What was read.
-        own: The accounts that it does not share.
-        owed: Accepted withdrawals that the equity still shows.
-        promised: To its own accepted withdrawals, of all the accounts that it is paid from.
-        waited: Whether what jumped was told again for so long that no newer observation of it can be awaited.
+        policy: Its policy.
+        terms: Its terms for shared accounts.
+        state: Its state.
+        equity: The reading of its equity.
+        own: The readings of accounts that it does not share.
+        owed: Accepted withdrawals that the equity still includes.
+        promised: What is promised to its own accepted withdrawals, of all the accounts that it is paid from.
+        waited: Whether a jump has been repeated for so long that no newer observation of it can be expected.
     """
 
     policy: ReservePolicy
@@ -76,7 +76,7 @@ class Member(NamedTuple):
     waited: bool = False
 
     def believed(self, now: datetime) -> "Member":
-        """Return the member with what it may believe now of its own accounts."""
+        """Return the member with its own accounts as far as they may be believed now."""
         return self._replace(own=tuple([reading.at(now, self.policy) for reading in self.own]))
 
 
@@ -84,20 +84,20 @@ class Jump(IntEnum):
     """Whether a reading jumped."""
 
     NONE = 0
-    """It did not, or a second one agreed."""
+    """No jump, or a second reading agreed."""
     AWAITED = 1
-    """What jumped before is told again, by no newer observation: the next check may have one."""
+    """A jump was repeated by an observation that is no newer; the next check may have a newer one."""
     NEW = 2
-    """It did: a second look may tell at once."""
+    """A new jump; a second look may confirm it at once."""
 
 
 class Assessment(NamedTuple):
     """What a member brings to the split.
 
     Attributes:
-        sharer: What it needs.
-        doubt: Why others cannot tell what it needs; empty when they can.
-        jump: Whether it is because a reading jumped, and no second one agreed yet.
+        sharer: Its needs.
+        doubt: Why its needs are uncertain to the others; empty when they are certain.
+        jump: Whether that is due to a jump without a second reading that agrees.
     """
 
     sharer: Sharer
@@ -105,7 +105,7 @@ class Assessment(NamedTuple):
     jump: Jump
 
     def less(self, held: Bounds) -> "Assessment":
-        """Return the same of a member when so much of what it has of its own is promised."""
+        """Return the same with holds taken off the member's own accounts."""
         if not held.upper:
             return self
         seen, reckoned = (claim._replace(own=_less(claim.own, held)) for claim in self.sharer[:2])
@@ -115,14 +115,14 @@ class Assessment(NamedTuple):
 def assess(member: Member, balances: Sequence[Balance], now: datetime) -> Assessment:
     """Return what a member needs of shared accounts.
 
-    A target that cannot be told is anything from 0 to 1.25 of the last good one; without one, it has no end. An
-    equity or an own balance that jumped is what it was or what it is, until a second reading agrees: the mode itself
-    goes by the new one, which its tracker doubts.
+    An unknown target lies between 0 and 1.25 of the last good one; without one, it is unbounded. After a jump of its
+    equity or its own balance, the others assume the old and the new value as bounds until a second reading agrees. The
+    mode itself uses the new value, which its tracker doubts.
 
     Args:
-        member: The mode, and what was read for it and may be believed.
-        balances: All its balances that may be believed, shared ones included.
-        now: The instant of the check, aware UTC.
+        member: The mode, and those of its readings that may be believed.
+        balances: All its believed balances, shared ones included.
+        now: The time of the check, aware UTC.
     """
     target, doubt, target_jumped = _assess_target(member, balances, now)
     own, own_doubt, own_jumped = _assess_own(member)
@@ -136,7 +136,7 @@ class _Range(NamedTuple):
 
 
 def _assess_target(member: Member, balances: Sequence[Balance], now: datetime) -> tuple[_Range, str, Jump]:
-    """Return what is certain of the target, why not more is, and whether that is because it jumped."""
+    """Return bounds on the target, why they are not exact, and whether that is due to a jump."""
     policy, state = member.policy, member.state
     equity, problem = believed_beside(balances, believe_equity(member.equity, policy, now), policy)
     before = state.believed_equity
@@ -168,7 +168,7 @@ def _target(equity: Decimal, member: Member) -> Decimal:
 
 
 def _assess_own(member: Member) -> tuple[_Range, str, Jump]:
-    """Return the same of what it has of its own."""
+    """Return the same for the member's own accounts."""
     bounds = [reading.bounds for reading in member.own]
     lows = [each.lower for each in bounds if each.lower is not None]
     highs = [each.upper for each in bounds if each.upper is not None]
@@ -186,7 +186,7 @@ def _assess_own(member: Member) -> tuple[_Range, str, Jump]:
 
 
 def _jump_of_own(member: Member, amount: Decimal) -> tuple[Decimal, Jump]:
-    """Return what a mode was believed to have of its own, and whether what it has now jumped from that."""
+    """Return the believed sum of a mode's own accounts, and whether the new one is a jump from it."""
     max_jump = member.policy.max_jump
     good, doubted = found_own(member.state.good), found_own(member.state.doubted)
     before = good.total if good is not None else amount

@@ -8,26 +8,26 @@ from reservd.reserve.models import AllocationMethod
 
 
 class Side(Enum):
-    """Which end of what is possible a division is for."""
+    """Which bound of a part a division is for."""
 
     DOWN = "down"
-    """The least that a part can be: fractions of a unit are left out."""
+    """The lower bound: fractions of a unit are dropped."""
     NONE = "none"
-    """There is one only: parts sum to the whole."""
+    """The bounds are the same: parts add up to the whole."""
     UP = "up"
-    """The most: fractions of a unit count as one."""
+    """The upper bound: fractions of a unit count as one."""
 
 
 class Stake(NamedTuple):
-    """One sharer in one case, in units. None has no end; of what it owns, to the side of the case.
+    """One sharer in one case, in units. None is unbounded; for `own`, towards the side of the case.
 
     Attributes:
-        target: By which it is served.
-        burden: The target, or what is dedicated to it, by which it bears debts.
+        target: The target up to which it is served.
+        burden: The weight by which it bears debts: the target, or what is dedicated to it.
         own: What it has.
-        priority: The least is served first.
+        priority: The lowest is served first.
         dedicated: What it still gets of all balances together.
-        ratio: Numerator and denominator of the part of each balance that it gets in place of that; None: of none.
+        ratio: Numerator and denominator of the part of each balance that it gets instead; None without a ratio.
     """
 
     target: int | None
@@ -38,20 +38,20 @@ class Stake(NamedTuple):
     ratio: tuple[int, int] | None
 
     def lack(self, side: Side) -> int | None:
-        """Return what it lacks to its target; None: no end of it."""
+        """Return what it lacks to its target; None if that is unbounded."""
         if self.own is None:
             return 0 if side is Side.UP else None
         return None if self.target is None else max(0, self.target - self.own)
 
 
 def divide(amount: int, stakes: Sequence[Stake], method: AllocationMethod, side: Side) -> list[int]:
-    """Divide one balance among those who have a stake in it.
+    """Divide one balance among its sharers.
 
     Args:
         amount: In units.
         stakes: In the order of the sharers.
-        method: How.
-        side: What becomes of fractions of a unit.
+        method: How to divide.
+        side: How to round fractions of a unit.
 
     Returns:
         The parts, in the order of the stakes.
@@ -74,7 +74,7 @@ def divide(amount: int, stakes: Sequence[Stake], method: AllocationMethod, side:
 
 
 def _dedicated(amount: int, stake: Stake) -> int | None:
-    """Return what a balance owes a sharer, or how it bears a debt. Units are so small that a ratio has no fraction."""
+    """Return what a balance owes a sharer, or its weight for a debt. Units are small enough for ratios to be exact."""
     if stake.ratio is not None:
         numerator, denominator = stake.ratio
         return abs(amount) * numerator // denominator
@@ -84,9 +84,9 @@ def _dedicated(amount: int, stake: Stake) -> int | None:
 
 
 def _apportion(amount: int, weights: Sequence[int | None], side: Side) -> list[int]:
-    """Divide an amount by weights, equally when all are 0; weights without end take all.
+    """Divide an amount by weights, equally if all are 0; unbounded weights take everything.
 
-    Rounded down or up by less than a unit each; or exactly, so that the shares sum to the amount.
+    Each share is rounded down or up by less than a unit; or exactly, so that the shares add up to the amount.
     """
     if None in weights:
         weights = [int(weight is None) for weight in weights]

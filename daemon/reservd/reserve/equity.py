@@ -1,4 +1,4 @@
-"""What one reading of equity tells, and which balances it can be combined with."""
+"""Judges a reading of equity: what it says, and with which balances it can be combined."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,15 +13,14 @@ from reservd.reserve.readings import Balance, Equity
 
 @dataclass(frozen=True, slots=True)
 class BelievedEquity:
-    """What one reading of an equity tells all modes of one currency that believe readings of one age and skew.
+    """A reading of an equity, as all modes with the same currency and the same limits on age and skew believe it.
 
     Attributes:
         amount: None when it may not be believed.
-        problem: Why it may not.
-        observed_at: When it was true; None when it could not be read.
-        seen: When it was true with the prices in it.
-        within: The earliest and the latest time at which balances must have been observed to say anything beside it;
-            None: any.
+        problem: Why it may not be believed.
+        observed_at: Its observation time; None when it could not be read.
+        seen: Its observation time, prices included.
+        within: The earliest and the latest observation time of balances that can be combined with it; None: any.
     """
 
     amount: Decimal | None
@@ -31,17 +30,17 @@ class BelievedEquity:
     within: tuple[datetime, datetime] | None = None
 
     def beside_any(self) -> "BelievedEquity":
-        """Return the same for modes whose balances are known to have been observed in that time, each of them."""
+        """Return the same for modes whose balances are all known to be within that time."""
         return BelievedEquity(self.amount, self.problem, self.observed_at, self.seen) if self.within else self
 
 
 def believe_equity(equity: Equity | Missing | None, policy: ReservePolicy, now: datetime) -> BelievedEquity:
-    """Return what an equity tells a mode, and all those of its currency that believe readings of the same age.
+    """Return an equity as a mode believes it, and all modes of its currency with the same limit on age.
 
     Args:
-        equity: Missing or None when it could not be read. Incomplete, negative or stale it tells nothing.
+        equity: Missing or None when it could not be read. Incomplete, negative or stale equity is not believed.
         policy: The mode's policy.
-        now: The instant of the check, aware UTC.
+        now: The time of the check, aware UTC.
     """
     if not isinstance(equity, Equity):
         return BelievedEquity(None, equity.what if equity is not None else "equity is unknown")
@@ -72,10 +71,9 @@ def _why_not(equity: Equity, policy: ReservePolicy, now: datetime) -> str | None
 def believed_beside(
     balances: Sequence[Balance], equity: BelievedEquity, policy: ReservePolicy
 ) -> tuple[Decimal | None, str | None]:
-    """Return the equity that may be believed beside these balances, or why it may not.
+    """Return the equity if it can be combined with these balances, or why it cannot.
 
-    When equity and a balance were observed too far apart, money that moves between the two readings would be in both,
-    or in neither.
+    If equity and a balance were observed too far apart, money that moved in between would be in both, or in neither.
     """
     if equity.within is not None:
         earliest, latest = equity.within
@@ -93,8 +91,8 @@ def _how_skewed(balances: Sequence[Balance], equity: BelievedEquity, policy: Res
 
 
 def observe_equity(equity: Equity) -> Observation:
-    """Return when an equity was true with all that is in it: one whose price is the same again is the same again."""
+    """Return when an equity was observed, prices included: with an old price, it is no newer observation."""
     priced_at = equity.priced_at
     at = equity.observed_at if priced_at is None else min(equity.observed_at, priced_at)
-    # As with snapshots.
+    # As for snapshots: faster than Observation(...).
     return tuple.__new__(Observation, (at, None))

@@ -1,4 +1,4 @@
-"""What a check was based on and why it found what it did: shown to people, and kept with each event."""
+"""Explains a check: what it was based on and how it came to its result. Shown to people, and kept with each event."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,14 +11,14 @@ from reservd.reserve.readings import Component, Price, check_instant
 
 
 class EquityInput(NamedTuple):
-    """The equity that a check was made with, as its source told it.
+    """The equity that a check used, as its source reported it.
 
     Attributes:
         source: Where it is read.
-        amount: What was read, whether it may be believed or not; None when it could not be read.
+        amount: The amount, believed or not; None when it could not be read.
         observed_at: When it was true at its source; None when it could not be read.
         problem: Why it could not be read; empty when it could.
-        components: What it is made of, where the source tells.
+        components: Its parts, if the source reports them.
     """
 
     source: str
@@ -29,21 +29,21 @@ class EquityInput(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """What a check of a mode was made of.
+    """What a check of a mode was based on.
 
     Attributes:
-        snapshot: What it found, with all `accounts`, also where none is shared.
-        why: Why the snapshot speaks for its status.
-        confirmed: What the tracker confirmed; UNKNOWN before anything was.
-        good_at: When the last check was made that was conclusive and is not doubted, whose amounts events carry.
-        equity: What the target is a part of.
-        owed: Accepted withdrawals that the equity still shows, taken off it before the target.
+        snapshot: Its result, with all `accounts`, even if none is shared.
+        why: The reason for the snapshot's status.
+        confirmed: The confirmed status; UNKNOWN before one was confirmed.
+        good_at: When the last check was made that was conclusive and not doubted, whose amounts events carry.
+        equity: The equity that the target is a part of.
+        owed: Accepted withdrawals that the equity still includes, subtracted from it before the target.
         low_threshold: Below this part of the target the reserve is low.
         critical_threshold: Below this part of the target it is critical.
         low_below: The same as an amount; None without a target.
         critical_below: The same as an amount.
-        version: Of the reservd that made the check.
-        configuration: A hash of all that was configured for the mode and the sources that it is made of.
+        version: The version of reservd that made the check.
+        configuration: A hash of everything that was configured for the mode and its sources.
     """
 
     snapshot: ReserveSnapshot
@@ -61,10 +61,10 @@ class Explanation(NamedTuple):
 
 
 def believable_components(components: object) -> dict[str, Decimal | Component]:
-    """Return the parts of an equity that are what they should be.
+    """Return the components of an equity that are well-formed.
 
-    They are for people, so that nobody checks them when an equity is read: one of them that is nonsense must harm
-    neither the equity nor the record of an event.
+    They are for people, so nobody checks them when an equity is read. A malformed one must harm neither the equity nor
+    the record of an event.
     """
     if not isinstance(components, Mapping):
         return {}

@@ -9,16 +9,16 @@ from reservd.reserve.readings import Account
 
 _NAME_LENGTH = 32
 _CASELESS = "eip155:"
-"""Venues, by the beginning of their names, whose addresses mean the same in capitals."""
+"""Prefixes of venues whose addresses are case-insensitive."""
 
 
 class AccountKey(NamedTuple):
-    """What makes money the same money.
+    """The identity of money.
 
     Attributes:
         venue: The chain or the exchange.
         address: The address on it.
-        asset: The asset's identity there; its name where nobody tells of one.
+        asset: The asset's identity there; its name if no source reports one.
     """
 
     venue: str
@@ -27,19 +27,19 @@ class AccountKey(NamedTuple):
 
 
 def name_accounts(keys: Iterable[AccountKey]) -> str:
-    """Return the name of some accounts together: the same for the same money, under whatever names and whoever's."""
+    """Return the name of a set of accounts: the same for the same money, whatever its names and whoever counts it."""
     return sha256(json.dumps(sorted(set(keys))).encode()).hexdigest()[:_NAME_LENGTH]
 
 
 class Identities:
-    """Tells what money is the same.
+    """Decides which money is the same.
 
-    An asset is known by its identity at the venue, and by its name where its source tells of none. A name without
-    identity means what another source of the same address calls so: a wallet that is read from a node and from a
-    database is one wallet. Where two of those mean different assets by it, it is known by its name.
+    An asset is known by its identity at the venue, or by its name if its source reports none. A name without identity
+    means what another source of the same address calls so: a wallet that is read from a node and from a database is one
+    wallet. If two of those mean different assets by it, it is known by its name.
 
     Args:
-        accounts: All that there are.
+        accounts: All accounts.
     """
 
     def __init__(self, accounts: Iterable[Account]) -> None:
@@ -51,7 +51,7 @@ class Identities:
         self._known = {place: next(iter(identities)) for place, identities in told.items() if len(identities) == 1}
 
     def key(self, account: Account, asset: str) -> AccountKey:
-        """Return what makes an asset of an account the same money as another, given its name there."""
+        """Return the identity of an asset of an account, given its name there."""
         address, identity = _same_case(account.address, account), account.asset_ids.get(asset)
         if identity is None:
             return AccountKey(account.venue, address, self._known.get((account.venue, address, asset), asset))

@@ -1,8 +1,8 @@
 """Detects readings that moved too far to be believed at first sight.
 
-A wallet that reads 0 once, an equity without its largest part, a token read in the wrong unit:
-all are jumps, and so is a real catastrophe. A second reading tells them apart, if it is one: a source that tells
-the same observation again, of the same block or time, has said nothing new.
+A wallet that reads 0 once, an equity without its largest part, or a token read in the wrong unit is a jump, and so is a
+real catastrophe. A second reading tells them apart, provided that it is one: a source that returns the same observation
+again, of the same block or time, adds nothing.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from reservd.reserve.amounts import ZERO, add, multiply, subtract
 from reservd.reserve.models import Observation, ReserveSnapshot
 
 PATIENCE = timedelta(seconds=120)
-"""How long a jump waits at most for a newer observation of what jumped, while the same one is told again and again.
+"""How long a jump waits for a newer observation while the same one is repeated.
 
-Longer than blocks and the usual scrape intervals, so that what is only wrong once is told anew before; and an end, as a
-source that renews its numbers once a day must not hide a real shortfall until then.
+Longer than blocks and the usual scrape intervals, so that a single wrong value is replaced before. Limited, because a
+source that updates once a day must not hide a real shortfall until then.
 """
 
 
@@ -26,8 +26,8 @@ class OwnFound(NamedTuple):
     """What a snapshot found in accounts that its mode does not share.
 
     Attributes:
-        amounts: Of each.
-        seen: When each was true.
+        amounts: The amount of each.
+        seen: The observation of each.
     """
 
     amounts: Sequence[Decimal]
@@ -35,12 +35,12 @@ class OwnFound(NamedTuple):
 
     @property
     def total(self) -> Decimal:
-        """All of it."""
+        """The sum of the amounts."""
         return reduce(add, self.amounts, ZERO)
 
 
 def found_own(snapshot: ReserveSnapshot | None) -> OwnFound | None:
-    """Return what a snapshot of a mode that shares accounts found in its others; None when it does not tell all."""
+    """Return what a snapshot found in a sharing mode's own accounts; None if it does not have them all."""
     if snapshot is None or not snapshot.accounts:
         return None
     amounts, seen = [], []
@@ -60,17 +60,17 @@ def is_new_to_others(
     doubted: ReserveSnapshot | None,
     max_jump: Decimal,
 ) -> bool:
-    """Whether a snapshot tells for the first time of a jump that those who share accounts with its mode wait for.
+    """Return whether a snapshot is the first to show a jump that all who share accounts with its mode wait for.
 
-    They reckon with what it was and with what it is, until a second reading agrees: of its equity, and of what it has
-    in accounts of its own.
+    Until a second reading agrees, they assume both the old and the new value of its equity, and of the sum of its own
+    accounts.
 
     Args:
-        snapshot: What was found now.
-        equity: The last equity that was believed.
-        good: The last conclusive snapshot, with which what the mode has of its own is compared.
-        doubted: What jumped before; None when nothing did.
-        max_jump: As a part of what was believed.
+        snapshot: The new snapshot.
+        equity: The last believed equity.
+        good: The last conclusive snapshot, with which the sum of the own accounts is compared.
+        doubted: The snapshot with the earlier jump; None when there is none.
+        max_jump: As a part of the believed amount.
     """
     own, before, then = found_own(snapshot), found_own(good), found_own(doubted)
     return _is_new(equity, doubted and doubted.total_equity, snapshot.total_equity, max_jump) or _is_new(
@@ -85,7 +85,7 @@ def _is_new(before: Decimal | None, doubted: Decimal | None, now: Decimal | None
 
 
 def at_least(snapshot: ReserveSnapshot) -> Decimal | None:
-    """Return the balance, or what is certain of it when not all was read; None when nothing is."""
+    """Return the balance, or its lower bound if not everything was read; None if that is unknown."""
     return snapshot.reserve_balance if snapshot.bounds is None else snapshot.bounds.lower
 
 
@@ -96,14 +96,14 @@ def has_jumped(
     snapshot: ReserveSnapshot,
     max_jump: Decimal,
 ) -> bool:
-    """Whether the balance or the equity of a snapshot moved by more than may be believed at first sight.
+    """Return whether the balance or the equity of a snapshot moved by more than can be believed at first sight.
 
     Args:
-        balance: The last that was believed; None when there was none: a first reading is no jump.
-        equity: The same of the equity.
-        parts: The same of each account: one that falls to 0 is doubted however little of the whole it is.
-        snapshot: What was found now.
-        max_jump: As a part of what was believed.
+        balance: The last believed balance; None when there was none: a first reading is no jump.
+        equity: The last believed equity; None likewise.
+        parts: The last believed balance of each account: one that falls to 0 is doubted, however small.
+        snapshot: The new snapshot.
+        max_jump: As a part of the believed amount.
     """
     total, now = snapshot.total_equity, snapshot.parts
     if equity is not None and total is not None and _shared_moved(equity, total, max_jump):
@@ -114,7 +114,7 @@ def has_jumped(
         return False
     amount = snapshot.reserve_balance
     if amount is None:
-        # A part of the balance is naturally less than the whole; only more than the whole is a jump.
+        # A partial balance is naturally less than the whole; it jumped only if it is more.
         amount = at_least(snapshot)
         if amount is None or amount <= balance:
             return False
@@ -122,7 +122,7 @@ def has_jumped(
 
 
 def agrees(doubted: ReserveSnapshot | None, snapshot: ReserveSnapshot, max_jump: Decimal) -> bool:
-    """Whether a snapshot says, within a jump, what the doubted one said."""
+    """Return whether a snapshot confirms the doubted one, within a jump."""
     if doubted is None:
         return False
     return not has_jumped(at_least(doubted), doubted.total_equity, doubted.parts, snapshot, max_jump)
@@ -135,17 +135,17 @@ def is_second_look(
     parts: tuple[Decimal, ...],
     max_jump: Decimal,
 ) -> bool:
-    """Whether a snapshot observed anew what jumped, so that it says more than the doubted one did.
+    """Return whether a snapshot has newer observations of what jumped, so that it says more than the doubted one.
 
-    What its sources do not date counts as observed when it was read. A balance that jumped though no account did, as
-    when more was promised of it, has nothing to be observed anew.
+    A reading without a date counts as observed when it was read. If the balance jumped though no account did, as when
+    more of it was promised, no newer observation is needed.
 
     Args:
-        doubted: What jumped first.
-        snapshot: What was found now, and agrees with it.
-        equity: The last that was believed.
-        parts: The same of each account.
-        max_jump: As a part of what was believed.
+        doubted: The first snapshot with the jump.
+        snapshot: The new snapshot, which agrees with it.
+        equity: The last believed equity.
+        parts: The last believed balance of each account.
+        max_jump: As a part of the believed amount.
     """
     before, now = doubted.equity_seen, snapshot.equity_seen
     if (
@@ -162,7 +162,7 @@ def is_second_look(
 
 
 def find_moved(before: Sequence[Decimal], after: Sequence[Decimal], max_jump: Decimal) -> list[int]:
-    """Return where amounts jumped; where they changed, when none jumped alone; all places, when accounts are others."""
+    """Return the indexes of amounts that jumped, or of all that changed if none did; all, if the accounts differ."""
     if len(before) != len(after):
         return list(range(len(after)))
     changed = [number for number, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
@@ -170,11 +170,11 @@ def find_moved(before: Sequence[Decimal], after: Sequence[Decimal], max_jump: De
 
 
 def follow(before: Sequence[Observation], after: Sequence[Observation], places: Sequence[int]) -> bool:
-    """Whether observations are later than those before, as far as they matter."""
+    """Return whether observations are later than the earlier ones, as far as they matter."""
     if not before or not after:
-        return True  # nobody dated them
+        return True  # they have no dates
     if len(before) != len(after):
-        return False  # other accounts failed this time: which is which, they do not tell
+        return False  # other accounts failed this time, and it is unknown which
     return all(after[place].follows(before[place]) for place in places)
 
 
@@ -183,14 +183,14 @@ def _emptied(before: Decimal, after: Decimal) -> bool:
 
 
 def moved(before: Decimal, after: Decimal, max_jump: Decimal) -> bool:
-    """Whether an amount moved by more than a part of what it was, or fell to 0 or below."""
+    """Return whether an amount moved by more than a part of its old value, or fell to 0 or below."""
     if after == before:
         return False
-    # The commonest rubbish is a 0, so falling to it is a jump however large a jump may be.
+    # The most common wrong value is 0, so a fall to it is a jump whatever the limit.
     if after <= ZERO < before:
         return True
     return subtract(after, before).copy_abs() > multiply(max_jump, before).copy_abs()
 
 
-# Modes that share an equity ask for the same one by the thousand, one after the other.
+# Thousands of modes that share an equity ask for the same comparison, one after the other.
 _shared_moved = lru_cache(maxsize=64)(moved)

@@ -1,4 +1,4 @@
-"""What of a mode's state outlives the process, and how time spent down counts."""
+"""The part of a mode's state that outlives the process, and how downtime counts."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -9,20 +9,19 @@ from reservd.reserve.policy import ReservePolicy
 from reservd.reserve.state import Instant, TrackerState
 
 _ALLOWANCE = 2
-"""A source may answer again for at least max_staleness / 2 before its mode is called unknown."""
+"""A source has at least max_staleness / 2 to answer after a start before its mode becomes unknown."""
 
 
 class KeptState(NamedTuple):
-    """What is kept of `TrackerState`, its moments on the wall's clock.
+    """The stored part of `TrackerState`, with times on the wall clock.
 
-    Checks in a row and a jump in doubt are not kept: a row is broken by the time down, and a doubt
-    is answered by the next reading.
+    Checks in a row and a jump in doubt are not stored: downtime breaks a row, and the next reading resolves a doubt.
     """
 
     good_at: datetime
-    """The last conclusive check."""
+    """The time of the last conclusive check."""
     announced_at: datetime
-    """The last event."""
+    """The time of the last event."""
     confirmed: ReserveStatus | None
     known: ReserveStatus | None
     incident_id: str | None
@@ -34,11 +33,11 @@ class KeptState(NamedTuple):
     warned: bool = False
     incident_at: datetime | None = None
     input_age: float = 0.0
-    """How many seconds old its oldest input was at that check."""
+    """The age in seconds of the oldest input of that check."""
 
 
 def keep(state: TrackerState, now: Instant) -> KeptState:
-    """Return what is to be stored of a mode's memory."""
+    """Return the part of a mode's state to store."""
     return KeptState(
         now.wall - timedelta(seconds=now.monotonic - state.good_at),
         now.wall - timedelta(seconds=now.monotonic - state.announced_at),
@@ -57,15 +56,15 @@ def keep(state: TrackerState, now: Instant) -> KeptState:
 
 
 def recall(kept: KeptState, policy: ReservePolicy, now: Instant) -> TrackerState:
-    """Return the memory of a mode that is watched again.
+    """Return the state of a mode that is watched again.
 
-    Time down counts toward the next reminder in full: one that became due is given once, at the
-    first check. It counts as staleness, with the age that the inputs had before, up to half of the
-    maximum: what lasts is called unknown sooner than if the daemon had just begun, and never before
-    its sources were asked again. A clock that was set back while the daemon was down counts as no time.
+    Downtime counts in full towards the next reminder: one that became due is sent once, at the first check. It counts
+    towards staleness, on top of the age that the inputs had before, up to half of the maximum. So a lasting outage
+    becomes unknown sooner than after a fresh start, but never before the sources were read again. If the clock was set
+    back while the daemon was down, no time has passed.
     """
     if kept.good is not None and kept.good.share_class != policy.share_class:
-        # Its amounts are of another currency.
+        # Its amounts are in another currency.
         kept = kept._replace(good=None, believed_balance=None, believed_equity=None, believed_parts=())
     age = _seconds(now.wall - kept.good_at) + kept.input_age
     stale = min(age, policy.max_staleness.total_seconds() / _ALLOWANCE)
@@ -86,10 +85,10 @@ def recall(kept: KeptState, policy: ReservePolicy, now: Instant) -> TrackerState
 
 
 def reconcile(stored: KeptState, newer: KeptState) -> KeptState:
-    """Return how a mode stands that was watched from memory alone until its store could be read.
+    """Return the state of a mode that was watched from memory alone until its store could be read.
 
-    An incident that is open in the store is the one that people know: it goes on under its id, or
-    is closed by the next check. Sequences never fall.
+    An open incident in the store is the one that people know: it goes on under its id, or the next check closes it.
+    Sequences never decrease.
     """
     if newer.confirmed is None or (newer.incident_id is None and stored.incident_id is not None):
         state = stored

@@ -17,19 +17,19 @@ class ReserveStatus(StrEnum):
     LOW = "low"
     CRITICAL = "critical"
     UNKNOWN = "unknown"
-    """No reading tells. Never a reason to refill, always a reason to pay slowly."""
+    """Not certain. Never a reason to refill, always a reason to pay slowly."""
 
     @property
     def severity(self) -> int:
         """0 for adequate, 1 for low, 2 for critical.
 
         Raises:
-            KeyError: For UNKNOWN: it says nothing, so it is neither better nor worse.
+            KeyError: For UNKNOWN, which is neither better nor worse.
         """
         return _SEVERITY[self]
 
 
-# Python 3.11 takes 0.1 µs to look a member up on its class, and one check does so a dozen times.
+# In Python 3.11 a member lookup on its class takes 0.1 µs, and one check makes a dozen.
 ADEQUATE, LOW, CRITICAL, UNKNOWN = ReserveStatus
 
 _SEVERITY = {ADEQUATE: 0, LOW: 1, CRITICAL: 2}
@@ -43,11 +43,11 @@ class EventType(StrEnum):
     ADEQUATE = "reserve_adequate"
     UNKNOWN = "reserve_unknown"
     RUNWAY_LOW = "reserve_runway_low"
-    """An early warning while the reserve is adequate. No status: it opens and ends nothing."""
+    """An early warning while the reserve is adequate. It opens and closes no incident."""
 
     @property
     def status(self) -> ReserveStatus:
-        """The confirmed status that it is said in."""
+        """The confirmed status of the mode when it is raised."""
         return ADEQUATE if self is EventType.RUNWAY_LOW else ReserveStatus[self.name]
 
     @classmethod
@@ -57,25 +57,25 @@ class EventType(StrEnum):
 
 
 class Bounds(NamedTuple):
-    """What is certain of a balance: it lies between the two, both included. None is no bound."""
+    """The lower and upper bound of an amount, both included. None is unbounded."""
 
     lower: Decimal | None
     upper: Decimal | None
 
 
 class AllocationMethod(StrEnum):
-    """How an account that several modes count is split among them."""
+    """How an account that several modes share is split."""
 
     PRO_RATA = "pro_rata"
     """By what each still lacks after its own accounts."""
     PRIORITY = "priority"
     """In order, each up to its target."""
     DEDICATED = "dedicated"
-    """As configured: to each a fixed amount, or a fixed part."""
+    """As configured: a fixed amount or a fixed part to each."""
 
 
 class Observation(NamedTuple):
-    """When something that was read was true at its source.
+    """When a reading was true at its source.
 
     Attributes:
         observed_at: The time.
@@ -86,7 +86,7 @@ class Observation(NamedTuple):
     block: int | None = None
 
     def follows(self, before: "Observation") -> bool:
-        """Whether it is a later one: not the same again, told a second time."""
+        """Return whether it is later than another, and not a repetition of it."""
         if self.block is not None and before.block is not None:
             return self.block > before.block
         return self.observed_at > before.observed_at
@@ -96,17 +96,17 @@ class AccountPart(NamedTuple):
     """What one account holds of one asset, and how much of it counts for a mode.
 
     Attributes:
-        account: What people call it: `source/account`.
+        account: Its name for people: `source/account`.
         asset: The asset.
-        amount: All that was read there, in whole units; None when it could not be told.
-        held: Promised to accepted withdrawals, taken off the account before it is split; None when that depends on
-            one before it that could not be read.
-        part: What counts for the mode; None when it could not be told.
+        amount: The whole amount, in whole units; None when it is unknown.
+        held: The part held for accepted withdrawals, taken off the account before it is split; None when that depends
+            on an earlier account that could not be read.
+        part: The part that counts for the mode; None when it is unknown.
         method: How it is split; None for an account of the mode's own.
         observed_at: When the amount was true at its venue.
         block: The block it was read at, where there are blocks.
-        problem: Why something could not be told; empty when all could.
-        locked: There besides and not payable now; None when that could not be told.
+        problem: Why an amount is unknown; empty when all are known.
+        locked: The additional amount that is not payable now; None when it is unknown.
         note: Why less is payable than is there, in the words of its source.
     """
 
@@ -127,9 +127,9 @@ class Share(NamedTuple):
     """What counts for a mode that shares accounts.
 
     Attributes:
-        balance: Its own accounts and its parts of the others, holds taken off; one number when both ends are equal.
-        accounts: What it is made of.
-        held: Promised to accepted withdrawals out of the accounts that they share, whoever of them accepted it.
+        balance: Bounds on its own accounts and its parts of the shared ones, holds taken off; equal when it is certain.
+        accounts: The accounts behind it.
+        held: What is held for accepted withdrawals of all modes in the group, out of the accounts that they share.
     """
 
     balance: Bounds
@@ -138,26 +138,26 @@ class Share(NamedTuple):
 
 
 class ReserveSnapshot(NamedTuple):
-    """What one check found for one mode.
+    """The result of one check of one mode.
 
     Attributes:
         timestamp: When the check was made, aware UTC.
         strategy_mode: The mode.
         share_class: The share-class currency; all amounts are whole units of it.
-        total_equity: None when it could not be told, or was negative.
-        reserve_balance: Payable now, holds taken off; None when it could not be told.
+        total_equity: None when it is unknown, or was negative.
+        reserve_balance: Payable now, holds taken off; None when it is unknown.
         reserve_ratio: The target as a part of equity, 0 to 1.
         target_reserve: `reserve_ratio` of the equity less accepted unpaid withdrawals; None without equity.
-        status: Of this reading alone, without memory. The confirmed status is the tracker's.
+        status: The status of this reading alone, without earlier ones. The confirmed status is the tracker's.
         reserve_utilization: Coverage of the target: 1 is at target. None when the target is 0 or unknown.
         observed_at: When the oldest input was true at its source; None when nothing was read.
-        bounds: What is certain of the balance when not all accounts were read, or its part of them is not certain.
+        bounds: Bounds on the balance when not all accounts were read, or the mode's part of them is uncertain.
         missing: What could not be read, one line each.
-        held: Promised to accepted withdrawals, already taken off the balance; of all who share its accounts.
-        parts: What each account holds, in order, where all were read.
-        accounts: Where accounts are shared: what each holds, and how much of that counts.
-        equity_seen: When the equity was true; None when it could not be read.
-        seen: When what each account that was read holds was true, in order.
+        held: What is held for accepted withdrawals of all modes that share its accounts; already taken off the balance.
+        parts: The balance of each account, in order, when all were read.
+        accounts: For shared accounts: the balance of each, and how much of it counts.
+        equity_seen: When the equity was observed; None when it could not be read.
+        seen: The observation of each account that was read, in order.
     """
 
     timestamp: datetime
@@ -180,7 +180,7 @@ class ReserveSnapshot(NamedTuple):
 
     @property
     def input_age(self) -> float:
-        """How many seconds old the oldest input was, never below 0: a clock that is ahead makes nothing newer."""
+        """The age of the oldest input in seconds, never below 0: a clock that is ahead makes nothing newer."""
         if self.observed_at is None:
             return 0.0
         age = (self.timestamp - self.observed_at).total_seconds()
@@ -188,7 +188,7 @@ class ReserveSnapshot(NamedTuple):
 
     @property
     def shortfall(self) -> Decimal | None:
-        """How much is missing to reach the target, never below 0; None when it could not be told."""
+        """The amount missing to the target, never below 0; None when it is unknown."""
         if self.target_reserve is None or self.reserve_balance is None:
             return None
         return max(ZERO, subtract(self.target_reserve, self.reserve_balance))
@@ -205,10 +205,10 @@ PlainDecimal = Annotated[
     PlainSerializer(_plain, return_type=str, when_used="json"),
     WithJsonSchema(_PLAIN_SCHEMA, mode="serialization"),
 ]
-"""A finite number, in JSON a string without an exponent. For what was computed from checked amounts."""
+"""A finite number; in JSON a string without an exponent. For results computed from checked amounts."""
 
 Amount = Annotated[PlainDecimal, AfterValidator(check_amount)]
-"""The same, refused when it is absurd: for what comes from outside."""
+"""The same, refused when absurdly large: for amounts from outside."""
 
 
 class ReserveEvent(BaseModel):
@@ -259,5 +259,5 @@ class ReserveEvent(BaseModel):
 
     @property
     def is_change(self) -> bool:
-        """Whether it tells of another status than the event before it: it is no reminder and no early warning."""
+        """Whether its status differs from the one before: it is neither a reminder nor an early warning."""
         return not self.reminder and self.event_type is not EventType.RUNWAY_LOW

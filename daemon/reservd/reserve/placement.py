@@ -1,4 +1,4 @@
-"""Which shared accounts the holds of accepted withdrawals come off."""
+"""Decides which shared accounts bear the holds of accepted withdrawals."""
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -10,11 +10,11 @@ from reservd.reserve.models import Bounds
 
 
 class Placement(NamedTuple):
-    """What of the holds comes off one account.
+    """The holds that one account bears.
 
     Attributes:
-        held: What is certain of that.
-        left: What is certain of what the account has besides: this is split.
+        held: Bounds on the amount of these holds.
+        left: Bounds on the rest of the account, which is split.
     """
 
     held: Bounds
@@ -22,11 +22,11 @@ class Placement(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """How far the own accounts of a mode reach to bear what it promised itself.
+    """How much of its own promises a mode's own accounts can bear.
 
     Attributes:
-        short: At worst.
-        far: At best.
+        short: In the worst case.
+        far: In the best case.
     """
 
     short: Decimal
@@ -34,11 +34,11 @@ class Reach(NamedTuple):
 
 
 class Placements(NamedTuple):
-    """Where holds come off.
+    """Where holds are taken off.
 
     Attributes:
-        shared: What comes off each shared account, in order.
-        own: What is certain of what comes off the own accounts of each mode, in order.
+        shared: The holds on each shared account, in order.
+        own: Bounds on the holds on the own accounts of each mode, in order.
     """
 
     shared: tuple[Placement, ...]
@@ -46,11 +46,11 @@ class Placements(NamedTuple):
 
 
 def reach_of(promised: Decimal, own: Iterable[Bounds]) -> Reach:
-    """Return how far the own accounts of a mode reach.
+    """Return how much a mode's own accounts can bear.
 
     Args:
-        promised: By the mode itself, at least 0: they bear no more.
-        own: What is certain of each of them.
+        promised: What the mode itself has promised, at least 0: they bear no more.
+        own: Bounds on each of them.
     """
     ends = [_ends(bounds) for bounds in own]
     return Reach(
@@ -60,18 +60,18 @@ def reach_of(promised: Decimal, own: Iterable[Bounds]) -> Reach:
 
 
 def place_holds(held: Decimal, amounts: Sequence[Bounds], own: Sequence[Reach] = ()) -> Placements:
-    """Take holds off shared accounts, one after the other as far as each reaches.
+    """Take holds off shared accounts, one after the other, up to the balance of each.
 
-    What they do not cover comes off the own accounts of those who promised it, and what these do not cover either off
-    the last shared account: nobody is called short for what another mode can pay by itself.
+    A rest is taken off the own accounts of the modes that promised it, and what they do not cover off the last shared
+    account: no mode is short because of a promise that another mode can pay by itself.
 
-    An account that could not be read may cover all of the holds or none, so what comes off those after it has bounds
-    as well: a hold that it covers is not theirs to bear.
+    An account that could not be read may cover all of the holds or none, so the holds on the accounts after it have
+    bounds as well: they do not bear a hold that it covers.
 
     Args:
-        held: Of all together, at least 0.
-        amounts: What is certain of each shared account, in order.
-        own: How far the own accounts of each mode reach, in order.
+        held: The total of all modes, at least 0.
+        amounts: Bounds on each shared account, in order.
+        own: How much the own accounts of each mode can bear, in order.
     """
     if not amounts:
         return Placements((), (Bounds(ZERO, ZERO),) * len(own))
@@ -85,7 +85,7 @@ def place_holds(held: Decimal, amounts: Sequence[Bounds], own: Sequence[Reach] =
         least, most = subtract(least, _within(least, far)), subtract(most, min(most, short))
     short, far = _ends(last)
     at_worst, at_best = _sum(each.short for each in own), _sum(each.far for each in own)
-    # More is there in the one case and the own accounts reach less far in the other, or the other way round.
+    # In one case there is more and the own accounts bear less; in the other case it is the other way round.
     taken = Bounds(
         subtract(least, min(_beyond(least, short), at_best)), subtract(most, min(_beyond(most, far), at_worst))
     )
@@ -100,14 +100,14 @@ def place_holds(held: Decimal, amounts: Sequence[Bounds], own: Sequence[Reach] =
 
 
 def _share_rest(least: Decimal, most: Decimal, own: Iterable[Reach]) -> Iterable[Bounds]:
-    """Yield what comes off the own accounts of each mode, of a rest that lies between two ends."""
+    """Yield the holds on the own accounts of each mode, for a rest between two bounds."""
     for short, far in own:
         yield Bounds(min(least, short), min(most, far))
         least, most = subtract(least, min(least, far)), subtract(most, min(most, short))
 
 
 def _ends(bounds: Bounds) -> tuple[Decimal, Decimal | None]:
-    """Return how far an account reaches, at worst and at best; None: to the end."""
+    """Return how much an account can bear, at worst and at best; None: everything."""
     lower, upper = bounds
     return max(ZERO, lower) if lower is not None else ZERO, max(ZERO, upper) if upper is not None else None
 

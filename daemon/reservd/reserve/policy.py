@@ -1,4 +1,4 @@
-"""A mode's policy: how much is enough, and which status a balance has, given bounds."""
+"""A mode's policy: how much is enough, and which status a balance has."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,23 +19,23 @@ from reservd.reserve.models import (
 
 @dataclass(frozen=True, slots=True)
 class ReservePolicy:
-    """What one mode's owner decided is enough, and when to say so.
+    """How much is enough for one mode, and when to raise events.
 
     Attributes:
         mode: The mode.
-        share_class: The currency that reserve, equity and target are counted in.
+        share_class: The currency of reserve, equity and target.
         ratio: The target as a part of total equity, 0 to 1.
         low_threshold: Below this part of the target the reserve is LOW.
         critical_threshold: Below this part of the target it is CRITICAL.
-        recovery_margin: How far above a threshold, as a part of the target, recovery from it needs.
-        confirmations: Checks in a row at least this severe before a worsening counts.
-        max_jump: A reading that moves by more than this part of the last good one needs a second look.
-        max_staleness: What was observed longer ago is not believed; when the oldest input of the last conclusive check
-            is older, the status is UNKNOWN.
-        repeat_interval: How often a reminder is sent while a status lasts.
-        max_skew: How far apart equity and each balance may have been observed for a check to count; None: any.
-        runway_window: How far back it is measured how fast money leaves the reserve.
-        runway_warning: An early warning is given when the reserve is LOW in so long at that rate; None: never.
+        recovery_margin: How far above a threshold, as a part of the target, the reserve must be to recover from it.
+        confirmations: The number of checks in a row, at least this severe, that confirm a worse status.
+        max_jump: A reading that moves by more than this part of the last good one needs a second reading.
+        max_staleness: The age above which observations are not believed. When the oldest input of the last conclusive
+            check is older, the status is UNKNOWN.
+        repeat_interval: The time between reminders while a status lasts.
+        max_skew: The largest time between the observations of equity and of each balance; None: any.
+        runway_window: The window over which outflow is measured.
+        runway_warning: An early warning is given when the reserve would be LOW within this time; None: never.
     """
 
     mode: str
@@ -54,7 +54,7 @@ class ReservePolicy:
 
 
 class Missing(NamedTuple):
-    """Something a check wanted and did not get."""
+    """Something that a check needed and could not read."""
 
     what: str
     """One line for people."""
@@ -67,15 +67,15 @@ def classify(
 ) -> ReserveStatus:
     """Return the status of a balance.
 
-    Compared by product, not by quotient: a balance exactly on a threshold is above it.
-    A target of 0 is always met. A negative balance is CRITICAL against any other.
+    Compares products, not quotients: a balance exactly on a threshold is above it. A target of 0 is always met. A
+    negative balance is CRITICAL against any other.
 
     Args:
-        balance: What can be paid out now.
+        balance: The amount payable now.
         target: At least 0.
         policy: The thresholds.
-        previous: The last confirmed status; a threshold it lies below must be passed by the
-            recovery margin to get back above it. None: no memory.
+        previous: The last confirmed status. To recover from a threshold below which it lies, the balance must be above
+            that by the recovery margin. None: no earlier status.
     """
     if not target:
         return ADEQUATE
@@ -92,9 +92,9 @@ def classify(
 def classify_bounds(
     bounds: Bounds, target: Decimal, policy: ReservePolicy, previous: ReserveStatus | None = None
 ) -> ReserveStatus:
-    """Return the status that holds anywhere between the bounds, UNKNOWN when none does.
+    """Return the status that holds everywhere between the bounds; UNKNOWN when there is none.
 
-    So a partial sum that is already enough is ADEQUATE for certain, and one that is not says nothing.
+    So a partial sum that is already enough is certainly ADEQUATE, and one that is not says nothing.
     """
     if not target:
         return ADEQUATE
@@ -104,7 +104,7 @@ def classify_bounds(
 
 
 def status_of(snapshot: ReserveSnapshot, policy: ReservePolicy, previous: ReserveStatus | None = None) -> ReserveStatus:
-    """Return the status a snapshot speaks for, given the last confirmed one; UNKNOWN when it is inconclusive."""
+    """Return the status of a snapshot, given the last confirmed one; UNKNOWN when it is inconclusive."""
     target = snapshot.target_reserve
     if target is None:
         return UNKNOWN
@@ -118,5 +118,5 @@ def status_of(snapshot: ReserveSnapshot, policy: ReservePolicy, previous: Reserv
 
 
 def is_current(observed_at: datetime, now: datetime, policy: ReservePolicy) -> bool:
-    """Whether something observed then may be believed now: neither too old nor from the future."""
+    """Return whether an observation may be believed now: neither too old nor from the future."""
     return abs(now - observed_at) <= policy.max_staleness

@@ -1,4 +1,4 @@
-"""What sources report: balances, equity, prices, and what they could not read."""
+"""What sources return: balances, equity, prices, and failures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,18 +9,18 @@ from reservd.errors import FailureReason
 from reservd.reserve.amounts import ZERO, check_amount
 
 MAX_NOTE = 200
-"""Characters of a note."""
+"""The most characters of a note."""
 _MAX_BLOCK = 2**63 - 1
 
 
 def check_instant(value: object, name: str) -> datetime:
-    """Return `value` in UTC when it is an aware datetime.
+    """Return `value` in UTC if it is an aware datetime.
 
-    Python compares and adds times of one zone by what its clocks show, which is an hour off when they are set back.
+    UTC, because Python compares and adds times of one zone by its local clock, which is off by an hour when set back.
 
     Raises:
         TypeError: If it is not a datetime.
-        ValueError: If it has no time zone, or is of no year that UTC has.
+        ValueError: If it has no time zone, or is outside of the years of UTC.
     """
     if not isinstance(value, datetime):
         raise TypeError(f"{name} must be a datetime, got {type(value).__name__}")
@@ -35,11 +35,11 @@ def check_instant(value: object, name: str) -> datetime:
 
 
 def check_block(value: object) -> int:
-    """Return `value` when it is the number of a block.
+    """Return `value` if it is a block number.
 
     Raises:
-        TypeError: If it is no whole number, as the text of one is not.
-        ValueError: If it is below 0, or no number of 64 bits.
+        TypeError: If it is not an integer, such as the text of one.
+        ValueError: If it is below 0, or exceeds 64 bits.
     """
     if type(value) is not int:
         raise TypeError(f"block must be an int, got {type(value).__name__} {value!r:.60}")
@@ -49,7 +49,7 @@ def check_block(value: object) -> int:
 
 
 def check_note(value: object) -> str:
-    """Return `value` when it is a short line.
+    """Return `value` if it is a short line.
 
     Raises:
         TypeError: If it is not a text.
@@ -71,24 +71,24 @@ def _keep_in_utc(reading: object, name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One place where money lies, known before anything is read.
+    """One place that holds money, known before anything is read.
 
-    Two accounts with the same venue and address are the same account, whatever their names, and the same assets of
-    them are the same money.
+    Two accounts with the same venue and address are the same account whatever their names, and the same assets of them
+    are the same money.
 
     Attributes:
-        name: What the configuration calls it.
+        name: Its name in the configuration.
         venue: The chain or the exchange.
         address: The address on it, or the account's own id.
-        assets: The assets it is asked for; None when the source cannot tell beforehand: then it is to tell of all that
-            its modes count, the share class and each alias.
-        asset_ids: What those are at the venue, by the names that the configuration gives them, such as
-            `erc20:0x…` on a chain. One that is left out is known by its name.
-        stand_in: What the address is made of where it is not the account's own, as the fingerprint of a key is not:
-            accounts of other addresses there may be the same one. Empty where the address is the account's own.
+        assets: The assets to read; None when the source cannot tell in advance. It must then return everything that its
+            modes count: the share class and each alias.
+        asset_ids: The identities of assets at the venue, by their names in the configuration, such as `erc20:0x…` on a
+            chain. An asset that is left out is known by its name.
+        stand_in: What the address is derived from if it is not the account's own, such as the fingerprint of a key:
+            accounts with other addresses there may be the same one. Empty if the address is the account's own.
 
     Raises:
-        TypeError: If the assets are no frozenset, as a list or one name is not, or the others are no text.
+        TypeError: If the assets are not a frozenset, such as a list or a single name, or the others are not text.
     """
 
     name: str
@@ -112,21 +112,21 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What one account holds of one asset.
+    """The amount of one asset in one account.
 
     Attributes:
         account: The account's name, as in `Account.name`.
         asset: The asset, in the configuration's spelling.
         amount: Payable right now, in whole units. Negative is debt.
         observed_at: When this was true at the venue, aware; kept in UTC, as all times here.
-        locked: There but not payable now, in whole units; None when the venue does not tell.
+        locked: There but not payable now, in whole units; None when the venue does not report it.
         block: The block it was read at, where there are blocks.
-        note: Why less is payable than is there, in a few words of the source's own: never what the venue said.
+        note: Why less is payable than is there, in a few words of the source's own, never the venue's.
 
     Raises:
         TypeError: If an amount is not a Decimal, a time not a datetime, a block not an int or a note not a text.
-        ValueError: If an amount is NaN, infinite or absurd, a time has no zone, a block is below 0, or a note is no
-            short line.
+        ValueError: If an amount is NaN, infinite or absurdly large, a time has no zone, a block is below 0, or a note
+            is not a short line.
     """
 
     account: str
@@ -150,13 +150,13 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class AccountFailure:
-    """One account that could not be read, while the rest of its source could.
+    """One account that could not be read while the rest of its source could.
 
     Attributes:
         account: The account's name.
-        reason: Out of the closed set.
-        detail: One line for people. Never holds a secret.
-        asset: The asset that failed; None when all of the account's did.
+        reason: One of the closed set.
+        detail: One line for people. Never contains a secret.
+        asset: The asset that failed; None if the whole account did.
     """
 
     account: str
@@ -167,7 +167,7 @@ class AccountFailure:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One reading of a balance source: balances, and a failure for each account that has none.
+    """One reading of a balance source: balances, and a failure for each account without one.
 
     An account and asset that is in neither counts as failed: absent is not zero.
     """
@@ -178,17 +178,17 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one unit of an asset costs.
+    """The price of one unit of an asset.
 
     Attributes:
         base: The asset, in the configuration's spelling.
-        quote: What it is counted in.
+        quote: The asset that the price is in.
         value: Whole units of `quote` for one whole unit of `base`, above 0.
         observed_at: When this was true, aware.
 
     Raises:
         TypeError: If the value is not a Decimal or the time not a datetime.
-        ValueError: If the value is 0, negative, NaN, infinite or absurd, or the time has no zone.
+        ValueError: If the value is 0, negative, NaN, infinite or absurdly large, or the time has no zone.
     """
 
     base: str
@@ -204,12 +204,12 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One part of an equity, with where its number comes from.
+    """One part of an equity, and where its amount comes from.
 
     Attributes:
         amount: In whole units of the equity's currency; negative is debt.
         observed_at: When the part itself was true, aware.
-        price: What it was converted with; None when it is in the equity's currency.
+        price: The price of its conversion; None when it is in the equity's currency.
     """
 
     amount: Decimal
@@ -223,19 +223,19 @@ class Equity:
 
     Attributes:
         amount: In whole units of `currency`.
-        currency: The share-class currency it is counted in.
-        observed_at: When its amounts were true, the oldest of them, aware. Prices do not count: they have a maximum age
-            of their own, which whoever converts with them holds.
-        complete: False when parts are missing. Incomplete equity is unknown, never a floor.
-        net_of_withdrawals: True when accepted unpaid withdrawals are already taken off.
-        components: What it is made of, for people: name to amount, or to a `Component` where more is known.
-        priced_at: When the oldest price in it was true, aware; None when there is none.
-        newest_at: When the newest of its amounts was true, aware; None when they are all of `observed_at`. One that is
-            dated in the future is no more to be believed for being added to older ones.
+        currency: The share-class currency that it is in.
+        observed_at: When the oldest of its amounts was true, aware. Prices do not count: they have a maximum age of
+            their own, which whoever converts with them must keep.
+        complete: False when parts are missing. Incomplete equity is unknown, never a lower bound.
+        net_of_withdrawals: True when accepted unpaid withdrawals are already subtracted.
+        components: Its parts, for people: name to amount, or to a `Component` if more is known.
+        priced_at: When the oldest price in it was true, aware; None without prices.
+        newest_at: When the newest of its amounts was true, aware; None when all are of `observed_at`. An amount from
+            the future must not become believable by being added to older ones.
 
     Raises:
-        TypeError: If the amount is not a Decimal, a time not a datetime, or what is true or false anything else.
-        ValueError: If the amount is NaN, infinite or absurd, or a time has no zone.
+        TypeError: If the amount is not a Decimal, a time not a datetime, or a flag not a bool.
+        ValueError: If the amount is NaN, infinite or absurdly large, or a time has no zone.
     """
 
     amount: Decimal

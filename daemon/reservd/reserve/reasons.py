@@ -1,4 +1,4 @@
-"""The one-line reason in an event, written for whoever is woken by it."""
+"""Builds the one-line reason in an event, for whoever is woken by it."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -12,10 +12,10 @@ _MAX_MISSING = 3
 
 
 def why_status(good: ReserveSnapshot | None, status: ReserveStatus, policy: ReservePolicy) -> str:
-    """Return why a status other than UNKNOWN is what it is.
+    """Return the reason for a status other than UNKNOWN.
 
     Args:
-        good: The snapshot that tells; None when it is no longer known.
+        good: The snapshot behind it; None when it is no longer known.
         status: LOW, CRITICAL or ADEQUATE.
         policy: The thresholds.
     """
@@ -41,7 +41,7 @@ def why_status(good: ReserveSnapshot | None, status: ReserveStatus, policy: Rese
 
 
 def why_found(snapshot: ReserveSnapshot, policy: ReservePolicy) -> str:
-    """Return why one check speaks for the status that it does, without memory; UNKNOWN too."""
+    """Return the reason for the status of one check, without earlier ones; also for UNKNOWN."""
     if snapshot.status is not UNKNOWN:
         return why_status(snapshot, snapshot.status, policy)
     known = _range(snapshot.bounds)
@@ -52,7 +52,7 @@ def why_found(snapshot: ReserveSnapshot, policy: ReservePolicy) -> str:
 
 
 def why_unknown(seconds: float, snapshot: ReserveSnapshot) -> str:
-    """Return why nothing is certain, for so many seconds, when a snapshot could not tell."""
+    """Return why nothing has been certain for so many seconds, when a snapshot is inconclusive."""
     return f"nothing certain for {seconds:.0f} s: {_some(snapshot.missing) or 'the reading does not tell'}"
 
 
@@ -61,9 +61,9 @@ def why_doubted(seconds: float, balance: Decimal | None, equity: Decimal | None,
 
     Args:
         seconds: For how long.
-        balance: The last that was believed.
-        equity: The same of the equity.
-        snapshot: The one that jumped.
+        balance: The last believed balance.
+        equity: The last believed equity.
+        snapshot: The snapshot that jumped.
     """
     moves = [
         f"{name} went from {describe(before)} to {describe(after)} {snapshot.share_class}"
@@ -77,7 +77,7 @@ def why_doubted(seconds: float, balance: Decimal | None, equity: Decimal | None,
 
 
 def _range(bounds: Bounds | None) -> str:
-    """Return what is certain of an amount; nothing when nothing is."""
+    """Return the bounds of an amount as text; empty when both are unknown."""
     lower, upper = bounds or (None, None)
     if upper is None:
         return f"at least {describe(lower)}" if lower is not None else ""

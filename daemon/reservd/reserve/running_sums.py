@@ -1,4 +1,4 @@
-"""Running sums of what was paid and what has arrived, which are looked up instead of added up."""
+"""Running sums of payouts and arrivals, which are looked up instead of added up."""
 
 from bisect import bisect_right, insort
 from collections.abc import Collection
@@ -14,7 +14,7 @@ _AT = itemgetter(0)
 
 
 class RunningSums:
-    """Amounts in order of a time or a block, and the sum up to each, which is made when it is first asked for."""
+    """Amounts ordered by time or block, with the sum up to each, which is computed on first use."""
 
     __slots__ = ("_entries", "_sums")
 
@@ -26,7 +26,7 @@ class RunningSums:
         return len(self._entries)
 
     def add(self, at: Any, position: int, amount: Decimal) -> None:
-        """Take an amount in; most come in order."""
+        """Add an amount; most come in order."""
         entry = (at, position, amount)
         insort(self._entries, entry)
         if self._entries[-1] is not entry:
@@ -41,12 +41,12 @@ class RunningSums:
         return subtract(whole, self._sums[before - 1]) if before else whole
 
     def drop(self, positions: Collection[int]) -> None:
-        """Take amounts out."""
+        """Remove amounts."""
         self._entries = [entry for entry in self._entries if entry[1] not in positions]
         self._sums.clear()
 
     def drop_until(self, at: Any) -> None:
-        """Take out what is not after a time or a block."""
+        """Remove amounts that are not after a time or a block."""
         ended = bisect_right(self._entries, at, key=_AT)
         if ended:
             del self._entries[:ended]
@@ -54,7 +54,7 @@ class RunningSums:
 
 
 class Payouts:
-    """What one mode paid to those who withdrew, by when it left and, where that was told, by its block."""
+    """What one mode has paid for withdrawals, by the time at which it left and, if reported, by its block."""
 
     __slots__ = ("_by_block", "_by_time", "_left_at", "_timed")
 
@@ -68,7 +68,7 @@ class Payouts:
         return len(self._left_at)
 
     def add(self, position: int, amount: Decimal, left_at: datetime, block: int | None) -> None:
-        """Take in what was paid for a hold; the same again changes nothing."""
+        """Add the payout of a hold. Adding it again changes nothing."""
         if position in self._left_at:
             return
         self._left_at[position] = left_at
@@ -79,7 +79,7 @@ class Payouts:
             self._by_block.add(block, position, amount)
 
     def between(self, before: GroupReading, after: GroupReading) -> Decimal:
-        """Return what left between two readings: the one still shows it (`is_shown`), the other does not."""
+        """Return what left between two readings: the first still shows it (`is_shown`), the second does not."""
         if before.block is None or after.block is None:
             left = subtract(self._by_time.after(before.observed_at), self._by_time.after(after.observed_at))
         else:
@@ -89,11 +89,11 @@ class Payouts:
         return max(ZERO, left)
 
     def forget(self, before: datetime) -> None:
-        """Leave out what left before then."""
+        """Drop what left before a time."""
         self._drop({position for position, left_at in self._left_at.items() if left_at < before})
 
     def drop(self, position: int) -> None:
-        """Leave out what was paid for a hold, if anything was."""
+        """Drop the payout of a hold, if there is one."""
         self._drop({position} & self._left_at.keys())
 
     def _drop(self, positions: Collection[int]) -> None:

@@ -1,8 +1,8 @@
 """How long a reserve lasts at the rate at which money leaves it.
 
-The rate is the net outflow over a window that slides: all that left less all that came, by the time that it was
-watched. A rise by more than a tenth at once is a refill or a large deposit: it says nothing of how fast money leaves,
-and counts as nothing. Stretches over which nothing certain was read count neither as outflow nor as time.
+The rate is the net outflow over a sliding window: all that left less all that came, divided by the time that was
+watched. A sudden rise by more than a tenth is a refill or a large deposit. It says nothing about how fast money leaves,
+and is ignored. Periods without a certain reading count neither as outflow nor as time.
 """
 
 from collections import deque
@@ -17,15 +17,16 @@ from reservd.reserve.state import Instant, Step
 from reservd.reserve.tracker import announce
 
 REFILL = Decimal("0.1")
-"""A rise by more than this part of the balance before it is a refill."""
+"""A rise by more than this part of the earlier balance is a refill."""
 _PARTS = 12
-"""A window is kept in so many parts, whatever the number of readings."""
+"""The number of parts in which a window is kept, whatever the number of readings."""
 _READINGS = 60
-"""As many balances are noted in a window at most, or checks of thousands of modes would cost twice as much."""
+"""The most balances that are noted per window. Without a limit, checks of thousands of modes would cost twice as
+much."""
 _LEAST_WATCHED = 0.25
-"""The part of the window that must have been watched: before that, one withdrawal would be a trend."""
+"""The part of the window that must have been watched: with less, a single withdrawal would be a trend."""
 _REARM = 1.5
-"""A warning was answered once the runway is so many times the warning's again."""
+"""A warning is rearmed once the runway is this many times the warning's again."""
 _HOUR = Decimal(3600)
 
 
@@ -33,10 +34,10 @@ class Runway(NamedTuple):
     """How long a reserve that falls lasts.
 
     Attributes:
-        low_seconds: Until it is LOW, at the rate measured; 0 when it is.
-        critical_seconds: The same until it is CRITICAL.
-        outflow: What left it, net, in whole units of the share class.
-        watched_seconds: In how long.
+        low_seconds: The time until it is LOW, at the measured rate; 0 when it is.
+        critical_seconds: The time until it is CRITICAL.
+        outflow: The net outflow, in whole units of the share class.
+        watched_seconds: The time in which that left.
     """
 
     low_seconds: float
@@ -46,7 +47,7 @@ class Runway(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """What left between two moments, and how much of the time between them was watched."""
+    """The outflow between two times, and how much of the time between them was watched."""
 
     start: float
     end: float
@@ -55,15 +56,15 @@ class _Part(NamedTuple):
 
 
 class Outflow:
-    """What left one reserve within a window. Times are monotonic seconds.
+    """The outflow of one reserve within a window. Times are monotonic seconds.
 
     Args:
-        window_seconds: How far back it looks.
-        longest_gap_seconds: Two readings farther apart say nothing of what was between them; counted from when the
-            next was to be noted.
+        window_seconds: The length of the window.
+        longest_gap_seconds: Two readings farther apart say nothing about the time between them. Counted from when the
+            next one was due.
 
     Attributes:
-        due_at: Before this no balance need be noted.
+        due_at: No balance need be noted before this time.
     """
 
     __slots__ = ("_balance", "_end", "_gap", "_parts", "_spacing", "_window", "due_at")
@@ -79,29 +80,29 @@ class Outflow:
 
     @property
     def moved(self) -> bool:
-        """Whether the balance was another within the window."""
+        """Whether the balance changed within the window."""
         return any(part.outflow for part in self._parts)
 
     def hold(self, until: float, balance: Decimal) -> None:
-        """Take that the reserve was watched until a moment, and held so much since soon after the last reading."""
+        """Note that the reserve was watched until a time, with this balance since soon after the last reading."""
         if self._end is None or until <= self._end:
             return
         if balance != self._balance:
-            # Read when none was due: within the spacing.
+            # It was read when no reading was due: within the spacing.
             self.note(min(until, self._end + self._spacing), balance)
         if until > self._end:
             self._add(self._end, until, ZERO)
             self._end = until
 
     def note(self, at: float, balance: Decimal) -> None:
-        """Take a balance that was read and is believed."""
+        """Note a balance that was read and is believed."""
         if self._end is not None and 0 < at - self._end <= self._gap:
             self._add(self._end, at, _left(self._balance, balance))
         self._end, self._balance = at, balance
         self.due_at = at + self._spacing
 
     def measure(self, now: float) -> tuple[Decimal, float] | None:
-        """Return what left, net, and in how many seconds that were watched; None when they are too few to tell."""
+        """Return the net outflow and the seconds watched; None when these are too few."""
         parts, horizon = self._parts, now - self._window
         while parts and parts[0].end <= horizon:
             parts.popleft()
@@ -111,7 +112,7 @@ class Outflow:
                 seconds += watched
                 outflow = add(outflow, left)
             else:
-                # Of a part that has begun before the window, as much as lies within.
+                # Of a part that starts before the window, count the fraction within it.
                 within = (end - horizon) / (end - start)
                 seconds += watched * within
                 outflow = add(outflow, multiply(left, Decimal(f"{within:.6f}")))
@@ -130,19 +131,19 @@ class Outflow:
 
 
 def _left(before: Decimal, after: Decimal) -> Decimal:
-    """Return what left between two balances; below 0 when something came, but for a refill."""
+    """Return the outflow between two balances: negative after an inflow, 0 after a refill."""
     left = subtract(before, after)
     return ZERO if left < ZERO and -left > multiply(REFILL, before.copy_abs()) else left
 
 
 def project(outflow: Outflow, snapshot: ReserveSnapshot, policy: ReservePolicy, now: float) -> Runway | None:
-    """Return how long a reserve lasts; None when it does not fall, or that cannot be told.
+    """Return how long a reserve lasts; None when it does not fall, or that is unknown.
 
     Args:
-        outflow: What left it.
-        snapshot: What was found last.
+        outflow: Its outflow.
+        snapshot: The last snapshot.
         policy: The thresholds.
-        now: The moment, in monotonic seconds.
+        now: The time, in monotonic seconds.
     """
     balance, target = snapshot.reserve_balance, snapshot.target_reserve
     measured = outflow.measure(now)
@@ -158,16 +159,16 @@ def project(outflow: Outflow, snapshot: ReserveSnapshot, policy: ReservePolicy, 
 
 
 def warn(step: Step, runway: Runway | None, policy: ReservePolicy, now: Instant, new_id: Callable[[], str]) -> Step:
-    """Return a step with the early warning that a mode asked for: once, until the runway is long again.
+    """Return a step with an early warning if one is due: once, until the runway is long again.
 
-    A reserve that is not adequate has its own event, and an event that a step has already goes first.
+    A reserve that is not adequate has its own event, and an event that the step has already takes precedence.
 
     Args:
-        step: What a check led to; the snapshot is believed.
+        step: The result of a check whose snapshot is believed.
         runway: How long the reserve lasts; None when it does not fall.
         policy: When to warn, if at all.
-        now: The moment of the check.
-        new_id: Makes the id of an event.
+        now: The time of the check.
+        new_id: Returns the id of an event.
     """
     state = step.state
     warning = policy.runway_warning

@@ -1,4 +1,4 @@
-"""From readings of shared accounts to what counts for each of the modes that share them."""
+"""Turns readings of shared accounts into what counts for each of the modes that share them."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -15,18 +15,18 @@ from reservd.reserve.readings import Balance
 
 
 class SharedAccount(NamedTuple):
-    """One account that several modes count.
+    """One account that several modes share.
 
     Attributes:
-        reading: What was read of it.
-        members: The numbers of the modes.
+        reading: Its reading.
+        members: The indexes of the modes.
     """
 
     reading: AccountReading
     members: tuple[int, ...]
 
     def believed(self, members: Sequence[Member], now: datetime) -> "SharedAccount":
-        """Return what of it all who share it may believe now."""
+        """Return the account with its reading as far as all its sharers may believe it now."""
         reading = self.reading
         for number in self.members:
             reading = reading.at(now, members[number].policy)
@@ -34,13 +34,13 @@ class SharedAccount(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What a check of modes that share accounts found for one of them.
+    """The result for one mode of a check of modes that share accounts.
 
     Attributes:
-        balances: What all its accounts hold, as far as that may be believed.
-        missing: What could not be told.
+        balances: The balances of all its accounts, as far as they may be believed.
+        missing: What is unknown.
         share: What counts for it.
-        jump: Whether a reading of its own jumped, so that the others cannot tell what it needs.
+        jump: Whether a reading of its own jumped, so that its needs are uncertain to the others.
     """
 
     balances: tuple[Balance, ...]
@@ -52,17 +52,17 @@ class Finding(NamedTuple):
 def share_out(
     members: Sequence[Member], accounts: Sequence[SharedAccount], *, held: Decimal = ZERO, now: datetime
 ) -> tuple[Finding, ...]:
-    """Split the accounts that modes share, and return what each of them is to be told.
+    """Split the accounts that modes share, and return the result for each mode.
 
-    A shared account is believed when all who share it may believe its reading.
+    A shared account is believed if all modes that share it may believe its reading.
 
     Args:
-        members: All who share any of the accounts, in the order of the configuration, with one method.
+        members: All modes that share any of the accounts, in the order of the configuration, with one method.
         accounts: In the order in which they are split.
-        held: Promised to accepted withdrawals of any of the members. Taken off the shared accounts, one after the
-            other, as far as they reach; then off the own accounts of those who promised it; and the rest off the last
-            of the shared ones.
-        now: The instant of the check, aware UTC.
+        held: What is promised to accepted withdrawals of any of the members. Taken off the shared accounts, one after
+            the other, up to the balance of each; then off the own accounts of the modes that promised it; and the rest
+            off the last shared account.
+        now: The time of the check, aware UTC.
 
     Returns:
         The findings, in the order of the members.
@@ -111,21 +111,21 @@ def _counted(number: int, member: Member, accounts: Sequence[SharedAccount]) -> 
 
 
 def _doubts(number: int, members: Sequence[Member], claims: Sequence[Assessment]) -> Iterator[str]:
-    """Yield why a member cannot tell what the others need."""
+    """Yield why the needs of other members are uncertain."""
     for other, claim in enumerate(claims):
         if other != number and claim.doubt:
             yield f"what {members[other].policy.mode} needs of shared accounts: {claim.doubt}"
 
 
 def _unread(number: int, accounts: Sequence[SharedAccount]) -> Iterator[str]:
-    """Yield what keeps a member from telling what the others have, and what holds are left for its own accounts."""
+    """Yield why the balances of the others, and so the holds left for a member's own accounts, are uncertain."""
     for members, reading in ((account.members, account.reading) for account in accounts):
         if number not in members and reading.found is None:
             yield f"what others have in {reading.account}: {reading.problem}"
 
 
 def own_part(reading: AccountReading) -> AccountPart:
-    """Return what an account holds that no other mode counts: all of it counts."""
+    """Return the part of an account that no other mode counts, which is all of it."""
     found = reading.found
     if found is None:
         return AccountPart(reading.account, reading.asset, None, problem=reading.problem)
@@ -142,7 +142,7 @@ def own_part(reading: AccountReading) -> AccountPart:
 
 
 def _own_parts(readings: Sequence[AccountReading], taken: Bounds, why: str) -> list[AccountPart]:
-    """Return what own accounts hold, less what comes off them, one after the other as far as each reaches."""
+    """Return the parts of own accounts, less the holds on them, one after the other up to the balance of each."""
     parts = [own_part(reading) for reading in readings]
     if not taken.upper:
         return parts
@@ -163,7 +163,7 @@ def _shared_parts(
     allotment: Allotment,
     why: str,
 ) -> list[AccountPart]:
-    """Return what shared accounts hold, and which part of each a member gets."""
+    """Return the parts of shared accounts, with how much of each a member gets."""
     parts: list[AccountPart] = []
     for account, placement, part in zip(accounts, placements, allotment.parts, strict=True):
         if number in account.members:

@@ -1,4 +1,4 @@
-"""What is remembered of a mode between two checks, and what one check leads to."""
+"""The state of a mode between two checks, and the result of one check."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,11 +10,11 @@ from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """One moment on two clocks: the wall's, to be told to people, and the monotonic one, to measure by.
+    """One moment on two clocks: the wall clock, to show to people, and the monotonic clock, to measure by.
 
     Attributes:
         wall: Aware UTC.
-        monotonic: Seconds; only differences mean anything.
+        monotonic: Seconds; only differences are meaningful.
     """
 
     wall: datetime
@@ -22,10 +22,10 @@ class Instant:
 
 
 class TrackerState(NamedTuple):
-    """All that is remembered of one mode between two checks."""
+    """The state of one mode between two checks."""
 
     good_at: float
-    """Monotonic seconds of the last conclusive check; before the first, when watching began."""
+    """Monotonic seconds of the last conclusive check; before the first, of the start of watching."""
     confirmed: ReserveStatus | None = None
     """None before anything was confirmed."""
     known: ReserveStatus | None = None
@@ -33,25 +33,25 @@ class TrackerState(NamedTuple):
     incident_id: str | None = None
     sequence: int = 0
     low_streak: int = 0
-    """Conclusive checks in a row that were at least LOW."""
+    """The number of conclusive checks in a row that were at least LOW."""
     critical_streak: int = 0
-    """Conclusive checks in a row that were CRITICAL."""
+    """The number of conclusive checks in a row that were CRITICAL."""
     good: ReserveSnapshot | None = None
-    """The last conclusive snapshot that is not doubted: events carry its numbers."""
+    """The last conclusive snapshot that is not doubted: events carry its amounts."""
     believed_balance: Decimal | None = None
-    """The last complete balance that was not a jump, or was seen twice; before one, what was certain of it."""
+    """The last complete balance that was not a jump, or was seen twice; before one, its lower bound."""
     believed_equity: Decimal | None = None
     """The last equity that was not a jump, or was seen twice."""
     believed_parts: tuple[Decimal, ...] = ()
-    """The same of each account, where there are several."""
+    """The same for each account, if there are several."""
     doubted: ReserveSnapshot | None = None
-    """A snapshot that jumped and waits for a second one to agree: the first of those that agree already."""
+    """The first of the snapshots that jumped, agree with each other, and wait for a second reading."""
     announced_at: float = 0.0
     """Monotonic seconds of the last event."""
     warned: bool = False
-    """Whether an early warning was given, and the runway is not long again since."""
+    """Whether an early warning was given, and the runway has not become long again."""
     incident_at: datetime | None = None
-    """When the open incident was opened; None without one, or where that was not kept."""
+    """When the open incident was opened; None without one, or if that was not stored."""
     doubted_at: float = 0.0
     """Monotonic seconds of `doubted`."""
     told: ReserveSnapshot | None = None
@@ -59,31 +59,31 @@ class TrackerState(NamedTuple):
 
     @property
     def input_age(self) -> float:
-        """How many seconds old the oldest input of the last conclusive check was then."""
+        """The age in seconds of the oldest input of the last conclusive check, at that check."""
         return self.told.input_age if self.told is not None else 0.0
 
     def age_at(self, monotonic: float) -> float:
-        """Return how many seconds old the oldest input of what is certain is, at a moment in monotonic seconds."""
+        """Return the age in seconds of the oldest input of what is certain, at a time in monotonic seconds."""
         return monotonic - self.good_at + self.input_age
 
     @property
     def incident_severity(self) -> ReserveStatus | None:
-        """LOW or CRITICAL while an incident is open, through UNKNOWN too."""
+        """LOW or CRITICAL while an incident is open, also while the status is UNKNOWN."""
         return self.known if self.incident_id is not None else None
 
 
 class Step(NamedTuple):
-    """What one snapshot led to."""
+    """The result of one snapshot."""
 
     state: TrackerState
-    """To be handed in with the next snapshot."""
+    """The state for the next snapshot."""
     event: ReserveEvent | None
-    """What is to be said, if anything."""
+    """The event to raise, if any."""
     conclusive: bool
-    """Whether the snapshot spoke for a status that may be believed."""
+    """Whether the snapshot has a status that may be believed."""
     recheck: bool
-    """Whether a second reading is wanted at once, because something that waits for it depends on this one,
-    and it jumped. Once: when the second one asks again, or is no other observation, the next regular check will do."""
+    """Whether to read again at once, because the reading jumped and something waits for it. Only once: if the second
+    reading asks again, or is no newer observation, the next regular check will do."""
 
     @property
     def actionable(self) -> bool:

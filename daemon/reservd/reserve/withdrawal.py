@@ -1,4 +1,4 @@
-"""How fast a withdrawal may be paid, and how much of it from the reserve."""
+"""Decides how fast a withdrawal may be paid, and how much of it from the reserve."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,29 +22,29 @@ class WithdrawalSpeed(StrEnum):
 
 
 class Refusal(StrEnum):
-    """Why a withdrawal was not accepted: nothing is held for it, and nothing will be paid."""
+    """Why a withdrawal was refused: nothing is held for it, and nothing will be paid."""
 
     OVER_MAXIMUM = "over_maximum"
-    """It is more than one withdrawal of the mode may be."""
+    """It exceeds the maximum of one withdrawal of the mode."""
     OVER_PERIOD_MAXIMUM = "over_period_maximum"
-    """With it, more would be accepted within the period than the mode allows."""
+    """With it, the maximum that the mode accepts within a period would be exceeded."""
     STORE_GONE = "store_gone"
-    """The store does not take holds down, or another daemon owns it. Asking again under the same key is safe."""
+    """The store cannot record holds, or another daemon owns it. Asking again under the same key is safe."""
     BUSY = "busy"
-    """More withdrawals wait for an answer than memory should hold."""
+    """Too many withdrawals wait for an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class WithdrawalPolicy:
-    """What one mode's owner decided about withdrawals.
+    """The rules of one mode for withdrawals.
 
     Attributes:
         floor: The part of the target that stays in the reserve.
-        maximum: The most that one withdrawal may be; None is no limit.
-        maximum_per_period: The most that is accepted within a period; None is no limit.
+        maximum: The maximum of one withdrawal; None is no limit.
+        maximum_per_period: The maximum that is accepted within a period; None is no limit.
         period: How long an accepted amount counts.
-        patience: How long what is payable may stay unpaid before it is overdue.
-        unwinding: How long unwinding may take; None where nobody is asked to unwind.
+        patience: How long a payable withdrawal may stay unpaid before it is overdue.
+        unwinding: How long unwinding may take; None if nobody is asked to unwind.
     """
 
     floor: Decimal = Decimal("0.5")
@@ -56,19 +56,19 @@ class WithdrawalPolicy:
 
 
 class Ground(NamedTuple):
-    """What a decision rests on."""
+    """The basis of a decision."""
 
     status: ReserveStatus
-    """The worse of the raw and the confirmed one."""
+    """The worse of the raw and the confirmed status."""
     available: Decimal = ZERO
-    """What the accounts hold, less all that is promised of it."""
+    """What the accounts hold, less everything that is promised of it."""
     target: Decimal = ZERO
     snapshot_at: datetime | None = None
     """When the snapshot was taken; None when there is none that may be believed."""
 
 
 class Terms(NamedTuple):
-    """How a withdrawal is paid. The two amounts make up the whole."""
+    """How a withdrawal is paid. The two amounts add up to the whole."""
 
     speed: WithdrawalSpeed
     from_reserve: Decimal
@@ -79,7 +79,7 @@ _BY_STATUS = {ADEQUATE: WithdrawalSpeed.FAST, LOW: WithdrawalSpeed.MEDIUM}
 
 
 def worse(raw: ReserveStatus, confirmed: ReserveStatus) -> ReserveStatus:
-    """Return the worse of two statuses; nothing is worse than UNKNOWN."""
+    """Return the worse of two statuses; UNKNOWN is the worst."""
     if UNKNOWN in (raw, confirmed):
         return UNKNOWN
     return max(raw, confirmed, key=lambda status: status.severity)
@@ -89,19 +89,19 @@ def withdrawal_speed(raw: ReserveStatus, confirmed: ReserveStatus) -> Withdrawal
     """Return the speed that the worse of the two statuses allows; CRITICAL and UNKNOWN are slow.
 
     Args:
-        raw: What the newest snapshot says alone.
-        confirmed: What the tracker confirmed; UNKNOWN before anything was.
+        raw: The status of the newest snapshot alone.
+        confirmed: The confirmed status; UNKNOWN before one was confirmed.
     """
     return _BY_STATUS.get(worse(raw, confirmed), WithdrawalSpeed.SLOW)
 
 
 def decide_withdrawal(amount: Decimal, ground: Ground, policy: WithdrawalPolicy) -> Terms:
-    """Return how a withdrawal is paid, by the reserve that is left after it.
+    """Return how a withdrawal is paid, by the reserve that remains after it.
 
     Args:
         amount: Above 0.
-        ground: How the reserve stands.
-        policy: With the floor that stays in the reserve.
+        ground: The state of the reserve.
+        policy: The rules, with the floor that stays in the reserve.
     """
     if ground.status in (CRITICAL, UNKNOWN):
         return Terms(WithdrawalSpeed.SLOW, ZERO, amount)
@@ -114,10 +114,10 @@ def decide_withdrawal(amount: Decimal, ground: Ground, policy: WithdrawalPolicy)
 
 
 def check_limits(amount: Decimal, accepted: Decimal, policy: WithdrawalPolicy) -> Refusal | None:
-    """Return why a withdrawal is more than the mode allows; None when it is not.
+    """Return which limit a withdrawal exceeds; None when it exceeds none.
 
     Args:
-        amount: Of the withdrawal.
+        amount: The amount of the withdrawal.
         accepted: What was accepted within the period before it.
         policy: The limits.
     """
