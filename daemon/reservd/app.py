@@ -37,22 +37,22 @@ log = structlog.get_logger(__name__)
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _RELOADS = 2
-"""One that is under way, and one that waits for it."""
+"""One that runs, and one that waits for it."""
 _TAKE_UP_SECONDS = 20.0
-"""How long a change of duty may take: what is under way is ended within seconds."""
+"""How long a new configuration may take to be in use: running work ends within seconds."""
 
 
 class Daemon:
     """All parts of one running reservd.
 
     Args:
-        config: What was configured.
-        listen_addresses: Where to serve, in place of what was configured.
-        web_config_file: TLS and passwords, as Prometheus exporters spell them; None for neither.
-        load: Reads the configuration again, when it is to be taken up anew; None where there is no file.
+        config: The configuration.
+        listen_addresses: Where to serve, overriding the configuration.
+        web_config_file: TLS and passwords, in the format of Prometheus exporters; None for neither.
+        load: Reads the configuration again, for a reload; None if there is no file.
 
     Raises:
-        ReservdError: If an address, the tokens, the web config file or the store's driver cannot be had.
+        ReservdError: If an address, the tokens, the web config file or the store's driver is unusable.
     """
 
     def __init__(
@@ -96,27 +96,27 @@ class Daemon:
 
     @property
     def addresses(self) -> list[str]:
-        """Where it listens."""
+        """The addresses that it listens on."""
         return self._web.addresses
 
     @property
     def urls(self) -> list[str]:
-        """Where people find its pages."""
+        """The URLs of its pages."""
         return [f"{self._web.scheme}://{address}" for address in self.addresses]
 
     @property
     def manager(self) -> ReserveManager | None:
-        """What watches the modes; None while another daemon does."""
+        """The manager that watches the modes; None while another daemon does."""
         return self._duty.manager if self._duty is not None else None
 
     @property
     def withdrawals(self) -> WithdrawalManager | None:
-        """What decides withdrawals; None while another daemon does: then nothing can be promised here."""
+        """The manager of withdrawals; None while another daemon decides them, so that nothing can be promised here."""
         return self._duty.withdrawals if self._duty is not None else None
 
     @property
     def readiness(self) -> Readiness:
-        """Whether it does all that it is there for."""
+        """Whether it does everything that it should, and why not."""
         if self._duty is None and self._ownership.waits:
             return Readiness(ready=True, text="reservd stands by: another daemon owns the store")
         if self._duty is None:
@@ -132,30 +132,30 @@ class Daemon:
         return self._duty is not None and self._duty.manager.stuck
 
     def stop(self) -> None:
-        """Ask it to stop."""
+        """Stop the daemon. Returns at once."""
         self._stop.set()
 
     async def reload(self) -> None:
-        """Take up the configuration as its files are now: modes, sources, sinks, replenishers and what is logged.
+        """Load the configuration from its files again: modes, sources, sinks, replenishers and logging.
 
-        What is confirmed, announced, held and asked for goes on; what is under way is ended in order.
+        Statuses, incidents, holds and requests are kept; running work is ended in order.
 
         Raises:
-            ConfigError: If it does not hold, or changes what is settled at the start. All stays as it was.
-            StoreError: If what was decided is in memory alone, which must not be left now.
+            ConfigError: If it is invalid, or changes a setting that is fixed at the start. Nothing changes then.
+            StoreError: If decisions are in memory alone, which must not be lost.
         """
         async with self._loading:
             try:
                 config = await self._read_anew()
-                duty = self._make_duty(config)  # before the last one ends: a defect here must end nothing
-            except Exception as error:  # a defect, too, must not look as if all had been taken up
+                duty = self._make_duty(config)  # before the running one ends: a defect here must end nothing
+            except Exception as error:  # a defect, too, must not look like a successful reload
                 self._metrics.reloaded(successful=False)
                 self._page.renew()
                 log.error("config.refused", problems=why_refused(error))  # noqa: TRY400  # they say it all
                 raise
             notify("RELOADING=1")
             self._config = config
-            # One that stands by makes another when its time has come.
+            # A standby makes a new duty when it becomes the owner.
             self._next = duty if self._duty is not None else None
             self._metrics.reloaded(successful=True)
             self._page.renew()
@@ -180,7 +180,7 @@ class Daemon:
         return Duty(config, self._metrics, self._page, self._stream, self._database, self._ownership)
 
     async def run(self) -> None:
-        """Run until SIGTERM, SIGINT or `stop`; then end what is under way, within seconds.
+        """Run until SIGTERM, SIGINT or `stop`; then end running work within seconds.
 
         Raises:
             SchemaError: If a newer reservd wrote the store.
@@ -214,7 +214,7 @@ class Daemon:
         log.info("daemon.stopped")
 
     async def _serve(self) -> None:
-        """Stand by until the store can be had, then do the duty; again when another daemon takes it."""
+        """Stand by until the store is available, then do the duty; stand by again if another daemon takes the store."""
         before: dict[str, KeptState] = {}
         memories = NO_MEMORIES
         while True:
@@ -237,25 +237,25 @@ class Daemon:
                 goes_on = True
                 before, memories = {}, duty.manager.memories()
                 if blind:
-                    # The store, which was gone, and memory have to be reconciled.
+                    # State in the store, which is back, must be reconciled with state in memory.
                     before, memories = duty.manager.kept_states(), memories._replace(modes={})
             except OwnershipLostError as error:
-                before = {}  # the other one knows better
+                before = {}  # the other daemon has the current state
                 log.warning("ownership.ended", reason=str(error))
             except StoreError as error:
                 log.error("store.failed", error=str(error))  # noqa: TRY400  # the store's words say it all
                 self._ownership.forget()
             finally:
                 if not goes_on:
-                    # One that was made for a reload is not of the time at which this daemon may act again.
+                    # A duty that was made for a reload is outdated by the time this daemon owns the store again.
                     self._duty = self._next = None
-                    self._taken_up.set()  # it will be, whenever there is a duty again: nobody need wait for that
+                    self._taken_up.set()  # the next duty will use it, so nobody need wait
                     self._stream.close()
                     self._metrics.watch(owner=False)
                     self._page.renew()
 
     async def _do(self, duty: Duty, before: Mapping[str, KeptState]) -> None:
-        """Do a duty until its configuration is not the newest any more, then end it in order."""
+        """Do a duty until there is a newer configuration, then end it in order."""
         owned = self._ownership.epoch > 0
         work = asyncio.create_task(duty.run(before))
         newer = asyncio.create_task(self._newer.wait())
@@ -271,18 +271,18 @@ class Daemon:
             raise OwnershipLostError("another daemon took the store while this one ended its work")
 
     def _reload_soon(self, reloads: set[asyncio.Task[None]]) -> None:
-        """Reload; or once more after that, when it is under way: what waits reads the files as they are then."""
+        """Reload; if a reload is running, once more after it, so that the files are read as they are then."""
         if len(reloads) < _RELOADS:
             reload = asyncio.create_task(self._reload())
             reloads.add(reload)
             reload.add_done_callback(reloads.discard)
 
     async def _reload(self) -> None:
-        with contextlib.suppress(Exception):  # the log has it
+        with contextlib.suppress(Exception):  # logged already
             await self.reload()
 
     async def _watchdog(self) -> None:
-        """Tell systemd that the loop turns and cycles come to their end."""
+        """Notify systemd while the event loop runs and cycles finish."""
         every = watchdog_seconds()
         if every is None:
             return

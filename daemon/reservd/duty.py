@@ -1,4 +1,4 @@
-"""What a daemon does while it owns the store: it watches, announces, asks for refills, and decides withdrawals."""
+"""What a daemon does while it owns the store: watches, publishes events, requests refills and decides withdrawals."""
 
 import asyncio
 import gc
@@ -32,31 +32,32 @@ from reservd.web.stream import EventStream
 log = structlog.get_logger(__name__)
 
 _COLLECT_AFTER = 50_000
-"""Objects that come to be before the collector looks. A cycle replaces tens of thousands, which go without it."""
+"""How many objects are created between two garbage collections. A cycle replaces tens of thousands without need of
+one."""
 _SWITCH_SECONDS = 0.0005
-"""How long another thread may keep the event loop waiting for the interpreter."""
+"""The longest time that another thread may keep the event loop waiting for the interpreter."""
 
 
 def settle() -> None:
-    """Make the interpreter hold the event loop as little as it can, once everything is built."""
-    gc.unfreeze()  # what was built before may have gone
+    """Tune the interpreter so that it blocks the event loop as little as possible, after everything is built."""
+    gc.unfreeze()  # objects of the last duty may be garbage by now
     gc.collect()
-    # What was built stays: the collector need not look at it again.
+    # What is built now stays: the collector need not visit it again.
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER)
     sys.setswitchinterval(_SWITCH_SECONDS)
 
 
 class Duty:
-    """Everything that only the owner of a store does, put together and ended in order.
+    """Everything that only the owner of a store does, assembled and ended in order.
 
     Args:
-        config: What was configured.
-        metrics: Hears of everything.
-        page: Shows it.
-        stream: Hands events on to whoever listens.
+        config: The configuration.
+        metrics: Notified of everything.
+        page: Shows the metrics.
+        stream: Passes events on to its listeners.
         database: The store.
-        ownership: Held by this daemon; not, when the store could not be reached from the start.
+        ownership: Held by this daemon, unless the store could not be reached from the start.
     """
 
     def __init__(
@@ -115,22 +116,22 @@ class Duty:
 
     @property
     def store_up(self) -> bool:
-        """Whether the store takes what is written."""
+        """Whether the store accepts writes."""
         return self.pipeline.up
 
     async def run(self, before: Mapping[str, KeptState]) -> None:
         """Watch until cancelled.
 
         Args:
-            before: What was kept in memory while the store was not there.
+            before: The state that was kept in memory while the store was not available.
 
         Raises:
-            OwnershipLostError: If another daemon owns the store, or this one does after it did not at first.
-            StoreError: If the store does not tell what is kept.
+            OwnershipLostError: If another daemon owns the store, or this one owns it now but did not at first.
+            StoreError: If the stored state cannot be read.
         """
         if self._ownership.epoch:
             await self.pipeline.open()
-            # Refills first: they say how far back payouts are counted.
+            # Refills first: they decide how far back payouts are counted.
             await self.replenishments.open()
             await self._holds.open()
             kept = dict(self.pipeline.states)
@@ -138,9 +139,9 @@ class Duty:
             self.manager.restore(kept)
             self._tell_left_behind(kept)
         else:
-            # Above all that a store may hold: receivers drop what is older than what they know.
+            # Higher than any number in a store, because receivers drop events that are older than the last they know.
             self.manager.restore(before, first_sequence=int(time.time()))
-        # In one step: no page is rendered of modes without what is remembered of them.
+        # In one step, so that no page shows modes without their state.
         self._metrics.configure(*series_of(self._config))
         self._metrics.watch(owner=True)
         self.manager.begin()
@@ -157,7 +158,7 @@ class Duty:
             for task in done:
                 _raise_from(task)
         finally:
-            # First what decides, then what asks, then what sends what was decided.
+            # First end what decides, then what requests, then what sends the decisions.
             self.manager.stop_monitoring()
             deciding = work - {delivering}
             for task in deciding - {monitoring}:
@@ -168,7 +169,7 @@ class Duty:
             await asyncio.gather(delivering, return_exceptions=True)
 
     def _tell_left_behind(self, kept: Mapping[str, KeptState]) -> None:
-        """Log the incidents of modes that are not watched any more: nobody will say how they end."""
+        """Log the open incidents of modes that are no longer watched: no event will end them."""
         for mode, state in kept.items():
             if mode not in self._config.modes and state.incident_id is not None:
                 known = str(state.known) if state.known is not None else None
@@ -176,7 +177,7 @@ class Duty:
 
 
 def _raise_from(task: asyncio.Task[None]) -> None:
-    """Raise what ended a part of the duty, if anything did; a defect tells of which part."""
+    """Raise the error that ended a part of the duty, if any, with a note that names the part."""
     error = task.exception()
     if error is not None:
         error.add_note(f"this ended what reservd does for {task.get_name()}")
@@ -186,7 +187,7 @@ def _raise_from(task: asyncio.Task[None]) -> None:
 def series_of(
     config: Config,
 ) -> tuple[Mapping[str, str], Iterable[float], Iterable[str], Iterable[str], Iterable[str], Iterable[tuple[str, str]]]:
-    """Return all that has series of its own, as `Metrics` takes it."""
+    """Return everything that has metric series of its own, in the form that `Metrics` takes."""
     sources: dict[str, Source[Any]] = {**config.balance_sources, **config.equity_sources, **config.price_sources}
     return (
         {mode: each.share_class for mode, each in config.modes.items()},

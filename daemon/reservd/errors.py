@@ -1,4 +1,4 @@
-"""Every error that reservd raises, and the closed set of reasons for which a call to the outside can fail."""
+"""The errors that reservd raises, and the closed set of reasons for which a call to the outside can fail."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -12,11 +12,11 @@ class FailureReason(StrEnum):
     UNREACHABLE = "unreachable"
     """No connection, or it broke: name not resolved, connection refused or reset, TLS failed."""
     REJECTED = "rejected"
-    """The other side answered that it will not: a 4xx or 5xx status, an error result."""
+    """The other side refused: a 4xx or 5xx status, an error result."""
     RATE_LIMITED = "rate_limited"
     """The other side asked to be called less often."""
     INVALID_DATA = "invalid_data"
-    """The answer came and cannot be believed: wrong type, missing asset, NaN, too large."""
+    """The answer is not credible: wrong type, missing asset, NaN, too large."""
     INTERNAL = "internal"
     """A defect of the plugin or of reservd itself."""
 
@@ -29,7 +29,7 @@ class ConfigError(ReservdError):
     """A configuration that cannot be used.
 
     Attributes:
-        problems: One line a problem: where, which key, what must hold, what was got.
+        problems: One line per problem: where, which key, what must hold, what was found.
     """
 
     def __init__(self, problems: str | Sequence[str]) -> None:
@@ -38,11 +38,11 @@ class ConfigError(ReservdError):
 
 
 class PluginError(ReservdError):
-    """A plugin that is not installed, cannot be imported, or does not keep the contract."""
+    """A plugin is not installed, cannot be imported, or breaks the contract."""
 
 
 class ReserveUnknownError(ReservdError):
-    """A reserve was asked for that no conclusive reading tells."""
+    """The amount of a reserve was requested, but no conclusive reading shows it."""
 
 
 class StoreError(ReservdError):
@@ -50,49 +50,49 @@ class StoreError(ReservdError):
 
 
 class TooManyWaitError(StoreError):
-    """More waits for the store than memory should hold: nothing was decided."""
+    """Too many callers wait for the store; nothing was decided."""
 
 
 class SchemaError(StoreError):
-    """A newer reservd wrote the store: to go on would spoil it."""
+    """A newer reservd wrote the store; this one would corrupt it."""
 
 
 class OwnershipLostError(ReservdError):
-    """Another daemon owns the store now: what this one wanted to write was refused."""
+    """Another daemon owns the store now; a write of this one was refused."""
 
 
 class WithdrawalConflictError(ReservdError):
-    """Another withdrawal was asked for under a key that is taken: nothing was decided."""
+    """The key already belongs to another withdrawal; nothing was decided."""
 
 
 class WithdrawalStateError(ReservdError):
-    """A withdrawal cannot go there from where it is: one that was cancelled is not settled."""
+    """The withdrawal's state does not allow the change: a cancelled withdrawal cannot settle."""
 
 
 class UnknownWithdrawalError(ReservdError):
-    """There is no withdrawal of that id."""
+    """There is no withdrawal with that id."""
 
 
 class ReplenishmentStateError(ReservdError):
-    """A request for a refill cannot go there from where it is: one that was rejected is not settled."""
+    """The request's state does not allow the change: a rejected request for a refill cannot settle."""
 
 
 class UnknownReplenishmentError(ReservdError):
-    """There is no request for a refill of that id."""
+    """There is no request for a refill with that id."""
 
 
 class RefillRefusedError(ReservdError):
-    """No refill is asked for: the message ends with the reason, one of `Inaction`."""
+    """No refill is requested; the message ends with the reason, one of `Inaction`."""
 
 
 class ApiError(ReservdError):
-    """A daemon did not do what its API was asked for.
+    """A daemon did not do what was asked through its API.
 
     Attributes:
-        kind: A word of the closed set of problems, such as `conflict`; of `FailureReason` where the answer did
-            not come, or cannot be believed.
+        kind: One of the closed set of problems, such as `conflict`; one of `FailureReason` if the answer did not come,
+            or is not credible.
         detail: One line for people.
-        status: Of the HTTP answer; None when there was none.
+        status: The HTTP status; None without an answer.
     """
 
     def __init__(self, kind: str, detail: str, status: int | None = None) -> None:
@@ -103,10 +103,10 @@ class ApiError(ReservdError):
 
 
 class ApiUnavailableError(ApiError):
-    """Nothing is certain, and the same may be asked again: no answer, a standby, a store that is gone.
+    """The outcome is unknown and the call may be repeated: no answer, a standby, a store that is gone.
 
     Attributes:
-        retry_after_seconds: How long the daemon asked to be left alone; None when it did not say.
+        retry_after_seconds: How long the daemon asked to wait; None if it did not say.
     """
 
     def __init__(
@@ -117,11 +117,11 @@ class ApiUnavailableError(ApiError):
 
 
 class ApiRefusedError(ApiError):
-    """The daemon will not, and would not when asked again.
+    """The daemon refused, and would refuse again.
 
     Attributes:
-        reason: A word of a closed set: which limit a withdrawal is over, or why no refill is asked for; None
-            where `kind` says it all.
+        reason: One of a closed set: which limit a withdrawal exceeds, or why no refill is requested; None if `kind`
+            says everything.
     """
 
     def __init__(self, kind: str, detail: str, status: int | None = None, reason: str | None = None) -> None:
@@ -131,7 +131,7 @@ class ApiRefusedError(ApiError):
 
 
 class ApiDeniedError(ApiRefusedError):
-    """The token is missing or wrong, or its role does not allow it."""
+    """The token is missing or wrong, or its role does not allow the call."""
 
 
 class ApiNotFoundError(ApiRefusedError):
@@ -142,9 +142,9 @@ class CallError(ReservdError):
     """A call to the outside failed.
 
     Attributes:
-        reason: Which of the closed set of reasons.
-        detail: One line for people. Never holds a secret.
-        retry_after_seconds: How long the other side asked to be left alone; None when it did not say.
+        reason: One of the closed set of reasons.
+        detail: One line for people. Never contains a secret.
+        retry_after_seconds: How long the other side asked to wait; None if it did not say.
     """
 
     def __init__(self, reason: FailureReason, detail: str = "", *, retry_after_seconds: float | None = None) -> None:
@@ -161,10 +161,10 @@ class SourceError(CallError):
 class DeliveryError(CallError):
     """A sink or a replenisher did not take what it was given.
 
-    `DeliveryError(reason, retryable)` does where there is nothing to say besides.
+    `DeliveryError(reason, retryable)` is enough when there is nothing to add.
 
     Attributes:
-        retryable: Whether the same thing, sent again later, may be taken.
+        retryable: Whether a later attempt may succeed.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Structured logs to standard error: dotted past-tense events with key-values."""
+"""Structured logs to standard error: events with dotted names in the past tense, and key-values."""
 
 import logging
 import sys
@@ -19,13 +19,13 @@ _TELL_AGAIN_SECONDS = 300.0
 def plain_traceback(error: BaseException) -> str:
     """Return the traceback of an error, to be logged as `exception`.
 
-    Not by `exc_info`: in a program that leaves structlog as it is, that shows local variables, which hold secrets.
+    In a program that does not configure structlog, `exc_info` would log local variables, which contain secrets.
     """
     return "".join(traceback.format_exception(error)).rstrip()
 
 
 def place_of(error: BaseException) -> str:
-    """Return the module and the line in which an error was raised, of reservd's own where there are any; no values."""
+    """Return the module and line in which an error was raised, reservd's own if there are any; without values."""
     frames = list(traceback.walk_tb(error.__traceback__))
     names = [(str(frame.f_globals.get("__name__")), line) for frame, line in frames]
     own = [each for each in names if each[0].partition(".")[0].partition("_")[0] == "reservd"]
@@ -34,12 +34,12 @@ def place_of(error: BaseException) -> str:
 
 
 class DefectLog:
-    """Logs what goes wrong, and should not, with something that is tried again and again.
+    """Logs defects in something that is tried again and again.
 
-    Once; and again when it is of another kind or place, or goes on for long.
+    Each defect once; again if its type or place changes, or when it lasts for long.
 
     Args:
-        event: What the lines say.
+        event: The log event.
     """
 
     def __init__(self, event: str) -> None:
@@ -50,8 +50,8 @@ class DefectLog:
         """Log a defect.
 
         Args:
-            error: What was raised.
-            told: What it was raised at.
+            error: The exception.
+            told: Key-values of the log line.
         """
         what, now = f"{type(error).__name__} at {place_of(error)}", time.monotonic()
         self._told = {each: at for each, at in self._told.items() if now - at < _TELL_AGAIN_SECONDS}
@@ -64,9 +64,8 @@ def configure_logging(level: LogLevel = "info", log_format: LogFormat | None = N
     """Send all logs, those of the libraries included, to standard error.
 
     Args:
-        level: The least level that is shown.
-        log_format: `console` for people, `json` for machines; chosen by whether standard error is
-            a terminal when None.
+        level: The lowest level that is logged.
+        log_format: `console` for people, `json` for machines; when None, `console` if standard error is a terminal.
     """
     if log_format is None:
         log_format = "console" if sys.stderr.isatty() else "json"
@@ -76,7 +75,7 @@ def configure_logging(level: LogLevel = "info", log_format: LogFormat | None = N
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    # Tracebacks are plain in both formats: local variables, which fancier ones show, hold secrets.
+    # Tracebacks are plain in both formats: richer ones show local variables, which contain secrets.
     if log_format == "json":
         final: list[structlog.typing.Processor] = [
             structlog.processors.format_exc_info,
@@ -90,7 +89,7 @@ def configure_logging(level: LogLevel = "info", log_format: LogFormat | None = N
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        cache_logger_on_first_use=False,  # a reload may change the level: a cached logger would keep the old one
+        cache_logger_on_first_use=False,  # a reload may change the level, which a cached logger would not notice
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -102,7 +101,7 @@ def configure_logging(level: LogLevel = "info", log_format: LogFormat | None = N
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # Their routine lines repeat every cycle; what matters in them is counted and logged by reservd.
+    # Their routine lines repeat every cycle; reservd counts and logs what matters in them.
     for noisy in ("apscheduler", "asyncio", "aiohttp.access", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     for chatty in ("uvicorn", "alembic"):

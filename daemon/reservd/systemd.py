@@ -5,7 +5,7 @@ import socket
 
 
 def notify(state: str) -> None:
-    """Send `READY=1`, `STOPPING=1` or `WATCHDOG=1`; does nothing where systemd does not listen."""
+    """Send `READY=1`, `STOPPING=1` or `WATCHDOG=1`. Does nothing if systemd does not listen."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
@@ -16,10 +16,10 @@ def notify(state: str) -> None:
             channel.connect(address)
             channel.sendall(state.encode())
     except OSError:
-        return  # a service that runs matters more than one that is seen to run
+        return  # a failed notification must not stop the service
 
 
 def watchdog_seconds() -> float | None:
-    """Return how often systemd wants to hear `WATCHDOG=1`, halved for safety; None when it does not."""
+    """Return half the interval in which systemd expects `WATCHDOG=1`, in seconds; None if it expects none."""
     limit = os.environ.get("WATCHDOG_USEC", "")
     return int(limit) / 2e6 if limit.isdigit() and int(limit) > 0 else None

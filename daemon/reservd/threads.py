@@ -1,4 +1,4 @@
-"""Runs plain functions beside an event loop, each on a thread of its own, so that it may block."""
+"""Runs plain functions beside an event loop, each on a thread of its own, so that they may block."""
 
 import asyncio
 import contextlib
@@ -12,10 +12,10 @@ ResultT = TypeVar("ResultT")
 
 
 async def run_on_thread(function: Callable[P, ResultT], *args: P.args, **kwargs: P.kwargs) -> ResultT:
-    """Return what a function returns, or raise what it raises.
+    """Run a function on a thread of its own; return what it returns, or raise what it raises.
 
-    Unlike those of `asyncio.to_thread`, which a process waits for at its end, its thread is a daemon: a function
-    that never returns keeps nobody. Context variables are those of the caller.
+    Unlike a thread of `asyncio.to_thread`, which the process joins at exit, it is a daemon thread: a function that
+    never returns does not keep the process alive. Context variables are those of the caller.
     """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[ResultT] = loop.create_future()
@@ -28,7 +28,7 @@ async def run_on_thread(function: Callable[P, ResultT], *args: P.args, **kwargs:
     def work() -> None:
         try:
             outcome: tuple[Callable[[Any], None], Any] = (answer.set_result, context.run(function, *args, **kwargs))
-        except Exception as error:  # noqa: BLE001  # handed over to the loop
+        except Exception as error:  # noqa: BLE001  # passed on to the loop
             outcome = (answer.set_exception, error)
         except BaseException as error:  # noqa: BLE001  # would end the thread, and mean something else to the loop
             outcome = (answer.set_exception, RuntimeError(f"the function raised {type(error).__name__}"))

@@ -1,4 +1,4 @@
-"""Requests for refills: when one is made, for how much, what becomes of it, and whether the money has arrived."""
+"""Requests for refills: when and for how much they are made, their states, and whether the money has arrived."""
 
 from reservd.reserve.replenishment.models import (
     Acceptance,

@@ -1,4 +1,4 @@
-"""What a strategy is asked for, what it answers, and why nothing is asked for."""
+"""A request to a strategy, the strategy's answer, and the reasons for making no request."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -128,12 +128,12 @@ class Inaction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReplenishmentOutcome:
-    """What came of asking for a refill; true when a request was made and not rejected.
+    """The outcome of asking for a refill; true when a request was made and not rejected.
 
     Attributes:
-        request: What was asked; None when nothing was.
+        request: The request; None when none was made.
         acceptance: The strategy's answer; None when there was none.
-        reason: Why nothing was asked or no answer came; empty otherwise.
+        reason: Why no request was made or no answer came; empty otherwise.
     """
 
     request: ReplenishmentRequest | None
@@ -141,7 +141,7 @@ class ReplenishmentOutcome:
     reason: str = ""
 
     def __bool__(self) -> bool:
-        """Whether the strategy has the request."""
+        """Whether a request was made and not rejected."""
         return self.acceptance is not None and self.acceptance.status is not AcceptanceStatus.REJECTED
 
 
@@ -150,21 +150,21 @@ class RefillPolicy:
     """How a mode is refilled. Amounts are whole units of the share class.
 
     Attributes:
-        level: Up to which part of the target.
-        minimum: Less is not asked for; None for any amount.
-        maximum: More is not asked for at once; None for any amount.
-        decimals: To how many decimals amounts are rounded; None for none.
-        in_flight: How many requests may be open at a time, those for withdrawals not counted.
+        level: The part of the target up to which to refill.
+        minimum: The smallest amount of a request; None for any amount.
+        maximum: The largest amount of a request; None for any amount.
+        decimals: The number of decimals to which amounts are rounded; None for no rounding.
+        in_flight: How many requests may be open at a time, not counting those for withdrawals.
         cooldown: How long to wait after a request that failed, was rejected or had no effect.
-        longest_cooldown: The same after several in a row: it doubles up to this.
+        longest_cooldown: The longest such wait: it doubles after each in a row, up to this.
         patience: How long to wait for a refill when the strategy's answer names no time.
-        settling: How long the reserve may take to see what is said to be settled, or to have arrived by a time.
+        settling: How long the reserve may take to see money that is reported as settled, or expected by a time.
         tolerance: The part of an amount that may be missing when it counts as arrived.
-        budget_period: How far back the budgets look.
-        budget_amount: The most that is asked for within it; None for any amount.
-        budget_count: The most requests within it; None for any number.
-        max_loss: The largest part of an amount that may be lost by unwinding; passed on.
-        approval_above: An emergency for more waits for approval; None for never.
+        budget_period: The period of the budgets.
+        budget_amount: The largest total of requests within it; None for any amount.
+        budget_count: The largest number of requests within it; None for any number.
+        max_loss: The largest part of an amount that may be lost by unwinding; passed on to the strategy.
+        approval_above: The amount above which an emergency waits for approval; None for never.
         dry_run: Only log what would be requested.
     """
 
@@ -186,10 +186,10 @@ class RefillPolicy:
     dry_run: bool = False
 
     def needs_approval(self, request: ReplenishmentRequest) -> bool:
-        """Whether somebody has to approve a request before it is made."""
+        """Return whether a request must be approved before it is made."""
         large = self.approval_above is not None and request.amount > self.approval_above
         return large and request.urgency is Urgency.EMERGENCY
 
     def remembers(self, ended_at: datetime, now: datetime) -> bool:
-        """Whether a request that ended then may still matter to a decision."""
+        """Return whether a request that ended at a time may still matter to a decision."""
         return now - ended_at <= max(self.budget_period, self.longest_cooldown)

@@ -1,4 +1,4 @@
-"""The life of a request for a refill: a state machine, and the record of one request."""
+"""The state machine of a request for a refill, and the record of one request."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from reservd.reserve.models import PlainDecimal
 from reservd.reserve.replenishment.models import Acceptance, AcceptanceStatus, ReplenishmentRequest
 
 LONGEST_WAIT = timedelta(days=31)
-"""No strategy is waited for longer, whatever it promises."""
+"""The longest wait for a strategy, whatever it promises."""
 
 
 class ReplenishmentState(StrEnum):
@@ -44,73 +44,73 @@ _S = ReplenishmentState
 _WAYS_OUT = frozenset({_S.FAILED, _S.CANCELLED})
 
 TRANSITIONS: Mapping[ReplenishmentState, frozenset[ReplenishmentState]] = {
-    # Not to VERIFIED: until the strategy has it, what arrives is somebody else's.
+    # Not to VERIFIED: until the strategy has it, money that arrives comes from elsewhere.
     _S.REQUESTED: _WAYS_OUT | {_S.ACCEPTED, _S.IN_PROGRESS, _S.SETTLED, _S.REJECTED, _S.EXPIRED},
     _S.ACCEPTED: _WAYS_OUT | {_S.IN_PROGRESS, _S.SETTLED, _S.VERIFIED, _S.EXPIRED},
     _S.IN_PROGRESS: _WAYS_OUT | {_S.SETTLED, _S.VERIFIED, _S.EXPIRED},
     _S.SETTLED: _WAYS_OUT | {_S.VERIFIED, _S.INEFFECTIVE, _S.EXPIRED},
     **dict.fromkeys((_S.VERIFIED, _S.REJECTED, _S.FAILED, _S.EXPIRED, _S.INEFFECTIVE, _S.CANCELLED), frozenset()),
 }
-"""Where each state may lead."""
+"""The states that may follow each state."""
 
 OPEN = frozenset(state for state, following in TRANSITIONS.items() if following)
-"""The states from which money may still come."""
+"""The states in which money may still come."""
 
 _WAY = (_S.REQUESTED, _S.ACCEPTED, _S.IN_PROGRESS, _S.SETTLED, _S.VERIFIED)
-"""The way of a request that goes well. Who says again what was said before changes nothing."""
+"""The states of a successful request in order. Repeating an earlier report changes nothing."""
 
 
 class RequestPlace(NamedTuple):
-    """Where a request stands among all, by when it was made; no two stand at the same place."""
+    """The position of a request among all, by when it was made. Unique."""
 
     requested_at: datetime
     id: str
 
 
 class Replenishment(BaseModel):
-    """One request for a refill and what became of it. Amounts are whole units of the request's currency."""
+    """One request for a refill and its progress. Amounts are whole units of the request's currency."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     request: ReplenishmentRequest
     state: ReplenishmentState = ReplenishmentState.REQUESTED
     changed_at: AwareDatetime
-    """When it came to its state."""
+    """When it entered its state."""
     deadline: AwareDatetime
-    """When it is given up: until then the reserve must have seen the money."""
+    """When it expires, unless the reserve has seen the money."""
     expected_by: AwareDatetime | None = None
-    """When the money should have arrived, as the strategy says, within a month; null when it did not say."""
+    """When the money should have arrived according to the strategy, within a month; null if it did not say."""
     heard: bool = False
-    """Whether the strategy has it. One that did not answer is asked again under the same id."""
+    """Whether the strategy has it. Without an answer, it is sent again under the same id."""
     needs_approval: bool = False
-    """Whether it waits until somebody approves it."""
+    """Whether it must be approved first."""
     approved_by: str | None = None
     released_at: AwareDatetime | None = None
-    """When it had to wait for approval no longer; null of one that never waited, or still does."""
+    """When it stopped waiting for approval; null if it never waited, or still does."""
     asked_by: str = ""
-    """Who asked for it; empty when reservd decided it."""
+    """Who asked for it; empty for reservd itself."""
     reference: str | None = None
     """The strategy's own id of the work."""
     baseline: PlainDecimal | None = None
-    """What the accounts held when it was asked for, holds included; null until that could be told."""
+    """What the accounts held when it was made, holds included; null until that is known."""
     baseline_at: AwareDatetime | None = None
     """When that was true."""
     baseline_block: int | None = None
-    """The block that it was read at, where there are blocks."""
+    """The block that it was read at, if there are blocks."""
     baseline_accounts: str | None = None
-    """The name of the accounts that it was read of; null of a record that does not tell."""
+    """The name of the accounts that it was read from; null in records without it."""
     counted_at: AwareDatetime | None = None
-    """From when on arrivals are counted; null for when it was requested."""
+    """When counting of arrivals started; null for when it was requested."""
     credited_before: dict[str, PlainDecimal] = {}
-    """What had arrived for other open requests by then, by their ids: it is in the baseline."""
+    """What had arrived for other open requests by then, by their ids; the baseline includes it."""
     arrived: PlainDecimal = ZERO
-    """What the reserve has seen of it; may be more than was asked for."""
+    """What the reserve has seen of it; may be more than was requested."""
     replaced_by: str | None = None
-    """The request that stands in for this one."""
+    """The request that replaces this one."""
     detail: str = ""
-    """Why it is where it is, in one line for people."""
+    """The reason for its state, in one line for people."""
     by: str = ""
-    """Who brought it there: `strategy`, an operator's name, or empty for reservd."""
+    """Who put it in its state: `strategy`, an operator's name, or empty for reservd."""
 
     @property
     def id(self) -> str:
@@ -119,7 +119,7 @@ class Replenishment(BaseModel):
 
     @property
     def place(self) -> RequestPlace:
-        """Where it stands among all requests."""
+        """Its position among all requests."""
         return RequestPlace(self.request.requested_at, self.id)
 
     @property
@@ -129,28 +129,28 @@ class Replenishment(BaseModel):
 
     @property
     def held_back(self) -> bool:
-        """Whether it waits for somebody's approval."""
+        """Whether it waits for approval."""
         return self.open and self.needs_approval and self.approved_by is None
 
     @property
     def to_be_asked(self) -> bool:
-        """Whether its strategy is yet to hear of it."""
+        """Whether its strategy has not heard of it yet, and should."""
         return self.open and not self.heard and not self.held_back
 
     @property
     def outstanding(self) -> Decimal:
-        """What is still to come: 0 when it has ended."""
+        """The amount still to come; 0 once it has ended."""
         return max(ZERO, subtract(self.request.amount, self.arrived)) if self.open else ZERO
 
     @property
     def counted_throughout(self) -> bool:
-        """Whether all that came in since it was asked for is counted; otherwise its money may have come unseen."""
+        """Whether arrivals are counted from when it was made; otherwise its money may have come unseen."""
         asked_at = self.released_at or self.request.requested_at
         return self.baseline is not None and (self.counted_at or self.request.requested_at) <= asked_at
 
     @property
     def acceptance(self) -> Acceptance | None:
-        """What the strategy has answered so far; None when nothing."""
+        """The strategy's answer so far; None without one."""
         if self.state is _S.REQUESTED and not self.heard:
             return None
         status = AcceptanceStatus.ACCEPTED
@@ -165,18 +165,18 @@ class Replenishment(BaseModel):
 def advance(
     record: Replenishment, state: ReplenishmentState, at: datetime, *, by: str = "", detail: str = "", **more: Any
 ) -> Replenishment:
-    """Return the record in another state; the same record when it was there already, or is further on its way.
+    """Return the record in another state; the same record if it is already there, or further on.
 
     Args:
-        record: Before.
-        state: Where it goes.
-        at: When.
-        by: Who brings it there.
-        detail: Why.
-        more: Other fields that change with it, as `deadline`, `reference` and `arrived`.
+        record: The record before.
+        state: The new state.
+        at: The time of the change.
+        by: Who makes the change.
+        detail: The reason.
+        more: Other fields that change with it, such as `deadline`, `reference` and `arrived`.
 
     Raises:
-        ReplenishmentStateError: If it cannot go there: what was rejected is not settled.
+        ReplenishmentStateError: If it cannot change to that state: a rejected request cannot settle.
     """
     if state is record.state or (
         state in _WAY and record.state in _WAY and _WAY.index(state) < _WAY.index(record.state)
@@ -188,10 +188,10 @@ def advance(
 
 
 def check_approval(record: Replenishment) -> None:
-    """Refuse to approve what waits for no approval; what was approved before may be approved again.
+    """Check that a request waits for approval, or was approved before, which may be repeated.
 
     Raises:
-        ReplenishmentStateError: If it has ended, or never waited for any.
+        ReplenishmentStateError: If it has ended, or never waited for approval.
     """
     if not record.open or not record.needs_approval:
         what = "waits for no approval" if record.open else f"is {record.state}"
@@ -199,18 +199,18 @@ def check_approval(record: Replenishment) -> None:
 
 
 def take_promise(promised: datetime, record: Replenishment) -> datetime:
-    """Return what is kept of when a strategy says that the money will have arrived: some say `never` by a far year."""
+    """Return the promised arrival to store, limited because some strategies express `never` as a distant year."""
     asked_at = record.request.requested_at
     return min(max(promised, asked_at), asked_at + LONGEST_WAIT)
 
 
 def wait_until(promised: datetime | None, record: Replenishment, settling: timedelta) -> datetime:
-    """Return until when a request is waited for.
+    """Return until when to wait for a request.
 
     Args:
-        promised: When the money should have arrived; None for the deadline that it has.
+        promised: When the money should have arrived; None for the request's deadline.
         record: The request.
-        settling: How long the reserve may take to see what has arrived: it does not look all the time.
+        settling: How long the reserve may take to see money that has arrived, as it is not read all the time.
     """
     if promised is None:
         return record.deadline
@@ -218,7 +218,7 @@ def wait_until(promised: datetime | None, record: Replenishment, settling: timed
 
 
 def expire(record: Replenishment, at: datetime) -> Replenishment:
-    """Return the record as it is once its deadline has passed; the same before, or when it has ended."""
+    """Return the record as expired if its deadline has passed; unchanged before that, or if it has ended."""
     if not record.open or at < record.deadline:
         return record
     untold = "the accounts were not known when it was asked for: whether it has arrived cannot be told"
