@@ -28,7 +28,7 @@ class Checked(NamedTuple):
 
 
 class Observer:
-    """Is told what the monitor does. Methods run on the event loop between two checks, so they must be quick."""
+    """Receives what the monitor does. Methods run on the event loop between two checks, so they must be quick."""
 
     def began(self, mode: str, state: TrackerState) -> None:
         """Handle the start of watching a mode, with the state that was kept of it."""

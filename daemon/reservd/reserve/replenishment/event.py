@@ -76,11 +76,11 @@ class ReplenishmentEvent(BaseModel):
 
 
 AnyEvent = ReserveEvent | ReplenishmentEvent
-"""All that sinks may hear of."""
+"""All events that sinks may receive."""
 
 
 class ReplenishmentChange(NamedTuple):
-    """What is stored of a change: the record after it, and the event that tells it."""
+    """A change to store: the record after it, and the event about it."""
 
     record: Replenishment
     event: ReplenishmentEvent
@@ -89,12 +89,12 @@ class ReplenishmentChange(NamedTuple):
 def tell_change(
     record: Replenishment, previous: ReplenishmentState | None, event_id: str, sequence: int
 ) -> ReplenishmentEvent:
-    """Return the event that tells how a request changed.
+    """Return the event about a change of a request.
 
     Args:
-        record: After the change.
+        record: The request after the change.
         previous: Its state before; None when it was just made.
-        event_id: The id that the event gets.
+        event_id: The id of the event.
         sequence: Its number among the mode's.
     """
     request = record.request
