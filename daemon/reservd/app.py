@@ -151,7 +151,7 @@ class Daemon:
             except Exception as error:  # a defect, too, must not look like a successful reload
                 self._metrics.reloaded(successful=False)
                 self._page.renew()
-                log.error("config.refused", problems=why_refused(error))  # noqa: TRY400  # they say it all
+                log.error("config.refused", problems=why_refused(error))  # noqa: TRY400  # the problems say everything
                 raise
             notify("RELOADING=1")
             self._config = config
@@ -223,7 +223,7 @@ class Daemon:
             except SchemaError:
                 raise
             except StoreError as error:
-                log.error("store.gone", error=str(error))  # noqa: TRY400  # the store's words say it all
+                log.error("store.gone", error=str(error))  # noqa: TRY400  # the message says everything
             blind = not self._ownership.epoch
             self._newer.clear()
             duty, self._next = self._next or self._make_duty(self._config), None
@@ -243,7 +243,7 @@ class Daemon:
                 before = {}  # the other daemon has the current state
                 log.warning("ownership.ended", reason=str(error))
             except StoreError as error:
-                log.error("store.failed", error=str(error))  # noqa: TRY400  # the store's words say it all
+                log.error("store.failed", error=str(error))  # noqa: TRY400  # the message says everything
                 self._ownership.forget()
             finally:
                 if not goes_on:

@@ -45,7 +45,7 @@ class Circuit(NamedTuple):
 
     @property
     def rest_seconds(self) -> float:
-        """How long a pause the source asked for, in seconds. An exchange bans clients that ignore it."""
+        """The pause in seconds that the source asked for, capped. An exchange bans clients that ignore it."""
         return min(self.failure.retry_after_seconds or 0.0, LONGEST_PAUSE_SECONDS)
 
 

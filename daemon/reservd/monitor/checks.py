@@ -62,7 +62,7 @@ class Checks:
                     await self._say(step.event, readings.now)
             except NO_DEFECTS:
                 raise
-            except Exception as defect:  # noqa: BLE001  # noted there
+            except Exception as defect:  # noqa: BLE001  # recorded there
                 await self._give_up(watch, readings.now, defect)
         return doubtful
 
@@ -82,7 +82,7 @@ class Checks:
         if before is not None:
             try:
                 step = self._runways.follow(watch, before, snapshot, step, now)
-            except Exception as defect:  # noqa: BLE001  # noted; a plain `try` costs nothing
+            except Exception as defect:  # noqa: BLE001  # recorded; a plain `try` costs nothing
                 self.defects.note(watch.mode, "runway", defect, now)
         if self._observers:
             explanation = self._why(watch, now) if step.event is not None else None
@@ -93,7 +93,7 @@ class Checks:
                     observer.checked(checked)
                 except NO_DEFECTS:
                     raise
-                except Exception as defect:  # noqa: BLE001  # noted; a plain `try` costs nothing
+                except Exception as defect:  # noqa: BLE001  # recorded; a plain `try` costs nothing
                     self.defects.note(watch.mode, type(observer).__name__, defect, now)
         return step
 

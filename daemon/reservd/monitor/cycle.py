@@ -140,7 +140,7 @@ class CyclePlan:
             return await checking
         except NO_DEFECTS:
             raise
-        except Exception as defect:  # noqa: BLE001  # noted
+        except Exception as defect:  # noqa: BLE001  # recorded
             self._defects.note_all([watch.mode for watch in group.watches], defect, clock.now())
             for watch in group.watches:
                 await check([watch], nothing_read(watch, clock.now(), defect))

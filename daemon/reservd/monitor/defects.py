@@ -1,4 +1,4 @@
-"""Contains defects: one in a check of a mode costs that mode its check, so that it becomes unknown in time, no more."""
+"""Limits the effect of a defect: it ends the check of its mode, which becomes unknown in time, and nothing else."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -55,7 +55,7 @@ class Defects:
             yield
         except NO_DEFECTS:
             raise
-        except Exception as defect:  # noqa: BLE001  # noted
+        except Exception as defect:  # noqa: BLE001  # recorded
             self.note(mode, part, defect, now)
 
     def note(self, mode: str, part: str, defect: Exception, now: Instant) -> None:

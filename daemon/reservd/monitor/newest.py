@@ -3,8 +3,8 @@
 Two nodes behind one address, or a standby node that lags, may return older data after newer data. A reserve that has
 fallen would seem to recover for one reading, and its incident would end.
 
-Observations ahead of the clock are ignored as the newest: the venue's clock or this one was wrong, and everything read
-since the correction is older than they are.
+An observation ahead of the clock never counts as the newest: the venue's clock or this one was wrong, and everything
+read since the correction is older.
 """
 
 from collections.abc import Iterator

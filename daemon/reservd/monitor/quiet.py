@@ -50,7 +50,7 @@ class QuietModes:
     def rest(self, checked: Iterable[ModeWatch], readings: Readings) -> None:
         """Skip those of the checked modes from now on that have nothing to wait for."""
         awake = self._record.awake
-        # The readings that left the other modes unchanged; none if no mode is skipped, so that nobody need look.
+        # The readings that left the other modes unchanged; not needed if no mode is skipped.
         self._record.readings = readings if len(awake) < len(self._watches) else None
         awake.difference_update([watch.number for watch in checked if watch.is_quiet()])
 

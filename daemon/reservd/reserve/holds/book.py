@@ -144,7 +144,7 @@ class HoldBook(HoldView):
         self._changed, self._moved = {}, {}
         return changes
 
-    # What is stored as it is
+    # Loading, grouping and dropping
 
     def load(self, holds: Iterable[Hold]) -> None:
         """Load holds; those that wait for money must come in order of decision."""

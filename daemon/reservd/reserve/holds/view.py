@@ -29,7 +29,7 @@ class HoldView:
     def __len__(self) -> int:
         return len(self._holds)
 
-    # What there is
+    # Holds
 
     def find(self, hold_id: str) -> Hold | None:
         """Return the hold with an id."""
