@@ -53,7 +53,7 @@ class CallbackQueue:
         self._timeout_seconds = timeout_seconds
         self._queue: asyncio.Queue[ReserveEvent] = asyncio.Queue()
         self._worker: asyncio.Task[None] | None = None
-        call = callback if inspect.isroutine(callback) else getattr(callback, "__call__", callback)  # noqa: B004  # its kind is wanted
+        call = callback if inspect.isroutine(callback) else getattr(callback, "__call__", callback)  # noqa: B004  # only its kind
         self._thread = None if inspect.iscoroutinefunction(call) else _CallbackThread(self._invoke)
         for observer in observers:
             observer.callback_added(self.name)

@@ -20,7 +20,7 @@ class PlatformCalls:
     """
 
     def __init__(self, method: Callable[..., Any]) -> None:
-        call = method if inspect.isroutine(method) else getattr(method, "__call__", method)  # noqa: B004  # its kind is wanted
+        call = method if inspect.isroutine(method) else getattr(method, "__call__", method)  # noqa: B004  # only its kind
         self.is_async = inspect.iscoroutinefunction(call)
         self._method = method
         self._under_way: dict[tuple[str, ...], asyncio.Task[Any]] = {}

@@ -24,7 +24,7 @@ def reconsider(
         record: The request, which waits for approval.
         decision: The decision that would be made now, under its id, if it did not exist.
         policy: The mode's policy; a difference within its tolerance changes nothing.
-        now: The time by the policy's own clock.
+        now: The time by the request's own clock.
     """
     fresh, before = decision.request, record.request
     # The decision would send another open request to its strategy: what is missing is on its way.
@@ -49,7 +49,7 @@ def release(record: Replenishment, policy: RefillPolicy, now: datetime, **change
     Args:
         record: The request before.
         policy: The mode's policy.
-        now: The time by the policy's own clock.
+        now: The time by the request's own clock.
         changes: Why it no longer waits, and other fields that change with that.
     """
     deadline = max(record.deadline, now + policy.patience)
