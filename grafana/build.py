@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the overview dashboard, to be imported into Grafana: `make dashboard`."""
+"""Writes the overview dashboard for import into Grafana: `make dashboard`."""
 
 import sys
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ FILE = Path(__file__).with_name("reservd-overview.json")
 
 MODE = 'mode=~"$mode"'
 OF_OWNER = "unless ignoring (sink) reservd_owner == 0"
-"""Leaves out what a daemon that stands by knew of its sinks when it last owned the store."""
+"""Leaves out what a standby knew of its sinks when it last owned the store."""
 COLORS = {"adequate": "green", "low": "orange", "critical": "red", "unknown": "purple"}
 
 
 def overview() -> Dashboard:
-    """Return the dashboard: how the reserves stand, what was done about it, and whether reservd can tell."""
+    """Return the dashboard: the reserves, the events and requests, and the health of reservd."""
     board = (
         dashboard.Dashboard("reservd overview")
         .uid("reservd-overview")
@@ -60,7 +60,7 @@ def overview() -> Dashboard:
         board.with_row(dashboard.Row(title))
         for panel in panels:
             board.with_panel(panel)
-    # Last, because there are as many as modes.
+    # Last, because there is one for each mode.
     board.with_row(dashboard.Row("$mode").repeat("mode")).with_panel(balance_and_target())
     built = board.build()
     for number, panel in enumerate(built.panels or (), start=1):
@@ -69,7 +69,7 @@ def overview() -> Dashboard:
 
 
 def reserves() -> Sequence[Builder[Panel]]:
-    """Return how the reserves of all chosen modes stand."""
+    """Return the panels of the reserves of all chosen modes."""
     by_mode = "max by (mode, share_class)"
     return (
         counts(
@@ -136,7 +136,7 @@ def reserves() -> Sequence[Builder[Panel]]:
 
 
 def events() -> Sequence[Builder[Panel]]:
-    """Return what was said, what was hushed, and what was asked for."""
+    """Return the panels of events, silences and requests for refills."""
     return (
         graph(
             "Events",
@@ -170,7 +170,7 @@ def events() -> Sequence[Builder[Panel]]:
 
 
 def delivery() -> Sequence[Builder[Panel]]:
-    """Return whether each sink gets what it should."""
+    """Return the panels of deliveries to each sink."""
     oldest = "reservd_deliveries_oldest_timestamp_seconds"
     return (
         graph(
@@ -210,7 +210,7 @@ def delivery() -> Sequence[Builder[Panel]]:
 
 
 def sources() -> Sequence[Builder[Panel]]:
-    """Return whether what reservd reads can be read."""
+    """Return the panels that show whether sources can be read."""
     return (
         timeline(
             "Source up",
@@ -250,7 +250,7 @@ def sources() -> Sequence[Builder[Panel]]:
 
 
 def store() -> Sequence[Builder[Panel]]:
-    """Return who owns the store, and whether it takes what is written."""
+    """Return the panels of the store: its owner, and whether it accepts writes."""
     return (
         timeline(
             "Owner",
@@ -276,7 +276,7 @@ def store() -> Sequence[Builder[Panel]]:
 
 
 def daemon() -> Sequence[Builder[Panel]]:
-    """Return whether reservd itself is well."""
+    """Return the panels of the daemon's own health."""
     return (
         graph(
             "Checks per second",
@@ -319,7 +319,7 @@ def daemon() -> Sequence[Builder[Panel]]:
 
 
 def balance_and_target() -> Builder[Panel]:
-    """Return what each mode has of its own, as each counts in its own currency."""
+    """Return one panel for each mode, in the mode's own currency."""
     by_currency = "max by (share_class)"
     return dashed(
         graph(
@@ -336,7 +336,7 @@ def balance_and_target() -> Builder[Panel]:
 
 
 def main() -> None:
-    """Write the dashboard to the file named on the command line, or else beside this script."""
+    """Write the dashboard to the file named on the command line, by default beside this script."""
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else FILE
     target.write_text(JSONEncoder(sort_keys=True, indent=2).encode(overview()) + "\n")
 

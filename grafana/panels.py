@@ -1,4 +1,4 @@
-"""The kinds of panels and queries that reservd's dashboards are made of."""
+"""The kinds of panels and queries in reservd's dashboard."""
 
 from collections.abc import Iterator, Mapping
 from string import ascii_uppercase
@@ -91,7 +91,7 @@ def timeline(
 def counts(
     title: str, description: str, expression: str, label: str, colors: Mapping[str, str], *, width: int
 ) -> stat.Panel:
-    """Return one big number for each value of a label, in its colour; grey where it is 0."""
+    """Return one large number for each value of a label, in that value's colour; grey if it is 0."""
     panel = (
         stat.Panel()
         .title(title)
@@ -165,7 +165,7 @@ def dashed(panel: timeseries.Panel, pattern: str) -> timeseries.Panel:
 
 
 def with_line(panel: timeseries.Panel, value: float) -> timeseries.Panel:
-    """Draw a line at a value, below which is red."""
+    """Draw a line at a value, red below it."""
     steps = [Threshold(color="red"), Threshold(value=value, color="transparent")]
     return panel.thresholds(dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps)).thresholds_style(
         common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.LINE)
@@ -173,12 +173,12 @@ def with_line(panel: timeseries.Panel, value: float) -> timeseries.Panel:
 
 
 def increase(counter: str, *labels: str) -> str:
-    """Return the expression for how much a counter grew, by its labels."""
+    """Return the expression for the increase of a counter, by its labels."""
     return f"sum by ({', '.join(labels)}) (increase({counter}[$__rate_interval]))"
 
 
 def percentile_95(histogram: str, label: str) -> str:
-    """Return the expression for what 95 of 100 observations stayed within, by a label."""
+    """Return the expression for the 95th percentile of observations, by a label."""
     return f"histogram_quantile(0.95, sum by ({label}, le) (rate({histogram}_bucket[$__rate_interval])))"
 
 

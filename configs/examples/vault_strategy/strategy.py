@@ -1,4 +1,4 @@
-"""A strategy that lends in an ERC-4626 vault, and takes money out of it when its reserve falls.
+"""A strategy that lends in an ERC-4626 vault, and withdraws from it when its reserve falls.
 
 python strategy.py vault_lending.yaml --url http://127.0.0.1:9847 --token-file token --memory memory.json
 """
@@ -24,13 +24,13 @@ _REMEMBERED = 100
 
 
 class VaultStrategy(BaseStrategyManager):
-    """Withdraws what is asked for: in steps when there is time, at once when there is none.
+    """Withdraws what is requested: in steps when there is time, at once in an emergency.
 
     Args:
         config: The strategy's own file; `step` is the most that one step of a fast withdrawal takes.
-        position: Where the money is.
-        reserve_manager: Tells when it is needed.
-        memory: What was acted on.
+        position: The vault position that the money is in.
+        reserve_manager: Passes on the daemon's requests.
+        memory: Requests that were already acted on.
     """
 
     def __init__(
@@ -44,15 +44,15 @@ class VaultStrategy(BaseStrategyManager):
         self._position = position
         self._step = Decimal(str(config["step"]))
         self._withdrawn: dict[str, Decimal] = {}
-        # Two at a time would both believe that the vault's liquidity is theirs.
+        # Two withdrawals at a time would both count on the same liquidity of the vault.
         self._one_at_a_time = asyncio.Lock()
 
     async def request_fast_execution(self) -> None:
-        """Withdraw in steps, so that the vault is not moved more than it must be."""
+        """Withdraw in steps, to move the vault no more than necessary."""
         await self._refill(self._step)
 
     async def request_emergency_execution(self) -> None:
-        """Withdraw all at once."""
+        """Withdraw everything at once."""
         await self._refill(None)
 
     async def _refill(self, step: Decimal | None) -> None:
@@ -67,13 +67,13 @@ class VaultStrategy(BaseStrategyManager):
             await self.report_settled(reason="all of it is in the wallet")
 
     def _outstanding(self) -> Decimal:
-        """Return what is still to be withdrawn: the request before this one may have brought a part of it."""
+        """Return what remains to be withdrawn, less what the replaced request has brought."""
         amount, request = self.occasion.amount or Decimal(0), self.occasion.request
         earlier = None if request is None else request.replaces
         return amount - self._withdrawn.get(earlier or "", Decimal(0))
 
     async def _withdraw(self, wanted: Decimal) -> Decimal:
-        """Withdraw an amount, or what the vault has of it, and tell so; return how much arrived for certain."""
+        """Withdraw an amount, or as much as the vault has, and report it; return how much arrived for certain."""
         quote = await self._position.quote(wanted)
         request = self.occasion.request
         if request is not None and request.max_loss is not None and quote.loss > request.max_loss:
@@ -85,7 +85,7 @@ class VaultStrategy(BaseStrategyManager):
         try:
             transaction = await self._position.withdraw(quote.units)
         except NotMinedError as error:
-            # It may still be: the reserve sees it then. Said to have failed, it would be asked for a second time.
+            # It may still be mined, and shows in the reserve then. Reported as failed, it would be requested again.
             await self.report_progress(reason=str(error))
             return Decimal(0)
         except TransactionError as error:
@@ -119,12 +119,12 @@ async def run(arguments: argparse.Namespace) -> None:
             loop.add_signal_handler(number, manager.stop_monitoring)
         log.info("strategy.started", mode=strategy.mode)
         await manager.start_monitoring()
-        await strategy.idle()  # a withdrawal that is on its way is told to its end
+        await strategy.idle()  # wait until running withdrawals are reported
         log.info("strategy.stopped")
 
 
 def main() -> None:
-    """Read the command line, and run."""
+    """Run the strategy with the arguments of the command line."""
     parser = argparse.ArgumentParser(description="Takes money out of an ERC-4626 vault when the reserve falls.")
     parser.add_argument("config", type=Path, help="the strategy's own file, which the daemon reads too")
     parser.add_argument("--url", action="append", required=True, help="where the daemon is; repeatable")

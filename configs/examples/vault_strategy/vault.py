@@ -1,4 +1,4 @@
-"""A position in an ERC-4626 vault: what it is worth, and how money comes out of it."""
+"""A position in an ERC-4626 vault: quotes and makes withdrawals."""
 
 import asyncio
 import json
@@ -21,41 +21,41 @@ _POLL_SECONDS = 0.5
 
 
 class TransactionError(Exception):
-    """A transaction was refused or reverted: nothing moved."""
+    """A transaction was refused or reverted: no money moved."""
 
 
 class NotMinedError(TransactionError):
-    """A transaction was not mined in time, and may still be."""
+    """A transaction was not mined in time, but may be later."""
 
 
 class Position(PluginConfig):
-    """Where the money is: `position` of the strategy's own file."""
+    """The key `position` of the strategy's own file."""
 
     vault: Address
     """The vault."""
     holder: Address
-    """Who holds its shares; the node, or the signer before it, has the key."""
+    """The owner of its shares; the node, or the signer in front of it, has the key."""
     wallet: Address
-    """Where withdrawn money goes: an account that counts as reserve."""
+    """Where withdrawn money is sent: an account that counts as reserve."""
 
 
 class Quote(NamedTuple):
-    """What a withdrawal would bring, and cost."""
+    """What a withdrawal would bring and cost."""
 
     amount: Decimal
-    """Whole units of the asset: what was asked for, or all that the vault pays out now."""
+    """Whole units of the asset: the requested amount, or all that the vault pays out now."""
     units: int
-    """The same in its smallest unit."""
+    """The same in the asset's smallest unit."""
     loss: Decimal
-    """The part of what the shares are worth that is lost by it, 0 to 1."""
+    """The part of the shares' worth that the withdrawal loses, 0 to 1."""
 
 
 class VaultPosition:
     """Reads and unwinds one position; an async context manager.
 
     Args:
-        position: Where it is.
-        chain: The node, or a signer such as Web3signer or Clef before it: transactions go out by `eth_sendTransaction`.
+        position: The addresses of the position.
+        chain: The node, or a signer in front of it such as Web3signer or Clef: it must offer `eth_sendTransaction`.
     """
 
     def __init__(self, position: Position, chain: EvmConfig) -> None:
@@ -76,7 +76,7 @@ class VaultPosition:
         await self._reader.__aexit__(kind, error, trace)
 
     async def quote(self, amount: Decimal) -> Quote:
-        """Return what withdrawing an amount, or as much of it as the vault pays out now, would bring.
+        """Return what a withdrawal of an amount, or of as much as the vault pays out now, would bring.
 
         Raises:
             SourceError: If the vault could not be read.
@@ -96,7 +96,7 @@ class VaultPosition:
         def worth(found: Results) -> Call:
             return CONVERT_TO_ASSETS.on(vault, found.number(shares(found)))
 
-        # Each step asks what follows from those before it, all at one block.
+        # Each step depends on the results of those before it, all at one block.
         read = await self._reader.read(
             [asset, payable],
             lambda found: [decimals(found)],
@@ -109,7 +109,7 @@ class VaultPosition:
         return Quote(whole_units(units, places), units, Decimal(lost) / max(1, value))
 
     async def withdraw(self, units: int) -> str:
-        """Take money out, wait until that is in a block, and return the transaction's hash.
+        """Withdraw, wait until the transaction is in a block, and return its hash.
 
         Raises:
             NotMinedError: If it was not mined in time.
