@@ -1,4 +1,4 @@
-"""Positions in an Aave v3 pool: what may be withdrawn now, and what they are worth net of debt."""
+"""Positions in an Aave v3 pool: what can be withdrawn now, and what they are worth net of debt."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The `aave_v3` balance source: what may be withdrawn from a pool right now."""
+"""The `aave_v3` balance source: what can be withdrawn from a pool right now."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -10,7 +10,7 @@ from reservd_aave_v3.payable import Payable, Place, Survey
 
 
 class AaveV3BalanceSource(EvmPlugin[AaveV3Config], BalanceSource[AaveV3Config]):
-    """Reads what each account may withdraw of each reserve."""
+    """Reads what each account can withdraw from each reserve."""
 
     PLUGIN_NAME = "aave_v3"
     Config = AaveV3Config
@@ -18,7 +18,7 @@ class AaveV3BalanceSource(EvmPlugin[AaveV3Config], BalanceSource[AaveV3Config]):
 
     @property
     def accounts(self) -> Mapping[str, Account]:
-        """Return the accounts. Their address is the pool's and the holder's: the holder's wallet is other money."""
+        """Return the accounts. Their address joins pool and holder: the holder's wallet is different money."""
         config, assets = self.config, frozenset(self.config.reserves)
         identities = {asset: token_id(token) for asset, token in config.reserves.items()}
         return {
@@ -37,7 +37,7 @@ class AaveV3BalanceSource(EvmPlugin[AaveV3Config], BalanceSource[AaveV3Config]):
         return pots | {f"the headroom of {holder} {where}": (name,) for name, holder in config.accounts.items()}
 
     async def fetch_balances(self) -> Reading:
-        """Return what each account may withdraw of each reserve, all at one block.
+        """Return what each account can withdraw from each reserve, all at one block.
 
         Raises:
             SourceError: If no endpoint, or too few for the quorum, can be read from.

@@ -26,7 +26,7 @@ def _each_once(addresses: Mapping[str, str]) -> Mapping[str, str]:
 
 
 Addresses = Annotated[dict[str, Address], Field(min_length=1), AfterValidator(_each_once)]
-"""Different addresses by name, at least one."""
+"""Different addresses, by name; at least one."""
 
 
 class AaveV3PoolConfig(EvmConfig):
@@ -35,27 +35,27 @@ class AaveV3PoolConfig(EvmConfig):
     pool: Address
     """The address of the market's Pool."""
     accounts: Addresses
-    """The addresses that hold aTokens, by name; in this order they share what the pool can pay."""
+    """The addresses that hold aTokens, by name; the pool's liquidity is assigned in this order."""
     reserves: Addresses
-    """The underlying tokens, by the name that modes use; in this order they share an account's headroom."""
+    """The underlying tokens, by the name that modes use; an account's headroom is assigned in this order."""
 
 
 class AaveV3Config(AaveV3PoolConfig):
     """Options of the `aave_v3` balance source."""
 
     # Aave rounds the average liquidation threshold down to whole basis points before it compares
-    # the health factor with 1: nearer than this the withdrawal may be refused.
+    # the health factor with 1: closer to 1 than this, the withdrawal may be refused.
     min_health_factor: Annotated[Amount, Field(ge=Decimal("1.01"))] = Decimal("1.5")
-    """What an account's health factor may fall to by withdrawals; accounts without debt have none."""
+    """The health factor that withdrawals must leave to an account; accounts without debt have none."""
 
 
 class AaveV3PriceFeed(PluginConfig):
-    """The feed that the pool's oracle takes a reserve's price from."""
+    """The feed behind the price that the pool's oracle has for a reserve."""
 
     heartbeat: Duration
-    """Seconds within which the feed promises a new answer, as Chainlink lists them; older is not believed."""
+    """The longest time between two answers that the feed promises, in seconds, as listed by Chainlink."""
     address: Address | None = None
-    """The feed's proxy, where the oracle's source is an adapter that tells no time; else the oracle's source itself."""
+    """The feed's proxy, if the oracle's source is an adapter without times; by default the oracle's source itself."""
 
 
 class AaveV3EquityConfig(AaveV3PoolConfig):
@@ -64,13 +64,13 @@ class AaveV3EquityConfig(AaveV3PoolConfig):
     convert: bool = False
     """Whether reserves other than the share class count too, at the prices of the pool's oracle."""
     feeds: dict[str, AaveV3PriceFeed | None] = Field(default_factory=dict)
-    """The feeds behind those prices, by reserve; null for a price that has no age, such as one that is fixed."""
+    """The feeds behind those prices, by reserve; null for a price without an age, such as a fixed one."""
     heartbeat_slack: Annotated[float, Field(ge=0, le=3600)] = 60.0
-    """Seconds that an answer may come after its feed's heartbeat: a transaction takes its time."""
+    """Seconds that an answer may be later than its feed's heartbeat, because a transaction takes time."""
 
     @model_validator(mode="after")
     def _each_has_its_feed(self) -> Self:
-        """Refuse prices of any age, and feeds of nothing."""
+        """Refuse prices without a feed, and feeds without a price."""
         for name in self.feeds:
             if name not in self.reserves:
                 raise PydanticCustomError("feed", "feeds must name reserves only, {name} is none", {"name": name})

@@ -1,4 +1,4 @@
-"""The `aave_v3` equity source: what accounts supplied to a pool, less what they owe it."""
+"""The `aave_v3` equity source: what accounts supplied to a pool, minus their debt."""
 
 from reservd.plugin import Equity, EquitySource
 from reservd.plugin.evm import EvmPlugin, invalid, whole_units
@@ -14,15 +14,15 @@ class AaveV3EquitySource(EvmPlugin[AaveV3EquityConfig], EquitySource[AaveV3Equit
 
     @property
     def by_share_class(self) -> bool:
-        """The share class chooses the reserve that all is counted in."""
+        """Always true: the share class determines the reserve that the equity is counted in."""
         return True
 
     async def fetch_equity(self, mode: str, currency: str) -> Equity:  # noqa: ARG002  # the share class tells all
         """Return what all accounts own in the pool, all at one block.
 
         Raises:
-            SourceError: If a part could not be read, an account owes what is not counted, a price is
-                too old, or no reserve is in the share class.
+            SourceError: If a part could not be read, an account has debt in a reserve that is not counted, a
+                price is too old, or no reserve is in the share class.
         """
         if currency not in self.config.reserves:
             raise invalid(f"no reserve is in {currency}")

@@ -1,7 +1,7 @@
-"""What may leave an account before its health factor falls below the minimum.
+"""What can leave an account before its health factor falls below the minimum.
 
 Aave's health factor is the sum of each collateral times its liquidation threshold, over the debt.
-Here all of it is integers: values in the smallest unit of the market's base currency, thresholds in
+Here everything is integers: values in the smallest unit of the market's base currency, thresholds in
 basis points; a weight is a value times a threshold.
 """
 
@@ -27,7 +27,7 @@ class _Terms(NamedTuple):
 
     Attributes:
         threshold: Its liquidation threshold, in basis points.
-        priced_as: The token whose price it has.
+        priced_as: The token whose price applies.
     """
 
     threshold: int
@@ -35,7 +35,7 @@ class _Terms(NamedTuple):
 
 
 class Headroom:
-    """The headroom of one account, used up by what is taken of it."""
+    """The headroom of one account, reduced by each amount that is taken."""
 
     def __init__(self, pool: Pool, account: str, min_health_factor: Decimal) -> None:
         self._pool = pool
@@ -46,26 +46,26 @@ class Headroom:
         self._taken = 0
 
     def account_calls(self) -> Iterator[Call]:
-        """Give what tells collateral, debt and e-mode of the account."""
+        """Yield the calls for the account's collateral, debt and e-mode."""
         yield from (self._data, self._emode, self._pool.user_call(self._account))
 
     def category_calls(self, results: Results) -> Iterator[Call]:
-        """Give what tells the account's e-mode category, if it is in one."""
+        """Yield the call for the account's e-mode category, if it is in one."""
         if self._owes(results) and (category := results.number(self._emode)):
             yield _EMODE.on(self._pool.address, category)
             yield _EMODE_COLLATERALS.on(self._pool.address, category)
 
     def price_calls(self, results: Results, reserves: Iterable[Reserve]) -> Iterator[Call]:
-        """Give what tells the prices that count for the account."""
+        """Yield the calls for the prices that apply to the account."""
         if self._owes(results):
             for reserve in reserves:
                 yield self._pool.price_call(results, self._terms(results, reserve).priced_as)
 
     def left(self, results: Results, reserve: Reserve) -> int | None:
-        """Return how many units of a reserve may leave; None where they secure no debt.
+        """Return how many units of a reserve can leave; None if they secure no debt.
 
         Raises:
-            SourceError: If it is not known.
+            SourceError: If that is unknown.
         """
         weight = self._unit_weight(results, reserve)
         if not weight:
@@ -75,11 +75,11 @@ class Headroom:
         return int(max(0, collateral * threshold - needed - self._taken) // weight)
 
     def take(self, results: Results, reserve: Reserve, units: int) -> None:
-        """Count units of a reserve as gone, so that the next reserve does not promise their headroom again."""
+        """Subtract units of a reserve, so that the next reserve does not use the same headroom again."""
         self._taken += ceil(self._unit_weight(results, reserve) * units)
 
     def _unit_weight(self, results: Results, reserve: Reserve) -> Fraction:
-        """Return the weight of a reserve's smallest unit; 0 where it secures no debt."""
+        """Return the weight of a reserve's smallest unit; 0 if it secures no debt."""
         if not self._owes(results) or not self._pool.user(results, self._account).is_collateral(reserve):
             return Fraction(0)
         terms = self._terms(results, reserve)
@@ -96,7 +96,7 @@ class Headroom:
         return _Terms(threshold, reserve.token if source == ZERO_ADDRESS else source)
 
     def _has_category(self, results: Results, reserve: Reserve, category: int) -> bool:
-        """Whether the reserve is collateral of the category. Since v3.2 the category says so, before the reserve."""
+        """Whether the reserve is collateral of the category. Since v3.2 the category itself says so."""
         collaterals = _EMODE_COLLATERALS.on(self._pool.address, category)
         if results.reverted(collaterals):
             return reserve.category == category

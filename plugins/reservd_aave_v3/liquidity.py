@@ -13,14 +13,14 @@ _VIRTUAL_BALANCE = Function("getVirtualUnderlyingBalance", ("address",), ("uint1
 
 
 class _Doubt(NamedTuple):
-    """What an account may take of a reserve at most, and why no more is known of that."""
+    """The most that an account may take of a reserve, and why the exact amount is unknown."""
 
     most: int
     failure: SourceError
 
 
 class Liquidity:
-    """The pool's liquidity, used up by what is taken of it."""
+    """The pool's liquidity, reduced by each amount that is taken."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -28,7 +28,7 @@ class Liquidity:
         self._doubtful: dict[Reserve, list[_Doubt]] = {}
 
     def calls(self, reserve: Reserve) -> Iterator[Call]:
-        """Give what tells a reserve's liquidity."""
+        """Yield the calls for a reserve's liquidity."""
         yield BALANCE_OF.on(reserve.token, reserve.a_token)
         yield self._virtual_call(reserve)
 
@@ -36,7 +36,7 @@ class Liquidity:
         """Return how many units the pool can still pay.
 
         Raises:
-            SourceError: If it is not known.
+            SourceError: If that is unknown.
         """
         held = results.number(BALANCE_OF.on(reserve.token, reserve.a_token))
         virtual = self._virtual_call(reserve)
@@ -45,10 +45,10 @@ class Liquidity:
         return held - self._taken[reserve]
 
     def check_certain(self, results: Results, reserve: Reserve, units: int) -> None:
-        """Check that so many units are left whatever accounts took of which that is not known.
+        """Check that this many units are left, whatever accounts with unknown amounts have taken.
 
         Raises:
-            SourceError: If they may not be: why that is not known.
+            SourceError: If they may not be; gives the reason why an amount is unknown.
         """
         doubts = self._doubtful.get(reserve, [])
         if units > self.left(results, reserve) - sum(doubt.most for doubt in doubts):
@@ -56,11 +56,11 @@ class Liquidity:
             raise SourceError(reason, f"what an account before it takes is not known: {detail}")
 
     def doubt(self, reserve: Reserve, most: int | None, failure: SourceError) -> None:
-        """Note that it is not known what an account takes; no more than `most`, where that is known."""
+        """Note that an account takes an unknown amount, at most `most` if that is known."""
         self._doubtful.setdefault(reserve, []).append(_Doubt(_ALL if most is None else most, failure))
 
     def take(self, reserve: Reserve, units: int) -> None:
-        """Count units as gone, so that they are not promised to the next account too."""
+        """Subtract units, so that the next account does not count on them too."""
         self._taken[reserve] += units
 
     def _virtual_call(self, reserve: Reserve) -> Call:

@@ -1,4 +1,4 @@
-"""How much of each reserve each account may withdraw: the least of what binds, and nothing promised twice."""
+"""How much of each reserve each account can withdraw: the smallest bound, and no amount counted twice."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -22,9 +22,9 @@ class Payable(NamedTuple):
 
     Attributes:
         supplied: Its aTokens.
-        units: What it may withdraw of them now.
+        units: The part of them that can be withdrawn now.
         decimals: Of the token.
-        note: Why that is not all of them.
+        note: Why that is less than all of them.
     """
 
     supplied: int
@@ -34,11 +34,11 @@ class Payable(NamedTuple):
 
 
 Place = tuple[str, str]
-"""An account and an asset, by their names."""
+"""Names of an account and an asset."""
 
 
 class Survey:
-    """One reading of a pool, in steps whose calls each depend on what the one before found."""
+    """One reading of a pool, in steps whose calls depend on the results of the step before."""
 
     def __init__(self, config: AaveV3Config) -> None:
         self._config = config
@@ -46,7 +46,7 @@ class Survey:
         self._headrooms = self._new_headrooms()
 
     def opening_calls(self) -> Iterator[Call]:
-        """Give what can be asked without knowing anything of the pool."""
+        """Yield the calls that need no previous results."""
         yield self._pool.provider_call()
         for asset in self._config.reserves:
             yield self._pool.reserve_call(asset)
@@ -54,7 +54,7 @@ class Survey:
             yield from headroom.account_calls()
 
     def state_calls(self, results: Results) -> Iterator[Call]:
-        """Give what tells supplies, liquidity and e-modes, and where the prices are."""
+        """Yield the calls for supplies, liquidity and e-modes, and for the addresses of the price oracle."""
         yield from _as_far_as_known(
             self._pool.oracle_calls(results),
             *(headroom.category_calls(results) for headroom in self._headrooms.values()),
@@ -65,20 +65,20 @@ class Survey:
                 yield BALANCE_OF.on(reserve.a_token, holder)
 
     def price_calls(self, results: Results) -> Iterator[Call]:
-        """Give what tells the prices, where an account has debt."""
+        """Yield the calls for prices, if an account has debt."""
         reserves = list(self._reserves(results))
         yield from _as_far_as_known(*(headroom.price_calls(results, reserves) for headroom in self._headrooms.values()))
 
     def withdraw_calls(self, results: Results) -> Iterator[Call]:
-        """Give what tries each withdrawal that the pool's numbers allow."""
+        """Yield a trial of each withdrawal that the pool's numbers allow."""
         for (account, asset), found in self._split(results).items():
             if isinstance(found, Payable) and found.units:
                 yield self._withdraw_call(account, asset, found.units)
 
     def payables(self, results: Results) -> dict[Place, Payable | SourceError]:
-        """Return what each account may withdraw of each reserve.
+        """Return what each account can withdraw from each reserve.
 
-        A failure where it is not known, or the pool would refuse what its numbers allow.
+        It is a failure if the amount is unknown, or the pool would refuse what its numbers allow.
         """
         return {
             (account, asset): self._tried(results, account, asset, found)
@@ -95,7 +95,7 @@ class Survey:
         return found if paid == found.units else invalid("withdraw(): the pool would pay another amount")
 
     def _split(self, results: Results) -> dict[Place, Payable | SourceError]:
-        """Return what the pool's numbers allow each account, nothing of it twice."""
+        """Return what the pool's numbers allow each account, with no amount counted twice."""
         liquidity, headrooms = Liquidity(self._pool), self._new_headrooms()
         found: dict[Place, Payable | SourceError] = {}
         for account in self._config.accounts:
@@ -108,7 +108,7 @@ class Survey:
         return found
 
     def _doubt(self, results: Results, account: str, asset: str, liquidity: Liquidity, failure: SourceError) -> None:
-        """Note that an account takes what is not known, unless nothing is known of the reserve anyway."""
+        """Note that an account takes an unknown amount, unless the reserve itself is unknown."""
         try:
             reserve = self._pool.reserve(results, asset)
         except SourceError:
@@ -120,7 +120,7 @@ class Survey:
         liquidity.doubt(reserve, most, failure)
 
     def _share(self, results: Results, account: str, asset: str, liquidity: Liquidity, headroom: Headroom) -> Payable:
-        """Return what one account may withdraw of one reserve, and count it as gone."""
+        """Return what one account can withdraw from one reserve, and subtract it."""
         reserve = self._pool.reserve(results, asset)
         supplied = results.number(BALANCE_OF.on(reserve.a_token, self._config.accounts[account]))
         if not supplied or not reserve.pays:
@@ -141,18 +141,18 @@ class Survey:
         }
 
     def _withdraw_call(self, account: str, asset: str, units: int) -> Call:
-        """Return the withdrawal itself, which a node tries without making it so: the pool has rules beyond these."""
+        """Return the withdrawal itself, for a node to simulate: the pool has rules beyond its numbers."""
         holder = self._config.accounts[account]
         return _WITHDRAW.on(self._config.pool, self._config.reserves[asset], units, holder, sender=holder)
 
     def _reserves(self, results: Results) -> Iterator[Reserve]:
         for asset in self._config.reserves:
-            with suppress(SourceError):  # told where the account's number is asked for
+            with suppress(SourceError):  # reported where the account's amount is computed
                 yield self._pool.reserve(results, asset)
 
 
 def _as_far_as_known(*calls: Iterable[Call]) -> Iterator[Call]:
-    """Give calls until what one depends on is not known: that is told where its number is asked for."""
+    """Yield calls until one depends on an unknown result: that failure is reported where its number is needed."""
     for each in calls:
         with suppress(SourceError):
             yield from each

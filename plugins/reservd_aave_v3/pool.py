@@ -1,4 +1,4 @@
-"""What an Aave v3 pool tells, in the shapes that all its versions share."""
+"""Calls to an Aave v3 pool, and its answers in shapes that all its versions share."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -11,7 +11,7 @@ ZERO_ADDRESS = "0x" + 40 * "0"
 _RESERVE_DATA = Function(
     "getReserveData",
     ("address",),
-    # The configuration, indices and rates, time and id, the five addresses, and what is owed to others.
+    # The configuration, indices and rates, time and id, the five addresses, and the amounts owed to others.
     (*["uint256"], *["uint128"] * 5, "uint40", "uint16", *["address"] * 4, *["uint128"] * 3),
 )
 _USER_CONFIGURATION = Function("getUserConfiguration", ("address",))
@@ -32,7 +32,7 @@ class Reserve(NamedTuple):
         decimals: Of the underlying token, and of its aToken and debt tokens.
         threshold: The liquidation threshold outside e-mode, in basis points.
         category: Its only e-mode category, before v3.2; 0 is none.
-        pays: Whether it is active and not paused. One that is frozen pays too.
+        pays: Whether it is active and not paused. A frozen reserve pays too.
         a_token: What suppliers hold.
         debt_tokens: What borrowers owe.
     """
@@ -48,7 +48,7 @@ class Reserve(NamedTuple):
 
 
 class UserConfiguration(NamedTuple):
-    """The bit map of one account: two bits a reserve."""
+    """The bit map of one account: two bits per reserve."""
 
     bits: int
 
@@ -57,41 +57,41 @@ class UserConfiguration(NamedTuple):
         return bool(self.bits >> (2 * reserve.id + 1) & 1)
 
     def owes_beyond(self, reserves: list[Reserve]) -> bool:
-        """Whether the account owes anything of other reserves than these."""
+        """Whether the account has debt in other reserves than these."""
         counted = sum(1 << (2 * reserve.id) for reserve in reserves)
         return bool(self.bits & _BORROWING & ~counted)
 
 
 class Pool:
-    """The pool that the options name."""
+    """The pool in the options."""
 
     def __init__(self, config: AaveV3PoolConfig) -> None:
         self.address = config.pool
         self._tokens = config.reserves
 
     def reserve_call(self, asset: str) -> Call:
-        """Return what tells a reserve."""
+        """Return the call for a reserve's data."""
         return _RESERVE_DATA.on(self.address, self._tokens[asset])
 
     def user_call(self, account: str) -> Call:
-        """Return what tells an account's bit map."""
+        """Return the call for an account's bit map."""
         return _USER_CONFIGURATION.on(self.address, account)
 
     def provider_call(self) -> Call:
-        """Return what tells where the market's addresses are."""
+        """Return the call for the provider of the market's addresses."""
         return _ADDRESSES_PROVIDER.on(self.address)
 
     def oracle_calls(self, results: Results) -> Iterator[Call]:
-        """Give what tells where the market's prices are."""
+        """Yield the call for the address of the market's price oracle."""
         yield _PRICE_ORACLE.on(results.address(self.provider_call()))
 
     def price_call(self, results: Results, token: str) -> Call:
-        """Return what tells a price in the market's base currency, for a whole token."""
+        """Return the call for the price of a whole token in the market's base currency."""
         oracle = _PRICE_ORACLE.on(results.address(self.provider_call()))
         return _ASSET_PRICE.on(results.address(oracle), token)
 
     def source_call(self, results: Results, token: str) -> Call:
-        """Return what tells which contract the oracle takes a price from."""
+        """Return the call for the contract that the oracle takes a price from."""
         oracle = _PRICE_ORACLE.on(results.address(self.provider_call()))
         return _SOURCE_OF_ASSET.on(results.address(oracle), token)
 
@@ -99,7 +99,7 @@ class Pool:
         """Return a reserve.
 
         Raises:
-            SourceError: If it is not known, or not listed in the pool.
+            SourceError: If it is unknown, or not listed in the pool.
         """
         values = results.values(self.reserve_call(asset))
         configuration, number, addresses = values[0], values[7], values[8:11]
@@ -125,7 +125,7 @@ class Pool:
         """Return what a whole token is worth, in the smallest unit of the market's base currency.
 
         Raises:
-            SourceError: If it is not known, or 0.
+            SourceError: If the price is unknown, or 0.
         """
         price = results.number(self.price_call(results, token))
         if price == 0:

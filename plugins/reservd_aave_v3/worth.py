@@ -1,4 +1,4 @@
-"""What accounts own in a pool: what they supplied less what they owe, in the smallest unit of one reserve's token."""
+"""What accounts own in a pool: supplies minus debts, in the smallest unit of one reserve's token."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,9 +10,9 @@ from reservd_aave_v3.pool import ZERO_ADDRESS, Pool, Reserve
 
 
 class Ledger:
-    """One reading of a pool, in steps whose calls each depend on what the one before found.
+    """One reading of a pool, in steps whose calls depend on the results of the step before.
 
-    Any failure ends it: equity of which a part is missing is not known.
+    Any failure ends it: the equity is unknown if a part is missing.
     """
 
     def __init__(self, config: AaveV3EquityConfig, currency: str) -> None:
@@ -25,7 +25,7 @@ class Ledger:
         self._assets = list(config.reserves) if config.convert else [currency]
 
     def opening_calls(self) -> Iterator[Call]:
-        """Give what tells the reserves, and of which of them accounts owe."""
+        """Yield the calls for the reserves, and for the reserves in which accounts have debt."""
         yield self._pool.provider_call()
         for asset in self._assets:
             yield self._pool.reserve_call(asset)
@@ -33,10 +33,10 @@ class Ledger:
             yield self._pool.user_call(holder)
 
     def balance_calls(self, results: Results) -> Iterator[Call]:
-        """Give what tells supplies and debts, and where the prices are.
+        """Yield the calls for supplies and debts, and for the addresses of the price oracle.
 
         Raises:
-            SourceError: If an account owes of a reserve that is not counted.
+            SourceError: If an account has debt in a reserve that is not counted.
         """
         reserves = [self._pool.reserve(results, asset) for asset in self._assets]
         for name, holder in self._accounts.items():
@@ -48,7 +48,7 @@ class Ledger:
             yield from self._pool.oracle_calls(results)
 
     def price_calls(self, results: Results) -> Iterator[Call]:
-        """Give what tells the prices, and where the oracle has them from, where there is something to convert."""
+        """Yield the calls for prices and their sources, if there is something to convert."""
         if len(self._assets) > 1:
             for asset in self._assets:
                 token = self._pool.reserve(results, asset).token
@@ -58,22 +58,22 @@ class Ledger:
                     yield self._pool.source_call(results, token)
 
     def age_calls(self, results: Results) -> Iterator[Call]:
-        """Give what tells how old the prices are."""
+        """Yield the calls for the age of the prices."""
         for asset in self._assets if len(self._assets) > 1 else ():
-            with suppress(SourceError):  # a feed that is not found matters only where its price is needed
+            with suppress(SourceError):  # a missing feed matters only where its price is needed
                 address = self._feed_address(results, asset)
                 if address is not None:
                     yield LATEST_ROUND.on(address)
 
     def decimals(self, results: Results) -> int:
-        """Return the decimals of the token that all is counted in."""
+        """Return the decimals of the token that everything is counted in."""
         return self._pool.reserve(results, self._currency).decimals
 
     def worths(self, results: Results) -> dict[str, int]:
-        """Return what each account owns of each reserve, by `account/asset`; negative where it owes more.
+        """Return what each account owns in each reserve, by `account/asset`; negative if its debt is larger.
 
         Raises:
-            SourceError: If any part is not known.
+            SourceError: If any part is unknown.
         """
         return {
             f"{name}/{asset}": self._converted(results, asset, self._net(results, asset, holder))
@@ -96,7 +96,7 @@ class Ledger:
         return units * self._unit_price(results, source, target) // self._unit_price(results, target, source)
 
     def _check_age(self, results: Results, asset: str) -> None:
-        """Refuse the price of a reserve whose feed does not keep its promise, by which it would be of any age."""
+        """Refuse the price of a reserve whose feed is older than it promises."""
         feed = self._feeds[asset]
         try:
             address = self._feed_address(results, asset)
@@ -106,10 +106,10 @@ class Ledger:
             raise SourceError(error.reason, f"the price of {asset}: {error.detail}") from None
 
     def _feed_address(self, results: Results, asset: str) -> str | None:
-        """Return where a reserve's feed is; None where its price has no age.
+        """Return the address of a reserve's feed; None if its price has no age.
 
         Raises:
-            SourceError: If the oracle does not tell, or has the price from no feed.
+            SourceError: If the oracle gives none, or has the price from no feed.
         """
         feed = self._feeds[asset]
         if feed is None or feed.address is not None:
@@ -120,5 +120,5 @@ class Ledger:
         return address
 
     def _unit_price(self, results: Results, reserve: Reserve, other: Reserve) -> int:
-        """Return the price of the reserve's smallest unit, as many times as makes it comparable with the other's."""
+        """Return the price of the reserve's smallest unit, scaled to be comparable with the other's."""
         return self._pool.price(results, reserve.token) * int(10**other.decimals)

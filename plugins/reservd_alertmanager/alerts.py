@@ -1,4 +1,4 @@
-"""What Alertmanager is told of one mode: which alerts there are, and how its API wants them."""
+"""The alerts of one mode, and their form in Alertmanager's API."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from reservd.plugin import ReserveEvent, ReserveStatus
 
 OWN_LABELS = frozenset({"alertname", "mode", "share_class", "severity"})
-"""By these Alertmanager knows an alert again."""
+"""The labels by which Alertmanager identifies an alert."""
 _MAX_TEXT = 1000
 
 
 class AlertName(StrEnum):
-    """The alerts that a mode may have. LOW and CRITICAL never fire both."""
+    """The alerts that a mode may have. LOW and CRITICAL never fire at the same time."""
 
     LOW = "ReserveLow"
     CRITICAL = "ReserveCritical"
@@ -27,7 +27,7 @@ BY_STATUS: Mapping[ReserveStatus | None, AlertName] = {
     ReserveStatus.UNKNOWN: AlertName.UNKNOWN,
 }
 OF_INCIDENTS = frozenset({AlertName.LOW, AlertName.CRITICAL})
-"""The alerts that say how severe an open incident is."""
+"""The alerts for the severity of an open incident."""
 
 _SEVERITY = {AlertName.LOW: "warning", AlertName.CRITICAL: "critical", AlertName.UNKNOWN: "warning"}
 
@@ -37,7 +37,7 @@ class Alert(NamedTuple):
 
     Attributes:
         labels: The sink's own, `OWN_LABELS`.
-        annotations: What people read.
+        annotations: The text for people.
         starts_at: The time of the event with which it began to fire.
         ended_at: When it was resolved, never before `starts_at`; None while it fires.
     """
@@ -49,11 +49,11 @@ class Alert(NamedTuple):
 
     @property
     def fires(self) -> bool:
-        """Whether it is not resolved."""
+        """Whether it is unresolved."""
         return self.ended_at is None
 
     def ended(self, event: ReserveEvent, at: datetime) -> "Alert":
-        """Return it resolved by an event, with that event's numbers and reason."""
+        """Return it as resolved by an event, with that event's numbers and reason."""
         told = {**annotations_of(event), "summary": self.annotations["summary"]}
         return self._replace(annotations=told, ended_at=max(at, self.starts_at))
 
@@ -75,7 +75,7 @@ def alert_of(name: AlertName, event: ReserveEvent, starts_at: datetime) -> Alert
 
 
 def annotations_of(event: ReserveEvent) -> dict[str, str]:
-    """Return what people are told of an event. A number that is not known is left out, never zero."""
+    """Return the annotations for an event. An unknown number is left out, never zero."""
     told: dict[str, str | Decimal | None] = {
         "description": event.reason[:_MAX_TEXT],
         "incident_id": event.incident_id,
@@ -95,13 +95,13 @@ def annotations_of(event: ReserveEvent) -> dict[str, str]:
 def to_api(
     alert: Alert, *, expires_at: datetime, labels: Mapping[str, str], generator_url: str | None
 ) -> dict[str, Any]:
-    """Return an alert as `POST /api/v2/alerts` wants it.
+    """Return an alert in the form of `POST /api/v2/alerts`.
 
     Args:
         alert: The alert.
-        expires_at: When Alertmanager is to take it for resolved when it hears no more; for one that fires.
+        expires_at: When Alertmanager resolves a firing alert if it is not sent again.
         labels: More labels.
-        generator_url: Where its link leads to.
+        generator_url: The target of its link.
     """
     body: dict[str, Any] = {
         "labels": {**labels, **alert.labels},

@@ -1,4 +1,4 @@
-"""Which alerts of which mode fire, and which were resolved not long ago. No I/O, no clock."""
+"""Which alerts of each mode fire, and which were resolved recently. No I/O, no clock."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
@@ -12,19 +12,19 @@ _NONE: Names = frozenset()
 
 
 class AlertKey(NamedTuple):
-    """Which alert of which mode."""
+    """Identifies one alert of one mode."""
 
     mode: str
     name: AlertName
 
 
 class ModeAlerts(NamedTuple):
-    """What is known of one mode.
+    """The alerts of one mode.
 
     Attributes:
-        sequence: Of the last event that was taken into it.
-        alerts: Those that fire, and those that were resolved and are not yet forgotten.
-        in_doubt: Those that may fire on the other side, though no event that is known says so.
+        sequence: Of the last event that is included.
+        alerts: Those that fire, and those that were resolved and are not forgotten yet.
+        in_doubt: Those that may fire in Alertmanager, although no known event says so.
     """
 
     sequence: int
@@ -36,15 +36,15 @@ def advance(before: ModeAlerts | None, event: ReserveEvent, at: datetime) -> Mod
     """Return the alerts of a mode after an event.
 
     Args:
-        before: What was known; None for the first event that is heard of the mode.
-        event: A later one than `before` knows.
+        before: The previous alerts; None for the first event of the mode.
+        event: A later one than the last in `before`.
         at: When the alerts that it ends are resolved.
     """
     known = before.alerts if before is not None else {}
     in_doubt = before.in_doubt if before is not None else _may_fire(event)
     firing = frozenset(name for name, alert in known.items() if alert.fires)
     wanted = _wanted(event, firing)
-    # Missing data ends nothing that an open incident has started, and a reminder is no news.
+    # Missing data ends no alert of an open incident, and a reminder changes nothing.
     unsettled = event.event_type is EventType.UNKNOWN or event.reminder
     open_still = OF_INCIDENTS if unsettled and event.incident_id is not None else _NONE
     alerts = dict(known)
@@ -60,7 +60,7 @@ def advance(before: ModeAlerts | None, event: ReserveEvent, at: datetime) -> Mod
 
 def _wanted(event: ReserveEvent, firing: Names) -> Names:
     """Return the alerts that fire after an event."""
-    # An early warning is given while the reserve is adequate, and fires nothing.
+    # An early warning is sent while the reserve is adequate, and fires nothing.
     if _status(event) is ReserveStatus.ADEQUATE:
         return _NONE
     name = BY_STATUS[_status(event)]
@@ -69,12 +69,12 @@ def _wanted(event: ReserveEvent, firing: Names) -> Names:
     before = BY_STATUS.get(event.previous_status)
     if before in OF_INCIDENTS:
         return frozenset({name, before})
-    # A reminder does not say what was before. An open incident is low at least.
+    # A reminder does not contain the previous status. An open incident is at least low.
     return frozenset({name}) | ((firing & OF_INCIDENTS) or {AlertName.LOW})
 
 
 def _may_fire(event: ReserveEvent) -> Names:
-    """Return the alerts that may have fired before an event, when no earlier one is known."""
+    """Return the alerts that may have fired before an event, if no earlier one is known."""
     before = BY_STATUS.get(event.previous_status)
     if event.incident_id is not None and before is AlertName.UNKNOWN:
         return frozenset(AlertName)
@@ -88,15 +88,15 @@ def _status(event: ReserveEvent) -> ReserveStatus:
 
 
 class AlertBoard:
-    """The alerts of all modes that were heard of. Never more than three of each mode."""
+    """The alerts of all modes with an event. Never more than three per mode."""
 
     def __init__(self) -> None:
         self._modes: dict[str, ModeAlerts] = {}
 
     def take(self, event: ReserveEvent, at: datetime) -> list[AlertKey]:
-        """Take an event in, and return the alerts of its mode, for which it stands.
+        """Apply an event, and return the alerts to send for it: those of its mode.
 
-        One that came before changes nothing. One older than the last, sent once more, stands for nothing.
+        An event that was applied before changes nothing. For one that is older than the last, nothing is sent.
 
         Args:
             event: The event.
@@ -109,11 +109,11 @@ class AlertBoard:
         return [AlertKey(mode, name) for name in known.alerts] if event.sequence == known.sequence else []
 
     def get(self, key: AlertKey) -> Alert | None:
-        """Return an alert; None when it is forgotten."""
+        """Return an alert; None if it is forgotten."""
         return self._modes[key.mode].alerts.get(key.name)
 
     def kept(self) -> list[AlertKey]:
-        """Return all alerts: those that fire, and those that are resolved and not forgotten."""
+        """Return all alerts: those that fire, and those that are resolved and not forgotten yet."""
         return [AlertKey(mode, name) for mode, known in self._modes.items() for name in known.alerts]
 
     def forget(
@@ -121,14 +121,14 @@ class AlertBoard:
     ) -> None:
         """Drop the resolved alerts of modes of which nothing has fired for long.
 
-        Until then they are said again with the rest: where an inhibition kept receivers from hearing that one of
-        them was resolved, they hear it when the other is.
+        Until then they are sent again with the rest: if an inhibition kept a resolve from receivers, they get it
+        when the inhibiting alert is resolved.
 
         Args:
             now: The present.
             resolved_for: How long nothing must have fired.
-            expires: The same for an alert that somebody has not taken yet. After that, nobody lets it fire any more.
-            unsent: Which those are.
+            expires: The same for an alert that a peer has not accepted yet. After that, it fires nowhere any more.
+            unsent: The alerts that some peer has not accepted.
         """
         for mode, known in self._modes.items():
             ends = [alert.ended_at for alert in known.alerts.values() if alert.ended_at is not None]

@@ -16,7 +16,7 @@ def _free_label(name: str) -> str:
 
 
 LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$"), AfterValidator(_free_label)]
-"""A label as Prometheus spells them, and none of the sink's own."""
+"""A label name as in Prometheus, other than the sink's own."""
 LongSeconds = Annotated[float, Field(gt=0, le=604_800, allow_inf_nan=False)]
 """A duration, above 0 and at most a week."""
 
@@ -25,19 +25,19 @@ class AlertmanagerConfig(SourceConfig):
     """Options of the `alertmanager` sink."""
 
     urls: Annotated[tuple[Url, ...], Field(min_length=1, max_length=10)]
-    """Every Alertmanager of the cluster, such as `http://alertmanager-0:9093`, with its route prefix if it has one."""
+    """Every Alertmanager of the cluster, such as `http://alertmanager-0:9093`, with its route prefix if any."""
     headers: dict[str, Secret] = Field(default_factory=dict)
-    """More headers, such as the `Authorization` that a gateway asks for."""
+    """More headers, such as an `Authorization` for a gateway."""
     labels: dict[LabelName, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
     """More labels on every alert, such as `team: treasury`."""
     generator_url: HttpUrl | None = None
-    """Where an alert's "Source" link leads to, such as the daemon's status page."""
+    """The target of an alert's "Source" link, such as the daemon's status page."""
     resend: Seconds = 60.0
-    """How often everything that fires is sent again."""
+    """How often all firing alerts are sent again."""
     expires: LongSeconds = 14_400.0
-    """Seconds after the last sending until Alertmanager takes an alert for resolved, when the daemon is gone."""
+    """Seconds without a new sending after which Alertmanager resolves an alert, when the daemon is gone."""
     resolved_for: LongSeconds = 900.0
-    """Seconds for which resolved alerts are sent again, once nothing of their mode fires."""
+    """Seconds for which resolved alerts are sent again after nothing of their mode fires."""
 
     @field_validator("expires")
     @classmethod

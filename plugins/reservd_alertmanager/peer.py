@@ -1,4 +1,4 @@
-"""One Alertmanager, and what it has yet to be told."""
+"""One Alertmanager, and the alerts that it has not accepted yet."""
 
 import asyncio
 import json
@@ -14,14 +14,14 @@ from reservd_alertmanager.board import AlertKey
 log = structlog.get_logger(__name__)
 
 MAX_BATCH = 256
-"""Alerts in one POST: some 200 KB, which gateways let through."""
+"""Alerts per POST: about 200 KB, which gateways accept."""
 
 
 class Peer:
-    """Tells one Alertmanager, one POST after the other, so that what was overtakes nothing that is.
+    """Sends alerts to one Alertmanager, one POST after another, so that no old state overtakes a newer one.
 
-    What is to be sent is kept as the names of alerts and looked up when it is sent: however long the other side is
-    away, there is one entry an alert, and it hears the latest.
+    Only the names of waiting alerts are kept; the alerts are looked up when they are sent. However long the other side
+    is away, there is one entry per alert, and it gets the latest.
     """
 
     def __init__(
@@ -30,10 +30,10 @@ class Peer:
         """Prepare one, with an event loop running.
 
         Args:
-            name: What logs and errors call it; shows no URL.
+            name: Its name in logs and errors; shows no URL.
             client: Opened and closed by others.
-            url: Its API's endpoint for alerts.
-            body_of: Gives an alert as the API wants it; None when there is nothing to tell of it any more.
+            url: The endpoint of its API for alerts.
+            body_of: Returns an alert in the API's form; None if it need not be sent any more.
         """
         self.name = name
         self._waiting: dict[AlertKey, None] = {}
@@ -47,14 +47,14 @@ class Peer:
 
     @property
     def unsent(self) -> set[AlertKey]:
-        """The alerts that it has not taken as they are now."""
+        """The alerts that it has not accepted in their current state."""
         return {*self._waiting, *self._sending}
 
     def submit(self, keys: Iterable[AlertKey]) -> "asyncio.Future[HttpError | None]":
-        """Have alerts sent as soon as may be, together with what else waits.
+        """Send alerts as soon as possible, together with others that wait.
 
         Returns:
-            None once they are all taken, or why they were not. Shared with others who wait: never cancel it.
+            None once all are accepted, or the failure. The future is shared with others who wait: never cancel it.
         """
         self._waiting.update(dict.fromkeys(keys))
         self._wanted.set()
@@ -77,15 +77,15 @@ class Peer:
             self._outcome.set_result(_closed())
 
     async def _send_waiting(self) -> HttpError | None:
-        """Send what waits now, and return why not all was taken.
+        """Send what waits now, and return why not all was accepted.
 
-        A failure that may pass ends it, because what is left would fail as well.
+        A failure that may be temporary ends it, because the rest would fail as well.
         """
         self._sending, self._waiting = list(self._waiting), {}
         failure: HttpError | None = None
         for start in range(0, len(self._sending), MAX_BATCH):
             batch = self._sending[start : start + MAX_BATCH]
-            # Whoever changes one of them from here on submits it again.
+            # Whoever changes one of them after this point submits it again.
             failed = await self._post(batch)
             if failed is None:
                 continue
@@ -103,12 +103,12 @@ class Peer:
                 await self._client.post(self._url, json.dumps(bodies).encode())
         except HttpError as error:
             return None if error.taken else error
-        except Exception as error:  # noqa: BLE001  # whatever breaks must not end the sending of alerts for good
+        except Exception as error:  # noqa: BLE001  # no error may end the sending of alerts for good
             return HttpError(FailureReason.INTERNAL, type(error).__name__, retryable=True)
         return None
 
     def _tell(self, failure: HttpError | None) -> None:
-        """Log that it fails, or is well again, when that changes."""
+        """Log that it fails, or has recovered, when that changes."""
         if failure is not None and not self._failing:
             log.warning("alertmanager.failed", peer=self.name, reason=str(failure.reason), detail=failure.detail)
         elif failure is None and self._failing:

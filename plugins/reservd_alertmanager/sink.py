@@ -18,10 +18,10 @@ _MAX_ANSWER_BYTES = 64 * 1024
 
 
 class AlertmanagerSink(EventSink[AlertmanagerConfig]):
-    """Lets alerts fire in every Alertmanager of a cluster, sends them again while they do, and resolves them.
+    """Fires alerts in every Alertmanager of a cluster, sends them again while they fire, and resolves them.
 
-    Alertmanagers do not tell each other of alerts, and forget them when they restart: so each is told everything,
-    again and again. An event counts as taken when one of them took it.
+    Alertmanagers do not share alerts, and lose them when they restart: so each gets all of them, repeatedly.
+    An event counts as delivered when one of them accepted it.
     """
 
     PLUGIN_NAME = "alertmanager"
@@ -39,7 +39,7 @@ class AlertmanagerSink(EventSink[AlertmanagerConfig]):
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        """Start sending. What was known before a close may be over: nothing is sent before `resume`, or an event."""
+        """Start sending. Alerts from before a close may be outdated: nothing is sent before `resume`, or an event."""
         await self._client.__aenter__()
         self._peers = [
             Peer(f"{self.name} {number}", self._client, _endpoint(url.get_secret_value()), self._body_of)
@@ -50,7 +50,7 @@ class AlertmanagerSink(EventSink[AlertmanagerConfig]):
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Stop sending. What fires goes on firing until it expires, or until this is opened again."""
+        """Stop sending. Firing alerts continue until they expire, or until this is opened again."""
         tasks, self._tasks, self._peers = self._tasks, [], []
         for task in tasks:
             task.cancel()
@@ -58,17 +58,17 @@ class AlertmanagerSink(EventSink[AlertmanagerConfig]):
         await self._client.__aexit__(None, None, None)
 
     async def deliver(self, event: CloudEvent) -> None:
-        """Let the event's alert fire, and resolve those that it ends.
+        """Fire the event's alert, and resolve those that it ends.
 
-        An event that is older than the last of its mode changes nothing, and counts as taken.
+        An event that is older than the last of its mode changes nothing, and counts as delivered.
 
         Raises:
-            DeliveryError: If no Alertmanager took it. It is sent again all the same, until one does.
+            DeliveryError: If no Alertmanager accepted it. It is still sent again, until one does.
         """
         await self._send(self._board.take(event.data, datetime.now(UTC)))
 
     async def resume(self, latest: Sequence[CloudEvent]) -> None:
-        """Let what the last events say go on firing, and resolve again what they ended a short while ago.
+        """Continue the alerts of the last events, and resolve again those that ended a short while ago.
 
         Raises:
             DeliveryError: As `deliver` does.
@@ -78,7 +78,7 @@ class AlertmanagerSink(EventSink[AlertmanagerConfig]):
         await self._send([key for key in keys if self._board.get(key) is not None])
 
     async def _send(self, keys: Sequence[AlertKey]) -> None:
-        """Send alerts to every Alertmanager; return as soon as one has taken them."""
+        """Send alerts to every Alertmanager; return as soon as one has accepted them."""
         if not self._peers:
             raise DeliveryError(FailureReason.INTERNAL, "the sink is not open")
         if not keys:
@@ -94,7 +94,7 @@ class AlertmanagerSink(EventSink[AlertmanagerConfig]):
     async def _send_again(self) -> None:
         while True:
             await asyncio.sleep(self.config.resend)
-            # This process may have been stopped for a while, and what it knows be long over.
+            # This process may have been suspended for a while, and its alerts be outdated.
             if await self.may_send():
                 self._send_all()
 
@@ -125,13 +125,13 @@ class AlertmanagerSink(EventSink[AlertmanagerConfig]):
 
 
 def _endpoint(url: str) -> str:
-    """Return where an Alertmanager takes alerts: behind its route prefix, with the query that a gateway may want."""
+    """Return an Alertmanager's endpoint for alerts: after its route prefix, with any query for a gateway."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=parts.path.rstrip("/") + _API))
 
 
 def _all_failed(failures: Sequence[HttpError]) -> DeliveryError:
-    """Return what all Alertmanagers say together: worth another try when one is, as soon as one wants it."""
+    """Return the failures of all as one: retryable if one of them is, and at the earliest requested time."""
     first = next((failure for failure in failures if failure.retryable), failures[0])
     waits = [failure.retry_after_seconds for failure in failures if failure.retry_after_seconds is not None]
     return DeliveryError(

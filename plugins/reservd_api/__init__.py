@@ -1,4 +1,4 @@
-"""Lets strategies take requests for refills from the daemon's own API."""
+"""Lets strategies fetch requests for refills from the daemon's own API."""
 
 from typing import Any
 

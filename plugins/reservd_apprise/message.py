@@ -1,4 +1,4 @@
-"""What people read: an event put into words by templates."""
+"""The text for people: an event in the words of templates."""
 
 from collections.abc import Callable, Mapping
 from decimal import ROUND_FLOOR, Context, Decimal
@@ -14,7 +14,7 @@ from reservd.plugin import EventType, ReserveEvent
 _UNKNOWN = "unknown"
 _NONE = "none"
 _EXACT = Context(prec=200)
-# Rounded down: what is less than the target never shows as 100 %.
+# Rounded down: a reserve below its target never shows as 100 %.
 _PERCENT = Context(prec=4, rounding=ROUND_FLOOR)
 
 _NOTIFY_TYPES = {
@@ -27,7 +27,7 @@ _NOTIFY_TYPES = {
 
 
 class Message(NamedTuple):
-    """What one service is handed; plain text."""
+    """The plain text that one service gets."""
 
     title: str
     body: str
@@ -78,7 +78,7 @@ FIELDS: Mapping[str, Callable[[ReserveEvent], str]] = {
     "time": lambda event: event.timestamp.isoformat(timespec="seconds"),
     "observed_at": lambda event: event.observed_at.isoformat(timespec="seconds") if event.observed_at else _UNKNOWN,
 }
-"""What `{name}` in a template stands for. None is ever empty: some services refuse an empty message."""
+"""The value of `{name}` in a template. None is ever empty: some services refuse an empty message."""
 
 
 def _check_template(template: str) -> str:
@@ -94,13 +94,13 @@ def _check_template(template: str) -> str:
 
 
 Template = Annotated[str, AfterValidator(_check_template)]
-"""Text in which each `{name}` of `FIELDS` stands for what an event says."""
+"""Text in which each `{name}` of `FIELDS` is replaced by that value of an event."""
 
 
 def write_message(event: ReserveEvent, title: str, body: str) -> Message:
     """Return the event in the words of two checked templates.
 
-    A reminder is as urgent as what it reminds of; what a later status has superseded is news only.
+    A reminder has the urgency of the event that it repeats; a superseded event is only informational.
     """
     says = {name: says_of(event) for name, says_of in FIELDS.items()}
     notify_type = NotifyType.INFO if event.superseded else _NOTIFY_TYPES[event.event_type]

@@ -1,4 +1,4 @@
-"""One notification service behind an apprise URL: its thread, and which events it has taken."""
+"""One notification service behind an apprise URL: its thread, and the events that it has accepted."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from reservd.plugin import FailureReason
 from reservd_apprise.message import Message
 
 _MAX_TAKEN = 1000
-"""Events that one service has taken and another has not."""
+"""Events that one service has accepted and another has not."""
 _MAX_LINES = 20
 _HTTP_STATUS = re.compile(r"error=([1-5]\d\d)\b")
 _NO_CONNECTION = re.compile(r"connection error|timeout occurred|socket", re.IGNORECASE)
@@ -23,7 +23,7 @@ _TOO_MANY_REQUESTS = "429"
 
 
 class _Overheard(logging.Handler):
-    """Keeps what the library logs during a send: it says nowhere else why a message was not taken."""
+    """Keeps what the library logs during a send, its only explanation of a refusal."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -31,7 +31,7 @@ class _Overheard(logging.Handler):
 
     @contextmanager
     def lines(self) -> Iterator[list[str]]:
-        """Give a list that fills with what this thread's sends log."""
+        """Yield a list that collects what this thread's sends log."""
         lines: list[str] = []
         self._here.lines = lines
         try:
@@ -40,14 +40,14 @@ class _Overheard(logging.Handler):
             del self._here.lines
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one line, if a send is going on in this thread."""
+        """Keep one line, if this thread is sending."""
         lines = getattr(self._here, "lines", None)
         if lines is not None and len(lines) < _MAX_LINES:
             lines.append(record.getMessage())
 
 
 _overheard = _Overheard()
-# The library logs hosts, and at debug level URLs, tokens and messages; so do those that it calls.
+# The library logs hosts, and at debug level URLs, tokens and messages; so do the libraries that it uses.
 _library = logging.getLogger("apprise")
 _library.addHandler(_overheard)
 _library.setLevel(logging.WARNING)
@@ -57,31 +57,31 @@ for _name in ("urllib3", "oauthlib", "requests_oauthlib"):
 
 
 class Refusal(NamedTuple):
-    """Why a service did not take a message. The detail holds nothing that the library or the service wrote."""
+    """Why a service refused a message. The detail contains no text from the library or the service."""
 
     reason: FailureReason
     detail: str
 
 
 def load_service(url: str) -> NotifyBase | None:
-    """Return the service that an apprise URL names, or None when apprise does not take the URL. No I/O."""
-    # A redirect would turn the POST into a GET of another page, and that page's 200 into "taken".
+    """Return the service that an apprise URL names, or None if apprise refuses the URL. No I/O."""
+    # A redirect would turn the POST into a GET of another page, whose 200 would count as accepted.
     return Apprise.instantiate(url, asset=AppriseAsset(app_id="reservd", app_desc="reservd", http_redirects=False))
 
 
 class Service:
-    """Hands one service one message after another, each event until it was taken, then no more.
+    """Sends messages to one service, one after another, each event until it is accepted, and then no more.
 
-    The library cannot break off a send. One that outlasts its caller goes on in its thread, and what
-    becomes of it still counts: nothing else is sent meanwhile, and what was taken late is not sent again.
+    The library cannot interrupt a send. One that outlasts its caller continues in its thread, and its result
+    still counts: nothing else is sent meanwhile, and a message that was accepted late is not sent again.
     """
 
     def __init__(self, place: str, url: str) -> None:
         """Prepare.
 
         Args:
-            place: How errors call it, such as `urls[0]`.
-            url: Of a service that apprise takes.
+            place: Its name in errors, such as `urls[0]`.
+            url: Of a service that apprise supports.
         """
         service = load_service(url)
         if service is None:
@@ -94,18 +94,18 @@ class Service:
         self._turn = asyncio.Lock()
 
     def open(self) -> None:
-        """Get a thread ready; it starts with the first message."""
+        """Prepare a thread; it starts with the first message."""
         self._turn = asyncio.Lock()
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reservd-apprise")
 
     def close(self) -> None:
-        """Send no more; a message that is on its way arrives, or does not."""
+        """Send no more; a message that is being sent may or may not arrive."""
         threads, self._threads = self._threads, None
         if threads is not None:
             threads.shutdown(wait=False, cancel_futures=True)
 
     async def send(self, event_id: str, message: Message) -> Refusal | None:
-        """Return None once the service has taken the event, now or before; else why it has not."""
+        """Return None if the service has accepted the event, now or before; otherwise the refusal."""
         async with self._turn:
             if self._threads is None:
                 return Refusal(FailureReason.INTERNAL, "the sink is not open")
@@ -117,7 +117,7 @@ class Service:
             return await asyncio.wrap_future(self._send)
 
     def forget(self, event_id: str) -> None:
-        """Take the event again when it comes: somebody wants it sent once more."""
+        """Accept the event again: if it comes again, an operator wants it sent once more."""
         self._taken.pop(event_id, None)
 
     def _hand_over(self, event_id: str, message: Message) -> Refusal | None:
@@ -129,7 +129,7 @@ class Service:
                     notify_type=message.notify_type,
                     body_format=NotifyFormat.TEXT,
                 )
-            except Exception as error:  # noqa: BLE001  # a hundred services, each with errors of its own
+            except Exception as error:  # noqa: BLE001  # a hundred services, each with its own errors
                 return Refusal(FailureReason.INTERNAL, type(error).__name__)
         if not taken:
             return _refusal(lines)

@@ -11,9 +11,9 @@ from reservd_apprise.message import Message, Template, write_message
 from reservd_apprise.service import Refusal, Service, load_service
 
 _MAX_URLS = 20
-"""Each has a thread."""
+"""Each has its own thread."""
 _SHARE_OF_TIMEOUT = 0.9
-"""The host gives up at the timeout itself: the rest is for saying which service hangs."""
+"""The host gives up at the timeout itself: the rest is for reporting which service hangs."""
 _BODY = """\
 Mode: {mode}
 Status: {status} (before: {previous_status})
@@ -37,17 +37,17 @@ class AppriseConfig(SourceConfig):
     """Options of the `apprise` sink."""
 
     urls: Annotated[tuple[Annotated[Secret, AfterValidator(_loadable)], ...], Field(min_length=1, max_length=_MAX_URLS)]
-    """The apprise URLs of the services. Secrets: they are never shown."""
+    """The apprise URLs of the services. They are secrets and never shown."""
     title: Template = "{headline}"
     """Template of the title; may be empty."""
     body: Annotated[Template, Field(pattern=r"\S")] = _BODY
     """Template of the text."""
     timeout: Seconds = 30.0
-    """Seconds a whole delivery may take; some services want a pause of several between two messages."""
+    """Seconds that a whole delivery may take; some services need a pause of several seconds between two messages."""
 
 
 class AppriseSink(EventSink[AppriseConfig]):
-    """Tells each event to each service once, at the same time."""
+    """Sends each event to all services at the same time, once to each."""
 
     PLUGIN_NAME = "apprise"
     Config = AppriseConfig
@@ -58,7 +58,7 @@ class AppriseSink(EventSink[AppriseConfig]):
         self._services = [Service(f"urls[{index}]", url) for index, url in enumerate(urls)]
 
     async def __aenter__(self) -> Self:
-        """Get the threads ready."""
+        """Prepare the threads."""
         for service in self._services:
             service.open()
         return self
@@ -69,14 +69,14 @@ class AppriseSink(EventSink[AppriseConfig]):
             service.close()
 
     async def deliver(self, event: CloudEvent) -> None:
-        """Tell all services; return once each has taken the event.
+        """Notify all services; return once each has accepted the event.
 
-        Those that have taken it are left alone when it comes again because another had not. Once all have,
-        it is forgotten: when it then comes again, somebody wants it sent once more.
+        A retry skips those that have accepted it. Once all have, the event is forgotten: if it then comes again,
+        an operator wants it sent once more.
 
         Raises:
-            DeliveryError: If one did not take it; retryable, because apprise tells no lasting refusal
-                from a passing one.
+            DeliveryError: If one did not accept it; retryable, because apprise does not tell permanent refusals
+                from temporary ones.
         """
         message = write_message(event.data, self.config.title, self.config.body)
         outcomes = await asyncio.gather(*(self._send(service, event.id, message) for service in self._services))

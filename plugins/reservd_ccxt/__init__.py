@@ -1,4 +1,4 @@
-"""Balances and prices on any exchange that ccxt knows."""
+"""Balances and prices on any exchange that ccxt supports."""
 
 from typing import Any
 

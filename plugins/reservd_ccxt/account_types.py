@@ -1,6 +1,6 @@
-"""Which wallet each account type reads, on exchanges of which nothing else is known here.
+"""Which wallet each account type reads, on exchanges without special handling here.
 
-Read off ccxt's `fetch_balance` of each, which some types are all the same to.
+Taken from ccxt's `fetch_balance` of each, which treats some types alike.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 _ANY, _NONE = "*", ""
 _DEFAULT = "spot"
 _Types = Mapping[str, str]
-"""Wallets by type; a type that is not named is a wallet of its own, unless `*` says what every other one reads."""
+"""Wallets by type; an unlisted type is a wallet of its own, unless `*` gives the one for all others."""
 
 _ONE_WALLET: _Types = {_ANY: _DEFAULT}
 _SPOT_OR_FUTURES: _Types = {"spot": "spot", _ANY: "swap"}
@@ -42,7 +42,7 @@ def wallet_of_type(exchange_id: str, account_type: str) -> str:
 
     Args:
         exchange_id: ccxt's id of the exchange.
-        account_type: The type in small letters; empty where none is given, which reads what ccxt takes for the default.
+        account_type: The type in lower case; empty for ccxt's default.
     """
     types = _TYPES.get(exchange_id, {})
     chosen = account_type or types.get(_NONE, _DEFAULT)

@@ -1,4 +1,4 @@
-"""From ccxt's balances to ours: exact numbers, and nothing that was not said."""
+"""Converts ccxt's balances: exact numbers, and no guesses."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -16,20 +16,20 @@ _EXACT = Context(prec=130)  # two amounts of 60 digits and 60 decimals
 
 
 class UnknownBalance(Exception):  # noqa: N818  # not an error of its own: it becomes one account's failure
-    """A number that was not told, or cannot be believed."""
+    """A number that is missing or not plausible."""
 
 
 def to_balance(
     account: str, asset: str, answer: Mapping[str, Any], coins: Coins, observed_at: datetime
 ) -> Balance | AccountFailure:
-    """Return what an answer that `is_whole` says of one asset.
+    """Return the balance of one asset from an answer that `is_whole`.
 
     Args:
         account: The account's name.
         asset: The coin, in ccxt's code.
         answer: What ccxt's `fetch_balance` returned.
-        coins: What the exchange lists: of these, a coin that is not in the answer is 0.
-        observed_at: When the answer was asked for.
+        coins: The coins that the exchange lists: one of these that is not in the answer is 0.
+        observed_at: When the request was sent.
     """
     try:
         free = _free(answer, asset, coins)
@@ -43,10 +43,10 @@ def to_balance(
 
 
 def is_whole(exchange_id: str, wallet: str, answer: object) -> bool:
-    """Whether an answer is the exchange's list of balances, so that what is not in it is not there.
+    """Whether an answer is the exchange's list of balances, so that a coin that is not in it is not there.
 
-    ccxt takes anything for a list of nothing, a notice of maintenance too. Where the exchange's format is known the
-    list must be where it stands; elsewhere the answer must name at least one coin.
+    ccxt reads anything as an empty list, even a maintenance notice. If the exchange's format is known, the
+    list must be at its place; otherwise the answer must name at least one coin.
 
     Args:
         exchange_id: The exchange.
@@ -69,7 +69,7 @@ def _free(answer: Mapping[str, Any], asset: str, coins: Coins) -> Decimal:
 
 
 def _amount(answer: Mapping[str, Any], part: str, asset: str) -> Decimal | None:
-    """Return a number of the answer; None when it does not name the coin."""
+    """Return a number of the answer; None if it does not name the coin."""
     amounts = answer[part]
     if asset not in amounts:
         return None
@@ -85,7 +85,7 @@ def _amount(answer: Mapping[str, Any], part: str, asset: str) -> Decimal | None:
 
 
 def _used(answer: Mapping[str, Any], asset: str) -> Decimal | None:
-    """Return what is there but in use; None when the exchange does not tell of a coin that it names."""
+    """Return the amount in use; None if the exchange does not report it for a coin that it names."""
     try:
         amount = _amount(answer, "used", asset)
     except (KeyError, TypeError, UnknownBalance):

@@ -1,4 +1,4 @@
-"""Which exchanges the installed ccxt knows. Told without importing ccxt, which takes seconds and 100 MB."""
+"""The exchanges that the installed ccxt supports, without importing ccxt, which takes seconds and 100 MB."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 _CCXT = find_spec("ccxt")
-if _CCXT is None:  # said now, so that the host names the extra before anything is read
+if _CCXT is None:  # raised at import, so that the host names the extra before anything is read
     raise ModuleNotFoundError("No module named 'ccxt'", name="ccxt")
 
 _FAMILIES = {
@@ -20,7 +20,7 @@ _FAMILIES = {
     "myokx": "okx",
     "okxus": "okx",
 }
-"""The exchange behind each id that is not its only one, by ccxt's id."""
+"""The exchange of each additional id, by ccxt's id."""
 
 
 @cache
@@ -32,13 +32,13 @@ def exchange_ids() -> frozenset[str]:
 
 
 def family_of(exchange_id: str) -> str:
-    """Return the exchange that an id means: ccxt has several ids for one whose accounts are the same under each."""
+    """Return the exchange of an id: ccxt has several ids for one exchange whose accounts are the same under each."""
     return _FAMILIES.get(exchange_id, exchange_id)
 
 
 def lean_parameters(exchange_id: str, account_type: str | None) -> Mapping[str, Any]:
-    """Return what makes an exchange leave out what is not there, of which ccxt makes thousands of numbers.
+    """Return parameters that make an exchange leave out empty balances, of which ccxt would parse thousands.
 
-    Only for accounts whose request has nothing else of its own: another call might refuse what it does not know.
+    Only for accounts whose request has no parameters of its own: another call might refuse unknown ones.
     """
     return {"omitZeroBalances": True} if exchange_id == "binance" and account_type in {None, "spot"} else {}

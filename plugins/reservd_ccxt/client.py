@@ -1,4 +1,4 @@
-"""Builds ccxt's object for one exchange so that it keeps numbers exact, follows nobody and stays within bounds."""
+"""Builds ccxt's object for one exchange so that it keeps numbers exact, follows no redirects and bounds answers."""
 
 import importlib
 import json
@@ -18,11 +18,11 @@ from reservd_ccxt.errors import AnswerTooLargeError, ExchangeError, NoJsonError,
 from reservd_ccxt.pace import Pace
 
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
-_TOO_MANY_REQUESTS = {418, 429}  # 418 is Binance's, for those who went on asking after 429
+_TOO_MANY_REQUESTS = {418, 429}  # Binance sends 418 to clients that continue after 429
 _REDIRECTS = {301, 302, 303, 307, 308}  # those that aiohttp follows
 _OPTION_OF = {"apiKey": "api_key", "secret": "secret", "password": "password", "uid": "uid"}
 
-# What ccxt asks besides by itself, and nothing here needs.
+# Requests that ccxt makes by itself and that are not needed here.
 _LEAN: Mapping[str, Mapping[str, Any]] = {"binance": {"fetchMargins": False}}
 
 
@@ -30,16 +30,16 @@ def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is no JSON")
 
 
-# Made once: `json.loads` would make one for each answer.
+# Created once: `json.loads` would create one for each answer.
 _DECODER = json.JSONDecoder(parse_float=str, parse_constant=_refuse_constant)
 
 _quiet = logging.getLogger("reservd_ccxt.exchange")
-_quiet.setLevel(logging.WARNING)  # below that ccxt logs requests with their headers, the key among them
+_quiet.setLevel(logging.WARNING)  # below that, ccxt logs requests with their headers, which contain the key
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What two sources must have in common to share a key; those of prices have none, and share that."""
+    """The settings that all sources of one key must share; price sources have no key, and share that."""
 
     exchange: str
     credentials: Mapping[str, str] = field(repr=False)
@@ -51,7 +51,7 @@ class Settings:
 
     @classmethod
     def of(cls, config: ExchangeConfig) -> "Settings":
-        """Return those of a source."""
+        """Return the settings of a source."""
         secrets = {name: getattr(config, option, None) for name, option in _OPTION_OF.items()}
         return cls(
             exchange=config.exchange,
@@ -65,12 +65,12 @@ class Settings:
 
 
 class _Answer(aiohttp.ClientResponse):
-    """An answer of a bounded size, which sends the request nowhere else."""
+    """An answer of bounded size, which follows no redirect."""
 
     async def start(self, connection: Connection) -> Self:
         """Read the head.
 
-        Refused here, a redirect costs other requests nothing: what traces aiohttp is told of each step of all of them.
+        A redirect refused here costs other requests nothing: a trace of aiohttp would be called at each step of all.
         """
         await super().start(connection)
         if self.status in _REDIRECTS:
@@ -78,7 +78,7 @@ class _Answer(aiohttp.ClientResponse):
         return self
 
     async def text(self, encoding: str | None = None, errors: str = "strict") -> str:
-        """Return the body, which is how ccxt asks for it."""
+        """Return the body; ccxt reads it by this method."""
         body = bytearray()
         while part := await self.content.readany():
             body += part
@@ -93,9 +93,9 @@ def open_session() -> aiohttp.ClientSession:
 
 
 def import_exchange(exchange_id: str) -> tuple[Any, Any]:
-    """Return ccxt's class of an exchange, the streaming one where there is one, and the module of its errors.
+    """Return ccxt's class of an exchange, the streaming one if there is one, and the module of its errors.
 
-    Imports all of ccxt, which cannot be done in parts and takes seconds: not for the event loop's thread.
+    Imports all of ccxt, which takes seconds and cannot be done in parts: do not call it in the event loop's thread.
     """
     streaming = importlib.import_module("ccxt.pro")
     polling = importlib.import_module("ccxt.async_support")
@@ -106,22 +106,22 @@ def import_exchange(exchange_id: str) -> tuple[Any, Any]:
 def build(
     exchange_class: Any, errors: Any, settings: Settings, session: aiohttp.ClientSession, timeout_seconds: float
 ) -> Any:
-    """Return ccxt's object. Asks nothing.
+    """Return ccxt's object. Makes no request.
 
     Raises:
-        ExchangeError: If the exchange has no sandbox, needs more credentials, or has no such URL key.
+        ExchangeError: If the exchange has no sandbox, needs more credentials, or lacks a configured URL key.
     """
     exchange = exchange_class(
         {
             **settings.credentials,
-            "number": str,  # ccxt computes with text, and reads neither Decimal nor more than 17 digits of a float
+            "number": str,  # ccxt computes with text; it supports neither Decimal nor more than 17 digits of a float
             "enableRateLimit": True,
-            "enableLastHttpResponse": False,  # else the largest answer stays in memory
+            "enableLastHttpResponse": False,  # otherwise the largest answer stays in memory
             "timeout": round(timeout_seconds * 1000),
             "options": {**_LEAN.get(family_of(settings.exchange), {}), **settings.options},
-            "ssl_context": True,  # never used, the session has one; None makes ccxt load certificates on the loop
+            "ssl_context": True,  # unused, the session has one; None makes ccxt load certificates on the loop
             "logger": _quiet,
-            "timeout_on_exit": 0,  # the session is closed by whoever opened it
+            "timeout_on_exit": 0,  # the session is closed by its opener
             **({} if settings.rate_limit_ms is None else {"rateLimit": settings.rate_limit_ms}),
         }
     )
@@ -143,20 +143,20 @@ def build(
 
 
 def parse_exactly(text: str) -> Any:
-    """Return what JSON says; numbers with a fraction stay the text that they are, whole ones are exact anyway.
+    """Return the JSON document; numbers with a fraction stay text, whole ones are exact anyway.
 
     Raises:
-        ValueError: If it is not JSON, or holds NaN or an infinity.
+        ValueError: If it is not JSON, or contains NaN or an infinity.
     """
     return _DECODER.decode(text)
 
 
 def _heeding_limits(exchange: Any, errors: Any) -> Any:
-    """Return `exchange.on_rest_response`, which sees the status first: some exchanges' parsers do not look at it."""
+    """Return `exchange.on_rest_response` with a check of the status first: some exchanges' parsers ignore it."""
     plain = exchange.on_rest_response
 
     def on_rest_response(code: int, reason: str, url: str, method: str, headers: Any, *rest: Any) -> Any:
-        exchange.last_response_headers = headers  # where `Retry-After` is looked for; ccxt keeps them too late
+        exchange.last_response_headers = headers  # read for `Retry-After`; ccxt stores them too late
         if code in _TOO_MANY_REQUESTS:
             raise errors.RateLimitExceeded(f"{exchange.id} {code} ")
         return plain(code, reason, url, method, headers, *rest)
@@ -165,7 +165,7 @@ def _heeding_limits(exchange: Any, errors: Any) -> Any:
 
 
 def _only_json(exchange: Any, errors: Any) -> Any:
-    """Return `exchange.fetch`, refusing what is no JSON: ccxt takes a page of HTML with status 200 for no balances."""
+    """Return `exchange.fetch` that refuses all but JSON: ccxt reads an HTML page with status 200 as no balances."""
     fetch = exchange.fetch
 
     async def fetch_json(url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
@@ -182,7 +182,7 @@ def _lacking_credentials(exchange: Any) -> list[str]:
 
 
 def _rewritten(urls: Any, settings: Settings) -> Any:
-    """Return ccxt's API URLs with other hosts in them."""
+    """Return ccxt's API URLs with the configured hosts."""
     known = urls.keys() if isinstance(urls, dict) else set()
     unknown = sorted(settings.urls.keys() - known - {"default"})
     if unknown:

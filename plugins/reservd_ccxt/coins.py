@@ -1,12 +1,12 @@
-"""Which coins an exchange lists, and whether they can leave it."""
+"""The coins that an exchange lists, and whether they can be withdrawn."""
 
 from collections.abc import Mapping
 from typing import Any
 
 Coins = Mapping[str, bool]
-"""The listed coins by ccxt's code: whether their withdrawals are suspended."""
+"""For each listed coin, by ccxt's code, whether its withdrawals are suspended."""
 
-# Kraken's status, which ccxt takes for inactive though money can leave.
+# Kraken's status that ccxt reads as inactive although withdrawals work.
 _LEAVES = "withdrawal_only"
 
 
@@ -16,7 +16,7 @@ def read_coins(currencies: Mapping[str, Any]) -> Coins:
 
 
 def _suspended(currency: Mapping[str, Any]) -> bool:
-    """Whether the exchange says that the coin cannot be withdrawn. What it does not say counts as possible."""
+    """Whether the exchange says that the coin cannot be withdrawn. By default withdrawals count as possible."""
     withdraw = currency.get("withdraw")
     if withdraw is not None:
         return withdraw is False

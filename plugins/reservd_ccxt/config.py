@@ -29,7 +29,7 @@ def _check_exchange(name: str) -> str:
 
 
 def _plain(value: object, depth: int = 0) -> Any:
-    """Return what ccxt takes: numbers of the configuration are Decimal, which it would not put into a request."""
+    """Return the value in ccxt's types: the configuration's numbers are Decimal, which ccxt cannot send."""
     if depth > _MAX_DEPTH:
         raise PydanticCustomError("plain", "must not be nested more than {depth} deep", {"depth": _MAX_DEPTH})
     match value:
@@ -52,20 +52,20 @@ def _bounded(value: dict[str, Any]) -> dict[str, Any]:
 
 
 PlainData = Annotated[dict[str, Any], AfterValidator(_bounded)]
-"""What JSON can say, of a bounded size; handed to ccxt as it is."""
+"""JSON values of a bounded size, passed to ccxt unchanged."""
 
 
 class CcxtAccount(PluginConfig):
     """One account, or wallet, of the exchange."""
 
     type: Name | None = None
-    """The account type in ccxt's words: spot, funding, margin, swap and so on; the exchange's default when left out."""
+    """ccxt's account type: spot, funding, margin, swap and so on; the exchange's default when left out."""
     params: PlainData = Field(default_factory=dict)
     """More parameters of ccxt's `fetch_balance`, such as `marginMode: cross` or a sub-account's id."""
     wallet: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")] | None = None
-    """A name of your own for what `params` choose, where that is other money than without them; always the same."""
+    """A name of your choice for what `params` select, if that is different money; the same in every configuration."""
     assets: Annotated[tuple[Name, ...], Field(min_length=1)]
-    """The assets it is asked for, in ccxt's unified codes, such as USDT."""
+    """The assets to read, by ccxt's unified codes, such as USDT."""
 
     def request(self) -> dict[str, Any]:
         """Return the parameters of its `fetch_balance`."""
@@ -73,16 +73,16 @@ class CcxtAccount(PluginConfig):
 
 
 class ExchangeConfig(SourceConfig):
-    """Options of everything that asks an exchange."""
+    """Options of both `ccxt` sources."""
 
     exchange: Annotated[str, AfterValidator(_check_exchange)]
     """The exchange's id in ccxt, such as binance."""
     sandbox: bool = False
-    """Whether to ask the exchange's test environment."""
+    """Whether to use the exchange's test environment."""
     urls: dict[Name, Url] = Field(default_factory=dict)
-    """What stands in place of scheme and host, by key of ccxt's `urls['api']`; `default` is for all other keys."""
+    """Replaces scheme and host, by key of ccxt's `urls['api']`; `default` is for all other keys."""
     options: PlainData = Field(default_factory=dict)
-    """The exchange's own options, handed to ccxt."""
+    """The exchange's own options, passed to ccxt."""
     rate_limit_ms: Annotated[int, Field(ge=1, le=60_000)] | None = None
     """Milliseconds between requests of cost 1; ccxt's figure for the exchange when left out."""
 
@@ -91,25 +91,25 @@ class CcxtConfig(ExchangeConfig):
     """Options of the `ccxt` balance source."""
 
     api_key: Secret
-    """The API key. It needs to read balances and nothing else."""
+    """The API key. It needs permission to read balances and nothing else."""
     secret: Secret
-    """The key's secret, or its private key in PEM where the exchange takes one."""
+    """The key's secret, or its private key in PEM if the exchange uses one."""
     password: Secret | None = None
-    """The key's passphrase, where the exchange has one."""
+    """The key's passphrase, if the exchange has one."""
     uid: Secret | None = None
-    """The user id, where the exchange needs one to sign."""
+    """The user id, if the exchange needs one to sign."""
     account_id: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")] | None = None
-    """The exchange's own id of the account that the key is of; any name where it tells none. Same for all its keys."""
+    """The exchange's own id of the key's account; any name if it reports none. The same for all keys of the account."""
     accounts: Annotated[dict[Name, CcxtAccount], Field(min_length=1)]
     """The accounts by the names that modes use."""
     allow_trading_key: bool = False
-    """Whether a key that may trade, lend or move money inside the exchange is used at all."""
+    """Whether to use a key that may trade, lend or move money inside the exchange."""
     allow_withdrawing_key: bool = False
-    """Whether a key that may withdraw is used at all."""
+    """Whether to use a key that may withdraw."""
     refresh_interval: Seconds = 300.0
-    """Seconds after which coins, their withdrawals and what the key may do are asked for again."""
+    """Seconds after which coins, their withdrawals and the key's permissions are read again."""
     watch: bool = False
-    """Whether to listen to the exchange's balance stream, and read as soon as it tells of a change."""
+    """Whether to listen to the exchange's balance stream, and read as soon as it reports a change."""
 
     @model_validator(mode="after")
     def _told_apart(self) -> Self:

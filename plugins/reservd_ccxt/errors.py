@@ -1,6 +1,6 @@
-"""What ccxt raises, as one of the closed reasons, with nothing in its text but names and numbers.
+"""Maps ccxt's errors to the closed set of reasons, with only names and numbers in the text.
 
-ccxt puts URLs with signatures, and whole answers, into its messages: none of that goes any further.
+ccxt puts URLs with signatures, and whole answers, into its messages: none of that is passed on.
 """
 
 import re
@@ -11,22 +11,22 @@ from reservd.plugin import FailureReason, SourceError
 
 
 class RedirectRefusedError(aiohttp.ClientError):
-    """The exchange, or what stands before it, sent the request elsewhere: the key would go there too."""
+    """The exchange, or a proxy in front of it, redirected the request: the key would be sent there too."""
 
 
 class AnswerTooLargeError(aiohttp.ClientError):
-    """The answer does not end where an answer must."""
+    """The answer is larger than allowed."""
 
 
 class NoJsonError(ValueError):
-    """The answer is a page for people, a notice of maintenance most often, or nothing at all."""
+    """The answer is an HTML page, usually a maintenance notice, or empty."""
 
 
 class ExchangeError(SourceError):
     """A call to the exchange failed.
 
     Attributes:
-        kinds: The names of ccxt's classes that the error is one of.
+        kinds: The names of ccxt's error classes that apply.
     """
 
     def __init__(self, reason: FailureReason, detail: str, kinds: frozenset[str] = frozenset()) -> None:
@@ -35,15 +35,15 @@ class ExchangeError(SourceError):
 
 
 READING_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What ccxt's parsers raise for an answer that they do not expect."""
+"""The errors of ccxt's parsers for an unexpected answer."""
 
-# By the names of ccxt's classes, the nearest first: importing them would import all of ccxt.
+# By the names of ccxt's classes, the most specific first: importing them would import all of ccxt.
 _REASONS = {
     "RequestTimeout": FailureReason.TIMEOUT,
     "RateLimitExceeded": FailureReason.RATE_LIMITED,
     "DDoSProtection": FailureReason.RATE_LIMITED,
     "InvalidNonce": FailureReason.REJECTED,
-    # An answered 5xx or a maintenance notice; where there was no answer, the cause says so.
+    # An answered 5xx or a maintenance notice; without an answer, the cause says so.
     "ExchangeNotAvailable": FailureReason.REJECTED,
     "NetworkError": FailureReason.UNREACHABLE,
     "BadResponse": FailureReason.INVALID_DATA,
@@ -58,7 +58,7 @@ _STATUS = re.compile(r"^\w+ (?:[A-Z]+ \S+ )?([1-5]\d\d) ")
 
 
 def from_ccxt(error: Exception, exchange_id: str) -> ExchangeError:
-    """Return what is told of an error that a call to ccxt raised."""
+    """Return the failure for an error that a call to ccxt raised."""
     kinds = [cls.__name__ for cls in type(error).__mro__]
     if "BaseError" not in kinds:
         detail = f"{exchange_id}: the answer cannot be read ({kinds[0]})"
@@ -80,7 +80,7 @@ def from_ccxt(error: Exception, exchange_id: str) -> ExchangeError:
 
 
 def is_clock_error(error: Exception) -> bool:
-    """Whether an error may come from a clock that is wrong."""
+    """Whether a wrong clock may be the cause of an error."""
     kinds = {cls.__name__ for cls in type(error).__mro__}
     return "InvalidNonce" in kinds or ("AuthenticationError" in kinds and "timestamp" in str(error).lower())
 

@@ -1,4 +1,4 @@
-"""One key of one exchange: what all sources that use the key share, limiter, nonce and clock above all."""
+"""One key of one exchange: what all sources of the key share, mainly limiter, nonce and clock."""
 
 import asyncio
 from collections.abc import Coroutine, Mapping
@@ -26,12 +26,12 @@ _SKEW_WORTH_TELLING_MS = 1000
 
 
 class Facts(NamedTuple):
-    """What changes seldom, asked for once and again at intervals.
+    """What rarely changes: read once and again at intervals.
 
     Attributes:
-        permissions: What the key may do; None when the exchange does not tell.
-        coins: What the exchange lists.
-        known_at: The loop's time at which it was asked for.
+        permissions: The key's permissions; None if the exchange does not report them.
+        coins: The coins that the exchange lists.
+        known_at: The loop's time of the request.
     """
 
     permissions: Permissions | None
@@ -40,9 +40,9 @@ class Facts(NamedTuple):
 
 
 class SharedExchange:
-    """ccxt's object for one key. Nothing is imported or asked before `facts`.
+    """ccxt's object for one key. Nothing is imported or requested before `facts`.
 
-    Requests go one after another: exchanges refuse a nonce that is overtaken by a later one.
+    Requests are sent one after another: exchanges refuse a nonce that a later one has overtaken.
     """
 
     def __init__(self, settings: Settings, timeout_seconds: float) -> None:
@@ -64,12 +64,12 @@ class SharedExchange:
         self._out_of_date = False
 
     async def facts(self, refresh_seconds: float) -> Facts:
-        """Return what is known, once it is. Older than `refresh_seconds` it is asked for again, without waiting.
+        """Return the facts once they are known. If older than `refresh_seconds`, they are read again in the background.
 
-        Whoever gives up waiting leaves the work going on: importing and asking may take longer than one deadline.
+        If a caller gives up, the work continues: importing and reading may take longer than one deadline.
 
         Raises:
-            ExchangeError: If nothing could be asked, or not for an hour.
+            ExchangeError: If nothing could be read, or not for an hour.
         """
         known = self._facts
         age = _FACTS_MAX_AGE_SECONDS if known is None else asyncio.get_running_loop().time() - known.known_at
@@ -79,15 +79,15 @@ class SharedExchange:
         return known
 
     async def facts_of_now(self) -> Facts:
-        """Return what is known, asked for again.
+        """Return the facts after reading them again.
 
         Raises:
-            ExchangeError: If it cannot be asked.
+            ExchangeError: If they cannot be read.
         """
         return await asyncio.shield(self._begin_learning())
 
     async def ready(self) -> None:
-        """Wait until there is something to call: `facts` does so too.
+        """Wait until ccxt's object can be used: `facts` does so too.
 
         Raises:
             ExchangeError: If the options do not fit the exchange.
@@ -96,14 +96,14 @@ class SharedExchange:
             if self._opening is None:
                 self._opening = asyncio.create_task(self._open())
                 self._opening.add_done_callback(self._opened)
-            # Importing may take longer than one deadline: the work goes on.
+            # Importing may take longer than one deadline: the work continues.
             await asyncio.shield(self._opening)
 
     async def owner(self) -> str | None:
-        """Return the id of the account that the key is of; None where the exchange does not tell. Asked for once.
+        """Return the id of the key's account; None if the exchange does not report it. Read once.
 
         Raises:
-            ExchangeError: If it cannot be asked.
+            ExchangeError: If it cannot be read.
         """
         if self._owner is None:
             call = owner_call(self.id)
@@ -111,12 +111,12 @@ class SharedExchange:
         return self._owner[0]
 
     async def call(self, method: str, *arguments: Any) -> Any:
-        """Return what a method of ccxt returns.
+        """Return the result of a method of ccxt.
 
-        An error that smells of a wrong clock makes it be measured, and the call be made once more.
+        After an error that a wrong clock may cause, the clock is measured and the call repeated once.
 
         Raises:
-            ExchangeError: If it fails, or the exchange asked to be left alone for longer.
+            ExchangeError: If it fails, or the exchange's `Retry-After` has not passed.
         """
         async with self._turn:
             self._rest()
@@ -136,11 +136,11 @@ class SharedExchange:
 
     @property
     def has_stream(self) -> bool:
-        """Whether the exchange tells of changed balances. Known once the facts are."""
+        """Whether the exchange has a stream of balances. Known once the facts are."""
         return self._ccxt is not None and self._ccxt.has.get("watchBalance") is True
 
     def _begin_learning(self) -> asyncio.Task[Facts]:
-        """Ask for the facts, or go on asking."""
+        """Read the facts, or continue to."""
         if self._learning is None:
             self._learning = asyncio.create_task(self._learn())
             self._learning.add_done_callback(self._learned)
@@ -156,7 +156,7 @@ class SharedExchange:
         return Facts(permissions, coins, asyncio.get_running_loop().time())
 
     def _learned(self, task: asyncio.Task[Facts]) -> None:
-        """Keep what was learnt. A failure is told here when it is new and nobody waits for it."""
+        """Keep the facts. A failure is logged here if it is new and no caller waits for it."""
         self._learning = None
         if task.cancelled():
             return
@@ -170,7 +170,7 @@ class SharedExchange:
     def _opened(self, task: asyncio.Task[None]) -> None:
         self._opening = None
         if not task.cancelled():
-            task.exception()  # looked at, whether or not anybody still waits
+            task.exception()  # retrieved, whether or not a caller still waits
 
     async def _open(self) -> None:
         exchange_class, self._errors = await asyncio.to_thread(import_exchange, self.id)
@@ -188,7 +188,7 @@ class SharedExchange:
         return await ask(*arguments)
 
     async def _told(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what ccxt returns; what it raises becomes one of the closed reasons."""
+        """Return ccxt's result; its errors become one of the closed reasons."""
         self._ccxt.last_response_headers = None
         try:
             return await work
@@ -201,7 +201,7 @@ class SharedExchange:
             raise failure from None
 
     async def _measure_clock(self) -> bool:
-        """Measure how far the exchange's clock is away, for the requests that follow; false where ccxt cannot."""
+        """Measure the offset of the exchange's clock, for later requests; false if ccxt cannot."""
         if not (self._ccxt.has.get("fetchTime") and "timeDifference" in self._ccxt.options):
             return False
         difference = await self._ccxt.load_time_difference()
@@ -214,11 +214,11 @@ class SharedExchange:
         return None if check is None else check.parse(await self._if_told(check.method))
 
     async def _if_told(self, method: str) -> Any:
-        """Return what a method of ccxt returns; None where the exchange, or the key, does not have it."""
+        """Return the result of a method of ccxt; None if the exchange, or the key, does not have it."""
         try:
             return await self.call(method)
         except ExchangeError as error:
-            if error.kinds & {"NotSupported", "PermissionDenied"}:  # a sandbox, a key that may not ask this
+            if error.kinds & {"NotSupported", "PermissionDenied"}:  # a sandbox, or a key without this permission
                 return None
             raise
 
@@ -226,14 +226,14 @@ class SharedExchange:
         currencies = await self.call("fetch_currencies") if self._ccxt.has.get("fetchCurrencies") is True else {}
         if currencies:
             if self._ccxt.markets is None:
-                # Coins are enough to read balances: all markets are megabytes, and a second of the loop's time.
+                # Coins are enough to read balances: all markets are megabytes, and take a second of the loop's time.
                 self._ccxt.set_markets([], currencies)
             return read_coins(currencies)
         await self.call("load_markets")
         return read_coins(self._ccxt.currencies)
 
     async def _follow(self, params: Mapping[str, Any]) -> None:
-        """Return when the exchange tells of a change of a balance."""
+        """Return when the exchange reports a change of a balance."""
         await self._told(self._ccxt.watch_balance(dict(params)))
 
     def _rest(self) -> None:
@@ -245,6 +245,6 @@ class SharedExchange:
             raise failure
 
     def _asked_pause(self) -> float | None:
-        """Return the seconds that the last answer's `Retry-After` asks for; those who go on asking are banned."""
+        """Return the seconds in the last answer's `Retry-After`; clients that ignore it are banned."""
         headers: Mapping[str, str] = self._ccxt.last_response_headers or {}
         return parse_retry_after(next((value for name, value in headers.items() if name.lower() == "retry-after"), ""))

@@ -1,4 +1,4 @@
-"""Whose a key is, where its exchange tells: the id of the account, a sub-account's own where it is one."""
+"""The owner of a key, if its exchange reports it: the id of the account, for a sub-account its own."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -9,18 +9,18 @@ _MAX_CHARACTERS = 100
 
 
 class Owner(NamedTuple):
-    """How an exchange tells.
+    """How an exchange reports it.
 
     Attributes:
-        method: ccxt's method that asks; it takes nothing.
-        path: Where the id is in the answer.
+        method: ccxt's method for it; it takes no arguments.
+        path: The place of the id in the answer.
     """
 
     method: str
     path: tuple[str | int, ...]
 
     def read(self, answer: Any) -> str | None:
-        """Return the account's id; None when the answer does not hold one."""
+        """Return the account's id; None if the answer does not contain one."""
         for step in self.path:
             try:
                 answer = answer[step]
@@ -40,5 +40,5 @@ _OWNERS: Mapping[str, Owner] = {
 
 
 def owner_call(exchange_id: str) -> Owner | None:
-    """Return how an exchange tells whose a key is; None where it does not, or nobody knows how."""
+    """Return how an exchange reports a key's owner; None if it does not, or that is unknown."""
     return _OWNERS.get(family_of(exchange_id))

@@ -1,14 +1,14 @@
-"""What a key may do besides reading, where its exchange tells."""
+"""The permissions of a key, if its exchange reports them."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 
 class Permissions(NamedTuple):
-    """What a key may do.
+    """What a key may do besides reading.
 
     Attributes:
-        trade: Give orders, lend, or move money inside the exchange.
+        trade: Place orders, lend, or move money inside the exchange.
         withdraw: Send money out of it.
     """
 
@@ -17,11 +17,11 @@ class Permissions(NamedTuple):
 
 
 class Check(NamedTuple):
-    """How an exchange tells.
+    """How an exchange reports them.
 
     Attributes:
-        method: ccxt's method that asks; it takes nothing.
-        parse: Makes the answer what the key may do; None when it is not what it should be.
+        method: ccxt's method for it; it takes no arguments.
+        parse: Converts the answer; None if it is not as expected.
     """
 
     method: str
@@ -29,7 +29,7 @@ class Check(NamedTuple):
 
 
 def refusal(permissions: Permissions, *, allow_trading: bool, allow_withdrawing: bool) -> str:
-    """Return why a key is not used, naming the option that would allow it; empty when it is."""
+    """Return why a key is refused, naming the option that would allow it; empty if it is not."""
     if permissions.withdraw and not allow_withdrawing:
         return "the key may withdraw: give one that only reads, or set allow_withdrawing_key"
     if permissions.trade and not allow_trading:

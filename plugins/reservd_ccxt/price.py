@@ -1,4 +1,4 @@
-"""The `ccxt` price source: what a market of an exchange says an asset costs."""
+"""The `ccxt` price source: the price of an asset on a market of an exchange."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,27 +18,27 @@ Pair = Annotated[str, StringConstraints(pattern=r"^[^/\s]+/[^/\s]+$")]
 
 
 class CcxtMarket(PluginConfig):
-    """The market that tells a pair."""
+    """The market of a pair."""
 
     symbol: Name
     """The market's symbol in ccxt, such as ETH/USDT, or ETH/USDT:USDT for a perpetual swap."""
     inverse: bool = False
-    """Whether the market is the pair turned round."""
+    """Whether the market quotes the pair the other way round."""
 
 
 class CcxtPriceConfig(ExchangeConfig):
     """Options of the `ccxt` price source."""
 
     markets: Annotated[dict[Pair, CcxtMarket], Field(min_length=1)]
-    """The pairs that may be asked for, and the market that tells each: `ETH/USDT: {symbol: ETH/USDT}`."""
+    """The available pairs, and the market of each: `ETH/USDT: {symbol: ETH/USDT}`."""
     price: PriceOf = "mid"
     """`mid`, the middle of bid and ask, or `last`, the price of the last trade."""
     max_spread: Annotated[Amount, Field(gt=0, le=1)] = Decimal("0.01")
-    """How far bid and ask may be apart, as a part of their middle, for it to be believed."""
+    """The largest distance of bid and ask, as a part of their middle."""
 
 
 class CcxtPriceSource(PriceSource[CcxtPriceConfig]):
-    """Reads tickers without a key, one request a pair."""
+    """Reads tickers without a key, one request per pair."""
 
     PLUGIN_NAME = "ccxt"
     Config = CcxtPriceConfig
@@ -48,23 +48,23 @@ class CcxtPriceSource(PriceSource[CcxtPriceConfig]):
         self._shared: SharedExchange | None = None
 
     async def __aenter__(self) -> Self:
-        """Take part in the exchange. It is asked at the first reading."""
+        """Join the sources of the exchange. The first reading makes the first request."""
         if self._shared is None:
             self._shared = acquire(Settings.of(self.config), self.config.timeout)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Give the exchange back; the last source of it closes its connections."""
+        """Leave the exchange; its last source closes its connections."""
         shared, self._shared = self._shared, None
         if shared is not None:
             await release(shared)
 
     async def fetch_price(self, base: str, quote: str) -> Price:
-        """Return what the pair's market says.
+        """Return the price on the pair's market.
 
         Raises:
             SourceError: If the pair is not configured, the exchange does not answer or does not
-                list the market, or the ticker cannot be believed.
+                list the market, or the ticker is invalid.
         """
         pair = f"{base}/{quote}"
         market = self.config.markets.get(pair)

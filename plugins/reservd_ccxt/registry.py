@@ -1,6 +1,6 @@
 """The keys in use: one `SharedExchange` for all sources of one key, or of none, closed with the last of them.
 
-And whose keys they are: two of one account are the same money.
+Also the owners of the keys: two keys of one account are the same money.
 """
 
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from reservd_ccxt.exchange import SharedExchange
 
 _in_use: dict[tuple[str, str], SharedExchange] = {}
 _holders: dict[tuple[str, str], SharedExchange] = {}
-"""Which key was the first to turn out to be of an account, by family and the account's id."""
+"""The first key that was found to be of an account, by family and the account's id."""
 
 
 def acquire(settings: Settings, timeout_seconds: float) -> SharedExchange:
-    """Return what is shared by the sources of a key. Needs a running loop; asks nothing.
+    """Return what the sources of a key share. Needs a running loop; makes no request.
 
     Raises:
-        ExchangeError: If another source uses the key in another way.
+        ExchangeError: If another source uses the key differently.
     """
     key = _key(settings)
     shared = _in_use.get(key)
@@ -38,7 +38,7 @@ def acquire(settings: Settings, timeout_seconds: float) -> SharedExchange:
 
 
 async def release(shared: SharedExchange) -> None:
-    """Give back what was acquired; the last one closes it."""
+    """Give back what was acquired; the last source closes it."""
     shared.users -= 1
     if shared.users == 0:
         del _in_use[_key(shared.settings)]
@@ -48,16 +48,16 @@ async def release(shared: SharedExchange) -> None:
 
 
 async def check_owner(shared: SharedExchange) -> bool:
-    """Refuse a key of an account that another key counts already, where the configuration does not say so.
+    """Refuse a key of an account that another key already counts, unless the configuration says so.
 
-    Nothing is asked while nothing depends on it: without `account_id`, and without another key of the exchange.
+    No request is made if nothing depends on it: without `account_id`, and without another key of the exchange.
 
     Returns:
-        Whether the account is known; false where the exchange does not tell and the configuration does not name it.
+        Whether the account is known; false if the exchange does not report it and the configuration does not name it.
 
     Raises:
-        ExchangeError: If the key is of another account than it should be, another key in use is of the same
-            account and not both have an `account_id`, or the exchange cannot be asked.
+        ExchangeError: If the key is of another account than configured, another key in use is of the same
+            account and not both have an `account_id`, or the exchange cannot be read.
     """
     named = shared.settings.account_id
     if named is None and not _has_company(shared):
@@ -74,7 +74,7 @@ async def check_owner(shared: SharedExchange) -> bool:
 
 
 def _has_company(shared: SharedExchange) -> bool:
-    """Whether another key of the exchange is in use, under whichever of its ids."""
+    """Whether another key of the exchange is in use, under any of its ids."""
     return any(not _is_of_key(other, shared.settings) for other in _relatives(shared.settings))
 
 
@@ -83,7 +83,7 @@ def _is_named_otherwise(shared: SharedExchange, settings: Settings) -> bool:
 
 
 def _relatives(settings: Settings) -> Iterator[SharedExchange]:
-    """Yield what is in use of the exchange with a key, under any of its ids."""
+    """Yield the keys of the exchange that are in use, under any of its ids."""
     family = family_of(settings.exchange)
     return (other for other in _in_use.values() if other.settings.credentials and family_of(other.id) == family)
 

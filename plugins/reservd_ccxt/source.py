@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class CcxtSource(BalanceSource[CcxtConfig]):
-    """Reads the accounts of one key, one request an account and reading."""
+    """Reads the accounts of one key, one request per account and reading."""
 
     PLUGIN_NAME = "ccxt"
     Config = CcxtConfig
@@ -45,13 +45,13 @@ class CcxtSource(BalanceSource[CcxtConfig]):
         }
 
     async def __aenter__(self) -> Self:
-        """Take part in the key. The exchange is asked at the first reading."""
+        """Join the sources of the key. The first reading makes the first request."""
         if self._shared is None:
             self._shared = acquire(Settings.of(self.config), self.config.timeout)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Give the key back; the last source of it closes its connections."""
+        """Leave the key; its last source closes its connections."""
         shared, self._shared = self._shared, None
         self._told = self._judged = None
         self._named.clear()
@@ -60,7 +60,7 @@ class CcxtSource(BalanceSource[CcxtConfig]):
 
     @property
     def accounts(self) -> Mapping[str, Account]:
-        """Return the accounts; the address is the wallet, and the account's id or what stands in for it."""
+        """Return the accounts; the address is the wallet, and the account's id or its stand-in."""
         exchange = family_of(self.config.exchange)
         return {
             name: Account(
@@ -70,10 +70,10 @@ class CcxtSource(BalanceSource[CcxtConfig]):
         }
 
     async def fetch_balances(self) -> Reading:
-        """Return what is free, one balance per account and configured asset.
+        """Return the free balances, one per account and configured asset.
 
         Raises:
-            SourceError: If no account could be read, the key may do more than it is allowed to, or it is of an
+            SourceError: If no account could be read, the key has more permissions than allowed, or it is of an
                 account that another key counts.
         """
         shared = self._open()
@@ -99,7 +99,7 @@ class CcxtSource(BalanceSource[CcxtConfig]):
         )
 
     def changes(self) -> AsyncIterator[None] | None:
-        """Return the exchange's balance stream, when the option `watch` is set."""
+        """Return the exchange's balance stream, if the option `watch` is set."""
         return self._changes() if self.config.watch else None
 
     async def _changes(self) -> AsyncIterator[None]:
@@ -119,14 +119,14 @@ class CcxtSource(BalanceSource[CcxtConfig]):
     async def _read(
         self, shared: SharedExchange, name: str, account: CcxtAccount, coins: Coins
     ) -> Iterator[Balance | AccountFailure]:
-        # Taken before the request: ccxt's own time, where it has one, is that of the last change, not of the answer.
+        # Taken before the request: ccxt's own time, if any, is that of the last change, not of the answer.
         asked_at = datetime.now(UTC)
         answer = await shared.call("fetch_balance", self._request(account))
         if not is_whole(shared.id, self._wallets[name].name, answer):
             raise ExchangeError(FailureReason.INVALID_DATA, f"{shared.id}: the answer is no list of balances")
         named = frozenset(account.assets) & answer["free"].keys()
         if self._named.get(name, named) - named:
-            # Absent is zero only of coins that exist: before money is gone it is asked whether they still do.
+            # Absent is zero only for coins that exist: read the list again before an absent coin counts as 0.
             coins = (await shared.facts_of_now()).coins
         self._named[name] = named
         return (to_balance(name, asset, answer, coins, asked_at) for asset in dict.fromkeys(account.assets))
@@ -137,7 +137,7 @@ class CcxtSource(BalanceSource[CcxtConfig]):
         return {**account.request(), **lean_parameters(self.config.exchange, account.type)}
 
     def _check_key(self, permissions: Permissions | None) -> None:
-        """Refuse a key that may do more than it should, and say at each change what it may do.
+        """Refuse a key with too many permissions, and log its permissions at each change.
 
         Raises:
             SourceError: If the key may trade or withdraw, and no option allows that.
@@ -168,7 +168,7 @@ class CcxtSource(BalanceSource[CcxtConfig]):
             self._log.warning(event, detail=why)
 
     def _tell_suspensions(self, coins: Coins) -> None:
-        """Log which coins can no longer leave the exchange, and which can again."""
+        """Log the coins whose withdrawals were suspended or resumed."""
         assets = {asset for account in self.config.accounts.values() for asset in account.assets}
         suspended = frozenset(asset for asset in assets if coins.get(asset, False))
         for asset in sorted(suspended - self._suspended):
@@ -184,9 +184,9 @@ class CcxtSource(BalanceSource[CcxtConfig]):
         return ":".join((wallet, key, *([own] if own is not None else ())))
 
     def _stand_in(self, name: str, exchange: str) -> str:
-        """Return what the address is made of where another one may mean the same money."""
+        """Return a part of the address for accounts that may be the same money as another."""
         config, wallet = self.config, self._wallets[name]
-        # Where the exchange tells whose a key is, two keys of one account are refused when they are read.
+        # If the exchange reports owners, two keys of one account are refused when they are read.
         is_owner_known = config.account_id is not None or owner_call(exchange) is not None
         is_wallet_known = wallet.is_sure or config.accounts[name].wallet is not None
         if is_owner_known and is_wallet_known:

@@ -1,4 +1,4 @@
-"""Balance streams of one key: one for each kind of account, for any number of listeners."""
+"""Balance streams of one key: one per kind of account, for any number of listeners."""
 
 import asyncio
 import json
@@ -12,24 +12,24 @@ Params = Mapping[str, Any]
 
 
 class BalanceStreams:
-    """Follows balances for whoever listens.
+    """Follows balances for all listeners.
 
-    A stream is one task that outlives its listeners: ccxt hands the same future to all who wait for a balance, and one
-    of them going away would cancel it for the others.
+    A stream is one task that outlives its listeners: ccxt returns the same future to all who wait for a balance, and
+    if one of them went away, that would cancel it for the others.
     """
 
     def __init__(self, follow: Callable[[Params], Awaitable[None]]) -> None:
         """Prepare.
 
         Args:
-            follow: Returns when a balance of an account, told by its parameters, has changed.
+            follow: Returns when a balance of the account with these parameters has changed.
         """
         self._follow = follow
         self._streams: dict[str, asyncio.Task[None]] = {}
         self._listeners: set[asyncio.Event] = set()
 
     async def listen(self, accounts: Sequence[Params]) -> AsyncIterator[None]:
-        """Yield at each change of one of the accounts; changes that come close together are one.
+        """Yield at each change of one of the accounts; changes close together are one.
 
         Raises:
             ExchangeError: If a stream breaks.
@@ -68,7 +68,7 @@ class BalanceStreams:
 
     def _tell(self, ended: asyncio.Task[None] | None = None) -> None:
         if ended is not None and not ended.cancelled():
-            ended.exception()  # looked at, whether or not anybody listens
+            ended.exception()  # retrieved, whether or not there are listeners
         for changed in self._listeners:
             changed.set()
 

@@ -1,4 +1,4 @@
-"""From ccxt's ticker to a price: exact numbers, and nothing that was not said."""
+"""Converts ccxt's ticker to a price: exact numbers, and no guesses."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -17,15 +17,15 @@ _MILLISECONDS = range(10**12, 10**13)
 
 
 def value_of(ticker: Mapping[str, Any], of: PriceOf, max_spread: Decimal) -> Decimal:
-    """Return what a ticker says the first asset costs.
+    """Return the price in a ticker.
 
     Args:
         ticker: What ccxt's `fetch_ticker` returned.
         of: Which of its numbers.
-        max_spread: How far bid and ask may be apart, as a part of their middle.
+        max_spread: The largest distance of bid and ask, as a part of their middle.
 
     Raises:
-        ExchangeError: If it does not say so, or not so that it can be believed.
+        ExchangeError: If the number is missing or invalid.
     """
     if of == "last":
         return _number(ticker, "last")
@@ -40,7 +40,7 @@ def value_of(ticker: Mapping[str, Any], of: PriceOf, max_spread: Decimal) -> Dec
 
 
 def to_price(base: str, quote: str, value: Decimal, observed_at: datetime, *, inverse: bool) -> Price:
-    """Return a price, turned round when the market is the other way."""
+    """Return a price, inverted if the market quotes the pair the other way round."""
     try:
         return Price(base, quote, _CONTEXT.divide(1, value) if inverse else value, observed_at)
     except ValueError:
@@ -48,13 +48,13 @@ def to_price(base: str, quote: str, value: Decimal, observed_at: datetime, *, in
 
 
 def time_of(ticker: Mapping[str, Any], of: PriceOf, asked_at: datetime) -> datetime:
-    """Return when a ticker was true.
+    """Return when a ticker was observed.
 
-    Where it does not tell, bid and ask are of the request, because they stand in the book now; a last trade
+    Without a time in the ticker, bid and ask are of the request, because they are current; a last trade
     may be of any time.
 
     Raises:
-        ExchangeError: If it is a last trade without a time, or the time is none.
+        ExchangeError: If it is a last trade without a time, or the time is invalid.
     """
     timestamp = ticker.get("timestamp")
     if timestamp is None and of == "mid":

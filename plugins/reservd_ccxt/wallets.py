@@ -1,4 +1,4 @@
-"""Which wallet of an account a request reads: however it is asked for, a wallet's money is the same."""
+"""Which wallet of an account a request reads: a wallet's money is the same, however it is requested."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -25,9 +25,9 @@ class Wallet(NamedTuple):
     """One wallet.
 
     Attributes:
-        name: What it is called here, the same for every way of asking for it.
-        others: The parameters that did not choose it. Nobody knows here what they do.
-        is_sure: Whether they choose no other wallet than this, or none at all.
+        name: Its name here, the same for every way to request it.
+        others: The parameters that did not select it, whose effect is unknown here.
+        is_sure: Whether they can select no other wallet than this.
     """
 
     name: str
@@ -47,9 +47,9 @@ def wallet_of(exchange_id: str, request: Mapping[str, Any], options: Mapping[str
     kind = chosen.take("type").lower()
     is_known = has_one_wallet(exchange_id)
     match family_of(exchange_id):
-        case "binance" | "binanceus":  # another exchange, whose wallets are chosen in the same way
+        case "binance" | "binanceus":  # a separate exchange, whose wallets are selected in the same way
             name, is_known = _binance(kind, chosen, _SUB_TYPES.get(exchange_id, "")), True
-        case "okx" | "bybit" as family:  # all but the funding wallet is one unified account
+        case "okx" | "bybit" as family:  # all but the funding wallet are one unified account
             name, is_known = "funding" if kind in _FUNDING[family] else "trading", True
         case "kucoin":
             kind = kind or ("swap" if exchange_id == "kucoinfutures" else "")
@@ -60,10 +60,10 @@ def wallet_of(exchange_id: str, request: Mapping[str, Any], options: Mapping[str
 
 
 class _Choices:
-    """What a request says where ccxt looks for it: in its parameters, then in the options.
+    """The values of a request, from where ccxt looks for them: its parameters, then the options.
 
     Attributes:
-        others: The parameters that nobody took yet.
+        others: The parameters that were not taken yet.
     """
 
     def __init__(self, request: Mapping[str, Any], options: Mapping[str, Any]) -> None:
@@ -71,7 +71,7 @@ class _Choices:
         self._options = options
 
     def take(self, name: str) -> str:
-        """Return what is chosen; empty where nothing is."""
+        """Return the selected value; empty if there is none."""
         names = name, f"default{name[0].upper()}{name[1:]}"
         found = [value for each in names if (value := self.others.pop(each, None)) is not None]
         of_method = self._options.get(_METHOD)
@@ -83,8 +83,8 @@ class _Choices:
 
 
 def _binance(kind: str, chosen: _Choices, own_sub_type: str) -> str:
-    """Return the wallet by the order in which ccxt looks at what is asked."""
-    if kind == "papi":  # a portfolio margin account, of which the others choose a part
+    """Return the wallet, in the order in which ccxt checks the parameters."""
+    if kind == "papi":  # a portfolio margin account; the other types select a part of it
         return kind
     sub_type = chosen.take("subType") or own_sub_type
     margin_mode = chosen.take("marginMode")

@@ -19,13 +19,13 @@ class ChainlinkFeed(PluginConfig):
     address: Address
     """The address of the feed's proxy, as Chainlink lists it."""
     heartbeat: Duration
-    """Seconds within which the feed promises a new answer, as Chainlink lists them; older is not believed."""
+    """The longest time between two answers that the feed promises, in seconds, as listed by Chainlink."""
     description: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    """What the feed's own `description()` must be; its name here when left out, spaces and case aside."""
+    """What the feed's own `description()` must be, ignoring spaces and case; its name here when left out."""
     minimum: Amount | None = None
-    """Answers below it are not believed."""
+    """Lower answers are refused."""
     maximum: Amount | None = None
-    """Answers above it are not believed."""
+    """Higher answers are refused."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -35,25 +35,25 @@ class ChainlinkFeed(PluginConfig):
 
 
 class ChainlinkSequencer(PluginConfig):
-    """The feed that tells whether a layer-2 chain's sequencer is up."""
+    """The feed that reports whether a layer-2 chain's sequencer is up."""
 
     address: Address
     """The address of the uptime feed's proxy, as Chainlink lists it."""
     grace_period: Duration = 3600.0
-    """Seconds after the sequencer came back in which no price is believed yet."""
+    """Seconds after the sequencer came back in which prices do not count yet."""
 
 
 class ChainlinkConfig(EvmConfig):
     """Options of the `chainlink` price source."""
 
     feeds: Annotated[dict[Pair, ChainlinkFeed], Field(min_length=1)]
-    """The feeds by the pair that they tell: `ETH/USD`."""
+    """The feeds by their pair: `ETH/USD`."""
     pairs: dict[Pair, Annotated[tuple[str, ...], Field(min_length=1, max_length=_MAX_FEEDS)]] = Field(
         default_factory=dict
     )
     """Other pairs, and the feeds that lead from the first asset to the second: `ETH/USDT: [ETH/USD, USDT/USD]`."""
     heartbeat_slack: Annotated[float, Field(ge=0, le=3600)] = 60.0
-    """Seconds that an answer may come after its feed's heartbeat: a transaction takes its time."""
+    """Seconds that an answer may be later than its feed's heartbeat, because a transaction takes time."""
     sequencer: ChainlinkSequencer | None = None
     """The uptime feed of the chain's sequencer; give it on every chain that has one."""
 
@@ -75,6 +75,6 @@ class ChainlinkConfig(EvmConfig):
 
     @property
     def routes(self) -> Mapping[str, tuple[Step, ...]]:
-        """The feeds behind each pair that can be asked for."""
+        """The feeds behind each available pair."""
         own = {name: (Step(name, inverse=False),) for name in self.feeds}
         return own | {pair: route(pair, feeds) for pair, feeds in self.pairs.items()}

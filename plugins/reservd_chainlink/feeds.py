@@ -1,4 +1,4 @@
-"""What is asked of a feed, and whether its answer is believed."""
+"""The calls to a feed, and the checks of its answer."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -17,35 +17,35 @@ from reservd.plugin.evm import (
 from reservd_chainlink.config import ChainlinkFeed, ChainlinkSequencer
 
 _DECIMALS = Function("decimals", returns=("uint8",))
-"""Unlike a token's they may change with the contract behind the proxy: asked together with each answer."""
+"""Unlike a token's, they may change with the contract behind the proxy: read together with each answer."""
 _DESCRIPTION = Function("description", returns=("string",))
 _UP = 0
 _MAX_SHOWN = 40
 
 
 def feed_calls(feed: ChainlinkFeed) -> Iterator[Call]:
-    """Give what tells a feed's answer."""
+    """Yield the calls for a feed's answer."""
     yield LATEST_ROUND.on(feed.address)
     yield _DECIMALS.on(feed.address)
     yield _DESCRIPTION.on(feed.address)
 
 
 def sequencer_call(sequencer: ChainlinkSequencer) -> Call:
-    """Return what tells whether a sequencer is up."""
+    """Return the call for the state of a sequencer."""
     return LATEST_ROUND.on(sequencer.address)
 
 
 def answer_of(name: str, feed: ChainlinkFeed, results: Results, slack_seconds: float) -> Decimal:
-    """Return what a feed tells, in whole units.
+    """Return a feed's answer, in whole units.
 
     Args:
         name: The feed's pair.
-        feed: Where it is and what it promised.
+        feed: Its address and its promises.
         results: Of its `feed_calls`.
-        slack_seconds: How long after its heartbeat an answer may come.
+        slack_seconds: How much later than its heartbeat an answer may come.
 
     Raises:
-        SourceError: If it could not be read, is another feed than it should be, or its answer cannot be believed.
+        SourceError: If it could not be read, is another feed than configured, or its answer is invalid.
     """
     try:
         _check_description(name, feed, results)
@@ -55,10 +55,10 @@ def answer_of(name: str, feed: ChainlinkFeed, results: Results, slack_seconds: f
 
 
 def check_sequencer(sequencer: ChainlinkSequencer, results: Results) -> None:
-    """Refuse prices while the sequencer is down, and for a while after: they could not be brought up to date.
+    """Refuse prices while the sequencer is down, and for a while after: they could not be updated.
 
     Raises:
-        SourceError: If it is down, came back only now, or cannot be read.
+        SourceError: If it is down, came back recently, or cannot be read.
     """
     try:
         _, answer, started_at, _, _ = results.values(sequencer_call(sequencer))
@@ -74,7 +74,7 @@ def check_sequencer(sequencer: ChainlinkSequencer, results: Results) -> None:
 
 
 def _check_description(name: str, feed: ChainlinkFeed, results: Results) -> None:
-    """Refuse another feed: one wrong address would price everything by another asset."""
+    """Refuse another feed: a wrong address would use the price of another asset for everything."""
     (description,) = results.values(_DESCRIPTION.on(feed.address))
     if _letters(description) != _letters(feed.description or name):
         raise invalid(f"description(): the feed calls itself {str(description)[:_MAX_SHOWN]!r}")

@@ -1,4 +1,4 @@
-"""Pairs that no feed tells by itself: the feeds that lead from one asset to the other."""
+"""Pairs without a feed of their own: the feeds that lead from one asset to the other."""
 
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_EVEN, Context, Decimal
@@ -10,15 +10,15 @@ from pydantic import StringConstraints
 _CONTEXT = Context(prec=40, rounding=ROUND_HALF_EVEN)
 
 Pair = Annotated[str, StringConstraints(pattern=r"^[^/\s]+/[^/\s]+$")]
-"""An asset and what it is counted in, `ETH/USD`."""
+"""An asset and its quote, `ETH/USD`."""
 
 
 class Step(NamedTuple):
-    """One feed on the way.
+    """One feed on the route.
 
     Attributes:
         feed: Its name.
-        inverse: Whether it is gone from its second asset to its first.
+        inverse: Whether it is used from its second asset to its first.
     """
 
     feed: str
@@ -26,7 +26,7 @@ class Step(NamedTuple):
 
 
 def route(pair: str, feeds: Iterable[str]) -> tuple[Step, ...]:
-    """Return how a pair's price comes of feeds, each gone in the direction that its name allows.
+    """Return how feeds combine to a pair's price, each in the direction that its name allows.
 
     Raises:
         ValueError: If the feeds do not lead from the first asset of the pair to the second.
@@ -49,7 +49,7 @@ def follow(steps: Iterable[Step], answers: Mapping[str, Decimal]) -> Decimal:
 
     Args:
         steps: The route.
-        answers: What the feeds on it tell, above 0.
+        answers: The answers of its feeds, above 0.
     """
     price = Decimal(1)
     for feed, inverse in steps:

@@ -10,7 +10,7 @@ from reservd_chainlink.routes import follow
 
 
 class ChainlinkPriceSource(EvmPlugin[ChainlinkConfig], PriceSource[ChainlinkConfig]):
-    """Reads all feeds at one block, and once for all who ask at the same time."""
+    """Reads all feeds at one block, once for all callers at the same time."""
 
     PLUGIN_NAME = "chainlink"
     Config = ChainlinkConfig
@@ -24,18 +24,18 @@ class ChainlinkPriceSource(EvmPlugin[ChainlinkConfig], PriceSource[ChainlinkConf
         self._reading: asyncio.Task[Results] | None = None
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """End what is being read and close the connection pool."""
+        """Cancel a running reading and close the connection pool."""
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait({self._reading})
         await super().__aexit__(*exc_info)
 
     async def fetch_price(self, base: str, quote: str) -> Price:
-        """Return what the feeds tell of a pair at the node's block. It is of the block's time, as a balance is.
+        """Return the price of a pair at the node's block. It is of the block's time, like a balance.
 
         Raises:
-            SourceError: If the pair is not configured, a feed on its way could not be read or cannot be
-                believed, or the sequencer is not up for long enough.
+            SourceError: If the pair is not configured, a feed on its route could not be read or is
+                invalid, or the sequencer has not been up for long enough.
         """
         steps = self._routes.get(f"{base}/{quote}")
         if steps is None:
@@ -55,10 +55,10 @@ class ChainlinkPriceSource(EvmPlugin[ChainlinkConfig], PriceSource[ChainlinkConf
         if self._reading is None:
             self._reading = asyncio.create_task(self.client.read(self._calls))
             self._reading.add_done_callback(self._ended)
-        # Whoever gives up waiting leaves the others the reading.
+        # If a caller gives up, the reading continues for the others.
         return await asyncio.shield(self._reading)
 
     def _ended(self, reading: asyncio.Task[Results]) -> None:
         self._reading = None
         if not reading.cancelled():
-            reading.exception()  # looked at, whether or not anybody still waits
+            reading.exception()  # retrieved, whether or not a caller still waits

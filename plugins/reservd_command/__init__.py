@@ -1,4 +1,4 @@
-"""Programs of your own: events and requests to one's standard input, what they tell from its standard output."""
+"""Programs of your own: they get events and requests on standard input, and answer on standard output."""
 
 from typing import Any
 

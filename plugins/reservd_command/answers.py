@@ -1,4 +1,4 @@
-"""What programs answer: JSON, every number exact, nothing guessed."""
+"""The JSON answers of programs: every number exact, nothing guessed."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ Moment = Annotated[datetime, BeforeValidator(_moment)]
 
 
 class Answer(BaseModel):
-    """Base of what a program answers. A misspelt key is an error: it may have been meant to say less."""
+    """Base of a program's answers. A misspelt key is an error: it may have been meant to restrict the answer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -47,11 +47,11 @@ class Answer(BaseModel):
         """Return the checked answer.
 
         Args:
-            value: What JSON gave.
-            place: Where in the whole answer it stood, for the error.
+            value: The parsed JSON.
+            place: Its place in the whole answer, for the error.
 
         Raises:
-            SourceError: If it is not what it must be; names the first thing that is wrong, and no value.
+            SourceError: If it is invalid; names the first thing that is wrong, and no value.
         """
         try:
             return cls.model_validate(value)
@@ -63,14 +63,14 @@ class Answer(BaseModel):
 
 
 class ToldBalances(Answer):
-    """Balances, and what could not be read; the entries are checked one by one."""
+    """Balances and failures; the entries are checked one by one."""
 
     balances: list[dict[str, Any]]
     failures: list[dict[str, Any]] = Field(default_factory=list)
 
 
 class ToldPlace(Answer):
-    """Which account and asset an entry is about, whatever else it says."""
+    """The account and asset of an entry, whatever else it contains."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -89,7 +89,7 @@ class ToldBalance(ToldPlace):
 
 
 class ToldFailure(Answer):
-    """What the program could not read: one asset of an account, or all of it."""
+    """One asset of an account that the program could not read, or all of them."""
 
     account: StrictStr
     asset: StrictStr | None = None
@@ -112,9 +112,9 @@ async def fetch_answer(config: CommandConfig, command: Sequence[str], told: Mapp
     """Return the JSON that a program writes; numbers are `int` or `Decimal`, never float.
 
     Args:
-        config: Its surroundings and its deadline.
+        config: Its environment and its deadline.
         command: The program and its arguments.
-        told: Environment variables that tell it what is asked.
+        told: Environment variables for this call.
 
     Raises:
         SourceError: If it did not end with exit code 0 in time, or wrote no JSON.

@@ -26,19 +26,19 @@ Place = tuple[str, str]
 
 
 class CommandAccount(PluginConfig):
-    """One account that the program tells."""
+    """One account that the program reports."""
 
     address: Name | None = None
-    """The account's own id at the venue, by which the same money is known; its name when left out."""
+    """The account's own id at the venue, which identifies its money; its name when left out."""
     assets: Annotated[tuple[Name, ...], Field(min_length=1)]
-    """The assets it must tell, in the spelling of the modes."""
+    """The assets that must be reported, as the modes spell them."""
 
 
 class CommandBalanceConfig(CommandConfig):
     """Options of the `command` balance source."""
 
     venue: Name | None = None
-    """What the accounts belong to; give two sources of one venue the same. The instance's name when left out."""
+    """What the accounts belong to; the same for all sources of one venue. The instance's name when left out."""
     accounts: Annotated[dict[Name, CommandAccount], Field(min_length=1)]
     """The accounts by name."""
 
@@ -62,9 +62,9 @@ class CommandBalanceSource(BalanceSource[CommandBalanceConfig]):
         """Return a balance or a failure for each configured account and asset.
 
         Raises:
-            SourceError: If no answer came, or it cannot be told what an entry in it is about.
+            SourceError: If no answer came, or an entry in it has no account or asset.
         """
-        # Taken before the program runs: what it tells may be as old as this, and must not look newer.
+        # Taken before the program runs: its numbers may be as old as this, and must not look newer.
         asked_at = datetime.now(UTC)
         answer = ToldBalances.read(await fetch_answer(self.config, self.config.command, {}))
         places = [(name, asset) for name, account in self.config.accounts.items() for asset in account.assets]

@@ -12,14 +12,14 @@ from reservd_command.options import CommandConfig
 
 _MODE, _CURRENCY = "{mode}", "{currency}"
 _MAX_PROGRAMS = 8
-"""Running at the same time for one source: all modes are asked for at once."""
+"""Programs of one source that run at the same time: all modes are read at once."""
 
 
 class CommandEquityConfig(CommandConfig):
-    """Options of the `command` equity source. `{mode}` and `{currency}` in an argument stand for what is asked."""
+    """Options of the `command` equity source. `{mode}` and `{currency}` in an argument are replaced."""
 
     by_share_class: bool = False
-    """Whether all modes of a share class have the same equity: the program then runs once for them, told no mode."""
+    """Whether all modes of a share class have the same equity: the program then runs once for them, without a mode."""
 
     @model_validator(mode="after")
     def _placeholders_are_filled(self) -> Self:
@@ -38,7 +38,7 @@ class CommandEquitySource(EquitySource[CommandEquityConfig]):
 
     @property
     def by_share_class(self) -> bool:
-        """Whether the program is told no mode."""
+        """Whether the program gets no mode."""
         return self.config.by_share_class
 
     @property
@@ -47,16 +47,16 @@ class CommandEquitySource(EquitySource[CommandEquityConfig]):
         return _MAX_PROGRAMS
 
     async def fetch_equity(self, mode: str, currency: str) -> Equity:
-        """Return the equity that the program tells.
+        """Return the equity that the program reports.
 
         Raises:
-            SourceError: If no answer came, it cannot be believed, or is in another currency.
+            SourceError: If no answer came, or it is invalid or in another currency.
         """
         told = {"RESERVD_CURRENCY": currency}
         if not self.by_share_class:
             told["RESERVD_MODE"] = mode
         command = [part.replace(_MODE, mode).replace(_CURRENCY, currency) for part in self.config.command]
-        # Taken before the program runs: what it tells may be as old as this, and must not look newer.
+        # Taken before the program runs: its numbers may be as old as this, and must not look newer.
         asked_at = datetime.now(UTC)
         answer = ToldEquity.read(await fetch_answer(self.config, command, told))
         if answer.currency != currency:

@@ -1,4 +1,4 @@
-"""Options that the sink and the sources share: which program, and what it finds around it."""
+"""Options that the sink and the sources share: the program and its environment."""
 
 import os
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from reservd.plugin import ConfigPath, Secret, SourceConfig
 
 _KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
-"""What a program needs to run at all. The rest of the daemon's environment may hold secrets."""
+"""What a program needs to run at all. Other variables of the daemon may contain secrets."""
 _OWN = "RESERVD_"
 
 
@@ -33,9 +33,9 @@ class CommandConfig(SourceConfig):
     """Options that the sink and the sources share."""
 
     command: Annotated[tuple[Argument, ...], Field(min_length=1)]
-    """The program, as an absolute path or a name in PATH, and its arguments. No shell reads them."""
+    """The program, as an absolute path or a name in PATH, and its arguments. No shell is involved."""
     environment: dict[VariableName, Annotated[Secret, AfterValidator(_passable_secret)]] = Field(default_factory=dict)
-    """More environment variables. Secrets: their values are never shown."""
+    """More environment variables. They are secrets: their values are never shown."""
     directory: ConfigPath | None = None
     """The working directory; the daemon's own when left out."""
 
@@ -61,8 +61,8 @@ def environment_of(config: CommandConfig, told: Mapping[str, str]) -> dict[str, 
     """Return the whole environment of a program.
 
     Args:
-        config: Says what is added.
-        told: What reservd tells the program, by names that begin with `RESERVD_`.
+        config: The options, with additional variables.
+        told: The variables for this call, whose names begin with `RESERVD_`.
     """
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
     environment |= {name: value.get_secret_value() for name, value in config.environment.items()}

@@ -1,4 +1,4 @@
-"""Runs one program: bounded in time and output, and nothing of it left running."""
+"""Runs one program with bounded time and output, and leaves no process of it running."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from reservd_command.options import CommandConfig, environment_of
 
 _MAX_ERRORS_BYTES = 4096
 _DRAIN_SECONDS = 1.0
-"""For what a process that left the program's group still holds open."""
+"""For pipes that a process outside the program's group still holds open."""
 _STDIN, _STDOUT = 0, 1
 
 
@@ -22,8 +22,8 @@ class Finished(NamedTuple):
 
     Attributes:
         code: Its exit code; negative when a signal ended it.
-        output: All that it wrote to standard output.
-        complaint: The last line it wrote to standard error, `""` when none or too long.
+        output: Everything that it wrote to standard output.
+        complaint: The last line that it wrote to standard error, `""` if there is none or it is too long.
     """
 
     code: int
@@ -32,17 +32,17 @@ class Finished(NamedTuple):
 
     @property
     def outcome(self) -> str:
-        """How it ended, in one line for people."""
+        """How it ended, in one readable line."""
         ended = f"exit code {self.code}" if self.code >= 0 else f"ended by signal {-self.code}"
         return f"{ended}: {self.complaint}" if self.complaint else ended
 
 
 class ProgramError(CallError):
-    """A program that could not be started, or was ended because it did not keep within its bounds."""
+    """A program that could not be started, or was killed because it exceeded its bounds."""
 
 
 class _Listener(asyncio.SubprocessProtocol):
-    """Hears what a program writes, and that it ended."""
+    """Collects what a program writes, and notes its end."""
 
     def __init__(self, max_output_bytes: int) -> None:
         self._max_output = max_output_bytes
@@ -77,7 +77,7 @@ class _Listener(asyncio.SubprocessProtocol):
 
     @property
     def complaint(self) -> str:
-        """The last line on standard error. Never a part of one: half a secret would not be known as one."""
+        """The last line on standard error. Never a partial one, in which half a secret would not be recognised."""
         lines = self._errors.decode(errors="replace").split("\n")
         if self._errors_cut:
             del lines[0]
@@ -85,12 +85,12 @@ class _Listener(asyncio.SubprocessProtocol):
 
 
 def one_line(text: str) -> str:
-    """Return a text of a program's as one printable line. Spaces stay: the host must know a secret in it again."""
+    """Return a program's text as one printable line. Spaces stay, so that the host recognises a secret in it."""
     return "".join(character if character.isprintable() else " " for character in text).strip()
 
 
 def _kill_group(pid: int) -> None:
-    """End the process group that `pid` leads, or led."""
+    """Kill the process group that `pid` leads, or led."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 
@@ -103,18 +103,18 @@ async def run_program(
     stdin: bytes | None = None,
     max_output_bytes: int = 0,
 ) -> Finished:
-    """Run a program until it ends; then end whatever it left running in its process group.
+    """Run a program until it ends; then kill whatever it left running in its process group.
 
     Args:
-        config: Its surroundings and its deadline.
+        config: Its environment and its deadline.
         command: The program and its arguments.
-        told: Environment variables that tell it what this call is about.
-        stdin: What it finds on standard input; nothing when None. It need not read it.
-        max_output_bytes: What it may write to standard output; 0 throws all of it away.
+        told: Environment variables for this call.
+        stdin: Its standard input; empty if None. It need not read it.
+        max_output_bytes: The most that it may write to standard output; 0 discards everything.
 
     Raises:
         ProgramError: If it could not be started (`unreachable`), did not end in time (`timeout`) or
-            wrote too much (`invalid_data`). It is ended then, as it is when the call is cancelled.
+            wrote too much (`invalid_data`). It is killed then, and also when the call is cancelled.
     """
     transport, listener = await _start(config, command, told, stdin=stdin, max_output_bytes=max_output_bytes)
     try:
@@ -157,7 +157,7 @@ async def _start(
     try:
         transport, listener = await asyncio.shield(starting)
     except asyncio.CancelledError:
-        # Interrupted while it connects the pipes, asyncio waits for ever: this lets it finish, which is a moment.
+        # Interrupted while it connects the pipes, asyncio would wait for ever: this lets it finish, which is quick.
         await asyncio.wait({starting})
         if starting.exception() is None:
             await _end(*starting.result())
@@ -167,17 +167,17 @@ async def _start(
         raise ProgramError(FailureReason.UNREACHABLE, f"{error.filename or command[0]}: {what}") from None
     if stdin is not None:
         pipe = cast("asyncio.WriteTransport", transport.get_pipe_transport(_STDIN))
-        # A program that closes it unread is no failure: its exit code is its answer.
+        # A program that closes its input unread has not failed: its exit code is its answer.
         pipe.write(stdin)
         pipe.write_eof()
     return transport, listener
 
 
 async def _end(transport: asyncio.SubprocessTransport, listener: _Listener) -> None:
-    """End the program's group, wait until the program is gone and close its pipes."""
+    """Kill the program's group, wait until the program has ended and close its pipes."""
     _kill_group(transport.get_pid())
     try:
-        # Before closing: the transport would ask for the exit code too, beside asyncio's watcher.
+        # Before closing: the transport would also wait for the exit code, beside asyncio's watcher.
         await listener.exited.wait()
     finally:
         transport.close()

@@ -20,13 +20,13 @@ class CommandReplenisherConfig(CommandConfig):
 
 
 class CommandReplenisher(Replenisher[CommandReplenisherConfig]):
-    """Runs the program once a request, and again under the same id when it did not answer."""
+    """Runs the program once per request, and again under the same id if it did not answer."""
 
     PLUGIN_NAME = "command"
     Config = CommandReplenisherConfig
 
     async def request(self, request: ReplenishmentRequest) -> Acceptance:
-        """Run the program and return what it writes; nothing at all is `pending`.
+        """Run the program and return its answer; no output means `pending`.
 
         Raises:
             DeliveryError: If it failed or wrote something else; not retryable after the exit codes 64, 65 and 78.

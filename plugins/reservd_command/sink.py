@@ -7,7 +7,7 @@ from reservd_command.options import CommandConfig
 from reservd_command.program import ProgramError, run_program
 
 LASTING = {os.EX_USAGE, os.EX_DATAERR, os.EX_CONFIG}
-"""Exit codes of sysexits.h by which a program says that the same event will not do later either."""
+"""Exit codes of sysexits.h by which a program refuses an event for good."""
 
 
 class CommandSinkConfig(CommandConfig):
@@ -15,13 +15,13 @@ class CommandSinkConfig(CommandConfig):
 
 
 class CommandSink(EventSink[CommandSinkConfig]):
-    """Runs the program once an event."""
+    """Runs the program once per event."""
 
     PLUGIN_NAME = "command"
     Config = CommandSinkConfig
 
     async def deliver(self, event: CloudEvent) -> None:
-        """Run the program; exit code 0 means that it took the event.
+        """Run the program; exit code 0 means that it accepted the event.
 
         Raises:
             DeliveryError: If it did not; not retryable after the exit codes 64, 65 and 78.

@@ -1,4 +1,4 @@
-"""Positions in ERC-4626 and ERC-7540 vaults: what may be withdrawn now, and what they are worth."""
+"""Positions in ERC-4626 and ERC-7540 vaults: what can be withdrawn now, and what they are worth."""
 
 from typing import Any
 

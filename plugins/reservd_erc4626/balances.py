@@ -1,4 +1,4 @@
-"""The `erc4626` balance source: what may be withdrawn from vaults right now."""
+"""The `erc4626` balance source: what can be withdrawn from vaults right now."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -11,7 +11,7 @@ from reservd_erc4626.liquidity import Payable, idle_calls, payables
 from reservd_erc4626.vaults import CONVERT_TO_ASSETS, MAX_WITHDRAW, asset_calls, decimals, decimals_calls, units
 
 _THE_ASSET = "erc4626:asset"
-"""What the asset of a vault is known by: there is one only."""
+"""The identity of a vault's asset: there is only one."""
 _MAX_REDEEM = Function("maxRedeem", ("address",))
 _WITHDRAW = Function("withdraw", ("uint256", "address", "address"))
 _COUNTED = "the vault cannot pay more: the rest is counted for an account before it"
@@ -19,7 +19,7 @@ _NOT_ALL = "the vault does not pay for all of the shares now"
 
 
 class Erc4626BalanceSource(EvmPlugin[Erc4626Config], BalanceSource[Erc4626Config]):
-    """Reads `maxWithdraw` of each account, and tries whether the vault keeps its word."""
+    """Reads `maxWithdraw` of each account, and simulates the withdrawal."""
 
     PLUGIN_NAME = "erc4626"
     Config = Erc4626Config
@@ -27,7 +27,7 @@ class Erc4626BalanceSource(EvmPlugin[Erc4626Config], BalanceSource[Erc4626Config
 
     @property
     def accounts(self) -> Mapping[str, Account]:
-        """Return the accounts. Their address is the vault's and the holder's: the holder's wallet is other money.
+        """Return the accounts. Their address joins vault and holder: the holder's wallet is different money.
 
         A vault has one asset, which is the same under any name.
         """
@@ -44,7 +44,7 @@ class Erc4626BalanceSource(EvmPlugin[Erc4626Config], BalanceSource[Erc4626Config
 
     @property
     def pots(self) -> Mapping[str, Sequence[str]]:
-        """Return what each vault can pay, unless it pays each holder whatever the others take."""
+        """Return what each vault can pay, unless it pays each holder whatever the others withdraw."""
         config = self.config
         return {
             f"what vault {vault} of {config.venue} can pay": names
@@ -53,7 +53,7 @@ class Erc4626BalanceSource(EvmPlugin[Erc4626Config], BalanceSource[Erc4626Config
         }
 
     async def fetch_balances(self) -> Reading:
-        """Return what each holder may withdraw, all at one block.
+        """Return what each holder can withdraw, all at one block.
 
         Raises:
             SourceError: If no endpoint, or too few for the quorum, can be read from.
@@ -82,30 +82,30 @@ class Erc4626BalanceSource(EvmPlugin[Erc4626Config], BalanceSource[Erc4626Config
 
 
 def _opening_calls(account: Erc4626Account) -> Iterator[Call]:
-    """Give what can be asked without knowing anything of the vault."""
+    """Yield the calls that need no previous results."""
     yield from asset_calls(account)
     yield MAX_WITHDRAW.on(account.vault, account.holder)
     yield from _shares_calls(account)
 
 
 def _shares_calls(account: Erc4626Account) -> Iterator[Call]:
-    """Give what tells the shares that the vault pays for now, and those that there are."""
+    """Yield the calls for the shares that the vault pays for now, and for all shares of the holder."""
     yield _MAX_REDEEM.on(account.vault, account.holder)
     yield BALANCE_OF.on(account.vault, account.holder)
 
 
 def _worth_calls(account: Erc4626Account, results: Results) -> Iterator[Call]:
-    """Give what tells the worth of all shares, where the vault does not pay for all of them."""
-    with suppress(SourceError):  # as of a vault whose shares are a token of their own
+    """Yield the call for the worth of all shares, if the vault does not pay for all of them."""
+    with suppress(SourceError):  # for instance if the vault's shares are a separate token
         redeemable, held = (results.number(call) for call in _shares_calls(account))
         if redeemable < held:
             yield CONVERT_TO_ASSETS.on(account.vault, held)
 
 
 def _withdraw_call(account: Erc4626Account, share: int) -> Call:
-    """Return the withdrawal itself, which a node tries without making it so: many vaults forget a rule of theirs.
+    """Return the withdrawal itself, for a node to simulate: `maxWithdraw` of many vaults leaves out a rule.
 
-    One whose shares have to cool down first, for example, tells in `maxWithdraw` what they are worth.
+    For shares that must cool down first, for example, it returns their worth.
     """
     holder = account.holder
     return _WITHDRAW.on(account.vault, share, holder, holder, sender=holder)
@@ -119,7 +119,7 @@ def _outcome(name: str, account: Erc4626Account, results: Results, share: Payabl
             results.values(_withdraw_call(account, share))
         places = decimals(results, account)
         amount = whole_units(share, places)
-        # What the vault told this holder and was counted for another.
+        # An amount that the vault reported to this holder but that counts for another.
         told = units(results, MAX_WITHDRAW.on(account.vault, account.holder))
         all_told = _tells_all(results, account, told)
         locked = whole_units(told - share, places) if all_told else None
@@ -131,9 +131,9 @@ def _outcome(name: str, account: Erc4626Account, results: Results, share: Payabl
 
 
 def _tells_all(results: Results, account: Erc4626Account, told: int) -> bool | None:
-    """Whether the vault pays for all shares now; None where that is not known. What it pays does not depend on it.
+    """Whether the vault pays for all shares now; None if that is unknown. The payable amount does not depend on it.
 
-    Where it works out the shares from the assets, a few are left by rounding, which are worth no unit of the token.
+    If it computes the shares from the assets, rounding leaves a few that are worth no unit of the token.
     """
     try:
         redeemable, held = (results.number(call) for call in _shares_calls(account))

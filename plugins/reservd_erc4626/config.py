@@ -11,7 +11,7 @@ from reservd.plugin.evm import Address, EvmConfig
 
 
 class Erc4626Account(PluginConfig):
-    """What one holder has in one vault."""
+    """One holder in one vault."""
 
     vault: Address
     """The vault's address."""
@@ -24,12 +24,12 @@ class Erc4626Account(PluginConfig):
 
 
 class Erc4626Position(Erc4626Account):
-    """What one holder has in one vault, with what is on its way in or out."""
+    """One holder in one vault, with the requests on their way in or out."""
 
     asynchronous: frozenset[Literal["deposit", "redeem"]] = frozenset()
-    """The ways of an ERC-7540 vault that go by requests; none for a plain ERC-4626 vault."""
+    """What an ERC-7540 vault does by requests; none for a plain ERC-4626 vault."""
     request_ids: Annotated[frozenset[Annotated[int, Field(ge=0, lt=2**256)]], Field(min_length=1)] = frozenset({0})
-    """The requests that may be pending; 0 is all of a holder's, in vaults that do not number them."""
+    """The requests that may be pending; 0 is all of a holder's, in vaults without request numbers."""
 
 
 def _each_once(accounts: Mapping[str, Erc4626Account]) -> Mapping[str, Erc4626Account]:
@@ -47,17 +47,17 @@ def _each_once(accounts: Mapping[str, Erc4626Account]) -> Mapping[str, Erc4626Ac
 
 
 Liquidity = Literal["each", "idle", "largest"]
-"""How a vault pays several holders: each what it is told, or together no more than the tokens that the vault holds, or
-together no more than the largest that one of them is told."""
+"""How a vault pays several holders: each its own amount, or together at most the tokens that the vault holds, or
+together at most the largest single amount."""
 
 
 class Erc4626Config(EvmConfig):
     """Options of the `erc4626` balance source."""
 
     accounts: Annotated[dict[str, Erc4626Account], Field(min_length=1), AfterValidator(_each_once)]
-    """The accounts by name, each one holder in one vault; in this order holders share what a vault can pay."""
+    """The accounts by name, each one holder in one vault; the vault's liquidity is assigned in this order."""
     liquidity: dict[Address, Liquidity] = Field(default_factory=dict)
-    """How vaults that several holders are counted of pay them together: `each`, `idle` or `largest`, by the vault."""
+    """How vaults with several holders pay them together: `each`, `idle` or `largest`, by the vault's address."""
 
     @model_validator(mode="after")
     def _shared_vaults_are_explained(self) -> Self:
@@ -72,7 +72,7 @@ class Erc4626Config(EvmConfig):
 
     @property
     def holders(self) -> Mapping[str, Sequence[str]]:
-        """The accounts of each vault, by their names, in order."""
+        """The names of each vault's accounts, in order."""
         found: dict[str, list[str]] = {}
         for name, account in self.accounts.items():
             found.setdefault(account.vault, []).append(name)

@@ -13,14 +13,14 @@ T = TypeVar("T")
 
 
 class Erc4626EquitySource(EvmPlugin[Erc4626EquityConfig], EquitySource[Erc4626EquityConfig]):
-    """Reads what the positions in the share class are worth."""
+    """Reads the worth of the positions in the share class."""
 
     PLUGIN_NAME = "erc4626"
     Config = Erc4626EquityConfig
 
     @property
     def by_share_class(self) -> bool:
-        """Positions belong to a share class, by their asset."""
+        """Always true: positions belong to a share class, by their asset."""
         return True
 
     async def fetch_equity(self, mode: str, currency: str) -> Equity:  # noqa: ARG002  # the share class tells all
@@ -48,7 +48,7 @@ class Erc4626EquitySource(EvmPlugin[Erc4626EquityConfig], EquitySource[Erc4626Eq
 def _of_each(
     positions: Mapping[str, Erc4626Position], read: Callable[[Results, Erc4626Position], T], results: Results
 ) -> dict[str, T]:
-    """Return what `read` finds for each position; what it raises names the position."""
+    """Return the result of `read` for each position; its errors name the position."""
     found = {}
     for name, position in positions.items():
         try:
@@ -59,7 +59,7 @@ def _of_each(
 
 
 def _equity(worths: Mapping[str, int], decimals_of: Mapping[str, int], currency: str, results: Results) -> Equity:
-    # Summed in the smallest unit of the token with most decimals: integers are exact.
+    # Summed in the smallest unit of the token with the most decimals: integers are exact.
     most = max(decimals_of.values())
     total = sum(amount * 10 ** (most - decimals_of[name]) for name, amount in worths.items())
     return Equity(

@@ -1,7 +1,7 @@
 """What vaults can pay, counted once over all holders.
 
-`maxWithdraw` speaks of one holder as if nobody else withdrew. ERC-4626 has no call for what a vault can pay to all of
-them, so the options say what bounds it.
+`maxWithdraw` answers for one holder as if nobody else withdrew. ERC-4626 has no call for what a vault can pay to all of
+them, so the options say what limits it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,21 +12,21 @@ from reservd_erc4626.config import Erc4626Config
 from reservd_erc4626.vaults import MAX_WITHDRAW, token_of, units
 
 Payable = int | SourceError
-"""What an account may withdraw, in the smallest unit of its vault's token, or why that is not known."""
+"""What an account can withdraw, in the smallest unit of its vault's token, or why that is unknown."""
 
 
 def idle_calls(config: Erc4626Config, results: Results) -> Iterator[Call]:
-    """Give what tells the tokens that vaults hold, where those are what they can pay."""
+    """Yield the calls for the tokens that vaults hold, if those limit what they can pay."""
     for vault, names in config.holders.items():
         if config.liquidity.get(vault) == "idle":
             try:
                 yield _idle_call(config, results, names)
             except SourceError:
-                continue  # the same failure is met, and told, where the amounts are
+                continue  # the same failure is reported with the amounts
 
 
 def payables(config: Erc4626Config, results: Results) -> dict[str, Payable]:
-    """Return what each account may withdraw when those before it in order withdraw too."""
+    """Return what each account can withdraw when those before it withdraw too."""
     found: dict[str, Payable] = {}
     for vault, names in config.holders.items():
         told = [_told(config, results, name) for name in names]
@@ -50,7 +50,7 @@ def _told(config: Erc4626Config, results: Results, name: str) -> Payable:
 
 
 def _split(told: Sequence[Payable], left: Payable) -> list[Payable]:
-    """Return what is left for each. Behind one that is not known it is not known what is left."""
+    """Return what is left for each. After an unknown amount, it is unknown what is left."""
     shares: list[Payable] = []
     for amount in told:
         if isinstance(amount, SourceError):
@@ -77,7 +77,7 @@ def _idle(config: Erc4626Config, results: Results, names: Sequence[str]) -> Paya
 
 
 def _largest(told: Sequence[Payable]) -> Payable:
-    """Return the largest amount; one that is not known may be larger."""
+    """Return the largest amount; unknown if one amount is, which may be larger."""
     amounts = [amount for amount in told if not isinstance(amount, SourceError)]
     failures = [amount for amount in told if isinstance(amount, SourceError)]
     if failures:

@@ -1,4 +1,4 @@
-"""What is asked of a vault, whoever holds its shares."""
+"""Calls to a vault that do not depend on the holder of its shares."""
 
 from collections.abc import Iterable, Iterator
 
@@ -10,39 +10,39 @@ MAX_WITHDRAW = Function("maxWithdraw", ("address",))
 CONVERT_TO_ASSETS = Function("convertToAssets", ("uint256",))
 _ASSET = Function("asset", returns=("address",))
 _LIMIT = 2**255
-"""Vaults say 2^256 - 1 where they set no limit: that is no amount."""
+"""Vaults return 2^256 - 1 for "no limit", which is not an amount."""
 
 
 def asset_calls(account: Erc4626Account) -> Iterator[Call]:
-    """Give what tells the vault's token, and its decimals where the token is known beforehand."""
+    """Yield the calls for the vault's token, and for its decimals if the token is configured."""
     yield _ASSET.on(account.vault)
     if account.token is not None:
         yield DECIMALS.on(account.token)
 
 
 def decimals_calls(results: Results, accounts: Iterable[Erc4626Account]) -> Iterator[Call]:
-    """Give what tells the decimals of the vaults' tokens; a vault whose token is not known has none."""
+    """Yield the calls for the decimals of the vaults' tokens; a vault whose token is unknown has none."""
     for account in accounts:
         try:
             yield DECIMALS.on(token_of(results, account))
         except SourceError:
-            continue  # the same failure is met, and told, where the amount is
+            continue  # the same failure is reported with the amount
 
 
 def decimals(results: Results, account: Erc4626Account) -> int:
     """Return the decimals of the vault's token.
 
     Raises:
-        SourceError: If they are not known, or the token is another than configured.
+        SourceError: If they are unknown, or the token is another than configured.
     """
     return results.number(DECIMALS.on(token_of(results, account)))
 
 
 def units(results: Results, *calls: Call) -> int:
-    """Return the sum of amounts that the vault told, in the smallest unit.
+    """Return the sum of amounts that the vault reported, in the smallest unit.
 
     Raises:
-        SourceError: If one is not known, or no amount.
+        SourceError: If one is unknown, or not an amount.
     """
     total = sum(results.number(call) for call in calls)
     if total >= _LIMIT:
@@ -55,7 +55,7 @@ def token_of(results: Results, account: Erc4626Account) -> str:
     """Return the address of the vault's token.
 
     Raises:
-        SourceError: If it is not known, or another than configured.
+        SourceError: If it is unknown, or another than configured.
     """
     token = results.address(_ASSET.on(account.vault))
     if account.token not in {None, token}:

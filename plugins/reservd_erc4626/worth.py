@@ -1,4 +1,4 @@
-"""What a position is worth: its shares at the vault's own price, and its requests that are on their way."""
+"""The worth of a position: its shares at the vault's own price, and its pending and claimable requests."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ _PENDING_REDEEM = Function("pendingRedeemRequest", ("uint256", "address"))
 
 
 def opening_calls(position: Erc4626Position) -> Iterator[Call]:
-    """Give what can be asked without knowing anything of the vault."""
+    """Yield the calls that need no previous results."""
     yield from asset_calls(position)
     yield _SHARE.on(position.vault) if position.asynchronous else BALANCE_OF.on(position.vault, position.holder)
     yield from _shares_in_requests(position)
@@ -21,19 +21,19 @@ def opening_calls(position: Erc4626Position) -> Iterator[Call]:
 
 
 def share_call(results: Results, position: Erc4626Position) -> Call:
-    """Return what tells the holder's shares: an ERC-7540 vault may keep them in a token of their own (ERC-7575)."""
+    """Return the call for the holder's shares: in an ERC-7540 vault they may be a separate token (ERC-7575)."""
     token = results.address(_SHARE.on(position.vault)) if position.asynchronous else position.vault
     return BALANCE_OF.on(token, position.holder)
 
 
 def conversion_call(results: Results, position: Erc4626Position) -> Call:
-    """Return what tells the worth of all shares: held, in requests to redeem, and to be claimed after a deposit."""
+    """Return the call for the worth of all shares: held, waiting for redemption, and claimable after a deposit."""
     calls = [share_call(results, position), *_shares_in_requests(position)]
     return CONVERT_TO_ASSETS.on(position.vault, units(results, *calls))
 
 
 def worth(results: Results, position: Erc4626Position) -> int:
-    """Return what the position is worth, in the smallest unit of the vault's token."""
+    """Return the worth of the position, in the smallest unit of the vault's token."""
     calls = [conversion_call(results, position), *_assets_in_requests(position)]
     return units(results, *calls)
 
@@ -43,7 +43,7 @@ def _shares_in_requests(position: Erc4626Position) -> Iterator[Call]:
         for number in sorted(position.request_ids):
             yield _PENDING_REDEEM.on(position.vault, number, position.holder)
     if "deposit" in position.asynchronous:
-        # What is claimable after a deposit: its price is fixed, so it is shares by now.
+        # Claimable after a deposit: the price is fixed, so it already is shares.
         yield _MAX_MINT.on(position.vault, position.holder)
 
 
@@ -52,5 +52,5 @@ def _assets_in_requests(position: Erc4626Position) -> Iterator[Call]:
         for number in sorted(position.request_ids):
             yield _PENDING_DEPOSIT.on(position.vault, number, position.holder)
     if "redeem" in position.asynchronous:
-        # What is claimable after a redemption: its price is fixed, so it is assets by now.
+        # Claimable after a redemption: the price is fixed, so it already is assets.
         yield MAX_WITHDRAW.on(position.vault, position.holder)

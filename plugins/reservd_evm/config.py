@@ -23,7 +23,7 @@ _NEWEST_FIRST: tuple[BlockTag, ...] = ("latest", "safe", "finalized")
 
 
 class EvmAsset(PluginConfig):
-    """What one asset is on this chain: the native coin, or the token at an address."""
+    """One asset on this chain: the native coin, or the token at an address."""
 
     native: bool = False
     """Whether it is the chain's own coin."""
@@ -32,7 +32,7 @@ class EvmAsset(PluginConfig):
     decimals: Annotated[int, Field(ge=0, le=MAX_DECIMALS)] | None = None
     """Decimals of the token; read from its `decimals()` once when left out."""
     keep: Annotated[Amount, Field(ge=0)] = Decimal(0)
-    """Whole units that stay on each account, for gas above all: locked, never payable."""
+    """Whole units that stay on each account, usually for gas: locked, never payable."""
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
@@ -44,7 +44,7 @@ class EvmAsset(PluginConfig):
 
     @property
     def identity(self) -> str:
-        """What it is known by on its chain, whatever it is called."""
+        """Its identity on the chain, whatever its name."""
         return "native" if self.token is None else token_id(self.token)
 
 
@@ -54,7 +54,7 @@ class EvmAccount(PluginConfig):
     address: Address
     """The address that holds the money."""
     assets: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """The assets it is asked for; all when left out."""
+    """The assets to read; all when left out."""
 
 
 def _from_address(value: object) -> object:
@@ -82,9 +82,9 @@ class EvmBalanceConfig(EvmConfig):
     """Options of the `evm` balance source."""
 
     ws_url: Annotated[Secret, AfterValidator(_websocket_url)] | None = None
-    """A websocket endpoint that tells of new blocks: the source is then read a little sooner."""
+    """A websocket endpoint that announces new blocks: the source is then read soon after each."""
     wake_interval: Seconds = 1.0
-    """Seconds between two readings that new blocks ask for, at least: each is counted by a provider."""
+    """The shortest time between two readings for new blocks, in seconds: providers count each reading."""
     believe_drops_from: BlockTag | None = None
     """A newer block that is read as well: of both balances the lower one counts."""
     assets: Annotated[dict[str, EvmAsset], Field(min_length=1)]
@@ -92,7 +92,7 @@ class EvmBalanceConfig(EvmConfig):
     accounts: Annotated[dict[str, AccountEntry], Field(min_length=1)]
     """The accounts by name: an address, or a mapping of `address` and `assets`."""
     multicall_size: PositiveInt = 500
-    """Balances in one call of Multicall3."""
+    """Balances in one Multicall3 call."""
 
     @field_validator("assets")
     @classmethod
@@ -127,12 +127,12 @@ class EvmBalanceConfig(EvmConfig):
 
     @property
     def tags(self) -> tuple[BlockTag, ...]:
-        """Return the blocks that balances are read at: one, or two with the newer first."""
+        """Return the blocks at which balances are read: one, or two with the newer first."""
         wanted = {self.block, self.believe_drops_from or self.block}
         return tuple(tag for tag in _NEWEST_FIRST if tag in wanted)
 
     def assets_of(self, account: str) -> tuple[str, ...]:
-        """Return the assets that an account is asked for."""
+        """Return the assets of an account that are read."""
         chosen = self.accounts[account].assets
         return tuple(self.assets) if chosen is None else tuple(dict.fromkeys(chosen))
 

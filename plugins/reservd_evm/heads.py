@@ -1,4 +1,4 @@
-"""New blocks as a node tells of them: a subscription to `newHeads` over a websocket."""
+"""New blocks announced by a node: a subscription to `newHeads` over a websocket."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ _LONGEST_PAUSE_SECONDS = 60.0
 class NewHeads:
     """Follows the head of a chain, through restarts of the node, until it is told to stop.
 
-    It keeps nothing: while nobody asks for the next head the connection is not read from.
+    It buffers nothing: while nobody takes the next head, the connection is not read.
     """
 
     def __init__(self, source: str, url: SecretStr, *, max_silence: float) -> None:
@@ -42,7 +42,7 @@ class NewHeads:
         self._lost = False
 
     async def follow(self) -> AsyncIterator[int | None]:
-        """Yield each new head's number, or None where the node does not tell it. Ends only when it is closed."""
+        """Yield each new head's number, or None if the node does not send it. Ends only when it is closed."""
         pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
@@ -54,7 +54,7 @@ class NewHeads:
                         yield number
             except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
                 self._tell_lost(error)
-            # Not all daemons that lost a node may come back to it at the same instant.
+            # Daemons that lost the same node must not all come back to it at the same instant.
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # nothing depends on its secrecy
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
@@ -77,7 +77,7 @@ class NewHeads:
                     raise ConnectionError("the node does not offer newHeads")
                 yield socket, answer["result"]
             finally:
-                # A server that goes on talking and never closes its side would hold this for ever.
+                # A server that keeps sending and never closes its side would block this for ever.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_CLOSE_SECONDS):
                         await socket.close()
@@ -95,7 +95,7 @@ class NewHeads:
         self._lost = False
 
     def _tell_lost(self, error: Exception) -> None:
-        # Its text may hold the URL.
+        # Its text may contain the URL.
         if not self._lost:
             self._log.warning("heads.lost", error=type(error).__name__)
         self._lost = True
@@ -107,11 +107,11 @@ def _number(head: object) -> int | None:
 
 
 async def _receive(socket: aiohttp.ClientWebSocketResponse) -> dict[str, Any]:
-    """Return the next message; an empty one for JSON that is no object.
+    """Return the next message; an empty one for JSON that is not an object.
 
     Raises:
         ConnectionError: If the connection ended.
-        ValueError: If it is no JSON.
+        ValueError: If it is not JSON.
     """
     message = await socket.receive()
     if message.type is not aiohttp.WSMsgType.TEXT:

@@ -1,4 +1,4 @@
-"""What every reading asks for, worked out once from the options."""
+"""The queries of every reading, derived once from the options."""
 
 from typing import NamedTuple
 
@@ -9,13 +9,13 @@ _ETHER_DECIMALS = 18
 
 
 class Holding(NamedTuple):
-    """One asset of one account, and what tells of it.
+    """One asset of one account, and its queries.
 
     Attributes:
         account: The account's name.
         asset: The asset's name.
-        units: What tells how much is there, in the asset's smallest unit.
-        decimals: How many of its decimals those units are, or what tells that.
+        units: The query for the balance, in the asset's smallest unit.
+        decimals: The asset's decimals, or the call for them.
     """
 
     account: str
@@ -25,7 +25,7 @@ class Holding(NamedTuple):
 
 
 def plan_holdings(config: EvmBalanceConfig) -> tuple[Holding, ...]:
-    """Return what is read. Encodes all calls."""
+    """Return the holdings to read. Encodes all calls."""
     decimals = {name: _decimals(config, name) for name in config.assets}
     holdings = []
     for name, account in config.accounts.items():
@@ -37,7 +37,7 @@ def plan_holdings(config: EvmBalanceConfig) -> tuple[Holding, ...]:
 
 
 def plan_queries(holdings: tuple[Holding, ...]) -> tuple[Call | Ether, ...]:
-    """Return all that must be asked to know what is read."""
+    """Return all queries that the holdings need."""
     decimals = [holding.decimals for holding in holdings if isinstance(holding.decimals, Call)]
     return (*dict.fromkeys(decimals), *(holding.units for holding in holdings))
 

@@ -27,7 +27,7 @@ class EvmSource(EvmPlugin[EvmBalanceConfig], BalanceSource[EvmBalanceConfig]):
         self._wakes: Wakes | None = None
 
     async def __aenter__(self) -> Self:
-        """Encode what is asked, and open the connection pool."""
+        """Encode the calls, and open the connection pool."""
         self._holdings = await asyncio.to_thread(plan_holdings, self.config)
         self._queries = plan_queries(self._holdings)
         return await super().__aenter__()
@@ -44,7 +44,7 @@ class EvmSource(EvmPlugin[EvmBalanceConfig], BalanceSource[EvmBalanceConfig]):
         }
 
     async def fetch_balances(self) -> Reading:
-        """Return what every account holds of its assets, all at one block.
+        """Return the balances of all accounts, all at one block.
 
         Raises:
             SourceError: If no endpoint, or too few for the quorum, can be reached, is on the
@@ -56,7 +56,7 @@ class EvmSource(EvmPlugin[EvmBalanceConfig], BalanceSource[EvmBalanceConfig]):
         return await asyncio.to_thread(self._reading, results)
 
     def changes(self) -> AsyncIterator[None] | None:
-        """Return what yields for each new block, and again where it was read too early; None without `ws_url`."""
+        """Yield at each new block, and again if it was read too early; None without `ws_url`."""
         if self.config.ws_url is None:
             return None
         self._wakes = Wakes(NewHeads(self.name, self.config.ws_url, max_silence=self.config.max_block_age))
@@ -64,7 +64,7 @@ class EvmSource(EvmPlugin[EvmBalanceConfig], BalanceSource[EvmBalanceConfig]):
 
     @property
     def seconds_between_changes(self) -> float:
-        """Return `wake_interval`: every block of a chain with four of them a second would use up a provider's quota."""
+        """Return `wake_interval`: reading each block of a chain with four a second would use up a provider's quota."""
         return self.config.wake_interval
 
     def _reading(self, results: Mapping[BlockTag, Results]) -> Reading:

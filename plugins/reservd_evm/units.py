@@ -1,4 +1,4 @@
-"""Units on the chain to whole units, exactly; and of two blocks the one that is believed."""
+"""Converts the chain's units to whole units, exactly, and picks the lower balance of two blocks."""
 
 from collections.abc import Mapping
 from decimal import Context, Decimal
@@ -16,12 +16,12 @@ _UNITS = attrgetter("units")
 
 
 class Sighting(NamedTuple):
-    """What is believed to be there.
+    """The balance that counts.
 
     Attributes:
-        units: How much, in the asset's smallest unit.
-        decimals: How many of its decimals those units are.
-        block: The block that says so.
+        units: The amount, in the asset's smallest unit.
+        decimals: The asset's decimals.
+        block: The block with this balance.
     """
 
     units: int
@@ -30,11 +30,11 @@ class Sighting(NamedTuple):
 
 
 def to_outcome(holding: Holding, results: Mapping[BlockTag, Results], keep: Decimal) -> Balance | AccountFailure:
-    """Return what an account holds of an asset, or why that is not known.
+    """Return an account's balance of an asset, or why it is unknown.
 
     Args:
         holding: The account and the asset.
-        results: What the chain holds at one block, or at two of which the newer comes first.
+        results: The results at one block, or at two with the newer first.
         keep: Whole units that are not payable.
     """
     observed_at = next(iter(results.values())).block.time
@@ -55,11 +55,11 @@ def to_outcome(holding: Holding, results: Mapping[BlockTag, Results], keep: Deci
 def believed(holding: Holding, results: Mapping[BlockTag, Results]) -> Sighting:
     """Return the lower of the balances at the newer and the older block.
 
-    A drop so counts from the newer block, a rise only from the older one. Where both hold the same
-    the newer one is named.
+    So a drop counts from the newer block on, a rise only from the older one. If both balances are equal,
+    the newer block is named.
 
     Raises:
-        SourceError: If one of both is not known: the other alone may be too high.
+        SourceError: If one of the two is unknown: the other alone may be too high.
     """
     sightings = [_sighting(holding, found) for found in results.values()]
     return min(sightings, key=_UNITS)

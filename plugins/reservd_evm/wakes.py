@@ -1,4 +1,4 @@
-"""When the source is to be read: after each new block, and again where the endpoint did not have it yet."""
+"""When to read the source: after each new block, and again if the endpoint did not have the block yet."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 from reservd_evm.heads import NewHeads
 
 _LOOKS = 3
-"""How often a block that was told of is looked for again: an endpoint that stays behind is left to the cycles."""
+"""How often an announced block is tried again: an endpoint that stays behind is left to the regular cycles."""
 
 
 class Wakes:
-    """New blocks of one node, for readings at another: that one may have them a little later.
+    """New blocks of one node, for readings from another, which may get them a little later.
 
     Args:
-        heads: Tells of the blocks.
+        heads: The announced blocks.
     """
 
     def __init__(self, heads: NewHeads) -> None:
@@ -37,7 +37,7 @@ class Wakes:
             await asyncio.wait({hearing})
 
     def was_read(self, number: int) -> None:
-        """Hear of which block a reading was."""
+        """Note the block of a reading."""
         if number < self._newest and self._looks < _LOOKS:
             self._looks += 1
             self._wake()
@@ -46,7 +46,7 @@ class Wakes:
         async for number in self._heads.follow():
             if number is not None:
                 self._newest, self._looks = number, 0
-            # While nobody takes it, the connection is not read from.
+            # While nobody takes it, the connection is not read.
             await self._due.put(None)
 
     def _wake(self) -> None:

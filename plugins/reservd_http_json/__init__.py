@@ -1,4 +1,4 @@
-"""Balances, equity and prices from any JSON endpoint, each number found by a JSONPath."""
+"""Balances, equity and prices from any JSON endpoint, each number located by a JSONPath."""
 
 from typing import Any
 

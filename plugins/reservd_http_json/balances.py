@@ -23,33 +23,33 @@ from reservd_http_json.values import JsonPath, ValueProblem, instant_at, number_
 
 
 class HttpJsonBalance(PluginConfig):
-    """Where one account's balance of one asset stands in the answer."""
+    """The place of one account's balance of one asset in the answer."""
 
     account: Name = "main"
     """The account's name."""
     address: Name | None = None
-    """The account's own id at the venue, by which the same money is known; its name when left out."""
+    """The account's own id at the venue, which identifies its money; its name when left out."""
     asset: Name
-    """The asset, in the spelling of the modes."""
+    """The asset, as the modes spell it."""
     amount: JsonPath
-    """Path to what is payable now, in whole units."""
+    """Path to the amount payable now, in whole units."""
     locked: JsonPath | None = None
-    """Path to what is there but not payable now, in whole units; not known when left out."""
+    """Path to the amount held but not payable now, in whole units; unknown when left out."""
 
 
 class HttpJsonBalanceConfig(JsonEndpointConfig):
     """Options of the `http_json` balance source."""
 
     venue: Name | None = None
-    """What the accounts belong to; give two sources of one venue the same. The instance's name when left out."""
+    """What the accounts belong to; the same for all sources of one venue. The instance's name when left out."""
     observed_at: JsonPath | None = None
-    """Path to the time of the balances; the time of the request, less its time in a cache, when left out."""
+    """Path to the time of the balances; by default the time of the request, minus the answer's age in a cache."""
     next: JsonPath | None = None
-    """Path to what names the next page: its URL, or a cursor; nothing or null on the last. One page when left out."""
+    """Path to the next page's URL or cursor; missing or null on the last page. One page when left out."""
     next_parameter: Name | None = None
-    """The query parameter that takes the cursor; without it `next` leads to a URL of the same origin."""
+    """The query parameter for the cursor; without it, `next` leads to a URL of the same origin."""
     max_pages: Annotated[int, Field(ge=1, le=1000)] = 20
-    """How many pages there may be; with more, nothing is read."""
+    """The largest number of pages; with more, the reading fails."""
     balances: Annotated[tuple[HttpJsonBalance, ...], Field(min_length=1)]
     """One entry per account and asset."""
 
@@ -116,7 +116,7 @@ class HttpJsonBalanceSource(BalanceSource[HttpJsonBalanceConfig]):
         """Return a balance, or the failure `invalid_data`, for each configured entry.
 
         Raises:
-            SourceError: If no JSON came, or the time in it cannot be believed.
+            SourceError: If no JSON came, or its time is invalid.
         """
         # Taken before the request: the answer may be as old as this, and must not look newer.
         asked_at = datetime.now(UTC)

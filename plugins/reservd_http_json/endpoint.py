@@ -1,4 +1,4 @@
-"""The endpoint: its options, and one request that gives a JSON document."""
+"""The endpoint: its options, and one request for a JSON document."""
 
 import json
 from collections.abc import Mapping
@@ -28,17 +28,17 @@ def _check_body(body: SecretStr) -> SecretStr:
 
 
 class JsonEndpointConfig(EndpointConfig):
-    """Options that all its sources share."""
+    """Options that all `http_json` sources share."""
 
     body: Annotated[Secret, AfterValidator(_check_body)] | None = None
-    """JSON text to POST; a GET when left out. A secret: it is never shown."""
+    """JSON text to POST; a GET when left out. It is a secret and never shown."""
 
 
 class Endpoint:
-    """Asks for JSON documents. Used as an async context manager.
+    """Requests JSON documents. Used as an async context manager.
 
     Attributes:
-        url: Where it is, placeholders included.
+        url: Its URL, with placeholders.
     """
 
     def __init__(self, config: JsonEndpointConfig) -> None:
@@ -56,10 +56,10 @@ class Endpoint:
         await self._client.__aexit__(None, None, None)
 
     async def fetch(self, placeholders: Mapping[str, str]) -> Response:
-        """Return what the endpoint answers.
+        """Return the endpoint's answer.
 
         Args:
-            placeholders: What stands for `{name}`: percent-encoded in the URL, escaped in the body.
+            placeholders: The values of `{name}`: percent-encoded in the URL, escaped in the body.
 
         Raises:
             SourceError: If no complete 2xx answer came.
@@ -71,7 +71,7 @@ class Endpoint:
         return await self._ask(url, body)
 
     async def ask(self, url: str) -> Response:
-        """Return what the endpoint answers at another URL, its body sent as it is.
+        """Return the endpoint's answer at another URL; the body is sent unchanged.
 
         Raises:
             SourceError: If no complete 2xx answer came.

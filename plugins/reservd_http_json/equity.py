@@ -19,17 +19,17 @@ class HttpJsonEquityConfig(JsonEndpointConfig):
     """Options of the `http_json` equity source."""
 
     url: Annotated[Url, AfterValidator(template_of("mode", "currency"))]
-    """What to ask; `{mode}` and `{currency}` in it stand for what is asked. A secret: it is never shown."""
+    """The URL to request; `{mode}` and `{currency}` in it are replaced. It is a secret and never shown."""
     equity: JsonPath
     """Path to the total equity, in whole units of the currency."""
     currency: JsonPath | None = None
-    """Path to the currency of the number, which must be the one that was asked for."""
+    """Path to the currency of the number, which must be the requested one."""
     observed_at: JsonPath | None = None
-    """Path to the time of the number; the time of the request, less its time in a cache, when left out."""
+    """Path to the time of the number; by default the time of the request, minus the answer's age in a cache."""
     complete: JsonPath | None = None
-    """Path to `true` when nothing is missing from the number; incomplete equity counts as unknown."""
+    """Path to `true` if nothing is missing from the number; incomplete equity counts as unknown."""
     net_of_withdrawals: bool = False
-    """Whether accepted withdrawals that are not paid yet are already taken off the number."""
+    """Whether accepted, unpaid withdrawals are already subtracted from the number."""
 
 
 class HttpJsonEquitySource(EquitySource[HttpJsonEquityConfig]):
@@ -53,15 +53,15 @@ class HttpJsonEquitySource(EquitySource[HttpJsonEquityConfig]):
 
     @property
     def by_share_class(self) -> bool:
-        """Whether neither URL nor body asks for a mode."""
+        """Whether neither URL nor body contains a mode."""
         asked = (self.config.url, self.config.body)
         return not any(_MODE in text.get_secret_value() for text in asked if text is not None)
 
     async def fetch_equity(self, mode: str, currency: str) -> Equity:
-        """Return the equity that the endpoint tells.
+        """Return the equity that the endpoint reports.
 
         Raises:
-            SourceError: If no JSON came, or a value in it cannot be believed.
+            SourceError: If no JSON came, or a value in it is invalid.
         """
         # Taken before the request: the answer may be as old as this, and must not look newer.
         asked_at = datetime.now(UTC)

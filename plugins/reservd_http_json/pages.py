@@ -1,4 +1,4 @@
-"""An answer that comes in pages."""
+"""Answers in several pages."""
 
 import asyncio
 from typing import Any, NamedTuple
@@ -19,13 +19,13 @@ class Page(NamedTuple):
 
 
 class Pager:
-    """Asks for one page after the other, until one names no next.
+    """Requests one page after another, until one has no next.
 
     Args:
-        endpoint: Where the first page is.
-        next_path: Path to what names the next page; without it there is one page.
-        parameter: The query parameter that takes it; without it, it is the next page's URL.
-        max_pages: How many there may be.
+        endpoint: The endpoint of the first page.
+        next_path: Path to the next page; without it there is one page.
+        parameter: The query parameter for a cursor; without it, `next_path` leads to a URL.
+        max_pages: The largest number of pages.
         timeout_seconds: For all pages together.
     """
 
@@ -45,7 +45,7 @@ class Pager:
         self._timeout_seconds = timeout_seconds
 
     async def fetch(self) -> list[Page]:
-        """Return each page: all of them, or none.
+        """Return all pages.
 
         Raises:
             SourceError: If one did not come, there are too many, or they are too large.
@@ -86,9 +86,9 @@ class Pager:
         try:
             there = here.join(URL(cursor))
             same = there.origin() == here.origin()
-        except ValueError:  # whose text may hold the URL
+        except ValueError:  # whose text may contain the URL
             raise SourceError(FailureReason.INVALID_DATA, "next: must be a URL") from None
         if not same:
-            # It would be sent the credentials.
+            # The credentials would be sent there.
             raise SourceError(FailureReason.INVALID_DATA, "next: must be a URL of the same scheme, host and port")
         return str(there)

@@ -21,15 +21,15 @@ class HttpJsonPriceConfig(JsonEndpointConfig):
     """Options of the `http_json` price source."""
 
     url: Annotated[Url, AfterValidator(template_of("base", "quote"))]
-    """What to ask; `{base}` and `{quote}` in it stand for what is asked. A secret: it is never shown."""
+    """The URL to request; `{base}` and `{quote}` in it are replaced. It is a secret and never shown."""
     base: Name | None = None
-    """The only asset whose price it tells; needed where the URL does not hold `{base}`."""
+    """The asset that the URL prices; needed if the URL does not contain `{base}`."""
     quote: Name | None = None
-    """The only asset that it counts in; needed where the URL does not hold `{quote}`."""
+    """The asset that it is priced in; needed if the URL does not contain `{quote}`."""
     value: JsonPath
-    """Path to the price: units of the quote for one of the base."""
+    """Path to the price: units of the quote per unit of the base."""
     observed_at: JsonPath | None = None
-    """Path to the time of the price; the time of the request, less its time in a cache, when left out."""
+    """Path to the time of the price; by default the time of the request, minus the answer's age in a cache."""
 
     @model_validator(mode="after")
     def _tells_pairs_apart(self) -> Self:
@@ -61,10 +61,10 @@ class HttpJsonPriceSource(PriceSource[HttpJsonPriceConfig]):
         await self._endpoint.__aexit__()
 
     async def fetch_price(self, base: str, quote: str) -> Price:
-        """Return the price that the endpoint tells.
+        """Return the price that the endpoint reports.
 
         Raises:
-            SourceError: If the source is for another pair, no JSON came, or a value in it cannot be believed.
+            SourceError: If the source is for another pair, no JSON came, or a value in it is invalid.
         """
         if self.config.base not in {None, base} or self.config.quote not in {None, quote}:
             pair = f"{self.config.base or '*'}/{self.config.quote or '*'}"

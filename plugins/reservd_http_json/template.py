@@ -1,4 +1,4 @@
-"""URLs with placeholders, such as `{mode}`, for what is asked."""
+"""URLs with placeholders, such as `{mode}`."""
 
 import re
 from collections.abc import Callable

@@ -1,6 +1,6 @@
-"""One value of a JSON document, found by a JSONPath and believed only when it is what it must be.
+"""One value of a JSON document, located by a JSONPath and checked strictly.
 
-A document may come in pages: a path is followed through each, and must match one value in all of them together.
+A document may have pages: a path is applied to each, and must match one value in all of them together.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,17 +19,17 @@ from reservd.plugin import parse_amount
 _RFC_9535 = JSONPathEnvironment(strict=True)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNIX_SECONDS = (10**9, 10**10)
-"""2001 to 2286. Narrow, so that a number that is no time, or counts micro- or nanoseconds, is seen."""
+"""2001 to 2286. Narrow, to catch a number that is not a time, or counts micro- or nanoseconds."""
 _UNIX_MILLISECONDS = (10**12, 10**13)
 
 
 class ValueProblem(Exception):  # noqa: N818  # not an error of its own: callers turn it into a closed reason
-    """A value that is not there or cannot be believed. Its text never holds the value."""
+    """A value that is missing or invalid. Its text never contains the value."""
 
 
 @lru_cache(maxsize=1024)
 def _compiled(path: str) -> JSONPath:
-    # The other type it could be is a union of paths, which the strict environment does not parse.
+    # The other possible type is a union of paths, which the strict environment does not parse.
     return cast("JSONPath", _RFC_9535.compile(path))
 
 
@@ -45,7 +45,7 @@ def _check_path(path: str) -> str:
 
 
 def _path_problem(path: str, error: JSONPathError) -> str:
-    """Return what is wrong with a path; the library's own text speaks of its tokens."""
+    """Return the error in a path; the library's own text is about its tokens."""
     if not path.startswith("$"):
         return "it must start with $"
     if error.token is None or error.token.index < 0:
@@ -58,7 +58,7 @@ JsonPath = Annotated[str, AfterValidator(_check_path)]
 
 
 def cursor_at(pages: Sequence[Any], path: str) -> str | None:
-    """Return the text or whole number at `path`, as text; None when there is nothing, null, false or empty text.
+    """Return the text or whole number at `path`, as text; None for nothing, null, false or empty text.
 
     Raises:
         ValueProblem: If there are several, or it is anything else.
@@ -74,10 +74,10 @@ def cursor_at(pages: Sequence[Any], path: str) -> str | None:
 
 
 def number_at(pages: Sequence[Any], path: str) -> Decimal:
-    """Return the number at `path`, also when it is written as text.
+    """Return the number at `path`, even if it is written as text.
 
     Raises:
-        ValueProblem: If there is none, or it is NaN, infinite or absurd.
+        ValueProblem: If there is none, or it is NaN, infinite or implausible.
     """
     value = _only_value(pages, path)
     if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
@@ -105,7 +105,7 @@ def flag_at(pages: Sequence[Any], path: str) -> bool:
     """Return the boolean at `path`.
 
     Raises:
-        ValueProblem: If there is none; text and numbers are none.
+        ValueProblem: If there is none; text and numbers do not count.
     """
     value = _only_value(pages, path)
     if not isinstance(value, bool):
@@ -114,13 +114,13 @@ def flag_at(pages: Sequence[Any], path: str) -> bool:
 
 
 def instant_at(pages: Sequence[Any], path: str) -> datetime:
-    """Return the moment at `path`: ISO 8601 text with a zone, or Unix time in seconds or milliseconds.
+    """Return the time at `path`: ISO 8601 text with a zone, or Unix time in seconds or milliseconds.
 
     Raises:
         ValueProblem: If it is neither.
     """
     value = _only_value(pages, path)
-    # Digits alone are Unix time, though some of them are a date of the 18th century to Python.
+    # Digits alone are Unix time, although Python parses some of them as a date of the 18th century.
     if isinstance(value, str) and not value.isdecimal():
         try:
             moment = datetime.fromisoformat(value)
@@ -169,7 +169,7 @@ def _values(pages: Sequence[Any], path: str) -> list[Any]:
 
 def _matches(page: Any, path: str) -> Iterator[Any]:
     compiled = _compiled(path)
-    if isinstance(page, str):  # which the library would take for a document that is yet to be parsed
+    if isinstance(page, str):  # which the library would parse as a document
         return iter([page] if str(compiled) == "$" else [])
     return (match.obj for match in compiled.finditer(page))
 

@@ -1,4 +1,4 @@
-"""Appends each event to a file, one CloudEvents JSON a line, and rotates it."""
+"""Appends each event to a file, one line of CloudEvents JSON each, and rotates it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A file of lines that several processes append to and rotate, and that survives a loss of power."""
+"""A file of lines that several processes append to and rotate, and that survives a power failure."""
 
 import errno
 import fcntl
@@ -12,17 +12,17 @@ from typing import NamedTuple
 _FILE_MODE = 0o640
 _FOLDER_MODE = 0o750
 _MAX_TRIES = 100
-"""Each is spent on a rotation, nearly always somebody else's."""
+"""Each is used up by a rotation, usually that of another process."""
 
 
 class LineFile(NamedTuple):
-    """Where lines go. Opened anew for each, so it may be moved or removed any time.
+    """The file for lines. It is reopened for each line, so it may be moved or removed any time.
 
     Attributes:
         path: The file; `<path>.1` is the one before it, `<path>.2` the one before that.
         max_bytes: The file is rotated before a line would make it longer; 0 for never.
-        keep: How many old files stay.
-        sync: Whether a line is on the disk, and not only in the system's memory, once it is appended.
+        keep: How many old files are kept.
+        sync: Whether an appended line is on the disk, and not only in the system's memory.
     """
 
     path: Path
@@ -34,8 +34,8 @@ class LineFile(NamedTuple):
         """Append `line`, which ends in a line break.
 
         Raises:
-            OSError: If it could not be appended whole. What was written of it is taken back; where even that
-                fails, the next line ends it first.
+            OSError: If it could not be appended as a whole. The partial line is cut off; if even that
+                fails, the next line starts on a new one.
         """
         _make_folder(self.path.parent, sync=self.sync)
         for _ in range(_MAX_TRIES):
@@ -65,7 +65,7 @@ class LineFile(NamedTuple):
 
 @contextmanager
 def _locked(path: Path) -> Iterator[int]:
-    """Open the file, made when it is missing, and wait until nobody else holds it."""
+    """Open the file, created if missing, and wait for its lock."""
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -82,10 +82,10 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 def _rotate(path: Path, descriptor: int, keep: int) -> None:
-    """Move each old file one number up, over the last one if all are there, and the file to number 1."""
-    path = Path(os.path.realpath(path))  # else a link would move, and the file stay
+    """Move each old file one number up, over the last one if all exist, and the file to number 1."""
+    path = Path(os.path.realpath(path))  # otherwise a link would move, and the file stay
     with _opened(path.parent) as folder:
-        # The file's own lock is not enough: when somebody moves it away, the next one can be locked and full by now.
+        # The file's own lock is not enough: if another process moves it away, the next one may be locked and full too.
         fcntl.flock(folder, fcntl.LOCK_EX)
         if not _is_at(path, descriptor):
             return
@@ -97,7 +97,7 @@ def _rotate(path: Path, descriptor: int, keep: int) -> None:
 
 
 def _write_whole(descriptor: int, line: bytes, *, sync: bool) -> None:
-    # One call: lines of those who append without the lock do not mix with it.
+    # One call: lines of processes that append without the lock do not mix with it.
     written = os.write(descriptor, line)
     if written != len(line):
         raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes were written")
@@ -106,7 +106,7 @@ def _write_whole(descriptor: int, line: bytes, *, sync: bool) -> None:
 
 
 def _take_back(descriptor: int, size: int, line: bytes) -> None:
-    """Cut off what was written of `line`, unless somebody who takes no lock has appended to it."""
+    """Cut off the written part of `line`, unless a process without the lock has appended to it."""
     with suppress(OSError):
         if line.startswith(os.pread(descriptor, len(line) + 1, size)):
             os.ftruncate(descriptor, size)

@@ -24,15 +24,15 @@ class JsonLinesConfig(PluginConfig):
     path: ConfigPath
     """The file; a relative path starts at the folder of the configuration file."""
     max_bytes: Annotated[int, Field(ge=0)] = 100 * 1024 * 1024
-    """How long the file may get before it becomes `<path>.1` and a new one begins; 0 for any length."""
+    """The length at which the file becomes `<path>.1` and a new one begins; 0 for no limit."""
     keep: Annotated[int, Field(ge=1, le=1000)] = 5
-    """How many old files stay; the oldest is removed."""
+    """How many old files are kept; the oldest is removed."""
     sync: bool = True
-    """Whether an event counts as delivered only once it is on the disk, where a power cut leaves it."""
+    """Whether an event counts as delivered only once it is on the disk, where it survives a power cut."""
 
 
 class JsonLinesSink(EventSink[JsonLinesConfig]):
-    """Appends one line an event."""
+    """Appends one line per event."""
 
     PLUGIN_NAME = "jsonl"
     Config = JsonLinesConfig
@@ -43,14 +43,14 @@ class JsonLinesSink(EventSink[JsonLinesConfig]):
         self._writer: ThreadPoolExecutor | None = None
 
     async def __aenter__(self) -> Self:
-        """Get a thread ready; it starts with the first event."""
-        # Its own thread: a disk that hangs must hold up this sink alone, and asyncio's shared
-        # threads also look up the host names of everybody else.
+        """Prepare a thread; it starts with the first event."""
+        # Its own thread: a disk that hangs must block this sink alone, and asyncio's shared
+        # threads also look up the host names of all others.
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"reservd-{self.name}")
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Take no more lines; one that is being written is finished."""
+        """Accept no more lines; one that is being written is finished."""
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.shutdown(wait=False, cancel_futures=True)
@@ -60,7 +60,7 @@ class JsonLinesSink(EventSink[JsonLinesConfig]):
 
         Raises:
             DeliveryError: If the file could not be written or rotated; retryable, because disks get
-                space again and permissions are mended.
+                space again and permissions are corrected.
         """
         await self._append(event.to_json())
 

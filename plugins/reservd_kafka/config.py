@@ -15,19 +15,19 @@ class KafkaConfig(SourceConfig):
     """Options of the `kafka` sink."""
 
     bootstrap_servers: list[Address] = Field(min_length=1)
-    """Some brokers of the cluster, each `host:port`; they tell of the others."""
+    """Some brokers of the cluster, each `host:port`; the others are discovered."""
     topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")] = "reservd-events"
-    """Where events go."""
+    """The topic for events."""
     tls: bool = False
-    """Whether to speak TLS."""
+    """Whether to use TLS."""
     ca_file: ConfigPath | None = None
-    """Certificates of the authorities that the brokers' are checked against; the system's when left out."""
+    """The certificate authorities that the brokers are checked against; the system's when left out."""
     username: Secret | None = None
-    """Who signs in, by SASL; needs `password`."""
+    """The SASL user name; needs `password`."""
     password: Secret | None = None
     """The password."""
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
-    """How to sign in. PLAIN without `tls` sends the password in the clear."""
+    """The SASL mechanism. PLAIN without `tls` sends the password in the clear."""
 
     @model_validator(mode="after")
     def _options_fit(self) -> Self:

@@ -1,4 +1,4 @@
-"""The producer in use: started on first need, replaced when a delivery failed."""
+"""The producer in use: started when first needed, replaced after a failed delivery."""
 
 import asyncio
 import logging
@@ -13,20 +13,20 @@ from reservd_kafka.config import KafkaConfig
 
 _CLIENT_ID = "reservd"
 _CLOSE_SECONDS = 0.4
-"""Less than what the host waits."""
+"""Shorter than the host's deadline."""
 _REQUEST_PART = 0.4
-"""Of the timeout. aiokafka gives a message up after at most two requests: like this it has done so
+"""Part of the timeout. aiokafka gives up on a message after at most two requests: with this it does so
 before the deadline, and sends nothing that was given up."""
 
-# It would repeat for as long as a broker is down what a delivery's failure says already.
+# It would repeat, as long as a broker is down, what a delivery's failure already says.
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 class Producers:
-    """The one producer that deliveries share, and those before it that have yet to stop.
+    """The producer that deliveries share, and former ones that have yet to stop.
 
-    aiokafka cannot be interrupted while it starts or stops without leaving a connection behind:
-    both run in tasks of their own, which end by themselves.
+    Interrupting aiokafka while it starts or stops would leave a connection behind:
+    both run in separate tasks, which end by themselves.
     """
 
     def __init__(self, config: KafkaConfig) -> None:
@@ -51,19 +51,19 @@ class Producers:
             self._retire(current)
             raise
         except asyncio.CancelledError:
-            if current.done():  # else it goes on starting, and the next delivery may wait for it
+            if current.done():  # otherwise it continues to start, and the next delivery may wait for it
                 self._retire(current)
             raise
 
     async def close(self) -> None:
-        """Send what is left and stop; what waits for a broker is left to give up by itself."""
+        """Send what is left and stop; messages that wait for a broker expire by themselves."""
         if self._current is not None:
             self._retire(self._current)
         if self._stopping:
             await asyncio.wait(self._stopping, timeout=_CLOSE_SECONDS)
 
     def _retire(self, starting: asyncio.Task[AIOKafkaProducer]) -> None:
-        """Use a producer no more. It stops once its messages, of other modes too, are sent or given up."""
+        """Stop using a producer. It stops once its messages, of other modes too, are sent or given up."""
         if starting is not self._current:
             return
         self._current = None
@@ -105,7 +105,7 @@ async def _stop(starting: asyncio.Task[AIOKafkaProducer]) -> None:
 
 async def _tls_context(config: KafkaConfig) -> ssl.SSLContext:
     try:
-        # Reading all authorities of the system takes the processor for milliseconds.
+        # Reading all authorities of the system takes milliseconds of CPU.
         return await asyncio.to_thread(ssl.create_default_context, cafile=config.ca_file)
     except OSError as error:
         why = (error.strerror or "no certificates").lower()

@@ -1,4 +1,4 @@
-"""Events in a topic."""
+"""Sends events to a topic."""
 
 from typing import Self
 
@@ -26,15 +26,15 @@ class KafkaSink(EventSink[KafkaConfig]):
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Send what is left and close; brokers that do not answer in time are left to themselves."""
+        """Send what is left and close; do not wait for brokers that do not answer in time."""
         await self._producers.close()
 
     async def deliver(self, event: CloudEvent) -> None:
         """Produce the event; return once all in-sync replicas of its partition have it.
 
         Raises:
-            DeliveryError: If they did not say so. Retryable unless the event is too large: brokers
-                come back, topics get made and permissions get mended.
+            DeliveryError: If they did not confirm it. Retryable unless the event is too large: brokers
+                come back, topics are created and permissions corrected.
         """
         headers = [("content-type", CONTENT_TYPE.encode()), ("ce_id", event.id.encode())]
         try:
@@ -43,13 +43,13 @@ class KafkaSink(EventSink[KafkaConfig]):
                 await producer.send_and_wait(self.config.topic, event.to_json(), key=key, headers=headers)
         except (errors.KafkaError, OSError) as error:
             raise _failure(error) from None
-        except (LookupError, ValueError) as error:  # such as a refusal to sign in that it does not expect
+        except (LookupError, ValueError) as error:  # such as a refused sign-in that the library cannot parse
             detail = f"the library could not read what a broker answered: {type(error).__name__}"
             raise DeliveryError(FailureReason.INVALID_DATA, detail) from None
 
 
 def _failure(error: errors.KafkaError | OSError) -> DeliveryError:
-    """Return what went wrong in words of our own: the library's hold addresses."""
+    """Return the failure in our own words: the library's contain addresses."""
     match error:
         case errors.KafkaTimeoutError() | errors.RequestTimedOutError() | TimeoutError():
             return DeliveryError(FailureReason.TIMEOUT, "no broker acknowledged it in time")

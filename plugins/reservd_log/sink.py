@@ -13,7 +13,7 @@ _LEVELS = {
     EventType.UNKNOWN: "warning",
     EventType.RUNWAY_LOW: "warning",
 }
-# In the line under names that do not collide with what log processors add (timestamp, event).
+# In the line under names that do not collide with those that log processors add (timestamp, event).
 _RENAMED = {"event_type", "strategy_mode", "timestamp", "id"}
 
 
@@ -22,7 +22,7 @@ class LogConfig(PluginConfig):
 
 
 class LogSink(EventSink[LogConfig]):
-    """Logs one line an event, under the logger `reservd.events`."""
+    """Logs one line per event, with the logger `reservd.events`."""
 
     PLUGIN_NAME = "log"
     Config = LogConfig

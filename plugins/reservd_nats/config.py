@@ -15,7 +15,7 @@ def _server_url(secret: SecretStr) -> SecretStr:
     try:
         parts = urlsplit(url)
         fits = parts.scheme in {"nats", "tls"} and parts.hostname and parts.port != 0
-    except ValueError:  # whose text may hold the URL
+    except ValueError:  # whose text may contain the URL
         fits = False
     if not fits or any(character.isspace() for character in url):
         raise PydanticCustomError("server_url", "must be a nats:// or tls:// URL with a host")
@@ -24,14 +24,14 @@ def _server_url(secret: SecretStr) -> SecretStr:
 
 def _credentials(secret: SecretStr) -> SecretStr:
     text = secret.get_secret_value()
-    # nats-py looks for these lines without end where they are missing.
+    # nats-py searches for these lines without end if they are missing.
     if any(f"-----BEGIN {what}-----" not in text for what in ("NATS USER JWT", "USER NKEY SEED")):
         raise PydanticCustomError("credentials", "must be what a .creds file holds: a user's JWT and its NKEY seed")
     return SecretStr("\n".join(text.splitlines()))
 
 
 class NatsServerConfig(SourceConfig):
-    """Options that the `nats` sink and replenisher share: where the server is, and who signs in."""
+    """Options that the `nats` sink and replenisher share: the server and the credentials."""
 
     servers: list[Annotated[Secret, AfterValidator(_server_url)]] = Field(min_length=1)
     """URLs of one server or of several of one cluster: `nats://host:4222`, or `tls://host:4222`."""
@@ -40,13 +40,13 @@ class NatsServerConfig(SourceConfig):
     password: Secret | None = None
     """The user's password."""
     token: Secret | None = None
-    """A token, where the server knows no users."""
+    """A token, for servers without users."""
     credentials: Annotated[Secret, AfterValidator(_credentials)] | None = None
-    """What a user's `.creds` file holds; most often given as `credentials_file`."""
+    """The content of a user's `.creds` file; usually given as `credentials_file`."""
     ca_file: ConfigPath | None = None
-    """Certificates of the authorities that the server's certificate is checked against; the system's when left out."""
+    """The certificate authorities that the server's certificate is checked against; the system's when left out."""
     tls_first: bool = False
-    """Begin with TLS before the server has said anything; needs `handshake_first` in the server."""
+    """Start TLS before the server sends anything; needs `handshake_first` in the server."""
 
     @model_validator(mode="after")
     def _one_way_to_sign_in(self) -> Self:
@@ -62,13 +62,13 @@ class NatsConfig(NatsServerConfig):
     """Options of the `nats` sink."""
 
     subject: Annotated[str, AfterValidator(check_template)] = "reservd.events.{mode}"
-    """Where events go; `{mode}` and `{type}` are replaced."""
+    """The subject of events; `{mode}` and `{type}` are replaced."""
     stream: Annotated[str, Field(pattern=r"^[^\s.*>/\\]+$")] | None = None
-    """The stream that must take the events; any stream when it is left out."""
+    """The stream that must take the events; any stream when left out."""
 
 
 class NatsReplenisherConfig(NatsServerConfig):
     """Options of the `nats` replenisher."""
 
     subject: Annotated[str, AfterValidator(check_template)] = "reservd.replenishments.{mode}"
-    """Where requests go; `{mode}` is replaced, and `{type}` by the urgency."""
+    """The subject of requests; `{mode}` is replaced, and `{type}` by the urgency."""

@@ -1,4 +1,4 @@
-"""One connection to a NATS server, and what can go wrong with it."""
+"""One connection to a NATS server, and its failures."""
 
 import asyncio
 import logging
@@ -23,19 +23,19 @@ AnswerT = TypeVar("AnswerT")
 _NAME = "reservd"
 _CLOSE_SECONDS = 5.0
 _MESSAGE_TOO_LARGE = 10054
-"""JetStream's own code for a message above what the stream takes."""
+"""JetStream's code for a message that is too large for the stream."""
 _EXPECTED_STREAM = 10060
-"""JetStream's own code for a subject that another stream than the expected one takes."""
+"""JetStream's code for a subject that belongs to another stream than the expected one."""
 
-# It would say in its own words what a delivery's failure says already.
+# It would repeat in its own words what a delivery's failure already says.
 logging.getLogger("nats").setLevel(logging.CRITICAL)
 
 
 class Connection:
-    """A connection that is opened once, and never mended: one that broke is replaced.
+    """A connection that is opened once and never reconnects: a broken one is replaced.
 
-    nats-py can mend a connection by itself, but would then publish later, and out of order, what
-    was given up meanwhile.
+    nats-py can reconnect by itself, but would then publish later, and out of order, messages
+    that were given up meanwhile.
     """
 
     def __init__(self, config: NatsServerConfig, stream: str | None = None) -> None:
@@ -48,14 +48,14 @@ class Connection:
 
     @property
     def broken(self) -> bool:
-        """Whether nothing can be published through it any more."""
+        """Whether it can no longer publish."""
         return self._broken.done()
 
     async def open(self) -> None:
         """Connect to one of the servers and sign in.
 
         Raises:
-            DeliveryError: If none lets us in. The connection must be closed then as well.
+            DeliveryError: If none accepts the connection. It must be closed then as well.
         """
         config = self._config
         attempt_seconds = config.timeout / (len(config.servers) + 1)
@@ -89,7 +89,7 @@ class Connection:
         """Publish one message; return once a stream has it.
 
         Raises:
-            DeliveryError: If no stream said that it has the message.
+            DeliveryError: If no stream acknowledged the message.
         """
         await self._unless_broken(self._publish(subject, body, headers))
 
@@ -105,7 +105,7 @@ class Connection:
         sending = asyncio.ensure_future(work)
         waited_for: set[asyncio.Future[Any]] = {sending, self._broken}
         try:
-            # nats-py lets a request wait for its time to pass when the connection is lost.
+            # Without this, nats-py lets a request wait for its full time after the connection was lost.
             await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
             answer = sending.result() if sending.done() else self._broken.result()
         finally:
@@ -115,13 +115,13 @@ class Connection:
         return answer
 
     async def close(self) -> None:
-        """Close it, as far as it was opened. Never raises."""
+        """Close it, if it was opened. Never raises."""
         with suppress(Exception):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._client.close()
 
     async def _publish(self, subject: str, body: bytes, headers: Mapping[str, str]) -> DeliveryError | None:
-        """Return the failure instead of raising it: nobody may be left to hear of it."""
+        """Return the failure instead of raising it: nobody may be waiting for it any more."""
         config = self._config
         try:
             await self._jetstream.publish(
@@ -132,7 +132,7 @@ class Connection:
         return None
 
     async def _request(self, subject: str, body: bytes, headers: Mapping[str, str]) -> bytes | DeliveryError:
-        """Return the failure instead of raising it: nobody may be left to hear of it."""
+        """Return the failure instead of raising it: nobody may be waiting for it any more."""
         try:
             answer = await self._client.request(subject, body, timeout=self._config.timeout, headers=dict(headers))
         except errors.NoRespondersError:
@@ -145,7 +145,7 @@ class Connection:
 
     async def _on_error(self, error: Exception) -> None:
         self._last_error = error
-        if "permissions violation" in str(error).lower():  # the server answers nothing else then
+        if "permissions violation" in str(error).lower():  # then the server sends no other answer
             detail = "the user may not publish, or not receive what the stream answers"
             self._break(DeliveryError(FailureReason.REJECTED, detail))
 
@@ -169,7 +169,7 @@ def _tls_context(ca_file: Path) -> ssl.SSLContext:
 
 
 def _not_connected(error: Exception) -> DeliveryError:
-    """Return what kept from connecting. Texts of the library may hold a URL."""
+    """Return why connecting failed. Texts of the library may contain a URL."""
     if isinstance(error, TimeoutError):
         return DeliveryError(FailureReason.TIMEOUT, "no server answered in time")
     if isinstance(error, OSError):
@@ -206,6 +206,6 @@ def _not_published(error: Exception, subject: str) -> DeliveryError:
 
 
 def _words(error: OSError) -> str:
-    if isinstance(error, socket.gaierror | ssl.SSLError):  # their numbers are not the system's
+    if isinstance(error, socket.gaierror | ssl.SSLError):  # whose numbers are not the system's
         return (error.strerror or "TLS failed").lower()
     return os.strerror(error.errno).lower() if error.errno else "no connection"

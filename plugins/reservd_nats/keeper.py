@@ -1,4 +1,4 @@
-"""Keeps one connection while it works, and makes another when it does not."""
+"""Keeps one connection while it works, and opens another when it does not."""
 
 import asyncio
 
@@ -7,15 +7,15 @@ from reservd_nats.config import NatsServerConfig
 from reservd_nats.connection import Connection
 
 _CLOSE_SECONDS = 0.4
-"""Less than what the host waits."""
+"""Shorter than the host's deadline."""
 
 
 class ConnectionKeeper:
     """Connects with the first message.
 
     Args:
-        config: Where the server is.
-        stream: The stream that must take what is published; any when None.
+        config: The server.
+        stream: The stream that must take what is published; any if None.
     """
 
     def __init__(self, config: NatsServerConfig, stream: str | None = None) -> None:
@@ -26,7 +26,7 @@ class ConnectionKeeper:
         self._closing: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
-        """Close the connection; one that does not close in time is left to itself."""
+        """Close the connection; do not wait for one that does not close in time."""
         self.discard(self._connection)
         if self._closing:
             await asyncio.wait(self._closing, timeout=_CLOSE_SECONDS)
@@ -50,7 +50,7 @@ class ConnectionKeeper:
             raise
 
     def _doubt(self, connection: Connection, error: BaseException) -> None:
-        """Use a connection no more when its server may hang."""
+        """Stop using a connection whose server may hang."""
         timed_out = isinstance(error, DeliveryError) and error.reason is FailureReason.TIMEOUT
         if timed_out or isinstance(error, asyncio.CancelledError):  # by the host, at its deadline
             self.discard(connection)
@@ -70,7 +70,7 @@ class ConnectionKeeper:
             return connection
 
     def discard(self, connection: Connection | None) -> None:
-        """Close a connection in the background, and use it no more."""
+        """Close a connection in the background, and stop using it."""
         if connection is None:
             return
         if connection is self._connection:

@@ -1,4 +1,4 @@
-"""Requests for refills, answered over NATS by whoever serves the subject."""
+"""Sends requests for refills over NATS, to whoever serves the subject."""
 
 from typing import Self
 
@@ -14,7 +14,7 @@ from reservd_nats.subject import subject_of
 
 
 class NatsReplenisher(Replenisher[NatsReplenisherConfig]):
-    """Sends each request and waits for the answer: request and reply, no stream between."""
+    """Sends each request and waits for the answer: request and reply, without a stream."""
 
     PLUGIN_NAME = "nats"
     Config = NatsReplenisherConfig
@@ -28,15 +28,15 @@ class NatsReplenisher(Replenisher[NatsReplenisherConfig]):
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Close the connection; one that does not close in time is left to itself."""
+        """Close the connection; do not wait for one that does not close in time."""
         await self._keeper.close()
 
     async def request(self, request: ReplenishmentRequest) -> Acceptance:
-        """Send the request and return the answer; an empty one is `pending`.
+        """Send the request and return the answer; an empty one means `pending`.
 
         Raises:
-            DeliveryError: If no answer came, or none that can be read. Retryable: the strategy may have acted,
-                and knows the request again by its id.
+            DeliveryError: If no valid answer came. Retryable: the strategy may have acted,
+                and recognises the request by its id.
         """
         subject = subject_of(self.config.subject, request.strategy_mode, str(request.urgency))
         headers = {"Nats-Msg-Id": request.id, "Content-Type": "application/json"}

@@ -1,4 +1,4 @@
-"""Events on JetStream."""
+"""Publishes events to JetStream."""
 
 from typing import Self
 
@@ -25,15 +25,15 @@ class NatsSink(EventSink[NatsConfig]):
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Close the connection; one that does not close in time is left to itself."""
+        """Close the connection; do not wait for one that does not close in time."""
         await self._keeper.close()
 
     async def deliver(self, event: CloudEvent) -> None:
-        """Publish the event under its id, by which the stream drops repetitions.
+        """Publish the event under its id, by which the stream drops duplicates.
 
         Raises:
             DeliveryError: If no stream acknowledged it. Retryable unless the event is too large:
-                servers come back, streams get made and permissions get mended.
+                servers come back, streams are created and permissions corrected.
         """
         await self._publish(event, str(event.data.event_type))
 

@@ -1,4 +1,4 @@
-"""A small simulated treasury, to see reservd work without a venue."""
+"""A small simulated treasury, to run reservd without a venue."""
 
 from typing import Any
 

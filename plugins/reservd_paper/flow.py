@@ -1,4 +1,4 @@
-"""The endless stream of payments that a flow stands for."""
+"""The endless stream of payments of a flow."""
 
 import random
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _STEPS = 1000
 
 
 class Payment(NamedTuple):
-    """Money that comes (above 0) or goes (below 0)."""
+    """Money that comes in (above 0) or goes out (below 0)."""
 
     at: float
     """Seconds since the start of the simulation."""
@@ -24,18 +24,18 @@ def payments(flow: PaperFlow | None, sign: int, jitter: Decimal, seed: str) -> I
 
     Args:
         flow: The flow; None has no payments.
-        sign: 1 for money that comes, -1 for money that goes.
+        sign: 1 for money that comes in, -1 for money that goes out.
         jitter: The part, 0 to 1, by which an amount varies either way and a time is late.
-        seed: Decides the variation.
+        seed: Seeds the random variation.
     """
     if flow is None:
         return
-    chance = random.Random(seed)  # noqa: S311  # a game must be repeatable, not secret
+    chance = random.Random(seed)  # noqa: S311  # a simulation must be repeatable, not secret
     first = flow.every if flow.first is None else flow.first
     spacing = flow.every if flow.times == 1 else flow.apart
     for wave in count():
         for turn in range(flow.times):
-            # Late by less than the spacing, so that the order stays.
+            # Late by less than the spacing, to keep the order.
             late = float(jitter) * spacing * chance.random()
             factor = 1 + jitter * Decimal(chance.randint(-_STEPS, _STEPS)) / _STEPS
             amount = round(flow.amount * factor, DECIMALS)

@@ -1,4 +1,4 @@
-"""The options: what a simulated treasury is, and which one an instance belongs to."""
+"""The options: a simulated treasury, and the treasury that an instance belongs to."""
 
 from decimal import Decimal
 from typing import Annotated, Self
@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from reservd.plugin import Amount, PluginConfig
 
 DECIMALS = 6
-"""Paper money has so many decimals, whatever the currency; all sums of it are exact."""
+"""Decimals of all amounts, whatever the currency; all sums are exact."""
 _MOST = 10**15
 
 Positive = Annotated[Amount, Field(gt=0, le=_MOST, decimal_places=DECIMALS)]
@@ -20,16 +20,16 @@ Name = Annotated[str, Field(min_length=1)]
 
 
 class PaperFlow(PluginConfig):
-    """Money that comes or goes again and again."""
+    """Money that comes in or goes out regularly."""
 
     amount: Positive
-    """How much at a time, in whole units."""
+    """The amount each time, in whole units."""
     every: Period
     """Seconds from one wave to the next."""
     times: Annotated[int, Field(ge=1, le=1000)] = 1
     """How many times in one wave."""
     apart: Period = 1.0
-    """Seconds between the times of one wave."""
+    """Seconds between two times in one wave."""
     first: Delay | None = None
     """Seconds until the first wave; `every` when left out."""
 
@@ -44,15 +44,15 @@ class PaperBook(PluginConfig):
     """The money of one mode."""
 
     currency: Name
-    """What it is kept in: the share class of the mode."""
+    """The share class of the mode."""
     equity: NotNegative
     """Total equity at the start, in whole units, the reserve included."""
     reserve: NotNegative
-    """How much of it is liquid at the start."""
+    """The liquid part of it at the start."""
     redemptions: PaperFlow | None = None
-    """Money that investors take out: paid from the reserve, as far as it goes."""
+    """Money that investors withdraw: paid from the reserve while it lasts."""
     deposits: PaperFlow | None = None
-    """Money that investors bring. What then exceeds the starting reserve is put to work."""
+    """Money that investors deposit. Whatever then exceeds the initial reserve is deployed."""
     refill_delay: Delay = 10.0
     """Seconds from a refill request until the money is liquid."""
 
@@ -67,15 +67,15 @@ class PaperConfig(PluginConfig):
     """Options of the `paper` equity source and replenisher."""
 
     treasury: Name = "paper"
-    """The treasury this instance belongs to; a balance source describes it."""
+    """The treasury of this instance; a balance source defines it."""
 
 
 class PaperBalanceConfig(PaperConfig):
-    """Options of the `paper` balance source, which describes the treasury."""
+    """Options of the `paper` balance source, which defines the treasury."""
 
     books: Annotated[dict[Name, PaperBook], Field(min_length=1)]
-    """The money by mode; each is one account of that name."""
+    """The money of each mode; each book is one account with the mode's name."""
     seed: int = 0
     """The same seed gives the same amounts at the same seconds."""
     jitter: Annotated[Decimal, Field(ge=0, le=1)] = Decimal("0.1")
-    """How irregular flows are: the part by which amounts vary, and times are late."""
+    """The part by which amounts vary and times are late."""

@@ -4,16 +4,16 @@ from weakref import WeakValueDictionary
 
 from reservd_paper.treasury import Treasury, TreasuryPlan
 
-# A treasury lives as long as the balance source that describes it.
+# A treasury lives as long as the balance source that defines it.
 _TREASURIES: WeakValueDictionary[str, Treasury] = WeakValueDictionary()
 
 
 class UnknownTreasuryError(LookupError):
-    """No balance source describes a treasury of this name."""
+    """No balance source defines a treasury of this name."""
 
 
 def describe(name: str, plan: TreasuryPlan) -> Treasury:
-    """Return the treasury of this name; a new one unless the one that exists has the same plan."""
+    """Return the treasury of this name; a new one unless the existing one has the same plan."""
     treasury = _TREASURIES.get(name)
     if treasury is None or treasury.plan != plan:
         treasury = _TREASURIES[name] = Treasury(plan)

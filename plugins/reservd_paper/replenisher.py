@@ -16,17 +16,17 @@ from reservd_paper.options import PaperConfig
 
 
 class PaperReplenisher(Replenisher[PaperConfig]):
-    """Makes deployed money liquid, some seconds after it was asked."""
+    """Makes deployed money liquid, some seconds after the request."""
 
     PLUGIN_NAME = "paper"
     Config = PaperConfig
 
     async def request(self, request: ReplenishmentRequest) -> Acceptance:
-        """Start the refill and say when it arrives.
+        """Start the refill and return when it arrives.
 
         Raises:
-            DeliveryError: If the treasury is not described. Not retryable: only a changed
-                configuration mends it.
+            DeliveryError: If the treasury is not defined. Not retryable: only a changed
+                configuration helps.
         """
         try:
             treasury = registry.find(self.config.treasury)

@@ -20,7 +20,7 @@ from reservd_paper.treasury import TreasuryPlan
 
 
 class PaperBalanceSource(BalanceSource[PaperBalanceConfig]):
-    """Describes a treasury and reports the reserve of each of its books."""
+    """Defines a treasury and reports the reserve of each of its books."""
 
     PLUGIN_NAME = "paper"
     Config = PaperBalanceConfig
@@ -40,7 +40,7 @@ class PaperBalanceSource(BalanceSource[PaperBalanceConfig]):
         }
 
     async def fetch_balances(self) -> Reading:
-        """Return what is liquid in each book now."""
+        """Return the liquid amount of each book now."""
         now = datetime.now(UTC)
         books = self._treasury.look(time.monotonic())
         return Reading([Balance(mode, book.currency, book.liquid, now) for mode, book in books.items()])
@@ -53,10 +53,10 @@ class PaperEquitySource(EquitySource[PaperConfig]):
     Config = PaperConfig
 
     async def fetch_equity(self, mode: str, currency: str) -> Equity:
-        """Return the equity of a mode's book now, and what it is made of.
+        """Return the equity of a mode's book now, and its components.
 
         Raises:
-            SourceError: If the treasury is not described, or has no such book in this currency.
+            SourceError: If the treasury is not defined, or has no such book in this currency.
         """
         try:
             treasury = registry.find(self.config.treasury)

@@ -1,4 +1,4 @@
-"""The simulation. Pure: time is handed in, nothing is read, nothing waits."""
+"""The simulation. Pure: it gets the time as an argument, reads nothing and never waits."""
 
 import heapq
 import math
@@ -13,7 +13,7 @@ ZERO = Decimal(0)
 
 
 class TreasuryPlan(NamedTuple):
-    """What a treasury is; two equal plans play the same game."""
+    """The definition of a treasury; equal plans give equal simulations."""
 
     books: Mapping[str, PaperBook]
     seed: int
@@ -24,9 +24,9 @@ class Refill(NamedTuple):
     """Money on its way from deployed to liquid."""
 
     reference: str
-    """The book's own number of it."""
+    """Its number within the book."""
     amount: Decimal
-    """What was promised, in whole units."""
+    """The promised amount, in whole units."""
     due: float
     """When it arrives, in seconds since the start."""
 
@@ -36,7 +36,7 @@ class Book:
 
     Attributes:
         liquid: Payable now.
-        deployed: At work; a refill makes it liquid.
+        deployed: Invested; a refill makes it liquid.
         unpaid: Redemptions that wait for money; still a part of equity.
     """
 
@@ -57,11 +57,11 @@ class Book:
 
     @property
     def equity(self) -> Decimal:
-        """All that the book has, unpaid redemptions not taken off."""
+        """Everything that the book has, including unpaid redemptions."""
         return self.liquid + self.deployed
 
     def advance(self, to: float) -> None:
-        """Let everything happen that is due until `to`, in the order of time."""
+        """Do everything that is due until `to`, in the order of time."""
         while True:
             first = min(self._underway, key=lambda request_id: self._underway[request_id].due, default=None)
             refill_at = math.inf if first is None else self._underway[first].due
@@ -79,12 +79,12 @@ class Book:
 
         Args:
             request_id: Acted on once.
-            amount: In whole units; cut to what is deployed.
+            amount: In whole units; reduced to what is deployed.
             now: Seconds since the start.
-            replaces: An earlier request; what of it has not arrived is called off.
+            replaces: An earlier request; the part of it that has not arrived is cancelled.
 
         Returns:
-            None when nothing is deployed, so that nothing can come.
+            None if nothing is deployed, so that nothing can arrive.
         """
         if request_id in self._refills:
             return self._refills[request_id]
@@ -99,7 +99,7 @@ class Book:
 
     def _move(self, amount: Decimal) -> None:
         if amount < 0:
-            # Nobody redeems more than is there.
+            # Nobody redeems more than there is.
             self.unpaid += min(-amount, self.equity - self.unpaid)
         else:
             self.liquid += amount
@@ -122,7 +122,7 @@ class Book:
 
 
 class Treasury:
-    """Several books and the clock they share, which starts at the first look."""
+    """Several books and their common clock, which starts at the first reading."""
 
     def __init__(self, plan: TreasuryPlan) -> None:
         self.plan = plan
@@ -133,7 +133,7 @@ class Treasury:
         """Return the books as they are now.
 
         Args:
-            monotonic: Seconds on a clock that never goes back; the first look is second 0.
+            monotonic: Seconds on a clock that never goes back; the first reading is second 0.
         """
         now = self.elapsed(monotonic)
         for book in self._books.values():
@@ -141,7 +141,7 @@ class Treasury:
         return self._books
 
     def elapsed(self, monotonic: float) -> float:
-        """Return the seconds since the first look."""
+        """Return the seconds since the first reading."""
         if self._started is None:
             self._started = monotonic
         return monotonic - self._started

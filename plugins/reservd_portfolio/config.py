@@ -25,11 +25,11 @@ class PortfolioBalances(PluginConfig):
     source: BalanceReference
     """A balance source, `name` or `name/account`."""
     assets: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
-    """The assets that are counted; all that the accounts are asked for when left out."""
+    """The assets that count; all that the accounts have when left out."""
     locked: bool = True
-    """Whether what is there but not payable now is counted too."""
+    """Whether amounts that are held but not payable now count too."""
     debt: bool = False
-    """Whether what the accounts hold is owed, as the debt tokens of a lending market are: it is taken off."""
+    """Whether the accounts' balances are debts, such as the debt tokens of a lending market: they are subtracted."""
 
 
 class PortfolioEquity(PluginConfig):
@@ -38,7 +38,7 @@ class PortfolioEquity(PluginConfig):
     source: EquityReference
     """An equity source."""
     currency: Name | None = None
-    """The currency that it is asked for; the portfolio's when left out."""
+    """The currency that it is requested in; the portfolio's when left out."""
 
 
 class PortfolioSecondPrice(PluginConfig):
@@ -47,20 +47,20 @@ class PortfolioSecondPrice(PluginConfig):
     source: PriceReference
     """A price source."""
     max_age: Duration
-    """Seconds after which its price is no longer believed."""
+    """Seconds after which its price no longer counts."""
 
 
 class PortfolioPrice(PluginConfig):
-    """What one asset costs."""
+    """The price of one asset."""
 
     source: PriceReference
     """A price source."""
     max_age: Duration
-    """Seconds after which its price is no longer believed."""
+    """Seconds after which its price no longer counts."""
     second: PortfolioSecondPrice | None = None
     """Another price source, which must agree: its price is compared and never used."""
     max_deviation: Annotated[Amount, Field(gt=0, le=1)] | None = None
-    """How far the two prices may be apart, as a part of the smaller; required with `second`."""
+    """The largest distance of the two prices, as a part of the smaller; required with `second`."""
 
     @model_validator(mode="after")
     def _compared(self) -> Self:
@@ -75,17 +75,17 @@ class PortfolioConfig(SourceConfig):
     """Options of the `portfolio` equity source."""
 
     timeout: Seconds = 30.0
-    """Seconds a whole reading may take; longer than the slowest source that it reads."""
+    """Seconds that a whole reading may take; must exceed that of the slowest source in it."""
     currency: Name
-    """What the sum is counted in: the share class of the modes that use it."""
+    """The currency of the sum: the share class of the modes that use it."""
     balances: tuple[PortfolioBalances, ...] = ()
-    """The accounts that are counted."""
+    """The accounts that count."""
     equity: tuple[PortfolioEquity, ...] = ()
-    """The equity sources that are counted."""
+    """The equity sources that count."""
     prices: dict[Name, PortfolioPrice] = Field(default_factory=dict)
-    """What each asset other than the currency costs, by asset."""
+    """The prices of other assets, by asset."""
     max_skew: Duration | None = None
-    """How many seconds apart the parts may have been observed; any number when left out."""
+    """How many seconds apart the parts may have been observed; unlimited when left out."""
 
     @model_validator(mode="after")
     def _has_parts(self) -> Self:

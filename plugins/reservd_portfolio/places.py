@@ -1,4 +1,4 @@
-"""Where the parts of a portfolio lie: known, and checked, before anything is read."""
+"""The accounts and assets of a portfolio, resolved and checked before anything is read."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -24,15 +24,15 @@ class Place(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Return what people call it."""
+        """Return its name for people."""
         return f"{self.reference.instance}/{self.account} {self.asset}"
 
 
 def find_places(config: PortfolioConfig, readers: Readers) -> tuple[Place, ...]:
-    """Return every asset of every account that is counted.
+    """Return every asset of every account that counts.
 
     Raises:
-        ValueError: If one is not there, would count twice, or has no price.
+        ValueError: If one does not exist, would count twice, or has no price.
     """
     places: list[Place] = []
     first: dict[AccountKey, str] = {}

@@ -1,4 +1,4 @@
-"""What assets cost: a price that is young enough and, where two are compared, not disputed."""
+"""Prices of assets: young enough and, if two are compared, in agreement."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -13,11 +13,11 @@ _MAX_AHEAD = timedelta(seconds=60)
 
 
 async def fetch_price(readers: Readers, base: str, quote: str, options: PortfolioPrice) -> Price:
-    """Return what an asset costs.
+    """Return the price of an asset.
 
     Raises:
-        CallError: If a price could not be read, is too old, or two sources disagree: their average would be
-            the price of nobody.
+        CallError: If a price could not be read, is too old, or two sources disagree: nobody trades at their
+            average.
     """
     wanted = [(options.source, options.max_age)]
     if options.second is not None:

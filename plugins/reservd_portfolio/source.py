@@ -29,7 +29,7 @@ _EXACT = Context(prec=130)  # two amounts of 60 digits and 60 decimals
 
 
 class PortfolioEquitySource(EquitySource[PortfolioConfig], Composite):
-    """Adds up what other sources read in the same cycle. It asks nobody itself."""
+    """Adds up what other sources read in the same cycle. It makes no requests itself."""
 
     PLUGIN_NAME = "portfolio"
     Config = PortfolioConfig
@@ -42,7 +42,7 @@ class PortfolioEquitySource(EquitySource[PortfolioConfig], Composite):
         self._by_share_class = not config.equity
 
     def connect(self, readers: Readers) -> None:
-        """Take what reads the parts; raises `ValueError` when they are not there or would count twice."""
+        """Keep the readers of the parts; raises `ValueError` if parts do not exist or would count twice."""
         config = self.config
         self._places = find_places(config, readers)
         currencies = {part.currency or config.currency for part in config.equity}
@@ -52,14 +52,14 @@ class PortfolioEquitySource(EquitySource[PortfolioConfig], Composite):
 
     @property
     def by_share_class(self) -> bool:
-        """Whether all modes get the same equity: they do unless a part is by mode."""
+        """Whether all modes get the same equity: true unless a part is by mode."""
         return self._by_share_class
 
     async def fetch_equity(self, mode: str, currency: str) -> Equity:
-        """Return the sum of all parts, with what each is made of.
+        """Return the sum of all parts, with its components.
 
         Raises:
-            SourceError: If it is asked for in another currency, or any part or price that it needs is missing.
+            SourceError: If another currency is requested, or any part or needed price is missing.
         """
         config = self.config
         if currency != config.currency:
@@ -87,7 +87,7 @@ class PortfolioEquitySource(EquitySource[PortfolioConfig], Composite):
 
 
 async def _all(keys: Iterable[K], call: Callable[[K], Awaitable[T]]) -> dict[K, T | CallError]:
-    """Make all calls at the same time and return what each returned, or the failure it raised."""
+    """Make all calls at the same time and return the result, or the failure, of each."""
 
     async def outcome(key: K) -> T | CallError:
         try:
@@ -100,7 +100,7 @@ async def _all(keys: Iterable[K], call: Callable[[K], Awaitable[T]]) -> dict[K, 
 
 
 class _Found:
-    """What was read of each place of one balance source."""
+    """The balances that were read from one balance source."""
 
     def __init__(self, reading: Reading | CallError) -> None:
         self._failed = reading if isinstance(reading, CallError) else None
@@ -113,7 +113,7 @@ class _Found:
         """Return the balance, or why there is none. Absent is not zero."""
         if self._failed is not None:
             return self._failed
-        # A failure without an asset is one of the whole account.
+        # A failure without an asset applies to the whole account.
         found = self._places.get((place.account, place.asset)) or self._places.get((place.account, None))
         if found is None:
             return SourceError(FailureReason.INVALID_DATA, "is missing from the reading")

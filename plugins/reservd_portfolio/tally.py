@@ -13,11 +13,11 @@ _MAX_SHOWN = 3
 
 
 class Tally:
-    """A sum in the making.
+    """A running sum.
 
     Args:
-        currency: What it is counted in.
-        prices: What each other asset costs, or why that is not known.
+        currency: Its currency.
+        prices: The price of each other asset, or why it is unknown.
     """
 
     def __init__(self, currency: str, prices: Mapping[str, Price | CallError]) -> None:
@@ -30,7 +30,7 @@ class Tally:
         self._priced_at: list[datetime] = []
 
     def add(self, label: str, asset: str, amount: Decimal, observed_at: datetime) -> None:
-        """Count so much of an asset. Of what is not there, no price is needed."""
+        """Add an amount of an asset. An amount of 0 needs no price."""
         if asset == self._currency or not amount:
             self._components[label] = Component(amount, observed_at)
             return
@@ -43,7 +43,7 @@ class Tally:
         self._components[label] = Component(_rounded(value), observed_at, price)
 
     def add_equity(self, label: str, equity: Equity, currency: str) -> None:
-        """Count what another equity source told, which was asked for a currency."""
+        """Add the equity of another source, which was requested in a currency."""
         if equity.currency != currency:
             self.lack(label, SourceError(FailureReason.INVALID_DATA, f"is in {equity.currency}, not in {currency}"))
         elif not equity.complete:
@@ -59,13 +59,13 @@ class Tally:
         self._missing[label] = error
 
     def equity(self, max_skew_seconds: float | None) -> Equity:
-        """Return the sum, as old as the oldest part in it; beside that, how new the newest and how old its prices are.
+        """Return the sum, as old as its oldest part; also the time of its newest part, and of its prices.
 
         Args:
-            max_skew_seconds: How far apart the parts may have been observed; None: any distance.
+            max_skew_seconds: How far apart the parts may have been observed; unlimited if None.
 
         Raises:
-            SourceError: If a part is missing, parts were observed too far apart, or the sum is absurd.
+            SourceError: If a part is missing, parts were observed too far apart, or the sum is implausible.
         """
         if self._missing:
             raise self._failure()

@@ -1,4 +1,4 @@
-"""Balances and equity from a Prometheus, each number given by one PromQL query."""
+"""Balances and equity from a Prometheus server, with one PromQL query per number."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Balances from a Prometheus."""
+"""Balances from a Prometheus server."""
 
 import asyncio
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from reservd_prometheus.server import PrometheusServer
 
 
 class PrometheusBalanceSource(BalanceSource[PrometheusBalanceConfig]):
-    """Reads each account with a query of its own, all at the same time."""
+    """Reads each account with its own query, all at the same time."""
 
     PLUGIN_NAME = "prometheus"
     Config = PrometheusBalanceConfig
@@ -38,7 +38,7 @@ class PrometheusBalanceSource(BalanceSource[PrometheusBalanceConfig]):
         }
 
     async def fetch_balances(self) -> Reading:
-        """Return the balance of each account, or why it has none.
+        """Return the balance of each account, or why there is none.
 
         Raises:
             SourceError: If no account could be read.

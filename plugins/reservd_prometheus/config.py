@@ -12,7 +12,7 @@ from reservd.plugin.endpoint import EndpointConfig
 Name = Annotated[str, Field(min_length=1)]
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
-"""In PromQL itself braces hold matchers, and in its regular expressions numbers: never a bare word."""
+"""In PromQL, braces contain matchers, and in its regular expressions numbers: never a bare word."""
 
 
 def _check_template(query: str) -> str:
@@ -33,34 +33,34 @@ Query = Annotated[Name, AfterValidator(_check_plain)]
 """A PromQL expression."""
 
 QueryTemplate = Annotated[Name, AfterValidator(_check_template)]
-"""A PromQL expression in which `{mode}` and `{currency}` stand for what is asked."""
+"""A PromQL expression in which `{mode}` and `{currency}` are replaced by the requested ones."""
 
 
 class PrometheusServerConfig(EndpointConfig):
     """Options that both sources share."""
 
     url: Url
-    """The server, such as `http://prometheus:9090`; `/api/v1/query` is added. A secret: it is never shown."""
+    """The server, such as `http://prometheus:9090`; `/api/v1/query` is added. It is a secret and never shown."""
 
 
 class PrometheusAccount(PluginConfig):
-    """One account: which query gives its balance."""
+    """One account, and the query for its balance."""
 
     asset: Name
-    """The asset, in the spelling of the modes."""
+    """The asset, as the modes spell it."""
     query: Query
-    """PromQL that gives one sample: what is payable now, in whole units; negative is debt."""
+    """PromQL that returns one sample: the amount payable now, in whole units; negative is debt."""
     observed_at: Query | None = None
-    """PromQL that gives one sample: when that was true, in Unix time; `timestamp(query)` when left out."""
+    """PromQL that returns one sample: the time of the number, in Unix time; `timestamp(query)` when left out."""
     address: Name | None = None
-    """The account's own id at the venue, by which the same money is known; its name when left out."""
+    """The account's own id at the venue, which identifies its money; its name when left out."""
 
 
 class PrometheusBalanceConfig(PrometheusServerConfig):
     """Options of the `prometheus` balance source."""
 
     venue: Name | None = None
-    """What the accounts belong to; give two sources of one venue the same. The instance's name when left out."""
+    """What the accounts belong to; the same for all sources of one venue. The instance's name when left out."""
     accounts: Annotated[dict[Name, PrometheusAccount], Field(min_length=1)]
     """The accounts by name."""
 
@@ -80,10 +80,10 @@ class PrometheusEquityConfig(PrometheusServerConfig):
     """Options of the `prometheus` equity source."""
 
     query: QueryTemplate
-    """PromQL that gives one sample: total equity in whole units; `{mode}` and `{currency}` stand for what is asked."""
+    """PromQL that returns one sample: total equity in whole units; `{mode}` and `{currency}` are replaced."""
     observed_at: QueryTemplate | None = None
-    """PromQL that gives one sample: when that was true, in Unix time; `timestamp(query)` when left out."""
+    """PromQL that returns one sample: the time of the number, in Unix time; `timestamp(query)` when left out."""
     currency: Name | None = None
-    """What the number is counted in: a mode with another share class gets no answer."""
+    """The currency of the number: a mode with another share class gets no answer."""
     net_of_withdrawals: bool = False
-    """Whether accepted withdrawals that are not paid yet are already taken off the number."""
+    """Whether accepted, unpaid withdrawals are already subtracted from the number."""

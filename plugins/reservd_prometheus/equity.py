@@ -1,4 +1,4 @@
-"""Total equity from a Prometheus."""
+"""Total equity from a Prometheus server."""
 
 import re
 from typing import Self
@@ -10,7 +10,7 @@ from reservd_prometheus.server import PrometheusServer
 _MODE = "{mode}"
 _CURRENCY = "{currency}"
 _SAFE = re.compile(r"[A-Za-z0-9_.-]+")
-"""What the name of a mode or a currency can hold: nothing that ends a quoted label value."""
+"""The characters of a mode or a currency: none that ends a quoted label value."""
 
 
 class PrometheusEquitySource(EquitySource[PrometheusEquityConfig]):
@@ -34,14 +34,14 @@ class PrometheusEquitySource(EquitySource[PrometheusEquityConfig]):
 
     @property
     def by_share_class(self) -> bool:
-        """Whether neither query asks for a mode."""
+        """Whether neither query contains a mode."""
         return _MODE not in f"{self.config.query}{self.config.observed_at}"
 
     async def fetch_equity(self, mode: str, currency: str) -> Equity:
-        """Return what the query gives.
+        """Return the result of the query.
 
         Raises:
-            SourceError: If it gives no sample, several, or no number; or the number is counted in another currency.
+            SourceError: If it returns no sample, several, or no number; or the number is in another currency.
         """
         if self.config.currency not in {None, currency}:
             raise SourceError(

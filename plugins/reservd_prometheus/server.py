@@ -1,4 +1,4 @@
-"""One Prometheus server: what an expression gives now, and how old the sample behind it is."""
+"""One Prometheus server: the current value of an expression, and the age of the sample behind it."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -12,17 +12,17 @@ from reservd_prometheus.config import PrometheusServerConfig
 _PATH = "/api/v1/query"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNIX_SECONDS = (10**9, 10**10)
-"""2001 to 2286. Narrow, so that a number that is no time, or counts milliseconds, is seen."""
+"""2001 to 2286. Narrow, to catch a number that is not a time, or counts milliseconds."""
 _DEADLINE_SHARE = 0.45
-"""Of the deadline of a reading, for one of two requests in a row: a slow query fails alone, and in time to be told."""
+"""Part of a reading's deadline for one of its two requests: so a slow query fails alone, and in time to report it."""
 
 
 class Measured(NamedTuple):
-    """What an expression gives."""
+    """The value of an expression."""
 
     amount: Decimal
     observed_at: datetime
-    """When the sample was taken, not when it was asked for."""
+    """When the sample was taken, not when it was requested."""
 
 
 class _Sample(NamedTuple):
@@ -32,9 +32,9 @@ class _Sample(NamedTuple):
 
 
 class PrometheusServer:
-    """Asks one server. Used as an async context manager.
+    """Queries one server. Used as an async context manager.
 
-    No failure's text holds the URL, a query, or what the server wrote.
+    No failure's text contains the URL, a query, or text from the server.
     """
 
     def __init__(self, config: PrometheusServerConfig) -> None:
@@ -52,19 +52,19 @@ class PrometheusServer:
         await self._http.__aexit__(None, None, None)
 
     async def measure(self, query: str, observed_at: str | None = None) -> Measured:
-        """Return what `query` gives, and when that was true.
+        """Return the value of `query`, and its time.
 
         Args:
-            query: PromQL that must give exactly one sample.
-            observed_at: PromQL that must give one sample, a Unix time. Without it, the time of the
+            query: PromQL that must return exactly one sample.
+            observed_at: PromQL that must return one sample, a Unix time. Without it, the time of the
                 sample that `query` selects; of a computed one, the time of evaluation.
 
         Raises:
-            SourceError: If either gives no sample, several, or no number.
+            SourceError: If either returns no sample, several, or no number.
         """
-        # A line of its own for the bracket, because the query may end in a comment.
+        # A separate line for the bracket, because the query may end in a comment.
         taken = await self._sample(observed_at or f"timestamp(({query}\n))", "observed_at")
-        # The time first, the number after it at the same moment of evaluation: a sample that comes in
+        # First the time, then the number at the same evaluation time: a sample that arrives in
         # between makes the number look older than it is, never newer.
         sample = await self._sample(query, "query", at=taken.evaluated_at)
         return Measured(_number(sample.value, "query"), _instant(_number(taken.value, "observed_at")))
@@ -86,11 +86,11 @@ def _only_sample(document: Any, what: str) -> _Sample:
     See https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries.
 
     Raises:
-        SourceError: If there is not exactly one, or the server does not vouch for it.
+        SourceError: If there is not exactly one, or the server warns about it.
     """
     match document:
         case {"warnings": [_, *_]} | {"isPartial": True}:
-            # Thanos, Mimir and remote reads say so when a part of the data did not answer.
+            # Thanos, Mimir and remote reads warn when a part of the data did not answer.
             raise _invalid(f"{what}: the server warns that its answer may be incomplete")
         case {"status": "success", "data": {"resultType": "vector", "result": []}}:
             raise _invalid(f"{what}: no sample")

@@ -1,4 +1,4 @@
-"""The connections to a Redis server, and the one thing that is asked of it."""
+"""The connections to a Redis server, and the one script that runs there."""
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -9,9 +9,9 @@ from reservd.plugin import CloudEvent
 from reservd_redis.config import RedisConfig
 
 _MAX_CONNECTIONS = 4
-"""At most as many events are on their way at once."""
+"""The most events that are sent at once."""
 
-# One script, so that no death between two commands can lose or repeat an event. The entry is added
+# One script, so that no crash between two commands can lose or repeat an event. The entry is added
 # before it is marked: if the server refuses one of the two, an event comes twice rather than never.
 _ADD_ONCE = """
 local added = redis.call('GET', KEYS[2])
@@ -23,7 +23,7 @@ return added
 
 
 def connect(config: RedisConfig) -> Redis:
-    """Return a client. It connects when it is used, and again when a connection broke."""
+    """Return a client. It connects when it is used, and again after a connection broke."""
     tls = {} if config.ca_file is None else {"ssl_ca_certs": str(config.ca_file)}
     pool = BlockingConnectionPool.from_url(
         config.url.get_secret_value(),
@@ -31,7 +31,7 @@ def connect(config: RedisConfig) -> Redis:
         timeout=config.timeout,
         socket_timeout=config.timeout,
         socket_connect_timeout=config.timeout,
-        # A server that came back has closed what the pool holds: that must not cost a delivery.
+        # After a server restart, the pool's connections are closed: that must not make a delivery fail.
         # The script may run twice.
         retry=Retry(NoBackoff(), 1, supported_errors=(NoConnection,)),
         protocol=2,
@@ -41,10 +41,10 @@ def connect(config: RedisConfig) -> Redis:
 
 
 async def add_once(client: Redis, config: RedisConfig, event: CloudEvent) -> None:
-    """Add an event to its stream unless it is there.
+    """Add an event to its stream unless it is already there.
 
     Raises:
-        RedisError: If the server did not say that it is.
+        RedisError: If the server did not confirm it.
     """
     stream = config.stream_of(event.subject)
     fields: dict[str, str | bytes] = {

@@ -21,7 +21,7 @@ def _redis_url(secret: SecretStr) -> SecretStr:
         parts = urlsplit(url)
         fits = parts.scheme in {"redis", _TLS} and parts.hostname and parts.port != 0
         fits = fits and _DATABASE.fullmatch(parts.path) and not parts.query and not parts.fragment
-    except ValueError:  # whose text may hold the URL
+    except ValueError:  # whose text may contain the URL
         fits = False
     if not fits or any(character.isspace() for character in url):
         rule = "must be a redis:// or rediss:// URL with a host, and after it nothing but a database's number"
@@ -43,11 +43,11 @@ class RedisConfig(SourceConfig):
     stream: Annotated[str, AfterValidator(_stream_template)] = "reservd:events"
     """The key of the stream; `{mode}` is replaced."""
     max_length: int = Field(default=100_000, ge=1)
-    """How many entries the stream keeps, at least; some hundred more may stay until they can be trimmed cheaply."""
+    """The least number of entries that the stream keeps; some hundred more may stay until trimming them is cheap."""
     deduplicate_for: int = Field(default=86_400, ge=1, le=_MOST_SECONDS)
-    """Seconds for which an event that comes again is not added again."""
+    """Seconds for which a repeated event is not added again."""
     ca_file: ConfigPath | None = None
-    """Certificates of the authorities that the server's certificate is checked against; the system's when left out."""
+    """The certificate authorities that the server's certificate is checked against; the system's when left out."""
 
     @model_validator(mode="after")
     def _ca_file_needs_tls(self) -> Self:
@@ -57,9 +57,9 @@ class RedisConfig(SourceConfig):
 
     @property
     def uses_tls(self) -> bool:
-        """Whether the URL asks for TLS."""
+        """Whether the URL requires TLS."""
         return urlsplit(self.url.get_secret_value()).scheme == _TLS
 
     def stream_of(self, mode: str) -> str:
-        """Return the key of the stream that takes the events of a mode."""
+        """Return the key of the stream for the events of a mode."""
         return self.stream.replace(_MODE, mode)

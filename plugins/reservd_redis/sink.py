@@ -1,4 +1,4 @@
-"""Events in a stream."""
+"""Adds events to a stream."""
 
 import asyncio
 from contextlib import suppress
@@ -12,7 +12,7 @@ from reservd_redis.client import add_once, connect
 from reservd_redis.config import RedisConfig
 
 _CLOSE_SECONDS = 0.4
-"""Less than what the host waits."""
+"""Shorter than the host's deadline."""
 _NOT_SIGNED_IN = (exceptions.AuthenticationError, exceptions.AuthenticationWrongNumberOfArgsError)
 _FAILURES = (
     (exceptions.TimeoutError, FailureReason.TIMEOUT, "no answer in time"),
@@ -22,11 +22,11 @@ _FAILURES = (
     (exceptions.NoPermissionError, FailureReason.REJECTED, "the user may not do this"),
     (exceptions.OutOfMemoryError, FailureReason.REJECTED, "the server is out of memory"),
 )
-"""The first that fits counts: the library derives some of these from others."""
+"""The first that matches counts: in the library, some of these are subclasses of others."""
 
 
 class RedisSink(EventSink[RedisConfig]):
-    """Adds each event to a stream, where it stands once however often it is delivered."""
+    """Adds each event to a stream, once however often it is delivered."""
 
     PLUGIN_NAME = "redis"
     Config = RedisConfig
@@ -36,12 +36,12 @@ class RedisSink(EventSink[RedisConfig]):
         self._client: Redis | None = None
 
     async def __aenter__(self) -> Self:
-        """Make the pool of connections; nothing is connected yet."""
+        """Create the pool of connections; nothing is connected yet."""
         self._client = connect(self.config)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Close every connection; one that does not close in time is left to itself."""
+        """Close every connection; do not wait for one that does not close in time."""
         client, self._client = self._client, None
         if client is not None:
             with suppress(exceptions.RedisError, OSError):
@@ -52,8 +52,8 @@ class RedisSink(EventSink[RedisConfig]):
         """Add the event; return once the server has it.
 
         Raises:
-            DeliveryError: If the server did not say so. Always retryable: servers come back, and
-                what they refuse an operator can mend.
+            DeliveryError: If the server did not confirm it. Always retryable: servers come back, and
+                an operator can correct the cause of a refusal.
         """
         client = self._client
         if client is None:
@@ -61,7 +61,7 @@ class RedisSink(EventSink[RedisConfig]):
         try:
             await add_once(client, self.config, event)
         except exceptions.ReadOnlyError:
-            # The name in the URL may lead to another server by now, but connections stay where they are.
+            # The name in the URL may lead to another server by now, but open connections do not.
             await client.connection_pool.disconnect(inuse_connections=False)
             raise DeliveryError(FailureReason.REJECTED, "the server is a replica and takes no writes") from None
         except exceptions.RedisError as error:
@@ -69,7 +69,7 @@ class RedisSink(EventSink[RedisConfig]):
 
 
 def _failure(error: exceptions.RedisError) -> DeliveryError:
-    """Return what went wrong in words of our own: the library's hold addresses, the server's may hold anything."""
+    """Return the failure in our own words: the library's contain addresses, the server's may contain anything."""
     for kinds, reason, detail in _FAILURES:
         if isinstance(error, kinds):
             return DeliveryError(reason, detail)

@@ -1,4 +1,4 @@
-"""Balances and equity from a SQL database, by one read-only statement each."""
+"""Balances and equity from a SQL database, with one read-only statement each."""
 
 from typing import Any
 

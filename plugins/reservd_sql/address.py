@@ -1,4 +1,4 @@
-"""Which databases can be read, by their URL."""
+"""The URLs of databases that can be read."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +19,7 @@ def _check(secret: SecretStr, info: ValidationInfo) -> SecretStr:
     """Return the URL with its driver; a relative SQLite path starts at the configuration file's folder."""
     try:
         url = make_url(secret.get_secret_value())
-    except (ArgumentError, ValueError):  # whose text may hold the URL
+    except (ArgumentError, ValueError):  # whose text may contain the URL
         raise PydanticCustomError("sql_url", "must be a SQLAlchemy URL such as postgresql://host/database") from None
     match url.drivername:
         case "postgresql" | "postgresql+psycopg":
@@ -42,4 +42,4 @@ def _file_url(url: URL, directory: Path) -> URL:
 
 
 DatabaseUrl = Annotated[Secret, AfterValidator(_check)]
-"""The SQLAlchemy URL of a PostgreSQL or SQLite database. A secret, because it holds a password."""
+"""The SQLAlchemy URL of a PostgreSQL or SQLite database. It is a secret, because it contains a password."""

@@ -1,4 +1,4 @@
-"""What a statement gives."""
+"""The result of a statement."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

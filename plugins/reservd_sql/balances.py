@@ -23,7 +23,7 @@ class SqlBalanceSource(BalanceSource[SqlBalanceConfig]):
         self._database = Database(config)
 
     async def __aenter__(self) -> Self:
-        """Make the connection pool."""
+        """Create the connection pool."""
         await self._database.__aenter__()
         return self
 
@@ -44,7 +44,7 @@ class SqlBalanceSource(BalanceSource[SqlBalanceConfig]):
         """Return a balance, or the failure `invalid_data`, for each configured account and asset.
 
         Raises:
-            SourceError: If the statement gave no rows that can be read.
+            SourceError: If the statement returned no valid rows.
         """
         rows: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
         for row in await self._database.fetch_rows(self.config.statement, {}, _COLUMNS):

@@ -20,8 +20,8 @@ def bound_names(statement: str) -> frozenset[str]:
 
 def _check_single(statement: str) -> str:
     ends = (index for index, character in enumerate(statement) if character == ";")
-    # SQLite's lexer tells semicolons in strings and comments from those that end a statement. What it lets pass of
-    # PostgreSQL's own syntax, the server refuses.
+    # SQLite's lexer tells semicolons in strings and comments from those that end a statement. Whatever else it accepts
+    # of PostgreSQL's own syntax, the server refuses.
     if any(sqlite3.complete_statement(statement[: end + 1]) and statement[end + 1 :].strip(" \n\t;") for end in ends):
         raise PydanticCustomError("statements", "must be exactly one statement")
     return statement
@@ -49,29 +49,29 @@ class SqlDatabaseConfig(SourceConfig):
     """Options that both sources share."""
 
     url: DatabaseUrl
-    """`postgresql://user:password@host/database` or `sqlite:///file.db`. A secret: it is never shown."""
+    """`postgresql://user:password@host/database` or `sqlite:///file.db`. It is a secret and never shown."""
     allow_float: bool = False
-    """Take floats, by their shortest text. Without it they are refused: they have lost digits."""
+    """Accept floats, by their shortest text. By default they are refused: they have lost digits."""
     naive_is_utc: bool = False
-    """Take times without a zone as UTC. Without it they are refused."""
+    """Take times without a zone as UTC. By default they are refused."""
 
 
 class SqlAccount(PluginConfig):
-    """One account: which rows are its balances."""
+    """One account, and the rows of its balances."""
 
     assets: Annotated[frozenset[Name], Field(min_length=1)]
-    """The assets it must have a row for, each."""
+    """The assets that must each have a row."""
     address: Name | None = None
-    """What its rows have in the column `account`: its own id at the venue. Its name when left out."""
+    """The value of its rows in the column `account`: its own id at the venue. Its name when left out."""
 
 
 class SqlBalanceConfig(SqlDatabaseConfig):
     """Options of the `sql` balance source."""
 
     venue: Name | None = None
-    """What the accounts belong to; give two sources of one venue the same. The instance's name when left out."""
+    """What the accounts belong to; the same for all sources of one venue. The instance's name when left out."""
     statement: BalanceStatement
-    """One SELECT that gives the columns account, asset, amount and observed_at, and locked if you like."""
+    """One SELECT that returns the columns account, asset, amount and observed_at, and optionally locked."""
     accounts: Annotated[dict[Name, SqlAccount], Field(min_length=1)]
     """The accounts by name."""
 
@@ -92,6 +92,6 @@ class SqlEquityConfig(SqlDatabaseConfig):
     """Options of the `sql` equity source."""
 
     statement: EquityStatement
-    """One SELECT that gives one row: amount and observed_at, and currency if you like. Binds :mode and :currency."""
+    """One SELECT that returns one row: amount and observed_at, optionally currency. Binds :mode and :currency."""
     net_of_withdrawals: bool = False
-    """Whether accepted withdrawals that are not paid yet are already taken off the number."""
+    """Whether accepted, unpaid withdrawals are already subtracted from the number."""

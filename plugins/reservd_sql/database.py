@@ -17,17 +17,17 @@ from reservd_sql.sqlite import SqliteFile
 
 MAX_ROWS = 10_000
 _BOUNDED = "SELECT * FROM (\n{statement}\n) AS reading LIMIT :reservd_limit"
-"""What is sent: nothing but one SELECT can stand in the brackets.
+"""The statement as it is sent: only one SELECT fits into the brackets.
 
-The limit is a parameter also because PostgreSQL takes several statements at once when there is none.
+The limit is a parameter also because PostgreSQL accepts several statements at once if there is none.
 """
 
 
 class Database:
     """Reads one database. Used as an async context manager.
 
-    A statement can change nothing: it is a subquery, in PostgreSQL of a READ ONLY transaction, in SQLite on a file
-    that was opened read-only. The deadline ends it in the database too.
+    A statement cannot change anything: it is a subquery, in PostgreSQL in a READ ONLY transaction, in SQLite on a file
+    that was opened read-only. The deadline also cancels it in the database.
     """
 
     def __init__(self, config: SqlDatabaseConfig) -> None:
@@ -36,7 +36,7 @@ class Database:
         self._driver = PostgresqlServer(url, config.timeout) if url.drivername == POSTGRESQL else SqliteFile(url)
 
     async def __aenter__(self) -> Self:
-        """Get ready; nothing is connected yet."""
+        """Prepare; nothing is connected yet."""
         await self._driver.open()
         return self
 
@@ -47,15 +47,15 @@ class Database:
     async def fetch_rows(
         self, statement: str, parameters: Mapping[str, str], columns: Collection[str]
     ) -> Sequence[Mapping[str, Any]]:
-        """Return the rows that a statement gives, at most `MAX_ROWS`, by column.
+        """Return the rows of a statement, at most `MAX_ROWS`, by column.
 
         Args:
             statement: One SELECT, with `:name` for a parameter.
-            parameters: What is bound; never written into the statement.
-            columns: What the statement must give; it may give more.
+            parameters: The bound values; never written into the statement.
+            columns: The columns that the statement must return; it may return more.
 
         Raises:
-            SourceError: If it could not be run in time, or gives other columns or too many rows.
+            SourceError: If it could not be run in time, or returns other columns or too many rows.
         """
         bounded = text(_BOUNDED.format(statement=statement.rstrip("; \n\t")))
         try:

@@ -23,7 +23,7 @@ class SqlEquitySource(EquitySource[SqlEquityConfig]):
         self._bound = bound_names(config.statement)
 
     async def __aenter__(self) -> Self:
-        """Make the connection pool."""
+        """Create the connection pool."""
         await self._database.__aenter__()
         return self
 
@@ -33,14 +33,14 @@ class SqlEquitySource(EquitySource[SqlEquityConfig]):
 
     @property
     def by_share_class(self) -> bool:
-        """Whether the statement asks for no mode."""
+        """Whether the statement contains no mode."""
         return "mode" not in self._bound
 
     async def fetch_equity(self, mode: str, currency: str) -> Equity:
-        """Return what the statement's one row says.
+        """Return the equity in the statement's one row.
 
         Raises:
-            SourceError: If there is not one row, or a value in it cannot be believed.
+            SourceError: If there is not exactly one row, or a value in it is invalid.
         """
         parameters = {name: value for name, value in (("mode", mode), ("currency", currency)) if name in self._bound}
         rows = await self._database.fetch_rows(self.config.statement, parameters, _COLUMNS)

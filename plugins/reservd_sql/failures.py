@@ -1,4 +1,4 @@
-"""What a database answers when it does not answer, as one of the closed reasons."""
+"""Maps a database's errors to the closed set of reasons."""
 
 import sqlite3
 
@@ -14,7 +14,7 @@ _SQLSTATE_REASONS = (
     ("57P", FailureReason.UNREACHABLE),  # the server starts or stops
     ("22", FailureReason.INVALID_DATA),  # data exceptions
 )
-"""By the beginning of the code, see https://www.postgresql.org/docs/current/errcodes-appendix.html."""
+"""By the first characters of the code, see https://www.postgresql.org/docs/current/errcodes-appendix.html."""
 _SQLITE_REASONS = {
     "SQLITE_BUSY": FailureReason.TIMEOUT,
     "SQLITE_LOCKED": FailureReason.TIMEOUT,
@@ -29,7 +29,7 @@ _SQLITE_REASONS = {
 def to_source_error(error: SQLAlchemyError) -> SourceError:
     """Return the failure with its reason.
 
-    Its text holds the database's own code and never its message, in which statement, data or address may stand.
+    Its text contains the database's own code and never its message, which may contain statement, data or address.
     """
     match error:
         case PoolTimeoutError():
@@ -44,7 +44,7 @@ def to_source_error(error: SQLAlchemyError) -> SourceError:
 def _sqlite_failure(cause: sqlite3.Error) -> SourceError:
     code: str | None = getattr(cause, "sqlite_errorname", None)
     if code is None:
-        # Of the driver, not of the database: a value that it cannot read.
+        # From the driver, not the database: a value that it cannot read.
         return SourceError(FailureReason.INVALID_DATA, f"the driver says {type(cause).__name__}")
     # Extended codes such as SQLITE_BUSY_SNAPSHOT begin with the primary one.
     primary = "_".join(code.split("_")[:2])
@@ -55,7 +55,7 @@ def _postgresql_failure(error: DBAPIError, state: str | None, kind: str) -> Sour
     if state is not None:
         reason = next((reason for prefix, reason in _SQLSTATE_REASONS if state.startswith(prefix)), _OTHERWISE)
         return SourceError(reason, f"the database says SQLSTATE {state} ({kind})")
-    # Of the driver, not of the database: it got no connection, or lost it, or cannot read a value.
+    # From the driver, not the database: it got no connection, or lost it, or cannot read a value.
     if isinstance(error, OperationalError | InterfaceError):
         return SourceError(FailureReason.UNREACHABLE, "no connection to the database")
     reason = FailureReason.INVALID_DATA if isinstance(error, DataError) else _OTHERWISE

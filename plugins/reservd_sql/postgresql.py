@@ -21,7 +21,7 @@ class PostgresqlServer:
         self._engine: AsyncEngine | None = None
 
     async def open(self) -> None:
-        """Make the pool; nothing is connected yet."""
+        """Create the pool; nothing is connected yet."""
         self._engine = create_async_engine(
             self._url,
             pool_size=_MAX_CONNECTIONS,
@@ -38,7 +38,7 @@ class PostgresqlServer:
             await engine.dispose()
 
     async def run(self, statement: TextClause, parameters: Mapping[str, Any]) -> Answer:
-        """Return what a statement gives; when cancelled, or out of time, the server ends it.
+        """Return the result of a statement; if it is cancelled or out of time, the server cancels it too.
 
         Raises:
             SQLAlchemyError: As the driver does.

@@ -1,4 +1,4 @@
-"""One value of a row, believed only when it is what it must be."""
+"""The values of a row, checked strictly."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -8,18 +8,18 @@ from reservd.plugin import parse_amount
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNIX_SECONDS = (10**9, 10**10)
-"""2001 to 2286. Narrow, so that a number that is no time, or counts milliseconds, is seen."""
+"""2001 to 2286. Narrow, to catch a number that is not a time, or counts milliseconds."""
 
 
 class RowProblem(Exception):  # noqa: N818  # not an error of its own: callers turn it into a closed reason
-    """A value that is NULL or cannot be believed. Its text never holds the value."""
+    """A value that is NULL or invalid. Its text never contains the value."""
 
 
 def amount_in(value: Any, column: str, *, allow_float: bool) -> Decimal:
-    """Return an exact number; a float by its shortest text, where floats are allowed.
+    """Return an exact number; a float by its shortest text, if floats are allowed.
 
     Raises:
-        RowProblem: If it is NULL, no number, NaN, infinite or absurd, or a float where none is allowed.
+        RowProblem: If it is NULL, not a number, NaN, infinite or implausible, or a float that is not allowed.
     """
     match value:
         case None:
@@ -38,10 +38,10 @@ def amount_in(value: Any, column: str, *, allow_float: bool) -> Decimal:
 
 
 def instant_in(value: Any, column: str, *, naive_is_utc: bool) -> datetime:
-    """Return a moment: a timestamp with its zone, ISO 8601 text with one, or Unix time in seconds.
+    """Return a time: a timestamp with its zone, ISO 8601 text with one, or Unix time in seconds.
 
     Raises:
-        RowProblem: If it is NULL or none of these, or has no zone where that is not taken as UTC.
+        RowProblem: If it is NULL or none of these, or has no zone and may not be taken as UTC.
     """
     match value:
         case None:
@@ -54,7 +54,7 @@ def instant_in(value: Any, column: str, *, naive_is_utc: bool) -> datetime:
         case datetime():
             moment = value
         case int() | Decimal():
-            # A NaN compares with nothing.
+            # Comparisons with NaN are always false.
             if not (Decimal(value).is_finite() and _UNIX_SECONDS[0] <= value < _UNIX_SECONDS[1]):
                 raise RowProblem(f"{column} must be a time, got a number that is no Unix time in seconds")
             moment = _EPOCH + timedelta(microseconds=int(value * 1_000_000))

@@ -13,15 +13,15 @@ from reservd_sql.answer import Answer
 
 _MAX_THREADS = 5
 _LOCK_SECONDS = 1.0
-"""How long a reading waits for a writer, in which it cannot be interrupted."""
+"""How long a reading waits for a writer; it cannot be interrupted meanwhile."""
 _STEPS_BETWEEN_LOOKS = 10_000
-"""SQLite asks once in so many steps of its virtual machine, about once a millisecond, whether to go on."""
+"""Steps of SQLite's virtual machine, about a millisecond, after which it checks whether to continue."""
 
 
 class SqliteFile:
-    """Reads one file, in threads of its own.
+    """Reads one file, in its own threads.
 
-    The file is opened for each reading: one that was replaced would be read as it was for ever.
+    The file is opened for each reading: otherwise a replaced file would be read in its old state for ever.
     """
 
     def __init__(self, url: URL) -> None:
@@ -30,7 +30,7 @@ class SqliteFile:
         self._threads: ThreadPoolExecutor | None = None
 
     async def open(self) -> None:
-        """Make the threads; the file is not looked at yet."""
+        """Create the threads; the file is not opened yet."""
         self._threads = ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="sqlite")
 
     async def close(self) -> None:
@@ -40,7 +40,7 @@ class SqliteFile:
             threads.shutdown(wait=False, cancel_futures=True)
 
     async def run(self, statement: TextClause, parameters: Mapping[str, Any]) -> Answer:
-        """Return what a statement gives; when cancelled, it is interrupted.
+        """Return the result of a statement; if it is cancelled, SQLite is interrupted.
 
         Raises:
             SQLAlchemyError: As the driver does.

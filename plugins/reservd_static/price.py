@@ -1,4 +1,4 @@
-"""Prices that the configuration states, true whenever they are asked for."""
+"""Prices from the configuration, always current."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -10,14 +10,14 @@ from reservd.plugin import FailureReason, PluginConfig, Price, PriceSource, Sour
 from reservd_static.source import ExactAmount
 
 Pair = Annotated[str, StringConstraints(pattern=r"^[^/\s]+/[^/\s]+$")]
-"""An asset and what it is counted in, `ETH/USDT`."""
+"""An asset and its quote, `ETH/USDT`."""
 
 
 class StaticPriceConfig(PluginConfig):
     """Options of the `static` price source."""
 
     prices: Annotated[dict[Pair, ExactAmount], Field(min_length=1)]
-    """Units of the second asset for one of the first, by pair: `USDT.e/USDT: 1`."""
+    """Units of the second asset per unit of the first, by pair: `USDT.e/USDT: 1`."""
 
     @field_validator("prices")
     @classmethod

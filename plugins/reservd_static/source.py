@@ -1,4 +1,4 @@
-"""Balances and equity that the configuration states, true whenever they are asked for."""
+"""Balances and equity from the configuration, always current."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -36,16 +36,16 @@ Name = Annotated[str, Field(min_length=1)]
 
 
 class StaticBalance(PluginConfig):
-    """What one account holds of one asset."""
+    """The balance of one asset on one account."""
 
     account: Name = "main"
     """The account's name."""
     asset: Name
-    """The asset, in the spelling of the modes."""
+    """The asset, as the modes spell it."""
     amount: ExactAmount
     """Payable now, in whole units; negative is debt."""
     locked: ExactAmount = Decimal(0)
-    """There but not payable now, in whole units."""
+    """Held but not payable now, in whole units."""
 
 
 class StaticBalanceConfig(PluginConfig):
@@ -93,11 +93,11 @@ class StaticEquityConfig(PluginConfig):
     """Options of the `static` equity source."""
 
     amount: ExactAmount
-    """Total equity in whole units, of every mode that `modes` does not name."""
+    """Total equity in whole units, for every mode that `modes` does not name."""
     modes: dict[str, ExactAmount] = Field(default_factory=dict)
     """Total equity by mode, in whole units."""
     currency: Name | None = None
-    """What the amounts are counted in: a mode with another share class gets no answer."""
+    """The currency of the amounts: a mode with another share class gets no answer."""
 
 
 class StaticEquitySource(EquitySource[StaticEquityConfig]):
@@ -108,7 +108,7 @@ class StaticEquitySource(EquitySource[StaticEquityConfig]):
 
     @property
     def by_share_class(self) -> bool:
-        """Whether one amount serves all modes."""
+        """Whether one amount applies to all modes."""
         return not self.config.modes
 
     async def fetch_equity(self, mode: str, currency: str) -> Equity:

@@ -1,4 +1,4 @@
-"""Signed HTTP POSTs: events to whoever listens, requests for refills to a strategy."""
+"""Signed HTTP POSTs: events to a receiver, requests for refills to a strategy."""
 
 from typing import Any
 

@@ -13,7 +13,7 @@ from reservd_webhook.targets import canonical, host_of, is_certainly_private, is
 
 _PREFIX = "whsec_"
 _KEY_BYTES = range(24, 65)
-"""What the scheme asks for."""
+"""The lengths that the scheme requires."""
 _HOST_NAME = re.compile(r"[\w.-]+")
 
 
@@ -47,15 +47,15 @@ class WebhookConfig(SourceConfig):
     """Options that the sink and the replenisher share."""
 
     url: Url
-    """Where to POST. A redirect is a failure: it is never followed."""
+    """The URL to POST to. A redirect is a failure: it is never followed."""
     secret: SigningKey
-    """The key that signs: `whsec_` and 24 to 64 bytes in base64. The receiver has the same."""
+    """The signing key: `whsec_` and 24 to 64 bytes in base64. The receiver has the same."""
     previous_secrets: Annotated[tuple[SigningKey, ...], Field(max_length=4)] = ()
     """Keys that sign as well while receivers change over to `secret`."""
     headers: dict[str, Secret] = Field(default_factory=dict)
-    """More headers, such as one that a gateway asks for."""
+    """More headers, for instance for a gateway."""
     allow_private_hosts: tuple[Host, ...] = ()
-    """Hosts, as they stand in the URL, that may have private, loopback or link-local addresses."""
+    """Hosts, as written in the URL, that may have private, loopback or link-local addresses."""
 
     @field_validator("allow_private_hosts")
     @classmethod

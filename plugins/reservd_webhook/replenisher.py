@@ -1,4 +1,4 @@
-"""Requests for refills as signed POSTs."""
+"""Sends requests for refills as signed POSTs."""
 
 from typing import Self
 
@@ -16,7 +16,7 @@ from reservd_webhook.sender import SignedSender
 
 
 class WebhookReplenisher(Replenisher[WebhookConfig]):
-    """POSTs each request; the strategy answers with what it will do."""
+    """POSTs each request; the strategy answers with its decision."""
 
     PLUGIN_NAME = "webhook"
     Config = WebhookConfig
@@ -35,11 +35,11 @@ class WebhookReplenisher(Replenisher[WebhookConfig]):
         await self._sender.__aexit__()
 
     async def request(self, request: ReplenishmentRequest) -> Acceptance:
-        """POST the request and return the answer; 2xx without a body is `pending`.
+        """POST the request and return the answer; 2xx without a body means `pending`.
 
         Raises:
-            DeliveryError: If no answer came that says yes or no. A 2xx that cannot be read is
-                retryable: the receiver may have acted, and knows the request again by its id.
+            DeliveryError: If no valid answer came. A 2xx that cannot be parsed is
+                retryable: the receiver may have acted, and recognises the request by its id.
         """
         try:
             answer = await self._sender.post(request.id, request.model_dump_json().encode(), "application/json")

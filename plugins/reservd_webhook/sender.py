@@ -39,12 +39,12 @@ class SignedSender:
         """POST one message and return the 2xx answer.
 
         Args:
-            message_id: The same on each attempt, by which the receiver knows a repetition.
-            body: UTF-8 text; signed as it is sent.
-            content_type: What the body is.
+            message_id: The same on each attempt, by which the receiver recognises a repetition.
+            body: UTF-8 text; signed and sent unchanged.
+            content_type: Of the body.
 
         Raises:
-            HttpError: If there was no complete 2xx answer, or the host has no address it may be sent to.
+            HttpError: If there was no complete 2xx answer, or the host has no permitted address.
         """
         now = datetime.now(UTC)
         headers = {

@@ -1,4 +1,4 @@
-"""Events as signed CloudEvents."""
+"""Sends events as signed CloudEvents."""
 
 from typing import Self
 
@@ -11,7 +11,7 @@ CONTENT_TYPE = "application/cloudevents+json"
 
 
 class WebhookSink(EventSink[WebhookConfig]):
-    """POSTs each event; any 2xx means that it was taken, whatever else the answer says."""
+    """POSTs each event; any 2xx means that it was accepted, whatever else the answer contains."""
 
     PLUGIN_NAME = "webhook"
     Config = WebhookConfig
@@ -34,7 +34,7 @@ class WebhookSink(EventSink[WebhookConfig]):
 
         Raises:
             DeliveryError: If no complete 2xx came. Retryable unless the receiver refused the
-                event itself (400, 405, 410, 413, 414, 415, 422), redirects, or may not be sent to.
+                event itself (400, 405, 410, 413, 414, 415, 422), redirects, or has no permitted address.
         """
         await self._post(event.id, event.to_json())
 

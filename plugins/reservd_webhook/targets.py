@@ -1,20 +1,20 @@
-"""Where a webhook may go: to public addresses, and to hosts that the configuration names."""
+"""Where a webhook may be sent: to public addresses, and to hosts that the configuration names."""
 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
-"""The only IPv6 addresses that are given out. Outside it lie, among others, those that carry an IPv4 address to
+"""The only IPv6 addresses that are assigned. Outside are, among others, those that pass an IPv4 address to
 a translator (NAT64) or to this machine's own IPv4 (mapped): `is_global` calls some of both global."""
 _6TO4 = IPv6Network("2002::/16")
-"""Global unicast, and yet any IPv4 address in disguise."""
+"""Global unicast, but they contain any IPv4 address."""
 
 
 def is_public(address: str) -> bool:
     """Whether an IP address belongs to one host of the public internet.
 
     Not public are private, loopback, link-local, multicast, unspecified and reserved addresses, and IPv6 addresses
-    that hide an IPv4 address. What is no IP address is not public either.
+    that contain an IPv4 address. A text that is not an IP address is not public either.
     """
     match _parsed(address):
         case IPv4Address() as v4:
@@ -25,7 +25,7 @@ def is_public(address: str) -> bool:
 
 
 def is_certainly_private(host: str) -> bool:
-    """Whether a URL's host is private without any look-up: an IP literal that is not public, or `localhost`."""
+    """Whether a URL's host is private without a lookup: an IP literal that is not public, or `localhost`."""
     return not is_public(host) if is_ip_address(host) else host == "localhost" or host.endswith(".localhost")
 
 
