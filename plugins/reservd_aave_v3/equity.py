@@ -17,7 +17,7 @@ class AaveV3EquitySource(EvmPlugin[AaveV3EquityConfig], EquitySource[AaveV3Equit
         """Always true: the share class determines the reserve that the equity is counted in."""
         return True
 
-    async def fetch_equity(self, mode: str, currency: str) -> Equity:  # noqa: ARG002  # the share class tells all
+    async def fetch_equity(self, mode: str, currency: str) -> Equity:  # noqa: ARG002  # the share class is enough
         """Return what all accounts own in the pool, all at one block.
 
         Raises:

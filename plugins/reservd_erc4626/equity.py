@@ -23,7 +23,7 @@ class Erc4626EquitySource(EvmPlugin[Erc4626EquityConfig], EquitySource[Erc4626Eq
         """Always true: positions belong to a share class, by their asset."""
         return True
 
-    async def fetch_equity(self, mode: str, currency: str) -> Equity:  # noqa: ARG002  # the share class tells all
+    async def fetch_equity(self, mode: str, currency: str) -> Equity:  # noqa: ARG002  # the share class is enough
         """Return the sum of the positions in the share class, all at one block.
 
         Raises:

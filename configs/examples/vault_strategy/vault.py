@@ -121,7 +121,7 @@ class VaultPosition:
         sent: str = await self._rpc("eth_sendTransaction", transaction)
         try:
             async with asyncio.timeout(_RECEIPT_SECONDS):
-                while (receipt := await self._rpc("eth_getTransactionReceipt", sent)) is None:  # noqa: ASYNC110  # a node tells when asked
+                while (receipt := await self._rpc("eth_getTransactionReceipt", sent)) is None:  # noqa: ASYNC110  # a node can only be polled
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             raise NotMinedError(f"{sent} was not mined within {_RECEIPT_SECONDS:g} s") from None
