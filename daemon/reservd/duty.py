@@ -16,12 +16,12 @@ from reservd.monitor.manager import ReserveManager
 from reservd.plugin.guard import GuardedPlugin
 from reservd.plugin.interfaces import Source
 from reservd.reserve.kept import KeptState, reconcile
-from reservd.service.hold_journal import HoldJournal
 from reservd.service.orders import OrderClerk, replenishment_orders, withdrawal_orders
-from reservd.service.refill_commitments import WithdrawalCommitments
-from reservd.service.refill_ledger import StoredLedger
 from reservd.service.replenishment import ReplenishmentService
+from reservd.service.replenishment.ledger import StoredLedger
 from reservd.service.withdrawals import WithdrawalManager
+from reservd.service.withdrawals.commitments import WithdrawalCommitments
+from reservd.service.withdrawals.journal import HoldJournal
 from reservd.store.database import Database
 from reservd.store.orders import OrderSubject
 from reservd.store.ownership import Ownership

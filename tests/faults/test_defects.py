@@ -21,7 +21,7 @@ from reservd.monitor.observer import Checked, Observer
 from reservd.plugin import Balance, CloudEvent, Equity
 from reservd.reserve.holds import Hold
 from reservd.reserve.models import EventType, ReserveEvent
-from reservd.service import hold_journal
+from reservd.service.withdrawals import journal as hold_journal
 from reservd.store.database import Database
 from reservd.web.metrics import Metrics
 from support.bank import Bank
@@ -290,7 +290,7 @@ import asyncio, sys, threading
 from pathlib import Path
 
 from reservd.cli.main import main
-from reservd.service.hold_journal import HoldJournal
+from reservd.service.withdrawals.journal import HoldJournal
 
 
 async def run(journal):

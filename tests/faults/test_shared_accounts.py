@@ -16,7 +16,7 @@ from reservd.monitor.holds import Holds
 from reservd.plugin import Account, AccountFailure, Balance, Equity, Reading
 from reservd.reserve.holds.book import HoldBook
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot
-from reservd.service.withdrawal_ground import find_ground
+from reservd.service.withdrawals.ground import find_ground
 from reservd.store.encoding import encode
 from reservd.store.states import decode_state
 from support.hand_clock import HandClock

@@ -11,10 +11,9 @@ from reservd.monitor.manager import ReserveManager
 from reservd.plugin.interfaces import Replenisher
 from reservd.reserve.state import Instant
 from reservd.reserve.withdrawal import WithdrawalSpeed
-from reservd.service.hold_journal import HoldJournal
 from reservd.service.replenishment import ReplenishmentService
-from reservd.service.withdrawal_answers import WithdrawalDecision, WithdrawalObserver
-from reservd.service.withdrawals import WithdrawalManager
+from reservd.service.withdrawals import WithdrawalDecision, WithdrawalManager, WithdrawalObserver
+from reservd.service.withdrawals.journal import HoldJournal
 from reservd.store.database import Database
 from reservd.store.ownership import Ownership
 from reservd.store.schema import upgrade

@@ -28,7 +28,7 @@ from reservd.delivery.batch import Batch
 from reservd.delivery.courier import Courier
 from reservd.delivery.journal import Journal
 from reservd.delivery.writer import Writer
-from reservd.service import hold_journal
+from reservd.service.withdrawals import journal as hold_journal
 from reservd.store import owner_watch
 from support import set_clock, teller
 

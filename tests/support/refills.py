@@ -11,9 +11,8 @@ from reservd.plugin import ReplenishmentMessage
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.replenishment import Inaction
 from reservd.reserve.replenishment.event import ReplenishmentEvent
-from reservd.service.refill_caller import ReplenishmentObserver
-from reservd.service.refill_ledger import StoredLedger
-from reservd.service.replenishment import ReplenishmentService
+from reservd.service.replenishment import ReplenishmentObserver, ReplenishmentService
+from reservd.service.replenishment.ledger import StoredLedger
 from reservd.store.database import Database
 from reservd.store.ownership import Ownership
 from support.polling import until

@@ -14,14 +14,12 @@ from reservd.plugin import Balance, Equity, Reading
 from reservd.reserve.holds import Hold
 from reservd.reserve.models import ReserveSnapshot
 from reservd.reserve.replenishment.states import Replenishment
-from reservd.service.hold_desk import HoldDesk
-from reservd.service.hold_journal import HoldJournal
-from reservd.service.refill_caller import ReplenishmentObserver
-from reservd.service.refill_commitments import WithdrawalCommitments
-from reservd.service.refill_ledger import StoredLedger
-from reservd.service.replenishment import ReplenishmentService
-from reservd.service.withdrawal_answers import WithdrawalDecision
-from reservd.service.withdrawals import WithdrawalManager
+from reservd.service.replenishment import ReplenishmentObserver, ReplenishmentService
+from reservd.service.replenishment.ledger import StoredLedger
+from reservd.service.withdrawals import WithdrawalDecision, WithdrawalManager
+from reservd.service.withdrawals.commitments import WithdrawalCommitments
+from reservd.service.withdrawals.desk import HoldDesk
+from reservd.service.withdrawals.journal import HoldJournal
 from reservd.store.database import Database
 from reservd.store.ownership import Ownership
 from support.bank import BASE, Clock

@@ -93,8 +93,8 @@ async def _take_off_holds(config: Path, loaded: "Config", manager: "ReserveManag
 
     from reservd.errors import StoreError
     from reservd.monitor.clock import SystemClock
-    from reservd.service.held_reserves import HeldReserves
-    from reservd.service.hold_journal import HoldJournal
+    from reservd.service.withdrawals.held_reserves import HeldReserves
+    from reservd.service.withdrawals.journal import HoldJournal
     from reservd.store.access import open_database, require_current
     from reservd.store.ownership import Ownership
 

@@ -15,8 +15,8 @@ from reservd.errors import FailureReason
 from reservd.monitor.observer import Checked, Observer
 from reservd.reserve.replenishment import AcceptanceStatus
 from reservd.reserve.tracker import TrackerState
-from reservd.service.refill_caller import ReplenishmentObserver
-from reservd.service.withdrawal_answers import WithdrawalDecision, WithdrawalObserver
+from reservd.service.replenishment import ReplenishmentObserver
+from reservd.service.withdrawals import WithdrawalDecision, WithdrawalObserver
 from reservd.web.metrics import News
 
 log = structlog.get_logger(__name__)

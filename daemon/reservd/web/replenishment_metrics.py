@@ -12,7 +12,7 @@ from reservd.reserve.models import ReserveStatus
 from reservd.reserve.replenishment import AcceptanceStatus, Inaction
 from reservd.reserve.replenishment.decision import still_to_come
 from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState
-from reservd.service.refill_caller import ReplenishmentObserver
+from reservd.service.replenishment import ReplenishmentObserver
 from reservd.web.presets import Presets
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from reservd.reserve.withdrawal import Refusal, WithdrawalSpeed
-from reservd.service.withdrawal_answers import WithdrawalDecision, WithdrawalObserver
+from reservd.service.withdrawals import WithdrawalDecision, WithdrawalObserver
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 

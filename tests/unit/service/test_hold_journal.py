@@ -14,7 +14,7 @@ from sqlalchemy import select, text, update
 from reservd.errors import OwnershipLostError, StoreError, UnknownWithdrawalError, WithdrawalConflictError
 from reservd.reserve.holds import HoldState, Unwinding
 from reservd.reserve.withdrawal import Refusal, WithdrawalSpeed
-from reservd.service import hold_journal
+from reservd.service.withdrawals import journal as hold_journal
 from reservd.store.database import Database
 from reservd.store.history import load_snapshots
 from reservd.store.holds import load_holds, save_holds

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from reservd.plugin import Acceptance, AcceptanceStatus
 from reservd.reserve.replenishment import Inaction
-from reservd.service.refill_ledger import Remembered
+from reservd.service.replenishment.ledger import Remembered
 from reservd.store.replenishments import UnreadableRequest
 from reservd.web.replenishment_metrics import ReplenishmentMetrics
 from support.treasury import Treasury

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 from reservd.reserve.replenishment import RefillPolicy, ReplenishmentRequest, Urgency
 from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState
-from reservd.service.refill_book import RefillBook
-from reservd.service.refill_ledger import RefillLedger
+from reservd.service.replenishment.book import RefillBook
+from reservd.service.replenishment.ledger import RefillLedger
 from support.bank import Clock
 
 

@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 from reservd.plugin.examples import example_request
 from reservd.reserve.replenishment.states import Replenishment, RequestPlace
-from reservd.service.refill_asker import RefillAsker
-from reservd.service.refill_book import RefillBook
-from reservd.service.refill_caller import RefillCaller
-from reservd.service.refill_desk import RefillDesk
-from reservd.service.refill_grounds import RefillGrounds
-from reservd.service.refill_ledger import RefillLedger
-from reservd.service.refill_transitions import RefillTransitions
+from reservd.service.replenishment import RefillDesk
+from reservd.service.replenishment.asker import RefillAsker
+from reservd.service.replenishment.book import RefillBook
+from reservd.service.replenishment.caller import RefillCaller
+from reservd.service.replenishment.grounds import RefillGrounds
+from reservd.service.replenishment.ledger import RefillLedger
+from reservd.service.replenishment.transitions import RefillTransitions
 from reservd.store.database import Database
 from reservd.store.replenishments import load_replenishments, save_records
 from reservd.store.schema import prepare

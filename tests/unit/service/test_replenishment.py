@@ -10,8 +10,7 @@ from reservd import ReserveManager
 from reservd.errors import DeliveryError, FailureReason
 from reservd.plugin import Acceptance, AcceptanceStatus, Urgency
 from reservd.reserve.replenishment import Inaction
-from reservd.service.refill_caller import ReplenishmentObserver
-from reservd.service.replenishment import ReplenishmentService
+from reservd.service.replenishment import ReplenishmentObserver, ReplenishmentService
 from support.hand_clock import HandClock
 from support.sources import ScriptedBalances, ScriptedEquity, ScriptedReplenisher, ScriptedWallets, hangs, raises
 

@@ -18,7 +18,7 @@ from reservd.errors import (
 from reservd.plugin import Account, Balance, Equity, Reading
 from reservd.reserve.holds import HoldState
 from reservd.reserve.withdrawal import Refusal, WithdrawalSpeed
-from reservd.service import hold_watch
+from reservd.service.withdrawals import watch
 from support.bank import BASE, Bank, terms
 from support.polling import until
 from support.sources import (
@@ -426,7 +426,7 @@ async def test_money_of_an_account_that_is_counted_from_now_on_has_not_arrived_f
 
 async def test_withdrawals_are_looked_after_when_one_look_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What breaks over one of them must not silence the alarm over all others."""
-    monkeypatch.setattr(hold_watch, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.01)
     bank, heard = Bank(), []
 
     def breaks_once(by_mode: Any) -> None:

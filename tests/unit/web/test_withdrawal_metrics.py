@@ -5,7 +5,7 @@ from decimal import Decimal
 from prometheus_client import CollectorRegistry
 
 from reservd.reserve.withdrawal import Refusal
-from reservd.service.withdrawal_answers import WithdrawalDecision
+from reservd.service.withdrawals import WithdrawalDecision
 from reservd.web.withdrawal_metrics import WithdrawalMetrics
 from support.holds import make_hold
 

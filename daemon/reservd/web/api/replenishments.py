@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, Field
 from reservd.errors import StoreError
 from reservd.reserve.replenishment import Inaction
 from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState
-from reservd.service.refill_desk import RefillDesk
+from reservd.service.replenishment import RefillDesk
 from reservd.web.access.principal import Principal
 from reservd.web.api.bounds import (
     DEFAULT_PAGE,

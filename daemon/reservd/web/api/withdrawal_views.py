@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from reservd.reserve.holds import Hold
 from reservd.reserve.holds.queue import QueuePlace
-from reservd.service.withdrawal_answers import WithdrawalQuote
+from reservd.service.withdrawals import WithdrawalQuote
 from reservd.web.api.bounds import PositiveAmount, RequestBody
 from reservd.wire.withdrawals import SpeedView, WithdrawalView
 

@@ -9,9 +9,9 @@ import structlog
 from reservd.monitor.clock import Clock
 from reservd.monitor.manager import ReserveManager
 from reservd.reserve.holds import Hold
-from reservd.service.hold_desk import HoldDesk, shown_for
-from reservd.service.unwinding import Unwinder
-from reservd.service.withdrawal_answers import WithdrawalObserver
+from reservd.service.withdrawals.answers import WithdrawalObserver
+from reservd.service.withdrawals.desk import HoldDesk, shown_for
+from reservd.service.withdrawals.unwinding import Unwinder
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ from reservd.reserve.holds import GroupReading, Hold, read_group
 from reservd.reserve.holds.places import Accounts
 from reservd.reserve.identity import AccountKey
 from reservd.reserve.readings import Balance, Equity
-from reservd.service.hold_desk import HoldDesk
+from reservd.service.withdrawals.desk import HoldDesk
 
 log = structlog.get_logger(__name__)
 

@@ -12,9 +12,9 @@ from reservd.reserve.holds import expect, hash_request, hold_for
 from reservd.reserve.holds.book import HoldBook
 from reservd.reserve.models import ReserveStatus
 from reservd.reserve.withdrawal import Ground, Refusal, check_limits, decide_withdrawal
-from reservd.service.hold_desk import HoldDesk
-from reservd.service.withdrawal_answers import WithdrawalDecision, WithdrawalQuote
-from reservd.service.withdrawal_ground import find_ground
+from reservd.service.withdrawals.answers import WithdrawalDecision, WithdrawalQuote
+from reservd.service.withdrawals.desk import HoldDesk
+from reservd.service.withdrawals.ground import find_ground
 from reservd.store.history import KeptSnapshot
 
 

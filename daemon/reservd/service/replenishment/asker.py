@@ -20,9 +20,9 @@ from reservd.reserve.replenishment.states import (
     Replenishment,
     ReplenishmentState,
 )
-from reservd.service.refill_book import RefillBook
-from reservd.service.refill_caller import RefillCaller, UnansweredError
-from reservd.service.refill_transitions import RefillTransitions
+from reservd.service.replenishment.book import RefillBook
+from reservd.service.replenishment.caller import RefillCaller, UnansweredError
+from reservd.service.replenishment.transitions import RefillTransitions
 
 log = structlog.get_logger(__name__)
 

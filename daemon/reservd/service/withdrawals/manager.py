@@ -26,17 +26,17 @@ from reservd.reserve.holds.book import HoldBook
 from reservd.reserve.holds.payment_block import check_block
 from reservd.reserve.holds.queue import QueuePlace, line_up
 from reservd.reserve.withdrawal import Refusal, WithdrawalSpeed, decide_withdrawal, withdrawal_speed
-from reservd.service.held_reserves import HeldReserves
-from reservd.service.hold_desk import HoldDesk
-from reservd.service.hold_watch import HoldWatch
-from reservd.service.unwinding import Unwinder
-from reservd.service.withdrawal_answers import (
+from reservd.service.withdrawals.answers import (
     QueuedWithdrawal,
     WithdrawalDecision,
     WithdrawalObserver,
     WithdrawalQuote,
 )
-from reservd.service.withdrawal_decisions import WithdrawalDecider
+from reservd.service.withdrawals.decisions import WithdrawalDecider
+from reservd.service.withdrawals.desk import HoldDesk
+from reservd.service.withdrawals.held_reserves import HeldReserves
+from reservd.service.withdrawals.unwinding import Unwinder
+from reservd.service.withdrawals.watch import HoldWatch
 
 log = structlog.get_logger(__name__)
 

@@ -22,15 +22,15 @@ from reservd.reserve.replenishment.approval import reconsider
 from reservd.reserve.replenishment.decision import RefillDecision, decide_refill
 from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState, advance, expire
 from reservd.reserve.tracker import Instant
-from reservd.service.refill_asker import RefillAsker
-from reservd.service.refill_book import RefillBook
-from reservd.service.refill_caller import RefillCaller, ReplenishmentObserver
-from reservd.service.refill_commitments import Commitments
-from reservd.service.refill_desk import RefillDesk
-from reservd.service.refill_grounds import RefillGrounds
-from reservd.service.refill_ledger import RefillLedger
-from reservd.service.refill_requests import RefillRequests
-from reservd.service.refill_transitions import RefillTransitions
+from reservd.service.replenishment.asker import RefillAsker
+from reservd.service.replenishment.book import RefillBook
+from reservd.service.replenishment.caller import RefillCaller, ReplenishmentObserver
+from reservd.service.replenishment.commitments import Commitments
+from reservd.service.replenishment.desk import RefillDesk
+from reservd.service.replenishment.grounds import RefillGrounds
+from reservd.service.replenishment.ledger import RefillLedger
+from reservd.service.replenishment.requests import RefillRequests
+from reservd.service.replenishment.transitions import RefillTransitions
 
 log = structlog.get_logger(__name__)
 

@@ -14,8 +14,8 @@ from reservd.reserve.replenishment.states import (
     take_promise,
     wait_until,
 )
-from reservd.service.refill_book import RefillBook
-from reservd.service.refill_grounds import RefillGrounds
+from reservd.service.replenishment.book import RefillBook
+from reservd.service.replenishment.grounds import RefillGrounds
 
 STRATEGY = "strategy"
 

@@ -10,7 +10,7 @@ from reservd.reserve.holds import Hold, Unwinding
 from reservd.reserve.holds.unwinding import follow_request, leave_unasked
 from reservd.reserve.replenishment import Inaction
 from reservd.reserve.replenishment.states import Replenishment
-from reservd.service.hold_desk import HoldDesk
+from reservd.service.withdrawals.desk import HoldDesk
 
 log = structlog.get_logger(__name__)
 

@@ -16,8 +16,8 @@ from reservd.log import plain_traceback
 from reservd.monitor.clock import Clock, SteadyClock
 from reservd.reserve.holds import CLOCKS_DIFFER_BY, Hold, HoldState
 from reservd.reserve.holds.book import HoldBook
-from reservd.service.hold_desk import HoldDesk, shown_for
-from reservd.service.hold_loading import read_accepted, read_payouts, read_shown
+from reservd.service.withdrawals.desk import HoldDesk, shown_for
+from reservd.service.withdrawals.loading import read_accepted, read_payouts, read_shown
 from reservd.store.account_groups import save_accounts
 from reservd.store.database import Database
 from reservd.store.history import KeptSnapshot, add_snapshots

@@ -16,9 +16,9 @@ from reservd.reserve.replenishment.credits import EndedCredits, counted_since
 from reservd.reserve.replenishment.decision import still_to_come
 from reservd.reserve.replenishment.event import ReplenishmentChange, tell_change
 from reservd.reserve.replenishment.states import Replenishment
-from reservd.service.refill_caller import ReplenishmentObserver
-from reservd.service.refill_ledger import RefillLedger, Remembered
-from reservd.service.refill_times import RefillTimes
+from reservd.service.replenishment.caller import ReplenishmentObserver
+from reservd.service.replenishment.ledger import RefillLedger, Remembered
+from reservd.service.replenishment.times import RefillTimes
 from reservd.store.replenishments import UnreadableRequest
 
 log = structlog.get_logger(__name__)

@@ -12,11 +12,11 @@ from reservd.reserve.models import ReserveStatus
 from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome, ReplenishmentRequest, Urgency
 from reservd.reserve.replenishment.limits import check_requested_amount
 from reservd.reserve.replenishment.states import Replenishment
-from reservd.service.refill_asker import RefillAsker
-from reservd.service.refill_book import RefillBook
-from reservd.service.refill_caller import ReplenishmentObserver
-from reservd.service.refill_grounds import RefillGrounds
-from reservd.service.refill_ledger import RefillLedger
+from reservd.service.replenishment.asker import RefillAsker
+from reservd.service.replenishment.book import RefillBook
+from reservd.service.replenishment.caller import ReplenishmentObserver
+from reservd.service.replenishment.grounds import RefillGrounds
+from reservd.service.replenishment.ledger import RefillLedger
 
 
 class RefillRequests:

@@ -13,10 +13,10 @@ from reservd.reserve.replenishment.states import (
     check_approval,
     expire,
 )
-from reservd.service.refill_asker import RefillAsker
-from reservd.service.refill_book import RefillBook
-from reservd.service.refill_ledger import RefillLedger
-from reservd.service.refill_transitions import STRATEGY, RefillTransitions
+from reservd.service.replenishment.asker import RefillAsker
+from reservd.service.replenishment.book import RefillBook
+from reservd.service.replenishment.ledger import RefillLedger
+from reservd.service.replenishment.transitions import STRATEGY, RefillTransitions
 
 _MAY_END_UNAPPROVED = (ReplenishmentState.REJECTED, ReplenishmentState.CANCELLED)
 

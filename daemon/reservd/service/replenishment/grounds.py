@@ -12,8 +12,8 @@ from reservd.reserve.replenishment.arrival import count_from, is_counted, set_ba
 from reservd.reserve.replenishment.credits import see_arrivals
 from reservd.reserve.replenishment.decision import spare_in_flight
 from reservd.reserve.replenishment.states import Replenishment
-from reservd.service.refill_book import RefillBook
-from reservd.service.refill_commitments import Commitments, NoCommitments
+from reservd.service.replenishment.book import RefillBook
+from reservd.service.replenishment.commitments import Commitments, NoCommitments
 
 
 class RefillGrounds:
