@@ -69,7 +69,7 @@ class Daemon:
         self._taken_up = asyncio.Event()
         self._database = open_database(config.settings.store.url.get_secret_value(), config.directory)
         self._ownership = Ownership(self._database)
-        self._metrics = Metrics(*series_of(config))
+        self._metrics = Metrics(series_of(config))
         self._metrics.watch(owner=False)
         self._page = MetricsPage(self._metrics.take, self._metrics.render)
         self._duty: Duty | None = None

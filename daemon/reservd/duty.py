@@ -4,7 +4,7 @@ import asyncio
 import gc
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -25,7 +25,7 @@ from reservd.service.withdrawals.journal import HoldJournal
 from reservd.store.database import Database
 from reservd.store.orders import OrderSubject
 from reservd.store.ownership import Ownership
-from reservd.web.metrics import Metrics
+from reservd.web.metrics import Metrics, Series
 from reservd.web.page import MetricsPage
 from reservd.web.stream import EventStream
 
@@ -142,7 +142,7 @@ class Duty:
             # Higher than any number in a store, because receivers drop events that are older than the last they know.
             self.manager.restore(before, first_sequence=int(time.time()))
         # In one step, so that no page shows modes without their state.
-        self._metrics.configure(*series_of(self._config))
+        self._metrics.configure(series_of(self._config))
         self._metrics.watch(owner=True)
         self.manager.begin()
         delivering = asyncio.create_task(self.pipeline.run(), name="delivery")
@@ -184,16 +184,16 @@ def _raise_from(task: asyncio.Task[None]) -> None:
         raise error
 
 
-def series_of(
-    config: Config,
-) -> tuple[Mapping[str, str], Iterable[float], Iterable[str], Iterable[str], Iterable[str], Iterable[tuple[str, str]]]:
-    """Return everything that has metric series of its own, in the form that `Metrics` takes."""
+def series_of(config: Config) -> Series:
+    """Return everything that has metric series of its own."""
     sources: dict[str, Source[Any]] = {**config.balance_sources, **config.equity_sources, **config.price_sources}
-    return (
-        {mode: each.share_class for mode, each in config.modes.items()},
-        {each.interval_seconds for each in config.modes.values()},
-        sources,
-        config.event_sinks,
-        config.replenishers,
-        [(name, endpoint) for name, source in sources.items() for endpoint in GuardedPlugin(source).endpoints()],
+    return Series(
+        modes={mode: each.share_class for mode, each in config.modes.items()},
+        intervals={each.interval_seconds for each in config.modes.values()},
+        sources=sources,
+        sinks=config.event_sinks,
+        replenishers=config.replenishers,
+        endpoints=[
+            (name, endpoint) for name, source in sources.items() for endpoint in GuardedPlugin(source).endpoints()
+        ],
     )

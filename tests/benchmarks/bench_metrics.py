@@ -18,7 +18,7 @@ from reservd.app import Daemon
 from reservd.config.load import Config
 from reservd.config.settings import Settings
 from reservd.duty import settle
-from reservd.web.metrics import Metrics
+from reservd.web.metrics import Metrics, Series
 from reservd.web.page import MetricsPage
 from support.bench import Figure, best_of, report
 from support.fleet import Fleet
@@ -73,7 +73,9 @@ def bench_metrics_page_of_ten_thousand_modes() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     fleet = Fleet()
     with asyncio.Runner() as runner:
-        metrics = Metrics(dict.fromkeys(fleet.modes, "USDT"), {30.0}, (*fleet.balance_sources, *fleet.equity_sources))
+        metrics = Metrics(
+            Series(dict.fromkeys(fleet.modes, "USDT"), {30.0}, (*fleet.balance_sources, *fleet.equity_sources))
+        )
         page = MetricsPage(metrics.take, metrics.render)
         manager = ReserveManager(fleet.equity_sources, fleet.balance_sources, observers=[metrics])
         for mode, config in fleet.modes.items():

@@ -23,7 +23,7 @@ from reservd.reserve.holds import Hold
 from reservd.reserve.models import EventType, ReserveEvent
 from reservd.service.withdrawals import journal as hold_journal
 from reservd.store.database import Database
-from reservd.web.metrics import Metrics
+from reservd.web.metrics import Metrics, Series
 from support.bank import Bank
 from support.daemon import ReservdProcess
 from support.hand_clock import HandClock
@@ -93,7 +93,7 @@ def make_manager(
 
 
 async def test_others_are_checked_and_it_is_unknown_in_time_when_one_mode_cannot_be_checked() -> None:
-    metrics = Metrics(MODES, [0.05], ["treasury", "nav"])
+    metrics = Metrics(Series(MODES, [0.05], ["treasury", "nav"]))
     source = ScriptedBalances("treasury", a=110, b=110, c=110)
     manager = make_manager(metrics, source=source)
     heard: list[ReserveEvent] = []
@@ -158,7 +158,7 @@ async def test_all_others_hear_of_a_shortfall_when_one_observer_cannot_take_it()
 
 async def test_other_modes_are_checked_when_all_of_one_kind_cannot_be_left_alone() -> None:
     source, other = ScriptedBalances("treasury", a=110, b=110, c=110), ScriptedBalances("other", d=110)
-    metrics = Metrics(dict.fromkeys("abcd", "USDT"), [0.05], ["treasury", "other", "nav"])
+    metrics = Metrics(Series(dict.fromkeys("abcd", "USDT"), [0.05], ["treasury", "other", "nav"]))
     observers = [BrokenObserver(), metrics]
     manager = ReserveManager(ScriptedEquity(), {"treasury": source, "other": other}, observers=observers)
     for mode in ("a", "b", "c"):
@@ -180,7 +180,7 @@ async def test_defect_that_ends_the_check_of_all_modes_of_a_kind_is_logged_from_
         def refreshed(self, modes: Sequence[str], now: Any) -> None:
             raise LookupError(modes)
 
-    clock, metrics = HandClock(), Metrics(MODES, [0.05], ["treasury", "nav"])
+    clock, metrics = HandClock(), Metrics(Series(MODES, [0.05], ["treasury", "nav"]))
     manager = make_manager(Blind(), metrics, clock=clock)
     with capture_logs() as logs:
         for seconds in (1, 1, 1, 1, 300, 1):

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from reservd import ReserveManager
 from reservd.errors import FailureReason, SourceError
-from reservd.web.metrics import Metrics
+from reservd.web.metrics import Metrics, Series
 from support.polling import until
 from support.sources import ScriptedBalances, ScriptedEquity, hangs, raises
 
@@ -27,7 +27,7 @@ class Room:
         self.nav = ScriptedEquity()
         self.failing = ScriptedBalances("failing", timeout=1.0, main=110)
         self.well = ScriptedBalances("well", main=110)
-        self.metrics = Metrics({"m": "USDT", "other": "USDT"}, [0.02], ["failing", "well", "nav"])
+        self.metrics = Metrics(Series({"m": "USDT", "other": "USDT"}, [0.02], ["failing", "well", "nav"]))
         sources = {"failing": self.failing, "well": self.well}
         self.manager = ReserveManager(self.nav, sources, observers=[self.metrics])
         for mode, source in (("m", "failing"), ("other", "well")):
@@ -183,7 +183,7 @@ async def test_source_that_a_reload_took_out_is_not_told_of_when_its_last_call_f
         here.failing.misbehave = fail_late
         await until(lambda: here.failing.reads > asked)
     late = reader.read()
-    here.metrics.configure({"other": "USDT"}, [0.02], ["well", "nav"], [], [], [])
+    here.metrics.configure(Series({"other": "USDT"}, [0.02], ["well", "nav"]))
     given_up.set()
     await late
     assert here.sample("reservd_source_up") is None

@@ -17,7 +17,7 @@ from reservd.store.tables import events
 from reservd.web.access.control import AccessControl
 from reservd.web.access.tokens import TokenBook
 from reservd.web.backend import Backend, Readiness
-from reservd.web.metrics import Metrics
+from reservd.web.metrics import Metrics, Series
 from reservd.web.page import MetricsPage
 from reservd.web.server import WebServer
 from reservd.web.site import make_site
@@ -71,7 +71,7 @@ async def serve(
 ) -> AsyncIterator[tuple[Office, EventStream, str]]:
     """Serve the events of an office over real HTTP."""
     stream = EventStream(database)
-    metrics = Metrics(dict.fromkeys(modes, "USDT"))
+    metrics = Metrics(Series(dict.fromkeys(modes, "USDT")))
     page = MetricsPage(metrics.take, metrics.render)
     async with Office(database, modes=modes) as office:
         office.pipeline.journal._observers = [office.heard, stream]

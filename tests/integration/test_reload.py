@@ -173,7 +173,7 @@ async def test_what_the_last_reload_came_to_is_told_by_a_standby_and_through_a_c
 
     with pytest.raises(ConfigError):
         await daemon.reload()
-    daemon._metrics.configure(*series_of(config))  # as with each duty that begins
+    daemon._metrics.configure(series_of(config))  # as with each duty that begins
     assert successful() == 0
     await daemon.reload()
     assert successful() == 1

@@ -29,6 +29,26 @@ from reservd.web.withdrawal_metrics import WithdrawalMetrics
 _CYCLE_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
+class Series(NamedTuple):
+    """What has series of its own.
+
+    Attributes:
+        modes: Share class by mode.
+        intervals: The distinct monitoring intervals, in seconds.
+        sources: The names of balance, equity and price sources.
+        sinks: The names of event sinks.
+        replenishers: The names of replenishers.
+        endpoints: The names of sources with those of the endpoints that they read through.
+    """
+
+    modes: Mapping[str, str]
+    intervals: Iterable[float] = ()
+    sources: Iterable[str] = ()
+    sinks: Iterable[str] = ()
+    replenishers: Iterable[str] = ()
+    endpoints: Iterable[tuple[str, str]] = ()
+
+
 class News(NamedTuple):
     """What is new since the page was rendered."""
 
@@ -41,12 +61,7 @@ class Metrics(Observer):
     """Counts what the monitor does, and joins what others count. Each series that can be is there from the start, at 0.
 
     Args:
-        modes: Share class by mode.
-        intervals: The distinct monitoring intervals, in seconds.
-        sources: The names of balance, equity and price sources.
-        sinks: The names of event sinks.
-        replenishers: The names of replenishers.
-        endpoints: The names of sources with those of the endpoints that they read through.
+        series: What has series of its own.
 
     Attributes:
         registry: Has all series but those of `ModeGauges`.
@@ -55,15 +70,7 @@ class Metrics(Observer):
         replenishments: Counts requests for refills and what became of them.
     """
 
-    def __init__(
-        self,
-        modes: Mapping[str, str],
-        intervals: Iterable[float] = (),
-        sources: Iterable[str] = (),
-        sinks: Iterable[str] = (),
-        replenishers: Iterable[str] = (),
-        endpoints: Iterable[tuple[str, str]] = (),
-    ) -> None:
+    def __init__(self, series: Series) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # theirs
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
@@ -122,29 +129,18 @@ class Metrics(Observer):
         self._build.labels(__version__).set(1)
         for event_type in EventType:
             self._events.labels(event_type)
-        self.configure(modes, intervals, sources, sinks, replenishers, endpoints)
+        self.configure(series)
         self.reloaded(successful=True)
-        self._gauges: ModeGauges | None = ModeGauges(modes)
+        self._gauges: ModeGauges | None = ModeGauges(series.modes)
 
-    def configure(
-        self,
-        modes: Mapping[str, str],
-        intervals: Iterable[float],
-        sources: Iterable[str],
-        sinks: Iterable[str],
-        replenishers: Iterable[str],
-        endpoints: Iterable[tuple[str, str]],
-    ) -> None:
-        """Know these from now on, instead of those that are known: what is new begins at 0, what is gone is left out.
-
-        The arguments are those of the class.
-        """
-        self._modes = modes
-        self._sources.configure(sources, endpoints)
-        self.deliveries.configure(sinks)
-        self.withdrawals.configure(modes)
-        self.replenishments.configure(replenishers)
-        self._presets.configure(f"{interval:g}" for interval in intervals)
+    def configure(self, series: Series) -> None:
+        """Know these from now on, instead of what is known: what is new begins at 0, what is gone is left out."""
+        self._modes = series.modes
+        self._sources.configure(series.sources, series.endpoints)
+        self.deliveries.configure(series.sinks)
+        self.withdrawals.configure(series.modes)
+        self.replenishments.configure(series.replenishers)
+        self._presets.configure(f"{interval:g}" for interval in series.intervals)
 
     def reloaded(self, *, successful: bool) -> None:
         """Note whether the configuration, read again, could be taken up."""

@@ -12,7 +12,7 @@ from reservd.errors import DeliveryError, FailureReason
 from reservd.monitor.callbacks import QUEUE_SIZE
 from reservd.monitor.observer import Observer
 from reservd.reserve.models import EventType, ReserveEvent
-from reservd.web.metrics import Metrics
+from reservd.web.metrics import Metrics, Series
 from support.polling import until
 from support.sources import (
     ScriptedBalances,
@@ -80,7 +80,7 @@ async def test_checks_and_other_callbacks_go_on_when_one_blocks_and_one_raises()
 @pytest.mark.parametrize("kind", ["plain", "coroutine"])
 async def test_failures_of_a_callback_are_counted_by_reason(kind: str) -> None:
     """One raises, and says why the second time; the other takes too long each time."""
-    metrics = Metrics({"m": "USDT"})
+    metrics = Metrics(Series({"m": "USDT"}))
     source = ScriptedBalances("treasury", main=10)
     manager = ReserveManager(ScriptedEquity(), {"treasury": source}, observers=[metrics])
     manager.set_reserve_config("m", BASE)

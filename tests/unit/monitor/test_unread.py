@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from reservd import ReserveManager
 from reservd.errors import FailureReason
 from reservd.plugin import Account, AccountFailure, Balance, Reading
-from reservd.web.metrics import Metrics
+from reservd.web.metrics import Metrics, Series
 from support.sources import ScriptedBalances, ScriptedEquity, raises, returns
 
 HOT = AccountFailure("hot", FailureReason.RATE_LIMITED, "HTTP 429")
@@ -22,7 +22,7 @@ class Room:
 
     def __init__(self, source: ScriptedBalances | None = None) -> None:
         self.bank = source or ScriptedBalances("bank", hot=80, cold=30)
-        self.metrics = Metrics({"m": "USDT"}, [30.0], ["bank", "nav"])
+        self.metrics = Metrics(Series({"m": "USDT"}, [30.0], ["bank", "nav"]))
         self.manager = ReserveManager(ScriptedEquity(), {"bank": self.bank}, observers=[self.metrics])
         config = {"share_class": "USDT", "reserve_ratio": "0.1", "reserve_balance_sources": ["bank"]}
         self.manager.set_reserve_config("m", config)

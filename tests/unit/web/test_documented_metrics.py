@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import reservd
 from reservd.monitor.observer import Checked
 from reservd.reserve.models import ReserveStatus
-from reservd.web.metrics import Metrics
+from reservd.web.metrics import Metrics, Series
 from support.reserve import reach
 
 _README = Path(reservd.__file__).parents[1] / "README.md"
@@ -24,7 +24,7 @@ def documented() -> dict[str, set[str]]:
 
 def exported() -> dict[str, set[str] | None]:
     """Return the labels of each metric; None of one without a series."""
-    metrics = Metrics({"lending": "USDT"}, [30.0], ["bank"], ["ops"], ["unwinder"], [("bank", "own-node")])
+    metrics = Metrics(Series({"lending": "USDT"}, [30.0], ["bank"], ["ops"], ["unwinder"], [("bank", "own-node")]))
     low = reach(ReserveStatus.LOW)
     assert low.step is not None
     assert low.state.good is not None

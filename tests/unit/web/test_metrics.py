@@ -13,7 +13,7 @@ from reservd.monitor.observer import Checked
 from reservd.reserve.models import EventType, ReserveStatus
 from reservd.reserve.replenishment import AcceptanceStatus
 from reservd.reserve.tracker import Instant
-from reservd.web.metrics import Metrics
+from reservd.web.metrics import Metrics, Series
 from support.reserve import NOON, Watched, lose, reach
 
 STATUSES = list(ReserveStatus)
@@ -29,7 +29,7 @@ MONEY = (
 
 def make_metrics() -> Metrics:
     """Return the metrics of the mode that `Watched` watches, and of one of everything else."""
-    return Metrics({"lending": "USDT"}, [30.0], ["bank"], ["ops"], ["unwinder"])
+    return Metrics(Series({"lending": "USDT"}, [30.0], ["bank"], ["ops"], ["unwinder"]))
 
 
 def families(metrics: Metrics) -> list[Metric]:
@@ -125,7 +125,7 @@ def test_series_is_there_at_zero_before_anything_happened(name: str, label: dict
 
 def test_endpoint_is_up_until_it_is_known_to_be_down() -> None:
     """An alert must not fire for one that nobody had to ask yet."""
-    metrics = Metrics({"lending": "USDT"}, sources=["bank"], endpoints=[("bank", "one"), ("bank", "two")])
+    metrics = Metrics(Series({"lending": "USDT"}, sources=["bank"], endpoints=[("bank", "one"), ("bank", "two")]))
     assert values(metrics, "reservd_source_endpoint_up") == [1, 1]
     metrics.endpoint_is("bank", "two", up=False)
     assert values(metrics, "reservd_source_endpoint_up", endpoint="one") == [1]
@@ -134,9 +134,9 @@ def test_endpoint_is_up_until_it_is_known_to_be_down() -> None:
 
 def test_endpoint_is_left_out_when_the_configuration_names_it_no_longer() -> None:
     """And one that stays begins anew, with the connection to it."""
-    metrics = Metrics({"lending": "USDT"}, sources=["bank"], endpoints=[("bank", "one"), ("bank", "two")])
+    metrics = Metrics(Series({"lending": "USDT"}, sources=["bank"], endpoints=[("bank", "one"), ("bank", "two")]))
     metrics.endpoint_is("bank", "one", up=False)
-    metrics.configure({"lending": "USDT"}, [], ["bank"], [], [], [("bank", "one")])
+    metrics.configure(Series({"lending": "USDT"}, sources=["bank"], endpoints=[("bank", "one")]))
     assert values(metrics, "reservd_source_endpoint_up") == [1]
     assert values(metrics, "reservd_source_endpoint_up", endpoint="one") == [1]
 
@@ -259,5 +259,5 @@ def test_circuit_is_told_to_be_closed_when_the_sources_are_others_under_their_na
     metrics = make_metrics()
     metrics.circuit_is("bank", is_open=True)
     assert values(metrics, "reservd_source_circuit_open", source="bank") == [1]
-    metrics.configure({"lending": "USDT"}, [30.0], ["bank"], ["ops"], ["unwinder"], [])
+    metrics.configure(Series({"lending": "USDT"}, [30.0], ["bank"], ["ops"], ["unwinder"]))
     assert values(metrics, "reservd_source_circuit_open", source="bank") == [0]

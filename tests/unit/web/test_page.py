@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from reservd.web.metrics import Metrics, News
+from reservd.web.metrics import Metrics, News, Series
 from reservd.web.page import MetricsPage
 from support.polling import until
 
@@ -14,7 +14,7 @@ class Renderer:
     """Renders a number that counts the pages; fails when told to."""
 
     def __init__(self) -> None:
-        self.metrics = Metrics({})
+        self.metrics = Metrics(Series({}))
         self.count = 0
         self.broken = False
 

@@ -12,7 +12,7 @@ from reservd.errors import ReservdError
 from reservd.store.database import Database, parse_url
 from reservd.web.access.control import AccessControl
 from reservd.web.backend import Backend, Readiness
-from reservd.web.metrics import Metrics
+from reservd.web.metrics import Metrics, Series
 from reservd.web.page import MetricsPage
 from reservd.web.server import WebServer
 from reservd.web.site import make_site
@@ -26,7 +26,7 @@ async def reload_nothing() -> None:
 @asynccontextmanager
 async def serve(*, healthy: bool = True, ready: bool = True, modes: int = 1) -> AsyncIterator[aiohttp.ClientSession]:
     """Serve the pages of some modes, and yield a client that decompresses nothing."""
-    metrics = Metrics({f"mode_{number}": "USDT" for number in range(modes)})
+    metrics = Metrics(Series({f"mode_{number}": "USDT" for number in range(modes)}))
     page = MetricsPage(metrics.take, metrics.render)
     await page.start()
     database = Database(parse_url("sqlite:///nothing.db", Path("/dev/null")))

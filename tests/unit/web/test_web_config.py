@@ -14,7 +14,7 @@ from reservd.store.database import Database, parse_url
 from reservd.web.access.control import AccessControl
 from reservd.web.access.users import UserBook
 from reservd.web.backend import Backend, Readiness
-from reservd.web.metrics import Metrics
+from reservd.web.metrics import Metrics, Series
 from reservd.web.page import MetricsPage
 from reservd.web.server import WebServer
 from reservd.web.site import make_site
@@ -41,7 +41,7 @@ async def serve(certificate: Certificate, text: str) -> AsyncIterator[str]:
     path = certificate.certificate.with_name("web.yaml")
     path.write_text(text)
     shell = read_web_config(path)
-    metrics = Metrics({"m": "USDT"})
+    metrics = Metrics(Series({"m": "USDT"}))
     page = MetricsPage(metrics.take, metrics.render)
     await page.start()
     database = Database(parse_url("sqlite:///nothing.db", Path("/dev/null")))
