@@ -291,7 +291,7 @@ async def test_what_is_paid_is_off_a_reading_that_shows_it_still_when_the_clock_
         for wrong in (timedelta(days=2), timedelta()):
             shop.clock.wrong = wrong
             shop.withdrawals._watch.look()
-        assert shop.holds.book.held(shop.manager.account_group("m"), behind) == 100
+        assert shop.holds.book.totals.held(shop.manager.account_group("m"), behind) == 100
 
 
 async def test_what_is_paid_is_off_a_reading_that_shows_it_still_when_the_clock_was_ahead_at_the_start(
@@ -306,7 +306,7 @@ async def test_what_is_paid_is_off_a_reading_that_shows_it_still_when_the_clock_
         shop.clock.wrong = timedelta()
         await shop.see()
         await shop.ask(1)
-        assert shop.holds.book.held(shop.manager.account_group("m"), behind) == 101
+        assert shop.holds.book.totals.held(shop.manager.account_group("m"), behind) == 101
 
 
 async def test_money_is_held_for_who_waits_for_it_when_the_clock_was_ahead_when_he_asked(database: Database) -> None:

@@ -32,40 +32,40 @@ def test_book_finds_holds_by_id_and_key_and_counts_positions() -> None:
 
 def test_promises_are_off_a_reading_until_it_shows_their_payment() -> None:
     book = HoldBook()
-    assert (book.held("m", read(100)), book.knows("m")) == (0, False)
+    assert (book.totals.held("m", read(100)), book.totals.knows("m")) == (0, False)
     book.put(hold := make_hold(1, 30))
-    assert (book.knows("m"), book.knows("other")) == (True, False)
+    assert (book.totals.knows("m"), book.totals.knows("other")) == (True, False)
     book.put(make_hold(2, 20, 5))
-    assert book.held("m", read(100)) == 50
-    assert book.held("other", read(100)) == 0
+    assert book.totals.held("m", read(100)) == 50
+    assert book.totals.held("other", read(100)) == 0
     book.put(settle(hold, NOON + 2 * MINUTE, paid_at=NOON + MINUTE))
-    assert book.held("m", read(100)) == 50
-    assert book.held("m", read(70, NOON + MINUTE)) == 20
-    assert book.held("m", read(70, NOON + MINUTE, block=3)) == 20
+    assert book.totals.held("m", read(100)) == 50
+    assert book.totals.held("m", read(70, NOON + MINUTE)) == 20
+    assert book.totals.held("m", read(70, NOON + MINUTE, block=3)) == 20
 
 
 def test_promises_are_told_apart_by_the_modes_that_made_them() -> None:
     book = HoldBook()
-    assert book.held_by("g", "a", read(100)) == 0
+    assert book.totals.held_by("g", "a", read(100)) == 0
     book.put(hold := make_hold(1, 30, group="g", mode="a"))
     book.put(make_hold(2, 20, 5, group="g", mode="b"))
-    assert [book.held_by("g", mode, read(100)) for mode in "abc"] == [30, 20, 0]
+    assert [book.totals.held_by("g", mode, read(100)) for mode in "abc"] == [30, 20, 0]
     book.put(settle(hold, NOON + 2 * MINUTE, paid_at=NOON + MINUTE))
-    assert [book.held_by("g", "a", read(70, at)) for at in (NOON, NOON + MINUTE)] == [30, 0]
+    assert [book.totals.held_by("g", "a", read(70, at)) for at in (NOON, NOON + MINUTE)] == [30, 0]
     book.group_by(Payers({"a": "other", "b": "other"}))
-    assert (book.held_by("g", "b", read(100)), book.held_by("other", "b", read(100))) == (0, 20)
+    assert (book.totals.held_by("g", "b", read(100)), book.totals.held_by("other", "b", read(100))) == (0, 20)
 
 
 def test_equity_owes_the_whole_of_accepted_withdrawals_until_it_shows_their_payment() -> None:
     book = HoldBook()
-    assert book.owed("m", NOON) == 0
+    assert book.totals.owed("m", NOON) == 0
     book.put(hold := make_hold(1, 20, 5))
-    assert book.owed("m", NOON) == 25
+    assert book.totals.owed("m", NOON) == 25
     book.put(settle(hold, NOON + 2 * MINUTE, paid_at=NOON + MINUTE))
-    assert (book.owed("m", NOON), book.owed("m", NOON + MINUTE)) == (25, 0)
+    assert (book.totals.owed("m", NOON), book.totals.owed("m", NOON + MINUTE)) == (25, 0)
     book.put(cancelled := cancel(make_hold(2, 3), NOON))
     book.load([cancelled])
-    assert book.owed("m", NOON + MINUTE) == 0
+    assert book.totals.owed("m", NOON + MINUTE) == 0
 
 
 def test_money_that_arrives_is_held_for_the_first_who_waits_first() -> None:
@@ -73,21 +73,21 @@ def test_money_that_arrives_is_held_for_the_first_who_waits_first() -> None:
     for hold in (make_hold(1, 0, 10), make_hold(2, 5, 0), make_hold(3, 0, 20)):
         book.put(hold)
     book.rest_on("m", read(5))
-    assert [hold.id for hold in book.waiting("m")] == ["h-1", "h-3"]
-    assert book.held("m", read(9, NOON + MINUTE)) == 5 + 4  # it is held before it is believed
+    assert [hold.id for hold in book.totals.waiting("m")] == ["h-1", "h-3"]
+    assert book.totals.held("m", read(9, NOON + MINUTE)) == 5 + 4  # it is held before it is believed
     assert arrivals(book) == {"h-1": 0, "h-2": 0, "h-3": 0}
     assert [hold.id for hold in book.believe("m", read(9, NOON + MINUTE))] == ["h-1"]
     book.believe("m", read(17, NOON + 2 * MINUTE))
     assert arrivals(book) == {"h-1": 10, "h-2": 0, "h-3": 2}
     book.believe("m", read(17, NOON + 3 * MINUTE))
     assert arrivals(book) == {"h-1": 10, "h-2": 0, "h-3": 2}
-    last = book.last_waiting("m")
+    last = book.totals.last_waiting("m")
     assert last is not None
     assert (last.id, last.outstanding) == ("h-3", 18)
     book.believe("m", read(100, NOON + 4 * MINUTE))
     assert arrivals(book)["h-3"] == 20
-    assert (book.waiting("m"), book.last_waiting("m")) == ([], None)
-    assert book.held("m", read(100, NOON + 4 * MINUTE)) == 35
+    assert (book.totals.waiting("m"), book.totals.last_waiting("m")) == ([], None)
+    assert book.totals.held("m", read(100, NOON + 4 * MINUTE)) == 35
 
 
 def test_nothing_arrives_when_what_a_payment_or_a_new_hold_moved_is_all_that_moved() -> None:
@@ -161,18 +161,18 @@ def test_what_came_while_nobody_waited_has_arrived_for_nobody() -> None:
 
 def test_what_nobody_was_asked_for_yet_is_told_until_somebody_is() -> None:
     book = HoldBook()
-    assert book.due("m") == {}
+    assert book.totals.due("m") == {}
     for hold in (first := make_hold(1, 0, 10), make_hold(2, 5), make_hold(3, 1, 7)):
         book.put(hold)
-    assert book.due("m") == {"h-1": 10, "h-3": 7}
+    assert book.totals.due("m") == {"h-1": 10, "h-3": 7}
     book.put(replace(first, unwinding=Unwinding.ASKED))
-    assert book.due("m") == {"h-3": 7}
+    assert book.totals.due("m") == {"h-3": 7}
 
 
 def test_nothing_has_arrived_when_there_is_nothing_to_count_from() -> None:
     book = HoldBook()
     book.put(make_hold(1, 0, 10))
-    assert book.held("m", read(500)) == 0
+    assert book.totals.held("m", read(500)) == 0
     assert book.believe("m", read(500)) == []
     assert book.believe("m", read(503, NOON + MINUTE))[0].arrived == 3
     assert book.believe("other", read(500)) == []
@@ -199,25 +199,25 @@ def test_book_is_the_same_when_it_is_read_from_the_store() -> None:
     again.load_levels(changes.levels)
     assert not again.changed
     assert again.last_position == 2
-    assert again.held("m", read(57)) == book.held("m", read(57)) == 17
+    assert again.totals.held("m", read(57)) == book.totals.held("m", read(57)) == 17
 
 
 def test_accepted_amounts_count_within_the_period_unless_they_are_cancelled() -> None:
     book = HoldBook(lambda mode: mode == "m")
-    assert book.accepted_since("m", NOON) == 0
+    assert book.totals.accepted_since("m", NOON) == 0
     book.load_accepted("m", [(1, Decimal(7), NOON), (2, Decimal(8), NOON + MINUTE)])
     book.load([make_hold(2, 8, at=NOON + MINUTE)])
     book.put(make_hold(3, 20, at=NOON + timedelta(days=9)), accepted_at=NOON + 2 * MINUTE)
     book.put(make_hold(4, 5, mode="other"))
-    assert book.accepted_since("m", NOON - MINUTE) == 35
-    assert book.accepted_since("m", NOON) == 28
+    assert book.totals.accepted_since("m", NOON - MINUTE) == 35
+    assert book.totals.accepted_since("m", NOON) == 28
     book.put(cancel(make_hold(2, 8, at=NOON + MINUTE), NOON))
-    assert book.accepted_since("m", NOON) == 20
-    assert book.accepted_since("m", NOON + 2 * MINUTE) == 0
-    assert book.accepted_since("other", NOON - MINUTE) == 0
+    assert book.totals.accepted_since("m", NOON) == 20
+    assert book.totals.accepted_since("m", NOON + 2 * MINUTE) == 0
+    assert book.totals.accepted_since("other", NOON - MINUTE) == 0
     # One of long ago that is looked up again is not counted anew.
     book.load([settle(make_hold(1, 7), NOON, block=1)])
-    assert book.accepted_since("m", NOON + 2 * MINUTE) == 0
+    assert book.totals.accepted_since("m", NOON + 2 * MINUTE) == 0
 
 
 def test_ended_holds_are_forgotten_when_no_reading_shows_them_and_they_are_stored() -> None:
@@ -235,7 +235,7 @@ def test_ended_holds_are_forgotten_when_no_reading_shows_them_and_they_are_store
     assert [hold.position for hold in book.holds()] == [4, 5]
     book.forget(NOON + 10 * hour, hour)
     assert [hold.position for hold in book.holds()] == [5]
-    assert book.held("m", read(0, NOON - MINUTE)) == 10
+    assert book.totals.held("m", read(0, NOON - MINUTE)) == 10
 
 
 def test_ended_hold_is_remembered_for_its_time_whatever_clock_told_when_it_ended() -> None:
@@ -270,8 +270,8 @@ def test_what_was_read_and_paid_by_a_clock_that_was_ahead_was_so_before_it_is_se
         (5, None, NOON - earlier),
     ]
     assert changes.levels == {"m": read(100, NOON - earlier)}
-    assert book.held("m", read(88, NOON)) == 10
-    assert book.paid_between("m", read(100, NOON - MINUTE), read(88, NOON)) == (12 if by else 13)
+    assert book.totals.held("m", read(88, NOON)) == 10
+    assert book.totals.paid_between("m", read(100, NOON - MINUTE), read(88, NOON)) == (12 if by else 13)
     arrived = book.believe("m", read(91, NOON + MINUTE))
     assert [hold.arrived for hold in arrived] == ([3] if by else []), "nobody knows which was first"
     book.take_changes()
@@ -281,12 +281,12 @@ def test_what_was_read_and_paid_by_a_clock_that_was_ahead_was_so_before_it_is_se
 
 def test_nobody_knows_what_was_accepted_within_the_period_while_some_of_it_cannot_be_read() -> None:
     book = HoldBook(lambda _: True)
-    assert not book.is_accepted_in_doubt("m", NOON)
+    assert not book.totals.is_accepted_in_doubt("m", NOON)
     book.load_accepted("m", [(1, Decimal(7), NOON)])
-    assert not book.is_accepted_in_doubt("m", NOON - MINUTE)
+    assert not book.totals.is_accepted_in_doubt("m", NOON - MINUTE)
     book.doubt_accepted("m", NOON)
-    assert book.is_accepted_in_doubt("m", NOON - MINUTE)
-    assert not book.is_accepted_in_doubt("m", NOON)
+    assert book.totals.is_accepted_in_doubt("m", NOON - MINUTE)
+    assert not book.totals.is_accepted_in_doubt("m", NOON)
 
 
 def test_ended_hold_is_not_forgotten_when_arrivals_are_counted_from_a_reading_that_shows_it() -> None:
@@ -310,13 +310,13 @@ def test_promises_go_along_when_modes_come_to_share_accounts() -> None:
     book.put(make_hold(4, 30, mode="gone"))
     book.rest_on("a", read(100))
     book.group_by(Payers({"a": "a", "b": "a"}))
-    assert book.held("a", read(100)) == 10 + 7 + 20
-    assert book.held("gone", read(100)) == 30
-    assert [hold.id for hold in book.waiting("a")] == ["h-1", "h-3"], "the first is the first still"
+    assert book.totals.held("a", read(100)) == 10 + 7 + 20
+    assert book.totals.held("gone", read(100)) == 30
+    assert [hold.id for hold in book.totals.waiting("a")] == ["h-1", "h-3"], "the first is the first still"
     assert book.believe("a", read(93, NOON + MINUTE)) == []  # the payment left
     assert book.believe("a", read(95, NOON + 2 * MINUTE))[0].arrived == 2
     book.regroup()
-    assert book.owed("b", NOON) == 15
+    assert book.totals.owed("b", NOON) == 15
 
 
 def left_behind() -> HoldBook:
@@ -332,36 +332,36 @@ def left_behind() -> HoldBook:
 def test_promises_count_on_all_who_have_some_of_their_accounts_when_their_mode_is_gone() -> None:
     book = left_behind()
     book.group_by(Payers({"a": "x", "b": "y", "c": "z"}))
-    assert [book.held(group, read(100)) for group in ("x", "y", "z")] == [17, 17, 0]
-    assert [book.held(group, read(93, NOON + MINUTE)) for group in ("x", "y")] == [10, 10]
+    assert [book.totals.held(group, read(100)) for group in ("x", "y", "z")] == [17, 17, 0]
+    assert [book.totals.held(group, read(93, NOON + MINUTE)) for group in ("x", "y")] == [10, 10]
     paid = [book.paid_apart(group, read(100), read(93, NOON + MINUTE)) for group in ("x", "y", "z")]
     assert paid == [7, 7, 0]
-    assert [book.waiting(group) for group in ("x", "y")] == 2 * [[book.find("h-1")]]
-    assert book.stand(book.find("h-1")) == (1, 0)
+    assert [book.totals.waiting(group) for group in ("x", "y")] == 2 * [[book.find("h-1")]]
+    assert book.totals.stand(book.find("h-1")) == (1, 0)
     book.rest_on("x", read(93, NOON + MINUTE))
     (arrived,) = book.believe("x", read(98, NOON + 2 * MINUTE))
-    assert (arrived.arrived, book.waiting("y"), book.held("y", read(93, NOON + MINUTE))) == (5, [], 15)
+    assert (arrived.arrived, book.totals.waiting("y"), book.totals.held("y", read(93, NOON + MINUTE))) == (5, [], 15)
     book.put(cancel(arrived, NOON + 2 * MINUTE))
     book.take_changes()
     for days in (0, 1):
         book.forget(NOON + timedelta(days=days), MINUTE)
-    assert (len(book), book.held("x", read(100)), book.held("y", read(100))) == (0, 0, 0)
+    assert (len(book), book.totals.held("x", read(100)), book.totals.held("y", read(100))) == (0, 0, 0)
 
 
 def test_promises_are_its_modes_again_when_it_is_back() -> None:
     book = left_behind()
     book.group_by(Payers({"a": "x"}))
     book.group_by(Payers({"gone": "xy", "c": "z"}))
-    assert [book.held(group, read(100)) for group in ("x", "xy", "z")] == [0, 17, 0]
-    assert (book.owed("gone", NOON), book.queued("gone")) == (22, 5)
-    assert book.paid_between("gone", read(100), read(93, NOON + MINUTE)) == 7
+    assert [book.totals.held(group, read(100)) for group in ("x", "xy", "z")] == [0, 17, 0]
+    assert (book.totals.owed("gone", NOON), book.totals.queued("gone")) == (22, 5)
+    assert book.totals.paid_between("gone", read(100), read(93, NOON + MINUTE)) == 7
 
 
 def test_promises_of_accounts_that_nobody_knows_count_where_they_were_made() -> None:
     book = HoldBook()
     book.group_by(Payers({"a": "x", "b": "xy"}))
     book.put(make_hold(1, 10, mode="gone", group="xy"))
-    assert (book.held("x", read(100)), book.held("xy", read(100))) == (0, 10)
+    assert (book.totals.held("x", read(100)), book.totals.held("xy", read(100))) == (0, 10)
 
 
 def test_mode_owes_nothing_in_its_currency_of_what_it_promised_in_another() -> None:
@@ -370,9 +370,9 @@ def test_mode_owes_nothing_in_its_currency_of_what_it_promised_in_another() -> N
     foreign = replace(make_hold(3, 20, 1, mode="gone", group="xy"), currency="ETH")
     book.put(foreign)
     book.put(settle(replace(make_hold(4, 3, mode="gone", group="xy"), currency="ETH"), NOON, paid_at=NOON + MINUTE))
-    assert (book.owed("gone", NOON), book.queued("gone")) == (22, 5)
-    assert book.held("xy", read(100)) == 17 + 20 + 3
-    assert book.paid_between("gone", read(100), read(90, NOON + MINUTE)) == 7
+    assert (book.totals.owed("gone", NOON), book.totals.queued("gone")) == (22, 5)
+    assert book.totals.held("xy", read(100)) == 17 + 20 + 3
+    assert book.totals.paid_between("gone", read(100), read(90, NOON + MINUTE)) == 7
 
 
 def test_open_promise_that_goes_along_is_stored_where_it_is() -> None:
@@ -420,11 +420,11 @@ class BookMachine(RuleBasedStateMachine):
     def see(self, seconds: int, group: str, balance: int) -> None:
         self.now += seconds
         reading = read(balance, NOON + timedelta(seconds=self.now), self.now)
-        promised = self.book.held(group, reading)
+        promised = self.book.totals.held(group, reading)
         for hold in self.book.believe(group, reading):
             assert 0 <= hold.arrived <= hold.unwound
             self.lives[hold.id] = hold
-        assert self.book.held(group, reading) == promised, "what is held does not depend on when it is believed"
+        assert self.book.totals.held(group, reading) == promised, "what is held does not depend on when it is believed"
 
     @rule()
     def forget(self) -> None:
@@ -439,16 +439,16 @@ class BookMachine(RuleBasedStateMachine):
     def sums_are_those_of_a_loop(self) -> None:
         for group in "ab":
             waiting = [hold for hold in self.lives.values() if hold.mode == group and hold.outstanding]
-            assert self.book.waiting(group) == waiting
+            assert self.book.totals.waiting(group) == waiting
             first_short = next((index for index, hold in enumerate(waiting) if hold.outstanding), len(waiting))
             assert not any(hold.arrived for hold in waiting[first_short + 1 :]), "first come, first served"
             for seconds, block in ((0, None), (self.now, None), (self.now, self.now), (self.now // 2, self.now // 3)):
                 reading = read(-(10**6), NOON + timedelta(seconds=seconds), block)  # so little that nothing arrives
                 shown = [hold for hold in self.lives.values() if hold.mode == group and is_shown(hold, reading)]
-                assert self.book.held(group, reading) == sum(hold.held for hold in shown)
-                assert self.book.paid_of(group, reading) == sum(hold.held for hold in shown if not hold.open)
+                assert self.book.totals.held(group, reading) == sum(hold.held for hold in shown)
+                assert self.book.totals.paid_of(group, reading) == sum(hold.held for hold in shown if not hold.open)
             owed = sum(hold.amount for hold in self.lives.values() if hold.mode == group and hold.open)
-            assert self.book.owed(group, NOON + timedelta(seconds=self.now)) == owed
+            assert self.book.totals.owed(group, NOON + timedelta(seconds=self.now)) == owed
 
 
 TestBook = BookMachine.TestCase

@@ -25,11 +25,11 @@ def test_places_are_those_of_who_waits_in_order() -> None:
 def test_book_tells_where_each_stands() -> None:
     book = HoldBook()
     holds = [make_hold(1, 0, 10), make_hold(2, 5), make_hold(3, 0, 7)]
-    assert book.stand(holds[0]) is None
+    assert book.totals.stand(holds[0]) is None
     for hold in holds:
         book.put(hold)
     places = [QueuePlace(1, Decimal(0)), None, QueuePlace(2, Decimal(10))]
-    assert [book.stand(hold) for hold in holds] == places
+    assert [book.totals.stand(hold) for hold in holds] == places
 
 
 @given(st.lists(st.integers(0, 3), max_size=8))
@@ -38,6 +38,6 @@ def test_book_tells_every_place_as_the_whole_queue_has_it(unwound: list[int]) ->
     holds = [make_hold(position, 1, amount) for position, amount in enumerate(unwound, 1)]
     for hold in holds:
         book.put(hold)
-    assert {hold.id: book.stand(hold) for hold in holds if hold.outstanding} == line_up(holds)
-    assert [book.stand(hold) for hold in holds if not hold.outstanding] == [None] * unwound.count(0)
-    assert book.stand(make_hold(9, 0, 1, group="elsewhere")) is None
+    assert {hold.id: book.totals.stand(hold) for hold in holds if hold.outstanding} == line_up(holds)
+    assert [book.totals.stand(hold) for hold in holds if not hold.outstanding] == [None] * unwound.count(0)
+    assert book.totals.stand(make_hold(9, 0, 1, group="elsewhere")) is None

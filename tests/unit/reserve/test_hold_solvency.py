@@ -51,7 +51,7 @@ class Chain(RuleBasedStateMachine):
     @rule(amount=st.integers(1, 100), lag=st.integers(0, 3), status=st.sampled_from(ReserveStatus))
     def withdraw(self, amount: int, lag: int, status: ReserveStatus) -> None:
         reading = self.reading(lag)
-        available = reading.balance - self.book.held("m", reading)
+        available = reading.balance - self.book.totals.held("m", reading)
         terms = decide_withdrawal(Decimal(amount), Ground(status, available), POLICY)
         self.book.put(make_hold(self.book.last_position + 1, terms.from_reserve, terms.unwound, at=time_of(0)))
         self.book.rest_on("m", reading)

@@ -110,7 +110,7 @@ async def test_payouts_count_for_as_long_as_a_refill_is_waited_for(database: Dat
         await shop.see(75 + own.request.amount)
         assert shop.own()[0].state is State.VERIFIED
         shop.withdrawals._watch.look()
-        assert len(shop.holds.book._modes["m"].payouts) == 0
+        assert len(shop.holds.book.totals._modes["m"].payouts) == 0
 
 
 # Requests for withdrawals that come to nothing

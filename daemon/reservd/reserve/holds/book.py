@@ -6,11 +6,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
-from reservd.reserve.amounts import add, subtract
+from reservd.reserve.amounts import ZERO, add, subtract
 from reservd.reserve.holds.hold import CLOCKS_DIFFER_BY, GroupReading, Hold, is_older, is_shown
-from reservd.reserve.holds.places import Accounts, Grouping
-from reservd.reserve.holds.sums import GroupSums, ModeSums
-from reservd.reserve.holds.view import HoldView
+from reservd.reserve.holds.places import Accounts, Grouping, HoldPlaces
+from reservd.reserve.holds.totals import HoldTotals
 
 
 class Changes(NamedTuple):
@@ -33,10 +32,12 @@ class Payout(NamedTuple):
     block: int | None
 
 
-class HoldBook(HoldView):
+class HoldBook:
     """Takes in holds when they are made and whenever they change, and keeps the changes until they are stored.
 
     Attributes:
+        places: The accounts on which each hold counts.
+        totals: The sums of all holds that count.
         last_position: The highest position so far.
     """
 
@@ -47,13 +48,46 @@ class HoldBook(HoldView):
             is_limited: Returns whether a mode limits what it accepts within a period; accepted amounts are counted for
                 those only.
         """
-        super().__init__()
+        self.places = HoldPlaces()
+        self.totals = HoldTotals(self.places)
+        self._holds: dict[str, Hold] = {}
+        self._ids: dict[tuple[str, str], str] = {}
         self._is_limited = is_limited
         self._ended: dict[str, datetime] = {}
         self._just_ended: dict[str, None] = {}
         self._changed: dict[str, None] = {}
         self._moved: dict[str, None] = {}
         self.last_position = 0
+
+    def __len__(self) -> int:
+        return len(self._holds)
+
+    # What there is
+
+    def find(self, hold_id: str) -> Hold | None:
+        """Return the hold of an id."""
+        return self._holds.get(hold_id)
+
+    def find_key(self, mode: str, key: str) -> Hold | None:
+        """Return the hold that was made under a key."""
+        hold_id = self._ids.get((mode, key))
+        return None if hold_id is None else self._holds[hold_id]
+
+    def holds(self) -> list[Hold]:
+        """Return all that are in the book, in order of decision."""
+        return sorted(self._holds.values(), key=lambda hold: hold.position)
+
+    def open_holds(self) -> Iterator[Hold]:
+        """Yield those that are yet to be paid."""
+        return (hold for hold in self._holds.values() if hold.open)
+
+    def paid_apart(self, group: str, before: GroupReading, after: GroupReading) -> Decimal:
+        """Return what modes that do not pay a group any more paid of what was promised of it, between two readings."""
+        total = ZERO
+        for hold in map(self._holds.__getitem__, self.places.apart_on(group)):
+            if hold.left_at is not None and is_shown(hold, before) and not is_shown(hold, after):
+                total = add(total, hold.amount)
+        return total
 
     # Changes
 
@@ -65,7 +99,7 @@ class HoldBook(HoldView):
             accepted_at: When a new hold was accepted, by the clock that limits go by; its decision time by default.
         """
         if hold.position > self.last_position and self._is_limited(hold.mode):
-            self._modes[hold.mode].accept(hold.position, hold.amount, accepted_at or hold.decided_at)
+            self.totals.of_mode(hold.mode).accept(hold.position, hold.amount, accepted_at or hold.decided_at)
         self.load([hold])
         self._changed[hold.id] = None
 
@@ -75,7 +109,7 @@ class HoldBook(HoldView):
         If holds wait already, arrivals are counted from when the first began to wait. Without a reading, they are
         counted from the first one that is believed.
         """
-        sums = self._groups[group]
+        sums = self.totals.of_group(group)
         if sums.waiting and sums.level is not None:
             return
         if reading is not None:
@@ -89,12 +123,14 @@ class HoldBook(HoldView):
         A reading that is older than the last one, as from a node that lags, shows no arrival: counting from it would
         count later inflows twice.
         """
-        sums = self._groups.get(group)
-        if sums is None or not sums.waiting or (sums.level is not None and is_older(reading, sums.level)):
+        if self.totals.last_waiting(group) is None:
+            return []
+        sums = self.totals.of_group(group)
+        if sums.level is not None and is_older(reading, sums.level):
             return []
         got: list[Hold] = []
         rest = sums.arrived(reading)
-        for hold in self.waiting(group) if rest else ():
+        for hold in self.totals.waiting(group) if rest else ():
             if not rest:
                 break
             part = min(rest, hold.outstanding)
@@ -115,22 +151,24 @@ class HoldBook(HoldView):
             now: The time by the corrected clock. Nothing was read or paid later.
         """
         latest = now + CLOCKS_DIFFER_BY
-        for name, sums in self._groups.items():
-            if sums.level is not None and sums.level.observed_at > latest:
-                sums.level = sums.level._replace(observed_at=min(sums.level.observed_at - by, now))
-                self._moved[name] = None
+        for group, level in self.totals.levels().items():
+            if level is not None and level.observed_at > latest:
+                self._move(group, level._replace(observed_at=min(level.observed_at - by, now)))
         for hold in list(self._holds.values()):
             if hold.left_at is not None and hold.left_at > latest:
                 left_at = min(hold.left_at - by, now)
                 paid_at = left_at if hold.paid_at is not None else None
-                self._modes[hold.mode].payouts.drop(hold.position)
+                self.totals.of_mode(hold.mode).payouts.drop(hold.position)
                 self.put(replace(hold, ended_at=min((hold.ended_at or now) - by, now), paid_at=paid_at))
 
     def _advance(self, group: str, reading: GroupReading) -> None:
-        sums = self._groups[group]
+        sums = self.totals.of_group(group)
         if sums.level is None or (reading != sums.level and not is_older(reading, sums.level)):
-            sums.level = reading
-            self._moved[group] = None
+            self._move(group, reading)
+
+    def _move(self, group: str, level: GroupReading) -> None:
+        self.totals.of_group(group).level = level
+        self._moved[group] = None
 
     @property
     def changed(self) -> bool:
@@ -139,7 +177,7 @@ class HoldBook(HoldView):
 
     def take_changes(self) -> Changes:
         """Return what has to be stored, and clear it."""
-        levels = {group: level for group in self._moved if (level := self._groups[group].level) is not None}
+        levels = {group: level for group in self._moved if (level := self.totals.of_group(group).level) is not None}
         changes = Changes([self._holds[hold_id] for hold_id in self._changed], levels, self.places.take_new())
         self._changed, self._moved = {}, {}
         return changes
@@ -151,9 +189,9 @@ class HoldBook(HoldView):
         for each in holds:
             before = self._holds.get(each.id)
             if before is not None:
-                self._leave(before)
+                self.totals.leave(before)
             hold = each if before is not None else self._place(each)
-            self._enter(hold)
+            self.totals.enter(hold)
             self._holds[hold.id] = hold
             self._ids[hold.mode, hold.key] = hold.id
             self.last_position = max(self.last_position, hold.position)
@@ -173,18 +211,15 @@ class HoldBook(HoldView):
         """
         if all(map(self.places.stays, self._holds.values())):
             return
-        levels = {name: sums.level for name, sums in self._groups.items()}
         for hold in self._holds.values():
-            self._leave(hold)
-        self._groups.clear()
+            self.totals.leave(hold)
+        self.totals.restart_groups()
         for hold in self.holds():
             apart = self.places.is_apart(hold)
             moved = self._holds[hold.id] = self._place(hold)
             if self.places.is_apart(moved) and not apart:
-                self._modes[moved.mode].disown(moved)
-            self._enter(moved)
-        for name, level in levels.items():
-            self._groups[name].level = level
+                self.totals.of_mode(moved.mode).disown(moved)
+            self.totals.enter(moved)
 
     def _place(self, hold: Hold) -> Hold:
         placed = self.places.place(hold)
@@ -192,44 +227,24 @@ class HoldBook(HoldView):
             self._changed[hold.id] = None
         return placed
 
-    def _enter(self, hold: Hold) -> None:
-        for sums in self._sums(hold):
-            sums.enter(hold)
-
-    def _leave(self, hold: Hold) -> None:
-        for sums in self._sums(hold):
-            sums.leave(hold)
-
-    def _sums(self, hold: Hold) -> Iterator[GroupSums | ModeSums]:
-        """Yield all sums in which a hold counts."""
-        for group in self.places.groups(hold):
-            yield self._groups[group]
-        if not self.places.is_apart(hold):
-            yield self._modes[hold.mode]
-
     def load_levels(self, levels: Mapping[str, GroupReading]) -> None:
         """Load the level of each group."""
         for group, level in levels.items():
-            self._groups[group].level = level
+            self.totals.of_group(group).level = level
 
     def load_payouts(self, payouts: Iterable[Payout]) -> None:
         """Load payouts, of holds that need not be in the book."""
         for each in payouts:
-            self._modes[each.mode].payouts.add(each.position, each.amount, each.left_at, each.block)
-
-    def forget_payouts(self, before: datetime) -> None:
-        """Drop payouts that are too old for anything to be counted from before them."""
-        for sums in self._modes.values():
-            sums.payouts.forget(before)
+            self.totals.of_mode(each.mode).payouts.add(each.position, each.amount, each.left_at, each.block)
 
     def load_accepted(self, mode: str, accepted: Iterable[tuple[int, Decimal, datetime]]) -> None:
         """Load what counts towards a mode's period, in order of time: positions, amounts and decision times."""
         for position, amount, at in accepted:
-            self._modes[mode].accept(position, amount, at)
+            self.totals.of_mode(mode).accept(position, amount, at)
 
     def doubt_accepted(self, mode: str, at: datetime) -> None:
         """Note that an unknown amount, accepted by then, counts towards a mode's limit for its period."""
-        self._modes[mode].doubted_at = at
+        self.totals.of_mode(mode).doubted_at = at
 
     def forget(self, now: datetime, after: timedelta, keep: int = 0) -> None:
         """Drop holds that ended so long ago that no reading shows them.
@@ -249,11 +264,11 @@ class HoldBook(HoldView):
             hold = self._holds[hold_id]
             if hold_id in self._changed or self._is_counted_from(hold):
                 continue
-            self._leave(hold)
+            self.totals.leave(hold)
             self.places.forget(hold)
             del self._holds[hold_id], self._ids[hold.mode, hold.key], self._ended[hold_id]
 
     def _is_counted_from(self, hold: Hold) -> bool:
         """Return whether arrivals for others are counted from a reading that shows a hold."""
-        groups = [self._groups[group] for group in self.places.groups(hold)]
+        groups = [self.totals.of_group(group) for group in self.places.groups(hold)]
         return any(each.level is not None and is_shown(hold, each.level) for each in groups if each.waiting)

@@ -51,11 +51,11 @@ class WithdrawalCommitments:
 
     def queued(self, mode: str) -> Decimal:
         """Return what accepted withdrawals of a mode wait for."""
-        return self._desk.book.queued(mode)
+        return self._desk.book.totals.queued(mode)
 
     def due(self, mode: str) -> Mapping[str, Decimal]:
         """Return what of that nobody is known to have been asked for, by withdrawal."""
-        return self._desk.book.due(mode)
+        return self._desk.book.totals.due(mode)
 
     def is_called_off(self, record: Replenishment) -> bool:
         """Return whether a withdrawal's own request, which its strategy has not taken, is for nobody any more."""
@@ -80,5 +80,5 @@ class WithdrawalCommitments:
         """Return what was paid out of a mode's accounts between two readings, by whoever shares them."""
         total = self._desk.book.paid_apart(self.accounts(mode), before, after)
         for sharer in self.sharers(mode):
-            total = add(total, self._desk.book.paid_between(sharer, before, after))
+            total = add(total, self._desk.book.totals.paid_between(sharer, before, after))
         return total

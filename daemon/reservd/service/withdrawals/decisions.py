@@ -101,14 +101,15 @@ class WithdrawalDecider:
     def _find_ground(self, config: ModeConfig, book: HoldBook) -> Ground:
         """Return how a mode's reserve stands; UNKNOWN, too, while it cannot be read what counts for its limit."""
         ground = find_ground(self._reserve_manager, config, book, self._clock.now())
-        if book.is_accepted_in_doubt(config.mode, self._desk.steady.now() - config.withdrawal.period):
+        if book.totals.is_accepted_in_doubt(config.mode, self._desk.steady.now() - config.withdrawal.period):
             return Ground(ReserveStatus.UNKNOWN, snapshot_at=ground.snapshot_at)
         return ground
 
     def _over_limit(self, book: HoldBook, config: ModeConfig, amount: Decimal) -> Refusal | None:
         policy = config.withdrawal
-        return check_limits(amount, book.accepted_since(config.mode, self._desk.steady.now() - policy.period), policy)
+        accepted = book.totals.accepted_since(config.mode, self._desk.steady.now() - policy.period)
+        return check_limits(amount, accepted, policy)
 
     def _last_expected(self, book: HoldBook, mode: str) -> datetime | None:
-        last = book.last_waiting(self._reserve_manager.account_group(mode))
+        last = book.totals.last_waiting(self._reserve_manager.account_group(mode))
         return last.expected_at if last is not None else None

@@ -104,7 +104,7 @@ class HoldDesk:
         now = self.steady.now()
         self.book.forget(now, after, keep=self._most_ended)
         before = min(now, now - self.steady.ahead()) - after
-        self.book.forget_payouts(min(before, self.counted_from() or before))
+        self.book.totals.forget_payouts(min(before, self.counted_from() or before))
 
     async def run(self) -> None:
         """Keep what is noted until cancelled."""

@@ -40,7 +40,7 @@ def find_ground(manager: ReserveManager, config: ModeConfig, book: HoldBook, now
     available: list[Decimal] = []
     targets: list[Decimal] = []
     for reading, target in _certain(standing):
-        available.append(subtract(reading.balance, book.held(group, reading)))
+        available.append(subtract(reading.balance, book.totals.held(group, reading)))
         targets.append(target)
     if not available:
         # A target of 0 is met by whatever there is; what that is, nobody knows.

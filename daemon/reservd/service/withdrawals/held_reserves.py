@@ -62,32 +62,32 @@ class HeldReserves(Observer):
 
     def held(self, mode: str, balances: Sequence[Balance]) -> Decimal:
         """Return what of these balances of a mode's accounts is promised to accepted withdrawals."""
-        group, book = self._reserve_manager.account_group(mode), self._desk.book
+        group, totals = self._reserve_manager.account_group(mode), self._desk.book.totals
         # Each check asks, of thousands of modes, and few of them have promised anything.
-        return book.held(group, read_group(balances) or _NOTHING_READ) if book.knows(group) else ZERO
+        return totals.held(group, read_group(balances) or _NOTHING_READ) if totals.knows(group) else ZERO
 
     def held_by(self, mode: str, balances: Sequence[Balance]) -> Decimal:
         """Return what of these balances of a mode's accounts the mode itself promised to accepted withdrawals."""
         group = self._reserve_manager.account_group(mode)
-        return self._desk.book.held_by(group, mode, read_group(balances) or _NOTHING_READ)
+        return self._desk.book.totals.held_by(group, mode, read_group(balances) or _NOTHING_READ)
 
     def owed(self, mode: str, equity: Equity) -> Decimal:
         """Return what an equity that is not net of them still shows of accepted withdrawals."""
-        return self._desk.book.owed(mode, equity.observed_at)
+        return self._desk.book.totals.owed(mode, equity.observed_at)
 
     def shows_paid(self, mode: str, balances: Sequence[Balance], equity: Equity | CallError) -> bool:
         """Return whether these readings still show what is paid."""
         group, reading = self._reserve_manager.account_group(mode), read_group(balances)
-        if reading is not None and self._desk.book.paid_of(group, reading):
+        if reading is not None and self._desk.book.totals.paid_of(group, reading):
             return True
-        return isinstance(equity, Equity) and bool(self._desk.book.paid_by(mode, equity.observed_at))
+        return isinstance(equity, Equity) and bool(self._desk.book.totals.paid_by(mode, equity.observed_at))
 
     def checked(self, checked: Checked) -> None:
         """Hold what arrived for those that wait, once a reading is believed. The same check again changes nothing."""
         if not checked.step.actionable or checked.snapshot.reserve_balance is None:
             return
         group = self._reserve_manager.account_group(checked.mode)
-        if self._desk.book.last_waiting(group) is not None:
+        if self._desk.book.totals.last_waiting(group) is not None:
             self._believe(group, checked.mode)
         if self._desk.book.changed:
             self._desk.note_changes()

@@ -114,13 +114,13 @@ class WithdrawalManager:
 
     def queue(self, strategy_mode: str) -> tuple[QueuedWithdrawal, ...]:
         """Return the withdrawals that wait for money to arrive on a mode's accounts, in their order."""
-        waiting = self._desk.book.waiting(self.reserve_manager.account_group(strategy_mode))
+        waiting = self._desk.book.totals.waiting(self.reserve_manager.account_group(strategy_mode))
         places = line_up(waiting)
         return tuple([QueuedWithdrawal(hold, *places[hold.id]) for hold in waiting])
 
     def stand(self, hold: Hold) -> QueuePlace | None:
         """Return where a withdrawal stands in the queue; None when it waits for nothing."""
-        return self._desk.book.stand(hold)
+        return self._desk.book.totals.stand(hold)
 
     async def list(
         self,

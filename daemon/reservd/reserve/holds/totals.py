@@ -1,4 +1,4 @@
-"""Read access to all holds that still matter: by id, by key, and summed by account group and by mode."""
+"""What the holds of a book add up to, by account group and by mode."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -6,47 +6,64 @@ from datetime import datetime
 from decimal import Decimal
 
 from reservd.reserve.amounts import ZERO, add
-from reservd.reserve.holds.hold import GroupReading, Hold, is_shown
+from reservd.reserve.holds.hold import GroupReading, Hold
 from reservd.reserve.holds.places import HoldPlaces
 from reservd.reserve.holds.queue import QueuePlace
 from reservd.reserve.holds.sums import GroupSums, ModeSums
 
 
-class HoldView:
-    """Read access to a book of holds.
+class HoldTotals:
+    """The sums of all holds that count, updated as holds come and go. What is not known has a sum of 0.
 
-    Attributes:
+    Args:
         places: The accounts on which each hold counts.
     """
 
-    def __init__(self) -> None:
-        self.places = HoldPlaces()
-        self._holds: dict[str, Hold] = {}
-        self._ids: dict[tuple[str, str], str] = {}
+    def __init__(self, places: HoldPlaces) -> None:
+        self._places = places
         self._groups: defaultdict[str, GroupSums] = defaultdict(GroupSums)
         self._modes: defaultdict[str, ModeSums] = defaultdict(ModeSums)
 
-    def __len__(self) -> int:
-        return len(self._holds)
+    def enter(self, hold: Hold) -> None:
+        """Count a hold."""
+        for sums in self._all_of(hold):
+            sums.enter(hold)
 
-    # Holds
+    def leave(self, hold: Hold) -> None:
+        """Stop counting a hold."""
+        for sums in self._all_of(hold):
+            sums.leave(hold)
 
-    def find(self, hold_id: str) -> Hold | None:
-        """Return the hold with an id."""
-        return self._holds.get(hold_id)
+    def restart_groups(self) -> None:
+        """Count nothing on any group, once all holds have left; arrivals are counted from where they were."""
+        levels = self.levels()
+        self._groups.clear()
+        for group, level in levels.items():
+            self._groups[group].level = level
 
-    def find_key(self, mode: str, key: str) -> Hold | None:
-        """Return the hold that was made under a key."""
-        hold_id = self._ids.get((mode, key))
-        return None if hold_id is None else self._holds[hold_id]
+    def of_group(self, group: str) -> GroupSums:
+        """Return the sums of a group, to change them."""
+        return self._groups[group]
 
-    def holds(self) -> list[Hold]:
-        """Return all holds in the book, in order of decision."""
-        return sorted(self._holds.values(), key=lambda hold: hold.position)
+    def of_mode(self, mode: str) -> ModeSums:
+        """Return the sums of a mode, to change them."""
+        return self._modes[mode]
 
-    def open_holds(self) -> Iterator[Hold]:
-        """Yield the holds that still have to be paid."""
-        return (hold for hold in self._holds.values() if hold.open)
+    def forget_payouts(self, before: datetime) -> None:
+        """Drop payouts that are too old for anything to be counted from before them."""
+        for sums in self._modes.values():
+            sums.payouts.forget(before)
+
+    def _all_of(self, hold: Hold) -> Iterator[GroupSums | ModeSums]:
+        """Yield all sums in which a hold counts."""
+        for group in self._places.groups(hold):
+            yield self._groups[group]
+        if not self._places.is_apart(hold):
+            yield self._modes[hold.mode]
+
+    def levels(self) -> dict[str, GroupReading | None]:
+        """Return the reading that arrivals are counted from, of each group that any hold counted on."""
+        return {group: sums.level for group, sums in self._groups.items()}
 
     def waiting(self, group: str) -> list[Hold]:
         """Return the holds that wait for money, first in line first."""
@@ -60,10 +77,8 @@ class HoldView:
 
     def stand(self, hold: Hold) -> QueuePlace | None:
         """Return a hold's position in the queue of its accounts; None when it waits for nothing."""
-        sums = self._groups.get(self.places.groups(hold)[0])
+        sums = self._groups.get(self._places.groups(hold)[0])
         return None if sums is None else sums.stand(hold)
-
-    # Sums
 
     def knows(self, group: str) -> bool:
         """Return whether any hold counts on a group; otherwise nothing of a reading is promised."""
@@ -79,15 +94,15 @@ class HoldView:
         sums = self._groups.get(group)
         return ZERO if sums is None else sums.promised_by(mode, reading)
 
-    def owed(self, mode: str, observed_at: datetime) -> Decimal:
-        """Return the amount of accepted withdrawals that an equity of that time still includes."""
-        sums = self._modes.get(mode)
-        return ZERO if sums is None else sums.owed(observed_at)
-
     def paid_of(self, group: str, reading: GroupReading) -> Decimal:
         """Return the part of a reading that is promised and already paid: the reading is older than the payment."""
         sums = self._groups.get(group)
         return ZERO if sums is None else sums.paid(reading)
+
+    def owed(self, mode: str, observed_at: datetime) -> Decimal:
+        """Return the amount of accepted withdrawals that an equity of that time still includes."""
+        sums = self._modes.get(mode)
+        return ZERO if sums is None else sums.owed(observed_at)
 
     def paid_by(self, mode: str, observed_at: datetime) -> Decimal:
         """Return the amount of a mode's paid withdrawals that an equity of that time still includes."""
@@ -108,14 +123,6 @@ class HoldView:
         """Return what a mode has paid between two readings: the first still includes it, the second does not."""
         sums = self._modes.get(mode)
         return ZERO if sums is None else sums.payouts.between(before, after)
-
-    def paid_apart(self, group: str, before: GroupReading, after: GroupReading) -> Decimal:
-        """Return the same for what modes that no longer pay it had promised of a group."""
-        total = ZERO
-        for hold in map(self._holds.__getitem__, self.places.apart_on(group)):
-            if hold.left_at is not None and is_shown(hold, before) and not is_shown(hold, after):
-                total = add(total, hold.amount)
-        return total
 
     def accepted_since(self, mode: str, since: datetime) -> Decimal:
         """Return what a mode with limits has accepted after a time, without what was cancelled. `since` only grows."""
