@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from pydantic import TypeAdapter
 from sqlalchemy import bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,8 +11,6 @@ from reservd.reserve.models import ReserveSnapshot, ReserveStatus
 from reservd.store.encoding import encode
 from reservd.store.statements import insert_new
 from reservd.store.tables import snapshots
-
-_SNAPSHOT = TypeAdapter(ReserveSnapshot)
 
 
 class KeptSnapshot(NamedTuple):
@@ -35,17 +32,6 @@ def _row(kept: KeptSnapshot) -> dict[str, Any]:
         "status": str(kept.status),
         "snapshot": encode(kept.snapshot),
     }
-
-
-async def load_snapshots(connection: AsyncConnection, mode: str, since: datetime, limit: int) -> list[KeptSnapshot]:
-    """Return a mode's snapshots since then, oldest first."""
-    rows = await connection.execute(
-        select(snapshots)
-        .where(snapshots.c.mode == mode, snapshots.c.taken_at >= since)
-        .order_by(snapshots.c.taken_at)
-        .limit(limit)
-    )
-    return [KeptSnapshot(ReserveStatus(row.status), _SNAPSHOT.validate_json(row.snapshot)) for row in rows]
 
 
 async def prune_snapshots(connection: AsyncConnection, before: datetime, limit: int) -> int:

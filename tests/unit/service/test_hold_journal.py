@@ -1,6 +1,7 @@
 """Withdrawals whose holds are stored, on SQLite and on PostgreSQL."""
 
 import asyncio
+import json
 import random
 from collections import Counter
 from contextlib import asynccontextmanager, suppress
@@ -16,9 +17,8 @@ from reservd.reserve.holds import HoldState, Unwinding
 from reservd.reserve.withdrawal import Refusal, WithdrawalSpeed
 from reservd.service.withdrawals import journal as hold_journal
 from reservd.store.database import Database
-from reservd.store.history import load_snapshots
 from reservd.store.holds import load_holds, save_holds
-from reservd.store.tables import holds, owner
+from reservd.store.tables import holds, owner, snapshots
 from support.bank import BASE, Bank
 from support.holds import make_hold
 from support.polling import until
@@ -41,8 +41,9 @@ async def test_decision_is_stored_with_its_snapshot_before_it_is_answered(databa
         decision = await bank.ask(80, "k")
         assert await stored(database) == [decision.hold]
         async with database.read() as connection:
-            (kept,) = await load_snapshots(connection, "m", decision.hold.snapshot_at, 10)
-        assert (kept.snapshot.timestamp, kept.snapshot.reserve_balance) == (decision.hold.snapshot_at, 110)
+            kept = (await connection.execute(select(snapshots))).one()
+        assert (kept.mode, kept.taken_at) == ("m", decision.hold.snapshot_at)
+        assert json.loads(kept.snapshot)["reserve_balance"] == "110"
         await bank.withdrawals.mark_paying(decision.hold.id)
         settled = await bank.withdrawals.settle(decision.hold.id, block=7)
         assert await stored(database) == [settled]
