@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reservd.cli.options import DEFAULT_CONFIG, ConfigOption
-from reservd.cli.orders import DEFAULT_WAIT, ReasonOption, WaitOption
+from reservd.cli.orders import DEFAULT_WAIT, Instruction, ReasonOption, WaitOption
 
 if TYPE_CHECKING:
     from decimal import Decimal
-    from pathlib import Path
 
     from reservd.reserve.replenishment.states import Replenishment
-    from reservd.store.orders import Order, OrderAction
+    from reservd.store.orders import Order
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The request's id, or the beginning of it.")]
 
@@ -24,7 +23,7 @@ def approve(
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Approve a request that waits for it."""
-    _order_one("approve", replenishment_id, reason, wait, config)
+    _order_one(Instruction("approve", replenishment_id, reason, wait, config))
 
 
 def reject(
@@ -37,7 +36,7 @@ def reject(
 
     One that waits for approval is such a one.
     """
-    _order_one("reject", replenishment_id, reason, wait, config)
+    _order_one(Instruction("reject", replenishment_id, reason, wait, config))
 
 
 def cancel(
@@ -47,7 +46,7 @@ def cancel(
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Give up a request. A strategy that already has it may still act on it."""
-    _order_one("cancel", replenishment_id, reason, wait, config)
+    _order_one(Instruction("cancel", replenishment_id, reason, wait, config))
 
 
 def request(
@@ -66,23 +65,23 @@ def request(
     from reservd.cli.options import parse_positive
 
     wanted = parse_positive(amount)
-    order, record = asyncio.run(_request(config, mode, wanted, reason, wait))
+    order, record = asyncio.run(_request(Instruction("request", mode, reason, wait, config), wanted))
     if record is not None:
         typer.echo(_told(record))
     else:
         typer.echo(f"asked the daemon to request {amount} for {mode}: see reservd replenishments show {order.id[:8]}")
 
 
-def _order_one(action: str, replenishment_id: str, reason: str, wait: float, config: "Path") -> None:
+def _order_one(instruction: Instruction) -> None:
     import asyncio
 
-    from reservd.store.orders import OrderAction
-
-    order, record = asyncio.run(_order(config, OrderAction(action), replenishment_id, reason, wait))
+    order, record = asyncio.run(_order(instruction))
     if order.answered_at is not None:
         typer.echo(_told(record))
     else:
-        typer.echo(f"asked the daemon to {action} {record.id}: see reservd replenishments show {record.id[:8]}")
+        typer.echo(
+            f"asked the daemon to {instruction.action} {record.id}: see reservd replenishments show {record.id[:8]}"
+        )
 
 
 def _told(record: "Replenishment") -> str:
@@ -93,9 +92,7 @@ def _told(record: "Replenishment") -> str:
     return f"replenishment {record.id} of {record.request.strategy_mode} is {record.state}{waits}{why}"
 
 
-async def _order(
-    config: "Path", action: "OrderAction", replenishment_id: str, reason: str, wait: float
-) -> "tuple[Order, Replenishment]":
+async def _order(instruction: Instruction) -> "tuple[Order, Replenishment]":
     from reservd.cli.find_by_id import find_replenishment
     from reservd.cli.orders import give_order
     from reservd.cli.store import open_store
@@ -103,38 +100,37 @@ async def _order(
     from reservd.reserve.replenishment.states import ReplenishmentState, advance, check_approval
     from reservd.store.orders import OrderAction, OrderSubject
 
+    config, action = instruction.config, OrderAction(instruction.action)
     leads_to = {OrderAction.REJECT: ReplenishmentState.REJECTED, OrderAction.CANCEL: ReplenishmentState.CANCELLED}
     async with open_store(config, load_settings(config)) as database:
         async with database.read() as connection:
-            record = await find_replenishment(connection, replenishment_id)
+            record = await find_replenishment(connection, instruction.target)
         # What the daemon would refuse is not ordered at all; what was done before may be ordered again.
         if action is OrderAction.APPROVE:
             check_approval(record)
         else:
             advance(record, leads_to[action], record.changed_at)
-        order = await give_order(database, OrderSubject.REPLENISHMENT, action, record.id, reason, wait)
+        order = await give_order(database, OrderSubject.REPLENISHMENT, instruction._replace(target=record.id))
         async with database.read() as connection:
             return order, await find_replenishment(connection, record.id)
 
 
-async def _request(
-    config: "Path", mode: str, amount: "Decimal", reason: str, wait: float
-) -> "tuple[Order, Replenishment | None]":
+async def _request(instruction: Instruction, amount: "Decimal") -> "tuple[Order, Replenishment | None]":
     from reservd.cli.modes import require_known_mode
     from reservd.cli.orders import give_order
     from reservd.cli.store import open_store
     from reservd.config.load import load_modes, load_settings
     from reservd.config.wording import show
     from reservd.errors import ConfigError
-    from reservd.store.orders import OrderAction, OrderSubject
+    from reservd.store.orders import OrderSubject
     from reservd.store.replenishments import load_replenishment
 
+    config, mode = instruction.config, instruction.target
     settings, modes = load_settings(config), load_modes(config)
     require_known_mode(mode, modes)
     if modes[mode].reserve_replenisher is None:
         raise ConfigError(f"mode {show(mode)} has no reserve_replenisher: nobody could be asked")
     async with open_store(config, settings) as database:
-        subject, action = OrderSubject.REPLENISHMENT, OrderAction.REQUEST
-        order = await give_order(database, subject, action, mode, reason, wait, amount=amount)
+        order = await give_order(database, OrderSubject.REPLENISHMENT, instruction, amount=amount)
         async with database.read() as connection:
             return order, await load_replenishment(connection, order.id)

@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reservd.cli.options import DEFAULT_CONFIG, ConfigOption
-from reservd.cli.orders import DEFAULT_WAIT, ReasonOption, WaitOption
+from reservd.cli.orders import DEFAULT_WAIT, Instruction, ReasonOption, WaitOption
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
-    from pathlib import Path
 
     from reservd.reserve.holds import Hold
 
@@ -31,7 +30,7 @@ def paying(
     """
     from reservd.reserve.holds import mark_paying
 
-    _order("paying", withdrawal_id, reason, wait, config, mark_paying)
+    _order(Instruction("paying", withdrawal_id, reason, wait, config), mark_paying)
 
 
 def settle(
@@ -73,7 +72,7 @@ def settle(
     now = datetime.now(UTC)
     paid = _moment(paid_at, now) if paid_at is not None else None
     change = partial(settled, now=now, block=block, paid_at=paid)
-    _order("settle", withdrawal_id, reason, wait, config, change, block=block, paid_at=paid)
+    _order(Instruction("settle", withdrawal_id, reason, wait, config), change, block=block, paid_at=paid)
 
 
 def cancel(
@@ -91,7 +90,8 @@ def cancel(
 
     from reservd.reserve.holds import cancel as cancelled
 
-    _order("cancel", withdrawal_id, reason, wait, config, partial(cancelled, now=datetime.now(UTC)))
+    change = partial(cancelled, now=datetime.now(UTC))
+    _order(Instruction("cancel", withdrawal_id, reason, wait, config), change)
 
 
 def _moment(text: str, now: "datetime") -> "datetime":
@@ -109,51 +109,38 @@ def _moment(text: str, now: "datetime") -> "datetime":
     return moment.astimezone(UTC)
 
 
-def _order(
-    action: str,
-    withdrawal_id: str,
-    reason: str,
-    wait: float,
-    config: "Path",
-    change: "Callable[[Hold], Hold]",
-    **details: Any,
-) -> None:
+def _order(instruction: Instruction, change: "Callable[[Hold], Hold]", **details: Any) -> None:
     """Have the daemon change a withdrawal as `change` would; what that refuses is not ordered at all."""
     import asyncio
 
-    done, hold = asyncio.run(_ask(action, withdrawal_id, reason, wait, config, change, details))
+    done, hold = asyncio.run(_ask(instruction, change, details))
     name = f"withdrawal {hold.id} of {hold.mode}"
     if done:
         typer.echo(f"{name} is {hold.state}")
     else:
-        typer.echo(f"asked the daemon: {action} {name}; see reservd withdrawals show {hold.id[:8]}")
+        typer.echo(f"asked the daemon: {instruction.action} {name}; see reservd withdrawals show {hold.id[:8]}")
 
 
 async def _ask(
-    action: str,
-    withdrawal_id: str,
-    reason: str,
-    wait: float,
-    config: "Path",
-    change: "Callable[[Hold], Hold]",
-    details: dict[str, Any],
+    instruction: Instruction, change: "Callable[[Hold], Hold]", details: dict[str, Any]
 ) -> "tuple[bool, Hold]":
     from reservd.cli.find_by_id import find_withdrawal
     from reservd.cli.orders import give_order
     from reservd.cli.store import open_store
     from reservd.config.load import load_settings
-    from reservd.store.orders import OrderAction, OrderSubject
+    from reservd.store.orders import OrderSubject
 
+    config = instruction.config
     async with open_store(config, load_settings(config)) as database:
         async with database.read() as connection:
-            hold = await find_withdrawal(connection, withdrawal_id)
+            hold = await find_withdrawal(connection, instruction.target)
         try:
             after = change(hold)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
         if after == hold:
             return True, hold
-        subject, wanted = OrderSubject.WITHDRAWAL, OrderAction(action)
-        order = await give_order(database, subject, wanted, hold.id, reason, wait, **details)
+        instruction = instruction._replace(target=hold.id)
+        order = await give_order(database, OrderSubject.WITHDRAWAL, instruction, **details)
         async with database.read() as connection:
             return order.answered_at is not None, await find_withdrawal(connection, hold.id)

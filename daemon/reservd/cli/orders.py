@@ -1,7 +1,7 @@
 """Hands an operator's order to the daemon that owns the store, and waits for the outcome."""
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Unpack
 
 import typer
 
@@ -9,12 +9,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
     from decimal import Decimal
+    from pathlib import Path
     from typing import TypedDict
 
     from rich.table import Table
 
     from reservd.store.database import Database
-    from reservd.store.orders import Order, OrderAction, OrderSubject
+    from reservd.store.orders import Order, OrderSubject
 
     class Details(TypedDict, total=False):
         """What only some orders say."""
@@ -35,24 +36,33 @@ WaitOption = Annotated[
 ]
 
 
+class Instruction(NamedTuple):
+    """What an operator gave on the command line.
+
+    Attributes:
+        action: What is to be done, the value of an `OrderAction`.
+        target: With which: an id or the beginning of one, or a mode.
+        reason: Why.
+        wait_seconds: How long the owner of the store has; with 0 it is not waited for.
+        config: The configuration, which names the store.
+    """
+
+    action: str
+    target: str
+    reason: str
+    wait_seconds: float
+    config: "Path"
+
+
 async def give_order(
-    database: "Database",
-    subject: "OrderSubject",
-    action: "OrderAction",
-    target: str,
-    reason: str,
-    wait_seconds: float,
-    **details: "Unpack[Details]",
+    database: "Database", subject: "OrderSubject", instruction: Instruction, **details: "Unpack[Details]"
 ) -> "Order":
     """Write an order down, and return it once the owner of the store has carried it out.
 
     Args:
         database: The store.
         subject: What it is about.
-        action: What is to be done.
-        target: With which.
-        reason: Why.
-        wait_seconds: How long the owner has; with 0 it is returned as it was written down.
+        instruction: What is to be done; its target in full. With 0 to wait it is returned as it was written down.
         details: What only some orders say.
 
     Raises:
@@ -64,10 +74,12 @@ async def give_order(
 
     from reservd.cli.store import login_name, storable
     from reservd.errors import ReservdError
-    from reservd.store.orders import Order, ask_order, find_order
+    from reservd.store.orders import Order, OrderAction, ask_order, find_order
 
+    action, target, reason, wait_seconds, _ = instruction
     why = storable(reason.strip())[:_MAX_REASON]
-    order = Order(str(uuid.uuid4()), subject, action, target, why, datetime.now(UTC), login_name(), **details)
+    now = datetime.now(UTC)
+    order = Order(str(uuid.uuid4()), subject, OrderAction(action), target, why, now, login_name(), **details)
     async with database.write() as connection:
         await ask_order(connection, order)
     deadline = asyncio.get_running_loop().time() + wait_seconds
