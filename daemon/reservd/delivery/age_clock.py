@@ -1,4 +1,4 @@
-"""A clock for the age of stored rows that holds when somebody sets the machine's clock."""
+"""Measures the age of stored rows reliably when the machine's clock is changed."""
 
 from collections import deque
 from datetime import datetime, timedelta
@@ -11,23 +11,23 @@ _SLEW = timedelta(seconds=1)
 
 
 class _Setting(NamedTuple):
-    """How a clock was set: what it showed when the monotonic clock showed 0, and when this was last seen."""
+    """A setting of the wall clock: its reading at monotonic second 0, and the monotonic second it was last seen."""
 
     zero: datetime
     seen_at: float
 
 
 class AgeClock:
-    """Returns a time by which nothing looks older than it is.
+    """Returns a time at which no row looks older than it is.
 
     A clock that is set forward by a day, as happens at the boot of a machine without a battery, must neither end the
-    retries of a fresh alarm nor prune history. What was decided before the clock was set is measured by the time that
-    has passed since, and what was decided after by the clock: the lesser age holds. For a clock that is set
-    repeatedly, what it showed at the start counts, and everything that it showed recently.
+    retries of a fresh alarm nor prune history. The age of a row that was written before the change is measured by the
+    time that has passed since; the age of a row that was written after it, by the clock. The lesser age counts. For a
+    clock that is set repeatedly, this considers its setting at the start and every recent setting.
 
     Args:
         clock: The machine's wall and monotonic clocks.
-        memory: How long a setting that was behind is remembered; after that, what was decided under it is as old as
+        memory: How long to remember a setting that was behind. After that, a row that was written under it is as old as
             it looks.
     """
 
@@ -38,7 +38,7 @@ class AgeClock:
         self._settings: deque[_Setting] = deque()
 
     def now(self) -> datetime:
-        """Return the earliest of what the clock shows and what it would show under each remembered setting."""
+        """Return the earliest of the wall clock's time and its time under each remembered setting."""
         now = self._clock.now()
         self._look(now.wall - timedelta(seconds=now.monotonic), now.monotonic)
         began = self._began.wall + timedelta(seconds=now.monotonic - self._began.monotonic)
@@ -46,7 +46,7 @@ class AgeClock:
         return min(now.wall, began, lately)
 
     def _look(self, zero: datetime, seen_at: float) -> None:
-        """Note how the clock is set. Settings are kept in the order they were seen, each later than the last."""
+        """Record the current setting. Settings are kept in the order they were seen, each later than the one before."""
         while self._settings and self._settings[-1].zero > zero - _SLEW:
             zero = min(zero, self._settings.pop().zero)
         self._settings.append(_Setting(zero, seen_at))

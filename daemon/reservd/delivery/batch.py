@@ -1,4 +1,4 @@
-"""What waits to be written: bounded in memory, and cut into short writes that keep together what belongs together."""
+"""The pending writes: bounded in memory, and cut into short transactions that keep related rows together."""
 
 import math
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ V = TypeVar("V")
 
 
 class Decided(NamedTuple):
-    """An event, and what it left behind, which is stored with it or not at all."""
+    """An event with its state and its change, which are stored in the same transaction."""
 
     outbox: OutboxEvent
     state: KeptState | None = None
@@ -42,7 +42,7 @@ class Decided(NamedTuple):
 
     @property
     def weight(self) -> int:
-        """How much would be missed: reminders least, changes of a status most."""
+        """Return how important the event is when memory is full: 0 for a reminder, 2 for a change of status, else 1."""
         event = self.outbox.event
         if event.reminder:
             return 0
@@ -50,7 +50,7 @@ class Decided(NamedTuple):
 
 
 class Dropped(NamedTuple):
-    """What memory could not hold."""
+    """What was removed because memory was full."""
 
     events: Sequence[Decided] = ()
     outcomes: int = 0
@@ -61,13 +61,13 @@ class Dropped(NamedTuple):
 
     @property
     def numbers(self) -> Mapping[str, int]:
-        """How much of each kind."""
+        """Return the number of removed records of each kind."""
         return {"events": len(self.events), "outcomes": self.outcomes, "snapshots": self.snapshots}
 
 
 @dataclass
 class Batch:
-    """What is to be written."""
+    """Records to write in one transaction."""
 
     events: list[Decided] = field(default_factory=list)
     outcomes: dict[tuple[str, int], Outcome] = field(default_factory=dict)
@@ -81,10 +81,8 @@ class Batch:
     def __bool__(self) -> bool:
         return any((self.events, self.outcomes, self.states, self.snapshots, self.records))
 
-    # Put together
-
     def add(self, decided: Decided) -> None:
-        """Take an event, and what it left behind."""
+        """Add an event with its state and its change."""
         self.events.append(decided)
         if decided.state is not None:
             self.states.pop(decided.outbox.event.strategy_mode, None)
@@ -92,11 +90,11 @@ class Batch:
             self.records.pop(decided.change.record.id, None)
 
     def settle(self, outcome: Outcome) -> None:
-        """Take what an attempt at a delivery came to, in place of the attempts before it."""
+        """Add the outcome of a delivery attempt. It replaces the outcomes of earlier attempts."""
         self.outcomes[outcome.sink, outcome.position] = outcome
 
     def followed_by(self, newer: "Batch") -> "Batch":
-        """Return this with what was decided after it."""
+        """Return a batch that holds this one and then a newer one."""
         changed, left = _records(newer.events), {each.outbox.event.strategy_mode for each in newer.events if each.state}
         records = {key: record for key, record in self.records.items() if key not in changed}
         states = {mode: state for mode, state in self.states.items() if mode not in left}
@@ -109,7 +107,7 @@ class Batch:
         )
 
     def joined_to(self, stored: Mapping[str, KeptState]) -> "Batch":
-        """Return this as it goes on from what was stored before it was decided by a daemon that could not know."""
+        """Return this batch reconciled with the stored states, which the daemon did not know when it decided."""
         if not stored:
             return self
 
@@ -123,12 +121,10 @@ class Batch:
         states = {mode: joined(mode, state) for mode, state in self.states.items()}
         return Batch(events, self.outcomes, states, self.snapshots, self.records)
 
-    # Taken apart
-
     def cut(self) -> tuple["Batch", "Batch"]:
-        """Return what the next write is to store, and the rest.
+        """Split the batch: return the next part to write, and the rest.
 
-        What an event left behind is never stored before it, nor what became of it.
+        The state, the change and the outcomes of an event are never stored before the event.
         """
         events, later = self.events[:MAX_EVENTS_A_WRITE], self.events[MAX_EVENTS_A_WRITE:]
         last = events[-1].outbox.position if later else math.inf
@@ -145,9 +141,9 @@ class Batch:
         )
 
     def bound(self) -> Dropped:
-        """Let go of what memory should not hold: of events what would be missed least, of all else the oldest.
+        """Remove what exceeds the limits of memory: the least important events, and the oldest of all other records.
 
-        What an event left behind stays, so that a restart knows how things stand.
+        The states of removed events stay, so that a restart knows how things stand.
         """
         events = self._bound_events() if len(self.events) > MAX_EVENTS else ()
         outcomes = _excess(len(self.outcomes), MAX_OUTCOMES)
@@ -169,10 +165,8 @@ class Batch:
         self.records = {key: each for key, each in records.items() if told_records.get(key) != each} | self.records
         return gone
 
-    # Written
-
     def newest_states(self) -> dict[str, KeptState]:
-        """Return the state of each mode: the one that its last event here left, or a newer one without an event."""
+        """Return the newest state of each mode, whether it came with an event or without one."""
         newest = dict(self.states)
         for outbox, state, _ in self.events:
             mode = outbox.event.strategy_mode
@@ -181,7 +175,7 @@ class Batch:
         return newest
 
     async def write(self, connection: AsyncConnection) -> None:
-        """Store it, in the transaction of the connection."""
+        """Write the batch in the transaction of the connection."""
         await add_events(connection, [decided.outbox for decided in self.events])
         await save_states(connection, self.newest_states())
         await record_outcomes(connection, list(self.outcomes.values()))
@@ -191,12 +185,12 @@ class Batch:
 
 
 def _records(events: Iterable[Decided]) -> dict[str, Replenishment]:
-    """Return the requests for refills that events tell of, each as the last of them left it, by id."""
+    """Return the newest record of each request for a refill that the events change, by id."""
     return {each.change.record.id: each.change.record for each in events if each.change is not None}
 
 
 def _cut(values: Mapping[K, V], limit: int, late: Container[K]) -> tuple[dict[K, V], dict[K, V]]:
-    """Return the first of them that may be written now, and the rest."""
+    """Split the values: return the first ones that may be written now, up to the limit, and the rest."""
     now: dict[K, V] = {}
     later: dict[K, V] = {}
     for key, value in values.items():

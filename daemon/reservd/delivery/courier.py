@@ -37,15 +37,15 @@ _UNREADABLE = DeliveryError(
 
 
 class Courier:
-    """Carries letters to one sink, and tells the outbox what became of each.
+    """Delivers letters to one sink, and reports the outcome of each to the outbox.
 
     Args:
         sink: The sink.
-        guarded: The same, for calls.
-        outbox: Knows what is silenced and superseded; takes outcomes.
-        schedule: When what failed is tried again.
+        guarded: The same sink, wrapped for calls.
+        outbox: Knows which events are silenced or superseded, and takes outcomes.
+        schedule: When a failed delivery is retried.
         observers: Notified of every attempt.
-        recovered: Called when a sink that failed everything takes something again.
+        recovered: Called when a sink that failed every attempt accepts an event again.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class Courier:
         self._age_clock = AgeClock(SystemClock(), schedule.give_up_after)
 
     def see_clock(self) -> None:
-        """See how the clock is set by which something was decided now."""
+        """Record the current setting of the clock, for events that are decided now."""
         self._age_clock.now()
 
     async def carry(self, letter: Letter, lane: Lane) -> float | None:
-        """Deliver one letter; return for how many seconds to wait when it is to be tried, or tried again."""
+        """Deliver one letter. Return the seconds to wait before the next attempt; None when the letter is done with."""
         event = letter.event
         now = datetime.now(UTC)
         if isinstance(event, UnreadableEvent):
@@ -102,7 +102,7 @@ class Courier:
         return None
 
     async def _not_yet(self) -> float | None:
-        """Return for how many seconds the sink is to be sent nothing; None when it may be."""
+        """Return how many seconds to wait before the sink may be sent anything; None when it may be now."""
         left_alone = self._left_alone_until - asyncio.get_running_loop().time()
         if left_alone > 0:
             return left_alone
@@ -125,7 +125,7 @@ class Courier:
         lane.failures += 1
         self._settle(letter, DeliveryState.PENDING, attempts, now, error)
         asked = error.retry_after_seconds if isinstance(error, DeliveryError) else None
-        # It answers one mode, and means whoever asks: what comes of another would be refused as well.
+        # The sink answered for one mode, but the wait applies to all: events of other modes would be refused as well.
         until = asyncio.get_running_loop().time() + waited_out(asked)
         self._left_alone_until = max(self._left_alone_until, until)
         return self._schedule.delay_seconds(lane.failures, asked)

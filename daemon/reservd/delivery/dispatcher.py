@@ -35,8 +35,8 @@ class Dispatcher:
     Args:
         sink: The sink.
         outbox: Where letters come from and outcomes go.
-        concurrency: Modes that are served at the same time.
-        schedule: When what failed is tried again.
+        concurrency: How many modes are served at the same time.
+        schedule: When a failed delivery is retried.
         observers: Notified of every attempt.
     """
 
@@ -64,24 +64,20 @@ class Dispatcher:
         self._resuming: asyncio.Task[None] | None = None
 
     def send(self, letter: Letter) -> None:
-        """Take a letter that was decided now."""
+        """Queue a letter for an event that was decided now."""
         self._courier.see_clock()
         self._lanes.take(letter)
 
     def reload(self, mode: str, position: int) -> None:
-        """Look into the store for what waits of a mode from a position on: it was made to wait again."""
+        """Read a mode's pending letters from a position on from the store again: some were made pending once more."""
         self._lanes.reload(mode, position)
 
     def forget(self, positions: Mapping[str, Container[int]]) -> None:
-        """Let go of letters that memory should not hold, by mode; not of one whose turn it is."""
+        """Drop letters that memory should not hold, by mode; never the letter whose turn it is."""
         self._lanes.forget(positions)
 
     async def prepare(self) -> None:
-        """Find what waits from before.
-
-        Raises:
-            StoreError: If the store cannot be read.
-        """
+        """Load the modes that have pending letters from before the start."""
         for mode in await self._outbox.load_modes(self.name):
             self.reload(mode, 1)
 
@@ -92,7 +88,7 @@ class Dispatcher:
         await asyncio.gather(*self._workers)
 
     async def resume(self) -> None:
-        """Tell a sink that holds a state how things stand. Untold, it hears the next event all the same."""
+        """Send the latest events to a sink that holds state. On failure, the sink still gets the next event."""
         if type(self._sink).resume is EventSink.resume:
             return
         for failures in range(1, _RESUME_TRIES + 1):
@@ -101,24 +97,24 @@ class Dispatcher:
                 if latest and await self._outbox.may_send():
                     await self._guarded.call(partial(self._sink.resume, latest))
             except StoreError as error:
-                # What is decided now must not wait for it. Once the store is there, all begins anew.
+                # New events must not wait for this. It is repeated once the store is back.
                 log.warning("sink.resume_failed", sink=self.name, error=str(error))
                 return
             except CallError as error:
                 log.warning("sink.resume_failed", sink=self.name, error=str(error))
-            except Exception:  # a defect costs this sink what it holds a while, and neither events nor other sinks
+            except Exception:  # a defect delays what this sink holds, and neither events nor other sinks
                 log.exception("sink.resume_broke", sink=self.name)
             else:
                 return
             await asyncio.sleep(self._schedule.delay_seconds(failures))
 
     def resume_soon(self) -> None:
-        """Do so beside whatever else goes on."""
+        """Start `resume` in the background, unless it is running."""
         if self._resuming is None or self._resuming.done():
             self._resuming = asyncio.create_task(self.resume())
 
     async def close(self) -> None:
-        """Give what can be delivered now a moment, then close the sink. What still waits stays in the store."""
+        """Deliver what is possible within a short grace period, then close the sink. The rest stays in the store."""
         end = time.monotonic() + _GRACE_SECONDS
         while self._workers and self._lanes.busy and time.monotonic() < end:  # noqa: ASYNC110  # lanes end one by one
             await asyncio.sleep(_LOOK_SECONDS)
@@ -135,13 +131,13 @@ class Dispatcher:
             lane = await self._lanes.next()
             try:
                 delay = await self._serve(lane)
-            except Exception:  # a defect costs this mode's letters a while, and no other's
+            except Exception:  # a defect delays this mode's letters only
                 log.exception("delivery.broke", sink=self.name, mode=lane.mode)
                 delay = _DEFECT_SECONDS
             self._lanes.served(lane, delay)
 
     async def _serve(self, lane: Lane) -> float | None:
-        """Deliver some letters of a mode; return for how many seconds to leave it alone when one was not taken."""
+        """Deliver some letters of a mode. Return the seconds to wait before the next attempt after one failed."""
         for _ in range(TURN):
             try:
                 letter = await self._lanes.first(lane)

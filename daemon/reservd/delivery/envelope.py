@@ -8,16 +8,16 @@ SCHEMA_VERSION = 1
 
 
 def wrap_any(event: AnyEvent) -> CloudEvent | ReplenishmentMessage:
-    """Return the message of an event of either kind, as nobody's: see `wrap`."""
+    """Return the message of an event of either kind, without an epoch: see `wrap`."""
     return wrap(event) if isinstance(event, ReserveEvent) else wrap_change(event)
 
 
 def wrap(event: ReserveEvent, epoch: int | None = None) -> CloudEvent:
-    """Return the message a consumer receives; its id is the event's own, so the same on every send.
+    """Return the message that a consumer receives. Its id is the event's own, and therefore the same on every send.
 
     Args:
-        event: What it tells.
-        epoch: Of the owner of the store that sends it; None where it is no owner's, or is not sent.
+        event: The event to send.
+        epoch: The epoch of the store's owner that sends it; None if no owner does, or if it is not sent.
     """
     return CloudEvent(
         id=event.id,
@@ -32,7 +32,7 @@ def wrap(event: ReserveEvent, epoch: int | None = None) -> CloudEvent:
 
 
 def wrap_change(event: ReplenishmentEvent, epoch: int | None = None) -> ReplenishmentMessage:
-    """Return the same of a change of a request for a refill: its source, and so its sequence, is its own."""
+    """Return the message of a change of a request for a refill. It has its own source, and so its own sequence."""
     return ReplenishmentMessage(
         id=event.id,
         source=f"/reservd/modes/{event.strategy_mode}/replenishments",

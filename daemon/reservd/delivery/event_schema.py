@@ -18,12 +18,12 @@ REPLENISHMENT_TYPE = f"reservd.{REPLENISHMENT_CHANGED}.v{SCHEMA_VERSION}"
 
 
 def message_type(event_type: EventType) -> str:
-    """Return the `type` of a message, `reservd.reserve_low.v1`."""
+    """Return the `type` of a message, such as `reservd.reserve_low.v1`."""
     return f"reservd.{event_type}.v{SCHEMA_VERSION}"
 
 
 def message_schema() -> dict[str, Any]:
-    """Return the schema of all messages: of those that tell of reserves, and of requests for refills."""
+    """Return the schema of all messages: reserve events and changes of requests for refills."""
     kinds = [event_schema(), replenishment_schema()]
     definitions = {name: each for kind in kinds for name, each in kind.pop("$defs").items()}
     for kind in kinds:
@@ -32,10 +32,10 @@ def message_schema() -> dict[str, Any]:
 
 
 def event_schema(event_type: EventType | None = None) -> dict[str, Any]:
-    """Return the schema of the messages of one type of reserve event, or of all of those.
+    """Return the schema of the messages of one type of reserve event, or of all types.
 
-    Everything that is always sent is required. More may be sent under the same version one day, so what is not
-    named is allowed.
+    Every field that is always sent is required. Unknown fields are allowed, because more may be added under the same
+    version.
     """
     schema = _message_schema(CloudEvent, ReserveEvent, "^/reservd/modes/.")
     definitions, envelope = schema["$defs"], schema["properties"]
@@ -53,7 +53,7 @@ def event_schema(event_type: EventType | None = None) -> dict[str, Any]:
 
 
 def replenishment_schema() -> dict[str, Any]:
-    """Return the schema of the messages that tell of requests for refills."""
+    """Return the schema of the messages about requests for refills."""
     source = "^/reservd/modes/.+/replenishments$"
     schema = _message_schema(ReplenishmentMessage, ReplenishmentEvent, source)
     schema["properties"]["type"]["const"] = REPLENISHMENT_TYPE
@@ -68,7 +68,7 @@ def _message_schema(message: type[Envelope], data: type[BaseModel], source: str)
             each.pop("default", None)
     envelope = schema["properties"]
     for name in _MAY_LACK:
-        envelope[name] |= envelope[name].pop("anyOf")[0]  # it is there, or it is not: it is never null
+        envelope[name] |= envelope[name].pop("anyOf")[0]  # it is present or absent, and never null
     envelope["id"]["minLength"] = 1
     envelope["source"]["pattern"] = source
     envelope["sequence"]["pattern"] = _UNSIGNED

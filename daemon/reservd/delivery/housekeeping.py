@@ -1,4 +1,4 @@
-"""What the owner of a store does on the side: operators' requests, checkpoints, gauges, and pruning."""
+"""The store owner's background work: operators' requests, checkpoints, gauges, and pruning."""
 
 import asyncio
 import time
@@ -48,9 +48,9 @@ class Retention:
     """How long rows are kept.
 
     Attributes:
-        events: Events that wait for no sink, dead letters included; silences and orders that are done with.
-        snapshots: The history.
-        snapshot_every: How often a mode's snapshot goes there while nothing happens.
+        events: For events that wait for no sink, dead letters included, and for silences and orders that are over.
+        snapshots: For the history.
+        snapshot_every: How often a mode's snapshot is added to the history while there are no events.
     """
 
     events: timedelta = timedelta(days=90)
@@ -68,7 +68,7 @@ class Housekeeping(Observer):
         dispatchers: By sink.
         retention: How long rows are kept.
         clock: The clock.
-        observers: Hear how much waits.
+        observers: Notified of the size of the backlogs.
     """
 
     def __init__(
@@ -96,11 +96,11 @@ class Housekeeping(Observer):
         self._due = dict.fromkeys((self._count, self._checkpoint, self._prune), 0.0)
 
     def checked(self, checked: Checked) -> None:
-        """Remember what is new of a mode until the next checkpoint."""
+        """Remember a mode's latest check until the next checkpoint."""
         self._checked[checked.mode] = checked
 
     async def run(self) -> None:
-        """Keep house until cancelled. A defect in one part of that, as of a damaged row, ends no other.
+        """Run the tasks until cancelled. A defect in one of them, such as a damaged row, does not stop the others.
 
         Raises:
             OwnershipLostError: If another daemon owns the store.
@@ -112,11 +112,11 @@ class Housekeeping(Observer):
                     if time.monotonic() >= due:
                         self._due[task] = time.monotonic() + (await self._try(task) or 0)
             except StoreError as error:
-                log.debug("housekeeping.failed", error=str(error))  # the journal says so, loudly
+                log.debug("housekeeping.failed", error=str(error))  # the journal logs this at a higher level
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Pick up what operators wrote.
+        """Process what operators wrote.
 
         Raises:
             StoreError: If the store cannot be read.
@@ -124,7 +124,7 @@ class Housekeeping(Observer):
         await self._try(self._look)
 
     async def _try(self, task: Callable[[], Awaitable[T]]) -> T | None:
-        """Return what a task gives; None where a defect ended it."""
+        """Run a task and return its result; None if it failed because of a defect."""
         try:
             return await task()
         except (StoreError, OwnershipLostError):
@@ -139,10 +139,10 @@ class Housekeeping(Observer):
             silences = await load_silences(connection, now)
             requests = await load_redeliveries(connection, _STEP)
             ended = frozenset() if self._looked else await load_silenced_modes(connection, now)
-        # At the first look, silences too that ended while nobody looked.
+        # The first look includes silences that ended while no daemon was running.
         heard_again = self._journal.silences.update(silences) | (ended - {each.mode for each in silences})
         self._looked = True
-        # One look later: what was hushed last is in the store then.
+        # Wait for one more look: by then the last silenced events are in the store.
         due, self._heard_again = self._heard_again, heard_again
         if due:
             await self._catch_up(due)
@@ -150,7 +150,7 @@ class Housekeeping(Observer):
             await self._redeliver(requests)
 
     async def _catch_up(self, modes: Iterable[str]) -> None:
-        """Say how modes stand whose silence has ended, where a sink was kept from it: an incident may have ended."""
+        """Deliver the last change of modes whose silence has ended, if a sink missed it: an incident may have ended."""
         async with self._database.write() as connection:
             await self._ownership.fence(connection)
             unsaid = {mode: await make_unsaid_wait(connection, mode) for mode in modes}
@@ -158,7 +158,7 @@ class Housekeeping(Observer):
             for mode, position in unsaid.items():
                 if position is not None:
                     dispatcher.reload(mode, position)
-            # A sink that holds a state has not sent it again meanwhile.
+            # A sink that holds state has not repeated it during the silence.
             dispatcher.resume_soon()
 
     async def _redeliver(self, requests: Sequence[Redelivery]) -> None:
@@ -180,9 +180,9 @@ class Housekeeping(Observer):
         return _COUNT_SECONDS
 
     async def _checkpoint(self) -> float:
-        """Hand over what is new of the modes: a restart then knows what is believed, and how old it is."""
+        """Store what is new of the modes, so that a restart knows their state and how old it is."""
         modes = list(self._checked)
-        # In short steps, and of each mode what is newest then.
+        # In short steps, each with the newest check of every mode at that time.
         for start in range(0, len(modes), _STEP):
             checked = [self._checked.pop(mode) for mode in modes[start : start + _STEP]]
             now = self._clock.now()
@@ -194,7 +194,7 @@ class Housekeeping(Observer):
         return self._retention.snapshot_every.total_seconds()
 
     async def _prune(self) -> float:
-        """Remove a few old rows; more of them at the next look."""
+        """Remove some old rows. If more are left, continue at the next look."""
         now = self._age_clock.now()
         async with self._database.write() as connection:
             await self._ownership.fence(connection)

@@ -23,15 +23,15 @@ Drop = Callable[[Iterable[OutboxEvent]], None]
 
 
 class Intake:
-    """Takes what is decided, and what became of it, and says when it is to be written.
+    """Collects decisions and delivery outcomes, and tells the writer when to write them.
 
     Args:
         drop: Has the sinks forget events.
-        observers: Notified of what memory could not hold.
+        observers: Notified of records that were dropped because memory was full.
 
     Attributes:
         waiting: What the next write is cut from.
-        position: Of the newest event that was decided.
+        position: The position of the newest event.
     """
 
     def __init__(self, drop: Drop, observers: Sequence[DeliveryObserver] = ()) -> None:
@@ -43,55 +43,55 @@ class Intake:
         self.position = 0
 
     def add(self, decided: Decided) -> None:
-        """Take an event, whose position is the one after the newest."""
+        """Add an event, whose position is the one after the newest."""
         self.position = decided.outbox.position
         self.waiting.add(decided)
         self._bound()
         self.wake()
 
     def keep_snapshot(self, snapshot: KeptSnapshot) -> None:
-        """Take what a check found, for the history; it is written with the event that comes of it."""
+        """Add a check's snapshot to the history. It is written with the event that the check leads to."""
         self.waiting.snapshots.append(snapshot)
 
     def settle(self, outcome: Outcome) -> None:
-        """Take what an attempt at a delivery came to."""
+        """Add the outcome of a delivery attempt."""
         self.waiting.settle(outcome)
         self._bound()
         self._wake_soon()
 
     def keep_states(self, states: Mapping[str, KeptState], snapshots: Sequence[KeptSnapshot]) -> None:
-        """Take what is kept of modes without an event, and snapshots for the history."""
+        """Add states of modes that changed without an event, and snapshots for the history."""
         self.waiting.states |= states
         self.waiting.snapshots += snapshots
         self._bound()
         self._wake_soon()
 
     def keep_replenishment(self, record: Replenishment) -> None:
-        """Take a record of which only what nobody is told of has changed."""
+        """Add a record that changed only in details that no event reports."""
         self.waiting.records[record.id] = record
         self._wake_soon()
 
     def take(self) -> Batch:
-        """Take out what the next write is to store."""
+        """Remove and return the next batch to write."""
         batch, self.waiting = self.waiting.cut()
         if self.waiting:
             self.wake()
         return batch
 
     def put_back(self, batch: Batch) -> None:
-        """Take back what could not be written."""
+        """Put back a batch that could not be written."""
         self.wake()
         self.waiting = batch.followed_by(self.waiting)
         self._bound()
 
     def wake(self) -> None:
-        """Have what waits written now."""
+        """Have the waiting records written now."""
         self._news.set()
 
     async def until_due(self, most_seconds: float) -> None:
-        """Wait until something is to be written, or for so long."""
+        """Wait until there is something to write, or until the time is over."""
         with contextlib.suppress(TimeoutError):
-            # Not wait_for: in Python 3.11 it forgets that it was cancelled when there is news just then.
+            # Not `wait_for`: in Python 3.11 it swallows a cancellation that coincides with the event.
             async with asyncio.timeout(most_seconds):
                 await self._news.wait()
         self._news.clear()

@@ -33,24 +33,24 @@ Send = Callable[[str, Letter], None]
 
 
 class Journal(Observer):
-    """Has each event written with what led to it and the state it left, and only then hands it to its sinks.
+    """Writes each event with its cause and the resulting state, and only then passes it on to its sinks.
 
-    A store that fails or is slow holds no alarm up: its events are sent from memory, under the ids
-    under which they are written once it is back.
+    A store that fails or is slow does not delay alarms: their events are sent from memory, under the ids under which
+    they are written once the store is back.
 
     Args:
         database: The store.
         ownership: Held by this daemon.
-        routes: The sinks that hear of each mode, by mode.
-        scopes: What each sink wants to hear of.
-        send: Hands a letter to a sink.
+        routes: The sinks of each mode, by mode.
+        scopes: Which events each sink is configured to receive.
+        send: Passes a letter to a sink.
         drop: Has the sinks forget events.
         clock: The clock.
         observers: Notified of events and of the store.
 
     Attributes:
-        changes: The sequence of the newest event that is no reminder, of the modes that had one.
-        silences: The modes that are hushed.
+        changes: The sequence of each mode's newest event that is not a reminder; modes without one are missing.
+        silences: The modes that are silenced.
     """
 
     def __init__(
@@ -76,12 +76,12 @@ class Journal(Observer):
         self._defects = DefectLog("event.not_shown")
 
     def resume(self, position: int, states: Mapping[str, KeptState]) -> None:
-        """Go on after the newest event in the store, with what is kept of the modes."""
+        """Continue after the newest event in the store, with the stored states of the modes."""
         self._writer.resume(position)
         self._recipients.resume(states)
 
     async def run(self) -> None:
-        """Write until cancelled; or until the store is there, when it could not be reached at first.
+        """Write until cancelled; if the store could not be reached at the start, only until it is back.
 
         Raises:
             OwnershipLostError: If another daemon owns the store.
@@ -89,13 +89,11 @@ class Journal(Observer):
         await self._writer.run()
 
     async def flush(self) -> None:
-        """Write what waits and hand it on, for the end; what cannot be written is logged."""
+        """Write and send what is left at shutdown. Log what cannot be written."""
         await self._writer.flush()
 
-    # What is decided
-
     def checked(self, checked: Checked) -> None:
-        """Take an event that a check led to, with the state it left."""
+        """Add the event that a check led to, with the resulting state."""
         event = checked.step.event
         if event is None:
             return
@@ -107,16 +105,16 @@ class Journal(Observer):
         self._announce(event, self._recipients.of_event(event, kept), kept, checked.explanation)
 
     def replenishment_changed(self, change: ReplenishmentChange) -> int:
-        """Take a change of a request for a refill; return its position, for `until_written`."""
+        """Add a change of a request for a refill. Return its position, for `until_written`."""
         self._announce(change.event, self._recipients.of_change(change.event), change=change)
         return self._intake.position
 
     def keep_replenishment(self, record: Replenishment) -> None:
-        """Take a record of which only what nobody is told of has changed."""
+        """Add a record that changed only in details that no event reports."""
         self._intake.keep_replenishment(record)
 
     def keep_states(self, states: Mapping[str, KeptState], snapshots: Sequence[KeptSnapshot]) -> None:
-        """Take what is kept of modes without an event, and snapshots for the history."""
+        """Add states of modes that changed without an event, and snapshots for the history."""
         self._intake.keep_states(states, snapshots)
 
     async def until_written(self, position: int) -> None:
@@ -141,8 +139,6 @@ class Journal(Observer):
             self._hand_on(decided)
         self._intake.add(Decided(decided, kept, change))
 
-    # On to the sinks
-
     @property
     def up(self) -> bool:
         """Whether the store took the last write."""
@@ -150,33 +146,33 @@ class Journal(Observer):
 
     @property
     def epoch(self) -> int | None:
-        """Which owner of the store this is; None while it is none."""
+        """The epoch of this owner of the store; None while it is not the owner."""
         return self._ownership.epoch or None
 
     @property
     def may_act(self) -> bool:
-        """Whether refills may be asked for: nobody else owns the store, and it takes what is written."""
+        """Whether refills may be requested: no other daemon owns the store, and the store accepts writes."""
         return self.up and self._ownership.fresh
 
     async def may_send(self) -> bool:
-        """Wait until it is certain whether events may go out; false once another daemon owns the store.
+        """Wait until it is clear whether events may be sent. Return False once another daemon owns the store.
 
-        They may while the store was asked in vain: a second alarm is better than none.
+        They may be sent while the store does not answer: a second alarm is better than none.
         """
         while not self._ownership.undisputed:
             if not self._ownership.epoch:
                 return False
-            # This process was stopped for a while. The write that is due now tells who owns the store.
+            # This process was suspended for a while. The next write shows who owns the store.
             self._intake.wake()
             await asyncio.sleep(_LOOK_SECONDS)
         return True
 
     def is_written(self, position: int) -> bool:
-        """Whether an event is in the store."""
+        """Return whether an event is in the store."""
         return position <= self._writer.written_position
 
     def settle(self, outcome: Outcome) -> None:
-        """Take what an attempt at a delivery came to."""
+        """Add the outcome of a delivery attempt."""
         self._intake.settle(outcome)
         if outcome.state is not DeliveryState.PENDING:
             self._ended(outcome.sink, outcome.state)
@@ -192,7 +188,7 @@ class Journal(Observer):
         for observer in self._observers:
             try:
                 observer.announced(decided.position, decided.event)
-            except Exception as error:  # noqa: BLE001  # logged: whoever only looks on keeps no alarm from a sink
+            except Exception as error:  # noqa: BLE001  # logged: a failing observer must not keep an alarm from a sink
                 self._defects.tell(error, observer=type(observer).__name__)
 
     def _ended(self, sink: str, state: DeliveryState) -> None:

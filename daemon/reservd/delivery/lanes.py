@@ -42,16 +42,16 @@ class Lane:
 
     @property
     def says_more(self) -> bool:
-        """Whether after its first letter another tells how the mode stands: if the first is a reminder, it is late."""
+        """Whether a later letter tells how the mode stands, so that a reminder at the head is out of date."""
         return any(isinstance(letter.event, ReserveEvent) for letter in islice(self.letters, 1, None))
 
 
 class Lanes:
-    """Holds letters by mode, as many as memory should hold, and hands out the lanes that are to be served.
+    """Holds letters by mode, as many as memory should hold, and returns the lanes that are due.
 
     Args:
         sink: The name of the sink.
-        outbox: Has what memory does not hold.
+        outbox: Loads the letters that memory does not hold.
 
     Attributes:
         held: How many letters are in memory.
@@ -65,10 +65,8 @@ class Lanes:
         self._stopped = False
         self.held = 0
 
-    # Letters
-
     def take(self, letter: Letter) -> None:
-        """Take a letter that was decided now."""
+        """Queue a letter for an event that was decided now."""
         lane = self._lane(letter.event.strategy_mode)
         if letter.position <= lane.cursor:
             return  # it was read from the store already
@@ -85,10 +83,10 @@ class Lanes:
         self._queue(lane)
 
     def reload(self, mode: str, position: int) -> None:
-        """Look into the store for what waits of a mode from a position on: it was made to wait again."""
+        """Read a mode's pending letters from a position on from the store again: some were made pending once more."""
         lane = self._lane(mode)
         if any(not self._outbox.is_written(letter.position) for letter in lane.letters):
-            # What is in memory alone must not be let go of.
+            # Letters that only memory holds must not be dropped.
             asyncio.get_running_loop().call_later(_UNWRITTEN_SECONDS, self.reload, mode, position)
             return
         self.held -= len(lane.letters)
@@ -100,7 +98,7 @@ class Lanes:
         self._wake(lane)
 
     def forget(self, positions: Mapping[str, Container[int]]) -> None:
-        """Let go of letters that memory should not hold, by mode; not of one whose turn it is."""
+        """Drop letters that memory should not hold, by mode; never the letter whose turn it is."""
         for mode, gone in positions.items():
             lane = self._lanes.get(mode)
             if lane is not None and lane.letters:
@@ -110,19 +108,19 @@ class Lanes:
                 lane.letters = deque(kept)
 
     async def first(self, lane: Lane) -> Letter | None:
-        """Return the letter of a lane whose turn it is; None when there is none.
+        """Return the first letter of a lane; None when there is none.
 
         Raises:
-            StoreError: If the store, which may have some, cannot be read.
+            StoreError: If the store may hold letters of the lane, but cannot be read.
         """
         if not lane.letters and lane.behind:
             await self._load(lane)
         return lane.letters[0] if lane.letters else None
 
     def ended(self, lane: Lane, letter: Letter) -> None:
-        """Let go of the first letter of a lane: it is delivered, or will never be."""
+        """Remove the first letter of a lane: it is delivered, or never will be."""
         lane.failures = 0
-        # Not so when it was reloaded meanwhile.
+        # It is no longer the first if the lane was reloaded in the meantime.
         if lane.letters and lane.letters[0] is letter:
             lane.letters.popleft()
             self.held -= 1
@@ -133,8 +131,8 @@ class Lanes:
         limit = _PAGE if self.held < _WINDOW else TURN
         letters = await self._outbox.load(self._sink, lane.mode, lane.cursor, limit)
         if lane.reloads != reloads:
-            return  # something before these was made to wait again meanwhile
-        # What was decided meanwhile may not be among them.
+            return  # the lane was reloaded from an earlier position in the meantime
+        # Letters that were queued in the meantime may not be among them.
         lane.behind = lane.more or len(letters) == limit
         lane.letters.extend(letters)
         self.held += len(letters)
@@ -142,7 +140,7 @@ class Lanes:
             lane.cursor = letters[-1].position
 
     def _leave_in_store(self, lane: Lane) -> None:
-        """Let go of all but the first letter of a lane; they are read again when their turn comes."""
+        """Drop all letters of a lane except the first. They are read from the store again when it is their turn."""
         if len(lane.letters) > 1 and self._outbox.is_written(lane.letters[-1].position):
             first = lane.letters[0]
             self.held -= len(lane.letters) - 1
@@ -150,19 +148,17 @@ class Lanes:
             lane.cursor = first.position
             lane.behind = True
 
-    # Turns
-
     @property
     def busy(self) -> bool:
-        """Whether any lane is being served, or has its turn."""
+        """Whether any lane is being served or is due."""
         return any(lane.queued for lane in self._lanes.values())
 
     async def next(self) -> Lane:
-        """Wait for a lane whose turn it is; `served` is called when it is over."""
+        """Wait for a lane that is due. The caller calls `served` when it is done with the lane."""
         return await self._ready.get()
 
     def served(self, lane: Lane, delay_seconds: float | None) -> None:
-        """Give a lane its next turn: after so long, or when all others had theirs; none when nothing waits in it."""
+        """Queue a lane's next turn: after the delay, or behind all other lanes; not at all if nothing waits in it."""
         lane.queued = False
         if self.held > _WINDOW:
             self._leave_in_store(lane)
@@ -175,13 +171,13 @@ class Lanes:
             self._lanes.pop(lane.mode, None)
 
     def wake_all(self) -> None:
-        """Give all lanes their turn that wait for their next try."""
+        """Make all lanes due that wait for a retry."""
         for lane in self._lanes.values():
             if lane.timer is not None:
                 self._wake(lane)
 
     def stop(self) -> None:
-        """Give no more turns by time."""
+        """Stop scheduling turns after a delay."""
         self._stopped = True
         for lane in self._lanes.values():
             if lane.timer is not None:

@@ -12,22 +12,22 @@ class DeliveryObserver:
     """Is notified of every delivery attempt, and of the store. Methods run on the event loop and must be quick."""
 
     def delivered(self, sink: str, seconds: float, failure: FailureReason | None) -> None:
-        """An event was taken in so many seconds, or was not."""
+        """A delivery attempt took this many seconds. `failure` is None if it succeeded."""
 
     def ended(self, sink: str, state: DeliveryState) -> None:
-        """A delivery came to an end, well or not."""
+        """A delivery ended, successfully or not."""
 
     def announced(self, position: int, event: AnyEvent) -> None:
-        """An event may be told: it is in the store at this position, or the store is known to be gone."""
+        """An event may be published: it is in the store at this position, or the store is known to be unavailable."""
 
     def backlogs(self, by_sink: Mapping[str, Backlog]) -> None:
-        """So much waits in the store for the sinks; for those that are not named, nothing."""
+        """These are the backlogs in the store. Sinks that are missing have none."""
 
     def silenced(self, modes: frozenset[str]) -> None:
-        """A silence is on for these modes, and for no other."""
+        """These modes, and no others, are silenced."""
 
     def dropped(self, numbers: Mapping[str, int]) -> None:
-        """So many `events`, `outcomes` and `snapshots` that waited for the store were more than memory should hold."""
+        """So many `events`, `outcomes` and `snapshots` were dropped from memory before they were stored."""
 
     def store_is(self, *, up: bool, unwritten: int) -> None:
-        """Whether the last write went well, and how many events wait in memory for the next one."""
+        """The last write succeeded or failed, and this many events in memory wait for the next one."""

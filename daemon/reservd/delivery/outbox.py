@@ -12,12 +12,12 @@ from reservd.store.outbox import Outcome
 
 
 class Outbox:
-    """Where letters come from, and outcomes go.
+    """The source of letters and the destination of their outcomes.
 
     Args:
         database: The store.
-        journal: Writes to it.
-        modes: The modes that each sink hears of, by sink.
+        journal: Writes to the store.
+        modes: The modes whose events each sink receives, by sink.
     """
 
     def __init__(self, database: Database, journal: Journal, modes: Mapping[str, Sequence[str]]) -> None:
@@ -26,7 +26,7 @@ class Outbox:
         self._modes = modes
 
     async def load_modes(self, sink: str) -> list[str]:
-        """Return the modes of which something waits for a sink, those that it no longer hears of included.
+        """Return the modes with pending letters for a sink, including modes that are no longer routed to it.
 
         Raises:
             StoreError: If the store cannot be read. So do the other methods that load.
@@ -35,7 +35,7 @@ class Outbox:
             return await load_pending_modes(connection, sink)
 
     async def load(self, sink: str, mode: str, after: int, limit: int) -> list[Letter]:
-        """Return what waits for a sink of one mode, in order, after a position."""
+        """Return the pending letters for a sink and mode after a position, in order."""
         async with self._database.read() as connection:
             letters = await load_letters(connection, sink, mode, after, limit)
             if letters and mode not in self._journal.changes:
@@ -43,32 +43,32 @@ class Outbox:
         return letters
 
     async def load_latest(self, sink: str, at: datetime) -> list[ReserveEvent]:
-        """Return the newest event of each mode that a sink was to hear of, without the modes that are silenced then."""
+        """Return the newest event of each mode that was routed to a sink, except for modes that are silenced then."""
         modes = [mode for mode in self._modes.get(sink, ()) if not self.is_silenced(mode, at)]
         async with self._database.read() as connection:
             return await load_latest_events(connection, sink, modes)
 
     @property
     def epoch(self) -> int | None:
-        """Which owner of the store sends; None while it is none."""
+        """The epoch of this owner of the store; None while it is not the owner."""
         return self._journal.epoch
 
     async def may_send(self) -> bool:
-        """Wait until it is certain whether events may go out; false once another daemon owns the store."""
+        """Wait until it is clear whether events may be sent. Return False once another daemon owns the store."""
         return await self._journal.may_send()
 
     def is_written(self, position: int) -> bool:
-        """Whether an event is in the store."""
+        """Return whether an event is in the store."""
         return self._journal.is_written(position)
 
     def is_silenced(self, mode: str, at: datetime) -> bool:
-        """Whether an operator's silence is on."""
+        """Return whether an operator's silence covers a mode at that time."""
         return self._journal.silences.cover(mode, at)
 
     def is_superseded(self, event: AnyEvent) -> bool:
-        """Whether a newer status of the mode is known; what tells of a refill is never superseded."""
+        """Return whether a newer status of the mode is known. A message about a refill is never superseded."""
         return isinstance(event, ReserveEvent) and self._journal.changes.get(event.strategy_mode, 0) > event.sequence
 
     def settle(self, outcome: Outcome) -> None:
-        """Take what became of a delivery."""
+        """Take the outcome of a delivery."""
         self._journal.settle(outcome)

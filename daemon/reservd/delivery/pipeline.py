@@ -34,13 +34,13 @@ class Pipeline(Observer):
         database: The store.
         ownership: Held by this daemon.
         sinks: By name.
-        settings: How each sink is served, by name, and how long rows are kept.
+        settings: The settings of each sink, by name, and how long rows are kept.
         routes: The sinks that each mode names, by mode.
         clock: The clock.
         observers: Notified of deliveries and of the store.
 
     Attributes:
-        states: What is kept of the modes, once it is opened.
+        states: The stored states of the modes, after `open`.
         journal: Writes what is decided.
     """
 
@@ -81,11 +81,11 @@ class Pipeline(Observer):
 
     @property
     def may_act(self) -> bool:
-        """Whether refills may be asked for."""
+        """Whether refills may be requested."""
         return self.journal.may_act
 
     async def open(self) -> None:
-        """Read what is kept, and what waits for the sinks.
+        """Load the stored states and the pending letters.
 
         Raises:
             StoreError: If the store cannot be read.
@@ -99,7 +99,7 @@ class Pipeline(Observer):
             await dispatcher.prepare()
 
     async def run(self) -> None:
-        """Store and deliver until cancelled; or until the store is there, when it could not be reached at first.
+        """Store and deliver until cancelled; if the store could not be reached at the start, only until it is back.
 
         Raises:
             OwnershipLostError: If another daemon owns the store.
@@ -115,7 +115,7 @@ class Pipeline(Observer):
         finally:
             writing.cancel()
             await asyncio.wait({writing})
-            # What was decided last is handed on, and what becomes of it is written down.
+            # Send the last decisions, and write down their outcomes.
             await self.journal.flush()
             await asyncio.gather(*(dispatcher.close() for dispatcher in self._dispatchers.values()))
             for task in others:
@@ -124,7 +124,7 @@ class Pipeline(Observer):
             await self.journal.flush()
 
     def checked(self, checked: Checked) -> None:
-        """Take what a check led to."""
+        """Take the result of a check."""
         self.journal.checked(checked)
         self._housekeeping.checked(checked)
 

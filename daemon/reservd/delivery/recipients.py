@@ -11,12 +11,12 @@ from reservd.wire.events import DeliveryState
 
 
 class Recipients:
-    """Names the sinks that an event goes to, by the incident that it belongs to.
+    """Chooses the sinks of an event, by the incident that the event belongs to.
 
     Args:
-        routes: The sinks that hear of each mode, by mode.
-        scopes: What each sink wants to hear of.
-        silences: Keep sinks from hearing.
+        routes: The sinks of each mode, by mode.
+        scopes: Which events each sink is configured to receive.
+        silences: The modes whose events are withheld.
     """
 
     def __init__(
@@ -28,11 +28,11 @@ class Recipients:
         self._incidents: dict[str, ReserveStatus | None] = {}
 
     def resume(self, states: Mapping[str, KeptState]) -> None:
-        """Go on with the incidents that are open."""
+        """Restore the open incidents."""
         self._incidents = {mode: _incident_severity(state) for mode, state in states.items()}
 
     def of_event(self, event: ReserveEvent, left: KeptState) -> dict[str, DeliveryState]:
-        """Return the sinks of an event, PENDING or SILENCED; `left` is the state that it left its mode in."""
+        """Return the sinks of an event, each PENDING or SILENCED. `left` is the mode's state after the event."""
         mode = event.strategy_mode
         before = self._incidents.get(mode)
         self._incidents[mode] = _incident_severity(left)
@@ -40,7 +40,7 @@ class Recipients:
         return {sink: first for sink in self._routes.get(mode, ()) if self._scopes[sink].wants(event, before)}
 
     def of_change(self, event: ReplenishmentEvent) -> dict[str, DeliveryState]:
-        """Return the same of a change of a request for a refill."""
+        """Return the sinks of a change of a request for a refill, each PENDING or SILENCED."""
         first = self._first(event)
         routes = self._routes.get(event.strategy_mode, ())
         return {sink: first for sink in routes if self._scopes[sink].wants_change(event)}

@@ -14,13 +14,13 @@ _SEVERITY = {ReserveStatus.LOW: 1, ReserveStatus.UNKNOWN: 1, ReserveStatus.CRITI
 
 @dataclass(frozen=True, slots=True)
 class SinkScope:
-    """What a sink wants to hear of.
+    """Which events a sink receives.
 
     Attributes:
         modes: Patterns of modes, such as `btc_*`.
-        events: Kinds of events; None for all.
-        minimum_severity: LOW for all; CRITICAL for what is critical, and for the end of it.
-        replenishments: Whether the sink can tell of requests for refills.
+        events: Types of events; None for all.
+        minimum_severity: LOW for all events; CRITICAL for critical events, and for what follows up to their end.
+        replenishments: Whether the sink can report requests for refills.
     """
 
     modes: tuple[str, ...] = ("*",)
@@ -29,26 +29,27 @@ class SinkScope:
     replenishments: bool = False
 
     def covers(self, mode: str) -> bool:
-        """Whether it hears of a mode at all."""
+        """Return whether the sink receives events of a mode at all."""
         return any(fnmatchcase(mode, pattern) for pattern in self.modes)
 
     def wants(self, event: ReserveEvent, incident_severity: ReserveStatus | None) -> bool:
-        """Whether it hears of an event.
+        """Return whether the sink receives an event.
 
         Args:
             event: The event.
-            incident_severity: How the mode's incident stood before the event, through UNKNOWN; None without one.
+            incident_severity: The severity of the mode's incident before the event, kept through UNKNOWN; None without
+                an incident.
         """
         if self.events is not None and event.event_type not in self.events:
             return False
-        # What ends something bad is as important as that was, or nobody would hear of the end.
+        # An event that ends an incident is as severe as the incident, or nobody would learn that it ended.
         worst = _worst((event.status, event.previous_status, incident_severity))
         if event.event_type is EventType.RUNWAY_LOW:
             worst = _SEVERITY[ReserveStatus.LOW]
         return worst >= _SEVERITY[self.minimum_severity] and self.covers(event.strategy_mode)
 
     def wants_change(self, event: ReplenishmentEvent) -> bool:
-        """Whether it hears of a change of a request for a refill; where only some events are asked for, not."""
+        """Return whether the sink receives a change of a request for a refill; not if it is limited to some events."""
         if not self.replenishments or self.events is not None:
             return False
         severe = self.minimum_severity is not ReserveStatus.CRITICAL or event.urgency is Urgency.EMERGENCY

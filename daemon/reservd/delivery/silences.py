@@ -1,4 +1,4 @@
-"""The silences that operators have set, as they stand now."""
+"""The operators' silences that are in effect."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,11 +9,11 @@ from reservd.store.operators import Silence
 
 
 class Silences:
-    """Knows which modes are hushed.
+    """Knows which modes are silenced.
 
     Args:
         clock: The clock.
-        observers: Notified of the modes that are.
+        observers: Notified of the silenced modes.
     """
 
     def __init__(self, clock: Clock, observers: Sequence[DeliveryObserver] = ()) -> None:
@@ -23,7 +23,7 @@ class Silences:
         self._modes: frozenset[str] = frozenset()
 
     def update(self, silences: Sequence[Silence]) -> frozenset[str]:
-        """Take the silences that there are now; return the modes of which one has ended since."""
+        """Replace the silences. Return the modes whose silence has ended since the last update."""
         self._silences = tuple(silences)
         now = self._clock.now().wall
         before, modes = self._modes, frozenset(each.mode for each in silences if each.covers(each.mode, now))
@@ -33,5 +33,5 @@ class Silences:
         return before - modes
 
     def cover(self, mode: str, at: datetime) -> bool:
-        """Whether a silence is on for a mode then."""
+        """Return whether a mode is silenced at that time."""
         return any(silence.covers(mode, at) for silence in self._silences)

@@ -31,21 +31,20 @@ Release = Callable[[float], None]
 
 
 class Writer:
-    """The one writer of an owner: a batch at a time, each in one transaction that proves who owns the store.
+    """An owner's only writer. It writes one batch at a time, each in a transaction that checks who owns the store.
 
-    What is decided while a write is under way goes into the next one, so that one flush of the disk
-    serves many events.
+    Decisions that are made during a write go into the next batch, so that one flush of the disk serves many events.
 
     Args:
         database: The store.
         ownership: Held by this daemon.
         intake: Where batches come from.
-        release: Lets events out.
-        clock: Tells the time.
-        observers: Hear of the store.
+        release: Lets events go on to the sinks.
+        clock: The clock.
+        observers: Notified of the state of the store.
 
     Attributes:
-        written_position: Up to which position all events are in the store.
+        written_position: All events up to this position are in the store.
         up: Whether the store took the last write.
     """
 
@@ -72,7 +71,7 @@ class Writer:
         self.up = True
 
     def resume(self, position: int) -> None:
-        """Go on after the newest event in the store."""
+        """Continue after the newest event in the store."""
         self._intake.position = self.written_position = position
 
     async def until_written(self, position: int) -> None:
@@ -94,7 +93,7 @@ class Writer:
             await self._write_next()
 
     async def flush(self) -> None:
-        """Write what waits and let it out, for the end; what cannot be written is logged."""
+        """Write and release what is left at shutdown. Log what cannot be written."""
         try:
             while self._intake.waiting:
                 batch = self._take()
@@ -102,7 +101,7 @@ class Writer:
                     await self._commit(batch)
                 except OwnershipLostError:
                     raise
-                except Exception as error:  # noqa: BLE001  # told
+                except Exception as error:  # noqa: BLE001  # logged
                     self._intake.put_back(batch)
                     self._fail_open(self._tell(error))
                     break
@@ -113,9 +112,9 @@ class Writer:
             log.error("journal.unwritten", events=len(self._intake.waiting.events))
 
     async def _run_blind(self) -> None:
-        """Hold all in memory until the store is there, write it, and return: what it keeps is yet to be read.
+        """Keep everything in memory until the store is back, write it, and return, so that the store can be read.
 
-        Positions are counted from the clock meanwhile, which is above all that a store counts to.
+        Until then, positions are counted from the clock, which is above every position in a store.
         """
         self.resume((self._clock.now().wall - _EPOCH) // timedelta(microseconds=1))
         self._fail_open("it could not be had since the start")
@@ -126,7 +125,7 @@ class Writer:
             await self._write_next()
 
     async def _load(self) -> Mapping[str, KeptState]:
-        """Return what the store keeps, asked again until it tells."""
+        """Return the stored states. Retry until the store can be read."""
         while True:
             try:
                 async with self._database.read() as connection:
@@ -136,7 +135,7 @@ class Writer:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _write_next(self) -> None:
-        """Write a batch; if the store does not take it, let its events out of memory and put it back."""
+        """Write a batch. If the store does not accept it, release its events from memory and put it back."""
         batch = self._take()
         writing = asyncio.ensure_future(self._commit(batch))
         try:
@@ -144,12 +143,12 @@ class Writer:
                 await self._failed(f"a write takes longer than {_FAIL_OPEN_AFTER_SECONDS:g} s")
             writing.result()
         except BaseException as error:
-            # To write again what may be written changes nothing.
+            # The write may have succeeded; to repeat it changes nothing.
             writing.cancel()
             await asyncio.wait({writing})
             self._intake.put_back(batch)
             if isinstance(error, OwnershipLostError) or not isinstance(error, Exception):
-                raise  # another owner, or the end
+                raise  # another owner, or cancelled
             if await self._failed(self._tell(error)):
                 await asyncio.sleep(_RETRY_SECONDS)
         else:
@@ -175,13 +174,13 @@ class Writer:
         self._release(self.written_position)
 
     async def _failed(self, why: str) -> bool:
-        """Let out of memory what the store does not take, unless another daemon owns it.
+        """Release the events that the store does not accept, unless another daemon owns it.
 
-        A process that was stopped for long overlooks the first failure: its connections may have died meanwhile,
-        and what is written once more, over new ones, tells whether it is still the owner.
+        A process that was suspended for long ignores the first failure: its connections may have died in the meantime,
+        and the next write, over new ones, shows whether it is still the owner.
 
         Returns:
-            Whether this was no such failure.
+            Whether the failure was not ignored.
 
         Raises:
             OwnershipLostError: If another daemon owns the store.
@@ -194,7 +193,7 @@ class Writer:
         return True
 
     def _tell(self, error: Exception) -> str:
-        """Return why a batch was not written. A defect is logged; alarms must not wait for it either."""
+        """Return why a batch was not written. A defect is logged; it must not delay alarms either."""
         if isinstance(error, StoreError):
             return str(error)
         self._defects.tell(error)
