@@ -16,12 +16,12 @@ SCHEMA = "0007"
 
 
 def open_database(url: str, directory: Path, environ: Mapping[str, str] = os.environ) -> Database:
-    """Return the store that is configured; nothing is connected yet.
+    """Return the configured store. Nothing is connected yet.
 
     Args:
         url: `store.url` of the configuration; empty for the default.
-        directory: Where the configuration file is: a relative path of SQLite starts there.
-        environ: With $STATE_DIRECTORY, where the default store is when systemd gives one.
+        directory: The folder of the configuration file. A relative SQLite path starts there.
+        environ: The environment. $STATE_DIRECTORY is the folder of the default store if systemd sets it.
 
     Raises:
         ConfigError: If the URL cannot be used.
@@ -29,20 +29,20 @@ def open_database(url: str, directory: Path, environ: Mapping[str, str] = os.env
     """
     if not url:
         url = DEFAULT_URL
-        # systemd names several folders as $PATH does.
+        # systemd separates several folders with colons, like $PATH.
         directory = Path(environ.get("STATE_DIRECTORY", "").partition(":")[0] or directory)
     return Database(parse_url(url, directory.absolute()))
 
 
 async def require_current(database: Database) -> None:
-    """Check that the store is there with the schema that this reservd knows. Makes and changes nothing.
+    """Check that the store exists with the schema of this reservd. Create and change nothing.
 
     Raises:
-        StoreError: If it is not there, cannot be read, or holds the tables of an older reservd or none at all.
+        StoreError: If it does not exist, cannot be read, or holds the tables of an older reservd or none at all.
         SchemaError: If a newer reservd wrote it.
     """
     where = database.description
-    if database.path is not None and not database.path.exists():  # SQLite would make it
+    if database.path is not None and not database.path.exists():  # SQLite would create it
         raise StoreError(f"{where}: there is no store; the daemon makes one when it first runs")
     async with database.read() as connection:
         version = await connection.run_sync(_version)

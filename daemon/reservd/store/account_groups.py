@@ -17,18 +17,18 @@ log = structlog.get_logger(__name__)
 
 
 async def save_accounts(connection: AsyncConnection, accounts: Mapping[str, Accounts]) -> None:
-    """Store what the accounts of groups are. Of one that is stored already they are the same."""
+    """Store the accounts of groups. The accounts of a stored group never change."""
     await insert_new(connection, account_groups, list(accounts.items()), _row)
 
 
 async def load_accounts(connection: AsyncConnection) -> dict[str, Accounts]:
-    """Return the accounts by group, those of groups that nobody is paid from any more included."""
+    """Return the accounts by group, including groups that no mode is paid from any more."""
     found: dict[str, Accounts] = {}
     for row in await connection.execute(select(account_groups)):
         try:
             found[row.account_group] = frozenset(AccountKey(*map(str, key)) for key in json.loads(row.accounts))
         except (ValueError, TypeError):
-            log.error("account_group.unreadable", account_group=row.account_group)  # noqa: TRY400  # that says it all
+            log.error("account_group.unreadable", account_group=row.account_group)  # noqa: TRY400  # says it all
     return found
 
 

@@ -1,4 +1,4 @@
-"""The connection to SQLite or PostgreSQL, with every failure as one error."""
+"""The connection to SQLite or PostgreSQL, which raises every failure as `StoreError`."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ _POSTGRES = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 8000,
-    # A daemon that is stopped in the middle of a write must not hold the owner's row for ever.
+    # A daemon that is suspended during a write must not lock the owner's row for ever.
     "options": "-c statement_timeout=5000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=5000",
 }
 _FILE_MODE = 0o600
@@ -40,18 +40,18 @@ _PRIMARY_CODE = 0xFF
 
 
 def parse_url(url: str, directory: Path) -> URL:
-    """Return where the store is, with the driver that reservd uses.
+    """Return the URL of the store, with the driver that reservd uses.
 
     Args:
         url: `sqlite:///file` or `postgresql://...`.
-        directory: Where a relative path of SQLite starts.
+        directory: Where a relative SQLite path starts.
 
     Raises:
-        ConfigError: If it is neither; the text holds no password.
+        ConfigError: If it is neither. The message holds no password.
     """
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError):  # whose text may hold a part of a password, taken for a port
+    except (ArgumentError, ValueError):  # the error's text may hold part of a password that was parsed as a port
         rule = "store.url: must be a URL such as sqlite:///reservd.db or postgresql://host/database"
         raise ConfigError(f"{rule}, with what is special in a password percent-encoded") from None
     driver = _DRIVERS.get(parsed.get_backend_name())
@@ -65,14 +65,14 @@ def parse_url(url: str, directory: Path) -> URL:
 
 
 class Database:
-    """One store. Nothing is connected before it is used.
+    """A store. Nothing is connected before it is used.
 
     Args:
         url: As `parse_url` returns it.
 
     Attributes:
-        path: The file of SQLite; None on PostgreSQL.
-        description: Where it is, for people, without a password.
+        path: The SQLite file; None on PostgreSQL.
+        description: The location for people, without a password.
 
     Raises:
         PluginError: If the driver is not installed.
@@ -86,12 +86,12 @@ class Database:
         self.description = url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
         try:
             if self.path is not None:
-                # SQLite has one writer at a time; a reader of its own never waits for it.
+                # SQLite allows one writer at a time. A reader with its own connection never waits for it.
                 self._writer = _sqlite(url, "BEGIN IMMEDIATE", 1)
                 self._reader = _sqlite(url, "BEGIN", _READERS)
                 event.listen(self._writer.sync_engine, "connect", self._note_file)
                 event.listen(self._writer.sync_engine, "handle_error", self._note)
-                self._newcomer = self._reader  # nothing of a file dies
+                self._newcomer = self._reader  # connections to a file do not die
             else:
                 self._writer = self._reader = create_async_engine(
                     url, connect_args=_POSTGRES, pool_size=_READERS, max_overflow=2, pool_timeout=5
@@ -104,10 +104,10 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """Give a connection in a transaction that is committed at the end, and rolled back on any error.
+        """Yield a connection in a transaction that is committed at the end, and rolled back on any error.
 
         Raises:
-            StoreError: If the store does not do it.
+            StoreError: If the write fails.
         """
         with _translated(self.description):
             await self._make()
@@ -119,10 +119,10 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def read(self, *, anew: bool = False) -> AsyncIterator[AsyncConnection]:
-        """Give a connection that sees one state of the store.
+        """Yield a connection that sees one consistent state of the store.
 
         Args:
-            anew: Over a new connection: those that are open may have died unnoticed while this process was stopped.
+            anew: Use a new connection: open ones may have died unnoticed while this process was suspended.
 
         Raises:
             StoreError: If the store does not answer.
@@ -138,11 +138,11 @@ class Database:
             self._made = True
 
     async def _require_file(self) -> None:
-        """Check that what is open is still there: what is written to a file that was removed, nobody will read.
+        """Check that the open file still exists: nobody would ever read what is written to a removed file.
 
         Raises:
             StoreError: If it was removed or replaced. No other file is opened in its place: a new one would be taken
-                for a store that nobody owns, and one that was put back would be given what is in the old one's `-wal`.
+                for a store without an owner, and a restored one would be combined with the old one's `-wal`.
         """
         if self.path is None or self._opened is None:
             return
@@ -161,7 +161,7 @@ class Database:
         self._was_read_only |= code & _PRIMARY_CODE == sqlite3.SQLITE_READONLY
 
     async def _reconnect(self) -> None:
-        """Let go of every connection: what was opened while the disk was read-only stays so after it is not."""
+        """Drop every connection: one that was opened while the disk was read-only stays read-only."""
         self._was_read_only = False
         await self._writer.dispose()
         await self._reader.dispose()
@@ -183,7 +183,7 @@ def _sqlite(url: URL, begin: str, connections: int) -> AsyncEngine:
         connection.isolation_level = None
         connection.run_async(_use_wal)
         cursor = connection.cursor()
-        # FULL: an event that was acknowledged survives a power cut, in WAL mode too.
+        # FULL: an acknowledged event survives a power cut, in WAL mode too.
         for pragma in ("synchronous = FULL", "foreign_keys = ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
@@ -194,7 +194,7 @@ def _sqlite(url: URL, begin: str, connections: int) -> AsyncEngine:
 
 
 async def _use_wal(connection: Any) -> None:
-    """Choose the write-ahead log. SQLite itself waits for nobody here: a file that others open too is tried again."""
+    """Enable the write-ahead log. SQLite does not wait for other connections here, so retry while the file is busy."""
     deadline = time.monotonic() + _BUSY_SECONDS
     while True:
         try:
@@ -207,7 +207,7 @@ async def _use_wal(connection: Any) -> None:
 
 
 def _find(path: Path) -> _File | None:
-    """Return which file lies there; None when there is none."""
+    """Return the identity of the file; None when it does not exist."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -216,7 +216,7 @@ def _find(path: Path) -> _File | None:
 
 
 def _make_private(path: Path) -> None:
-    """Create the file, so that only its owner may read it; SQLite would leave that to the umask."""
+    """Create the file so that only its owner may read it; SQLite would leave that to the umask."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE))

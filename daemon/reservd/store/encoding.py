@@ -17,12 +17,12 @@ Writer = Callable[[Any], str]
 
 
 def encode(record: tuple[Any, ...]) -> str:
-    """Return a named tuple as JSON: amounts as decimal strings, times as ISO 8601. Pydantic reads it back."""
+    """Return a named tuple as JSON: amounts as decimal strings, times as ISO 8601. Pydantic can read it back."""
     return _write(record)
 
 
 def decode(kind: type[M], text: str) -> M | None:
-    """Return a record as it was stored; None where this reservd cannot read it: another version wrote it, say."""
+    """Return a stored record; None if this reservd cannot read it, for example because another version wrote it."""
     try:
         return kind.model_validate_json(text)
     except ValidationError:
@@ -30,7 +30,7 @@ def decode(kind: type[M], text: str) -> M | None:
 
 
 class _Writers(dict[type, Writer]):
-    """How values are written, by type: what is to be known of a type is found out once.
+    """Encoders of values, by type. What they need to know of a type is determined once.
 
     Each event is stored with a hundred values or more, on the event loop.
     """
@@ -41,7 +41,7 @@ class _Writers(dict[type, Writer]):
 
 
 def _writer(kind: type) -> Writer:
-    """Return how values of a type are written that is none of the plain ones itself."""
+    """Return the encoder of a type that is not itself one of the plain types."""
     if issubclass(kind, tuple):
         names = getattr(kind, "_fields", None)
         return _list if names is None else _named(names)
@@ -80,13 +80,13 @@ def _write(value: Any) -> str:
 
 
 def _decimal(value: Decimal) -> str:
-    digits = str(value)  # a third of what it takes to format it
+    digits = str(value)  # takes a third of the time of `format`
     return f'"{digits}"' if "E" not in digits else f'"{value:f}"'
 
 
 @lru_cache(maxsize=1024)
 def _moment(value: datetime) -> str:
-    """Return a time, which many values of a record share, and many records."""
+    """Return a time. Many values of a record share it, and so do many records."""
     return f'"{value.isoformat()}"'
 
 

@@ -14,14 +14,14 @@ from reservd.store.tables import snapshots
 
 
 class KeptSnapshot(NamedTuple):
-    """What a check found, and the status that was confirmed then."""
+    """The snapshot of a check, and the status that was confirmed at that time."""
 
     status: ReserveStatus
     snapshot: ReserveSnapshot
 
 
 async def add_snapshots(connection: AsyncConnection, added: Sequence[KeptSnapshot]) -> None:
-    """Store snapshots; one of the same mode and moment is there already, and stays."""
+    """Store snapshots. A snapshot of the same mode and time that is stored already is kept."""
     await insert_new(connection, snapshots, added, _row)
 
 
@@ -35,12 +35,12 @@ def _row(kept: KeptSnapshot) -> dict[str, Any]:
 
 
 async def prune_snapshots(connection: AsyncConnection, before: datetime, limit: int) -> int:
-    """Remove up to `limit` of the oldest snapshots that were taken before then, and return how many were."""
+    """Remove up to `limit` of the oldest snapshots that were taken before a time. Return how many were removed."""
     keys = (snapshots.c.mode, snapshots.c.taken_at)
     old = select(*keys).where(snapshots.c.taken_at < before).order_by(snapshots.c.taken_at).limit(limit)
     found = [{"of_mode": mode, "at": taken_at} for mode, taken_at in await connection.execute(old)]
     if found:
-        # Each by its key: the modes of a cycle share their moment, so that one moment may be ten thousand rows.
+        # Each by its key: the modes of a cycle share their time, so that one time may match ten thousand rows.
         one = delete(snapshots).where(snapshots.c.mode == bindparam("of_mode"), snapshots.c.taken_at == bindparam("at"))
         await connection.execute(one, found)
     return len(found)

@@ -33,27 +33,27 @@ _WHAT_CHANGES = (
 
 
 async def save_holds(connection: AsyncConnection, changed: Iterable[Hold]) -> None:
-    """Store holds, new ones and what became of others.
+    """Store new holds, and the changes of others.
 
     Raises:
-        IntegrityError: If another hold was made under the key of a new one.
+        IntegrityError: If another hold has the key of a new one.
     """
     await upsert(connection, holds, list(changed), _row, _WHAT_CHANGES)
 
 
 async def save_levels(connection: AsyncConnection, levels: Mapping[str, GroupReading]) -> None:
-    """Store levels by group, in place of what was there."""
+    """Store levels by group, in place of the stored ones."""
     await upsert(connection, hold_levels, list(levels.items()), _level_row, ("balance", "observed_at", "block"))
 
 
 async def load_shown(connection: AsyncConnection, since: datetime) -> list[AnyHold]:
-    """Return the holds that are open or ended after then, in order of decision."""
+    """Return the holds that are open or ended after a time, in order of decision."""
     is_shown = or_(holds.c.ended_at.is_(None), holds.c.ended_at > since)
     return await _read(connection, select(holds).where(is_shown).order_by(holds.c.position))
 
 
 async def load_payouts(connection: AsyncConnection, since: datetime) -> list[Payout]:
-    """Return what was paid, as was told after then. What cannot be read is left out."""
+    """Return the payouts that were reported after a time. Holds that cannot be read are left out."""
     wanted = select(holds).where(holds.c.ended_at > since, holds.c.state == str(HoldState.SETTLED))
     found = readable(await _read(connection, wanted))
     return [
@@ -64,29 +64,29 @@ async def load_payouts(connection: AsyncConnection, since: datetime) -> list[Pay
 
 
 async def load_levels(connection: AsyncConnection) -> dict[str, GroupReading]:
-    """Return the levels by group, those of groups where nothing waits any more included."""
+    """Return the levels by group, including groups whose holds no longer wait for money."""
     rows = await connection.execute(select(hold_levels))
     return {row.account_group: GroupReading(row.balance, row.observed_at, row.block) for row in rows}
 
 
 async def load_accepted(connection: AsyncConnection, mode: str, currency: str, since: datetime) -> list[AnyHold]:
-    """Return what a mode accepted after then in a currency and did not cancel, in order of decision."""
+    """Return the holds that a mode accepted in a currency after a time and did not cancel, in order of decision."""
     wanted = select(holds).where(holds.c.mode == mode, holds.c.currency == currency, holds.c.decided_at > since)
     return await _read(connection, wanted.where(holds.c.state != str(HoldState.CANCELLED)).order_by(holds.c.position))
 
 
 async def load_by_keys(connection: AsyncConnection, keys: Collection[tuple[str, str]]) -> list[AnyHold]:
-    """Return the holds that were made under these keys, each of a mode."""
+    """Return the holds with these keys. Each is a pair of mode and key."""
     if not keys:
         return []
     await plan_anew(connection)
-    # By key alone, which is nearly unique: SQLite reads the whole table to compare pairs.
+    # By key alone, which is nearly unique: SQLite would scan the whole table to compare pairs.
     wanted = select(holds).where(is_one_of(connection, holds.c.key, {key for _, key in keys}))
     return [hold for hold in await _read(connection, wanted) if (hold.mode, hold.key) in keys]
 
 
 async def load_by_ids(connection: AsyncConnection, ids: Collection[str]) -> list[AnyHold]:
-    """Return the holds of these ids."""
+    """Return the holds with these ids."""
     if not ids:
         return []
     wanted = select(holds).where(is_one_of(connection, holds.c.id, ids)).order_by(holds.c.position)
@@ -94,10 +94,10 @@ async def load_by_ids(connection: AsyncConnection, ids: Collection[str]) -> list
 
 
 async def load_hold(connection: AsyncConnection, hold_id: str) -> Hold | None:
-    """Return the hold of that id; None when there is none.
+    """Return the hold with an id; None when there is none.
 
     Raises:
-        StoreError: If it cannot be read: it must not be taken for one that was never made.
+        StoreError: If it cannot be read: it must not be taken for a hold that does not exist.
     """
     for found in await load_by_ids(connection, [hold_id]):
         if isinstance(found, UnreadableHold):
@@ -107,7 +107,7 @@ async def load_hold(connection: AsyncConnection, hold_id: str) -> Hold | None:
 
 
 async def find_hold_ids(connection: AsyncConnection, prefix: str, limit: int) -> list[str]:
-    """Return up to `limit` ids that begin so, in order."""
+    """Return up to `limit` ids that start with a prefix, in order."""
     begins = func.substr(holds.c.id, 1, len(prefix)) == prefix
     return list(await connection.scalars(select(holds.c.id).where(begins).order_by(holds.c.id).limit(limit)))
 
@@ -120,14 +120,14 @@ async def load_holds(
     limit: int,
     before: int | None = None,
 ) -> list[Hold]:
-    """Return holds, newest first. What cannot be read is left out.
+    """Return holds, newest first. Holds that cannot be read are left out.
 
     Args:
         connection: To the store.
-        mode: Of this mode only.
-        states: In these states only.
-        limit: At most so many.
-        before: Only those at a lower position: the last of the page before.
+        mode: Only holds of this mode.
+        states: Only holds in these states.
+        limit: The largest number to return.
+        before: Only holds at a lower position, which is that of the last hold on the previous page.
     """
     wanted = select(holds).order_by(holds.c.position.desc()).limit(limit)
     if mode is not None:
@@ -153,12 +153,12 @@ async def last_position(connection: AsyncConnection) -> int:
 
 
 def readable(found: Iterable[AnyHold]) -> list[Hold]:
-    """Return those that could be read."""
+    """Return the holds that could be read."""
     return [each for each in found if isinstance(each, Hold)]
 
 
 def unreadable(found: Iterable[AnyHold]) -> list[UnreadableHold]:
-    """Return the others."""
+    """Return the holds that could not be read."""
     return [each for each in found if isinstance(each, UnreadableHold)]
 
 
@@ -167,7 +167,7 @@ _COLUMNS = {field.name: "account_group" if field.name == "group" else field.name
 
 def _row(hold: Hold) -> dict[str, Any]:
     values = {column: getattr(hold, name) for name, column in _COLUMNS.items()}
-    # The databases' drivers do not know enumerations.
+    # The databases' drivers do not support enumerations.
     return {**values, "speed": str(hold.speed), "state": str(hold.state), "unwinding": str(hold.unwinding)}
 
 
@@ -177,7 +177,7 @@ def _level_row(level: tuple[str, GroupReading]) -> dict[str, Any]:
 
 
 async def _read(connection: AsyncConnection, wanted: Select[Any]) -> list[AnyHold]:
-    """Return holds; where one cannot be read, all are read one by one, so that it costs itself alone."""
+    """Return holds. If one cannot be read, read all of them one by one, so that only that one is lost."""
     try:
         return [_hold(row) for row in (await connection.execute(wanted)).mappings()]
     except _UNREADABLE:

@@ -1,4 +1,4 @@
-"""Reads events back: what waits for a sink, and the last event of a mode."""
+"""Reads events back: the pending letters of a sink, and the last event of a mode."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -21,7 +21,7 @@ class UnreadableEvent(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """An event that waits for a sink."""
+    """An event that is pending for a sink."""
 
     position: int
     event: AnyEvent | UnreadableEvent
@@ -29,27 +29,27 @@ class Letter(NamedTuple):
 
 
 class EventPlace(NamedTuple):
-    """Where an event stands among those of its mode."""
+    """The position of an event among those of its mode."""
 
     sequence: int
     decided_at: datetime
 
 
 class Backlog(NamedTuple):
-    """What waits for one sink."""
+    """The pending letters of one sink."""
 
     pending: int
     oldest: datetime
 
 
 async def load_pending_modes(connection: AsyncConnection, sink: str) -> list[str]:
-    """Return the modes of which something waits for a sink."""
+    """Return the modes with pending letters for a sink."""
     rows = select(deliveries.c.mode).where(deliveries.c.sink == sink, is_pending()).distinct()
     return list(await connection.scalars(rows))
 
 
 async def load_letters(connection: AsyncConnection, sink: str, mode: str, after: int, limit: int) -> list[Letter]:
-    """Return what waits for a sink of one mode, in order, after a position."""
+    """Return the pending letters for a sink and mode after a position, in order."""
     rows = await connection.execute(
         select(events.c.position, events.c.id, events.c.type, events.c.event, deliveries.c.attempts)
         .join(deliveries, deliveries.c.position == events.c.position)
@@ -68,13 +68,13 @@ async def load_events_after(
 ) -> dict[int, AnyEvent | None]:
     """Return up to `limit` events after a position, by position, oldest first, as they would be sent now.
 
-    Of one that cannot be read there is None.
+    An event that cannot be read is None.
 
     Args:
         connection: To the store.
         position: Only events after it.
-        limit: At most so many.
-        modes: Only of these; of all when empty.
+        limit: The largest number to return.
+        modes: Only events of these modes; of all when empty.
     """
     wanted = select(events.c.position, events.c.type, events.c.event).where(events.c.position > position)
     if modes:
@@ -85,7 +85,7 @@ async def load_events_after(
 
 
 async def as_of_now(connection: AsyncConnection, found: Sequence[AnyEvent | None]) -> list[AnyEvent | None]:
-    """Return events as they would be sent now: superseded where a later change of their mode is known."""
+    """Return events as they would be sent now: superseded if a later change of their mode is known."""
     modes = {event.strategy_mode for event in found if isinstance(event, ReserveEvent)}
     changes = {mode: await load_last_change(connection, mode) for mode in modes}
     return [
@@ -97,7 +97,7 @@ async def as_of_now(connection: AsyncConnection, found: Sequence[AnyEvent | None
 
 
 async def load_last_change(connection: AsyncConnection, mode: str) -> int:
-    """Return the sequence of a mode's newest event that tells of a change; 0 when there is none."""
+    """Return the sequence of a mode's newest event that is a change; 0 when there is none."""
     newest = (
         select(events.c.sequence)
         .where(events.c.mode == mode, events.c.reminder.is_(False), is_of_status())
@@ -109,14 +109,14 @@ async def load_last_change(connection: AsyncConnection, mode: str) -> int:
 
 
 async def load_newest_event(connection: AsyncConnection, mode: str) -> tuple[EventPlace, ReserveEvent | None] | None:
-    """Return the newest event of a mode and where it stands; without the event where it cannot be read."""
+    """Return the place of a mode's newest event, and the event, which is None if it cannot be read."""
     newest = select(events.c.sequence, events.c.decided_at, events.c.event).where(events.c.mode == mode, is_of_status())
     row = (await connection.execute(newest.order_by(events.c.position.desc()).limit(1))).one_or_none()
     return (EventPlace(row.sequence, row.decided_at), decode(ReserveEvent, row.event)) if row is not None else None
 
 
 async def load_latest_events(connection: AsyncConnection, sink: str, modes: Iterable[str]) -> list[ReserveEvent]:
-    """Return of each mode the newest event that a sink was to hear of, if there is one."""
+    """Return the newest event of each mode that was routed to a sink. Modes without one are left out."""
     found: list[ReserveEvent] = []
     for mode in modes:
         newest = (
@@ -138,7 +138,7 @@ async def load_mode(connection: AsyncConnection, position: int) -> str | None:
 
 
 async def load_backlogs(connection: AsyncConnection) -> dict[str, Backlog]:
-    """Return what waits, by sink; sinks that nothing waits for are not there."""
+    """Return the backlogs by sink. Sinks without pending letters are missing."""
     heads = (
         select(deliveries.c.sink, func.count().label("pending"), func.min(deliveries.c.position).label("oldest"))
         .where(is_pending())
@@ -152,18 +152,18 @@ async def load_backlogs(connection: AsyncConnection) -> dict[str, Backlog]:
 
 
 def is_of_status() -> ColumnElement[bool]:
-    """Return the condition of reserve events; the others tell of requests for refills."""
+    """Return the condition for reserve events; all other events are changes of requests for refills."""
     return events.c.type != REPLENISHMENT_CHANGED
 
 
 def decode_event(event_type: str, text: str) -> AnyEvent | None:
-    """Return an event as it was stored; None where this reservd cannot read it."""
+    """Return a stored event; None if this reservd cannot read it."""
     if event_type == REPLENISHMENT_CHANGED:
         return decode(ReplenishmentEvent, text)
     return decode(ReserveEvent, text)
 
 
 def is_pending() -> ColumnElement[bool]:
-    """Return the condition of deliveries that wait for their sink."""
-    # Spelt out: SQLite looks into a partial index only for the very condition that it is made with.
+    """Return the condition for pending deliveries."""
+    # A literal: SQLite uses a partial index only if the condition is the very one of the index.
     return deliveries.c.state == literal_column("'pending'")

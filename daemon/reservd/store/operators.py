@@ -1,4 +1,4 @@
-"""What operators write for the owner to pick up: silences and requests to deliver again."""
+"""What operators write for the owner to process: silences and requests for redelivery."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -12,7 +12,7 @@ from reservd.wire.events import DeliveryState
 
 
 class Silence(NamedTuple):
-    """Events of a mode are kept from the sinks for a while. Nothing else is: it is watched and refilled."""
+    """A period in which a mode's events are not sent to the sinks. The mode is still watched and refilled."""
 
     id: str
     mode: str
@@ -22,7 +22,7 @@ class Silence(NamedTuple):
     made_by: str
 
     def covers(self, mode: str, at: datetime) -> bool:
-        """Whether it is on for a mode then."""
+        """Return whether the silence covers a mode at that time."""
         return mode == self.mode and self.begins_at <= at < self.ends_at
 
 
@@ -42,7 +42,7 @@ async def add_silence(connection: AsyncConnection, silence: Silence) -> None:
 
 
 async def end_silences(connection: AsyncConnection, mode: str, at: datetime) -> int:
-    """End a mode's silences then, and return how many were on or to come."""
+    """End a mode's silences at a time. Return how many were in effect or scheduled."""
     ended = await connection.execute(
         update(silences).where(silences.c.mode == mode, silences.c.ends_at > at).values(ends_at=at)
     )
@@ -50,35 +50,35 @@ async def end_silences(connection: AsyncConnection, mode: str, at: datetime) -> 
 
 
 async def load_silences(connection: AsyncConnection, since: datetime) -> list[Silence]:
-    """Return the silences that end after then, the first to end first."""
+    """Return the silences that end after a time, the first to end first."""
     rows = await connection.execute(select(silences).where(silences.c.ends_at > since).order_by(silences.c.ends_at))
     return [Silence(*row) for row in rows]
 
 
 async def load_silenced_modes(connection: AsyncConnection, before: datetime) -> frozenset[str]:
-    """Return the modes of which a silence that is still known ended before then."""
+    """Return the modes that have a stored silence which ended before a time."""
     return frozenset(await connection.scalars(select(silences.c.mode).where(silences.c.ends_at <= before).distinct()))
 
 
 async def prune_silences(connection: AsyncConnection, before: datetime) -> None:
-    """Remove the silences that ended before then."""
+    """Remove the silences that ended before a time."""
     await connection.execute(delete(silences).where(silences.c.ends_at < before))
 
 
 async def ask_redeliveries(connection: AsyncConnection, requests: Sequence[Redelivery]) -> None:
-    """Store requests."""
+    """Store requests for redelivery."""
     if requests:
         await connection.execute(insert(redeliveries), [request._asdict() for request in requests])
 
 
 async def load_redeliveries(connection: AsyncConnection, limit: int) -> list[Redelivery]:
-    """Return the requests that the owner has not met yet, in order."""
+    """Return the requests that the owner has not processed yet, in order."""
     rows = await connection.execute(select(redeliveries).order_by(redeliveries.c.asked_at).limit(limit))
     return [Redelivery(*row) for row in rows]
 
 
 async def meet_redeliveries(connection: AsyncConnection, requests: Iterable[Redelivery]) -> None:
-    """Make the deliveries pending again, whatever became of them before."""
+    """Make the deliveries pending again, whatever their state."""
     for request in requests:
         await connection.execute(
             update(deliveries)

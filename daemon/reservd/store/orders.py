@@ -1,4 +1,4 @@
-"""Operators' orders for the owner to pick up, and their outcomes."""
+"""Operators' orders for the owner to process, and their outcomes."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -13,14 +13,14 @@ from reservd.store.tables import orders
 
 
 class OrderSubject(StrEnum):
-    """What an order is about. A withdrawal and the request for its part to unwind have one id."""
+    """The subject of an order. A withdrawal and the request for its part to unwind share one id."""
 
     REPLENISHMENT = "replenishment"
     WITHDRAWAL = "withdrawal"
 
 
 class OrderAction(StrEnum):
-    """What an operator may want."""
+    """The actions that an operator can order."""
 
     APPROVE = "approve"
     REJECT = "reject"
@@ -34,7 +34,7 @@ _ACTIONS = {str(action): action for action in OrderAction}
 
 
 class Order(NamedTuple):
-    """What an operator wants, for the owner to pick up. It is kept with what came of it."""
+    """An operator's order for the owner to process. It is kept with its outcome."""
 
     id: str
     """Of a new request for a refill, the id that it gets: carried out twice, it is one."""
@@ -59,38 +59,38 @@ class Order(NamedTuple):
 
 
 async def ask_order(connection: AsyncConnection, order: Order) -> None:
-    """Store what an operator wants."""
-    # The databases' drivers do not know enumerations.
+    """Store an order."""
+    # The databases' drivers do not support enumerations.
     texts = {"subject": str(order.subject), "action": str(order.action)}
     await connection.execute(insert(orders), [order._asdict() | texts])
 
 
 async def load_waiting_orders(connection: AsyncConnection, subject: OrderSubject, limit: int) -> list[Order]:
-    """Return what the owner has not seen to yet, in order."""
+    """Return the orders that the owner has not processed yet, in order."""
     waits = (orders.c.answered_at.is_(None), orders.c.subject == str(subject))
     return await _load(connection, select(orders).where(*waits).limit(limit))
 
 
 async def find_order(connection: AsyncConnection, order_id: str) -> Order | None:
-    """Return the first order whose id is that or begins so; None when there is none."""
+    """Return the first order whose id starts with the given one; None when there is none."""
     begins = func.substr(orders.c.id, 1, len(order_id)) == order_id
     found = await _load(connection, select(orders).where(begins).limit(1))
     return found[0] if found else None
 
 
 async def load_orders_about(connection: AsyncConnection, subject: OrderSubject, target: str) -> list[Order]:
-    """Return what was wanted of one withdrawal or request for a refill, in order."""
+    """Return the orders about one withdrawal or request for a refill, in order."""
     about = (orders.c.target == target, orders.c.subject == str(subject))
     return await _load(connection, select(orders).where(*about))
 
 
 async def answer_order(connection: AsyncConnection, order_id: str, at: datetime, refusal: str | None) -> None:
-    """Store that an order was carried out, or why it was not."""
+    """Store that an order was carried out, or why it was refused."""
     await connection.execute(update(orders).where(orders.c.id == order_id).values(answered_at=at, refusal=refusal))
 
 
 async def prune_orders(connection: AsyncConnection, before: datetime, limit: int) -> int:
-    """Remove up to `limit` of the orders that were answered before then, and return how many."""
+    """Remove up to `limit` of the orders that were answered before a time. Return how many were removed."""
     old = select(orders.c.id).where(orders.c.answered_at < before).order_by(orders.c.answered_at).limit(limit)
     ids: Collection[str] = list(await connection.scalars(old))
     if ids:

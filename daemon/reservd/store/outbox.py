@@ -1,4 +1,4 @@
-"""Events and their delivery outcomes: how they are stored, and pruned when they are old."""
+"""Stores events and the outcomes of their deliveries, and prunes old ones."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -21,7 +21,7 @@ _MAX_PLACES = 500
 
 
 class OutboxEvent(NamedTuple):
-    """An event and where it is to go."""
+    """An event and its sinks."""
 
     position: int
     """Counts all events of the store, in the order of decision."""
@@ -33,7 +33,7 @@ class OutboxEvent(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What an attempt at a delivery came to."""
+    """The outcome of a delivery attempt."""
 
     sink: str
     position: int
@@ -51,7 +51,7 @@ async def last_position(connection: AsyncConnection) -> int:
 
 
 async def add_events(connection: AsyncConnection, added: Sequence[OutboxEvent]) -> None:
-    """Store events and their deliveries. What is stored already stays as it is."""
+    """Store events and their deliveries. Those that are stored already are kept as they are."""
     await insert_new(connection, events, added, _row)
     targets = [
         {"sink": sink, "position": each.position, "mode": each.event.strategy_mode, "state": str(state)}
@@ -76,7 +76,7 @@ def _row(added: OutboxEvent) -> dict[str, Any]:
 
 
 async def record_outcomes(connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
-    """Note what became of deliveries."""
+    """Store the outcomes of deliveries."""
     taken: dict[str, list[Outcome]] = {}
     others: list[Outcome] = []
     for each in outcomes:
@@ -93,7 +93,7 @@ async def record_outcomes(connection: AsyncConnection, outcomes: Sequence[Outcom
 
 
 async def _record_taken(connection: AsyncConnection, sink: str, outcomes: Sequence[Outcome]) -> None:
-    """Note those that a sink took at once, which nearly all are: in few statements, at one moment."""
+    """Store the outcomes of deliveries that succeeded at once, as nearly all do: in few statements, with one time."""
     for start in range(0, len(outcomes), _MAX_PLACES):
         some = outcomes[start : start + _MAX_PLACES]
         await connection.execute(
@@ -120,7 +120,7 @@ async def _record_one_by_one(connection: AsyncConnection, outcomes: Sequence[Out
             "new_attempts": each.attempts,
             "new_tried_at": each.tried_at,
             "new_reason": str(each.reason) if each.reason is not None else None,
-            "new_detail": each.detail.replace("\0", " ") or None,  # PostgreSQL takes no NUL
+            "new_detail": each.detail.replace("\0", " ") or None,  # PostgreSQL does not accept NUL
         }
         for each in outcomes
     ]
@@ -128,10 +128,10 @@ async def _record_one_by_one(connection: AsyncConnection, outcomes: Sequence[Out
 
 
 async def make_unsaid_wait(connection: AsyncConnection, mode: str) -> int | None:
-    """Make the last change of a mode wait for every sink from which a silence kept it.
+    """Make a mode's last change pending for every sink from which a silence withheld it.
 
     Returns:
-        Its position; None when no sink was kept from it.
+        The position of the change; None when no sink missed it.
     """
     change = await load_last_change(connection, mode)
     position: int | None = await connection.scalar(
@@ -144,7 +144,7 @@ async def make_unsaid_wait(connection: AsyncConnection, mode: str) -> int | None
 
 
 async def prune_events(connection: AsyncConnection, before: datetime, limit: int, sinks: Iterable[str]) -> int:
-    """Remove up to `limit` of the oldest events that were decided before then and wait for none of these sinks.
+    """Remove up to `limit` of the oldest events before a time that are pending for none of these sinks.
 
     Returns:
         How many were removed.

@@ -9,14 +9,14 @@ TAKE_OVER_AFTER_SECONDS = 12.0
 class OwnerWatch:
     """Watches the heartbeat of another owner on this daemon's own monotonic clock.
 
-    Only successful looks count towards a take-over: an owner whose heartbeat could not be read, or
-    could not be written, gets the full time again once the store is back.
+    Only successful reads count towards a takeover: an owner whose heartbeat could not be read, or could not be written,
+    gets the full time again once the store is back.
 
     Args:
         now: The monotonic second at which watching begins.
 
     Attributes:
-        beat: The last one read; None before the first.
+        beat: The last heartbeat that was read; None before the first.
     """
 
     def __init__(self, now: float) -> None:
@@ -28,7 +28,7 @@ class OwnerWatch:
         self._unread = self._untaken = False
 
     def saw(self, beat: Beat, now: float) -> bool:
-        """Note what was read from the store, and return whether the heartbeat has changed since the last look."""
+        """Record a heartbeat that was read. Return whether it has changed since the last one."""
         moved = self.beat not in {None, beat}
         if beat != self.beat:
             self._still_since = now
@@ -39,12 +39,12 @@ class OwnerWatch:
         return moved
 
     def could_not_look(self, now: float, *, ended: bool) -> None:
-        """Note that the store did not answer.
+        """Record that the store did not answer.
 
         Args:
             now: The monotonic second.
-            ended: Whether the owner's process is known to have ended. Otherwise an owner that was seen alive is
-                assumed to go on from memory, as owners do while the store is gone.
+            ended: Whether the owner's process is known to have ended. Otherwise an owner that was seen alive is assumed
+                to run from memory, as owners do while the store is down.
         """
         if self._moved_at is not None and not ended:
             self._watched_at += now - self._looked_at
@@ -52,18 +52,18 @@ class OwnerWatch:
         self._unread = True
 
     def could_not_take(self, now: float) -> None:
-        """Note that a take-over was due and the store could not be written."""
+        """Record that a takeover was due but the store could not be written."""
         self._still_since = now
         self._untaken = True
 
     def is_due(self, now: float) -> bool:
-        """Whether the heartbeat has not changed for so long that its owner must have stopped acting."""
+        """Return whether the heartbeat has not changed for so long that its owner must have stopped acting."""
         return now - self._still_since >= TAKE_OVER_AFTER_SECONDS
 
     def is_alive(self, now: float) -> bool:
-        """Whether the heartbeat was recently seen to change."""
+        """Return whether the heartbeat was recently seen to change."""
         return self._moved_at is not None and now - self._moved_at < TAKE_OVER_AFTER_SECONDS
 
     def is_vain(self, now: float, seconds: float) -> bool:
-        """Whether nobody was known to be watching for so many seconds, and the store can be neither read nor taken."""
+        """Return whether no daemon was known to watch for that time, and the store can be neither read nor taken."""
         return (self._unread or self._untaken) and now - self._watched_at > seconds

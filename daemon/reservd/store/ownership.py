@@ -1,4 +1,4 @@
-"""One owner of a store at a time: how a standby takes over and a stale owner is refused."""
+"""Ensures one owner of a store at a time: how a standby takes over, and how a stale owner is refused."""
 
 import asyncio
 import contextlib
@@ -36,21 +36,20 @@ _ROW = 1
 
 
 class Ownership:
-    """The right to act on a store, held by an epoch that every write carries.
+    """The right to write to a store: a lease held by an epoch that every write carries.
 
-    Each write of the owner is a heartbeat. A standby that sees none for 12 s,
-    measured on its own monotonic clock, raises the epoch, and whatever the owner before writes from
-    then on is refused. On SQLite the owner also holds a lock that the kernel drops when the process
-    ends, so that a restart need not wait.
+    Each write of the owner is a heartbeat. A standby that sees none for 12 s, measured on its own monotonic clock,
+    raises the epoch, and from then on every write of the previous owner is refused. On SQLite the owner also holds a
+    lock that the kernel drops when the process ends, so that a restart need not wait.
 
     Args:
         database: The store.
-        monotonic: Tells seconds that no clock's setting moves.
-        sleep: Waits for some of them.
+        monotonic: Returns the time in seconds, unaffected by changes of the clock.
+        sleep: Waits for a number of seconds.
 
     Attributes:
-        epoch: Which owner this is; 0 while it is none.
-        holder: What the store shows of it.
+        epoch: The epoch of this owner; 0 while it is not the owner.
+        holder: The name of this daemon in the store.
     """
 
     def __init__(
@@ -73,26 +72,26 @@ class Ownership:
 
     @property
     def fresh(self) -> bool:
-        """Whether it was renewed so lately that nobody else can own the store."""
+        """Whether ownership was renewed so recently that no other daemon can own the store."""
         return self.epoch > 0 and self._monotonic() - self._renewed_at < ACT_FOR_SECONDS
 
     @property
     def undisputed(self) -> bool:
-        """Whether no other daemon can own the store, or the store was asked in vain just now: alarms may go out."""
+        """Whether alarms may be sent: no other daemon can own the store, or the store did not answer just now."""
         return self.fresh or self._monotonic() < self._undisputed_until
 
     @property
     def waits(self) -> bool:
-        """Whether it stands by: the heart of another owner was seen to beat lately."""
+        """Whether this daemon stands by: it recently saw the heartbeat of another owner."""
         return self.epoch == 0 and self._owner_watch.is_alive(self._monotonic())
 
     async def acquire(self) -> None:
-        """Wait until this daemon owns the store; make its tables when it is empty.
+        """Wait until this daemon owns the store. Create its tables when it is empty.
 
         Raises:
             SchemaError: If a newer reservd wrote it.
-            StoreError: If it can be neither read nor taken, and nobody is known to watch meanwhile: alarms must
-                not wait for it.
+            StoreError: If it can be neither read nor taken, and no daemon is known to be watching: alarms must not wait
+                for the store.
         """
         if self.epoch:
             return
@@ -106,7 +105,7 @@ class Ownership:
             await self._sleep(_LOOK_EVERY_SECONDS)
 
     async def reacquire(self) -> None:
-        """Wait until this daemon owns the store, which it could not have before; it watches from memory meanwhile.
+        """Wait until this daemon owns a store that was not available before. The daemon runs from memory until then.
 
         Raises:
             SchemaError: If a newer reservd wrote it.
@@ -119,13 +118,13 @@ class Ownership:
             await self._sleep(_LOOK_EVERY_SECONDS)
 
     async def ask(self) -> None:
-        """Find out whether the store takes nothing because another daemon owns it, unless that is certain.
+        """Check whether the store refuses writes because another daemon owns it, unless that is ruled out.
 
         Raises:
-            OwnershipLostError: If so.
+            OwnershipLostError: If another daemon owns it.
         """
         if not self.fresh:
-            with contextlib.suppress(StoreError, TimeoutError):  # nobody is there to tell
+            with contextlib.suppress(StoreError, TimeoutError):  # the store does not answer
                 async with asyncio.timeout(_ASK_SECONDS), self._database.read(anew=True) as connection:
                     epoch = await connection.scalar(select(owner.c.epoch).where(owner.c.id == _ROW))
                 if epoch != self.epoch:
@@ -133,10 +132,10 @@ class Ownership:
         self._undisputed_until = self._monotonic() + _SPEAK_FOR_SECONDS
 
     async def fence(self, connection: AsyncConnection) -> None:
-        """Renew within a write, and refuse the write when another daemon owns the store.
+        """Renew ownership within a write, and refuse the write when another daemon owns the store.
 
         Raises:
-            OwnershipLostError: If it does.
+            OwnershipLostError: If another daemon owns it.
         """
         renewed = await connection.execute(
             update(owner).where(owner.c.id == _ROW, owner.c.epoch == self.epoch).values(heartbeat=owner.c.heartbeat + 1)
@@ -145,16 +144,16 @@ class Ownership:
             raise self._lost()
 
     def renewed(self, at: float) -> None:
-        """Note that a write which began at that monotonic second was committed."""
+        """Record that a write which began at that monotonic second was committed."""
         self._renewed_at = at
 
     def forget(self) -> None:
-        """Begin anew: the store was taken and then gave no answer."""
+        """Give up ownership and start over: the store was taken and then did not answer."""
         self.epoch = 0
         self._lock.release()
 
     async def release(self) -> None:
-        """Give the store up, so that a standby need not wait. Never raises."""
+        """Release the store, so that a standby need not wait. Never raises."""
         with contextlib.suppress(StoreError, TimeoutError):
             if self.epoch:
                 async with asyncio.timeout(1), self._database.write() as connection:
@@ -168,7 +167,7 @@ class Ownership:
         return OwnershipLostError(f"{self._database.description}: another daemon owns the store now")
 
     async def _look(self) -> bool:
-        """Look once; return whether the store is owned by this daemon now."""
+        """Read the store once. Return whether this daemon owns it now."""
         asked_at = self._monotonic()
         try:
             row = await self._read()
@@ -210,7 +209,7 @@ class Ownership:
             log.info("ownership.seen", owner=row.holder)
 
     def _why_take(self, row: Row[Any] | None, asked_at: float) -> str:
-        """Return why the store is to be taken; nothing while it is not."""
+        """Return why to take the store; an empty string if it must not be taken."""
         if row is None:
             return "first"
         if row.holder is None:
@@ -241,7 +240,7 @@ class Ownership:
         return True
 
     def _complain(self, error: StoreError) -> None:
-        """Log why the store cannot be had, once."""
+        """Log why the store is unavailable, once per reason."""
         if str(error) != self._complaint:
             log.warning("store.unreachable", error=str(error))
         self._complaint = str(error)

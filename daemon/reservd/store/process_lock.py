@@ -11,14 +11,14 @@ _FILE_MODE = 0o600
 
 
 class ProcessLock:
-    """Proves on one machine that the process which owned a SQLite store has ended.
+    """Proves on one machine that the process that owned a SQLite store has ended.
 
-    Each owner locks a file of its own epoch beside the store before it takes it. The kernel drops
-    the lock with the process, not while that is stopped. The file of the owner before stays until
-    the store is taken: it is the proof for every further try.
+    Before an owner takes the store, it locks a file that is named for its epoch. The kernel drops the lock when the
+    process ends, but not while it is suspended. The previous owner's file stays until the store is taken, as the proof
+    for every further attempt.
 
     Args:
-        store: The file of SQLite; None on PostgreSQL, where nothing is locked and nothing proven.
+        store: The SQLite file; None on PostgreSQL, where nothing is locked and nothing can be proven.
     """
 
     def __init__(self, store: Path | None) -> None:
@@ -26,10 +26,10 @@ class ProcessLock:
         self._held: tuple[int, Path] | None = None
 
     def hold(self, epoch: int) -> bool:
-        """Lock for an epoch; false when another process has it.
+        """Lock the file of an epoch. Return False when another process holds the lock.
 
         Raises:
-            StoreError: If nothing can be locked there: the disk is full, read-only or gone.
+            StoreError: If no file can be locked there: the disk is full, read-only or gone.
         """
         if self._store is None:
             return True
@@ -46,12 +46,12 @@ class ProcessLock:
         return True
 
     def settle(self, epoch: int) -> None:
-        """Remove the file of the owner before: the store is taken for this epoch."""
+        """Remove the previous owner's file: the store has been taken for this epoch."""
         if self._store is not None:
             _remove(self._path(self._store, epoch - 1))
 
     def is_orphaned(self, epoch: int) -> bool:
-        """Whether that epoch's owner locked its file and no longer does."""
+        """Return whether the owner of that epoch locked its file and no longer holds the lock."""
         if self._store is None:
             return False
         try:
@@ -77,7 +77,7 @@ class ProcessLock:
 
 
 def _lock(path: Path, flags: int) -> int | None:
-    """Return a descriptor that holds the lock; None when another process does."""
+    """Return a descriptor that holds the lock; None when another process holds it."""
     descriptor = os.open(path, flags | os.O_CLOEXEC, _FILE_MODE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,5 +91,5 @@ def _lock(path: Path, flags: int) -> int | None:
 
 
 def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):  # a file that is left behind says nothing of a later epoch
+    with contextlib.suppress(OSError):  # a file that is left behind does not affect later epochs
         path.unlink(missing_ok=True)

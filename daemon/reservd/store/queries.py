@@ -1,4 +1,4 @@
-"""Queries for people: events, and what became of them at the sinks."""
+"""Queries for people: events and their deliveries."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ from reservd.wire.events import DeliveryState
 
 
 class Delivery(NamedTuple):
-    """What became of an event at one sink so far."""
+    """The state of an event's delivery to one sink."""
 
     sink: str
     state: DeliveryState
@@ -45,7 +45,7 @@ class StoredEvent(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """An event that a sink will not get, unless somebody asks for it."""
+    """An event that a sink will not receive unless an operator redelivers it."""
 
     event: AnyEvent | UnreadableEvent
     delivery: Delivery
@@ -58,9 +58,10 @@ async def load_newest_events(
     event_type: str | None = None,
     before: int | None = None,
 ) -> list[StoredEvent]:
-    """Return up to `limit` events, newest first; of one mode or one type, or before one position only, when given.
+    """Return up to `limit` events, newest first, optionally of one mode, of one type, or before a position.
 
-    What tells of requests for refills is left out, unless its type is asked for, and so is what cannot be read.
+    Events about requests for refills are left out unless their type is asked for. Events that cannot be read are left
+    out.
     """
     of_type = is_of_status() if event_type is None else events.c.type == str(event_type)
     wanted = select(events.c.position, events.c.type, events.c.event).where(of_type)
@@ -79,7 +80,7 @@ async def load_newest_events(
 
 
 async def load_event(connection: AsyncConnection, event_id: str) -> StoredEvent | None:
-    """Return the event of that whole id; None when there is none.
+    """Return the event with a complete id; None when there is none.
 
     Raises:
         StoreError: If it cannot be read.
@@ -95,15 +96,15 @@ async def load_event(connection: AsyncConnection, event_id: str) -> StoredEvent 
 
 
 async def find_position(connection: AsyncConnection, event_id: str) -> int | None:
-    """Return the position of the event of that whole id; None when there is none."""
+    """Return the position of the event with a complete id; None when there is none."""
     found: int | None = await connection.scalar(select(events.c.position).where(events.c.id == event_id))
     return found
 
 
 async def has_all_after(connection: AsyncConnection, position: int) -> bool:
-    """Return whether the store has every event after a position that it ever had, up to the newest that it has.
+    """Return whether the store still has every event after a position, up to its newest event.
 
-    One that waits for a sink is kept for longer than those that came after it.
+    An event that is pending for a sink is kept longer than the events after it.
     """
     after = select(func.count(), func.max(events.c.position)).where(events.c.position > position)
     number, newest = (await connection.execute(after)).one()
@@ -111,15 +112,15 @@ async def has_all_after(connection: AsyncConnection, position: int) -> bool:
 
 
 async def find_event_ids(connection: AsyncConnection, prefix: str, limit: int) -> list[str]:
-    """Return up to `limit` ids that begin so, in order; letters count as they are written, on every database."""
+    """Return up to `limit` ids that start with a prefix, in order. Case matters, on every database."""
     begins = func.substr(events.c.id, 1, len(prefix)) == prefix
     wanted = select(events.c.id).where(begins).order_by(events.c.id)
     return list(await connection.scalars(wanted.limit(limit)))
 
 
 async def load_dead_letters(connection: AsyncConnection, limit: int, sink: str | None = None) -> list[DeadLetter]:
-    """Return up to `limit` dead letters, newest first; of one sink only, when given."""
-    # Spelt out: SQLite looks into a partial index only for the very condition that it is made with.
+    """Return up to `limit` dead letters, newest first, optionally of one sink."""
+    # A literal: SQLite uses a partial index only if the condition is the very one of the index.
     is_dead = deliveries.c.state == literal_column("'dead'")
     wanted = (
         select(events.c.position, events.c.id, events.c.mode, events.c.type, events.c.event, *_OF_DELIVERY)
@@ -139,7 +140,7 @@ async def load_dead_letters(connection: AsyncConnection, limit: int, sink: str |
 
 
 async def load_asked_sinks(connection: AsyncConnection, position: int) -> frozenset[str]:
-    """Return the sinks that somebody asked to get an event again, where its owner has not seen to it yet."""
+    """Return the sinks to which an operator asked to redeliver an event, if the owner has not processed that yet."""
     return frozenset(
         await connection.scalars(select(redeliveries.c.sink).where(redeliveries.c.position == position).distinct())
     )
@@ -171,7 +172,7 @@ def _explanation(text: str | None) -> Explanation | None:
     try:
         return _EXPLANATION.validate_json(text) if text is not None else None
     except ValidationError:
-        # Of another version, or of what a plugin said that is no text: show the event anyway.
+        # Another version wrote it, or it holds a plugin's value that is not valid text: show the event anyway.
         return None
 
 
@@ -180,7 +181,7 @@ def _delivery(row: Row[*tuple[object, ...]]) -> Delivery:
         row.sink,
         DeliveryState(row.state),
         row.attempts,
-        row.tried_at if row.attempts else None,  # what was hushed or superseded has the time of that
+        row.tried_at if row.attempts else None,  # a silenced or superseded delivery has the time of that
         FailureReason(row.reason) if row.reason is not None else None,
         row.detail or "",
     )

@@ -26,7 +26,7 @@ class UnreadableRequest(NamedTuple):
 
 
 async def save_changes(connection: AsyncConnection, changes: Sequence[ReplenishmentChange]) -> None:
-    """Store changes, in order, and the records as they left them. What is stored already stays as it is."""
+    """Store changes in order, with the resulting records. Changes that are stored already are kept as they are."""
     if not changes:
         return
     newest = {change.record.id: change.record for change in changes}
@@ -45,7 +45,7 @@ def _change_row(change: ReplenishmentChange) -> dict[str, Any]:
 
 
 async def save_records(connection: AsyncConnection, records: Iterable[Replenishment]) -> None:
-    """Store records, in place of what was kept of them."""
+    """Store records, in place of the stored ones."""
     await upsert(connection, replenishments, list(records), _record_row, ("state", "ended_at", "record"))
 
 
@@ -61,7 +61,7 @@ def _record_row(record: Replenishment) -> dict[str, Any]:
 
 
 async def load_remembered(connection: AsyncConnection, since: datetime) -> list[Replenishment | UnreadableRequest]:
-    """Return the requests that are open or ended after then, in order of request."""
+    """Return the requests that are open or ended after a time, in the order of the requests."""
     matters = or_(replenishments.c.ended_at.is_(None), replenishments.c.ended_at > since)
     wanted = select(replenishments.c.id, replenishments.c.mode, replenishments.c.record).where(matters)
     rows = await connection.execute(wanted.order_by(replenishments.c.requested_at))
@@ -69,17 +69,17 @@ async def load_remembered(connection: AsyncConnection, since: datetime) -> list[
 
 
 async def load_sequences(connection: AsyncConnection) -> dict[str, int]:
-    """Return the number of the newest change, by mode."""
+    """Return the sequence of the newest change, by mode."""
     mode, sequence = replenishment_changes.c.mode, func.max(replenishment_changes.c.sequence)
     rows = await connection.execute(select(mode, sequence).group_by(mode))
-    return {mode: newest for mode, newest in rows}  # noqa: C416  # rows are no pairs to a type checker
+    return {mode: newest for mode, newest in rows}  # noqa: C416  # rows are not pairs to a type checker
 
 
 async def load_replenishment(connection: AsyncConnection, replenishment_id: str) -> Replenishment | None:
-    """Return the request of that id; None when there is none.
+    """Return the request with an id; None when there is none.
 
     Raises:
-        StoreError: If it cannot be read: it must not be taken for one that was never made.
+        StoreError: If it cannot be read: it must not be taken for a request that does not exist.
     """
     text = await connection.scalar(select(replenishments.c.record).where(replenishments.c.id == replenishment_id))
     if text is None:
@@ -98,9 +98,9 @@ async def load_replenishments(
     states: Iterable[ReplenishmentState] | None = None,
     before: RequestPlace | None = None,
 ) -> list[Replenishment]:
-    """Return up to `limit` requests, newest first; of one mode, in some states, or before one place, when given.
+    """Return up to `limit` requests, newest first, optionally of one mode, in some states, or before a place.
 
-    What cannot be read is left out.
+    Requests that cannot be read are left out.
     """
     made, request_id = replenishments.c.requested_at, replenishments.c.id
     wanted = select(replenishments.c.record).order_by(made.desc(), request_id.desc())
@@ -109,21 +109,21 @@ async def load_replenishments(
     if states is not None:
         wanted = wanted.where(replenishments.c.state.in_([str(state) for state in states]))
     if before is not None:
-        # Many are made at one instant. The first condition is what the index serves.
+        # Many requests share a time. The first condition is the one that the index serves.
         same_instant = and_(made == before.requested_at, request_id < before.id)
         wanted = wanted.where(made <= before.requested_at, or_(made < before.requested_at, same_instant))
     return _readable(Replenishment, await connection.scalars(wanted.limit(limit)))
 
 
 async def find_replenishment_ids(connection: AsyncConnection, prefix: str, limit: int) -> list[str]:
-    """Return up to `limit` ids that begin so, in order."""
+    """Return up to `limit` ids that start with a prefix, in order."""
     column = replenishments.c.id
     begins = func.substr(column, 1, len(prefix)) == prefix
     return list(await connection.scalars(select(column).where(begins).order_by(column).limit(limit)))
 
 
 async def load_changes(connection: AsyncConnection, replenishment_id: str) -> list[ReplenishmentEvent]:
-    """Return what became of a request, in order; what cannot be read is left out."""
+    """Return the changes of a request, in order. Changes that cannot be read are left out."""
     rows = (
         select(replenishment_changes.c.change)
         .where(replenishment_changes.c.replenishment_id == replenishment_id)

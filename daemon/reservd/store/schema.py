@@ -18,7 +18,7 @@ _LOCK = 7_264_957_823
 
 
 async def prepare(database: Database) -> None:
-    """Make the tables of an empty store. One with an older schema is left to `upgrade`.
+    """Create the tables of an empty store. A store with an older schema is left to `upgrade`.
 
     Raises:
         StoreError: If the store cannot be used.
@@ -33,7 +33,7 @@ async def prepare(database: Database) -> None:
 
 
 async def upgrade(database: Database, revision: str = "head") -> None:
-    """Bring the store to the newest schema, in one transaction. For its owner alone, unless the store is empty.
+    """Migrate the store to the newest schema in one transaction. Only its owner may do so, unless it is empty.
 
     Raises:
         StoreError: If the store cannot be used.

@@ -36,13 +36,13 @@ _ROWS = "rows"
 async def insert_new(
     connection: AsyncConnection, table: Table, records: Sequence[T], row: Callable[[T], dict[str, Any]]
 ) -> None:
-    """Store a row of each record; one that is there already stays as it is.
+    """Insert a row for each record. Rows that exist already are kept as they are.
 
     Args:
-        connection: In whose transaction.
-        table: Where to.
-        records: What the rows are of.
-        row: Returns the row of a record; all have the same columns.
+        connection: The rows are inserted in its transaction.
+        table: The table.
+        records: The records.
+        row: Returns the row of a record. All rows have the same columns.
     """
     await _store(connection, table, records, row, ())
 
@@ -54,7 +54,7 @@ async def upsert(
     row: Callable[[T], dict[str, Any]],
     replaced: Sequence[str],
 ) -> None:
-    """Store a row of each record; where the primary key is there already, replace these columns."""
+    """Insert a row for each record. If a row with the same primary key exists, replace these columns of it."""
     await _store(connection, table, records, row, tuple(replaced))
 
 
@@ -65,10 +65,10 @@ async def _store(
     row: Callable[[T], dict[str, Any]],
     replaced: tuple[str, ...],
 ) -> None:
-    """Store rows, many by one statement with one parameter, a JSON array of them: that is what costs least.
+    """Store many rows with one statement whose only parameter is a JSON array of rows, which is the cheapest way.
 
-    A statement for each row would cost the driver more than the row costs the database. Not all in one:
-    to make text of thousands of rows would hold the event loop.
+    A statement for each row would cost the driver more than the row costs the database. The rows are stored in parts,
+    because encoding thousands of them at once would block the event loop.
     """
     for start in range(0, len(records), _ROWS_AT_A_TIME):
         rows = [row(each) for each in records[start : start + _ROWS_AT_A_TIME]]
@@ -81,7 +81,7 @@ async def _store(
 
 
 def _binds(dialect: Dialect, table: Table, names: Sequence[str]) -> dict[str, Callable[[Any], Any]]:
-    """Return how values are told to the database, of those columns whose values are not told as they are."""
+    """Return the converters of the columns whose values cannot be passed to the database as they are."""
     binds = {name: table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names}
     return {name: bind for name, bind in binds.items() if bind is not None}
 
@@ -107,21 +107,21 @@ def _rows_on_postgresql(table: Table, names: Sequence[str]) -> Select[Any]:
 def _rows_on_sqlite(names: Sequence[str]) -> Select[Any]:
     row = func.json_each(bindparam(_ROWS, type_=Text)).table_valued("value", name=_ROWS).c.value
     found = select(*(func.json_extract(row, literal_column(f"'$.{name}'")) for name in names))
-    return found.where(text("true"))  # or it would take ON CONFLICT for a join
+    return found.where(text("true"))  # without it, SQLite would parse ON CONFLICT as a join
 
 
 async def plan_anew(connection: AsyncConnection) -> None:
-    """Have what follows in this transaction planned for the tables as they are.
+    """Have the next statements of this transaction planned for the current state of the tables.
 
-    PostgreSQL keeps the plans of statements that come again; one that was made while a table was
-    empty reads all of it until the table is analysed.
+    PostgreSQL caches the plans of repeated statements. A plan that was made while a table was empty scans all of it
+    until the table is analysed.
     """
     if connection.dialect.name == "postgresql":
         await connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
 
 
 def is_one_of(connection: AsyncConnection, place: Column[Any], values: Collection[Any]) -> ColumnElement[bool]:
-    """Return the condition that a value is one of many: on PostgreSQL as one parameter, which is quicker."""
+    """Return the condition that a column has one of the values: on PostgreSQL as one parameter, which is faster."""
     if connection.dialect.name == "postgresql":
         return place == any_(literal(list(values), ARRAY(place.type)))
     return place.in_(values)

@@ -21,14 +21,14 @@ _KEPT = TypeAdapter(KeptState)
 
 
 def decode_state(text: str) -> KeptState:
-    """Return what `encode` made text of."""
+    """Return the state that `encode` wrote."""
     return _KEPT.validate_json(text)
 
 
 async def load_states(connection: AsyncConnection) -> dict[str, KeptState]:
-    """Return what is kept of each mode, those that are not watched any more included.
+    """Return the stored state of each mode, including modes that are no longer watched.
 
-    What cannot be read of one mode costs no other its memory, and is made up for by the mode's newest event.
+    A state that cannot be read affects no other mode, and is restored from the mode's newest event.
     """
     found: dict[str, KeptState] = {}
     for row in (await connection.execute(select(mode_states))).all():
@@ -50,7 +50,7 @@ def _read(text: str) -> KeptState | None:
 
 
 def _left_by(place: EventPlace, event: ReserveEvent | None) -> KeptState:
-    """Return what a mode's newest event tells of the state that it left; its number alone where it cannot be read."""
+    """Return the state after a mode's newest event, as far as the event shows it; if unreadable, its sequence."""
     at = place.decided_at
     nothing = KeptState(at, at, None, None, None, place.sequence, None, None, None, ())
     if event is None:
@@ -58,13 +58,13 @@ def _left_by(place: EventPlace, event: ReserveEvent | None) -> KeptState:
     if event.status is ReserveStatus.ADEQUATE:  # it names the incident that it ended
         return nothing._replace(confirmed=event.status, known=event.status)
     known = event.status if event.status is not ReserveStatus.UNKNOWN else event.previous_status
-    if known is ReserveStatus.UNKNOWN:  # a reminder, which does not tell what was so before
+    if known is ReserveStatus.UNKNOWN:  # a reminder, which does not have the status before
         known = ReserveStatus.LOW if event.incident_id is not None else ReserveStatus.ADEQUATE
     return nothing._replace(confirmed=event.status, known=known, incident_id=event.incident_id)
 
 
 async def save_states(connection: AsyncConnection, states: Mapping[str, KeptState]) -> None:
-    """Keep the states, in place of what was kept of these modes."""
+    """Store the states, in place of the stored ones of these modes."""
     await upsert(connection, mode_states, list(states.items()), _row, ("state",))
 
 

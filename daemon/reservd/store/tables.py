@@ -13,13 +13,13 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Moment(TypeDecorator[datetime]):
-    """An aware time as whole microseconds since 1970: exact, and in order, on every database."""
+    """An aware time as whole microseconds since 1970: exact and sortable on every database."""
 
     impl = BigInteger
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """Return what the database keeps."""
+        """Return the value to store."""
         del dialect
         return None if value is None else (value - _EPOCH) // _MICROSECOND
 
@@ -30,13 +30,13 @@ class Moment(TypeDecorator[datetime]):
 
 
 class Money(TypeDecorator[Decimal]):
-    """An amount as its decimal digits: exact on every database. It is never added up or compared there."""
+    """An amount as its decimal digits: exact on every database. The database never adds or compares amounts."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
-        """Return what the database keeps."""
+        """Return the value to store."""
         del dialect
         return None if value is None else format(value, "f")
 
