@@ -1,4 +1,4 @@
-"""What the pages and the API need of the daemon behind them."""
+"""What the pages and the API need from the daemon behind them."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from reservd.web.stream import EventStream
 
 
 class Readiness(NamedTuple):
-    """Whether the daemon does all that it is there for."""
+    """Whether the daemon does all of its work."""
 
     ready: bool
     """A daemon that stands by is ready."""
@@ -23,7 +23,7 @@ class Readiness(NamedTuple):
 
 
 class Duty(Protocol):
-    """What a daemon has while it owns the store."""
+    """What a daemon provides while it owns the store."""
 
     @property
     def manager(self) -> ReserveManager:
@@ -35,27 +35,27 @@ class Duty(Protocol):
 
     @property
     def replenishments(self) -> ReplenishmentService:
-        """Asks for refills."""
+        """Requests refills."""
 
     @property
     def store_up(self) -> bool:
-        """Whether the store takes what is written."""
+        """Whether the store accepts writes."""
 
 
 @dataclass(frozen=True)
 class Backend:
-    """What the site shows, and lets callers do.
+    """What the site shows, and what callers can do.
 
     Attributes:
         page: The metrics.
         healthy: False only when the daemon no longer does its work and should be restarted.
-        readiness: Whether its first cycle is done and its store takes what is written.
-        reload: Takes up the configuration as its files are now.
-        duty: What it does as the owner; None while another daemon is, or nobody yet.
+        readiness: Whether its first cycle is done and its store accepts writes.
+        reload: Applies the current configuration files.
+        duty: What it provides as the owner; None while it is not the owner.
         database: The store, to read events from.
-        stream: Hands on events.
-        access: Who may call.
-        headers: Of every answer that has none of its own.
+        stream: Sends events to listeners.
+        access: Checks callers.
+        headers: Added to every response that does not set them itself.
     """
 
     page: MetricsPage

@@ -16,10 +16,10 @@ _DROPPED = ("events", "outcomes", "snapshots")
 
 
 class DeliveryMetrics(DeliveryObserver):
-    """Counts what sinks take, and tells what waits for them and whether the store is there.
+    """Counts deliveries, and shows the sinks' backlogs and whether the store is up.
 
     Args:
-        registry: Takes the series.
+        registry: Where the series are registered.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -65,16 +65,16 @@ class DeliveryMetrics(DeliveryObserver):
             self._dropped.labels(kind)
 
     def configure(self, sinks: Iterable[str]) -> None:
-        """Know these sinks from now on."""
+        """Replace the known sinks."""
         self._presets.configure(sinks)
 
     def watch(self) -> None:
-        """Reset: only the owner of a store knows what waits and what is silenced."""
+        """Reset: only the owner of a store knows the backlogs and silences."""
         self._silenced.clear()
         self.backlogs({})
 
     def delivered(self, sink: str, seconds: float, failure: FailureReason | None) -> None:
-        """Count an attempt to hand on an event."""
+        """Count a delivery attempt."""
         self._seconds.labels(sink).observe(seconds)
         if failure is None:
             self._deliveries.labels(sink).inc()
@@ -82,29 +82,29 @@ class DeliveryMetrics(DeliveryObserver):
             self._failures.labels(sink, failure).inc()
 
     def ended(self, sink: str, state: DeliveryState) -> None:
-        """Count an event that the sink never took."""
+        """Count an event that the sink never accepted."""
         if state in _ENDS:
             self._ended.labels(sink, state).inc()
 
     def backlogs(self, by_sink: Mapping[str, Backlog]) -> None:
-        """Note what waits for each sink."""
+        """Record the backlog of each sink."""
         for sink in self._presets.names:
             backlog = by_sink.get(sink)
             self._pending.labels(sink).set(backlog.pending if backlog is not None else 0)
             self._oldest.labels(sink).set(backlog.oldest.timestamp() if backlog is not None else 0)
 
     def silenced(self, modes: frozenset[str]) -> None:
-        """Note for which modes a silence is on."""
+        """Record which modes are silenced."""
         self._silenced.clear()
         for mode in modes:
             self._silenced.labels(mode).set(1)
 
     def dropped(self, numbers: Mapping[str, int]) -> None:
-        """Count what memory could not hold."""
+        """Count what was dropped because memory was full."""
         for kind, number in numbers.items():
             self._dropped.labels(kind).inc(number)
 
     def store_is(self, *, up: bool, unwritten: int) -> None:
-        """Note whether the store takes what is written."""
+        """Record whether the store accepts writes."""
         self._store_up.set(up)
         self._unwritten.set(unwritten)

@@ -50,7 +50,7 @@ class Series(NamedTuple):
 
 
 class News(NamedTuple):
-    """What is new since the page was rendered."""
+    """What has changed since the page was rendered."""
 
     gauges: ModeGauges | None
     """Of the modes; None while another daemon watches them."""
@@ -58,16 +58,16 @@ class News(NamedTuple):
 
 
 class Metrics(Observer):
-    """Counts what the monitor does, and joins what others count. Each series that can be is there from the start, at 0.
+    """Collects the monitor's metrics, and combines them with all others. Series start at 0 wherever that is possible.
 
     Args:
         series: What has series of its own.
 
     Attributes:
-        registry: Has all series but those of `ModeGauges`.
-        deliveries: Counts what sinks take.
+        registry: Holds all series except those of `ModeGauges`.
+        deliveries: Counts deliveries.
         withdrawals: Counts withdrawals.
-        replenishments: Counts requests for refills and what became of them.
+        replenishments: Counts requests for refills and their changes.
     """
 
     def __init__(self, series: Series) -> None:
@@ -143,13 +143,13 @@ class Metrics(Observer):
         self._presets.configure(f"{interval:g}" for interval in series.intervals)
 
     def reloaded(self, *, successful: bool) -> None:
-        """Note whether the configuration, read again, could be taken up."""
+        """Record whether a reload of the configuration succeeded."""
         self._reloaded.set(successful)
         if successful:
             self._reloaded_at.set_to_current_time()
 
     def watch(self, *, owner: bool) -> None:
-        """Begin with the modes' gauges anew, or leave them out: two daemons must not tell of one reserve."""
+        """Reset the modes' gauges, or leave them out for a standby: two daemons must not report one reserve."""
         self._owner.set(owner)
         self._gauges = ModeGauges(self._modes) if owner else None
         self._runways.clear()
@@ -158,36 +158,36 @@ class Metrics(Observer):
         self.replenishments.watch()
 
     def take(self) -> News:
-        """Return what is new of the modes. On the event loop."""
+        """Return what has changed. Runs on the event loop."""
         for conclusive, count in self._checked.items():
-            # At once: a counter takes a lock, and a cycle checks thousands.
+            # All at once: a counter takes a lock, and a cycle checks thousands of modes.
             self._checks[conclusive].inc(count)
             self._checked[conclusive] = 0
         return News(self._gauges, self._gauges.take() if self._gauges is not None else Changes({}, {}))
 
     def render(self, news: News) -> bytes:
-        """Return the whole page. On one other thread."""
+        """Return the whole page. Runs on one other thread."""
         modes = news.gauges.render(news.changes) if news.gauges is not None else ()
         return b"".join([*modes, generate_latest(self.registry)])
 
     def began(self, mode: str, state: TrackerState) -> None:
-        """Note how a mode stood before."""
+        """Record the restored state of a mode."""
         if self._gauges is not None:
             self._gauges.note_memory(mode, state)
 
     def checked(self, checked: Checked) -> None:
-        """Count a check and note the mode's new numbers."""
+        """Count a check, and record the mode's new numbers."""
         self._checked[checked.step.conclusive] += 1
         if self._gauges is not None:
             self._gauges.note(checked)
 
     def check_failed(self, mode: str) -> None:
         """Count a defect."""
-        del mode  # the log has it
+        del mode  # the log names it
         self._defects.inc()
 
     def refreshed(self, modes: Sequence[str], now: Instant) -> None:
-        """Count checks that found nothing new."""
+        """Count checks that found no change."""
         self._checked[True] += len(modes)
         if self._gauges is not None:
             self._gauges.note_stamp(modes, now.wall)
@@ -197,27 +197,27 @@ class Metrics(Observer):
         self._sources.fetched(source, seconds, failure)
 
     def source_is(self, source: str, *, up: bool) -> None:
-        """Note whether a source answers."""
+        """Record whether a source answers."""
         self._sources.source_is(source, up=up)
 
     def endpoint_is(self, source: str, endpoint: str, *, up: bool) -> None:
-        """Note whether one of a source's endpoints is well."""
+        """Record whether an endpoint of a source is up."""
         self._sources.endpoint_is(source, endpoint, up=up)
 
     def accounts_read(self, source: str, *, unread: int, failures: Sequence[FailureReason]) -> None:
-        """Note which accounts a source did not tell of."""
+        """Record which accounts a source could not read."""
         self._sources.accounts_read(source, unread=unread, failures=failures)
 
     def circuit_is(self, source: str, *, is_open: bool) -> None:
-        """Note whether a source is asked less often."""
+        """Record whether a source is read less often because it fails."""
         self._sources.circuit_is(source, is_open=is_open)
 
     def woken(self, source: str) -> None:
-        """Count what a source told."""
+        """Count a wake-up by a source."""
         self._sources.woken(source)
 
     def runway_is(self, mode: str, runway: Runway | None) -> None:
-        """Note how long a reserve lasts."""
+        """Record how long a reserve will last."""
         labels = mode, self._modes[mode]
         if runway is None:
             for to in ("low", "critical"):
@@ -227,7 +227,7 @@ class Metrics(Observer):
             self._runways.labels(*labels, "critical").set(runway.critical_seconds)
 
     def cycle_finished(self, interval: float, seconds: float) -> None:
-        """Measure a cycle."""
+        """Record the duration of a cycle."""
         self._cycles.labels(f"{interval:g}").observe(seconds)
 
     def cycle_overran(self, interval: float) -> None:
@@ -239,15 +239,15 @@ class Metrics(Observer):
         self._events.labels(event.event_type).inc()
 
     def callback_added(self, callback: str) -> None:
-        """Begin to count for a callback at 0."""
+        """Start the counters of a callback at 0."""
         self._dropped.labels(callback)
         for reason in FailureReason:
             self._callback_failures.labels(callback, reason)
 
     def callback_failed(self, callback: str, reason: FailureReason) -> None:
-        """Count an event that a callback did not take."""
+        """Count an event that a callback failed to handle."""
         self._callback_failures.labels(callback, reason).inc()
 
     def callback_dropped(self, callback: str) -> None:
-        """Count an event that did not fit a queue."""
+        """Count an event that was dropped because a callback's queue was full."""
         self._dropped.labels(callback).inc()

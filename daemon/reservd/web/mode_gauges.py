@@ -1,7 +1,7 @@
 """The gauges of all modes, kept as text of which only changed modes are rewritten.
 
-`prometheus_client` renders every sample anew on every scrape, 1.5 s for 10,000 modes. Here each line
-is kept; a cycle rewrites the lines of the modes that are new and joins them.
+`prometheus_client` renders every sample on every scrape, which takes 1.5 s for 10,000 modes. Here each line is cached;
+a cycle rewrites the lines of the changed modes and joins all lines.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -43,11 +43,11 @@ _AMOUNTS = 6
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What is new since the last time, taken on the event loop and rendered off it.
+    """The changes since the last call. They are taken on the event loop and rendered off it.
 
     Attributes:
-        states: What is remembered of each mode of which something is new.
-        stamps: When each mode was last checked to a conclusion, as text; modes that never were are not there.
+        states: The state of each mode that changed.
+        stamps: When each mode last had a conclusive check, as text; modes that never had one are missing.
     """
 
     states: Mapping[str, TrackerState]
@@ -55,13 +55,13 @@ class Changes:
 
 
 class ModeGauges:
-    """Keeps the lines of every mode's gauges.
+    """Caches the lines of every mode's gauges.
 
-    `note` and `note_stamp` and `take` run on the event loop; `render` on one other thread.
+    `note`, `note_stamp` and `take` run on the event loop; `render` runs on one other thread.
     """
 
     def __init__(self, modes: Mapping[str, str]) -> None:
-        """Make the lines of some modes.
+        """Create the lines of the modes.
 
         Args:
             modes: Share class by mode. Neither needs escaping: the configuration allows no such character.
@@ -77,7 +77,7 @@ class ModeGauges:
         ]
         *self._flag_prefixes, self._stamp_prefixes = prefixes[_AMOUNTS:]
         self._amount_prefixes = prefixes[:_AMOUNTS]
-        # Money that was never read has no line: absent is not zero.
+        # Amounts that were never read have no line: absent is not zero.
         self._amounts = [[""] * len(modes) for _ in self._amount_prefixes]
         self._flags = [[""] * len(modes) for _ in self._flag_prefixes]
         self._flagged: list[tuple[ReserveStatus, ReserveStatus | None] | None] = [None] * len(modes)
@@ -85,32 +85,32 @@ class ModeGauges:
             self._write_flags(row, ReserveStatus.UNKNOWN, None)
 
     def note(self, checked: Checked) -> None:
-        """Remember that a mode is new."""
+        """Record a check of a mode."""
         self._pending[checked.mode] = checked.step.state
         if checked.step.conclusive:
             self._stamps[checked.mode] = self._text(checked.snapshot.timestamp)
 
     def note_memory(self, mode: str, state: TrackerState) -> None:
-        """Remember how a mode stood before: an incident is open though nothing was read yet."""
+        """Record the restored state of a mode: an incident may be open although nothing was read yet."""
         self._pending[mode] = state
         if state.good is not None:
             self._stamps[mode] = self._text(state.good.timestamp)
 
     def note_stamp(self, modes: Iterable[str], at: datetime) -> None:
-        """Remember that modes were checked and found as they were."""
+        """Record that modes were checked and had not changed."""
         self._stamps.update(dict.fromkeys(modes, self._text(at)))
 
     def take(self) -> Changes:
-        """Return what is new, and forget it."""
+        """Return the changes, and forget them."""
         changes = Changes(self._pending, dict(self._stamps))
         self._pending = {}
         return changes
 
     def render(self, changes: Changes) -> Iterator[bytes]:
-        """Yield the exposition of all modes, in pieces: no step keeps the interpreter from others for long."""
+        """Yield the exposition of all modes in pieces, so that no step blocks the interpreter for long."""
         for mode, state in changes.states.items():
             row = self._rows[mode]
-            # The last good values stay while checks are inconclusive: their time stamp tells.
+            # The last good values stay while checks are inconclusive: their timestamp shows their age.
             self._write_amounts(row, state.good)
             self._write_flags(row, state.confirmed or ReserveStatus.UNKNOWN, state.incident_severity)
         stamps = map(changes.stamps.get, self._modes)
@@ -135,7 +135,7 @@ class ModeGauges:
             good.held,
         )
         for column, prefixes, amount in zip(self._amounts, self._amount_prefixes, amounts, strict=True):
-            # Prometheus reads a decimal's own text: no float in between.
+            # Prometheus parses the text of a decimal, so no float is needed in between.
             column[row] = f"{prefixes[row]}{amount!s}\n" if amount is not None else f"{prefixes[row]}NaN\n"
 
     def _write_flags(self, row: int, status: ReserveStatus, severity: ReserveStatus | None) -> None:
@@ -147,7 +147,7 @@ class ModeGauges:
             column[row] = f"{prefixes[row]}{flag:d}\n"
 
     def _text(self, at: datetime) -> str:
-        # Modes are checked by the hundred at one moment.
+        # Hundreds of modes are checked at the same time.
         if at is not self._stamp[0]:
             self._stamp = at, f"{at.timestamp():.3f}\n"
         return self._stamp[1]

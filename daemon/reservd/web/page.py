@@ -28,17 +28,17 @@ _FASTEST = 1
 
 
 class Page(NamedTuple):
-    """What a scraper gets."""
+    """The rendered page, plain and compressed."""
 
     plain: bytes
     gzipped: bytes
 
 
 class MetricsPage(Observer, DeliveryObserver, ReplenishmentObserver, WithdrawalObserver):
-    """Renders after each cycle, and at most once a second when something else changed.
+    """Renders after each cycle, and at most once a second after any other change.
 
     Args:
-        take: Returns what is new; runs on the event loop.
+        take: Returns the changes; runs on the event loop.
         render: Returns the page; runs on a thread of its own.
     """
 
@@ -53,7 +53,7 @@ class MetricsPage(Observer, DeliveryObserver, ReplenishmentObserver, WithdrawalO
         self.current = Page(b"", b"")
 
     async def start(self) -> None:
-        """Render once, then whenever something is new."""
+        """Render once, and then after every change."""
         await self._renew()
         self._task = asyncio.create_task(self._run())
 
@@ -66,11 +66,11 @@ class MetricsPage(Observer, DeliveryObserver, ReplenishmentObserver, WithdrawalO
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def renew(self) -> None:
-        """Render soon: something changed that no observer hears of."""
+        """Render soon, after a change that no observer reports."""
         self._changed.set()
 
     def serve(self) -> Page:
-        """Return the page as it is. One that is some seconds old is renewed for the next scrape."""
+        """Return the current page. If it is some seconds old, renew it for the next scrape."""
         if time.monotonic() - self._rendered_at > _STALE_AFTER_SECONDS:
             self._changed.set()
         return self.current
@@ -82,12 +82,12 @@ class MetricsPage(Observer, DeliveryObserver, ReplenishmentObserver, WithdrawalO
         self._changed.set()
 
     def began(self, mode: str, state: TrackerState) -> None:
-        """Render soon: an incident is open though nothing was read yet."""
+        """Render soon: an incident may be open although nothing was read yet."""
         del mode, state
         self._changed.set()
 
     def checked(self, checked: Checked) -> None:
-        """Render soon: a mode waits for its own sources only, its numbers for nobody's."""
+        """Render soon: a mode's numbers do not wait for the rest of the cycle."""
         del checked
         self._changed.set()
 
@@ -112,7 +112,7 @@ class MetricsPage(Observer, DeliveryObserver, ReplenishmentObserver, WithdrawalO
         self._changed.set()
 
     def overdue(self, by_mode: Mapping[str, int]) -> None:
-        """Render soon, if something is."""
+        """Render soon if anything is overdue."""
         if by_mode:
             self._changed.set()
 
@@ -122,7 +122,7 @@ class MetricsPage(Observer, DeliveryObserver, ReplenishmentObserver, WithdrawalO
             wait = self._rendered_at + _MIN_SECONDS_BETWEEN - time.monotonic()
             if wait > 0 and not self._cycled.is_set():
                 with contextlib.suppress(TimeoutError):
-                    # Not wait_for: in Python 3.11 it may forget that it was cancelled.
+                    # Not `wait_for`: in Python 3.11 it may swallow a cancellation.
                     async with asyncio.timeout(wait):
                         await self._cycled.wait()
             self._changed.clear()

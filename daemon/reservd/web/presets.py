@@ -7,14 +7,14 @@ from prometheus_client.metrics import MetricWrapperBase
 
 
 class Presets:
-    """The families whose first label names something that is configured.
+    """Metric families whose first label names something from the configuration.
 
     Args:
         label: That label.
-        families: With the closed set of the values of their second label; empty where they have none.
+        families: Each with the closed set of values of its second label; empty if it has none.
 
     Attributes:
-        names: What is configured.
+        names: The configured names.
     """
 
     def __init__(self, label: str, families: Mapping[MetricWrapperBase, Iterable[object]]) -> None:
@@ -23,10 +23,10 @@ class Presets:
         self.names: frozenset[str] = frozenset()
 
     def configure(self, names: Iterable[str]) -> None:
-        """Know these from now on, instead of those that are known: what is new begins at 0, what is gone is left out.
+        """Replace the known names. Series of new names start at 0; series of removed names are dropped.
 
         Args:
-            names: What is configured.
+            names: The configured names.
         """
         known = frozenset(names)
         for family, words in self._families.items():

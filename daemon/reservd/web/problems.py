@@ -53,13 +53,13 @@ _UNSAID = {
 
 
 class ProblemError(Exception):
-    """A request that is answered with a problem.
+    """An error that is answered with a problem document.
 
     Args:
-        kind: Which.
+        kind: The kind of problem.
         detail: One line for people.
-        headers: To go with the answer.
-        reason: A word of a closed set, for programs.
+        headers: Headers of the response.
+        reason: A word from a closed set, for programs.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ def problem_response(
     reason: str | None = None,
     errors: list[FieldProblem] | None = None,
 ) -> Response:
-    """Return the answer that tells a problem."""
+    """Return the response for a problem."""
     problem = Problem(
         type=f"{PROBLEM_TYPE}{kind.code}",
         title=kind.title,
@@ -93,7 +93,7 @@ def problem_response(
 
 
 def describe_problems(*kinds: ProblemKind) -> dict[int | str, dict[str, Any]]:
-    """Return what an operation says in the OpenAPI document of the problems that it answers with."""
+    """Return the problems of an operation for the OpenAPI document."""
     statuses: dict[int | str, list[str]] = {}
     for kind in kinds:
         statuses.setdefault(int(kind.status), []).append(f"{kind.title} (`{kind.code}`).")
@@ -122,7 +122,7 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 async def _on_error(request: Request, error: Exception) -> Response:
     del request
     kind = next((kind for cause, kind in _BY_ERROR.items() if isinstance(error, cause)), ProblemKind.INTERNAL)
-    if kind in _UNSAID:  # their own words may name hosts and files
+    if kind in _UNSAID:  # their own texts may name hosts and files
         log.warning("request.failed", problem=kind.code, error=str(error))
     return problem_response(kind, _UNSAID.get(kind, str(error)), _LATER if kind.status == _UNAVAILABLE else None)
 
@@ -130,7 +130,7 @@ async def _on_error(request: Request, error: Exception) -> Response:
 async def _on_invalid(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for nothing else
-    # What was sent is left out: it may be a secret in the wrong place.
+    # The input is left out: it may be a misplaced secret.
     errors = [
         FieldProblem(where=".".join(map(str, each["loc"])), detail=str(each["msg"]))
         for each in error.errors()[:_MAX_ERRORS]
@@ -142,7 +142,7 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
 async def _on_status(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for nothing else
     if error.status_code == HTTPStatus.BAD_REQUEST:
-        # FastAPI says so of a body that is no text; of text that is no JSON it says what is documented.
+        # FastAPI raises this for a body that is not text; for text that is not JSON it uses the documented error.
         errors = [FieldProblem(where="body", detail="cannot be read as JSON")]
         return problem_response(ProblemKind.INVALID, "body: cannot be read as JSON", errors=errors)
     title = HTTPStatus(error.status_code).phrase
@@ -153,7 +153,7 @@ async def _on_status(request: Request, error: Exception) -> Response:
 
 
 def _allowed(request: Request) -> list[str]:
-    """Return the methods that a path takes: Starlette names those of the first route that has it alone."""
+    """Return the methods of a path. Starlette names only those of the first route that matches it."""
     scopes = [{**request.scope, "method": method} for method in ("GET", "HEAD", "POST")]
     return [
         str(scope["method"])

@@ -17,10 +17,10 @@ from reservd.web.presets import Presets
 
 
 class ReplenishmentMetrics(ReplenishmentObserver):
-    """Counts requests by how they were answered and what became of them. Every counter is there from the start, at 0.
+    """Counts requests by answer and by state. Every counter starts at 0.
 
     Args:
-        registry: Takes the series.
+        registry: Where the series are registered.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -58,7 +58,7 @@ class ReplenishmentMetrics(ReplenishmentObserver):
             self._inactions.labels(reason)
 
     def configure(self, replenishers: Iterable[str]) -> None:
-        """Know these replenishers from now on."""
+        """Replace the known replenishers."""
         self._presets.configure(replenishers)
 
     def watch(self) -> None:
@@ -76,17 +76,17 @@ class ReplenishmentMetrics(ReplenishmentObserver):
             self._requests.labels(replenisher, status).inc()
 
     def replenishment_loaded(self, record: Replenishment) -> None:
-        """Note a request that was in flight before."""
+        """Record a request that was in flight before the start."""
         self._note(record)
 
     def replenishment_changed(self, record: Replenishment, before: Replenishment | None) -> None:
-        """Count a change, and note what is in flight."""
+        """Count a change, and record what is in flight."""
         if before is None or before.state is not record.state:
             self._changes.labels(record.state).inc()
         self._note(record)
 
     def not_requested(self, mode: str, status: ReserveStatus, reason: Inaction) -> None:
-        """Count a reason."""
+        """Count why no refill was requested."""
         del mode, status
         self._inactions.labels(reason).inc()
 
@@ -98,7 +98,7 @@ class ReplenishmentMetrics(ReplenishmentObserver):
         if record.open:
             kept[record.id] = record
         if not is_own:
-            # Never added up anew: a burst of withdrawals makes thousands of requests.
+            # Updated by the difference: a burst of withdrawals makes thousands of requests.
             was = before.outstanding if before is not None else ZERO
             self._for_withdrawals[mode] = add(self._for_withdrawals[mode], subtract(record.outstanding, was))
         coming = add(self._for_withdrawals[mode], still_to_come(self._own[mode].values()))

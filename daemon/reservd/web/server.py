@@ -26,7 +26,7 @@ _RENEW_SECONDS = 30.0
 
 
 class _Protocol(H11Protocol):
-    """HTTP that gives up on a connection which asks for nothing, or reads nothing: it would take another's place."""
+    """HTTP that closes idle connections and connections that do not read, so that they do not block others."""
 
     _unread_task: asyncio.TimerHandle | None = None
 
@@ -63,20 +63,20 @@ class WebServer:
     """Serves an application on some addresses.
 
     Attributes:
-        addresses: Where it listens, `host:port` with the port that was chosen.
+        addresses: The addresses that it listens on, `host:port` with the actual port.
         scheme: `http`, or `https` with TLS.
     """
 
     def __init__(self, app: ASGIApp, listen_addresses: Iterable[str], tls: TlsFiles | None = None) -> None:
-        """Take the addresses, so that a failure shows before anything is started.
+        """Bind the addresses, so that a failure shows before anything is started.
 
         Args:
-            app: What is served.
-            listen_addresses: Where, `host:port` each.
-            tls: What it shows to clients; None to speak in the clear.
+            app: The application to serve.
+            listen_addresses: The addresses, `host:port` each.
+            tls: The certificates; None for plain HTTP.
 
         Raises:
-            ReservdError: If an address cannot be had.
+            ReservdError: If an address cannot be bound.
         """
         self._sockets: list[socket.socket] = []
         self.addresses: list[str] = []
@@ -108,7 +108,7 @@ class WebServer:
     async def start(self) -> None:
         """Start serving."""
         self._task = asyncio.create_task(self._server.serve(sockets=self._sockets))
-        while not self._server.started and not self._task.done():  # noqa: ASYNC110  # uvicorn tells by this only
+        while not self._server.started and not self._task.done():  # noqa: ASYNC110  # uvicorn has no other signal
             await asyncio.sleep(0.01)
         for address in self.addresses:
             log.info("web.listening", address=address, url=f"{self.scheme}://{address}/")
@@ -116,7 +116,7 @@ class WebServer:
             self._renewing = asyncio.create_task(self._renew(self._tls))
 
     async def close(self) -> None:
-        """Finish what is being served, for a second at most, and stop."""
+        """Finish the requests in progress within a second, and stop."""
         if self._renewing is not None:
             self._renewing.cancel()
         if self._task is not None:
@@ -133,7 +133,7 @@ class WebServer:
                 if tls.renew():
                     log.info("tls.renewed")
             except ConfigError as error:
-                log.error("tls.unusable", error=str(error))  # noqa: TRY400  # it says which files
+                log.error("tls.unusable", error=str(error))  # noqa: TRY400  # says which files
 
     def _listen(self, address: str) -> None:
         host, _, port = address.rpartition(":")

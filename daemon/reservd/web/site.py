@@ -19,7 +19,7 @@ _CHUNK = 256 * 1024
 
 
 class _Bytes(Response):
-    """A body handed over in pieces, so that a large one does not hold the event loop."""
+    """A body that is sent in pieces, so that a large one does not block the event loop."""
 
     def __init__(self, body: bytes, headers: dict[str, str]) -> None:
         super().__init__(headers={**headers, "content-length": str(len(body))})
@@ -32,13 +32,13 @@ class _Bytes(Response):
             for start in range(0, len(self._body), _CHUNK):
                 piece = bytes(self._body[start : start + _CHUNK])
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
-                # A reader that is quick enough would never make it wait.
+                # With a fast enough reader, `send` would never yield.
                 await asyncio.sleep(0)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def make_site(backend: Backend) -> ASGIApp:
-    """Return the application that serves all there is."""
+    """Return the application that serves the metrics, health, status page and API."""
     status_page = StatusPage(backend)
 
     async def index(request: Request) -> Response:
@@ -77,10 +77,10 @@ def make_site(backend: Backend) -> ASGIApp:
     app.add_route("/-/healthy", health)
     app.add_route("/-/ready", ready)
     app.add_route("/-/reload", reload, methods=["POST"])
-    # FastAPI makes its routes ready when it first looks for one: rather now than between two checks.
+    # FastAPI builds its routes at the first lookup: do it now rather than between two checks.
     for route in app.routes:
         route.matches({"type": "http", "method": "GET", "path": "/", "root_path": "", "headers": []})
-    # Outside of all else that answers: what is refused for its size is a problem too, and has the headers.
+    # Outermost, so that a response to an oversized request is a problem and has the headers, too.
     return AccessMiddleware(app, backend.access, backend.headers)
 
 

@@ -13,10 +13,10 @@ FETCH_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class SourceMetrics(Observer):
-    """Counts readings, and tells which sources and endpoints are well.
+    """Counts readings, and shows which sources and endpoints are up.
 
     Args:
-        registry: Takes the series.
+        registry: Where the series are registered.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -70,15 +70,15 @@ class SourceMetrics(Observer):
         self._presets = Presets("source", {**dict.fromkeys(of_each, ()), **dict.fromkeys(by_reason, FailureReason)})
 
     def configure(self, sources: Iterable[str], endpoints: Iterable[tuple[str, str]]) -> None:
-        """Know these from now on, instead of those that are known: what is new begins at 0, what is gone is left out.
+        """Replace the known names. Series of new names start at 0; series of removed names are dropped.
 
         Args:
             sources: The names of balance, equity and price sources.
-            endpoints: The names of sources with those of the endpoints that they read through.
+            endpoints: Pairs of a source's name and the name of an endpoint that it reads through.
         """
         self._presets.configure(sources)
         for source in self._presets.names:
-            # Whoever reads them from now on has not failed yet, and tells when that changes.
+            # A new reader has not failed yet, and reports when that changes.
             self._circuit_open.labels(source).set(0)
         self._endpoint_up.clear()
         for source, endpoint in endpoints:
@@ -94,23 +94,23 @@ class SourceMetrics(Observer):
             self._failures.labels(source, failure).inc()
 
     def source_is(self, source: str, *, up: bool) -> None:
-        """Note whether a source answers."""
+        """Record whether a source answers."""
         self._up.labels(source).set(up)
 
     def accounts_read(self, source: str, *, unread: int, failures: Sequence[FailureReason]) -> None:
-        """Note how many accounts a source did not tell of, and count why."""
+        """Record how many accounts a source could not read, and count the reasons."""
         self._accounts_unread.labels(source).set(unread)
         for reason in failures:
             self._account_failures.labels(source, reason).inc()
 
     def endpoint_is(self, source: str, endpoint: str, *, up: bool) -> None:
-        """Note whether one of a source's endpoints is well."""
+        """Record whether an endpoint of a source is up."""
         self._endpoint_up.labels(source, endpoint).set(up)
 
     def circuit_is(self, source: str, *, is_open: bool) -> None:
-        """Note whether a source is asked less often."""
+        """Record whether a source is read less often because it fails."""
         self._circuit_open.labels(source).set(is_open)
 
     def woken(self, source: str) -> None:
-        """Count what a source told."""
+        """Count a wake-up by a source."""
         self._wakeups.labels(source).inc()

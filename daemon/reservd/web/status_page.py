@@ -1,4 +1,4 @@
-"""The status page for people: everything on one self-contained page."""
+"""The status page for people, on one self-contained page."""
 
 import base64
 import hashlib
@@ -49,13 +49,13 @@ _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode(
 
 
 class StatusPage:
-    """Renders at most once a second, however many look at it.
+    """Renders at most once a second, however many people look at it.
 
     Args:
-        backend: What it shows.
+        backend: What the page shows.
 
     Attributes:
-        headers: Go with the page. Its policy allows its own style sheet and nothing else.
+        headers: The page's headers. Their content policy allows its own style sheet and nothing else.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -147,7 +147,7 @@ def _row(mode: ModeView, now: datetime) -> str:
 def _bar(mode: ModeView) -> str:
     if mode.utilization is None:
         return "-"
-    percent = f"{int(mode.utilization * 100)} %"  # cut: what is less than the whole never shows as 100
+    percent = f"{int(mode.utilization * 100)} %"  # truncated: less than the whole never shows as 100
     shown = max(Decimal(0), min(mode.utilization, _BAR_END))
     return (
         f'<meter min="0" max="{_BAR_END}" low="0.5" high="1" optimum="1.2" value="{shown:.3f}" '

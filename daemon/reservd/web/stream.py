@@ -1,4 +1,4 @@
-"""Events as server-sent events: every listener gets all of them, each at its own pace."""
+"""Server-sent events: every listener gets all events at its own pace."""
 
 import asyncio
 import time
@@ -32,7 +32,7 @@ _GAP = b'event: gap\ndata: {"detail": "not all that came after the last event is
 
 
 class _Frame(NamedTuple):
-    """One event, ready to be sent."""
+    """One event, encoded."""
 
     position: int
     """In the store, or where it will be once the store is there."""
@@ -42,12 +42,12 @@ class _Frame(NamedTuple):
 
     @property
     def mode(self) -> str:
-        """The mode that it is of."""
+        """The mode of the event."""
         return self.event.strategy_mode
 
 
 class _Client:
-    """Somebody who listens."""
+    """A listener."""
 
     def __init__(self, modes: Collection[str], still_admitted: Callable[[], Awaitable[bool]]) -> None:
         self._modes = frozenset(modes)
@@ -56,18 +56,18 @@ class _Client:
         self.waiting: asyncio.Queue[_Frame | None] = asyncio.Queue(_MAX_WAITING + 1)
 
     def wants(self, mode: str) -> bool:
-        """Whether it listens to a mode."""
+        """Return whether the client listens to a mode."""
         return not self._modes or mode in self._modes
 
     def take(self, frame: _Frame) -> bool:
-        """Queue an event; return whether there was room."""
+        """Queue an event. Return whether there was room."""
         if self.waiting.qsize() >= _MAX_WAITING:
             return False
         self.waiting.put_nowait(frame)
         return True
 
     async def may_listen(self) -> bool:
-        """Whether it is let in still."""
+        """Return whether the client is still admitted."""
         now = time.monotonic()
         if now < self._admitted_until:
             return True
@@ -75,7 +75,7 @@ class _Client:
         return await self._still_admitted()
 
     def end(self, *, at_once: bool) -> None:
-        """Hang up: at once, or after what is queued."""
+        """Close the connection, at once or after the queued events."""
         while at_once and not self.waiting.empty():
             self.waiting.get_nowait()
         if not self.waiting.full():
@@ -83,10 +83,10 @@ class _Client:
 
 
 class EventStream(DeliveryObserver):
-    """Sends each event to all clients once it is stored, or once the store is known to be gone.
+    """Sends each event to all clients once it is stored, or once the store is known to be unavailable.
 
-    A client that does not read is hung up on when its queue is full; it comes back with the id of
-    the last event that it has, and gets what it missed from the store.
+    A client that does not read is disconnected when its queue is full. It reconnects with the id of the last event that
+    it has, and gets the events that it missed from the store.
 
     Args:
         database: The store.
@@ -104,7 +104,7 @@ class EventStream(DeliveryObserver):
         return len(self._clients) >= MAX_CLIENTS
 
     def announced(self, position: int, event: AnyEvent) -> None:
-        """Send an event to everybody who listens to its mode."""
+        """Send an event to all clients that listen to its mode."""
         frame = _frame(position, event)
         self._recent.append(frame)
         if isinstance(event, ReserveEvent) and event.is_change:
@@ -116,7 +116,7 @@ class EventStream(DeliveryObserver):
                 log.warning("stream.client_dropped", waiting=_MAX_WAITING)
 
     def close(self) -> None:
-        """Hang up on everybody: another daemon may have more to tell."""
+        """Disconnect all clients: another daemon may have newer events."""
         for client in self._clients:
             client.end(at_once=False)
         self._clients.clear()
@@ -126,12 +126,12 @@ class EventStream(DeliveryObserver):
     async def listen(
         self, modes: Collection[str], last_id: str | None, still_admitted: Callable[[], Awaitable[bool]]
     ) -> AsyncIterator[bytes]:
-        """Give what to send to one client, until it is hung up on.
+        """Yield what to send to one client, until it is disconnected.
 
         Args:
-            modes: Which it wants to hear of; empty for all.
-            last_id: The id of the last event that it has; None to begin with what comes.
-            still_admitted: Whether it may listen still: asked before what is sent, at most once a second.
+            modes: The modes that it listens to; empty for all.
+            last_id: The id of the last event that it has; None to start with new events.
+            still_admitted: Returns whether it is still admitted. Called before sending, at most once a second.
         """
         client = _Client(modes, still_admitted)
         self._clients.add(client)
@@ -159,7 +159,7 @@ class EventStream(DeliveryObserver):
             self._clients.discard(client)
 
     async def _missed(self, client: _Client, modes: Collection[str], last_id: str) -> AsyncIterator[tuple[int, bytes]]:
-        """Give position and content of what came after an event: from the store, then what is not there yet."""
+        """Yield the position and content of the events after an event: from the store, then those not stored yet."""
         position = next((frame.position for frame in self._recent if frame.event.id == last_id), None)
         if position is None:
             try:
@@ -179,7 +179,7 @@ class EventStream(DeliveryObserver):
                 yield frame.position, self._as_of_now(frame)
 
     async def _replay(self, last: int, modes: Collection[str]) -> AsyncIterator[tuple[int, bytes]]:
-        """Give position and content of what the store has after a position; first, whether something is missing."""
+        """Yield the position and content of the stored events after a position; first a gap if some are missing."""
         async with self._database.read() as connection:
             whole = await has_all_after(connection, last)
         if not whole:
@@ -195,7 +195,7 @@ class EventStream(DeliveryObserver):
                 return
 
     def _as_of_now(self, frame: _Frame) -> bytes:
-        """Return what is sent of an event that was decided a while ago."""
+        """Return the content to send now for an event that was decided earlier."""
         event = frame.event
         if not isinstance(event, ReserveEvent) or self._last_changes.get(frame.mode, 0) <= event.sequence:
             return frame.content

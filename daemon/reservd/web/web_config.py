@@ -56,7 +56,7 @@ class TlsServerConfig(_Section):
 
 
 class HeaderConfig(_Section):
-    """Headers of every answer; those that a page has of its own stay."""
+    """Headers of every response that does not set them itself."""
 
     content_security_policy: Annotated[str | None, Field(alias="Content-Security-Policy")] = None
     strict_transport_security: Annotated[str | None, Field(alias="Strict-Transport-Security")] = None
@@ -74,10 +74,10 @@ class HttpServerConfig(_Section):
 
 
 def _is_bcrypt(value: SecretStr) -> SecretStr:
-    """Refuse what no password can be compared with: it would fail each request, a scrape's included."""
+    """Refuse a hash that no password can be compared with: it would fail every request, scrapes included."""
     parts = _BCRYPT.fullmatch(value.get_secret_value())
     try:
-        # Looked at by bcrypt itself, at the least cost: not every salt of the right letters is one.
+        # Checked by bcrypt itself, at the lowest cost: not every salt of the right letters is valid.
         fits = parts is not None and bcrypt.checkpw(b"", f"{parts[1]}04{parts[2]}".encode()) is not None
     except ValueError:
         fits = False
@@ -109,10 +109,10 @@ class WebConfig(_Section):
 
 
 def read_web_config(path: Path) -> WebConfig:
-    """Return what a web config file says.
+    """Return the content of a web config file.
 
     Raises:
-        ConfigError: With everything that is wrong with it, one line each.
+        ConfigError: With every error in it, one line each.
     """
     document = read_document(path)
     problems = list(document.problems)
@@ -127,7 +127,7 @@ def read_web_config(path: Path) -> WebConfig:
 
 
 class TlsFiles:
-    """A TLS context that follows its files: a certificate that was renewed is shown to whoever connects next.
+    """A TLS context that follows its files: new connections get a renewed certificate.
 
     Args:
         config: Names the files.
@@ -136,7 +136,7 @@ class TlsFiles:
         context: For the server.
 
     Raises:
-        ConfigError: If they cannot be used.
+        ConfigError: If the files cannot be used.
     """
 
     def __init__(self, config: TlsServerConfig) -> None:
@@ -154,10 +154,10 @@ class TlsFiles:
                 raise ConfigError(f"{config.client_ca_file}: must hold certificates as PEM: {error}") from None
 
     def renew(self) -> bool:
-        """Read certificate and key again if they changed; return whether they did.
+        """Read the certificate and key again if they changed. Return whether they did.
 
         Raises:
-            ConfigError: If they cannot be used; those from before are still shown.
+            ConfigError: If they cannot be used. The previous ones stay in use.
         """
         stamp = self._look()
         if stamp == self._stamp:
@@ -169,7 +169,7 @@ class TlsFiles:
     def _load(self) -> None:
         cert, key = self._config.cert_file, self._config.key_file
         try:
-            # Tried elsewhere first: half of a pair must not be left in the context.
+            # Tried in another context first: a failure must not leave half of a pair in this one.
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
             self.context.load_cert_chain(cert, key, password="")
         except (OSError, ssl.SSLError) as error:

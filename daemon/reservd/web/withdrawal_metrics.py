@@ -11,10 +11,10 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
 class WithdrawalMetrics(WithdrawalObserver):
-    """Counts withdrawals. Every series is there from the start, at 0.
+    """Counts withdrawals. Every series starts at 0.
 
     Args:
-        registry: Takes the series.
+        registry: Where the series are registered.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -43,7 +43,7 @@ class WithdrawalMetrics(WithdrawalObserver):
             self._refused.labels(reason)
 
     def configure(self, modes: Iterable[str]) -> None:
-        """Know these modes from now on."""
+        """Replace the known modes."""
         self._modes = tuple(modes)
 
     def watch(self, *, owner: bool) -> None:
@@ -54,7 +54,7 @@ class WithdrawalMetrics(WithdrawalObserver):
             self.overdue({})
 
     def decided(self, decision: WithdrawalDecision, seconds: float) -> None:
-        """Count a decision; one that is only said again is none."""
+        """Count a decision. A repeated decision does not count."""
         self._seconds.observe(seconds)
         if decision.refusal is not None:
             self._refused.labels(decision.refusal).inc()
@@ -62,11 +62,11 @@ class WithdrawalMetrics(WithdrawalObserver):
             self._accepted.labels(decision.speed).inc()
 
     def overdue(self, by_mode: Mapping[str, int]) -> None:
-        """Note what is overdue, of modes that are not configured any more too."""
+        """Record overdue holds, including those of modes that are not configured any more."""
         known = dict.fromkeys(self._modes, 0) | dict(by_mode)
         for mode in self._shown.keys() - known.keys():
             self._overdue.remove(mode)
-        # Told again and again, of thousands of modes, and nearly always the same.
+        # Called often, with thousands of modes and nearly always the same numbers.
         for mode, number in known.items():
             if self._shown.get(mode) != number:
                 self._overdue.labels(mode).set(number)

@@ -17,12 +17,12 @@ log = structlog.get_logger(__name__)
 
 
 class Verdict(NamedTuple):
-    """What is known of a caller.
+    """The result of looking at a caller's credentials.
 
     Attributes:
-        principal: Who it is; None when it did not say, or was wrong.
-        wrong: Whether it said something that is not right.
-        wait_seconds: How long its address has to wait before it is listened to again.
+        principal: The caller; None without credentials, or if they are wrong.
+        wrong: Whether the credentials are wrong.
+        wait_seconds: How long the address must wait before its credentials are checked again.
     """
 
     principal: Principal | None
@@ -31,12 +31,12 @@ class Verdict(NamedTuple):
 
 
 class AccessControl:
-    """Looks at the `Authorization` header of requests.
+    """Checks the `Authorization` header of requests.
 
     Args:
-        tokens: The tokens of the API; None: nobody has one.
-        users: The users of the whole server; None: it asks for none.
-        open_reads: Whether what only reads the API needs no credentials.
+        tokens: The tokens of the API; None if there are none.
+        users: The users of the whole server; None if it requires no password.
+        open_reads: Whether reading the API needs no credentials.
     """
 
     def __init__(
@@ -55,20 +55,20 @@ class AccessControl:
 
     @property
     def challenge(self) -> str:
-        """What a refusal asks for, as a `WWW-Authenticate` header."""
+        """The `WWW-Authenticate` header of a refusal."""
         return 'Basic realm="reservd", charset="UTF-8"' if self.gated else 'Bearer realm="reservd"'
 
     async def look(self, authorization: str | None, address: str) -> Verdict:
-        """Return who calls.
+        """Check a caller's credentials.
 
         Args:
-            authorization: The header; None when there is none.
-            address: Where the call comes from.
+            authorization: The header; None if it is missing.
+            address: The caller's address.
         """
         if authorization is None:
             return Verdict(None)
-        # One at a time from an address: a password takes a while to check, and many guesses sent at once would all
-        # be looked at before the first was counted.
+        # One at a time per address: a password takes a while to check, and many guesses sent at once would all be
+        # checked before the first failure was counted.
         async with self._turns.setdefault(address, asyncio.Lock()):
             now = time.monotonic()
             wait = self._limiter.wait_seconds(address, now)
@@ -82,10 +82,10 @@ class AccessControl:
         return Verdict(None, wrong=True)
 
     async def still_admits(self, authorization: str | None) -> bool:
-        """Return whether somebody who was let in a while ago would be let in now: tokens expire and are taken away.
+        """Return whether a caller that was admitted earlier would be admitted now: tokens expire and are revoked.
 
         Args:
-            authorization: The header that it was let in with; None when there was none.
+            authorization: The header of the admitted request; None if it was missing.
         """
         return authorization is None or await self._find(authorization) is not None
 

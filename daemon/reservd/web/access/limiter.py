@@ -8,16 +8,16 @@ _MAX_ADDRESSES = 10_000
 
 
 class FailureLimiter:
-    """Counts failures by address: ten within a minute, then that address waits for the minute to end."""
+    """Counts failures by address. After ten within a minute, the address must wait for the rest of that minute."""
 
     def __init__(self) -> None:
         self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def wait_seconds(self, address: str, now: float) -> float:
-        """Return how long an address has to wait; 0 when it has not.
+        """Return how many seconds an address must wait; 0 when it need not wait.
 
         Args:
-            address: Who asks.
+            address: The caller's address.
             now: Monotonic seconds.
         """
         began, failures = self._windows.get(address, (now, 0))

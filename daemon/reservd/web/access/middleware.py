@@ -23,26 +23,25 @@ _CLIENT_ERROR = 400
 
 
 class AccessMiddleware:
-    """Notes in `scope["state"]["verdict"]` who calls, refuses who is wrong, and logs every write.
+    """Stores the caller in `scope["state"]["verdict"]`, refuses wrong credentials, and logs every write.
 
-    Somebody who says something wrong is refused even where nothing needs to be said: it shows a
-    token that has expired before it is needed.
+    Wrong credentials are refused even where none are needed, so that an expired token is noticed before it is needed.
     """
 
     def __init__(self, app: ASGIApp, control: AccessControl, headers: Mapping[str, str]) -> None:
-        """Stand before an application.
+        """Wrap an application.
 
         Args:
-            app: What is served.
-            control: Tells who calls.
-            headers: Of every answer that has none of its own.
+            app: The application.
+            control: Checks callers.
+            headers: Added to every response that does not set them itself.
         """
         self._app = app
         self._control = control
         self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request."""
+        """Handle a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

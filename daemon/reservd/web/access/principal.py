@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Role(StrEnum):
-    """What a caller is there for. Each may read."""
+    """The role of a caller. Every role may read."""
 
     READ = "read"
     STRATEGY = "strategy"
@@ -18,13 +18,13 @@ class Role(StrEnum):
 
 
 class Principal(NamedTuple):
-    """A caller that is known.
+    """A known caller.
 
     Attributes:
-        name: Who it is, for the audit log.
-        role: What it is there for.
+        name: The caller's name, for the audit log.
+        role: The caller's role.
         modes: The modes of a strategy; empty for the other roles.
-        expires: Until when its token is good; None for ever.
+        expires: When the token expires; None if it never does.
     """
 
     name: str
@@ -33,15 +33,15 @@ class Principal(NamedTuple):
     expires: datetime | None = None
 
     def may_write(self, mode: str) -> bool:
-        """Whether it may act for a mode."""
+        """Return whether the caller may act for a mode."""
         if self.role is Role.STRATEGY:
             return mode in self.modes
         return self.role in {Role.TREASURY, Role.ADMIN}
 
     def may_operate(self) -> bool:
-        """Whether it may do what concerns the daemon as a whole."""
+        """Whether the caller may operate the daemon as a whole."""
         return self.role is Role.ADMIN
 
     def may_approve(self) -> bool:
-        """Whether it may approve what a strategy must not approve for itself."""
+        """Whether the caller may approve what a strategy must not approve for itself."""
         return self.role in {Role.TREASURY, Role.ADMIN}

@@ -1,6 +1,6 @@
 """Bearer tokens: the file of their hashes, and how new ones are made.
 
-A token is 256 random bits, so one round of SHA-256 hides it well: there is nothing to guess.
+A token is 256 random bits, so one round of SHA-256 protects it well: it cannot be guessed.
 """
 
 import hashlib
@@ -67,15 +67,15 @@ class _Stamp(NamedTuple):
 
 
 class TokenBook:
-    """The tokens of a file, which is read again whenever it changes: a token that is taken out is refused at once.
+    """The tokens of a file, which is read again whenever it changes, so that a removed token is refused at once.
 
-    A file that cannot be read any more, or is wrong, leaves the tokens as they were; that is logged.
+    If the file can no longer be read or becomes invalid, the previous tokens stay valid, and the error is logged.
 
     Args:
         path: The file.
 
     Raises:
-        ConfigError: If it is wrong to begin with.
+        ConfigError: If the file is invalid at the start.
     """
 
     def __init__(self, path: Path) -> None:
@@ -84,9 +84,9 @@ class TokenBook:
         self._entries = read_tokens(path)
 
     def find(self, token: str, now: datetime) -> Principal | None:
-        """Return whose token it is; None when it is nobody's, or has expired.
+        """Return the owner of a token; None when the token is unknown or has expired.
 
-        Every entry is compared in constant time, so that an answer tells nothing of how near a guess was.
+        Every entry is compared in constant time, so that the response does not show how close a guess was.
         """
         self._renew()
         if len(token) > _MAX_LENGTH:
@@ -114,10 +114,10 @@ class TokenBook:
 
 
 def read_tokens(path: Path) -> tuple[TokenEntry, ...]:
-    """Return what a file of tokens says.
+    """Return the entries of a token file.
 
     Raises:
-        ConfigError: With everything that is wrong with it, one line each.
+        ConfigError: With every error in it, one line each.
     """
     document = read_document(path)
     problems = list(document.problems)
@@ -132,12 +132,12 @@ def read_tokens(path: Path) -> tuple[TokenEntry, ...]:
 
 
 def make_token() -> str:
-    """Return a new token that nobody can guess."""
+    """Return a new random token."""
     return PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
 
 
 def hash_token(token: str) -> str:
-    """Return what a file keeps of a token."""
+    """Return the hash of a token, as the file stores it."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -145,7 +145,7 @@ def describe_token(token: str, name: str, role: Role, modes: tuple[str, ...], ex
     """Return the line to add to the file, under `tokens:`.
 
     Raises:
-        ValidationError: If they do not go together.
+        ValidationError: If the values contradict each other.
     """
     entry = TokenEntry(name=name, role=role, modes=modes, sha256=hash_token(token), expires=expires)
     parts = [f"name: {entry.name}", f"role: {entry.role}"]

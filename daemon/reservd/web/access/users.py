@@ -22,8 +22,8 @@ _NOBODY = bcrypt.hashpw(b"nobody", bcrypt.gensalt(4)).decode()
 class UserBook:
     """Checks HTTP basic authentication against bcrypt hashes.
 
-    bcrypt is slow on purpose: it runs on a thread, and what it found right is remembered under a key of
-    this process, so that a scrape every few seconds costs it once.
+    bcrypt is slow on purpose. It runs on a thread, and correct passwords are remembered under a key of this process, so
+    that a scrape every few seconds costs it once.
 
     Args:
         users: Hash by name.
@@ -33,11 +33,11 @@ class UserBook:
         self._users = users
         self._secret = secrets.token_bytes(32)
         self._right: OrderedDict[bytes, None] = OrderedDict()
-        # Whoever is not a user takes as long as one with a wrong password.
+        # An unknown user takes as long as a wrong password.
         self._stand_in = next(iter(users.values()), _NOBODY)
 
     async def find(self, credentials: str) -> Principal | None:
-        """Return the user of what follows `Basic ` in a header; None when name or password is wrong."""
+        """Return the user of the part after `Basic ` in a header; None when the name or password is wrong."""
         try:
             name, colon, password = base64.b64decode(credentials, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError, ValueError):

@@ -16,13 +16,13 @@ Amounts are decimal strings of whole units, never floats. Errors are RFC 9457 pr
 
 
 def make_application() -> FastAPI:
-    """Return the application with its API; nothing else is served yet."""
+    """Return the application with its API and nothing else."""
     app = FastAPI(
         title="reservd",
         version=__version__,
         description=_DESCRIPTION,
         openapi_url=OPENAPI_PATH,
-        docs_url=None,  # they load what they need from elsewhere
+        docs_url=None,  # they load their scripts from elsewhere
         redoc_url=None,
         max_body_size=MAX_BODY_BYTES,
     )

@@ -34,7 +34,7 @@ DEFAULT_PAGE: int = _PAGE
 
 
 def _plain_text(value: object) -> object:
-    # A JSON number has lost its digits by the time it is a float; Decimal reads `1_0`, too, and digits of any script.
+    # A JSON number has lost digits once it is a float. `Decimal` also accepts `1_0` and the digits of any script.
     if not isinstance(value, str) or re.fullmatch(_AMOUNT_PATTERN, value) is None:
         raise PydanticCustomError("amount", "must be a decimal string such as '1250.50'")
     return value

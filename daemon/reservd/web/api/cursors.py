@@ -1,4 +1,4 @@
-"""Cursors for pages of requests for refills. They name the last request, since many are made at one instant."""
+"""Cursors for pages of requests for refills. They name the last request, because many requests share a time."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +14,6 @@ def encode_cursor(place: RequestPlace) -> str:
 
 
 def decode_cursor(cursor: str) -> RequestPlace:
-    """Return the place that a cursor names; the cursor has been validated as a `PlaceCursor`."""
+    """Return the place that a cursor names. The cursor has been validated as a `PlaceCursor`."""
     microseconds, _, request_id = cursor.partition(".")
     return RequestPlace(_EPOCH + int(microseconds) * _MICROSECOND, request_id)

@@ -24,7 +24,7 @@ BackendOf = Annotated[Backend, Depends(get_backend)]
 
 
 async def get_duty(backend: BackendOf) -> Duty:
-    """Return what the daemon does as the owner of the store."""
+    """Return what the daemon does as the owner of the store. Refuse the request while it is not the owner."""
     duty = backend.duty()
     if duty is None:
         raise ProblemError(ProblemKind.STANDBY, backend.readiness().text, {"retry-after": "5"})
@@ -35,13 +35,13 @@ DutyOf = Annotated[Duty, Depends(get_duty)]
 
 
 async def let_read(request: Request, backend: BackendOf, _: Annotated[object, Security(_bearer)]) -> None:
-    """Refuse a caller that is not known, where reads are not open."""
+    """Refuse an unknown caller unless reads are open."""
     if not backend.access.open_reads:
         _principal(request, backend)
 
 
 async def let_write(request: Request, backend: BackendOf, _: Annotated[object, Security(_bearer)]) -> Principal:
-    """Return the caller, which must be known; what it may do depends on the mode."""
+    """Return the caller, who must be known. What the caller may do depends on the mode."""
     return _principal(request, backend)
 
 

@@ -1,4 +1,4 @@
-"""`/api/v1/events`: what was decided, from the store and as it happens."""
+"""`/api/v1/events`: events, from the store and as they are decided."""
 
 import functools
 from typing import Annotated
@@ -37,7 +37,7 @@ async def list_events(
     limit: PageSize = DEFAULT_PAGE,
     cursor: PositionCursor = None,
 ) -> EventPage:
-    """Return events of reserves, newest first, reminders included. A daemon that stands by answers too."""
+    """Return events of reserves, newest first, reminders included. A standby answers too."""
     async with backend.database.read() as connection:
         found = await load_newest_events(connection, limit + 1, mode, event_type, cursor)
     items = [show_event(each) for each in found[:limit]]
@@ -65,10 +65,10 @@ async def stream_events(
 ) -> StreamingResponse:
     """Send events as they are decided, as server-sent events.
 
-    With `Last-Event-ID` what came after that event is sent first, from the store. A `gap` says that it, or what came
-    after it, is not known any more, so that some events may have been missed: read how the modes stand. A comment line
-    comes every 15 seconds. A client that does not read is hung up on, and so is one whose token expires or is taken
-    away.
+    With `Last-Event-ID`, the events after that one are sent first, from the store. A `gap` means that this event or
+    later ones are not known any more, so that some events may have been missed: read the current state of the modes. A
+    comment line comes every 15 seconds. The connection is closed when the client does not read, or when its token
+    expires or is revoked.
     """
     if backend.stream.full:
         raise ProblemError(ProblemKind.BUSY, "too many listen already", {"retry-after": "5"})
@@ -82,7 +82,7 @@ async def stream_events(
 
 @router.get("/{event_id}", responses=describe_problems(ProblemKind.NOT_FOUND))
 async def get_event(event_id: Identifier, backend: BackendOf) -> EventDetail:
-    """Return one event of any type, by its id, with what the check was made of that led to it."""
+    """Return one event of any type by its id, with the inputs of the check that led to it."""
     async with backend.database.read() as connection:
         found = await load_event(connection, event_id)
     if found is None:

@@ -17,7 +17,7 @@ from reservd.wire.explanations import (
 
 
 def show_explanation(explanation: Explanation) -> ExplanationView:
-    """Return what a check was made of."""
+    """Return the inputs and the outcome of a check."""
     snapshot = explanation.snapshot
     now, bounds = snapshot.timestamp, snapshot.bounds
     return ExplanationView(

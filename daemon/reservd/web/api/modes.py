@@ -1,4 +1,4 @@
-"""`/api/v1/modes`: how the reserves stand."""
+"""`/api/v1/modes`: the state of the reserves."""
 
 import bisect
 import itertools
@@ -29,7 +29,7 @@ async def list_modes(
     limit: PageSize = DEFAULT_PAGE,
     cursor: NameCursor = None,
 ) -> ModePage:
-    """Return the modes that are watched, by name."""
+    """Return the modes that are watched, sorted by name."""
     manager = duty.manager
     names = sorted(manager.reserve_configs)
     rest = names[bisect.bisect_right(names, cursor) :] if cursor is not None else names
@@ -41,6 +41,6 @@ async def list_modes(
 
 @router.get("/{mode}", responses=describe_problems(ProblemKind.NOT_FOUND))
 async def get_mode(mode: ModeName, duty: DutyOf) -> ModeDetail:
-    """Return how one mode stands."""
+    """Return the state of one mode."""
     require_mode_exists(duty, mode)
     return show_mode_detail(duty, mode)

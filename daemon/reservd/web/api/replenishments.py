@@ -51,7 +51,7 @@ Line = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 class ReplenishmentOrder(RequestBody):
-    """A refill that is asked for."""
+    """A refill to request."""
 
     amount: PositiveAmount
     reason: Line = "asked for"
@@ -59,13 +59,13 @@ class ReplenishmentOrder(RequestBody):
 
 
 class Remark(RequestBody):
-    """Why, in one line for people."""
+    """A remark for people, in one line."""
 
     reason: Line = ""
 
 
 class Report(Remark):
-    """How far a strategy is."""
+    """A strategy's progress."""
 
     reference: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
     """The strategy's own id of the work."""
@@ -74,7 +74,7 @@ class Report(Remark):
 
 
 class Taking(Report):
-    """That a strategy does it."""
+    """A strategy's acceptance."""
 
     exclusive: Annotated[bool, Field(strict=True)] = False
     """Refuse it unless nobody has it yet; the taker may ask again under the same `reference`."""
@@ -111,9 +111,9 @@ async def list_replenishments(
 async def request_replenishment(
     mode: ModeName, caller: Caller, duty: DutyOf, order: ReplenishmentOrder, key: IdempotencyKey
 ) -> Replenishment:
-    """Ask the mode's strategy for a refill, once under a key, and return the request after the strategy was asked.
+    """Ask the mode's strategy for a refill, once per key, and return the request after the strategy was asked.
 
-    After a 503, or no answer, send the same again under the same key: it is asked for once.
+    After a 503 or no response, send the same request again under the same key: the refill is requested once.
     """
     require_mode(caller, mode)
     require_mode_exists(duty, mode)
@@ -130,11 +130,11 @@ async def request_replenishment(
 
 @router.get("/{replenishment_id}", dependencies=[Depends(let_read)], responses=_READ_PROBLEMS)
 async def get_replenishment(replenishment_id: Identifier, duty: DutyOf) -> ReplenishmentDetail:
-    """Return one request for a refill, and what became of it."""
+    """Return one request for a refill and its changes."""
     desk = duty.replenishments.desk
     record = await desk.find(replenishment_id)
     changes = None
-    with contextlib.suppress(StoreError):  # its state is known anyway
+    with contextlib.suppress(StoreError):  # the state is known anyway
         changes = [show_change(each) for each in await desk.changes(replenishment_id)]
     return ReplenishmentDetail(**dict(record), changes=changes)
 
@@ -143,7 +143,7 @@ async def get_replenishment(replenishment_id: Identifier, duty: DutyOf) -> Reple
 async def accept_replenishment(
     replenishment_id: Identifier, caller: Caller, duty: DutyOf, taking: _Taking = _NO_TAKING
 ) -> Replenishment:
-    """Note that the strategy does it, and when the money should have arrived."""
+    """Record that the strategy accepts the request, and when the money should have arrived."""
     desk = await _desk(duty, caller, replenishment_id)
     return await desk.accept(
         replenishment_id,
@@ -159,7 +159,7 @@ async def accept_replenishment(
 async def progress_replenishment(
     replenishment_id: Identifier, caller: Caller, duty: DutyOf, report: _Report = _NO_REPORT
 ) -> Replenishment:
-    """Note that the strategy is working on it."""
+    """Record that the strategy is working on the request."""
     desk = await _desk(duty, caller, replenishment_id)
     return await desk.progress(
         replenishment_id,
@@ -174,7 +174,7 @@ async def progress_replenishment(
 async def settle_replenishment(
     replenishment_id: Identifier, caller: Caller, duty: DutyOf, remark: _Remark = _NO_REMARK
 ) -> Replenishment:
-    """Note that the strategy says that the money has left; the reserve believes it when it sees it."""
+    """Record that the strategy has sent the money. It counts once the reserve shows it."""
     desk = await _desk(duty, caller, replenishment_id)
     return await desk.settle(replenishment_id, by=caller.name, reason=remark.reason)
 
@@ -183,7 +183,7 @@ async def settle_replenishment(
 async def fail_replenishment(
     replenishment_id: Identifier, caller: Caller, duty: DutyOf, remark: _Remark = _NO_REMARK
 ) -> Replenishment:
-    """Note that the strategy could not do it."""
+    """Record that the strategy failed to carry out the request."""
     desk = await _desk(duty, caller, replenishment_id)
     return await desk.fail(replenishment_id, by=caller.name, reason=remark.reason)
 
@@ -192,7 +192,7 @@ async def fail_replenishment(
 async def reject_replenishment(
     replenishment_id: Identifier, caller: Caller, duty: DutyOf, remark: _Remark = _NO_REMARK
 ) -> Replenishment:
-    """Note that the strategy will not do it, or that it is not approved."""
+    """Record that the strategy rejects the request, or that it is not approved."""
     desk = await _desk(duty, caller, replenishment_id)
     return await desk.reject(replenishment_id, by=caller.name, reason=remark.reason)
 
@@ -201,7 +201,7 @@ async def reject_replenishment(
 async def approve_replenishment(
     replenishment_id: Identifier, caller: Caller, duty: DutyOf, remark: _Remark = _NO_REMARK
 ) -> Replenishment:
-    """Approve a request that waits for it. For treasury and admin: a strategy does not approve its own."""
+    """Approve a request that awaits approval. For treasury and admin: a strategy must not approve its own."""
     _require_treasury(caller)
     desk = await _desk(duty, caller, replenishment_id)
     return await desk.approve(replenishment_id, by=caller.name, reason=remark.reason)
@@ -211,14 +211,14 @@ async def approve_replenishment(
 async def cancel_replenishment(
     replenishment_id: Identifier, caller: Caller, duty: DutyOf, remark: _Remark = _NO_REMARK
 ) -> Replenishment:
-    """Give a request up. For treasury and admin; a strategy that has it may still act on it."""
+    """Cancel a request. For treasury and admin. A strategy that has it may still act on it."""
     _require_treasury(caller)
     desk = await _desk(duty, caller, replenishment_id)
     return await desk.cancel(replenishment_id, by=caller.name, reason=remark.reason)
 
 
 async def _desk(duty: Duty, caller: Principal, replenishment_id: str) -> RefillDesk:
-    """Return the desk to a caller that may act for the request's mode."""
+    """Return the desk if the caller may act for the request's mode."""
     desk = duty.replenishments.desk
     require_mode(caller, (await desk.find(replenishment_id)).request.strategy_mode)
     return desk

@@ -1,4 +1,4 @@
-"""Converts what the daemon knows to the answers of its API."""
+"""Converts the daemon's state to the responses of its API."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,12 +19,12 @@ from reservd.wire.replenishments import ReplenishmentChangeView
 
 
 def show_mode(duty: Duty, mode: str) -> ModeView:
-    """Return how a mode stands."""
+    """Return the state of a mode."""
     return ModeView(**_mode_fields(duty, mode))
 
 
 def show_mode_detail(duty: Duty, mode: str) -> ModeDetail:
-    """Return how a mode stands, with its policy."""
+    """Return the state of a mode, with its policy."""
     config = duty.manager.reserve_configs[mode]
     policy = PolicyView(
         reserve_ratio=config.reserve_ratio,
@@ -40,7 +40,7 @@ def show_mode_detail(duty: Duty, mode: str) -> ModeDetail:
 
 
 def show_event(stored: StoredEvent) -> EventView:
-    """Return an event with its deliveries; what sinks answered in words stays out: anything may be in it."""
+    """Return an event with its deliveries, without the sinks' own error texts, which may contain anything."""
     deliveries = [
         DeliveryView(
             sink=each.sink,
@@ -55,7 +55,7 @@ def show_event(stored: StoredEvent) -> EventView:
 
 
 def show_change(event: ReplenishmentEvent) -> ReplenishmentChangeView:
-    """Return what an event tells of a request for a refill."""
+    """Return a change of a request for a refill."""
     return ReplenishmentChangeView(
         state=event.state, at=event.timestamp, by=event.by, detail=event.detail, arrived=event.arrived
     )

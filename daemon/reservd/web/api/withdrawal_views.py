@@ -1,4 +1,4 @@
-"""The API's forms of withdrawals, in and out. Amounts are decimal strings of whole units."""
+"""The API's representation of withdrawals. Amounts are decimal strings of whole units."""
 
 from typing import Annotated
 
@@ -15,13 +15,13 @@ _MAX_BLOCK = 2**63 - 1
 
 
 class WithdrawalOrder(RequestBody):
-    """A withdrawal that is asked for."""
+    """A withdrawal to decide."""
 
     amount: PositiveAmount
 
 
 class Settlement(RequestBody):
-    """How a withdrawal was paid; one of the two is needed."""
+    """How a withdrawal was paid. One of the two is needed."""
 
     block: Annotated[int | None, Field(ge=0, le=_MAX_BLOCK, strict=True)] = None
     """The block that the payment is in, where the mode's accounts are on one chain alone."""
@@ -36,11 +36,11 @@ class Settlement(RequestBody):
 
 
 def show_withdrawal(hold: Hold, place: QueuePlace | None) -> WithdrawalView:
-    """Return an accepted withdrawal. The key that it was asked for under is its caller's, and stays out.
+    """Return an accepted withdrawal. Its key belongs to its caller, and is left out.
 
     Args:
-        hold: What is kept of it.
-        place: Where it stands in the queue; None when it waits for nothing.
+        hold: The stored hold.
+        place: Its place in the queue; None when it waits for nothing.
     """
     return WithdrawalView(
         id=hold.id,

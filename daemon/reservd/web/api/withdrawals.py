@@ -1,4 +1,4 @@
-"""`/api/v1/modes/{mode}/withdrawals` and `/api/v1/withdrawals`: who may be paid, how fast, and what became of it."""
+"""`/api/v1/modes/{mode}/withdrawals` and `/api/v1/withdrawals`: decides withdrawals, and records their payment."""
 
 from typing import Annotated
 
@@ -51,7 +51,7 @@ router = APIRouter(prefix="/withdrawals", tags=["withdrawals"])
 async def get_withdrawal_speed(
     mode: ModeName, duty: DutyOf, amount: Annotated[PositiveAmount | None, Query()] = None
 ) -> SpeedView:
-    """Return how fast the mode would pay now: an amount, or at best."""
+    """Return how fast the mode would pay an amount now, or without an amount, the best speed."""
     require_mode_exists(duty, mode)
     if amount is None:
         return SpeedView(mode=mode, speed=await duty.withdrawals.get_withdrawal_speed(mode))
@@ -87,9 +87,9 @@ async def list_withdrawals(
 async def process_withdrawal(
     mode: ModeName, caller: Caller, duty: DutyOf, order: WithdrawalOrder, key: IdempotencyKey, response: Response
 ) -> WithdrawalView:
-    """Decide how a withdrawal is paid, and hold what the reserve pays.
+    """Decide how a withdrawal is paid, and hold the part that the reserve pays.
 
-    After a 503, or no answer, send the same again under the same key: it is decided once.
+    After a 503 or no response, send the same request again under the same key: the withdrawal is decided once.
     """
     require_mode(caller, mode)
     require_mode_exists(duty, mode)
@@ -109,7 +109,7 @@ async def get_withdrawal(withdrawal_id: Identifier, duty: DutyOf) -> WithdrawalV
 
 @router.post("/{withdrawal_id}/paying", responses=_WRITE_PROBLEMS)
 async def mark_paying(withdrawal_id: Identifier, caller: Caller, duty: DutyOf) -> WithdrawalView:
-    """Note that the payment was sent."""
+    """Record that the payment was sent."""
     await _require_own(duty, caller, withdrawal_id)
     return _show(duty, await duty.withdrawals.mark_paying(withdrawal_id))
 
@@ -118,7 +118,7 @@ async def mark_paying(withdrawal_id: Identifier, caller: Caller, duty: DutyOf) -
 async def settle_withdrawal(
     withdrawal_id: Identifier, caller: Caller, duty: DutyOf, settlement: Settlement
 ) -> WithdrawalView:
-    """Note that the client was paid: readings that are older still show the money, later ones do not."""
+    """Record that the client was paid: older readings still include the money, later ones do not."""
     await _require_own(duty, caller, withdrawal_id)
     try:
         hold = await duty.withdrawals.settle(withdrawal_id, block=settlement.block, paid_at=settlement.paid_at)
@@ -129,7 +129,7 @@ async def settle_withdrawal(
 
 @router.post("/{withdrawal_id}/cancel", responses=_WRITE_PROBLEMS)
 async def cancel_withdrawal(withdrawal_id: Identifier, caller: Caller, duty: DutyOf) -> WithdrawalView:
-    """Note that nothing was paid and nothing will be: what was held is free again."""
+    """Record that nothing was or will be paid: the held amount is available again."""
     await _require_own(duty, caller, withdrawal_id)
     return _show(duty, await duty.withdrawals.cancel(withdrawal_id))
 
