@@ -17,7 +17,7 @@ _MAX_LISTED = 12
 
 
 class Holding(NamedTuple):
-    """One asset of one account that counts as a mode's reserve. Read where it is named first."""
+    """One asset of one account that counts as a mode's reserve, read from the source that names it first."""
 
     source: str
     account: str
@@ -29,27 +29,27 @@ class Holding(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Return what people call it."""
+        """Return a label for people."""
         return f"{self.source}/{self.account}"
 
 
 def identify(sources: Mapping[str, BalanceSource[Any]]) -> Identities:
-    """Return what tells which accounts of balance sources are the same money."""
+    """Return the identities that tell which accounts of balance sources hold the same money."""
     return Identities(account for source in sources.values() for account in source.accounts.values())
 
 
 def resolve_holdings(
     mode: ModeConfig, sources: Mapping[str, BalanceSource[Any]], identities: Identities
 ) -> tuple[tuple[Holding, ...], list[tuple[int, str]]]:
-    """Return what counts as a mode's reserve, and what is wrong with its references.
+    """Return what counts as a mode's reserve, and the errors in its references.
 
     Args:
         mode: The mode.
         sources: The balance sources by name.
-        identities: What tells which of their accounts are the same money.
+        identities: Which of their accounts hold the same money.
 
     Returns:
-        The holdings, each account once; and, for each reference that does not hold, its index and what must hold.
+        The holdings, each account once; and for each invalid reference, its index and what must hold.
     """
     holdings: list[Holding] = []
     named: set[tuple[str, str]] = set()
@@ -90,13 +90,13 @@ class Disagreement(NamedTuple):
 
 
 def find_disagreements(holding: Holding, sharers: Mapping[str, ModeConfig]) -> Iterator[Disagreement]:
-    """Yield what keeps modes from sharing an account.
+    """Yield the reasons why modes cannot share an account.
 
     Args:
         holding: The account, as one of them names it.
         sharers: The modes that count it, by name, in the order of the configuration.
     """
-    if len(sharers) < 2:  # noqa: PLR2004  # nobody to share it with
+    if len(sharers) < 2:  # noqa: PLR2004  # not shared
         return
     (first, config), *_ = sharers.items()
     what = f"{holding.asset} of {holding.key.venue} {holding.key.address}"

@@ -24,7 +24,7 @@ _TOO_MUCH = f"must have at most {_MAX_DEPTH} levels and {_MAX_NODES:,} values, t
 
 
 class _CoreLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # typed as Any
-    """Tags plain scalars by YAML 1.2's core schema, and merge keys, which it left out."""
+    """Tags plain scalars by the core schema of YAML 1.2, and merge keys, which that schema leaves out."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
@@ -43,10 +43,10 @@ for _tag, _pattern, _first in (
 
 @dataclass
 class Document:
-    """One YAML file: a mapping, and where each part of it stands.
+    """One YAML file: a mapping, and the place of each part of it.
 
-    Scalars follow YAML 1.2's core schema: `0x…` addresses, dates and `yes` stay text, and a number
-    is an `int` or a `Decimal` made from its text.
+    Scalars follow the core schema of YAML 1.2: `0x…` addresses, dates and `yes` stay text, and a number is an `int` or
+    a `Decimal` made from its text.
     """
 
     path: Path
@@ -58,7 +58,7 @@ class Document:
     _key_places: dict[Loc, tuple[int, int]] = field(default_factory=dict)
 
     def where(self, loc: Loc = (), *, key: bool = False) -> str:
-        """Return `file:line:column` of a value, or of its key; of the nearest part that is there."""
+        """Return `file:line:column` of a value or of its key; of the nearest existing parent if it is missing."""
         places = self._key_places if key and loc in self._key_places else self._places
         while loc and loc not in places:
             loc, places = loc[:-1], self._places
@@ -66,11 +66,11 @@ class Document:
         return f"{self.path}:{line}:{column}"
 
     def has(self, loc: Loc) -> bool:
-        """Whether the file says something there."""
+        """Return whether the file sets that value."""
         return loc in self._places
 
     def inherits(self, loc: Loc) -> bool:
-        """Whether another file says something there in place of this one. None does."""
+        """Return whether another file sets that value in place of this one. None does."""
         del loc
         return False
 
@@ -80,13 +80,13 @@ def read_document(path: Path, only: Iterable[str] | None = None, prefix: str | N
 
     Args:
         path: The file.
-        only: With `prefix`: the top-level keys wanted; all others belong to somebody else and are
-            not even looked at. None: all.
-        prefix: Keys that begin so are wanted as well.
+        only: With `prefix`: the top-level keys to read. All others belong to other programs and are not even parsed.
+            None to read all.
+        prefix: Keys with this prefix are read as well.
 
     Returns:
-        The file, with what is wrong with its keys among its `problems`: the rest of it is there,
-        so that whatever else is wrong can be said at the same time.
+        The file, with errors in its keys as its `problems`. The rest of it is present, so that all other errors can be
+        reported at the same time.
 
     Raises:
         ConfigError: If it cannot be read, is not YAML, or is not a mapping.
@@ -136,7 +136,7 @@ def _compose(path: Path, content: bytes) -> yaml.Node | None:
 
 
 def _refuse_depth(path: Path, content: bytes) -> None:
-    """Refuse what is nested too deeply, event by event: libyaml composes recursively and would overflow the stack."""
+    """Refuse deep nesting event by event: libyaml composes recursively and would overflow the stack."""
     depth = 0
     for event in yaml.parse(content, _CoreLoader):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -149,7 +149,7 @@ def _refuse_depth(path: Path, content: bytes) -> None:
 
 
 class _Converter:
-    """Turns nodes into values and notes where they stand."""
+    """Turns nodes into values, and records their places."""
 
     def __init__(self, document: Document, wanted: Callable[[str], bool]) -> None:
         self.document = document
@@ -193,7 +193,7 @@ class _Converter:
         return {**merged, **result}
 
     def _merged(self, node: yaml.Node, loc: Loc, merges: int) -> dict[str, Any]:
-        """Return what the value of `<<` brings: of several mappings the first to have a key wins."""
+        """Return the mapping that `<<` merges. If several mappings have a key, the first one wins."""
         parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
         merged: dict[str, Any] = {}
         for part in reversed(parts):
@@ -204,7 +204,7 @@ class _Converter:
         return merged
 
     def _count(self, node: yaml.Node, depth: int) -> None:
-        """Refuse what is too deep or too large: anchors can make a small file endless."""
+        """Refuse a document that is too deep or too large: anchors can make a small file endless."""
         self.nodes += 1
         if depth > _MAX_DEPTH or self.nodes > _MAX_NODES:
             line, column = _place(node)
@@ -217,7 +217,7 @@ class _Converter:
 
 
 def dotted(loc: Loc) -> str:
-    """Return the way to a value as people write it: `web.listen_address[0]`."""
+    """Return the path to a value as people write it: `web.listen_address[0]`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).removeprefix(".")
 
 
@@ -237,7 +237,7 @@ def _scalar(node: yaml.Node) -> Any:
 
 
 def _number(text: str, *, whole: bool) -> int | Decimal | str:
-    """Return the number; the text itself where it is none that anything could be made of."""
+    """Return the number, or the text itself if it is not a usable number."""
     try:
         if whole:
             return int(text)

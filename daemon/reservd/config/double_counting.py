@@ -1,4 +1,4 @@
-"""Balance sources that would count the same money twice: for certain, or possibly."""
+"""Balance sources that count the same money twice, or possibly do."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ _Drawers = tuple[tuple[str, str, frozenset[str] | None], ...]
 
 
 def find_double_counting(sources: Mapping[str, BalanceSource[Any]]) -> Iterator[tuple[str, str]]:
-    """Yield each source that counts a pot which one before it counts for other accounts, with the error.
+    """Yield each source that counts a pot that an earlier source counts for other accounts, with the error.
 
     Two sources that read the same accounts in the same order are two views of the same money, which counts once.
     """
@@ -34,8 +34,8 @@ def find_double_counting(sources: Mapping[str, BalanceSource[Any]]) -> Iterator[
 def find_unidentified(sources: Mapping[str, BalanceSource[Any]]) -> Iterator[tuple[str, str]]:
     """Yield each source whose accounts may be those of another source, with a warning.
 
-    Accounts are told apart by their addresses. An address that only stands in for the account, such as the
-    fingerprint of an API key, differs for each key of the same account.
+    Accounts are identified by their addresses. An address that only stands in for the account, such as the fingerprint
+    of an API key, differs for each key of the same account.
     """
     known: dict[str, dict[str, set[str]]] = {}
     for name, source in sources.items():
@@ -66,5 +66,5 @@ def _identity(account: Account) -> tuple[str, str, frozenset[str] | None]:
 
 
 def _may_meet(unsure: set[str], theirs: set[str]) -> bool:
-    """Whether a stand-in may be of the same account as one of theirs: another stand-in, or the account's own id."""
+    """Return whether a stand-in may be of the same account as one of theirs: another stand-in, or the own id."""
     return any(mine != other for mine in unsure for other in theirs)

@@ -19,13 +19,13 @@ _HIDDEN = "**********"
 class Fingerprints:
     """Hashes the configuration of modes, each part of it once.
 
-    What goes in: the keys of the mode as they hold, defaults included, and the plugins and options of all the
-    sources that its numbers come from, those that these build on included. Of a secret nothing goes in, and of
-    a URL that may hold one only its scheme, host and port: a hash of what few can guess would give it away to many. So
-    a key that is renewed leaves the hash as it was.
+    The hash covers the mode's effective keys, including defaults, and the plugins and options of all sources of its
+    numbers, including the sources that these build on. It covers no part of a secret, and only the scheme, host and
+    port of a URL that may hold one: a hash of an easily guessed value would reveal it to many. Therefore a renewed key
+    does not change the hash.
 
     Args:
-        instances: What is configured, by kind and name. Nothing builds on itself in the end.
+        instances: The configured instances, by kind and name. No instance may build on itself.
     """
 
     def __init__(self, instances: Instances) -> None:
@@ -37,9 +37,9 @@ class Fingerprints:
         """Return the hash of a mode's configuration, 64 hexadecimal digits.
 
         Args:
-            mode: The mode's.
-            balance_sources: The names of those that it is read from.
-            equity_source: The name of the one that it is a part of.
+            mode: The configuration of the mode.
+            balance_sources: The names of its balance sources.
+            equity_source: The name of its equity source.
         """
         known = self._modes.get(mode.mode)
         if known is not None and known[0] is mode:
@@ -75,7 +75,7 @@ def _text(value: object) -> str:
 
 
 def without_secrets(value: Any) -> Any:
-    """Return options as JSON has them, with nothing of what is secret in them but where a URL leads."""
+    """Return options as JSON values without secrets. Of a URL, only its scheme, host and port are kept."""
     match value:
         case None | bool() | int() | float():
             plain: Any = value
@@ -97,7 +97,7 @@ def without_secrets(value: Any) -> Any:
 
 
 def _place(secret: str) -> str:
-    """Return the scheme, host and port of a URL; nothing of any other secret."""
+    """Return the scheme, host and port of a URL, and nothing of any other secret."""
     try:
         url = urlsplit(secret)
         place = f"{url.scheme}://{url.netloc.rpartition('@')[2]}" if url.scheme and url.hostname else _HIDDEN

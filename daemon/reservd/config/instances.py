@@ -22,22 +22,22 @@ Instances = dict[str, dict[str, Plugin[Any]]]
 def build_instances(
     settings: Settings, main: Document, host: PluginHost, environ: Mapping[str, str], problems: Problems
 ) -> Instances:
-    """Return the instances that can be built. No I/O but reading the files of their secrets.
+    """Return the instances that can be built. The only I/O is reading the files of their secrets.
 
     Args:
-        settings: What is configured.
-        main: Where it is.
-        host: Where plugins come from.
+        settings: The settings.
+        main: The file that they are from.
+        host: Provides the plugins.
         environ: For `${VAR}` and `$CREDENTIALS_DIRECTORY`.
-        problems: Takes what is wrong with the others.
+        problems: Collects the errors of the others.
     """
     builder = _Builder(main, host, environ, problems)
     return {kind: builder.build_all(kind, getattr(settings, kind)) for kind in KINDS}
 
 
 def configured_names(main: Document) -> dict[str, Any]:
-    """Return what the file says under each kind, broken instances included; None where that cannot be told."""
-    # Under a misspelt key there may be just what is looked for.
+    """Return the names under each kind in the file, including those of broken instances; None if they are not known."""
+    # A misspelt key may hold the very names that are looked for.
     absent: dict[str, Any] | None = {} if main.values.keys() <= Settings.model_fields.keys() else None
     return {kind: main.values.get(kind, absent) for kind in KINDS}
 
@@ -65,13 +65,13 @@ class _Builder:
         except ValidationError as error:
             self._problems += explain(error, options, self._main, (kind, name, "options"))
             return None
-        except Exception as error:  # noqa: BLE001  # the border to plugins; its text may hold a secret
+        except Exception as error:  # noqa: BLE001  # the border to plugins; the error's text may hold a secret
             message = f"plugin '{instance.plugin}' broke on its options: {type(error).__name__}"
             self._problems.at(self._main, (kind, name), message)
             return None
         try:
             plugin = cls(name, config)
-            GuardedPlugin(plugin)  # what it cannot guard would end the daemon that begins with it
+            GuardedPlugin(plugin)  # a plugin that cannot be guarded would end the daemon at its start
             if isinstance(plugin, BalanceSource):
                 _check_accounts(plugin)
                 _check_pots(plugin)
@@ -83,11 +83,11 @@ class _Builder:
 
 
 def _check_accounts(source: BalanceSource[Any]) -> None:
-    """Check what references will be looked up in.
+    """Check the accounts in which references will be looked up.
 
     Raises:
-        TypeError: If it is no mapping of accounts.
-        ValueError: If an account bears another name than its key.
+        TypeError: If they are not a mapping of accounts.
+        ValueError: If an account's name differs from its key.
     """
     accounts: object = source.accounts
     if not isinstance(accounts, Mapping):
@@ -100,11 +100,11 @@ def _check_accounts(source: BalanceSource[Any]) -> None:
 
 
 def _check_pots(source: BalanceSource[Any]) -> None:
-    """Check what is compared with that of other sources.
+    """Check the pots, which are compared with those of other sources.
 
     Raises:
-        TypeError: If it is no mapping.
-        ValueError: If it names an account that is not there.
+        TypeError: If they are not a mapping.
+        ValueError: If they name an account that does not exist.
     """
     pots: object = source.pots
     if not isinstance(pots, Mapping):

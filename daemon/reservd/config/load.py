@@ -28,14 +28,14 @@ _SHORTEST_INTERVAL, _LONGEST_INTERVAL = 0.1, 3600.0
 
 @dataclass(frozen=True)
 class Config:
-    """All that was configured, checked and built; nothing is opened yet.
+    """The complete configuration, checked and built. Nothing is opened yet.
 
     Attributes:
         settings: `reservd.yaml`.
-        directory: Where it is.
+        directory: The folder of that file.
         modes: By name.
         balance_sources: By name, like the following.
-        warnings: What is allowed and most likely not meant, one line each.
+        warnings: Settings that are valid but probably mistakes, one line each.
         price_sources: By name.
     """
 
@@ -51,15 +51,15 @@ class Config:
 
 
 def load_config(path: Path, host: PluginHost | None = None, environ: Mapping[str, str] | None = None) -> Config:
-    """Read, check and build all that a configuration file names.
+    """Read, check and build everything that a configuration file names.
 
     Args:
         path: `reservd.yaml`.
-        host: Where plugins come from; the installed ones unless given.
+        host: Provides the plugins; the installed ones unless given.
         environ: For `${VAR}` and `$CREDENTIALS_DIRECTORY`; the process's own unless given.
 
     Raises:
-        ConfigError: With everything that is wrong, one line each.
+        ConfigError: With every error, one line each.
     """
     environ = os.environ if environ is None else environ
     problems = Problems()
@@ -82,17 +82,17 @@ def load_config(path: Path, host: PluginHost | None = None, environ: Mapping[str
         *_idle(files.values(), main, built),
         *_twice(main, built["balance_sources"]),
     )
-    # What many modes take from the defaults is said once.
+    # Many modes share the defaults, so equal warnings are given once.
     return Config(settings, path.parent, configs, **built, warnings=tuple(dict.fromkeys(warnings)))
 
 
 def load_settings(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read and check `reservd.yaml` alone: no mode file, no plugin, and no secret of a plugin's options.
+    """Read and check only `reservd.yaml`: no mode file, no plugin, and no secret of a plugin's options.
 
-    For commands beside the daemon, whose user need not be allowed to see what the daemon sees.
+    This is for commands beside the daemon, whose user need not have the daemon's permissions.
 
     Raises:
-        ConfigError: With everything that is wrong with it, one line each.
+        ConfigError: With every error in it, one line each.
     """
     problems = Problems()
     _, settings = _read_main(path, environ, problems)
@@ -104,7 +104,7 @@ def load_modes(path: Path, environ: Mapping[str, str] | None = None) -> Mapping[
     """Read and check the mode files, by mode, without building what they name.
 
     Raises:
-        ConfigError: With everything that is wrong with them or with `reservd.yaml`, one line each.
+        ConfigError: With every error in them or in `reservd.yaml`, one line each.
     """
     problems = Problems()
     main, settings = _read_main(path, environ, problems)
@@ -126,7 +126,7 @@ def _refuse(problems: Problems) -> None:
 
 
 def _read_settings(main: Document, environ: Mapping[str, str], problems: Problems) -> Settings:
-    """Return the settings; without the parts that do not hold, so that all others are checked all the same."""
+    """Return the settings without their invalid parts, so that all others are checked as well."""
     context = {"directory": main.path.parent, "environ": environ}
     try:
         return Settings.model_validate(main.values, context=context)
@@ -145,7 +145,7 @@ def _read_settings(main: Document, environ: Mapping[str, str], problems: Problem
 
 
 def _check_names(settings: Settings, main: Document, problems: Problems) -> None:
-    """Refuse two sources of one name: metrics tell sources apart by their names."""
+    """Refuse two sources with the same name: metrics identify sources by name."""
     for name in settings.equity_sources:
         if name in settings.balance_sources:
             problems.at(main, ("equity_sources", name), "must not be named as a balance source is", key=True)
@@ -155,14 +155,14 @@ def _check_names(settings: Settings, main: Document, problems: Problems) -> None
 
 
 def _check_pots(instances: Instances, main: Document, problems: Problems) -> None:
-    """Refuse a source that would promise what another one promises."""
+    """Refuse a source that counts money that another source counts."""
     built: Any = instances
     for name, message in find_double_counting(built["balance_sources"]):
         problems.at(main, ("balance_sources", name), message, key=True)
 
 
 def _known_defaults(settings: Settings, main: Document, problems: Problems) -> dict[str, Any]:
-    """Return the `defaults` that mode files know."""
+    """Return those `defaults` that are keys of mode files."""
     known = [name for name in ModeConfig.model_fields if name.startswith(PREFIX)]
     for key in settings.defaults:
         if key not in known:
@@ -172,7 +172,7 @@ def _known_defaults(settings: Settings, main: Document, problems: Problems) -> d
 
 
 def _unread(files: Iterable[ModeFile]) -> list[str]:
-    """Return a warning for each key that is not read, and was most likely meant to be."""
+    """Return a warning for each key that is ignored but probably misspelt."""
     lines = Problems()
     for file in files:
         for key, meant in find_misspelt_keys(file.document.passed_over):
@@ -181,7 +181,7 @@ def _unread(files: Iterable[ModeFile]) -> list[str]:
 
 
 def _silences(files: Iterable[ModeFile]) -> list[str]:
-    """Return a warning for each mode that says nothing of a reserve below its target."""
+    """Return a warning for each mode that is not called low while its reserve is below its target."""
     lines = Problems()
     for file in files:
         low = file.config.reserve_low_threshold
@@ -192,7 +192,7 @@ def _silences(files: Iterable[ModeFile]) -> list[str]:
 
 
 def _moot(files: Iterable[ModeFile]) -> list[str]:
-    """Return a warning for each mode whose limit to skew is none."""
+    """Return a warning for each mode whose limit on skew has no effect."""
     lines = Problems()
     for file in files:
         staleness, skew = file.config.policy.max_staleness.total_seconds(), file.config.reserve_max_skew
@@ -203,7 +203,7 @@ def _moot(files: Iterable[ModeFile]) -> list[str]:
 
 
 def _ill_timed(files: Iterable[ModeFile]) -> list[str]:
-    """Return a warning for each mode that is checked at a strange pace, or that one failed check makes unknown."""
+    """Return a warning for each mode with an unusual interval, or that a single failed check makes unknown."""
     lines = Problems()
     for file in files:
         interval, staleness = file.config.interval_seconds, file.config.policy.max_staleness.total_seconds()
@@ -221,7 +221,7 @@ def _ill_timed(files: Iterable[ModeFile]) -> list[str]:
 
 
 def _unrounded(files: Iterable[ModeFile]) -> list[str]:
-    """Return a warning for each mode whose refills are asked for to more decimals than money may have."""
+    """Return a warning for each mode whose refills are requested with more decimals than the currency may have."""
     lines = Problems()
     for file in files:
         if file.config.reserve_replenisher is not None and file.config.reserve_refill_decimals is None:
@@ -251,7 +251,7 @@ def _idle(files: Iterable[ModeFile], main: Document, instances: Instances) -> li
 
 
 def _twice(main: Document, sources: Mapping[str, Any]) -> list[str]:
-    """Return a warning for each balance source whose money another one may count too, without anybody knowing."""
+    """Return a warning for each balance source whose money another source may count, too."""
     lines = Problems()
     for name, message in find_unidentified(sources):
         lines.at(main, ("balance_sources", name), message, key=True)

@@ -11,7 +11,7 @@ _BARE = {f"{PREFIX}{rest}".replace("_", ""): f"{PREFIX}{rest}" for rest in _REST
 
 
 def find_misspelt_keys(keys: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield each key that matches a known one but for case, separators or a slip in `reserve`, with the known one.
+    """Yield each key that differs from a known one only in case, separators or a slip in `reserve`, with the known one.
 
     Only the prefix is compared letter by letter: there may be thousands of files with many keys each.
     """

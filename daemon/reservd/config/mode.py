@@ -233,7 +233,7 @@ class ModeConfig(BaseModel):
 
     @cached_property
     def allocation(self) -> AllocationTerms:
-        """How accounts that other modes count too are split."""
+        """How accounts that other modes also count are split."""
         return AllocationTerms(
             method=self.reserve_allocation,
             priority=self.reserve_allocation_priority,
@@ -243,7 +243,7 @@ class ModeConfig(BaseModel):
 
     @cached_property
     def refill(self) -> RefillPolicy:
-        """How the mode is refilled."""
+        """When and how the mode is refilled."""
         return RefillPolicy(
             level=self.reserve_refill_level,
             minimum=self.reserve_refill_min,

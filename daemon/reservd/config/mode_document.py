@@ -6,10 +6,10 @@ from reservd.config.document import Document, Loc
 
 
 class ModeDocument:
-    """A mode file, with the `defaults` of the main file for what it leaves out.
+    """A mode file, completed with the `defaults` of the main file.
 
     Attributes:
-        values: Both merged.
+        values: The merged values.
         passed_over: The keys of the mode file that belong to the strategy engine.
     """
 
@@ -27,9 +27,9 @@ class ModeDocument:
         return self._document.where(loc, key=key)
 
     def has(self, loc: Loc) -> bool:
-        """Whether the mode file itself sets it."""
+        """Return whether the mode file itself sets it."""
         return self._document.has(loc)
 
     def inherits(self, loc: Loc) -> bool:
-        """Whether `defaults` set it and the mode file does not."""
+        """Return whether `defaults` set it and the mode file does not."""
         return loc[:1] != () and loc[0] in self._defaults and not self._document.has(loc[:1])

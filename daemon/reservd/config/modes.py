@@ -30,7 +30,7 @@ _REFERENCES = {
 
 @dataclass(frozen=True)
 class ModeFile:
-    """A mode, and where it says what it says."""
+    """A mode and its file."""
 
     document: ModeDocument
     config: ModeConfig
@@ -41,9 +41,9 @@ class ModeLoader:
 
     Args:
         main: `reservd.yaml`.
-        defaults: What mode files may leave out.
-        instances: What could be built.
-        problems: Takes all that is wrong.
+        defaults: Values for keys that mode files leave out.
+        instances: The instances that could be built.
+        problems: Collects the errors.
     """
 
     def __init__(self, main: Document, defaults: Mapping[str, Any], instances: Instances, problems: Problems) -> None:
@@ -57,7 +57,7 @@ class ModeLoader:
         self._modes: dict[str, ModeFile] = {}
 
     def load(self, patterns: Iterable[str]) -> dict[str, ModeFile]:
-        """Return the modes that hold, by name.
+        """Return the valid modes, by name.
 
         Args:
             patterns: Mode files or patterns of them, relative to the main file.
@@ -105,7 +105,7 @@ class ModeLoader:
         self._modes[config.mode] = ModeFile(layered, config)
 
     def _check_references(self, document: ModeDocument) -> None:
-        """Check that what the mode names is there, also when the rest of the file is wrong."""
+        """Check that what the mode names exists, even when the rest of the file is wrong."""
         misspelt = {closest(key, ModeConfig.model_fields) for key in document.values.keys() - ModeConfig.model_fields}
         for key, (kind, what, required) in _REFERENCES.items():
             value = document.values.get(key)
@@ -123,19 +123,19 @@ class ModeLoader:
                     self._problems.at(document, loc, f"must name {what}, got {show(name)}{hint}")
 
     def _lacks(self, kind: str, name: str) -> bool:
-        """Whether no instance of that name is configured, not even a broken one."""
+        """Return whether no instance of that name is configured, not even a broken one."""
         known = self._configured[kind]
         return isinstance(known, dict) and name not in known
 
     def _check_accounts(self) -> None:
-        """Check that each mode's accounts exist, and that those who share one agree how."""
+        """Check that each mode's accounts exist, and that modes that share one agree how it is split."""
         sharers: dict[AccountKey, tuple[Holding, dict[str, ModeConfig]]] = {}
         identities = identify(self._sources)
         for name, file in self._modes.items():
             holdings, problems = resolve_holdings(file.config, self._sources, identities)
             for index, message in problems:
                 source = file.config.reserve_balance_sources[index].partition("/")[0]
-                if source in self._sources:  # else it is broken or not there, which was said already
+                if source in self._sources:  # otherwise it is broken or missing, which was reported already
                     self._problems.at(file.document, ("reserve_balance_sources", index), message)
             for holding in holdings:
                 sharers.setdefault(holding.key, (holding, {}))[1][name] = file.config

@@ -14,26 +14,26 @@ from reservd.plugin.options import has_file_twin, is_secret
 
 
 class Origin(Protocol):
-    """Where values come from."""
+    """The file or files that values come from."""
 
     def where(self, loc: Loc = (), *, key: bool = False) -> str:
-        """Return `file:line:column` of a value, or of its key; of the nearest part that is there."""
+        """Return `file:line:column` of a value or of its key; of the nearest existing parent if it is missing."""
 
     def has(self, loc: Loc) -> bool:
-        """Whether the file says something there."""
+        """Return whether the file sets that value."""
 
     def inherits(self, loc: Loc) -> bool:
-        """Whether the file leaves it out and another one says it instead."""
+        """Return whether the file leaves the value out and another file sets it."""
 
 
 class _Problem(NamedTuple):
-    """One thing that is wrong.
+    """One error.
 
     Attributes:
-        loc: The way from the model to the value.
-        wording: What must hold, and what was got.
+        loc: The path from the model to the value.
+        wording: What must hold, and what was given.
         at_key: Whether the key is wrong, not its value.
-        beside: The key of the value that it does not go together with; empty when there is none.
+        beside: The key of the value that it conflicts with; empty when there is none.
     """
 
     loc: Loc
@@ -43,27 +43,27 @@ class _Problem(NamedTuple):
 
 
 class Problems(list[str]):
-    """All that is wrong, one line each."""
+    """All errors, one line each."""
 
     def at(self, origin: Origin, loc: Loc, message: str, *, key: bool = False) -> None:
-        """Add what is wrong with one value, or with its key."""
+        """Add an error about a value or its key."""
         self.append(f"{origin.where(loc, key=key)}: {dotted(loc)}: {message}")
 
 
 def explain(error: ValidationError, model: type[BaseModel], origin: Origin, prefix: Loc = ()) -> list[str]:
-    """Return one line for each thing that is wrong, with file, line and column.
+    """Return one line for each error, with file, line and column.
 
     Args:
-        error: What pydantic found.
-        model: The model that was asked for, to know its keys and its secrets.
+        error: The validation error.
+        model: The validated model, whose keys and secrets are needed.
         origin: Where its values came from.
-        prefix: The way from the top of the file to the model.
+        prefix: The path from the top of the file to the model.
     """
     return [_located(problem, origin, prefix) for problem in _find(error, model)]
 
 
 def describe(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """Return one line for each thing that is wrong, of a model that came from no file."""
+    """Return one line for each error of a model that does not come from a file."""
     return [_line(problem.loc, str(problem.wording)) for problem in _find(error, model)]
 
 
@@ -89,7 +89,7 @@ def _line(loc: Loc, text: str) -> str:
 
 def _find(error: ValidationError, model: type[BaseModel]) -> Iterator[_Problem]:
     details = error.errors(include_url=False)
-    # A key that is there, spelled wrong, is not said to be missing too.
+    # A misspelt key is not reported as missing, too.
     meant = {near for detail in details if detail["type"] == "extra_forbidden" for near in _meant(detail["loc"], model)}
     incomplete = {detail["loc"][:-1] for detail in details if detail["type"] == "missing"}
     alternatives: dict[Loc, _Problem] = {}
@@ -98,14 +98,14 @@ def _find(error: ValidationError, model: type[BaseModel]) -> Iterator[_Problem]:
             continue
         problem = _problem(detail, model, complete=detail["loc"][:-1] not in incomplete)
         first = alternatives.setdefault(problem.loc, problem)
-        if first is not problem and first.wording.rule != problem.wording.rule:  # what a union takes besides
+        if first is not problem and first.wording.rule != problem.wording.rule:  # the other types that a union accepts
             rule = f"{first.wording.rule} or {problem.wording.rule.removeprefix('must ')}"
             alternatives[problem.loc] = first._replace(wording=first.wording._replace(rule=rule))
     yield from alternatives.values()
 
 
 def _problem(detail: ErrorDetails, model: type[BaseModel], *, complete: bool) -> _Problem:
-    """Return what is wrong; `complete` where no key is missing that should stand beside this one."""
+    """Return the error. `complete` is true if no sibling of this key is missing."""
     loc, annotation = _resolve(model, detail["loc"])
     if detail["type"] == "extra_forbidden":
         key, known = str(loc[-1]), _keys(model, loc[:-1])
@@ -132,12 +132,12 @@ def _is_instance(annotation: Any) -> bool:
 
 
 def _is_consequence(detail: ErrorDetails) -> bool:
-    """Whether a list is too short only because its items, which are wrong, were left out of it."""
+    """Return whether a list is too short only because its invalid items were left out of it."""
     return detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]
 
 
 def _meant(loc: Loc, model: type[BaseModel]) -> Iterator[Loc]:
-    """Yield the keys that an unknown one most likely stands for."""
+    """Yield the keys that an unknown key probably stands for."""
     parent = loc[:-1]
     near = closest(str(loc[-1]), _keys(model, _resolve(model, parent)[0]))
     if near is not None:
@@ -146,7 +146,7 @@ def _meant(loc: Loc, model: type[BaseModel]) -> Iterator[Loc]:
 
 
 def _keys(model: type[BaseModel], loc: Loc) -> list[str]:
-    """Return the keys that the model at the end of the way knows, the files of secrets included."""
+    """Return the keys of the model at the end of the path, including the file variants of secrets."""
     owner = _model_at(model, loc)
     fields = owner.model_fields if owner is not None else {}
     return [*fields, *(f"{name}_file" for name, field in fields.items() if has_file_twin(field))]
@@ -158,9 +158,9 @@ def _has_twin(model: type[BaseModel], loc: Loc) -> bool:
 
 
 def _resolve(model: type[BaseModel], loc: Sequence[str | int]) -> tuple[Loc, Any]:
-    """Return the way as it stands in the file, and what is expected there; None when that cannot be told.
+    """Return the path as it is in the file, and the annotation expected there, which is None if it is unknown.
 
-    Pydantic's way also names which part of a union it tried, and marks what is wrong with a key.
+    Pydantic's path also names which member of a union it tried, and marks errors in keys.
     """
     way: list[str | int] = []
     annotation: Any = model
@@ -187,7 +187,7 @@ def _model_at(model: type[BaseModel], loc: Loc) -> type[BaseModel] | None:
 
 
 def _step(annotation: Any, part: str | int) -> Any:
-    """Return the annotation one step down: a model's field, a mapping's value, a list's item."""
+    """Return the annotation one step down: a model's field, a mapping's value, or a list's item."""
     for option in _alternatives(annotation):
         if isinstance(option, type) and issubclass(option, BaseModel):
             field = option.model_fields.get(str(part))

@@ -24,7 +24,7 @@ _WHAT = {
 
 
 class Misreference(NamedTuple):
-    """What is wrong with what an instance builds on."""
+    """An error in what an instance builds on."""
 
     kind: str
     name: str
@@ -36,16 +36,16 @@ class Misreference(NamedTuple):
 def connect_all(
     instances: Instances, readers: Readers, configured: Mapping[str, Collection[str] | None] | None = None
 ) -> list[Misreference]:
-    """Connect what builds on other instances, in such an order that what is built on comes first.
+    """Connect instances that build on others. What an instance builds on is connected first.
 
     Args:
-        instances: All that could be built.
-        readers: Hands out what they read.
-        configured: The names of each kind that are configured, also those that could not be built: of these
-            something was said already. None: the names are not known. The instances' own unless given.
+        instances: The instances that could be built.
+        readers: Provides what they read.
+        configured: The configured names of each kind, including those that could not be built, whose errors were
+            reported already. A kind is None if its names are not known. Defaults to the names of the instances.
 
     Returns:
-        What is wrong; where something is, nothing is connected that needs it.
+        The errors. No instance that depends on a faulty one is connected.
     """
     known = instances if configured is None else configured
     problems = list(_unknown(instances, known))
@@ -66,7 +66,7 @@ def connect_all(
 
 
 def connect_configured(instances: Instances, main: Document, problems: Problems) -> None:
-    """Connect the instances of a configuration file; what is wrong joins its problems."""
+    """Connect the instances of a configuration file, and add the errors to its problems."""
     built: Any = instances
     readers = Readers(built["balance_sources"], built["equity_sources"], built["price_sources"])
     names = {kind: names if isinstance(names, dict) else None for kind, names in configured_names(main).items()}
@@ -75,14 +75,14 @@ def connect_configured(instances: Instances, main: Document, problems: Problems)
 
 
 def referred(instances: Instances) -> Mapping[str, frozenset[str]]:
-    """Return the names of the instances, by kind, that others build on."""
+    """Return the names of the instances that other instances build on, by kind."""
     plugins = [plugin for named in instances.values() for plugin in named.values()]
     found = [reference for plugin in plugins for _, reference in _references(plugin)]
     return {kind: frozenset(each.instance for each in found if kind == each.KIND) for kind in instances}
 
 
 def _unknown(instances: Instances, configured: Mapping[str, Collection[str] | None]) -> Iterator[Misreference]:
-    """Yield the references to what is not there."""
+    """Yield the references to instances that do not exist."""
     for kind, named in instances.items():
         for name, plugin in named.items():
             for way, reference in _references(plugin):
@@ -92,7 +92,7 @@ def _unknown(instances: Instances, configured: Mapping[str, Collection[str] | No
 
 
 def _references(plugin: Plugin[Any]) -> Iterator[tuple[Way, Reference]]:
-    # Of the others, which may have options for thousands of accounts, none needs to be looked at.
+    # Only composites have references. The options of the others, perhaps thousands of accounts, are not searched.
     return references_in(plugin.config) if isinstance(plugin, Composite) else iter(())
 
 
@@ -112,11 +112,11 @@ def _why_unknown(reference: Reference, instances: Instances, configured: Mapping
 
 
 class _Order:
-    """Instances in the order in which they can be connected, and the circles among them.
+    """Instances in the order in which they can be connected, and the cycles among them.
 
     Attributes:
-        places: All instances; each comes after those that it builds on.
-        problems: The circles.
+        places: All instances. Each comes after those that it builds on.
+        problems: The cycles.
     """
 
     def __init__(self, instances: Instances) -> None:
@@ -129,7 +129,7 @@ class _Order:
                 self._visit((kind, name), ())
 
     def is_whole(self, place: _Place) -> bool:
-        """Whether all that an instance builds on was built, and no circle leads back to it."""
+        """Return whether everything that an instance builds on was built, without a cycle back to it."""
         return self._whole[place]
 
     def _visit(self, place: _Place, above: tuple[_Place, ...]) -> bool:

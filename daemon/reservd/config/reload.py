@@ -13,14 +13,14 @@ _READ_SECONDS = 120.0
 
 
 async def reload_config(load: Callable[[], Config] | None, before: Config) -> Config:
-    """Return the configuration as it is in the files now.
+    """Return the configuration from the current files.
 
     Args:
         load: Reads it; None where there is no file.
         before: The configuration that the daemon runs with.
 
     Raises:
-        ConfigError: If it is invalid, cannot be read in time, or changes what is fixed at the start.
+        ConfigError: If it is invalid, cannot be read in time, or changes a setting that is fixed at the start.
     """
     if load is None:
         raise ConfigError("this daemon was not started from a file")
@@ -34,14 +34,14 @@ async def reload_config(load: Callable[[], Config] | None, before: Config) -> Co
 
 
 def why_refused(error: Exception) -> list[str]:
-    """Return why a reload failed; for a defect only its type and place, as its text may hold a secret."""
+    """Return why a reload failed. For a defect, return only its type and place, as its text may hold a secret."""
     if isinstance(error, ReservdError):
         return str(error).splitlines()
     return [f"a defect: {type(error).__name__} at {place_of(error)}"]
 
 
 def _refuse_settled(before: Config, config: Config) -> None:
-    """Refuse changes of what is read only once, at the start."""
+    """Refuse changes of settings that are read only once, at the start."""
     changed = []
     if config.settings.store.url != before.settings.store.url:
         changed.append("store.url")

@@ -19,7 +19,7 @@ def mode_schema() -> dict[str, Any]:
         if key.get("type") == "number" and "default" in key:
             key["default"] = float(key["default"])
     schema["patternProperties"] = {f"^{PREFIX}(?!({_endings(schema)})$)": False}
-    # What `defaults` of reservd.yaml may give, a mode file may leave out.
+    # Keys that `defaults` of reservd.yaml may set are optional in a mode file.
     schema["required"] = ["mode", "share_class"]
     return schema
 
@@ -59,7 +59,7 @@ def config_schema(host: PluginHost) -> dict[str, Any]:
 
 
 def _instance(options: dict[str, dict[str, Any]], settings: type[InstanceSettings]) -> dict[str, Any]:
-    """Return the schema of an instance, whose options are those of the plugin it names."""
+    """Return the schema of an instance, whose options are those of its plugin."""
     properties = settings.model_json_schema()["properties"]
     return {
         "type": "object",

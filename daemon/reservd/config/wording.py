@@ -53,7 +53,7 @@ class Wording(NamedTuple):
 
     Attributes:
         rule: What must hold.
-        got: What was got instead; empty where that says nothing or may be a secret.
+        got: What was given instead; empty if that is no help or may be a secret.
     """
 
     rule: str
@@ -65,10 +65,10 @@ class Wording(NamedTuple):
 
 
 def word(detail: ErrorDetails, *, hidden: bool) -> Wording:
-    """Return what pydantic found in the words that all problems share.
+    """Return a validation error in the wording that all errors share.
 
     Args:
-        detail: What it found, unknown keys excepted.
+        detail: The error from pydantic. Unknown keys are handled elsewhere.
         hidden: Whether the value may be a secret.
     """
     kind, value = detail["type"], detail["input"]
@@ -87,26 +87,26 @@ def word(detail: ErrorDetails, *, hidden: bool) -> Wording:
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that `word` most likely stands for, or None."""
-    prefix = PREFIX if word.startswith(PREFIX) else ""  # what all have says nothing
+    """Return the known word that `word` probably stands for; None if there is none."""
+    prefix = PREFIX if word.startswith(PREFIX) else ""  # the common prefix says nothing
     rests = [each.removeprefix(prefix) for each in known if each.startswith(prefix)]
     close = get_close_matches(word.removeprefix(prefix), rests, n=1)
     return prefix + close[0] if close else None
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return a hint with the known word nearest to `word`, or nothing."""
+    """Return a hint with the known word that is nearest to `word`; empty if there is none."""
     close = closest(word, known)
     return f"; did you mean {close}?" if close is not None else ""
 
 
 def hint(word: str, known: Collection[str]) -> str:
-    """Return a hint with the known word nearest to `word`, or with all of them where they are few."""
+    """Return a hint with the known word that is nearest to `word`, or with all known words if there are few."""
     return nearest(word, known) or (f" (known: {', '.join(known)})" if 0 < len(known) <= _MAX_LISTED else "")
 
 
 def show(value: object) -> str:
-    """Return a value as it may be shown: short, numbers as they were written, no URL."""
+    """Return a value for display: short, numbers as they were written, no URL."""
     if value is None or isinstance(value, bool):
         return {None: "nothing", True: "true", False: "false"}[value]
     if isinstance(value, Decimal | int | float):
