@@ -11,10 +11,10 @@ _MAX_TOKEN = 4096
 
 
 def check_urls(urls: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the addresses of daemons, without a slash at their ends.
+    """Return the URLs of daemons, without a slash at their ends.
 
     Raises:
-        ConfigError: If there is none, or one is no plain http or https URL. What was given is not repeated:
+        ConfigError: If there is none, or one is not a plain http or https URL. The message does not repeat the value:
             people put secrets into URLs.
     """
     given = (urls,) if isinstance(urls, str) else tuple(urls)
@@ -37,11 +37,11 @@ def _check_url(url: str) -> str:
 
 
 class Token:
-    """A bearer token: given, or in a file that is read for each call, so that a new one counts at once.
+    """A bearer token: given directly, or in a file that is read for each call, so that a new token counts at once.
 
     Args:
         token: The token; None for none.
-        file: Where it is; None when it is given.
+        file: The file with the token; None when it is given directly.
 
     Raises:
         ConfigError: If both are given, or the token cannot be sent.
@@ -54,17 +54,17 @@ class Token:
         self._file = None if file is None else Path(file)
 
     def headers(self) -> dict[str, str]:
-        """Return the header that carries it; none without a token.
+        """Return the header with the token; an empty mapping without a token.
 
         Raises:
-            ConfigError: If its file cannot be read or holds none.
+            ConfigError: If the file cannot be read or holds no token.
         """
         token = self._token if self._file is None else _read_token(self._file)
         return {} if token is None else {"Authorization": f"Bearer {token}"}
 
 
 def trust(ca_file: Path | str | None) -> ssl.SSLContext | bool:
-    """Return whose certificates are believed: the system's authorities, or those of a file alone.
+    """Return the trusted certificates: the system's authorities, or only those in the file.
 
     Raises:
         ConfigError: If the file holds no certificates.
@@ -73,7 +73,7 @@ def trust(ca_file: Path | str | None) -> ssl.SSLContext | bool:
         return True
     try:
         return ssl.create_default_context(cafile=str(ca_file))
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:  # `ssl.SSLError` is one
         raise ConfigError(f"ca_file: {ca_file}: must hold certificates in PEM: {error.strerror}") from None
 
 

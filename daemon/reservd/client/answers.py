@@ -1,4 +1,4 @@
-"""Turns an HTTP answer into a result or an error."""
+"""Turns an HTTP response into a result or an error."""
 
 from http import HTTPStatus
 
@@ -23,10 +23,10 @@ _MAX_DETAIL = 500
 
 
 def read_answer(answer: type[AnswerT], content: bytes) -> AnswerT:
-    """Return what a good answer says.
+    """Return the content of a successful response.
 
     Raises:
-        ApiError: If it is none of reservd's.
+        ApiError: If it is not a response of reservd.
     """
     try:
         return answer.model_validate_json(content)
@@ -36,17 +36,17 @@ def read_answer(answer: type[AnswerT], content: bytes) -> AnswerT:
 
 
 def is_good(status: int) -> bool:
-    """Whether a status says that it was done."""
+    """Return whether a status means success."""
     return HTTPStatus.OK <= status < _MULTIPLE_CHOICES
 
 
 def read_problem(status: int, content: bytes, retry_after: str = "") -> ApiError:
-    """Return the error that an answer tells, whoever gave it: the daemon, or a proxy before it.
+    """Return the error of a response, whether the daemon or a proxy in front of it sent it.
 
     Args:
-        status: Of an answer that is not good.
+        status: The status of an unsuccessful response.
         content: Its body.
-        retry_after: Its header of that name; empty without.
+        retry_after: Its `Retry-After` header; empty without one.
     """
     kind, detail, reason = _told(status, content)
     if status < _BAD_REQUEST:
@@ -61,7 +61,7 @@ def read_problem(status: int, content: bytes, retry_after: str = "") -> ApiError
 
 
 def _told(status: int, content: bytes) -> tuple[str, str, str | None]:
-    """Return kind, detail and reason."""
+    """Return the kind, detail and reason of a problem."""
     try:
         problem = Problem.model_validate_json(content)
     except ValidationError:

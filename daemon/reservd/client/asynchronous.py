@@ -16,10 +16,10 @@ ItemT = TypeVar("ItemT")
 
 
 class AsyncClient(Operations):
-    """Asks a daemon by its HTTP API; an async context manager, for one event loop.
+    """Calls a daemon's HTTP API. An async context manager, for one event loop.
 
-    Its methods raise `ApiUnavailableError` where the same may be asked again, `ApiRefusedError` where the daemon
-    will not, and `ApiError` where an answer cannot be believed. None of them tells a token or a URL.
+    Its methods raise `ApiUnavailableError` when the same call may be made again, `ApiRefusedError` when the daemon
+    refuses, and `ApiError` when a response cannot be trusted. No error contains a token or a URL.
     """
 
     def __init__(
@@ -31,24 +31,24 @@ class AsyncClient(Operations):
         ca_file: Path | str | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
-        """Prepare one; nothing is connected yet.
+        """Create a client. Nothing is connected yet.
 
         Args:
-            urls: Where the daemon is, such as `http://127.0.0.1:9847`; several for daemons on one store.
-            token: Its bearer token, which `reservd token` made; none is needed where reads are open.
+            urls: The URL of the daemon, such as `http://127.0.0.1:9847`; several for daemons on one store.
+            token: The bearer token from `reservd token`. None is needed if reads are open.
             token_file: A file with the token, read for each call.
-            ca_file: Certificates of the authorities to believe, in place of the system's.
-            timeout_seconds: For a whole call, from the look-up of the name to the last byte.
+            ca_file: Certificates of the authorities to trust in place of the system's.
+            timeout_seconds: For a whole call, from the name lookup to the last byte.
 
         Raises:
-            ConfigError: If something of that cannot be used.
+            ConfigError: If an argument cannot be used.
         """
         self._connection = Connection(
             urls, token=token, token_file=token_file, ca_file=ca_file, timeout_seconds=timeout_seconds
         )
 
     async def __aenter__(self) -> Self:
-        """Open it."""
+        """Open the client."""
         await self._connection.open()
         return self
 
@@ -59,21 +59,21 @@ class AsyncClient(Operations):
         await self._connection.close()
 
     async def send(self, call: Call[AnswerT]) -> AnswerT:
-        """Make a call and return its answer; its methods do so."""
+        """Make a call and return its result. The methods of the client use it."""
         return await self._connection.send(call)
 
     def walk(self, fetch: Callable[..., Awaitable[Page[ItemT]]], *args: Any, **filters: Any) -> AsyncIterator[ItemT]:
-        """Yield all that a list has: `async for mode in client.walk(client.list_modes, status="low")`."""
+        """Yield all items of a list: `async for mode in client.walk(client.list_modes, status="low")`."""
         return walk_pages_async(fetch, *args, **filters)
 
     def follow_events(
         self, *, modes: Sequence[str] = (), last_event_id: str | None = None, backoff: Backoff | None = None
     ) -> EventFeed:
-        """Return the events as they are decided, to iterate over.
+        """Return the feed of events as they are decided, to iterate over.
 
         Args:
-            modes: Of these only; of all when empty.
-            last_event_id: Begin with what came after that event; with what comes now when None.
-            backoff: How long to wait before a lost connection is made again.
+            modes: Only events of these modes; of all when empty.
+            last_event_id: Start after this event; with new events when None.
+            backoff: How long to wait before reconnecting.
         """
         return EventFeed(self._connection, modes, last_event_id, backoff or Backoff())

@@ -1,4 +1,4 @@
-"""How long to wait before the next try."""
+"""How long to wait before the next attempt."""
 
 import random
 
@@ -7,11 +7,11 @@ LONGEST_SECONDS = 30.0
 
 
 class Backoff:
-    """Exponential, bounded, with full jitter: those who lost the same daemon do not all come back at once.
+    """Exponential and bounded, with full jitter: clients that lost the same daemon do not all return at once.
 
     Args:
-        first_seconds: The most that is waited before the first try; doubles with each.
-        longest_seconds: The most that is ever waited, unless the other side asks for more.
+        first_seconds: The longest wait before the first attempt. It doubles with each attempt.
+        longest_seconds: The longest wait of all, unless the server asks for more.
     """
 
     def __init__(self, first_seconds: float = FIRST_SECONDS, longest_seconds: float = LONGEST_SECONDS) -> None:
@@ -20,10 +20,10 @@ class Backoff:
         self._most_seconds = first_seconds
 
     def next_seconds(self, at_least: float | None = None) -> float:
-        """Return how long to wait now.
+        """Return how many seconds to wait now.
 
         Args:
-            at_least: What the other side asked for.
+            at_least: The wait that the server asked for.
         """
         most, self._most_seconds = self._most_seconds, min(2 * self._most_seconds, self._longest_seconds)
         return random.uniform(0, most) + (at_least or 0.0)  # noqa: S311  # it spreads, and hides nothing

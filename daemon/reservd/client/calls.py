@@ -20,12 +20,12 @@ class Call(Generic[AnswerT]):
 
     Attributes:
         method: `GET` or `POST`.
-        path: Below `API_ROOT`, with the names of its parts in braces, as the OpenAPI document has it.
-        answer: What the answer is read as.
-        parts: What the braces stand for.
-        query: Of the URL; what is None is left out.
-        body: Sent as JSON; what is None is left out. No body when it is None itself.
-        idempotency_key: What makes it safe to send again; None where it is safe anyway.
+        path: Below `API_ROOT`, with the names of its parameters in braces, as in the OpenAPI document.
+        answer: The type of the result.
+        parts: The values of the path parameters.
+        query: The query of the URL. Values of None are left out.
+        body: Sent as JSON. Values of None are left out. There is no body when it is None itself.
+        idempotency_key: Makes it safe to send the call again; None if that is safe anyway.
     """
 
     method: str
@@ -38,35 +38,35 @@ class Call(Generic[AnswerT]):
 
     @property
     def target(self) -> str:
-        """Path and query, ready to be sent."""
+        """The path and query, encoded."""
         path = self.path.format_map({name: quote(part, safe="") for name, part in self.parts.items()})
         query = urlencode({name: str(value) for name, value in self.query.items() if value is not None})
         return f"{API_ROOT}{path}{'?' if query else ''}{query}"
 
 
 class Sends(Protocol):
-    """A client that waits for the answer."""
+    """A client that waits for the result."""
 
     def send(self, call: Call[AnswerT]) -> AnswerT:
-        """Make a call and return its answer."""
+        """Make a call and return its result."""
 
 
 class SendsAsync(Protocol):
-    """A client whose answers are awaited."""
+    """A client whose results are awaited."""
 
     def send(self, call: Call[AnswerT]) -> Coroutine[Any, Any, AnswerT]:
-        """Make a call and return its answer."""
+        """Make a call and return its result."""
 
 
 class Operation(Generic[P, AnswerT]):
-    """A method of both clients: it describes a call, and the client sends it in its own way."""
+    """A method of both clients: it describes a call, which each client sends in its own way."""
 
     def __init__(self, describe: Callable[Concatenate[Any, P], Call[AnswerT]]) -> None:
         functools.update_wrapper(self, describe)  # type: ignore[arg-type]  # wants a function, takes any object
         self._describe = describe
 
     def describe(self, *args: P.args, **kwargs: P.kwargs) -> Call[AnswerT]:
-        """Return the call, which is not made."""
+        """Return the call without making it."""
         return self._describe(None, *args, **kwargs)
 
     @overload
@@ -88,5 +88,5 @@ class Operation(Generic[P, AnswerT]):
 
 
 def operation(describe: Callable[Concatenate[Any, P], Call[AnswerT]]) -> Operation[P, AnswerT]:
-    """Make a method that describes a call into one that makes it."""
+    """Turn a method that describes a call into one that makes it."""
     return Operation(describe)

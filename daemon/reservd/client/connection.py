@@ -24,10 +24,10 @@ _STANDBY = ProblemKind.STANDBY.code
 
 
 class Connection:
-    """Connections to one daemon, or to several on one store, of which one owns it.
+    """Connections to one daemon, or to several on one store, one of which owns it.
 
-    What a daemon could not do, the next is asked for: every call may be sent twice. The one that answered last
-    is asked first.
+    If a daemon cannot serve a call, the next one is tried: every call may be sent twice. The last one that answered is
+    tried first.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Connection:
         ca_file: Path | str | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
-        """Prepare one; see `AsyncClient`."""
+        """Create a connection; see `AsyncClient`."""
         self._urls = check_urls(urls)
         self._token = Token(token, token_file)
         self._trust = trust(ca_file)
@@ -49,7 +49,7 @@ class Connection:
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
-        """Make the pool; nothing is connected yet."""
+        """Create the connection pool. Nothing is connected yet."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=self._trust),
             headers={"User-Agent": f"reservd/{__version__}"},
@@ -63,11 +63,11 @@ class Connection:
             await session.close()
 
     async def send(self, call: Call[AnswerT]) -> AnswerT:
-        """Make a call of one daemon after the other, until one answers.
+        """Send a call to one daemon after the other until one answers.
 
         Raises:
-            ApiUnavailableError: If none did; of several, what the owner of the store said.
-            ApiError: If it will not, or its answer cannot be believed.
+            ApiUnavailableError: If none answers. Of several errors, that of the store's owner is raised.
+            ApiError: If the daemon refuses, or its response cannot be trusted.
         """
         problem: ApiUnavailableError | None = None
         for _ in self._urls:
@@ -80,7 +80,7 @@ class Connection:
         raise problem
 
     def turn(self) -> None:
-        """Ask the next daemon first from now on."""
+        """Try the next daemon first from now on."""
         self._preferred = (self._preferred + 1) % len(self._urls)
 
     async def _send(self, call: Call[AnswerT]) -> AnswerT:
@@ -98,16 +98,16 @@ class Connection:
     async def stream(
         self, target: str, headers: Mapping[str, str], idle_seconds: float
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Give the body of an answer without end, in parts, as they come.
+        """Yield the body of an endless response in parts as they arrive.
 
         Args:
             target: Path and query.
-            headers: To go with it.
-            idle_seconds: How long nothing may come.
+            headers: The headers of the request.
+            idle_seconds: The longest time without data.
 
         Raises:
-            ApiUnavailableError: If the connection breaks, or nothing comes for too long.
-            ApiError: As `send` does.
+            ApiUnavailableError: If the connection breaks, or no data arrives for too long.
+            ApiError: As in `send`.
         """
         limits = aiohttp.ClientTimeout(sock_connect=self._timeout_seconds, sock_read=idle_seconds)
         async with self._answer("GET", target, headers, None, limits) as answer:
@@ -122,7 +122,7 @@ class Connection:
         body: bytes | None,
         limits: aiohttp.ClientTimeout | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Give a good answer; what goes wrong while it is read is told as one error, too."""
+        """Yield a successful response. Errors while it is read are converted, too."""
         if self._session is None:
             raise RuntimeError("the client is not open: use it as a context manager")
         url = URL(self._urls[self._preferred] + target, encoded=True)

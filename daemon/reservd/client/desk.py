@@ -18,14 +18,14 @@ PATIENCE_SECONDS = 600.0
 
 
 class RemoteDesk:
-    """Tells a daemon what became of requests. A daemon that does not answer is waited for: money may have moved.
+    """Reports the progress of requests to a daemon, and retries while it does not answer: money may have moved.
 
-    Each method returns the request as it is then, and raises `ApiRefusedError` where it cannot go there, and
-    `ApiUnavailableError` when the daemon was waited for in vain.
+    Each method returns the resulting request. It raises `ApiRefusedError` if the request cannot change that way, and
+    `ApiUnavailableError` if the daemon did not answer in time.
 
     Args:
-        client: Asks the daemon.
-        patience_seconds: How long it is waited for.
+        client: Calls the daemon.
+        patience_seconds: How long to retry.
     """
 
     def __init__(self, client: AsyncClient, patience_seconds: float = PATIENCE_SECONDS) -> None:
@@ -41,7 +41,7 @@ class RemoteDesk:
         expected_by: datetime | None = None,
         exclusive: bool = False,
     ) -> Replenishment:
-        """Tell that the strategy does it; with `exclusive` it is refused when somebody else has it."""
+        """Report that the strategy accepts the request; with `exclusive`, refused if somebody else has accepted it."""
         told: dict[str, Any] = {"reason": reason, "reference": reference, "expected_by": expected_by}
         return await self._tell(
             lambda: self._client.accept_replenishment(replenishment_id, **told, exclusive=exclusive)
@@ -55,20 +55,20 @@ class RemoteDesk:
         reference: str | None = None,
         expected_by: datetime | None = None,
     ) -> Replenishment:
-        """Tell that the strategy is working on it."""
+        """Report that the strategy is working on the request."""
         told: dict[str, Any] = {"reason": reason, "reference": reference, "expected_by": expected_by}
         return await self._tell(lambda: self._client.progress_replenishment(replenishment_id, **told))
 
     async def settle(self, replenishment_id: str, *, reason: str = "") -> Replenishment:
-        """Tell that the money has left."""
+        """Report that the money was sent."""
         return await self._tell(lambda: self._client.settle_replenishment(replenishment_id, reason=reason))
 
     async def fail(self, replenishment_id: str, *, reason: str = "") -> Replenishment:
-        """Tell that the strategy could not do it."""
+        """Report that the strategy failed to carry out the request."""
         return await self._tell(lambda: self._client.fail_replenishment(replenishment_id, reason=reason))
 
     async def reject(self, replenishment_id: str, *, reason: str = "") -> Replenishment:
-        """Tell that the strategy will not do it."""
+        """Report that the strategy rejects the request."""
         return await self._tell(lambda: self._client.reject_replenishment(replenishment_id, reason=reason))
 
     async def _tell(self, tell: Callable[[], Coroutine[Any, Any, Replenishment]]) -> Replenishment:

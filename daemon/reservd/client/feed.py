@@ -34,7 +34,7 @@ _MESSAGES: dict[str, type[CloudEvent | ReplenishmentMessage]] = {
 
 @dataclass(frozen=True, slots=True)
 class EventGap:
-    """What came before may not have been told: read how the modes stand."""
+    """Earlier events may have been missed: read the current state of the modes."""
 
     detail: str
     beginning: bool = False
@@ -42,13 +42,13 @@ class EventGap:
 
 
 class EventFeed:
-    """The events of some modes; iterate over it with `async for`, until nobody wants to hear more.
+    """The events of some modes, to iterate over with `async for` for as long as wanted.
 
-    A connection that breaks is made again, after a wait that grows, and what came in between is caught up with.
+    After a connection breaks, the feed reconnects with increasing waits and catches up on the events in between.
 
     Attributes:
-        last_event_id: Of the last event that was given: keep it, and begin from there after a restart.
-        connected: Whether a daemon tells events now.
+        last_event_id: The id of the last event that was yielded: store it, and start from it after a restart.
+        connected: Whether a daemon is connected and sends events.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class EventFeed:
         self.connected = False
 
     async def __aiter__(self) -> AsyncGenerator[AnyEvent | EventGap, None]:
-        """Yield events, and where some may have been missed.
+        """Yield events, and a gap where some may have been missed.
 
         Raises:
-            ApiError: If the daemon will not tell: another try would end the same.
+            ApiError: If the daemon refuses: another attempt would fail the same way.
         """
         while True:
             wait: float | None = None
@@ -86,7 +86,7 @@ class EventFeed:
             await asyncio.sleep(self._backoff.next_seconds(wait))
 
     async def _listen(self) -> AsyncGenerator[AnyEvent | EventGap, None]:
-        """Yield what comes over one connection."""
+        """Yield the items of one connection."""
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
         if self.last_event_id is not None:
             headers["Last-Event-ID"] = self.last_event_id
@@ -104,11 +104,11 @@ class EventFeed:
                 self.connected = False
 
     async def _receive(self, parts: AsyncIterator[bytes]) -> AsyncIterator[AnyEvent | EventGap]:
-        """Yield what the parts of a stream say."""
+        """Yield the items in the parts of a stream."""
         parser = MessageParser()
         greeted = False
         async for part in parts:
-            if greeted:  # a daemon greets before it knows whether it can tell anything
+            if greeted:  # a daemon greets before it knows whether it can send events
                 self._backoff.reset()
             greeted = True
             for message in parser.feed(part):
@@ -117,7 +117,7 @@ class EventFeed:
                     yield item
 
     def _read(self, message: Message) -> AnyEvent | EventGap | None:
-        """Return what a message says; None when it was said before, or is of a kind that a newer daemon has."""
+        """Return the item in a message; None when it is a repetition, or of a kind that only a newer daemon has."""
         if message.event == _GAP:
             return EventGap("the daemon does not know all that came after the last event: some may have been missed")
         if message.last_event_id:

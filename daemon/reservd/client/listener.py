@@ -33,7 +33,7 @@ CALLBACK_SECONDS = 60.0
 
 
 class _Registered(NamedTuple):
-    """A callback, and what it wants to hear."""
+    """A callback, and the modes that it is called for."""
 
     callback: ReserveCallback
     modes: frozenset[str] | None
@@ -41,11 +41,11 @@ class _Registered(NamedTuple):
 
 
 class Listener:
-    """Follows a daemon's events, and asks how a mode stands before each is handed on: it may be old by then.
+    """Follows a daemon's events, and reads a mode's state before passing on its event, which may be old by then.
 
     Args:
-        client: Asks the daemon.
-        memory: Up to where events were handed on.
+        client: Calls the daemon.
+        memory: Remembers which events were passed on.
     """
 
     def __init__(self, client: AsyncClient, memory: StrategyMemory) -> None:
@@ -58,13 +58,13 @@ class Listener:
         self._feed: EventFeed | None = None
 
     def listen_to(self, mode: str, share_class: str | None) -> None:
-        """Hand on what concerns a mode; the daemon must have it in this share class, when one is given."""
+        """Pass on what concerns a mode. If a share class is given, the daemon's configuration must match it."""
         self._share_classes[mode] = share_class
 
     def add_reserve_callback(
         self, callback: ReserveCallback, modes: Iterable[str] | None, timeout_seconds: float | None
     ) -> None:
-        """Hand events on to a callback."""
+        """Pass events on to a callback."""
         self._callbacks.append(_Registered(callback, None if modes is None else frozenset(modes), timeout_seconds))
 
     def add_request_callback(self, callback: RequestCallback, modes: Iterable[str]) -> None:
@@ -73,30 +73,30 @@ class Listener:
 
     @property
     def connected(self) -> bool:
-        """Whether a daemon tells events now."""
+        """Whether a daemon is connected and sends events."""
         return self._feed is not None and self._feed.connected
 
     def standing(self, mode: str) -> ModeDetail:
-        """Return how a mode stood when the last event was handed on.
+        """Return the state of a mode when the last event was passed on.
 
         Raises:
-            KeyError: Before it was asked.
+            KeyError: If it has not been read yet.
         """
         return self._standings[mode]
 
     async def run(self) -> None:
-        """Hand on what comes, until cancelled.
+        """Pass on events and requests until cancelled.
 
         Raises:
-            ConfigError: If the daemon does not watch a mode, or in another share class.
-            ApiError: If it refuses to tell.
+            ConfigError: If the daemon does not watch a mode, or has it in another share class.
+            ApiError: If the daemon refuses.
         """
         for mode in self._share_classes:
             policy = (await self._look(mode)).policy
             if mode in self._takers and policy.replenisher is not None and not policy.requests_over_api:
                 log.warning("strategy.not_asked", mode=mode, replenisher=policy.replenisher)
         if self._memory.last_event_id is not None:
-            # What was known when the process before this one ended may not have been acted on.
+            # The process may have ended before it acted on what was known.
             await self._catch_up(events=True)
         modes, after = sorted(self._share_classes), self._memory.last_event_id
         feed = self._feed = self._client.follow_events(modes=modes, last_event_id=after)
@@ -111,7 +111,7 @@ class Listener:
             self._memory.come_to(feed.last_event_id)
 
     async def _catch_up(self, *, events: bool) -> None:
-        """Hand on what is to be acted on as things stand: all open requests, and events that told of open incidents."""
+        """Pass on what needs action now: all open requests, and the events of open incidents."""
         for mode in self._share_classes:
             standing = await self._look(mode)
             if mode in self._takers:
@@ -148,7 +148,7 @@ class Listener:
                 await self._call(callback, event, timeout_seconds)
 
     async def _look(self, mode: str) -> ModeDetail:
-        """Return how a mode stands now."""
+        """Return the current state of a mode."""
         try:
             standing = await self._ask(partial(self._client.get_mode, mode))
         except ApiNotFoundError as error:
@@ -163,7 +163,7 @@ class Listener:
         return standing
 
     async def _ask(self, ask: Callable[[], Coroutine[Any, Any, AnswerT]]) -> AnswerT:
-        """Return what the daemon answers; one that does not is waited for: what is not certain is not acted on."""
+        """Return the daemon's response. Retry until it answers: nothing may be done on uncertain grounds."""
         backoff, waits = Backoff(), False
         while True:
             try:
@@ -175,7 +175,7 @@ class Listener:
                 await asyncio.sleep(backoff.next_seconds(error.retry_after_seconds))
 
     async def _call(self, callback: Callable[[Any], Any], told: object, timeout_seconds: float | None) -> None:
-        """Call back; what goes wrong is logged."""
+        """Call a callback, and log its errors."""
         name = getattr(callback, "__qualname__", type(callback).__qualname__)
         try:
             async with asyncio.timeout(timeout_seconds):
@@ -184,6 +184,6 @@ class Listener:
                 if inspect.isawaitable(answer):
                     await answer
         except TimeoutError:
-            log.error("callback.timed_out", callback=name)  # noqa: TRY400  # where it hung is not where it is caught
+            log.error("callback.timed_out", callback=name)  # noqa: TRY400  # a traceback shows not where it hung
         except Exception as error:  # noqa: BLE001  # whatever a callback does, the others go on
-            log.error("callback.failed", callback=name, exception=plain_traceback(error))  # noqa: TRY400  # is there
+            log.error("callback.failed", callback=name, exception=plain_traceback(error))  # noqa: TRY400  # included

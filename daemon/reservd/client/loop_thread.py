@@ -9,7 +9,7 @@ ResultT = TypeVar("ResultT")
 
 
 class LoopThread:
-    """Runs coroutines and waits for them; of any number of threads, also of ones with a loop of their own."""
+    """Runs coroutines and waits for them. It can be used from any thread, even one with a running loop."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop
@@ -19,20 +19,20 @@ class LoopThread:
 
     @property
     def running(self) -> bool:
-        """Whether it is started."""
+        """Whether the loop is running."""
         return self._thread is not None
 
     def start(self) -> None:
         """Start the loop."""
         if self._thread is not None:
             raise RuntimeError("the client is open already")
-        # A daemon thread: whoever forgets to close a client can still end.
+        # A daemon thread: a program that forgets to close a client can still end.
         self._thread = threading.Thread(target=asyncio.run, args=(self._serve(),), name="reservd-client", daemon=True)
         self._thread.start()
         self._started.wait()
 
     def run(self, coroutine: Coroutine[Any, Any, ResultT]) -> ResultT:
-        """Return what a coroutine returns, or raise what it raises; it is cancelled when the wait is interrupted."""
+        """Return the result of a coroutine, or raise its error. Cancel it if the wait is interrupted."""
         if self._thread is None:
             coroutine.close()
             raise RuntimeError("the client is not open: use it as a context manager")
@@ -44,7 +44,7 @@ class LoopThread:
             raise
 
     def close(self) -> None:
-        """Cancel what still runs, and end the thread."""
+        """Cancel what is still running, and end the thread."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._loop.call_soon_threadsafe(self._stop.set)

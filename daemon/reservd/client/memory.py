@@ -12,7 +12,7 @@ from reservd.reserve.models import EventType, PlainDecimal, ReserveEvent
 
 
 class _Acted(BaseModel):
-    """On what a strategy has acted for one mode."""
+    """The events of one mode on which the strategy acted."""
 
     incident_id: str | None = None
     severities: frozenset[EventType] = frozenset()
@@ -30,13 +30,13 @@ class _Kept(BaseModel):
 
 
 class StrategyMemory:
-    """What was acted on, and up to where events are known.
+    """Remembers which events were acted on, and the last event that was handled.
 
     Args:
-        file: Keeps it over restarts; it is for one process at a time. It is forgotten at the end when None.
+        file: Keeps the memory across restarts, for one process at a time. If None, it is lost at exit.
 
     Raises:
-        ConfigError: If the file is there and is none of these.
+        ConfigError: If the file exists but is not such a file.
     """
 
     def __init__(self, file: Path | str | None = None) -> None:
@@ -45,30 +45,31 @@ class StrategyMemory:
 
     @property
     def lasting(self) -> bool:
-        """Whether it outlives the process."""
+        """Whether the memory outlives the process."""
         return self._file is not None
 
     @property
     def last_event_id(self) -> str | None:
-        """The last event that is dealt with."""
+        """The id of the last event that was handled."""
         return self._kept.last_event_id
 
     def come_to(self, last_event_id: str | None) -> None:
-        """Note the last event that is dealt with."""
+        """Record the last event that was handled."""
         if last_event_id != self._kept.last_event_id:
             self._keep(self._kept.model_copy(update={"last_event_id": last_event_id}))
 
     def asked_before(self, event: ReserveEvent) -> Decimal | None:
-        """Return what lacked when an event's incident was acted on last; None when it was not, or nobody knew."""
+        """Return the shortfall when an event's incident was last acted on; None if it was not, or if it was unknown."""
         return self._acted(event).amount
 
     def take(self, event: ReserveEvent) -> bool:
-        """Note that an event is acted on, before it is; return False when its incident and severity were before.
+        """Record an event before it is acted on. Return False if its incident was acted on at this severity before.
 
-        So when the severity was CRITICAL before: that one was asked for the whole, and what is LOW now is better.
+        The same holds if it was acted on at CRITICAL: that request covered the whole shortfall, and LOW is an
+        improvement.
 
         Raises:
-            OSError: If it cannot be kept: then nobody should act.
+            OSError: If it cannot be stored: then the event must not be acted on.
         """
         before = self._acted(event).severities
         if event.event_type in before or EventType.CRITICAL in before:

@@ -16,24 +16,22 @@ from reservd.wire.withdrawals import SpeedView, WithdrawalPage, WithdrawalView
 
 
 class Operations:
-    """What a daemon can be asked for. Amounts are `Decimal`, of whole units of the mode's share class.
+    """The operations of a daemon. Amounts are `Decimal`, in whole units of the mode's share class.
 
-    Lists come in pages, newest first: give the `next_cursor` of one as `cursor` of the next, or let `walk` do so.
-    Every write may be sent again when its answer did not come: nothing is done twice.
+    Lists are paged, newest first: pass the `next_cursor` of one page as `cursor` of the next, or use `walk`. Every
+    write may be sent again when no response came: nothing is done twice.
     """
-
-    # How the reserves stand
 
     @operation
     def list_modes(
         self, *, status: ReserveStatus | None = None, limit: int | None = None, cursor: str | None = None
     ) -> Call[ModePage]:
-        """Return the modes that are watched, by name."""
+        """Return the modes that are watched, sorted by name."""
         return Call("GET", "/modes", ModePage, query={"status": status, "limit": limit, "cursor": cursor})
 
     @operation
     def get_mode(self, mode: str) -> Call[ModeDetail]:
-        """Return how one mode stands, and its policy."""
+        """Return the state of one mode, and its policy."""
         return Call("GET", "/modes/{mode}", ModeDetail, {"mode": mode})
 
     @operation
@@ -45,23 +43,21 @@ class Operations:
         limit: int | None = None,
         cursor: int | None = None,
     ) -> Call[EventPage]:
-        """Return events of reserves, reminders included; changes of requests for refills where that type is asked for.
+        """Return events of reserves, reminders included, or changes of requests for refills if that type is given.
 
-        A daemon that stands by answers too.
+        A standby answers too.
         """
         query = {"mode": mode, "type": event_type, "limit": limit, "cursor": cursor}
         return Call("GET", "/events", EventPage, query=query)
 
     @operation
     def get_event(self, event_id: str) -> Call[EventDetail]:
-        """Return one event of any type, what became of it at each sink, and what led to it."""
+        """Return one event of any type, its deliveries, and the check that led to it."""
         return Call("GET", "/events/{event_id}", EventDetail, {"event_id": event_id})
-
-    # Withdrawals
 
     @operation
     def get_withdrawal_speed(self, mode: str, amount: Decimal | None = None) -> Call[SpeedView]:
-        """Return how fast the mode would pay now: an amount, or at best. Nothing is held for it."""
+        """Return how fast the mode would pay an amount now, or without one, the best speed. Nothing is held."""
         query = {"amount": None if amount is None else _text(amount)}
         return Call("GET", "/modes/{mode}/withdrawal-speed", SpeedView, {"mode": mode}, query)
 
@@ -75,13 +71,13 @@ class Operations:
 
     @operation
     def process_withdrawal(self, mode: str, amount: Decimal, idempotency_key: str) -> Call[WithdrawalView]:
-        """Have it decided how a withdrawal is paid, and what the reserve pays held for it.
+        """Request a decision on how a withdrawal is paid. The part that the reserve pays is held for it.
 
         Args:
-            mode: Whose reserve pays.
+            mode: The mode whose reserve pays.
             amount: Above 0.
-            idempotency_key: Names this withdrawal: once it is accepted, the same key gives the same answer, however
-                often it is sent. What was refused is decided again.
+            idempotency_key: Identifies this withdrawal: once it is accepted, the same key gives the same answer,
+                however often it is sent. A refused withdrawal is decided again.
         """
         order = {"amount": _text(amount)}
         path, parts = "/modes/{mode}/withdrawals", {"mode": mode}
@@ -94,30 +90,28 @@ class Operations:
 
     @operation
     def mark_paying(self, withdrawal_id: str) -> Call[WithdrawalView]:
-        """Tell that the payment was sent."""
+        """Report that the payment was sent."""
         return Call("POST", "/withdrawals/{withdrawal_id}/paying", WithdrawalView, {"withdrawal_id": withdrawal_id})
 
     @operation
     def settle_withdrawal(
         self, withdrawal_id: str, *, block: int | None = None, paid_at: datetime | None = None
     ) -> Call[WithdrawalView]:
-        """Tell that the client was paid: readings that are older still show the money, later ones do not.
+        """Report that the client was paid: older readings still include the money, later ones do not.
 
         Args:
-            withdrawal_id: Which.
-            block: The block that the payment is in, where all accounts of the mode are on one chain; this or `paid_at`
-                is needed.
-            paid_at: When it took effect, aware.
+            withdrawal_id: The withdrawal.
+            block: The block of the payment, if all accounts of the mode are on one chain. Either this or `paid_at` is
+                needed.
+            paid_at: When the payment took effect, aware.
         """
         path, parts = "/withdrawals/{withdrawal_id}/settle", {"withdrawal_id": withdrawal_id}
         return Call("POST", path, WithdrawalView, parts, body={"block": block, "paid_at": _instant(paid_at)})
 
     @operation
     def cancel_withdrawal(self, withdrawal_id: str) -> Call[WithdrawalView]:
-        """Tell that nothing was paid and nothing will be: what was held is free again."""
+        """Report that nothing was or will be paid: the held amount is available again."""
         return Call("POST", "/withdrawals/{withdrawal_id}/cancel", WithdrawalView, {"withdrawal_id": withdrawal_id})
-
-    # Refills
 
     @operation
     def list_replenishments(
@@ -136,14 +130,14 @@ class Operations:
     def request_replenishment(
         self, mode: str, amount: Decimal, idempotency_key: str, *, reason: str | None = None
     ) -> Call[Replenishment]:
-        """Have the mode's strategy asked for a refill, once under a key.
+        """Request a refill from the mode's strategy, once per key.
 
         Args:
-            mode: Whose reserve is to be refilled.
+            mode: The mode whose reserve is to be refilled.
             amount: Above 0.
-            idempotency_key: Names this request: once it is made, the same key gives the same one. What was refused is
-                decided anew.
-            reason: Why, in one line for people.
+            idempotency_key: Identifies this request: once it is made, the same key returns the same request. A refused
+                request is decided again.
+            reason: The reason for people, in one line.
         """
         order = {"amount": _text(amount), "reason": reason}
         path, parts = "/modes/{mode}/replenishments", {"mode": mode}
@@ -151,7 +145,7 @@ class Operations:
 
     @operation
     def get_replenishment(self, replenishment_id: str) -> Call[ReplenishmentDetail]:
-        """Return one request for a refill, and what became of it."""
+        """Return one request for a refill and its changes."""
         parts = {"replenishment_id": replenishment_id}
         return Call("GET", "/replenishments/{replenishment_id}", ReplenishmentDetail, parts)
 
@@ -165,14 +159,15 @@ class Operations:
         expected_by: datetime | None = None,
         exclusive: bool | None = None,
     ) -> Call[Replenishment]:
-        """Tell that the strategy does it.
+        """Report that the strategy accepts the request.
 
         Args:
-            replenishment_id: Which.
-            reason: In one line for people.
+            replenishment_id: The request.
+            reason: A remark for people, in one line.
             reference: The strategy's own id of the work.
             expected_by: When the money should have arrived, aware.
-            exclusive: Be refused unless nobody has it yet; the taker may ask again under the same `reference`.
+            exclusive: Refuse unless nobody has accepted it yet. The one that has may ask again under the same
+                `reference`.
         """
         told = {
             "reason": reason,
@@ -191,33 +186,33 @@ class Operations:
         reference: str | None = None,
         expected_by: datetime | None = None,
     ) -> Call[Replenishment]:
-        """Tell that the strategy is working on it; see `accept_replenishment`."""
+        """Report that the strategy is working on the request; see `accept_replenishment`."""
         told = {"reason": reason, "reference": reference, "expected_by": _instant(expected_by)}
         return _tell("progress", replenishment_id, told)
 
     @operation
     def settle_replenishment(self, replenishment_id: str, *, reason: str | None = None) -> Call[Replenishment]:
-        """Tell that the money has left; the reserve believes it when it sees it."""
+        """Report that the money was sent. It counts once the reserve shows it."""
         return _tell("settle", replenishment_id, {"reason": reason})
 
     @operation
     def fail_replenishment(self, replenishment_id: str, *, reason: str | None = None) -> Call[Replenishment]:
-        """Tell that the strategy could not do it."""
+        """Report that the strategy failed to carry out the request."""
         return _tell("fail", replenishment_id, {"reason": reason})
 
     @operation
     def reject_replenishment(self, replenishment_id: str, *, reason: str | None = None) -> Call[Replenishment]:
-        """Tell that the strategy will not do it, or that it is not approved."""
+        """Report that the strategy rejects the request, or that it is not approved."""
         return _tell("reject", replenishment_id, {"reason": reason})
 
     @operation
     def approve_replenishment(self, replenishment_id: str, *, reason: str | None = None) -> Call[Replenishment]:
-        """Approve a request that waits for it. For treasury and admin."""
+        """Approve a request that awaits approval. For treasury and admin."""
         return _tell("approve", replenishment_id, {"reason": reason})
 
     @operation
     def cancel_replenishment(self, replenishment_id: str, *, reason: str | None = None) -> Call[Replenishment]:
-        """Give a request up; a strategy that has it may still act on it. For treasury and admin."""
+        """Cancel a request. A strategy that has it may still act on it. For treasury and admin."""
         return _tell("cancel", replenishment_id, {"reason": reason})
 
 
@@ -227,7 +222,7 @@ def _tell(what: str, replenishment_id: str, told: Mapping[str, object]) -> Call[
 
 
 def _text(amount: Decimal) -> str:
-    """Return an amount as the API takes it; a float is refused, for it has lost digits."""
+    """Return an amount in the form of the API. A float is refused, because it has lost digits."""
     return format(check_amount(amount), "f")
 
 

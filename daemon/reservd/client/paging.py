@@ -7,19 +7,19 @@ ItemT_co = TypeVar("ItemT_co", covariant=True)
 
 
 class Page(Protocol[ItemT_co]):
-    """A part of a list."""
+    """One page of a list."""
 
     @property
     def items(self) -> Sequence[ItemT_co]:
-        """What is on it."""
+        """The items on the page."""
 
     @property
     def next_cursor(self) -> Any:
-        """For the next page; None on the last."""
+        """The cursor of the next page; None on the last page."""
 
 
 def walk_pages(fetch: Callable[..., Page[ItemT_co]], *args: Any, **filters: Any) -> Iterator[ItemT_co]:
-    """Yield all that a list has, page after page."""
+    """Yield all items of a list, page by page."""
     page = fetch(*args, **filters)
     yield from page.items
     while page.next_cursor is not None:
@@ -30,7 +30,7 @@ def walk_pages(fetch: Callable[..., Page[ItemT_co]], *args: Any, **filters: Any)
 async def walk_pages_async(
     fetch: Callable[..., Awaitable[Page[ItemT_co]]], *args: Any, **filters: Any
 ) -> AsyncIterator[ItemT_co]:
-    """Yield the same of a list that is awaited."""
+    """Yield all items of a list whose pages are awaited."""
     page = await fetch(*args, **filters)
     for item in page.items:
         yield item

@@ -1,4 +1,4 @@
-"""A `ReserveManager` over HTTP: what `BaseStrategyManager` needs of one, answered by a daemon."""
+"""A `ReserveManager` over HTTP: offers what `BaseStrategyManager` needs, with a daemon's answers."""
 
 import asyncio
 import uuid
@@ -18,14 +18,14 @@ from reservd.wire.problems import ProblemKind
 
 
 class RemoteReserveManager:
-    """Stands in for a `ReserveManager` that runs in a daemon, which watches the modes by its own configuration.
+    """Stands in for the `ReserveManager` of a daemon, which watches the modes by its own configuration.
 
     Args:
-        client: Open, and with a token that may act for the modes.
-        memory: What is remembered of events; for as long as the process lives unless given.
+        client: An open client, with a token that may act for the modes.
+        memory: Remembers events; only until the process ends unless given.
 
     Attributes:
-        desk: Where it is told how far requests are.
+        desk: Reports the progress of requests.
         running: Whether `start_monitoring` runs.
     """
 
@@ -38,11 +38,11 @@ class RemoteReserveManager:
 
     @property
     def listening(self) -> bool:
-        """Whether the daemon tells events now; while it does not, nothing is acted on."""
+        """Whether the daemon is connected and sends events. Otherwise no action is taken."""
         return self._listener.connected
 
     def set_reserve_config(self, strategy_mode: str, config: Mapping[str, Any]) -> None:
-        """Listen to a mode. Of its configuration the share class is compared with the daemon's own."""
+        """Listen to a mode. Only the share class of `config` is used: it must match the daemon's configuration."""
         self._listener.listen_to(strategy_mode, config.get("share_class"))
 
     def add_reserve_callback(
@@ -51,32 +51,32 @@ class RemoteReserveManager:
         modes: Iterable[str] | None = None,
         timeout_seconds: float | None = CALLBACK_SECONDS,
     ) -> None:
-        """Call `callback` with every event of modes that are listened to.
+        """Call `callback` with every event of the modes that are listened to.
 
         Args:
             callback: A plain function, which may block, or a coroutine function. The next event waits for it.
             modes: Only events of these modes; of all that are listened to when None.
-            timeout_seconds: How long one event may take; None for any time.
+            timeout_seconds: The longest time for one event; None for no limit.
         """
         self._listener.add_reserve_callback(callback, modes, timeout_seconds)
 
     def add_request_callback(self, callback: RequestCallback, modes: Iterable[str]) -> None:
-        """Offer requests for refills of these modes to `callback`, where strategies take them from the API.
+        """Offer requests for refills of these modes to `callback`, for strategies that take them from the API.
 
-        It takes one by `desk.accept(…, exclusive=True)`. The same may be offered again.
+        The callback accepts one with `desk.accept(…, exclusive=True)`. The same request may be offered again.
         """
         self._listener.add_request_callback(callback, modes)
 
     def has_replenisher(self, strategy_mode: str) -> bool:
-        """Whether requests for a mode's refills are made: then its strategy acts on those, and not on events."""
+        """Return whether the daemon requests a mode's refills: if so, its strategy acts on these, not on events."""
         return self._listener.standing(strategy_mode).policy.replenisher is not None
 
     async def start_monitoring(self) -> None:
-        """Hand on events and requests as they come, until `stop_monitoring`; a daemon that is gone is waited for.
+        """Pass on events and requests until `stop_monitoring`. If the daemon is unavailable, keep trying.
 
         Raises:
-            ConfigError: If the daemon does not watch a mode, or in another share class.
-            ApiError: If it refuses to tell.
+            ConfigError: If the daemon does not watch a mode, or has it in another share class.
+            ApiError: If the daemon refuses.
         """
         if self.running:
             raise RuntimeError("monitoring runs already")
@@ -95,7 +95,7 @@ class RemoteReserveManager:
             await asyncio.wait({listening, stopping})
 
     def stop_monitoring(self) -> None:
-        """End `start_monitoring`."""
+        """Stop `start_monitoring`."""
         self._stop.set()
 
     async def calculate_reserve_snapshot(
@@ -104,17 +104,17 @@ class RemoteReserveManager:
         """Return what the daemon knows of a mode now: its confirmed status, and its last conclusive check.
 
         Raises:
-            ReserveUnknownError: If the mode was not checked yet.
+            ReserveUnknownError: If the mode has not been checked yet.
             ApiError: If the daemon does not answer.
         """
-        del config  # the daemon's counts
+        del config  # the daemon's configuration counts
         return snapshot_of(await self._client.get_mode(strategy_mode))
 
     async def get_reserve_balance(self, strategy_mode: str) -> Decimal:
-        """Return what a mode can pay out, in whole units of its share class, by the daemon's last conclusive check.
+        """Return what a mode can pay out, in whole units of its share class, from the daemon's last conclusive check.
 
         Raises:
-            ReserveUnknownError: If the daemon does not know.
+            ReserveUnknownError: If the daemon does not know it.
             ApiError: If the daemon does not answer.
         """
         snapshot = await self.calculate_reserve_snapshot(strategy_mode)
@@ -125,18 +125,18 @@ class RemoteReserveManager:
     async def request_reserve_replenishment(
         self, strategy_mode: str, amount: Decimal, idempotency_key: str | None = None
     ) -> ReplenishmentOutcome:
-        """Have a mode's strategy asked for a refill.
+        """Request a refill from a mode's strategy.
 
         Args:
             strategy_mode: The mode.
             amount: The exact amount.
-            idempotency_key: Names this request, so that it may be asked for again; a new one unless given.
+            idempotency_key: Identifies this request, so that it may be sent again; a new key unless given.
 
         Returns:
-            The request and its answer, true when it was made; or the reason why it was not, false.
+            The request and its answer, which is true, if it was made; otherwise the reason, which is false.
 
         Raises:
-            ApiUnavailableError: If it is not certain whether it was made.
+            ApiUnavailableError: If it is not certain whether the request was made.
         """
         key = idempotency_key or str(uuid.uuid4())
         try:

@@ -1,4 +1,4 @@
-"""Server-sent events, as the WHATWG defines them: bytes in, messages out."""
+"""Parses server-sent events as the WHATWG defines them: bytes in, messages out."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ class Message(NamedTuple):
 
 
 class MessageParser:
-    """Takes the parts of a stream as they come, however they are cut."""
+    """Takes the parts of a stream as they arrive, however they are split."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -28,12 +28,12 @@ class MessageParser:
         self._last_event_id = ""
 
     def feed(self, part: bytes) -> list[Message]:
-        """Return the messages that are complete with this part.
+        """Return the messages that this part completes.
 
         Raises:
-            ApiError: If one grows beyond `MAX_MESSAGE_BYTES`.
+            ApiError: If a message exceeds `MAX_MESSAGE_BYTES`.
         """
-        # Both are ends of lines; reservd sends no lone CR, which could only be told with the next part.
+        # Both end a line. reservd sends no lone CR, which could only be recognised with the next part.
         *lines, self._rest = (self._rest + part).replace(b"\r\n", b"\n").split(b"\n")
         messages = [message for line in lines if (message := self._take(line)) is not None]
         if self._bytes + len(self._rest) > MAX_MESSAGE_BYTES:
@@ -53,7 +53,7 @@ class MessageParser:
                 self._data.append(value)
             case "id":
                 self._last_event_id = value
-            case _:  # a comment, the time to wait, or something new
+            case _:  # a comment, a retry time, or something new
                 pass
         return None
 

@@ -1,4 +1,4 @@
-"""Converts what the API tells of a mode to the domain's own types."""
+"""Converts the API's view of a mode to the domain's own types."""
 
 from reservd.client.asynchronous import AsyncClient
 from reservd.errors import ReserveUnknownError
@@ -10,7 +10,7 @@ def snapshot_of(view: ModeDetail) -> ReserveSnapshot:
     """Return what a daemon knows of a mode: its confirmed status, and the amounts of its last conclusive check.
 
     Raises:
-        ReserveUnknownError: If the mode was not checked yet.
+        ReserveUnknownError: If the mode has not been checked yet.
     """
     if view.checked_at is None:
         raise ReserveUnknownError(f"the reserve of '{view.mode}' is unknown: it was not checked yet")
@@ -32,7 +32,7 @@ def snapshot_of(view: ModeDetail) -> ReserveSnapshot:
 
 
 async def latest_change(client: AsyncClient, view: ModeDetail) -> ReserveEvent | None:
-    """Return the event that told of a mode's status; None when no incident is open, or it is not known any more."""
+    """Return the event that announced a mode's status; None without an open incident, or if it was pruned."""
     if view.incident is None:
         return None
     async for told in client.walk(client.list_events, mode=view.mode, event_type=EventType.of(view.status)):

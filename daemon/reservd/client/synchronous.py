@@ -19,9 +19,9 @@ ItemT = TypeVar("ItemT")
 
 
 class Client(Operations):
-    """Asks a daemon by its HTTP API and waits for the answers; a context manager, for any number of threads.
+    """Calls a daemon's HTTP API and waits for the results. A context manager, for any number of threads.
 
-    It is the async client, driven on a thread of its own: arguments and errors are those of `AsyncClient`.
+    It runs the async client on a thread of its own. Arguments and errors are those of `AsyncClient`.
     """
 
     def __init__(
@@ -33,14 +33,14 @@ class Client(Operations):
         ca_file: Path | str | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
-        """Prepare one; nothing is connected yet. See `AsyncClient`."""
+        """Create a client. Nothing is connected yet. See `AsyncClient`."""
         self._client = AsyncClient(
             urls, token=token, token_file=token_file, ca_file=ca_file, timeout_seconds=timeout_seconds
         )
         self._thread = LoopThread()
 
     def __enter__(self) -> Self:
-        """Open it."""
+        """Open the client."""
         self._thread.start()
         self._thread.run(self._client.__aenter__())
         return self
@@ -55,17 +55,17 @@ class Client(Operations):
             self._thread.close()
 
     def send(self, call: Call[AnswerT]) -> AnswerT:
-        """Make a call and return its answer; its methods do so."""
+        """Make a call and return its result. The methods of the client use it."""
         return self._thread.run(self._client.send(call))
 
     def walk(self, fetch: Callable[..., Page[ItemT]], *args: Any, **filters: Any) -> Iterator[ItemT]:
-        """Yield all that a list has: `for mode in client.walk(client.list_modes, status="low")`."""
+        """Yield all items of a list: `for mode in client.walk(client.list_modes, status="low")`."""
         return walk_pages(fetch, *args, **filters)
 
     def follow_events(
         self, *, modes: Sequence[str] = (), last_event_id: str | None = None, backoff: Backoff | None = None
     ) -> Iterator[AnyEvent | EventGap]:
-        """Yield events as they are decided, for as long as somebody asks for more; see `AsyncClient`."""
+        """Yield events as they are decided, for as long as more are wanted; see `AsyncClient`."""
         events = aiter(self._client.follow_events(modes=modes, last_event_id=last_event_id, backoff=backoff))
 
         async def following() -> AnyEvent | EventGap:
