@@ -1,4 +1,4 @@
-"""All that a plugin may import; HTTP is in `reservd.plugin.http`, tests for authors in `reservd.plugin.testing`."""
+"""Everything a plugin may import; HTTP is in `reservd.plugin.http`, tests for authors in `reservd.plugin.testing`."""
 
 from reservd.errors import CallError, DeliveryError, FailureReason, SourceError
 from reservd.plugin.acceptance import read_acceptance

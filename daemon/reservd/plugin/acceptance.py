@@ -1,4 +1,4 @@
-"""Reads a strategy's answer to a request for a refill, however it was sent."""
+"""Reads a strategy's answer to a request for a refill, independent of the transport."""
 
 import json
 
@@ -9,11 +9,11 @@ from reservd.reserve.replenishment import Acceptance, AcceptanceStatus
 
 
 def read_acceptance(answer: bytes) -> Acceptance:
-    """Return what a strategy answered in JSON, for replenishers that get an answer as text.
+    """Return a strategy's answer in JSON, for replenishers that receive it as text.
 
     Args:
-        answer: A JSON object with the fields of `Acceptance`, of which those that are null count as left out. An empty
-            answer is `pending`.
+        answer: A JSON object with the fields of `Acceptance`. Null fields count as missing. An empty answer means
+            `pending`.
 
     Raises:
         DeliveryError: If it is anything else. Retryable: the strategy may have acted, and knows the request by its id.
@@ -35,5 +35,5 @@ def read_acceptance(answer: bytes) -> Acceptance:
 
 
 def _refuse(constant: str) -> None:
-    """Refuse NaN and the infinities, which are no JSON."""
+    """Refuse NaN and the infinities, which are not JSON."""
     raise ValueError(constant)

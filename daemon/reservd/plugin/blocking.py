@@ -19,10 +19,10 @@ _FRAMES = 6
 
 @contextmanager
 def noting_what_blocks() -> Iterator[list[str]]:
-    """Give a list of the calls, and the ways to them, that make this thread sleep or wait for a connection.
+    """Yield a list of the calls, with their stacks, that make this thread sleep or wait for a connection.
 
-    Found by what is called and not by a clock, which would fail good plugins on a busy machine. Other threads may
-    block, as those of `asyncio.to_thread` do.
+    They are detected by what is called, not by time, which would fail good plugins on a busy machine. Other threads may
+    block, such as those of `asyncio.to_thread`.
     """
     found: list[str] = []
     thread = threading.get_ident()

@@ -17,10 +17,10 @@ Way = tuple[str | int, ...]
 
 
 class Reference(str):
-    """An option that names another instance. The host checks that it is configured, and says where it is not.
+    """An option that names another instance. The host checks that the instance is configured, and reports it otherwise.
 
     Attributes:
-        KIND: Where the instance is configured.
+        KIND: The kind under which the instance is configured.
     """
 
     __slots__ = ()
@@ -34,7 +34,7 @@ class Reference(str):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Return how it is read: from text."""
+        """Return the schema for validation: it is read from text."""
         text = core_schema.str_schema(min_length=1, max_length=_MAX_LENGTH)
         return core_schema.no_info_after_validator_function(cls, text)
 
@@ -53,7 +53,7 @@ class BalanceReference(Reference):
 
     @property
     def account(self) -> str:
-        """The name of the account; empty when all of the source's are meant."""
+        """The name of the account; empty for all accounts of the source."""
         return self.partition("/")[2]
 
 
@@ -74,7 +74,7 @@ class PriceReference(Reference):
 
 
 def references_in(options: object, way: Way = ()) -> Iterator[tuple[Way, Reference]]:
-    """Yield every reference of an instance's options, however deep, with the way to it."""
+    """Yield every reference in an instance's options, at any depth, with its path."""
     match options:
         case Reference():
             yield way, options
@@ -90,10 +90,10 @@ def references_in(options: object, way: Way = ()) -> Iterator[tuple[Way, Referen
 
 
 class Readers:
-    """Reads other instances for those that build on them.
+    """Reads other instances for sources that build on them.
 
-    The daemon's reads each at most once a cycle, whoever asks, with the instance's own deadline. This
-    one reads them directly, for tests; the instances must be open.
+    The daemon's subclass reads each instance at most once a cycle, whoever asks, with the instance's own deadline. This
+    class reads them directly, for tests; the instances must be open.
 
     Args:
         balances: Balance sources by name.
@@ -112,16 +112,16 @@ class Readers:
         self._prices = prices or {}
 
     def accounts(self, reference: BalanceReference) -> Mapping[str, Account]:
-        """Return the accounts that are meant, by name. Known before anything is read."""
+        """Return the referenced accounts by name. They are known before anything is read."""
         accounts = self._balances[reference.instance].accounts
         return {reference.account: accounts[reference.account]} if reference.account else accounts
 
     def by_share_class(self, reference: EquityReference) -> bool:
-        """Whether all modes of a share class get the same equity. Known before anything is read."""
+        """Return whether all modes of a share class have the same equity. This is known before anything is read."""
         return self._equities[reference.instance].by_share_class
 
     async def balances(self, reference: BalanceReference) -> Reading:
-        """Return what the source reads now, of the accounts that are meant.
+        """Read the referenced accounts of the source.
 
         Raises:
             CallError: If nothing could be read.
@@ -129,7 +129,7 @@ class Readers:
         return only(await self._balances[reference.instance].fetch_balances(), reference)
 
     async def equity(self, reference: EquityReference, mode: str, currency: str) -> Equity:
-        """Return the equity of a mode as the source reads it now, in a currency of the caller's choice.
+        """Read the equity of a mode, in the given currency.
 
         Raises:
             CallError: If it could not be read.
@@ -138,7 +138,7 @@ class Readers:
         return await source.fetch_equity(currency if source.by_share_class else mode, currency)
 
     async def price(self, reference: PriceReference, base: str, quote: str) -> Price:
-        """Return what one `base` costs in `quote` now.
+        """Read the price of one `base` in `quote`.
 
         Raises:
             CallError: If it could not be read.
@@ -147,7 +147,7 @@ class Readers:
 
 
 def only(reading: Reading, reference: BalanceReference) -> Reading:
-    """Return the part of a reading that is of the accounts that are meant."""
+    """Return the part of a reading that concerns the referenced accounts."""
     if not reference.account:
         return reading
     return Reading(
@@ -157,21 +157,20 @@ def only(reading: Reading, reference: BalanceReference) -> Reading:
 
 
 class Composite(ABC):
-    """What a source also is when it builds on other instances; sinks and replenishers cannot.
+    """A mixin for sources that build on other instances. Sinks and replenishers cannot.
 
-    Its options name them as `BalanceReference`, `EquityReference` and `PriceReference`. Instances that build
-    on each other in a circle are refused.
+    Its options name the instances as `BalanceReference`, `EquityReference` and `PriceReference`. Cycles of instances
+    are refused.
     """
 
     @abstractmethod
     def connect(self, readers: Readers) -> None:
-        """Take what reads the instances that the options name.
+        """Set the reader of the instances that the options name.
 
-        Called before the source is opened, once all that it builds on is connected. `reservd
-        check-config` calls it too, and the daemon again when it starts anew: the last call counts.
-        Reads nothing yet.
+        Called before the source is opened, once everything that it builds on is connected. `reservd check-config` calls
+        it too, and the daemon again when it restarts: the last call counts. It must not read anything yet.
 
         Raises:
-            ValueError: If those instances do not have what is needed of them. The text says what
-                must hold; it becomes a problem of the configuration.
+            ValueError: If those instances do not meet the requirements. The text says what must hold; it is reported as
+                an error in the configuration.
         """

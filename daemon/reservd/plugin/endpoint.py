@@ -10,7 +10,7 @@ from reservd.plugin.options import Secret, SourceConfig, Url
 
 
 class EndpointConfig(SourceConfig):
-    """Options of a plugin that asks one HTTP endpoint."""
+    """Options of a plugin that calls one HTTP endpoint."""
 
     url: Url
     """What to ask. A secret: it is never shown."""
@@ -36,7 +36,7 @@ class EndpointConfig(SourceConfig):
         return self
 
     def request_headers(self) -> dict[str, str]:
-        """Return the headers of a request for JSON, secrets included: for the client alone, never to be shown."""
+        """Return the headers of a request for JSON. They include secrets: only for the client, never to be shown."""
         headers = {"Accept": "application/json", "Cache-Control": "no-cache"}
         headers |= {name: value.get_secret_value() for name, value in self.headers.items()}
         if self.token is not None:

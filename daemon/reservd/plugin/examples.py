@@ -9,7 +9,7 @@ from reservd.wire.envelope import CloudEvent
 
 
 def example_event(event_type: EventType = EventType.LOW, event_id: str = "evt-1") -> CloudEvent:
-    """Return an event as the daemon sends it; one of type UNKNOWN has no numbers."""
+    """Return an event as the daemon sends it. One of type UNKNOWN has no amounts."""
     now = datetime.now(UTC)
     known = event_type is not EventType.UNKNOWN
     data = ReserveEvent(

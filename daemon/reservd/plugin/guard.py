@@ -25,14 +25,13 @@ _MAX_DETAIL = 300
 
 
 class GuardedPlugin:
-    """One plugin instance, opened on first use, called under a deadline, closed once.
+    """A plugin instance that is opened on first use, called under a deadline, and closed once.
 
-    A call that raises, hangs, ignores its cancellation or ends the interpreter becomes a
-    `CallError`, with no secret of the plugin's options in its text. A call that will not end is
-    left behind, and no second one is started beside it.
+    A call that raises, hangs, ignores its cancellation or ends the interpreter becomes a `CallError` without any secret
+    of the plugin's options in its text. A call that does not end is abandoned, and no second one is started beside it.
 
     Raises:
-        ValueError: If the plugin has an option `timeout` that is no deadline; one that is None is left out.
+        ValueError: If the plugin has an option `timeout` that is not a valid deadline. None counts as missing.
     """
 
     def __init__(self, plugin: Plugin[Any]) -> None:
@@ -47,28 +46,28 @@ class GuardedPlugin:
         self._left_behind: dict[str, asyncio.Task[Any]] = {}
 
     async def call(self, method: Callable[[], Coroutine[Any, Any, T]], key: str = "") -> T:
-        """Return what `method` returns.
+        """Return the result of `method`.
 
         Args:
-            method: Makes the call; it is opened first when it is not.
-            key: Calls with different keys may run beside each other.
+            method: Makes the call. The plugin is opened first if necessary.
+            key: Calls with different keys may run at the same time.
 
         Raises:
-            CallError: Anything else that happens, with its reason.
+            CallError: For any other outcome, with its reason.
         """
         if await self._still_runs(key, _GRACE_SECONDS):
             raise CallError(FailureReason.TIMEOUT, "the call before this one has still not ended")
         return await self._run(self._opened_call(method), key, self.timeout_seconds)
 
     async def follow(self, stream: Callable[[], AsyncIterator[None] | None], told: Callable[[], None]) -> bool:
-        """Call `told` for all that a stream of the plugin yields, for as long as it goes on.
+        """Call `told` for every item of a plugin's stream, until the stream ends.
 
         Args:
-            stream: Starts it; the plugin is opened first when it is not.
+            stream: Starts the stream. The plugin is opened first if necessary.
             told: Must be quick.
 
         Returns:
-            Whether there was a stream; it has ended.
+            Whether there was a stream, which has ended.
 
         Raises:
             CallError: If the plugin could not be opened, or the stream broke.
@@ -87,7 +86,7 @@ class GuardedPlugin:
                     await changes.aclose()
             return True
 
-        # Opened under a deadline, which the stream itself has not.
+        # Opened under a deadline, which the stream itself does not have.
         await self.call(_nothing, _STREAM)
         try:
             return await self._run(consume(), _STREAM, None)
@@ -96,9 +95,9 @@ class GuardedPlugin:
             raise
 
     def endpoints(self) -> Mapping[str, bool]:
-        """Return what a source says of its endpoints; nothing when it breaks on that.
+        """Return the health of a source's endpoints; empty when the source raises.
 
-        One whose name holds a secret is called by its place, from 1.
+        An endpoint whose name holds a secret is named by its place, from 1.
         """
         plugin = self.plugin
         if not isinstance(plugin, Source):
@@ -109,7 +108,7 @@ class GuardedPlugin:
         return {name if name == self.redact(name) else str(place): up for place, (name, up) in named}
 
     def look(self, at: Callable[[], T], otherwise: T, key: str) -> T:
-        """Return what `at` finds at the plugin without waiting; something else when the plugin breaks on that."""
+        """Return the result of `at`, which reads from the plugin without waiting; `otherwise` when it raises."""
         try:
             found = at()
         except Exception as error:  # noqa: BLE001  # the border: see the class
@@ -140,7 +139,7 @@ class GuardedPlugin:
                 self._opened = True
 
     async def _still_runs(self, key: str, patience_seconds: float) -> bool:
-        """Whether a call that was left behind does not end within so long."""
+        """Return whether an abandoned call does not end within that time."""
         task = self._left_behind.get(key)
         return task is not None and bool((await asyncio.wait({task}, timeout=patience_seconds))[1])
 
@@ -166,7 +165,7 @@ class GuardedPlugin:
         self._left_behind[key] = task
 
     async def _survive(self, work: Coroutine[Any, Any, T], key: str) -> T | CallError:
-        """Return the failure instead of raising it, so that a task left behind has nothing to report."""
+        """Return the failure instead of raising it, so that an abandoned task has nothing to report."""
         try:
             result: T | CallError = await work
         except asyncio.CancelledError:
@@ -184,7 +183,7 @@ class GuardedPlugin:
         return result
 
     def _tidied(self, error: CallError) -> CallError:
-        """Return a failure without secrets. What a plugin raised may lack all that its class promises."""
+        """Return a failure without secrets. An error that a plugin raised may lack the attributes of its class."""
         detail = self.redact(str(getattr(error, "detail", "")))
         try:
             reason = FailureReason(getattr(error, "reason", FailureReason.INTERNAL))
@@ -198,11 +197,11 @@ class GuardedPlugin:
         return CallError(reason, detail, retry_after_seconds=after)
 
     def redact(self, text: str) -> str:
-        """Return a text of the plugin's that can be stored: without the secrets of its options, and not too long."""
+        """Return a plugin's text in a form that can be stored: without the secrets of its options, and not too long."""
         return self._redact(text)[:_MAX_DETAIL].encode(errors="backslashreplace").decode()
 
     def _tell(self, error: BaseException, key: str) -> None:
-        """Log a traceback, once until the plugin is well again: it would repeat every cycle, and for every mode."""
+        """Log a traceback once until the plugin recovers; otherwise it would repeat every cycle, for every mode."""
         self._breaking.add(key)
         if type(error) not in self._told:
             self._told.add(type(error))
@@ -224,9 +223,9 @@ def _deadline_of(config: object) -> float:
 
 
 async def _nothing() -> None:
-    """Ask the plugin for nothing but to be open."""
+    """Do nothing: the call only opens the plugin."""
 
 
 def retryable(error: CallError) -> bool:
-    """Whether the same call may succeed later; true unless the plugin said otherwise."""
+    """Return whether the same call may succeed later; true unless the plugin said otherwise."""
     return error.retryable if isinstance(error, DeliveryError) else True

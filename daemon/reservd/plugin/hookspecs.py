@@ -1,4 +1,4 @@
-"""The hooks. Each is called once at start, takes nothing, does no I/O and returns classes."""
+"""The hooks. Each is called once at start, takes no arguments, does no I/O and returns classes."""
 
 from typing import Any
 
@@ -27,9 +27,9 @@ def reservd_register_price_sources() -> list[type[PriceSource[Any]]]:  # type: i
 
 @hookspec
 def reservd_register_event_sinks() -> list[type[EventSink[Any]]]:  # type: ignore[empty-body]
-    """Return the classes that hand events on."""
+    """Return the classes that deliver events."""
 
 
 @hookspec
 def reservd_register_replenishers() -> list[type[Replenisher[Any]]]:  # type: ignore[empty-body]
-    """Return the classes that ask a strategy for a refill."""
+    """Return the classes that request refills from a strategy."""

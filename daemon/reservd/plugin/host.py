@@ -29,12 +29,12 @@ _DISTRIBUTION_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 @dataclass(frozen=True, slots=True)
 class InstalledPlugin:
-    """What `reservd plugins` lists.
+    """An entry in the list of `reservd plugins`.
 
     Attributes:
-        name: The entry point.
-        distribution: The distribution that brings it, with its version.
-        kinds: What it registers, by kind; empty when it broke.
+        name: The name of the entry point.
+        distribution: The distribution that provides it, with its version.
+        kinds: What it registers, by kind; empty when it cannot be used.
         error: Why it cannot be used; empty when it can.
     """
 
@@ -45,7 +45,7 @@ class InstalledPlugin:
 
 
 class PluginHost:
-    """The plugins of this environment. Nothing is imported before it is asked for."""
+    """The plugins of this environment. Nothing is imported before it is needed."""
 
     def __init__(self, found: Iterable[EntryPoint] | None = None) -> None:
         self._found: dict[str, list[EntryPoint]] = {}
@@ -59,7 +59,7 @@ class PluginHost:
         """Return the class that plugin `name` registers for `kind`.
 
         Raises:
-            PluginError: If there is none, or it cannot be imported or does not keep the contract.
+            PluginError: If there is none, or it cannot be imported or breaks the contract.
         """
         classes = self.load(name)
         if kind not in classes:
@@ -71,14 +71,14 @@ class PluginHost:
         """Import plugin `name` and return its classes by kind.
 
         Raises:
-            PluginError: If it cannot be imported or does not keep the contract.
+            PluginError: If it cannot be imported or breaks the contract.
         """
         if name not in self._loaded:
             self._loaded[name] = self._load(self._entry(name))
         return self._loaded[name]
 
     def installed(self) -> Iterator[InstalledPlugin]:
-        """Import every plugin and yield what it is, broken ones included, by name."""
+        """Import every plugin and yield its description, broken ones included, sorted by name."""
         for name in sorted(self._found):
             distribution = ", ".join(_describe(entry.dist) for entry in self._found[name])
             try:
@@ -166,7 +166,7 @@ def _describe(distribution: Distribution | None) -> str:
 
 
 def _missing_package(entry: EntryPoint, error: ModuleNotFoundError) -> str:
-    """Return the line that says what to install, from the extra that bears the plugin's name."""
+    """Return the line that says what to install, from the extra with the plugin's name."""
     if error.name is not None and error.name.partition(".")[0] == entry.module.partition(".")[0]:
         return f"plugin '{entry.name}' cannot be imported: its module '{error.name}' is missing"
     extra = re.sub("[-_.]", "[-_.]", entry.name)  # build backends write foo_bar as foo-bar

@@ -1,4 +1,4 @@
-"""HTTP for plugins: deadlines, size limits, no redirects, and every failure one of the closed reasons."""
+"""HTTP for plugins: deadlines, size limits, no redirects, and failures with one of the closed reasons."""
 
 import json
 import socket
@@ -33,7 +33,7 @@ class HttpError(CallError):
 
     Attributes:
         retryable: Whether the same request may succeed later.
-        status: Of the answer; None when no whole head of one came.
+        status: The status of the response; None when no complete response head arrived.
     """
 
     def __init__(
@@ -51,18 +51,18 @@ class HttpError(CallError):
 
     @property
     def taken(self) -> bool:
-        """Whether the server took what it was sent, by its status, and only what it says to that cannot be used."""
+        """Whether the server accepted the request by its status, so that only its response is unusable."""
         return self.status in _HTTP_OK
 
     def of_source(self) -> SourceError:
-        """Return it as a source raises it: with how long the server asked to be left alone, which the host heeds."""
+        """Return the error as a source raises it, with the wait that the server asked for, which the host respects."""
         after = self.retry_after_seconds
         detail = self.detail if after is None else f"{self.detail}, to be left alone for {after:.0f} s"
         return SourceError(self.reason, detail, retry_after_seconds=after)
 
 
 class AddressRefusedError(HttpError):
-    """Nothing was sent: no address of the host is one that the client may connect to."""
+    """Nothing was sent: the client may connect to none of the host's addresses."""
 
 
 class _AddressRefused(OSError):  # noqa: N818  # never leaves this module: an OSError, so that the next address is tried
@@ -70,12 +70,12 @@ class _AddressRefused(OSError):  # noqa: N818  # never leaves this module: an OS
 
 
 class Response(NamedTuple):
-    """A complete answer with a 2xx status.
+    """A complete response with a 2xx status.
 
     Attributes:
         status: Its status.
-        body: Its body, unpacked.
-        age_seconds: How long a cache on the way has had it, as that says (`Age`, RFC 9111).
+        body: Its body, uncompressed.
+        age_seconds: How long it was in a cache on the way, by its `Age` header (RFC 9111).
     """
 
     status: int
@@ -83,11 +83,11 @@ class Response(NamedTuple):
     age_seconds: float = 0.0
 
     def true_at(self, asked_at: datetime) -> datetime:
-        """Return when it was true where it does not say: when it was asked for, less its time in a cache."""
+        """Return when an undated response was true: the time of the request, minus its time in a cache."""
         return asked_at - timedelta(seconds=self.age_seconds)
 
     def json(self) -> Any:
-        """Return the body's JSON; numbers are `int` or `Decimal` from their text, never float.
+        """Return the body's JSON. Numbers are `int` or `Decimal` from their text, never float.
 
         Raises:
             HttpError: If it is not JSON, or holds NaN or an infinity.
@@ -100,10 +100,9 @@ class Response(NamedTuple):
 
 
 class HttpClient:
-    """One connection pool of one plugin instance.
+    """The connection pool of one plugin instance.
 
-    Used as an async context manager. Nothing it raises or logs holds a URL's query or password,
-    a header, or a body.
+    An async context manager. Its errors and logs never contain a URL's query or password, a header, or a body.
     """
 
     def __init__(
@@ -115,14 +114,14 @@ class HttpClient:
         may_connect: Callable[[str], bool] | None = None,
         tls: ssl.SSLContext | bool = True,
     ) -> None:
-        """Prepare one.
+        """Create a client.
 
         Args:
-            timeout_seconds: For a whole request, from the look-up of the name to the last byte.
-            max_response_bytes: The most that an answer may have, unpacked.
+            timeout_seconds: For a whole request, from the name lookup to the last byte.
+            max_response_bytes: The largest size of a response, uncompressed.
             headers: Sent with each request.
-            may_connect: Says of an IP address whether to connect to it; all are connected to when left out.
-            tls: Whose certificates are believed; the system's authorities unless given.
+            may_connect: Returns whether to connect to an IP address. All are allowed without it.
+            tls: The trusted certificates; the system's authorities unless given.
         """
         self._timeout_seconds = timeout_seconds
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
@@ -133,7 +132,7 @@ class HttpClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        """Make the pool; nothing is connected yet."""
+        """Create the connection pool. Nothing is connected yet."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(socket_factory=self._socket, ssl=self._tls),
             timeout=self._timeout,
@@ -151,11 +150,11 @@ class HttpClient:
             await session.close()
 
     async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:
-        """GET; raises as `request` does."""
+        """Send a GET request. Raises the errors of `request`."""
         return await self.request("GET", url, headers=headers)
 
     async def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Response:
-        """POST JSON text; raises as `request` does."""
+        """Send a POST request with a JSON text. Raises the errors of `request`."""
         return await self.request(
             "POST", url, body=body, headers={"Content-Type": "application/json", **(headers or {})}
         )
@@ -163,11 +162,11 @@ class HttpClient:
     async def request(
         self, method: str, url: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Response:
-        """Send one request and return its complete 2xx answer. Redirects are not followed.
+        """Send one request and return its complete 2xx response. Redirects are not followed.
 
         Raises:
-            AddressRefusedError: If the host has no address that may be connected to.
-            HttpError: Anything else, with its reason.
+            AddressRefusedError: If the client may connect to none of the host's addresses.
+            HttpError: For any other failure, with its reason.
         """
         if self._session is None:
             raise HttpError(FailureReason.INTERNAL, "the HTTP client is not open", retryable=False)
@@ -186,15 +185,15 @@ class HttpClient:
                 detail = "the host has no address that may be connected to"
                 raise AddressRefusedError(FailureReason.REJECTED, detail, retryable=False) from None
             raise HttpError(FailureReason.UNREACHABLE, name_failure(error), retryable=True) from None
-        except ValueError:  # last: a certificate that is not believed is a ValueError, too
+        except ValueError:  # last: a certificate error is a ValueError, too
             raise HttpError(FailureReason.REJECTED, _INVALID_URL, retryable=False) from None
         return Response(answer.status, content, _age(answer.headers.get("Age", "")))
 
     def _socket(self, address_info: aiohttp.AddrInfoType) -> socket.socket:
         """Return the socket for one connection.
 
-        Asked once the name is resolved, for each address that is about to be connected to: between this look
-        and the connection no second answer of a name server can come.
+        Called after the name is resolved, for each address just before the connection: no second answer of a name
+        server can come between this check and the connection.
         """
         family, kind, protocol, _, address = address_info
         if self._may_connect is not None and not self._may_connect(address[0]):

@@ -1,6 +1,6 @@
-"""What a plugin implements: five small classes, each with one method to write.
+"""The base classes of plugins: five small classes, each with one method to write.
 
-The host owns deadlines, retries, counters and logs. A plugin reads or sends, and raises.
+The host handles deadlines, retries, counters and logs. A plugin reads or sends, and raises.
 """
 
 from abc import ABC, abstractmethod
@@ -19,14 +19,14 @@ CALLS_AT_ONCE = 64
 
 
 class Plugin(ABC, Generic[ConfigT]):
-    """What all plugin classes share.
+    """The base of all plugin classes.
 
-    A class is built without I/O; connections are opened in `__aenter__` and closed in `__aexit__`.
+    An instance is created without I/O. Connections are opened in `__aenter__` and closed in `__aexit__`.
 
     Attributes:
         PLUGIN_NAME: One word, the same as the entry point and the extra.
-        Config: The options; the host builds it from the configuration file.
-        name: What the configuration calls this instance.
+        Config: The options. The host builds them from the configuration file.
+        name: The name of this instance in the configuration.
         config: Its options.
     """
 
@@ -42,11 +42,11 @@ class Plugin(ABC, Generic[ConfigT]):
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Close it. Must not raise for what is closed already."""
+        """Close it. Must not raise if it is closed already."""
 
 
 class Source(Plugin[ConfigT]):
-    """What balance, equity and price sources share."""
+    """The base of balance, equity and price sources."""
 
     @property
     def endpoints(self) -> Mapping[str, bool]:
@@ -97,9 +97,9 @@ class BalanceSource(Source[ConfigT]):
         """Return what can be paid out right now, one balance per account and asset.
 
         Returns:
-            Balances in whole units of each asset, never in wei or cents, all read at the same
-            block or instant; and a failure for each account that could not be read. A missing
-            asset is a failure unless the venue documents that absent means none.
+            Balances in whole units of each asset, never in wei or cents, all read at the same block or instant; and a
+            failure for each account that could not be read. A missing asset is a failure unless the venue documents
+            that absent means none.
 
         Raises:
             SourceError: If nothing could be read.
@@ -201,12 +201,12 @@ class EventSink(Plugin[ConfigT]):
         """
 
     async def resume(self, latest: Sequence[CloudEvent]) -> None:
-        """Take in the current state, before the first event after a start.
+        """Restore the current state, before the first event after a start.
 
-        For sinks that keep a state at the receiver, such as an alert that fires. All others leave it out.
+        For sinks that keep a state at the receiver, such as an alert that fires. All other sinks need not override it.
 
         Args:
-            latest: The last event of each mode that this sink receives, reminders included; all were sent before.
+            latest: The last event of each mode that this sink receives, reminders included. All were sent before.
 
         Raises:
             DeliveryError: As `deliver` does.

@@ -1,10 +1,9 @@
 """The base of every plugin's `Config`, with secrets and environment variables.
 
-Any option typed `Secret` gets a `<name>_file` twin that names a file with the secret in it; a
-relative path is looked up in `$CREDENTIALS_DIRECTORY` first, then beside the configuration file.
-A `Secret` or `Url` that has no name of its own, in a list or as the value of a map, is written as
-`{file: NAME}` in its place; nobody need do anything for that either.
-`${NAME}` in a `Secret` or `Url` option is replaced by the environment variable of that name.
+Any option typed `Secret` gets a `<name>_file` twin that names a file with the secret. A relative path is
+looked up in `$CREDENTIALS_DIRECTORY` first, then beside the configuration file. A `Secret` or `Url` without
+a name of its own, in a list or as the value of a map, is written as `{file: NAME}` instead. Plugins need no
+code for either. `${NAME}` in a `Secret` or `Url` option is replaced by the environment variable of that name.
 """
 
 import os
@@ -35,14 +34,14 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class _Unreadable:
-    """Stands for a secret that could not be read until its field says so: then every other error is said too."""
+    """Stands for an unreadable secret until its field reports it, so that all other errors are reported, too."""
 
     def __init__(self, kind: LiteralString, rule: LiteralString, **context: str) -> None:
         self.problem = PydanticCustomError(kind, rule, context)
 
 
 def _expand(value: object, info: ValidationInfo) -> object:
-    """Read the file of a secret, and replace each `${NAME}` of its text by the environment variable."""
+    """Read a secret from its file, and replace each `${NAME}` in its text by the environment variable."""
     if isinstance(value, Mapping) and set(value) == {"file"}:
         value = _read_secret(value["file"], info.context or {})
         if isinstance(value, _Unreadable):
@@ -68,7 +67,7 @@ def _http_url(secret: SecretStr) -> SecretStr:
     try:
         parts = urlsplit(url)
         fits = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:  # whose text may hold the URL
+    except ValueError:  # the error's text may hold the URL
         fits = False
     if not fits or any(character.isspace() for character in url):
         raise PydanticCustomError("http_url", "must be an http:// or https:// URL with a host")
@@ -76,7 +75,7 @@ def _http_url(secret: SecretStr) -> SecretStr:
 
 
 class _TextOrFile:
-    """Says in the schema of a secret that `{file: NAME}` may stand for it."""
+    """Adds `{file: NAME}` to the schema of a secret."""
 
     def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         name = {"type": "string", "minLength": 1, "description": _TWIN.format("it")}
@@ -114,7 +113,7 @@ ConfigPath = Annotated[Path, AfterValidator(_config_path)]
 
 
 class PluginConfig(BaseModel):
-    """Base of a plugin's options: unknown keys refused, secrets from files, frozen."""
+    """The base of a plugin's options: frozen, without unknown keys, and with secrets from files."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True, validate_default=True
@@ -123,7 +122,7 @@ class PluginConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _read_secret_files(cls, values: Any, info: ValidationInfo) -> Any:
-        """Replace each `<secret>_file` option by the content of the file it names."""
+        """Replace each `<secret>_file` option by the content of the file that it names."""
         if not isinstance(values, dict):
             return values
         values = dict(values)
@@ -140,7 +139,7 @@ class PluginConfig(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Return the schema with the `_file` twin of each secret, one of the two to be given."""
+        """Return the schema with the `_file` twin of each secret, of which exactly one is needed."""
         schema = handler(core_schema)
         model = handler.resolve_ref_schema(schema)
         required: list[str] = model.get("required", [])
@@ -157,19 +156,19 @@ class PluginConfig(BaseModel):
 
 
 class SourceConfig(PluginConfig):
-    """Options of a plugin that waits for an answer."""
+    """Options of a plugin that waits for a response."""
 
     timeout: Seconds = 10.0
     """Seconds a whole reading or delivery may take."""
 
 
 def is_secret(annotation: Any) -> bool:
-    """Whether an option of this type holds a secret anywhere, and so must not be shown."""
+    """Return whether an option of this type holds a secret anywhere, and so must not be shown."""
     return annotation is SecretStr or any(is_secret(part) for part in get_args(annotation))
 
 
 def has_file_twin(field: FieldInfo) -> bool:
-    """Whether the option is a `Secret` or a `Url`, and so may be given as `<name>_file` instead."""
+    """Return whether the option is a `Secret` or a `Url`, and so may be given as `<name>_file` instead."""
     if get_origin(field.annotation) in {Union, UnionType}:
         return any(_is_expanded(getattr(part, "__metadata__", ())) for part in get_args(field.annotation))
     return field.annotation is SecretStr and _is_expanded(field.metadata)

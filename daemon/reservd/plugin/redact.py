@@ -1,4 +1,4 @@
-"""Removes secrets from what plugins say: an exception's text often holds the URL that was called."""
+"""Removes secrets from plugins' texts: the message of an exception often holds the URL that was called."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,11 +15,11 @@ class Redactor:
     """Hides the secrets of one plugin instance wherever they appear."""
 
     def __init__(self, config: object) -> None:
-        """Prepare.
+        """Collect the secrets to hide.
 
         Args:
-            config: The instance's options. Everything of type `Secret` or `Url` in them is a secret,
-                and so is each part of a URL but its scheme and host.
+            config: The instance's options. Every `Secret` or `Url` in them is a secret, and so is each part of a URL
+                except its scheme and host.
         """
         found = {part for secret in _secrets(config) for part in _parts(secret) if len(part) >= _MIN_LENGTH}
         longest_first = sorted(found, key=len, reverse=True)
@@ -56,7 +56,7 @@ def _parts(secret: str) -> Iterator[str]:
 def _parts_of_url(text: str) -> Sequence[str | None]:
     try:
         url = urlsplit(text)
-    except ValueError:  # as of a password with a bracket in it: then the host is hidden too
+    except ValueError:  # for example because of a bracket in a password: then the host is hidden, too
         return re.split("[/@:?&=#]+", text.partition("://")[2])
     values = [value for _, value in parse_qsl(url.query)]
     return [url.username, url.password, url.path, url.query, *url.path.split("/"), *values]

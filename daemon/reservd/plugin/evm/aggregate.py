@@ -1,18 +1,17 @@
-"""Decodes the answer of Multicall3's `aggregate3`, for which a general ABI decoder is too slow."""
+"""Decodes the result of Multicall3's `aggregate3`, for which a general ABI decoder is too slow."""
 
 _WORD = 32
 
 
 def decode_results(data: bytes, count: int) -> list[tuple[bool, bytes]] | None:
-    """Return what `(bool,bytes)[]` says: of each call whether it succeeded, and what it returned.
+    """Decode `(bool,bytes)[]`: for each call, whether it succeeded, and what it returned.
 
     Args:
-        data: As the contract returned it.
-        count: How many results there must be.
+        data: The bytes that the contract returned.
+        count: The expected number of results.
 
     Returns:
-        The results; None when the bytes are no such answer. However they are damaged, no more is taken from them
-        than they hold.
+        The results; None when the bytes are not such a result. Damaged bytes never yield more data than they hold.
     """
     start = _number(data, 0)
     if _number(data, start) != count:
@@ -34,6 +33,6 @@ def decode_results(data: bytes, count: int) -> list[tuple[bool, bytes]] | None:
 
 
 def _number(data: bytes, at: int) -> int:
-    """Return the word there; beyond the end one that leads nowhere."""
+    """Return the word at an offset; beyond the end, an offset that is out of range."""
     word = data[at : at + _WORD]
     return int.from_bytes(word, "big") if len(word) == _WORD else len(data)

@@ -29,5 +29,5 @@ def parse_data(answer: object) -> bytes | SourceError:
 
 
 def invalid(detail: str) -> SourceError:
-    """Return the failure of an answer that cannot be believed."""
+    """Return the failure for an answer that cannot be trusted."""
     return SourceError(FailureReason.INVALID_DATA, detail)

@@ -26,7 +26,7 @@ class Block(NamedTuple):
     Attributes:
         number: Its height.
         timestamp: Its time in Unix seconds.
-        hash: What tells it from another block of the same height: 32 bytes.
+        hash: Its hash, 32 bytes. It differs from that of any other block of the same height.
         parent_hash: The hash of the block before it.
     """
 
@@ -37,12 +37,12 @@ class Block(NamedTuple):
 
     @property
     def by_number(self) -> str:
-        """Return what names its height in a JSON-RPC call."""
+        """Return the JSON-RPC argument that names the block by its height."""
         return hex(self.number)
 
     @property
     def by_hash(self) -> dict[str, object]:
-        """Return what names this very block in a JSON-RPC call (EIP-1898); a node refuses it once replaced."""
+        """Return the JSON-RPC argument that names this very block (EIP-1898). A node refuses it once it is replaced."""
         return {"blockHash": "0x" + self.hash.hex(), "requireCanonical": True}
 
     @property
@@ -57,14 +57,14 @@ def header_call(block: str) -> RpcCall:
 
 
 def parse_block(answer: object, name: str) -> Block:
-    """Return the block that the answer to `header_call` describes.
+    """Return the block in the answer to `header_call`.
 
     Args:
         answer: The answer.
-        name: What was asked for, for the error.
+        name: The name of the requested block, for the error.
 
     Raises:
-        SourceError: If it describes none.
+        SourceError: If the answer is not a block.
     """
     if isinstance(answer, SourceError):
         raise answer
@@ -85,7 +85,7 @@ def parse_block(answer: object, name: str) -> Block:
 
 
 def is_header_of(block: Block, answer: object) -> bool:
-    """Whether the answer to `header_call` describes this very block."""
+    """Return whether the answer to `header_call` describes this very block."""
     return isinstance(answer, dict) and parse_data(answer.get("hash")) == block.hash
 
 
@@ -93,7 +93,7 @@ def check_chain(answer: object, chain_id: int) -> None:
     """Check the answer to `CHAIN_ID`.
 
     Raises:
-        SourceError: If the node is on another chain, or did not say.
+        SourceError: If the node is on another chain, or did not answer.
     """
     found = parse_quantity(answer)
     if isinstance(found, SourceError):
@@ -103,10 +103,10 @@ def check_chain(answer: object, chain_id: int) -> None:
 
 
 def check_synced(answer: object) -> None:
-    """Check the answer to `SYNCING`. A node that refuses to say is judged by the age of its latest block alone.
+    """Check the answer to `SYNCING`. A node that refuses to answer is judged only by the age of its latest block.
 
     Raises:
-        SourceError: If the node has not all blocks yet, or did not answer.
+        SourceError: If the node does not have all blocks yet, or did not answer.
     """
     if answer is False or (isinstance(answer, RpcError) and answer.reason is FailureReason.REJECTED):
         return
@@ -114,7 +114,7 @@ def check_synced(answer: object) -> None:
 
 
 def check_age(latest: Block, max_age_seconds: float, now: datetime) -> None:
-    """Check that a node's latest block is young enough for the node to be following the chain.
+    """Check that a node's latest block is recent enough for the node to be following the chain.
 
     Raises:
         SourceError: If it is not.

@@ -25,10 +25,10 @@ Outcome = tuple[Any, ...] | SourceError
 
 
 class ContractError(SourceError):
-    """What a contract itself said cannot be used, whichever node is asked.
+    """The contract's own answer cannot be used, whichever node is asked.
 
     Attributes:
-        reverted: Whether it refused the call, or has no such function.
+        reverted: Whether the contract reverted the call, or has no such function.
     """
 
     def __init__(self, reason: FailureReason, detail: str, *, reverted: bool = False) -> None:
@@ -37,34 +37,34 @@ class ContractError(SourceError):
 
 
 class Query(Protocol):
-    """What can be read at any block. Equal ones are asked for once."""
+    """A value that can be read at any block. Equal queries are sent once."""
 
     @property
     def constant(self) -> bool:
-        """Whether it never changes, so that an endpoint is asked only until it told."""
+        """Whether the value never changes, so that an endpoint is asked only until it has answered."""
 
     def call(self, block: object) -> RpcCall:
-        """Return the JSON-RPC call that reads it at a block: a tag, a number, or what EIP-1898 allows."""
+        """Return the JSON-RPC call that reads the value at a block: a tag, a number, or an EIP-1898 object."""
 
     def parse(self, answer: object) -> Outcome:
-        """Return what the answer to `call` says."""
+        """Return the value in the answer to `call`."""
 
     def inner_call(self, multicall: str) -> tuple[str, bytes] | None:
-        """Return the contract and the data that read it from inside Multicall3; None when that is not the same."""
+        """Return the contract and data to read it through Multicall3; None when the result would differ."""
 
     def returned(self, data: bytes) -> Outcome:
-        """Return what the bytes say that the inner call returned."""
+        """Decode the bytes that the inner call returned."""
 
 
 class Function(NamedTuple):
-    """A function of a contract's ABI. A tuple, as calls are: thousands of them are looked up in a reading.
+    """A function of a contract's ABI. A tuple, like calls, because a reading looks up thousands of them.
 
     Attributes:
         name: Its name.
         takes: The types of its parameters.
-        returns: The types of what it returns.
-        constant: Whether what it returns never changes.
-        most: The largest number that is believed, where it returns one only; None for no such limit.
+        returns: The types of its return values.
+        constant: Whether its return values never change.
+        most: The largest number to trust, if it returns a single number; None for no limit.
     """
 
     name: str
@@ -74,17 +74,17 @@ class Function(NamedTuple):
     most: int | None = None
 
     def on(self, contract: str, *arguments: object, sender: str | None = None) -> "Call":
-        """Return the call of it on a contract.
+        """Return a call of this function on a contract.
 
         Args:
             contract: The contract's address.
             arguments: One for each parameter.
-            sender: Who seems to call, where that matters. Such a call goes around Multicall3.
+            sender: The caller's address, where it matters. Such a call is not made through Multicall3.
         """
         return Call(contract, self, selector(self) + encode(self.takes, arguments), sender)
 
     def returned(self, data: bytes) -> Outcome:
-        """Return what the function returned by these bytes, or that they are not exactly what it must return."""
+        """Decode the returned bytes. The result is an error unless they are exactly what the function must return."""
         if self.returns == ("uint256",) and len(data) == _WORD_BYTES:
             values: tuple[Any, ...] = (int.from_bytes(data, "big"),)
         else:
@@ -108,12 +108,12 @@ def _unusable(function: Function, data: bytes) -> ContractError:
 
 @lru_cache(maxsize=1024)
 def selector(function: Function) -> bytes:
-    """Return the four bytes that name a function in a call."""
+    """Return the four bytes that identify the function in a call."""
     return function_signature_to_4byte_selector(f"{function.name}({','.join(function.takes)})")
 
 
 class Call(NamedTuple):
-    """A function with its arguments; made by `Function.on`."""
+    """A function with its arguments, made by `Function.on`."""
 
     contract: str
     function: Function
@@ -127,34 +127,34 @@ class Call(NamedTuple):
 
     @property
     def constant(self) -> bool:
-        """Whether what the function returns never changes."""
+        """Whether the function's return values never change."""
         return self.function.constant
 
     def call(self, block: object) -> RpcCall:
-        """Return the JSON-RPC call that makes it at a block."""
+        """Return the JSON-RPC call at a block."""
         transaction = {"to": self.contract, "data": "0x" + self.data.hex()}
         if self.sender is not None:
             transaction["from"] = self.sender
         return RpcCall("eth_call", (transaction, block))
 
     def parse(self, answer: object) -> Outcome:
-        """Return what the answer to `call` says."""
+        """Return the value in the answer to `call`."""
         if isinstance(answer, RpcError) and answer.reverted:
             return ContractError(answer.reason, "the contract reverted the call", reverted=True)
         data = parse_data(answer)
         return data if isinstance(data, SourceError) else self.returned(data)
 
-    def inner_call(self, multicall: str) -> tuple[str, bytes] | None:  # noqa: ARG002  # it is the same through any
-        """Return the contract and the data, unless it matters who calls."""
+    def inner_call(self, multicall: str) -> tuple[str, bytes] | None:  # noqa: ARG002  # the same for all
+        """Return the contract and the data; None if the sender matters."""
         return None if self.sender is not None else (self.contract, self.data)
 
     def returned(self, data: bytes) -> Outcome:
-        """Return what the bytes say that the inner call returned."""
+        """Decode the bytes that the inner call returned."""
         return self.function.returned(data)
 
 
 class Ether(NamedTuple):
-    """What an address holds of the chain's own coin, in its smallest unit: one number."""
+    """An address's balance of the chain's native coin, in its smallest unit: one number."""
 
     address: str
 
@@ -163,25 +163,25 @@ class Ether(NamedTuple):
 
     @property
     def constant(self) -> bool:
-        """Money moves."""
+        """Always false: balances change."""
         return False
 
     def call(self, block: object) -> RpcCall:
-        """Return the JSON-RPC call that reads it at a block."""
+        """Return the JSON-RPC call that reads the balance at a block."""
         return RpcCall("eth_getBalance", (self.address, block))
 
     def parse(self, answer: object) -> Outcome:
-        """Return what the answer to `call` says."""
+        """Return the balance in the answer to `call`."""
         wei = parse_quantity(answer)
         return wei if isinstance(wei, SourceError) else (wei,)
 
     def inner_call(self, multicall: str) -> tuple[str, bytes]:
-        """Return Multicall3 itself, which tells it too."""
+        """Return the contract and data of Multicall3's own function for it."""
         call = _ETH_BALANCE.on(multicall, self.address)
         return call.contract, call.data
 
     def returned(self, data: bytes) -> Outcome:
-        """Return what the bytes say that the inner call returned."""
+        """Decode the bytes that the inner call returned."""
         return _ETH_BALANCE.returned(data)
 
 
@@ -195,7 +195,7 @@ def whole_units(units: int, decimals: int) -> Decimal:
     """Return an amount in whole units, exactly.
 
     Raises:
-        SourceError: If the host would not believe it: 1e60 or more, or more than 60 decimals.
+        SourceError: If the host would not accept it: 1e60 or more, or more than 60 decimals.
     """
     try:
         return check_amount(Decimal(f"{units}E-{decimals}"))

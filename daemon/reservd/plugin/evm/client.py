@@ -18,10 +18,10 @@ from reservd.plugin.http import HttpClient
 
 
 class EvmClient:
-    """Reads a chain, each reading at one block and from whichever endpoint can; an async context manager."""
+    """Reads a chain, each reading at one block and from any working endpoint. An async context manager."""
 
     def __init__(self, source: str, config: EvmConfig) -> None:
-        """Prepare one.
+        """Create a client.
 
         Args:
             source: The name of the source that uses it, for logs.
@@ -41,7 +41,7 @@ class EvmClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End what runs beside the readings, and close the connection pool."""
+        """Stop the probes, and close the connection pool."""
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.close()
@@ -49,24 +49,24 @@ class EvmClient:
 
     @property
     def health(self) -> Mapping[str, bool]:
-        """Return of each endpoint, by its name or its place, whether it was well when it was last asked."""
+        """The health of each endpoint when it was last asked, by its name or its place in the list."""
         return dict.fromkeys(self._config.labels, True) if self._pool is None else self._pool.health
 
     async def read(self, queries: Iterable[Query], *steps: Step) -> Results:
-        """Return what calls return, all at the block that the options name.
+        """Return the results of calls, all at the block that the options name.
 
         Args:
-            queries: What to ask first; equal calls are made once.
-            steps: What to ask then: each gets what was found so far, and gives the calls that follow from it. It is
-                asked of every endpoint that is tried, and again when a reorganisation replaced the block: it must
-                keep nothing.
+            queries: The first calls. Equal calls are made once.
+            steps: The following calls: each step gets the results so far and returns the calls that follow from them. A
+                step runs for every endpoint that is tried, and again when a reorganisation replaced the block, so it
+                must not keep state.
 
         Returns:
             The outcome of each call, failed ones included.
 
         Raises:
-            SourceError: If no endpoint, or too few for the quorum, can be reached, is on the right
-                chain and up to date, and answers from one block; if they disagree; or what a step raised.
+            SourceError: If no endpoint, or too few for the quorum, can be reached, is on the right chain and up to
+                date, and answers from one block; if they disagree; or what a step raised.
         """
         results = await self.read_at([self._config.block], queries, *steps)
         return results[self._config.block]
@@ -74,15 +74,15 @@ class EvmClient:
     async def read_at(
         self, tags: Sequence[BlockTag], queries: Iterable[Query], *steps: Step
     ) -> Mapping[BlockTag, Results]:
-        """Return what calls return at several blocks, which are read in the same requests.
+        """Return the results of calls at several blocks, which are read in the same requests.
 
         Args:
             tags: The blocks, the newest first.
-            queries: As `read` takes them, and the following.
-            steps: Asked for each block.
+            queries: As in `read`.
+            steps: As in `read`. They run for each block.
 
         Raises:
-            SourceError: As `read` does.
+            SourceError: As in `read`.
         """
         pool, config = self._pool, self._config
         if pool is None:

@@ -1,4 +1,4 @@
-"""Several endpoints in order of preference: which is called, which has failed, and when others are tried."""
+"""Several endpoints in order of preference: which is called, which has failed, and when others are probed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -18,14 +18,14 @@ _LONGEST_REST_SECONDS = 300.0
 
 
 class Endpoint:
-    """One endpoint and how it is doing.
+    """One endpoint and its state.
 
     Attributes:
-        label: What people call it. Never its URL, which may hold a key.
+        label: Its name for people. Never its URL, which may hold a key.
         reader: Reads from it.
-        failure: Why it is asked last; None while it is well.
-        probe: What tries it beside the readings, or did last.
-        probe_at: When to try it, on the loop's clock, should no reading ask it before.
+        failure: Why it is asked last; None while it is up.
+        probe: The task that probes it in the background, or did so last.
+        probe_at: When to probe it, on the loop's clock, unless a reading asks it earlier.
     """
 
     def __init__(self, label: str, reader: NodeReader) -> None:
@@ -37,18 +37,18 @@ class Endpoint:
 
 
 class EndpointPool:
-    """Knows the endpoints' state, and gives each a deadline of its own."""
+    """Tracks the endpoints' state, and gives each its own deadline."""
 
     def __init__(
         self, source: str, endpoints: Sequence[Endpoint], *, seconds_per_endpoint: float, probe_interval: float
     ) -> None:
-        """Prepare.
+        """Create a pool.
 
         Args:
             source: The name of the source, for logs.
             endpoints: The preferred one first.
             seconds_per_endpoint: How long each may take.
-            probe_interval: Seconds between two trials of one that failed, or that no reading needs.
+            probe_interval: Seconds between two probes of an endpoint that failed, or that no reading needs.
         """
         self._endpoints = endpoints
         self._has_choice = len(endpoints) > 1
@@ -61,25 +61,25 @@ class EndpointPool:
 
     @property
     def health(self) -> dict[str, bool]:
-        """Return of each endpoint, by its label, whether it was well when it was last asked."""
+        """The health of each endpoint when it was last asked, by its label."""
         return {endpoint.label: endpoint.failure is None for endpoint in self._endpoints}
 
     def ranked(self) -> list[Endpoint]:
-        """Return all endpoints in the order to ask them: the preferred first, those that failed last."""
+        """Return all endpoints in the order to ask them: the preferred one first, failed ones last."""
         return sorted(self._endpoints, key=lambda endpoint: endpoint.failure is not None)
 
     def deadline(self) -> float:
-        """Return until when an endpoint that is asked now may take, on the loop's clock."""
+        """Return the deadline of an endpoint that is asked now, on the loop's clock."""
         return asyncio.get_running_loop().time() + self._seconds
 
     async def ask(self, endpoint: Endpoint, call: Callable[[NodeReader], Awaitable[T]], deadline: float) -> T:
-        """Return what an endpoint answers; one that fails is asked last from then on.
+        """Return an endpoint's answer. An endpoint that fails is asked last from then on.
 
         Raises:
-            SourceError: If it fails, or has not answered by the deadline.
+            SourceError: If it fails, or does not answer by the deadline.
         """
         if endpoint.probe not in {None, asyncio.current_task()}:
-            endpoint.probe.cancel()  # both would learn, and forget, about the node at the same time
+            endpoint.probe.cancel()  # otherwise both would change what is known of the node at the same time
         self._put_off(endpoint)
         try:
             async with asyncio.timeout_at(deadline):
@@ -104,7 +104,7 @@ class EndpointPool:
         self._put_off(endpoint, failure.retry_after_seconds or 0)
 
     def serve_from(self, endpoints: Collection[Endpoint]) -> None:
-        """Note whose answers count from now on."""
+        """Record which endpoints' answers are used from now on."""
         for endpoint in endpoints:
             self._restore(endpoint)
         labels = tuple(endpoint.label for endpoint in endpoints)
@@ -113,11 +113,11 @@ class EndpointPool:
             self._log.info("endpoint.chosen", endpoints=labels)
 
     def probe(self, needed: int, work: Work) -> None:
-        """Try those that no reading asked for a while, beside the readings, so that none waits for them.
+        """Probe endpoints that no reading has asked for a while, in the background, so that no reading waits for them.
 
         Args:
             needed: How many endpoints the reading asks anyway.
-            work: What it asks for.
+            work: What the reading asks for.
         """
         now = asyncio.get_running_loop().time()
         for endpoint in self.ranked()[needed:]:
@@ -126,14 +126,14 @@ class EndpointPool:
                 endpoint.probe = asyncio.create_task(self._probe(endpoint, work))
 
     async def close(self) -> None:
-        """End what runs beside the readings."""
+        """Stop the probes."""
         probes = [endpoint.probe for endpoint in self._endpoints if endpoint.probe is not None]
         for probe in probes:
             probe.cancel()
         await asyncio.gather(*probes, return_exceptions=True)
 
     async def _probe(self, endpoint: Endpoint, work: Work) -> None:
-        """Try one: whether it is still there, or whether one that failed can do again what it is there for."""
+        """Probe an endpoint: whether it is still up, or, if it failed, whether it can read everything again."""
         try:
             if endpoint.failure is None:
                 await self.ask(endpoint, lambda reader: reader.fetch_heads(work.tags), self.deadline())
@@ -157,9 +157,9 @@ class EndpointPool:
 
 
 async def read_preferred(pool: EndpointPool, work: Work) -> NodeReading:
-    """Return what the first endpoint reads that can read everything.
+    """Return the reading of the first endpoint that can read everything.
 
-    When none can, the reading with the most numbers in it.
+    If none can, return the reading with the most values.
 
     Raises:
         SourceError: If no endpoint can read anything.
@@ -183,9 +183,9 @@ async def read_preferred(pool: EndpointPool, work: Work) -> NodeReading:
 
 
 def summarize(failures: Mapping[str, SourceError]) -> SourceError:
-    """Return one failure for those of several endpoints: the first one's reason, and what each said.
+    """Combine the failures of several endpoints into one: the first one's reason, and the details of all.
 
-    They are left alone only when all of them asked for that.
+    It asks for a wait only if all of them did.
     """
     first, *others = failures.values()
     if not others:

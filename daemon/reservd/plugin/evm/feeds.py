@@ -14,14 +14,14 @@ def fresh_answer(address: str, results: Results, *, heartbeat: float, slack: flo
     """Return the answer of a feed's latest round, in the feed's smallest unit.
 
     Args:
-        address: The feed's.
-        results: Of its `LATEST_ROUND`.
+        address: The feed's address.
+        results: Include its `LATEST_ROUND`.
         heartbeat: Seconds within which the feed promises a new answer.
-        slack: Seconds that one may come after that: a transaction takes its time.
+        slack: Seconds by which an answer may be late, because a transaction takes time.
 
     Raises:
-        SourceError: If it could not be read, the round is not complete, of an earlier round or of a time after its
-            block, or the answer is older than promised or not above 0.
+        SourceError: If it could not be read; if the round is incomplete, of an earlier round or later than its block;
+            or if the answer is older than promised or not above 0.
     """
     round_id, answer, _, updated_at, answered_in = results.values(LATEST_ROUND.on(address))
     if not updated_at:
@@ -40,5 +40,5 @@ def fresh_answer(address: str, results: Results, *, heartbeat: float, slack: flo
 
 
 def seconds_since(moment: int, results: Results) -> int:
-    """Return how long before the block something was: at the block, by its own clock, a feed is read."""
+    """Return how many seconds before the block something happened, by the block's own clock."""
     return int(results.block.time.timestamp()) - moment

@@ -1,4 +1,4 @@
-"""Many calls in one through Multicall3 (https://www.multicall3.com), with the block they were made at."""
+"""Combines many calls into one through Multicall3 (https://www.multicall3.com), and verifies the block they ran at."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
@@ -32,15 +32,14 @@ Found = dict[BlockTag, dict[Query, Outcome]]
 
 
 class ChunkAnswer(NamedTuple):
-    """What one call of Multicall3 found.
+    """The result of one call of Multicall3.
 
     Attributes:
-        number: The block's number as contracts see it: on Arbitrum that of the chain below.
+        number: The block's number as contracts see it: on Arbitrum that of the parent chain.
         timestamp: The block's time in Unix seconds.
         parent_hash: The hash of the block before `number`.
-        outcomes: What each call returned, or why it cannot be believed. A call that failed
-            is left out: only a plain call tells whether it was its own doing, or out of the gas
-            that others had used up.
+        outcomes: What each call returned, or why it cannot be trusted. Failed calls are left out: only a plain call
+            shows whether it failed by itself, or because the others had used up the gas.
     """
 
     number: int
@@ -50,18 +49,18 @@ class ChunkAnswer(NamedTuple):
 
 
 class Chunk:
-    """The calls that one call of Multicall3 makes; its data is encoded once."""
+    """The calls in one call of Multicall3. Its data is encoded once."""
 
     def __init__(self, multicall: str, inner: Mapping[Query, tuple[str, bytes]]) -> None:
-        """Encode it.
+        """Encode the calls.
 
         Args:
-            multicall: Where Multicall3 is.
+            multicall: The address of Multicall3.
             inner: The contract and the data of each call.
         """
         self.queries = tuple(inner)
         self._multicall = multicall
-        # True: a call that fails costs itself only.
+        # True: a call that fails does not fail the others.
         calls = [(multicall, True, data) for data in _BLOCK_CALLS]
         calls += [(contract, True, data) for contract, data in inner.values()]
         self._data = "0x" + (_AGGREGATE + encode(["(address,bool,bytes)[]"], [calls])).hex()
@@ -71,7 +70,7 @@ class Chunk:
         return RpcCall("eth_call", ({"to": self._multicall, "data": self._data}, block))
 
     def parse(self, answer: object) -> ChunkAnswer | SourceError:
-        """Return what the answer to `call` says."""
+        """Return the results in the answer to `call`."""
         data = parse_data(answer)
         if isinstance(data, SourceError):
             return data
@@ -94,53 +93,53 @@ class Multicall:
     """Multicall3 at one address.
 
     Attributes:
-        code_call: Tells what is at the address.
+        code_call: Reads the code at the address.
     """
 
     def __init__(self, address: str, size: int) -> None:
-        """Prepare to use it.
+        """Prepare its use.
 
         Args:
-            address: Where it is.
-            size: Calls in one call of it, at most.
+            address: Its address.
+            size: The largest number of calls in one call of it.
         """
         self.code_call = RpcCall("eth_getCode", (address, "latest"))
         self._address = address
         self._size = size
-        # Most of what is asked is asked again in the next reading, and to encode it takes longer than to read it.
+        # Most calls repeat in the next reading, and encoding them takes longer than reading them.
         self.chunks = lru_cache(maxsize=_PLANS_KEPT)(self._plan)
 
     def is_told_by(self, answer: object) -> bool:
-        """Whether the answer to `code_call` is the code of Multicall3, so that its word may be taken."""
+        """Return whether the answer to `code_call` is the code of Multicall3, so that its results can be trusted."""
         code = parse_data(answer)
         return isinstance(code, bytes) and keccak(code) == _CODE_HASH
 
     def _plan(self, queries: tuple[Query, ...]) -> tuple[Chunk, ...]:
-        """Return the calls of Multicall3 that make all of these that can be made by it."""
+        """Return the calls of Multicall3 for all queries that can be made through it."""
         inner = [(query, call) for query in queries if (call := query.inner_call(self._address)) is not None]
         parts = [inner[start : start + self._size] for start in range(0, len(inner), self._size)]
         return tuple(Chunk(self._address, dict(part)) for part in parts)
 
 
 def is_surely_of(block: Block, answer: ChunkAnswer) -> bool:
-    """Whether an answer for a tag is of the block that a header call for the same tag named."""
+    """Return whether an answer for a tag is from the block that a header call for the same tag named."""
     return (answer.number, answer.timestamp, answer.parent_hash) == (block.number, block.timestamp, block.parent_hash)
 
 
 def may_be_of(block: Block, answer: ChunkAnswer) -> bool:
-    """Whether an answer can be of the very block that was asked for.
+    """Return whether an answer can be from the very block that was asked for.
 
-    Number and parent are not compared: contracts on Arbitrum see those of the chain below.
+    Number and parent are not compared: contracts on Arbitrum see those of the parent chain.
     """
     return answer.timestamp == block.timestamp
 
 
 class Harvest(NamedTuple):
-    """What chunks brought.
+    """The combined results of chunks.
 
     Attributes:
-        found: What came of calls at each block, without what plain calls may still read.
-        elsewhere: The chunks whose answer was of another block.
+        found: The outcomes at each block, without those that plain calls may still read.
+        elsewhere: The chunks whose answer was from another block.
         heard: Whether Multicall3 answered at all.
     """
 
@@ -154,12 +153,12 @@ def collect(
     answers: Iterable[tuple[BlockTag, Chunk, object]],
     is_of: Callable[[Block, ChunkAnswer], bool],
 ) -> Harvest:
-    """Return what the answers to chunks say.
+    """Combine the answers to chunks.
 
     Args:
-        blocks: The blocks that are wanted.
-        answers: At which of them was asked, what, and the answer.
-        is_of: Whether an answer is of the block.
+        blocks: The requested blocks.
+        answers: For each chunk, the tag it was asked at, the chunk and the answer.
+        is_of: Returns whether an answer is from the block.
     """
     found: Found = {tag: {} for tag in blocks}
     elsewhere = []

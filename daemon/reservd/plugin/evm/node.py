@@ -1,4 +1,4 @@
-"""Reads from one endpoint, everything at one block of each kind."""
+"""Reads from one endpoint, with all values of a tag at the same block."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -35,12 +35,12 @@ Wanted = Mapping[BlockTag, Sequence[Query]]
 
 
 class Terms(NamedTuple):
-    """What a node must be to be believed, and how it is asked.
+    """The requirements for a node, and how it is asked.
 
     Attributes:
         chain_id: The chain that it must be on.
-        max_block_age: Seconds since its latest block, above which it counts as standing still.
-        multicall: Multicall3; None where each call is made by itself.
+        max_block_age: The largest age of its latest block in seconds; above it, the node counts as stalled.
+        multicall: Multicall3; None to make each call by itself.
     """
 
     chain_id: int
@@ -49,11 +49,10 @@ class Terms(NamedTuple):
 
 
 class NodeReader:
-    """Reads from one endpoint, and remembers what it learnt of it.
+    """Reads from one endpoint, and remembers what it learnt about it.
 
-    The first step of a reading costs one HTTP request where Multicall3 is, two where it is not;
-    more when the chain moves in between, or when the batch size makes several requests of one.
-    Each further step costs one.
+    The first step of a reading costs one HTTP request with Multicall3 and two without it. It costs more when the chain
+    advances in between, or when the batch size splits a request. Each further step costs one.
     """
 
     def __init__(self, rpc: RpcClient, terms: Terms) -> None:
@@ -62,18 +61,18 @@ class NodeReader:
         self.forget()
 
     def forget(self) -> None:
-        """Find everything out anew: what answers next may be another node."""
+        """Forget what was learnt: the next answer may come from another node."""
         self._rpc.forget()
         self._pinned = PinnedCalls(self._rpc)
         self._has_multicall = False
         self._constants: dict[Query, Outcome] = {}
 
     async def read(self, work: Work) -> NodeReading:
-        """Return what was asked for, at the node's own blocks.
+        """Read at the node's own blocks.
 
         Raises:
-            SourceError: If the node cannot be reached, refuses, is on another chain, is not
-                up to date, or does not answer from one block.
+            SourceError: If the node cannot be reached, refuses, is on another chain, is not up to date, or does not
+                answer from one block.
         """
         for _ in range(_TRIES - 1):
             try:
@@ -86,17 +85,17 @@ class NodeReader:
         """Return the blocks that the node names, and learn what `read_at` must know.
 
         Raises:
-            SourceError: As `read` does.
+            SourceError: As in `read`.
         """
         heads, _ = await self._begin(tags, ())
         return heads
 
     async def read_at(self, work: Work, blocks: Mapping[BlockTag, Block]) -> NodeReading:
-        """Return what was asked for, at these blocks.
+        """Read at these blocks.
 
         Raises:
             ReorgError: If one of the blocks is not in the node's chain.
-            SourceError: As `read` does.
+            SourceError: As in `read`.
         """
         queries = self._not_known(work.queries)
         found = await self._ask(blocks, dict.fromkeys(blocks, queries))
@@ -110,8 +109,8 @@ class NodeReader:
         if not asked or not self._rpc.takes_at_once(len(self._opening(tags)) + len(calls)):
             return await self.read_at(work, (await self.fetch_heads(tags)).tagged)
         heads, answers = await self._begin(tags, calls)
-        # What a tag stood for is known only now: the header was asked for before and after the
-        # calls, and Multicall3 says which block it saw.
+        # Only now is it known which block a tag meant: the header was requested before and after the calls, and
+        # Multicall3 reports its block.
         blocks = heads.tagged
         again = dict(zip(tags, answers[len(asked) :], strict=True))
         still = {tag for tag in tags if is_header_of(blocks[tag], again[tag])}
@@ -142,20 +141,20 @@ class NodeReader:
         return Heads(blocks["latest"], {tag: blocks[tag] for tag in tags}), answers[len(opening) :]
 
     def _not_known(self, queries: Sequence[Query]) -> tuple[Query, ...]:
-        """Return what must be asked; the rest never changes, and this node told it before."""
+        """Return the queries to send. The others are constants that this node has answered before."""
         return tuple(query for query in dict.fromkeys(queries) if query not in self._constants)
 
     async def _chunks(self, queries: Sequence[Query]) -> tuple[Chunk, ...]:
         multicall = self._terms.multicall
         if multicall is None or not self._has_multicall:
             return ()
-        # Apart, so that what is asked in every reading is the same from the first one on, and encoded once.
+        # Separate, so that the repeated queries are the same from the first reading on, and are encoded once.
         constants = tuple(query for query in queries if query.constant)
         others = tuple(query for query in queries if not query.constant)
         return await asyncio.to_thread(lambda: multicall.chunks(constants) + multicall.chunks(others))
 
     async def _go_on(self, steps: Sequence[Step], blocks: Mapping[BlockTag, Block], found: Found) -> NodeReading:
-        """Take the further steps, each by what those before it found."""
+        """Run the further steps, each with the results of those before it."""
         refusal = None
         results = self._results(blocks, found)
         for step in steps:
@@ -177,14 +176,14 @@ class NodeReader:
         return {tag: Results(block, self._constants | found[tag]) for tag, block in blocks.items()}
 
     async def _ask(self, blocks: Mapping[BlockTag, Block], wanted: Wanted) -> Found:
-        """Return what came of calls, each at its block."""
+        """Return the outcomes of queries, each at its block."""
         chunks = [(tag, chunk) for tag, queries in wanted.items() for chunk in await self._chunks(queries)]
         return await self._complete(blocks, wanted, {tag: {} for tag in blocks}, chunks)
 
     async def _complete(
         self, blocks: Mapping[BlockTag, Block], wanted: Wanted, found: Found, chunks: Sequence[tuple[BlockTag, Chunk]]
     ) -> Found:
-        """Return what was found, together with what these chunks and, for the rest, plain calls find."""
+        """Return the outcomes so far, completed by these chunks and, for the rest, by plain calls."""
         if chunks:
             answers = await self._call(blocks, chunks, partial=_holds_any(found))
             answered = [(tag, chunk, answer) for (tag, chunk), answer in zip(chunks, answers, strict=True)]
@@ -205,7 +204,7 @@ class NodeReader:
     async def _call(
         self, blocks: Mapping[BlockTag, Block], work: Sequence[tuple[BlockTag, Readable]], *, partial: bool
     ) -> list[object]:
-        """Make calls; when a part was read already, a node that fails now costs the rest only."""
+        """Make calls. If a part was read already, a failure of the node now affects only the rest."""
         try:
             return await self._pinned.call([(blocks[tag], thing) for tag, thing in work])
         except ReorgError:
@@ -217,7 +216,7 @@ class NodeReader:
 
 
 def _next(step: Step, results: Mapping[BlockTag, Results]) -> dict[BlockTag, list[Query]]:
-    """Return what a step asks at each block that is not known yet."""
+    """Return what a step asks for at each block that is not known yet."""
     return {tag: found.lacking(step(found)) for tag, found in results.items()}
 
 

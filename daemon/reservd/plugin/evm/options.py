@@ -36,7 +36,7 @@ EndpointEntry = Annotated[EvmEndpoint, BeforeValidator(_from_url, json_schema_in
 
 
 def token_id(token: str) -> str:
-    """Return what a token is known by on its chain, as CAIP-19 has it: `erc20:0x…`."""
+    """Return the CAIP-19 name of a token on its chain: `erc20:0x…`."""
     return f"erc20:{token}"
 
 
@@ -107,22 +107,22 @@ class EvmConfig(SourceConfig):
 
     @property
     def endpoints(self) -> tuple[EvmEndpoint, ...]:
-        """Return the endpoints, the preferred one first."""
+        """The endpoints, the preferred one first."""
         if self.rpc_urls is not None:
             return self.rpc_urls
         return () if self.rpc_url is None else (EvmEndpoint(url=self.rpc_url),)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Return what people call the endpoints, in the same order."""
+        """The endpoints' names for people, in the same order."""
         return tuple(endpoint.name or str(place) for place, endpoint in enumerate(self.endpoints, start=1))
 
     @property
     def tries(self) -> int:
-        """Return how many endpoints may be tried one after another in a reading."""
+        """How many endpoints a reading may try one after another."""
         return len(self.endpoints) - self.quorum + 1
 
     @property
     def seconds_per_endpoint(self) -> float:
-        """Return how long one endpoint may take, in seconds."""
+        """How long one endpoint may take, in seconds."""
         return self.endpoint_timeout or self.timeout / self.tries

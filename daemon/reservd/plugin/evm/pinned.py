@@ -1,4 +1,4 @@
-"""Calls at known blocks: by hash where the node supports it, else by number, which is verified afterwards."""
+"""Calls at known blocks: by hash if the node supports it, otherwise by number, which is verified afterwards."""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -9,24 +9,24 @@ from reservd.plugin.evm.rpc import RpcCall, RpcClient, RpcError
 
 
 class Readable(Protocol):
-    """What can be read at any block: one thing by itself, or many through Multicall3."""
+    """Something that can be read at any block: one value, or many through Multicall3."""
 
     def call(self, block: object) -> RpcCall:
         """Return the JSON-RPC call that reads it at a block."""
 
 
 class PinnedCalls:
-    """Makes calls whose answers are of the very block that is meant."""
+    """Makes calls whose answers are from exactly the given block."""
 
     def __init__(self, rpc: RpcClient) -> None:
         self._rpc = rpc
         self._takes_hashes = True
 
     async def call(self, work: Sequence[tuple[Block, Readable]]) -> list[object]:
-        """Read each thing at its block, all at the same time.
+        """Read each item at its block, all at the same time.
 
         Returns:
-            For each, in order, its JSON result, or the `SourceError` it failed with.
+            The JSON result of each item, in order, or its `SourceError`.
 
         Raises:
             ReorgError: If a block is no longer in the node's chain.
@@ -36,7 +36,7 @@ class PinnedCalls:
             answers = await self._rpc.call([thing.call(block.by_hash) for block, thing in work])
             refused = [_is_refused(answer) for answer in answers]
             if any(refused):
-                # A node says in many ways that it dropped a block, but what its number stands for now is plain.
+                # Nodes report a dropped block in many ways, but the block that now has its number shows it.
                 await self._check_canonical(block for block, _ in work)
             if not all(refused):
                 return answers
@@ -56,5 +56,5 @@ class PinnedCalls:
 
 
 def _is_refused(answer: object) -> bool:
-    """Whether the node would not run the call, rather than the contract."""
+    """Return whether the node, not the contract, refused the call."""
     return isinstance(answer, RpcError) and answer.reason is FailureReason.REJECTED and not answer.reverted

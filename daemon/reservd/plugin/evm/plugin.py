@@ -11,7 +11,7 @@ EvmConfigT = TypeVar("EvmConfigT", bound=EvmConfig)
 
 
 class EvmPlugin(Source[EvmConfigT], Generic[EvmConfigT]):
-    """The half of a source that is its connection; the other half is `BalanceSource` or one of the others.
+    """The connection of a source. Combine it with `BalanceSource` or another source class.
 
     Attributes:
         client: Reads the chain.
@@ -32,5 +32,5 @@ class EvmPlugin(Source[EvmConfigT], Generic[EvmConfigT]):
 
     @property
     def endpoints(self) -> Mapping[str, bool]:
-        """Return of each endpoint, by its name or its place in the list, whether it was well when it was last asked."""
+        """The health of each endpoint when it was last asked, by its name or its place in the list."""
         return self.client.health

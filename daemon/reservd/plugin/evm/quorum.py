@@ -21,7 +21,7 @@ _TRIES = 3
 
 
 class _VotersFailedError(Exception):
-    """Endpoints that cannot vote; with others in their place the vote may succeed."""
+    """Endpoints that cannot vote. With others in their place, the vote may succeed."""
 
     def __init__(self, failures: Mapping[Endpoint, SourceError]) -> None:
         super().__init__()
@@ -29,16 +29,16 @@ class _VotersFailedError(Exception):
 
 
 async def read_agreed(pool: EndpointPool, work: Work, quorum: int, max_lag: int) -> NodeReading:
-    """Return what `quorum` endpoints say alike, at the lowest of their blocks.
+    """Return what `quorum` endpoints agree on, at the lowest of their blocks.
 
     Args:
         pool: The endpoints. One that fails is replaced by the next.
         work: What to ask them for.
         quorum: How many must agree.
-        max_lag: Blocks that one may be behind the foremost.
+        max_lag: How many blocks an endpoint may be behind the foremost.
 
     Raises:
-        SourceError: If too few endpoints answer, or they do not say the same.
+        SourceError: If too few endpoints answer, or they disagree.
     """
     excluded: dict[Endpoint, SourceError] = {}
     partial: NodeReading | None = None
@@ -69,7 +69,7 @@ async def _vote(pool: EndpointPool, work: Work, voters: Sequence[Endpoint], max_
 
     Raises:
         _VotersFailedError: If some fail.
-        SourceError: If they do not agree on which block has a number.
+        SourceError: If they disagree on which block has a number.
     """
     deadline = pool.deadline()
     for _ in range(_TRIES):
@@ -130,14 +130,14 @@ def _common_blocks(pool: EndpointPool, heads: Mapping[Endpoint, Heads], max_lag:
 
 
 def _agreed(readings: Sequence[NodeReading]) -> NodeReading:
-    """Return what all readings say. A step that gave nothing more to ask did so in all: they found the same."""
+    """Return what all readings agree on. A refusal by a step is in all of them, because they found the same values."""
     first = readings[0]
     results = {tag: _common([reading.results[tag] for reading in readings]) for tag in first.results}
     return NodeReading(results, next((reading.refusal for reading in readings if reading.refusal), None))
 
 
 def _common(several: Sequence[Results]) -> Results:
-    """Return what all have asked for. What one alone did depends on what is missing in another."""
+    """Return the queries that all made. A query of only one depends on a value that is missing in another."""
     first, *others = several
     outcomes = {
         query: _same([outcome, *(other.outcome(query) for other in others)], query)
@@ -148,10 +148,10 @@ def _common(several: Sequence[Results]) -> Results:
 
 
 def _same(outcomes: Sequence[Outcome], query: Query) -> Outcome:
-    """Return what all say; a failure when one does not say.
+    """Return the outcome that all agree on; a failure if one has none.
 
     Raises:
-        SourceError: If they say different things.
+        SourceError: If they disagree.
     """
     failures = [outcome for outcome in outcomes if isinstance(outcome, SourceError)]
     if len({outcome for outcome in outcomes if not isinstance(outcome, SourceError)}) > 1:
@@ -160,6 +160,6 @@ def _same(outcomes: Sequence[Outcome], query: Query) -> Outcome:
         return outcomes[0]
     if all(isinstance(outcome, ContractError) for outcome in outcomes):
         return failures[0]
-    # One node alone says that the contract refused, which is not believed to be the contract's word.
+    # If only one node says that the contract reverted, the node is not trusted in this.
     own = next((failure for failure in failures if not isinstance(failure, ContractError)), failures[0])
     return SourceError(own.reason, own.detail)

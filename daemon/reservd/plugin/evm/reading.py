@@ -20,9 +20,9 @@ class Work(NamedTuple):
     """What a reading asks for.
 
     Attributes:
-        tags: The blocks it is asked at, the newest first.
-        queries: What is asked first.
-        steps: What is asked then, one after another.
+        tags: The blocks to read, the newest first.
+        queries: The first queries.
+        steps: The following steps, in order.
     """
 
     tags: tuple[BlockTag, ...]
@@ -35,7 +35,7 @@ class Heads(NamedTuple):
 
     Attributes:
         latest: Its latest block.
-        tagged: The blocks that are read, the newest first.
+        tagged: The blocks to read, the newest first.
     """
 
     latest: Block
@@ -43,11 +43,11 @@ class Heads(NamedTuple):
 
 
 class NodeReading(NamedTuple):
-    """What one endpoint says in one reading.
+    """The results of one endpoint in one reading.
 
     Attributes:
-        results: What was found at each block, the newest first.
-        refusal: Why a step gave nothing more to ask, by what was found so far; None when all did.
+        results: The results at each block, the newest first.
+        refusal: The error of a step that could not continue with the results so far; None if all did.
     """
 
     results: Mapping[BlockTag, Results]
@@ -55,15 +55,15 @@ class NodeReading(NamedTuple):
 
     @property
     def numbers(self) -> int:
-        """Return how many calls told what may have changed."""
+        """The number of calls that returned a value that may change."""
         return sum(results.count() for results in self.results.values())
 
     @property
     def failure(self) -> SourceError | None:
-        """Return why another endpoint may be able to read more; None when this one did what can be done.
+        """Why another endpoint may be able to read more; None when this one did everything that is possible.
 
-        What a contract itself refuses, it refuses everywhere. When nothing at all could be
-        read, it is rather the node: one that dropped the state of that block, for example.
+        A contract refuses a call on every node. When nothing at all could be read, the node is the more likely cause,
+        for example because it dropped the state of that block.
         """
         failures = [failure for results in self.results.values() for failure in results.failures()]
         own = next((failure for failure in failures if failure.reason in _OF_THE_ENDPOINT), None)

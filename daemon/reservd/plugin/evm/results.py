@@ -12,7 +12,7 @@ _NOT_ASKED = invalid("it was not asked for")
 
 
 class Results:
-    """What calls returned, all at one block.
+    """The results of calls, all at one block.
 
     Attributes:
         block: The block.
@@ -23,11 +23,11 @@ class Results:
         self._outcomes = outcomes
 
     def outcome(self, query: Query) -> Outcome:
-        """Return what came of a call. One that was not made is as little known as one that failed."""
+        """Return the outcome of a call. A call that was not made counts as failed."""
         return self._outcomes.get(query, _NOT_ASKED)
 
     def values(self, call: Call) -> tuple[Any, ...]:
-        """Return what a call returned: addresses in lower case, numbers as `int`.
+        """Return the values that a call returned: addresses in lower case, numbers as `int`.
 
         Raises:
             SourceError: If it was reverted, not answered, or returned something else.
@@ -38,39 +38,39 @@ class Results:
         return outcome
 
     def number(self, call: Call) -> int:
-        """Return the only number that a call returned; raises as `values` does."""
+        """Return the only number that a call returned. Raises the errors of `values`."""
         return int(self.values(call)[0])
 
     def address(self, call: Call) -> str:
-        """Return the only address that a call returned; raises as `values` does."""
+        """Return the only address that a call returned. Raises the errors of `values`."""
         return str(self.values(call)[0])
 
     def wei(self, ether: Ether) -> int:
-        """Return how much ether there is, in its smallest unit; raises as `values` does."""
+        """Return an ether balance in wei. Raises the errors of `values`."""
         outcome = self.outcome(ether)
         if isinstance(outcome, SourceError):
             raise outcome
         return int(outcome[0])
 
     def reverted(self, call: Call) -> bool:
-        """Whether the contract itself refused, or has no such function: nothing less tells that."""
+        """Return whether the contract itself reverted the call, or has no such function; no other failure counts."""
         outcome = self.outcome(call)
         return isinstance(outcome, ContractError) and outcome.reverted
 
     def lacking(self, queries: Iterable[Query]) -> list[Query]:
-        """Return which of these were not made, each once."""
+        """Return those of the queries that were not made, each once."""
         return [query for query in dict.fromkeys(queries) if query not in self._outcomes]
 
     def failures(self) -> list[SourceError]:
-        """Return why some calls failed."""
+        """Return the errors of failed calls."""
         return [outcome for outcome in self._outcomes.values() if isinstance(outcome, SourceError)]
 
     def count(self) -> int:
-        """Return how many calls told what may have changed."""
+        """Return the number of calls that returned a value that may change."""
         return sum(
             not isinstance(outcome, SourceError) for query, outcome in self._outcomes.items() if not query.constant
         )
 
     def items(self) -> Iterable[tuple[Query, Outcome]]:
-        """Return all that was asked for, with what came of it."""
+        """Return all queries with their outcomes."""
         return self._outcomes.items()

@@ -1,4 +1,4 @@
-"""JSON-RPC 2.0 over HTTP, in batches; every failure is a value or a `SourceError` with a closed reason."""
+"""JSON-RPC 2.0 over HTTP, in batches. Every failure is a value or a `SourceError` with a closed reason."""
 
 import asyncio
 import json
@@ -25,10 +25,10 @@ class RpcCall(NamedTuple):
 
 
 class RpcError(SourceError):
-    """The node answered a JSON-RPC error.
+    """A JSON-RPC error from the node.
 
     Attributes:
-        reverted: Whether it says that the contract itself refused, so that asking otherwise is of no use.
+        reverted: Whether it means that the contract itself reverted the call, so that other ways to ask are of no use.
     """
 
     def __init__(self, code: int, *, reverted: bool) -> None:
@@ -40,15 +40,15 @@ class RpcError(SourceError):
 class RpcClient:
     """Calls one JSON-RPC endpoint.
 
-    An endpoint that refuses a batch is asked again call by call, and is sent none from then on.
-    No failure's text holds the URL, or what the provider wrote: either may show a key.
+    If an endpoint refuses a batch, its calls are repeated one by one, and it is sent no more batches. No error text
+    holds the URL or the provider's message: either may contain a key.
     """
 
     def __init__(self, http: HttpClient, url: SecretStr, *, batch_size: int, concurrency: int) -> None:
-        """Prepare.
+        """Create a client.
 
         Args:
-            http: The pool to use; its owner opens and closes it.
+            http: The connection pool. Its owner opens and closes it.
             url: The endpoint.
             batch_size: Calls in one HTTP request; 1 sends no batches.
             concurrency: HTTP requests at the same time.
@@ -59,21 +59,21 @@ class RpcClient:
         self._free = asyncio.Semaphore(concurrency)
 
     def takes_at_once(self, count: int) -> bool:
-        """Whether that many calls go into one HTTP request."""
+        """Return whether that many calls fit into one HTTP request."""
         return count <= self._batch_size
 
     def forget(self) -> None:
-        """Send batches again: the endpoint may have become another one."""
+        """Send batches again: another endpoint may answer now."""
         self._batch_size = self._allowed_size
 
     async def call(self, calls: Sequence[RpcCall]) -> list[object]:
         """Make all calls, in as few HTTP requests as the batch size allows.
 
         Returns:
-            For each call, in order, its JSON result, or the `SourceError` it failed with.
+            The JSON result of each call, in order, or its `SourceError`.
 
         Raises:
-            SourceError: If no HTTP request got an answer that holds any results.
+            SourceError: If no HTTP request got an answer with results.
         """
         size = self._batch_size
         parts = [calls[start : start + size] for start in range(0, len(calls), size)]
@@ -90,7 +90,7 @@ class RpcClient:
         ]
 
     async def _call_one_by_one(self, calls: Sequence[RpcCall], refusal: HttpError | SourceError) -> list[object]:
-        """Make calls whose batch was refused; the first alone, to see whether it was for being one."""
+        """Repeat the calls of a refused batch; the first one alone, to see whether batches are the cause."""
         first = await self._send(calls[:1], single=True)
         if not isinstance(first, list) or isinstance(first[0], SourceError):
             raise _as_source_error(refusal)
@@ -114,7 +114,7 @@ class RpcClient:
 
 
 def _may_refuse_batches(failure: HttpError | SourceError) -> bool:
-    """Whether that is how endpoints that take no batches answer one: with a 4xx status, or one error for all."""
+    """Return whether an endpoint without batches answers like this: with a 4xx status, or one error for all."""
     status = failure.status if isinstance(failure, HttpError) else None
     return failure.reason is FailureReason.REJECTED and (status is None or status < _SERVER_ERRORS)
 

@@ -1,4 +1,4 @@
-"""What must hold for every plugin, and for every call of one."""
+"""The contract of every plugin, and of every call of one."""
 
 import asyncio
 import re
@@ -19,7 +19,7 @@ _PROMPT_SECONDS = 5
 
 
 class PluginContract:
-    """What holds for every plugin class."""
+    """The contract of every plugin class."""
 
     plugin_class: ClassVar[type[Plugin[Any]]]
     """The class under test."""
@@ -31,12 +31,12 @@ class PluginContract:
 
     @pytest.fixture
     def readers(self) -> Readers:
-        """Return what reads the instances that the options name. Override this for a `Composite`."""
+        """Return the reader of the instances that the options name. Override this for a `Composite`."""
         return Readers()
 
     @pytest.fixture
     def plugin(self, options: dict[str, Any], readers: Readers, tmp_path: Path) -> Any:
-        """Return the instance, built and connected as the daemon does it and not opened."""
+        """Return the instance, built and connected as in the daemon, but not opened."""
         plugin = self._build(options, tmp_path)
         if isinstance(plugin, Composite):
             plugin.connect(readers)
@@ -48,7 +48,7 @@ class PluginContract:
         assert re.fullmatch(r"[a-z][a-z0-9_]*", name), f"PLUGIN_NAME must be one lower-case word, got {name!r}"
 
     def test_host_finds_the_class_by_its_entry_point(self) -> None:
-        """The hook registers it, under an entry point of its name."""
+        """The hook registers the class under an entry point of its name."""
         kind = next(kind for kind, base in KINDS.items() if issubclass(self.plugin_class, base))
         found = PluginHost().plugin_class(kind, self.plugin_class.PLUGIN_NAME)
         assert found is self.plugin_class, f"reservd_register_{kind}() must return {self.plugin_class.__name__}"
@@ -73,7 +73,7 @@ class PluginContract:
 
     @pytest.mark.asyncio
     async def test_close_does_nothing_when_not_open(self, plugin: Plugin[Any]) -> None:
-        """Closing never raises for what is closed already."""
+        """Closing never raises if the plugin is closed already."""
         await plugin.__aexit__(None, None, None)
 
     def _build(self, options: dict[str, Any], directory: Path) -> Plugin[Any]:
@@ -82,7 +82,7 @@ class PluginContract:
 
 
 async def check_cancellable(call: Coroutine[Any, Any, Any]) -> None:
-    """Fail when a call goes on after it was cancelled."""
+    """Fail when a call continues after it was cancelled."""
     task = asyncio.create_task(call)
     await asyncio.sleep(0)
     task.cancel()
@@ -93,7 +93,7 @@ async def check_cancellable(call: Coroutine[Any, Any, Any]) -> None:
 
 
 async def check_never_blocks(call: Coroutine[Any, Any, Any]) -> None:
-    """Fail when a call holds the event loop up."""
+    """Fail when a call blocks the event loop."""
     with noting_what_blocks() as found:
         await call
     assert not found, f"must not block the event loop, use asyncio.sleep() or asyncio.to_thread(): {found[0]}"

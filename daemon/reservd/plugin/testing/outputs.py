@@ -1,4 +1,4 @@
-"""What must hold for every sink and every replenisher."""
+"""The contracts of sinks and replenishers."""
 
 from typing import Any, ClassVar
 
@@ -12,18 +12,18 @@ from reservd.reserve.replenishment import Acceptance, AcceptanceStatus
 
 
 class EventSinkContract(PluginContract):
-    """What holds for event sinks."""
+    """The contract of event sinks."""
 
     @pytest.mark.asyncio
     @pytest.mark.parametrize("event_type", list(EventType))
     async def test_every_type_of_event_is_taken(self, plugin: EventSink[Any], event_type: EventType) -> None:
-        """Events without numbers included."""
+        """This includes events without amounts."""
         async with plugin:
             await plugin.deliver(example_event(event_type))
 
     @pytest.mark.asyncio
     async def test_same_event_is_taken_again(self, plugin: EventSink[Any]) -> None:
-        """Delivery is at least once, across openings too."""
+        """Delivery is at least once, even after the sink was opened again."""
         for _ in range(2):
             async with plugin:
                 await plugin.deliver(example_event())
@@ -37,13 +37,13 @@ class EventSinkContract(PluginContract):
 
     @pytest.mark.asyncio
     async def test_delivery_never_blocks_the_loop(self, plugin: EventSink[Any]) -> None:
-        """Every other plugin waits meanwhile, and no deadline ends it."""
+        """A blocking call stops every other plugin, and no deadline can end it."""
         async with plugin:
             await check_never_blocks(plugin.deliver(example_event()))
 
 
 class ReplenisherContract(PluginContract):
-    """What holds for replenishers."""
+    """The contract of replenishers."""
 
     mode: ClassVar[str] = "demo"
     """A mode that the options can refill."""
@@ -52,7 +52,7 @@ class ReplenisherContract(PluginContract):
 
     @pytest.mark.asyncio
     async def test_request_is_answered(self, plugin: Replenisher[Any]) -> None:
-        """On each opening."""
+        """Each time the replenisher is opened."""
         for number in range(2):
             async with plugin:
                 answer = await plugin.request(example_request(self.mode, self.currency, f"req-{number}"))
@@ -60,7 +60,7 @@ class ReplenisherContract(PluginContract):
 
     @pytest.mark.asyncio
     async def test_same_request_gets_the_same_answer(self, plugin: Replenisher[Any]) -> None:
-        """A request that comes again under its id is acted on once."""
+        """A request that is repeated under its id is acted on once."""
         request = example_request(self.mode, self.currency)
         async with plugin:
             first, second = await plugin.request(request), await plugin.request(request)
@@ -76,6 +76,6 @@ class ReplenisherContract(PluginContract):
 
     @pytest.mark.asyncio
     async def test_request_never_blocks_the_loop(self, plugin: Replenisher[Any]) -> None:
-        """Every other plugin waits meanwhile, and no deadline ends it."""
+        """A blocking call stops every other plugin, and no deadline can end it."""
         async with plugin:
             await check_never_blocks(plugin.request(example_request(self.mode, self.currency)))

@@ -1,4 +1,4 @@
-"""What must hold for every source."""
+"""The contracts of sources."""
 
 import asyncio
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ _CLOCK_SKEW = timedelta(minutes=1)
 
 
 class SourceContract(PluginContract):
-    """What holds for balance, equity and price sources alike."""
+    """The contract of balance, equity and price sources."""
 
     @pytest.mark.asyncio
     async def test_endpoints_are_known_before_anything_is_read(self, plugin: Source[Any]) -> None:
-        """The metrics name all of them from the start, and what was not tried yet is well."""
+        """The metrics name all endpoints from the start, and one that has not been tried counts as up."""
         endpoints = dict(plugin.endpoints)
         for name, up in endpoints.items():
             assert isinstance(name, str), f"the name of an endpoint must be text, got {name!r}"
@@ -30,7 +30,7 @@ class SourceContract(PluginContract):
 
 
 class BalanceSourceContract(SourceContract):
-    """What holds for balance sources."""
+    """The contract of balance sources."""
 
     def test_accounts_are_known_before_anything_is_read(self, plugin: BalanceSource[Any]) -> None:
         """The configuration refers to accounts by name."""
@@ -44,7 +44,7 @@ class BalanceSourceContract(SourceContract):
         assert plugin.accounts == accounts, "accounts must stay the same"
 
     def test_pots_name_accounts_of_the_source(self, plugin: BalanceSource[Any]) -> None:
-        """The configuration compares them with those of other sources."""
+        """The configuration compares pots with those of other sources."""
         accounts = plugin.accounts
         for pot, drawers in plugin.pots.items():
             assert isinstance(pot, str), f"a pot must be named by text, got {pot!r}"
@@ -52,7 +52,7 @@ class BalanceSourceContract(SourceContract):
 
     @pytest.mark.asyncio
     async def test_reading_covers_every_account(self, plugin: BalanceSource[Any]) -> None:
-        """Each account and asset is a balance or a failure, on each opening."""
+        """Each account and asset is a balance or a failure, each time the source is opened."""
         for _ in range(2):
             async with plugin:
                 reading = await plugin.fetch_balances()
@@ -65,7 +65,7 @@ class BalanceSourceContract(SourceContract):
 
     @pytest.mark.asyncio
     async def test_reading_names_declared_accounts_once(self, plugin: BalanceSource[Any]) -> None:
-        """What belongs to no declared account, or stands there twice, cannot be counted."""
+        """An entry that belongs to no declared account, or is repeated, cannot be counted."""
         async with plugin:
             places = list(_places(await plugin.fetch_balances()))
         assert len(set(places)) == len(places), f"an account and asset must be there once, got {places}"
@@ -73,7 +73,7 @@ class BalanceSourceContract(SourceContract):
 
     @pytest.mark.asyncio
     async def test_balances_are_exact_and_of_now(self, plugin: BalanceSource[Any]) -> None:
-        """Amounts are Decimal, times are not ahead, and what is declared non-negative is."""
+        """Amounts are Decimal, times are not in the future, and accounts declared non-negative are."""
         async with plugin:
             reading = await plugin.fetch_balances()
         for balance in reading.balances:
@@ -93,13 +93,13 @@ class BalanceSourceContract(SourceContract):
 
     @pytest.mark.asyncio
     async def test_fetch_never_blocks_the_loop(self, plugin: BalanceSource[Any]) -> None:
-        """Every other plugin waits meanwhile, and no deadline ends it."""
+        """A blocking call stops every other plugin, and no deadline can end it."""
         async with plugin:
             await check_never_blocks(plugin.fetch_balances())
 
 
 class EquitySourceContract(SourceContract):
-    """What holds for equity sources."""
+    """The contract of equity sources."""
 
     mode: ClassVar[str] = "demo"
     """A mode whose equity the options can tell."""
@@ -107,12 +107,12 @@ class EquitySourceContract(SourceContract):
     """Its share class."""
 
     def test_by_share_class_is_known_before_anything_is_read(self, plugin: EquitySource[Any]) -> None:
-        """The daemon shares calls by it."""
+        """The daemon shares calls if it is true."""
         assert isinstance(plugin.by_share_class, bool), "by_share_class must be a bool"
 
     @pytest.mark.asyncio
     async def test_equity_is_exact_and_in_the_currency_asked_for(self, plugin: EquitySource[Any]) -> None:
-        """On each opening."""
+        """Each time the source is opened."""
         for _ in range(2):
             async with plugin:
                 equity = await plugin.fetch_equity(self._key(plugin), self.currency)
@@ -137,7 +137,7 @@ class EquitySourceContract(SourceContract):
 
     @pytest.mark.asyncio
     async def test_fetch_never_blocks_the_loop(self, plugin: EquitySource[Any]) -> None:
-        """Every other plugin waits meanwhile, and no deadline ends it."""
+        """A blocking call stops every other plugin, and no deadline can end it."""
         async with plugin:
             await check_never_blocks(plugin.fetch_equity(self._key(plugin), self.currency))
 
@@ -146,7 +146,7 @@ class EquitySourceContract(SourceContract):
 
 
 class PriceSourceContract(SourceContract):
-    """What holds for price sources."""
+    """The contract of price sources."""
 
     base: ClassVar[str] = "ETH"
     """An asset whose price the options can tell."""
@@ -155,7 +155,7 @@ class PriceSourceContract(SourceContract):
 
     @pytest.mark.asyncio
     async def test_price_is_exact_and_of_the_pair_asked_for(self, plugin: PriceSource[Any]) -> None:
-        """On each opening."""
+        """Each time the source is opened."""
         for _ in range(2):
             async with plugin:
                 price = await plugin.fetch_price(self.base, self.quote)
@@ -178,7 +178,7 @@ class PriceSourceContract(SourceContract):
 
     @pytest.mark.asyncio
     async def test_fetch_never_blocks_the_loop(self, plugin: PriceSource[Any]) -> None:
-        """Every other plugin waits meanwhile, and no deadline ends it."""
+        """A blocking call stops every other plugin, and no deadline can end it."""
         async with plugin:
             await check_never_blocks(plugin.fetch_price(self.base, self.quote))
 
