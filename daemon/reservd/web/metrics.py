@@ -209,7 +209,7 @@ class Metrics(Observer):
         self._sources.accounts_read(source, unread=unread, failures=failures)
 
     def circuit_is(self, source: str, *, is_open: bool) -> None:
-        """Record whether a source is read less often because it fails."""
+        """Record whether a source's circuit is open, so that it is read less often."""
         self._sources.circuit_is(source, is_open=is_open)
 
     def woken(self, source: str) -> None:

@@ -108,7 +108,7 @@ class SourceMetrics(Observer):
         self._endpoint_up.labels(source, endpoint).set(up)
 
     def circuit_is(self, source: str, *, is_open: bool) -> None:
-        """Record whether a source is read less often because it fails."""
+        """Record whether a source's circuit is open, so that it is read less often."""
         self._circuit_open.labels(source).set(is_open)
 
     def woken(self, source: str) -> None:

@@ -9,7 +9,7 @@ from reservd.reserve.replenishment.event import ReplenishmentEvent
 
 
 class Envelope(BaseModel):
-    """What all messages have in common: the attributes of CloudEvents 1.0, with its sequence extension."""
+    """The common fields of all messages: the attributes of CloudEvents 1.0, with its sequence extension."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 

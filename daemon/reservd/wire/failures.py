@@ -10,7 +10,7 @@ _MAX_DIGITS = 9
 
 
 def parse_retry_after(value: str) -> float | None:
-    """Return how many seconds a `Retry-After` header asks for: so many, or until a date (RFC 9110)."""
+    """Return the seconds that a `Retry-After` header asks to wait, given as a number or a date (RFC 9110)."""
     if value.strip().isdecimal():
         return float(value.strip()[:_MAX_DIGITS])
     try:
@@ -21,13 +21,13 @@ def parse_retry_after(value: str) -> float | None:
 
 
 def os_error(error: Exception) -> Exception:
-    """Return what lies under an error of aiohttp's."""
+    """Return the cause of an aiohttp error."""
     cause: Exception = getattr(error, "os_error", error)
     return cause
 
 
 def name_failure(error: Exception) -> str:
-    """Return what went wrong, without the URL that aiohttp puts into its messages."""
+    """Return what went wrong, without the URL that aiohttp includes in its messages."""
     cause = getattr(error, "certificate_error", os_error(error))
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"the certificate is not believed: {cause.verify_message}"

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details: the closed set of them."""
+"""The closed set of errors, as RFC 9457 problem details."""
 
 from enum import Enum
 from http import HTTPStatus
