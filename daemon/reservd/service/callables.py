@@ -1,4 +1,4 @@
-"""Replenishers for those who embed the reserve manager: plain functions, and strategies beside it."""
+"""Replenishers for embedders of the reserve manager: plain functions, and strategies in the same process."""
 
 import inspect
 from collections.abc import Awaitable, Callable
@@ -14,11 +14,11 @@ RequestFunction = Callable[[ReplenishmentRequest], "Acceptance | bool | Awaitabl
 
 
 class CallableReplenisher(Replenisher[SourceConfig]):
-    """Asks a function, async or not; one that is not runs on a thread, so that it may block.
+    """Calls a function, async or not. A plain function runs on a thread, so that it may block.
 
     Args:
         function: Acts once per `request.id`.
-        name: What logs and metrics call it.
+        name: Its name in logs and metrics.
         timeout_seconds: How long it may take.
     """
 
@@ -30,7 +30,7 @@ class CallableReplenisher(Replenisher[SourceConfig]):
         self._function = function
 
     async def request(self, request: ReplenishmentRequest) -> Acceptance:
-        """Return what the function says."""
+        """Return the function's answer."""
         is_async: bool = inspect.iscoroutinefunction(self._function)
         told = self._function(request) if is_async else await run_on_thread(self._function, request)
         answer: Acceptance | bool | None = await told if inspect.isawaitable(told) else told
@@ -42,11 +42,11 @@ class CallableReplenisher(Replenisher[SourceConfig]):
 
 
 class StrategyReplenisher(Replenisher[SourceConfig]):
-    """Hands requests to the strategies that have registered with a reserve manager, each to its mode's.
+    """Passes each request to the strategy that has registered for its mode with a reserve manager.
 
     Args:
         manager: Knows the strategies.
-        name: What logs and metrics call it.
+        name: Its name in logs and metrics.
     """
 
     PLUGIN_NAME = "strategy"
@@ -57,7 +57,7 @@ class StrategyReplenisher(Replenisher[SourceConfig]):
         self._manager = manager
 
     async def request(self, request: ReplenishmentRequest) -> Acceptance:
-        """Hand it on: the strategy takes it by itself, and tells so."""
+        """Pass a request on. The strategy accepts it on its own, and reports that."""
         take = self._manager.request_callbacks.get(request.strategy_mode)
         if take is None:
             return Acceptance(status=AcceptanceStatus.REJECTED, reason="the mode has no strategy here")

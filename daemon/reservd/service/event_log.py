@@ -1,4 +1,4 @@
-"""Writes reserve events to somebody else's event log."""
+"""Writes reserve events to an embedder's event log."""
 
 from typing import Any
 

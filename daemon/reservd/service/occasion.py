@@ -1,4 +1,4 @@
-"""Why a strategy is called, and the interface of whatever watches its reserve."""
+"""Why a strategy is called, and the interfaces of what watches its reserve."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,16 +13,17 @@ from reservd.reserve.replenishment.states import Replenishment
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """Why an execution was called: a request, or where nothing asks for refills, an event.
+    """Why an execution was called: a request or, if nothing requests refills for the mode, an event.
 
     Attributes:
         urgency: How fast to unwind.
-        amount: How much is asked for, or missing to reach the target; None when unknown.
-        currency: The share class, of which it is whole units.
-        request: The request; what is told of it is told of this one.
+        amount: The requested amount, or the amount missing to reach the target; None when unknown.
+        currency: The share class. Amounts are whole units of it.
+        request: The request; reports are about this one.
         event: The event.
-        asked_before: Of an event, what lacked when the same incident was acted on before, of which some may be on its
-            way still: `amount` is the whole that lacks now. None when it was not acted on, or that was not known.
+        asked_before: For an event, the shortfall when the same incident was last acted on, part of which may still be
+            on its way: `amount` is the whole current shortfall. None if it was not acted on, or the shortfall was
+            unknown.
     """
 
     urgency: Urgency
@@ -41,7 +42,7 @@ class Occasion:
 
 
 class StrategyDesk(Protocol):
-    """Where a strategy tells how far a request is: a `RefillDesk`, or a `RemoteDesk`."""
+    """Where a strategy reports the progress of a request: a `RefillDesk`, or a `RemoteDesk`."""
 
     async def accept(
         self,
@@ -52,7 +53,7 @@ class StrategyDesk(Protocol):
         expected_by: datetime | None = None,
         exclusive: bool = False,
     ) -> Replenishment:
-        """Tell that the strategy does it; with `exclusive` it is refused when somebody else has it."""
+        """Report that the strategy accepts the request; with `exclusive`, refused if somebody else has accepted it."""
 
     async def progress(
         self,
@@ -62,24 +63,24 @@ class StrategyDesk(Protocol):
         reference: str | None = None,
         expected_by: datetime | None = None,
     ) -> Replenishment:
-        """Tell that the strategy is working on it."""
+        """Report that the strategy is working on the request."""
 
     async def settle(self, replenishment_id: str, *, reason: str = "") -> Replenishment:
-        """Tell that the money has left."""
+        """Report that the money was sent."""
 
     async def fail(self, replenishment_id: str, *, reason: str = "") -> Replenishment:
-        """Tell that the strategy could not do it."""
+        """Report that the strategy failed to carry out the request."""
 
     async def reject(self, replenishment_id: str, *, reason: str = "") -> Replenishment:
-        """Tell that the strategy will not do it."""
+        """Report that the strategy rejects the request."""
 
 
 class Reserves(Protocol):
-    """What a strategy asks of a `ReserveManager`, or of a `RemoteReserveManager`."""
+    """What a strategy needs of a `ReserveManager` or a `RemoteReserveManager`."""
 
     @property
     def desk(self) -> StrategyDesk | None:
-        """Where it is told how far requests are; None where none are made."""
+        """Where progress of requests is reported; None if no requests are made."""
 
     def set_reserve_config(self, strategy_mode: str, config: Mapping[str, Any]) -> None:
         """Watch a mode."""
@@ -92,16 +93,16 @@ class Reserves(Protocol):
     def add_request_callback(
         self, callback: Callable[[ReplenishmentRequest], Awaitable[None]], modes: Iterable[str]
     ) -> None:
-        """Call back with every request for a refill of some modes that is for their strategies to take."""
+        """Call back with every request for a refill of these modes that their strategies should take."""
 
     def has_replenisher(self, strategy_mode: str) -> bool:
-        """Whether requests for a mode's refills are made: then its strategy acts on those, and not on events."""
+        """Return whether refills of a mode are requested: if so, its strategy acts on requests, not on events."""
 
     async def calculate_reserve_snapshot(self, strategy_mode: str) -> ReserveSnapshot:
-        """Return how a mode stands."""
+        """Return the state of a mode."""
 
     async def get_reserve_balance(self, strategy_mode: str) -> Decimal:
         """Return what a mode can pay out."""
 
     async def request_reserve_replenishment(self, strategy_mode: str, amount: Decimal) -> ReplenishmentOutcome:
-        """Ask a mode's strategy to refill its reserve by an amount."""
+        """Request a refill of an amount from a mode's strategy."""

@@ -26,17 +26,17 @@ CarryOut = Callable[[Order], Awaitable[None]]
 
 
 class OrderClerk:
-    """Sees to the orders about one subject: one that waits for a strategy holds up none about another.
+    """Processes the orders about one subject, so that an order that waits for a strategy delays none about another.
 
-    An order is answered after it was carried out. A daemon that dies in between leaves it to the next owner, which
-    carries it out again: what was done is done once however often it is said.
+    An order is answered after it was carried out. If the daemon dies in between, the next owner carries it out again,
+    which changes nothing.
 
     Args:
         subject: What the orders are about.
-        carry_out: Does what one says.
+        carry_out: Carries out an order.
         database: The store.
         ownership: Held by this daemon.
-        may_act: Whether what is done can be kept.
+        may_act: Returns whether changes can be stored.
         clock: The clock.
     """
 
@@ -58,7 +58,7 @@ class OrderClerk:
         self._defects = DefectLog("orders.broke")
 
     async def run(self) -> None:
-        """See to orders until cancelled.
+        """Process orders until cancelled.
 
         Raises:
             OwnershipLostError: If another daemon owns the store.
@@ -68,7 +68,7 @@ class OrderClerk:
                 if self._may_act():
                     await self.look()
             except StoreError as error:
-                log.debug("orders.not_seen_to", subject=str(self._subject), error=str(error))  # the journal says it
+                log.debug("orders.not_seen_to", subject=str(self._subject), error=str(error))  # the journal logs it
             except OwnershipLostError:
                 raise
             except Exception as error:  # noqa: BLE001  # logged: a damaged row must not end the watch
@@ -76,10 +76,10 @@ class OrderClerk:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def look(self) -> None:
-        """See to the orders that wait.
+        """Process the waiting orders.
 
         Raises:
-            StoreError: If the store cannot be read or written: what waits is picked up later.
+            StoreError: If the store cannot be read or written. The waiting orders are processed later.
             OwnershipLostError: If another daemon owns the store.
         """
         async with self._database.read() as connection:
@@ -91,7 +91,7 @@ class OrderClerk:
                 await answer_order(connection, order.id, self._clock.now().wall, refusal)
 
     async def _see_to(self, order: Order) -> str | None:
-        """Carry an order out, and return why that cannot be done, if so."""
+        """Carry out an order. Return the reason if it is refused; otherwise None."""
         told = {"subject": str(order.subject), "action": str(order.action), "target": order.target}
         try:
             await self._carry_out(order)
@@ -100,7 +100,7 @@ class OrderClerk:
         except (ReservdError, ValueError) as error:
             log.warning("order.refused", **told, by=order.asked_by, why=str(error))
             return str(error)
-        except Exception as error:  # noqa: BLE001  # logged: it would be tried again, and end the daemon, for ever
+        except Exception as error:  # noqa: BLE001  # logged: else it would be retried, and end the daemon, for ever
             self._defects.tell(error, **told)
             return f"a defect of reservd ({type(error).__name__}): the log of the daemon has more"
         log.info("order.carried_out", **told, by=order.asked_by)
@@ -108,7 +108,7 @@ class OrderClerk:
 
 
 def replenishment_orders(service: ReplenishmentService) -> CarryOut:
-    """Return what carries out orders about requests for refills."""
+    """Return the function that carries out orders about requests for refills."""
     desk = service.desk
     seen_to: dict[str, Callable[..., Awaitable[object]]] = {
         OrderAction.APPROVE: desk.approve,
@@ -128,7 +128,7 @@ def replenishment_orders(service: ReplenishmentService) -> CarryOut:
 
 
 def withdrawal_orders(manager: WithdrawalManager) -> CarryOut:
-    """Return what carries out orders about withdrawals."""
+    """Return the function that carries out orders about withdrawals."""
 
     async def carry_out(order: Order) -> None:
         match order.action:

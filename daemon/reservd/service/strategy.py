@@ -32,15 +32,14 @@ _URGENCIES = {EventType.LOW: Urgency.FAST, EventType.CRITICAL: Urgency.EMERGENCY
 _occasion: ContextVar[Occasion] = ContextVar("occasion")
 
 
-class BaseStrategyManager(ABC):  # noqa: B024  # what it leaves open has a default: to do nothing
-    """A strategy with a reserve, which a `ReserveManager` of its process watches, or a daemon.
+class BaseStrategyManager(ABC):  # noqa: B024  # every method that it leaves open has a default: to do nothing
+    """A strategy with a reserve, watched by a `ReserveManager` in its process or by a daemon.
 
-    A subclass implements `request_fast_execution` and `request_emergency_execution`, each a coroutine, or a plain
-    function, which runs on a thread of its own and may block. Both find in `occasion` why they are called.
-
-    Where the mode has a replenisher they are called for its requests alone, once for each, of however many copies
-    of the strategy. Where it has none they are called for events, at most once for each incident and severity, and not
-    for one that is low once it was critical: an emergency is for the whole that lacks.
+    A subclass implements `request_fast_execution` and `request_emergency_execution`. Each is a coroutine function, or a
+    plain function, which runs on its own thread and may block. Both find the reason for the call in `occasion`. If the
+    mode has a replenisher, they are called only for its requests, once for each, however many copies of the strategy
+    run. Otherwise they are called for events, at most once for each incident and severity, and not for an incident that
+    is low after it was critical: an emergency covers the whole shortfall.
 
     Args:
         config: The strategy's configuration: `mode`, `share_class`, `asset` and `reserve_*`.
@@ -48,7 +47,7 @@ class BaseStrategyManager(ABC):  # noqa: B024  # what it leaves open has a defau
         position_monitor: Kept for the subclass.
         equity_calculator: Kept for the subclass.
         reserve_manager: Watches this strategy's mode: a `ReserveManager`, or a `RemoteReserveManager`.
-        memory: What was acted on; for as long as the process lives unless given.
+        memory: Remembers what was acted on; only until the process ends unless given.
     """
 
     def __init__(
@@ -76,42 +75,38 @@ class BaseStrategyManager(ABC):  # noqa: B024  # what it leaves open has a defau
         reserve_manager.add_reserve_callback(self.handle_reserve_event, modes=[self.mode])
         reserve_manager.add_request_callback(self.handle_replenishment_request, modes=[self.mode])
 
-    # What a subclass implements
-
-    def request_fast_execution(self) -> Awaitable[None] | None:  # noqa: B027  # it may refill nothing by itself
+    def request_fast_execution(self) -> Awaitable[None] | None:  # noqa: B027  # a subclass may leave it out
         """Unwind fast to refill a reserve that is low."""
 
     def request_emergency_execution(self) -> Awaitable[None] | None:  # noqa: B027  # the same
         """Unwind at once to refill a reserve that is critical."""
 
     def declines(self, request: ReplenishmentRequest) -> str | None:
-        """Return why a request is not taken, in one line for people; None to take it."""
+        """Return why a request is declined, in one line for people; None to accept it."""
         del request
         return None
 
-    # What it may use
-
     @property
     def occasion(self) -> Occasion:
-        """Why the execution that asks was called.
+        """Why the current execution was called.
 
         Raises:
-            LookupError: Outside of one.
+            LookupError: Outside of an execution.
         """
         return _occasion.get()
 
     async def report_accepted(
         self, *, reference: str | None = None, expected_by: datetime | None = None, reason: str = ""
     ) -> Replenishment | None:
-        """Tell when the money of the request that is acted on should have arrived; it is accepted already.
+        """Report when the money of the current request should have arrived. The request is accepted already.
 
         Returns:
-            The request as it is then; None where an event is acted on: there is nobody to tell.
+            The resulting request; None when the execution acts on an event, as there is nothing to report on.
 
         Raises:
-            ApiRefusedError: If the request has ended, far from the daemon. Nothing more should be done for it.
-            ReplenishmentStateError: The same, beside the manager.
-            ApiUnavailableError: If the daemon was waited for in vain.
+            ApiRefusedError: If the request has ended, when a daemon watches. Nothing more should be done for it.
+            ReplenishmentStateError: The same, when a manager in this process watches.
+            ApiUnavailableError: If the daemon did not answer in time.
         """
         told: dict[str, Any] = {"reference": reference, "expected_by": expected_by, "reason": reason}
         return await self._report(lambda desk, request_id: desk.accept(request_id, **told))
@@ -119,48 +114,46 @@ class BaseStrategyManager(ABC):  # noqa: B024  # what it leaves open has a defau
     async def report_progress(
         self, *, reference: str | None = None, expected_by: datetime | None = None, reason: str = ""
     ) -> Replenishment | None:
-        """Tell that the request is being worked on; see `report_accepted`."""
+        """Report that the strategy is working on the request; see `report_accepted`."""
         told: dict[str, Any] = {"reference": reference, "expected_by": expected_by, "reason": reason}
         return await self._report(lambda desk, request_id: desk.progress(request_id, **told))
 
     async def report_settled(self, *, reason: str = "") -> Replenishment | None:
-        """Tell that the money has left; the reserve believes it when it sees it. See `report_accepted`."""
+        """Report that the money was sent. It counts once the reserve shows it. See `report_accepted`."""
         return await self._report(lambda desk, request_id: desk.settle(request_id, reason=reason))
 
     async def report_failed(self, reason: str) -> Replenishment | None:
-        """Tell that it could not be done; see `report_accepted`."""
+        """Report that the strategy failed to carry out the request; see `report_accepted`."""
         return await self._report(lambda desk, request_id: desk.fail(request_id, reason=reason))
 
     def wait_for(self, coroutine: Coroutine[Any, Any, ResultT]) -> ResultT:
-        """Return what a coroutine of this strategy returns, to an execution that is a plain function."""
+        """Wait for a coroutine of this strategy and return its result. For executions that are plain functions."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     async def check_reserve_adequacy(self) -> bool:
-        """Return whether the reserve is adequate for fast withdrawals: read now, or as a daemon knows it."""
+        """Return whether the reserve is adequate for fast withdrawals: read now, or the daemon's last check."""
         snapshot = await self.reserve_manager.calculate_reserve_snapshot(self.mode)
         return snapshot.status is ReserveStatus.ADEQUATE
 
     async def get_reserve_balance(self) -> Decimal:
-        """Return what can be paid out, in whole units of the share class: read now, or as a daemon knows it.
+        """Return what can be paid out, in whole units of the share class: read now, or from the daemon's last check.
 
         Raises:
-            ReserveUnknownError: If it is not known.
+            ReserveUnknownError: If it is unknown.
         """
         return await self.reserve_manager.get_reserve_balance(self.mode)
 
     async def request_reserve_replenishment(self, amount: Decimal) -> ReplenishmentOutcome:
-        """Ask this mode's replenisher for a refill of an amount."""
+        """Request a refill of an amount from this mode's replenisher."""
         return await self.reserve_manager.request_reserve_replenishment(self.mode, amount)
 
     async def idle(self) -> None:
-        """Wait until nothing is executed."""
+        """Wait until no execution is running."""
         while self._executions:
             await asyncio.wait(self._executions)
 
-    # What calls it, and how it acts
-
     async def handle_reserve_event(self, event: ReserveEvent) -> None:
-        """Begin to act on an event of this mode where nothing asks for refills, once for each incident and severity."""
+        """Start to act on an event of this mode, once per incident and severity, if nothing requests its refills."""
         urgency = _URGENCIES.get(event.event_type)
         if urgency is None or event.reminder or event.superseded or self.reserve_manager.has_replenisher(self.mode):
             return
@@ -170,7 +163,7 @@ class BaseStrategyManager(ABC):  # noqa: B024  # what it leaves open has a defau
             self._begin(self._execute(occasion))
 
     async def handle_replenishment_request(self, request: ReplenishmentRequest) -> None:
-        """Begin to act on a request, unless somebody has it already."""
+        """Start to act on a request, unless somebody has accepted it already."""
         if self._may_begin(request.id):
             self._begin(self._take(request))
 
@@ -181,7 +174,7 @@ class BaseStrategyManager(ABC):  # noqa: B024  # what it leaves open has a defau
         return False
 
     def _begin(self, execution: Coroutine[Any, Any, None]) -> None:
-        """Act beside whatever else goes on: an emergency does not wait for what is slow."""
+        """Run an execution in the background: an emergency does not wait for a slow one."""
         self._loop = asyncio.get_running_loop()
         task = asyncio.create_task(execution)
         self._executions.add(task)
@@ -193,18 +186,18 @@ class BaseStrategyManager(ABC):  # noqa: B024  # what it leaves open has a defau
             if declined is not None:
                 await self._desk().reject(request.id, reason=declined)
                 return
-            # Under a word of its own: of several copies, and after a restart, one alone gets it.
+            # Under a new reference: of several copies, and after a restart, only one gets it.
             await self._desk().accept(request.id, reference=uuid.uuid4().hex, exclusive=True)
         except (ApiRefusedError, ReplenishmentStateError) as error:
             log.info("replenishment.not_taken", mode=self.mode, id=request.id, reason=str(error))
-        except Exception as error:  # noqa: BLE001  # logged with all that is known
+        except Exception as error:  # noqa: BLE001  # logged with all details
             told = plain_traceback(error)
-            log.error("replenishment.not_taken", mode=self.mode, id=request.id, exception=told)  # noqa: TRY400  # is there
+            log.error("replenishment.not_taken", mode=self.mode, id=request.id, exception=told)  # noqa: TRY400
         else:
             await self._execute(Occasion(request.urgency, request.amount, request.currency, request=request))
 
     async def _execute(self, occasion: Occasion) -> None:
-        """Call what the subclass implements; a request over which it breaks has failed."""
+        """Call the subclass's method. If it raises, report the request as failed."""
         _occasion.set(occasion)
         fast = occasion.urgency is Urgency.FAST
         execution = self.request_fast_execution if fast else self.request_emergency_execution
@@ -216,18 +209,18 @@ class BaseStrategyManager(ABC):  # noqa: B024  # what it leaves open has a defau
                 await answer
             bound.info("execution.ended")
         except (ApiRefusedError, ReplenishmentStateError) as error:
-            # What it reported on has ended, as one that another request stands in for: there is nobody to tell.
+            # The request has ended, for example because another replaced it: there is nothing to report on.
             bound.warning("execution.stopped", reason=str(error))
-        except Exception as error:  # noqa: BLE001  # it is told and logged with all that is known
+        except Exception as error:  # noqa: BLE001  # reported, and logged with all details
             bound.error("execution.failed", exception=plain_traceback(error))
             await self._tell_failed(f"{type(error).__name__} in the strategy")
 
     async def _tell_failed(self, reason: str) -> None:
         try:
             await self.report_failed(reason)
-        except Exception as error:  # noqa: BLE001  # logged with all that is known
+        except Exception as error:  # noqa: BLE001  # logged with all details
             told = plain_traceback(error)
-            log.error("report.failed", mode=self.mode, about=self.occasion.id, exception=told)  # noqa: TRY400  # is there
+            log.error("report.failed", mode=self.mode, about=self.occasion.id, exception=told)  # noqa: TRY400
 
     async def _report(self, tell: Callable[[StrategyDesk, str], Awaitable[Replenishment]]) -> Replenishment | None:
         request = self.occasion.request

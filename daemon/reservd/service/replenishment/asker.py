@@ -40,14 +40,14 @@ _STATES = {
 
 
 class RefillAsker:
-    """Asks for each request once at a time, under its id, never before it is kept.
+    """Sends each request under its id, never twice at the same time, and never before it is stored.
 
     Args:
         configs: By mode.
-        book: The requests that matter now.
-        transitions: Takes down what strategies answer.
+        book: The requests that still matter.
+        transitions: Records the strategies' answers.
         caller: Calls the replenishers.
-        may_act: Whether refills may be asked for.
+        may_act: Returns whether refills may be requested.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class RefillAsker:
         self._next: dict[str, float] = {}
 
     def ask(self, record: Replenishment) -> "asyncio.Future[ReplenishmentOutcome]":
-        """Ask the strategy, beside whatever else goes on; who waits for the answer may stop waiting."""
+        """Send a request to its strategy in the background. A caller that waits for the answer may stop waiting."""
         task = self._asking.get(record.id)
         if task is None:
             task = self._asking[record.id] = asyncio.create_task(self._ask(record.id))
@@ -75,15 +75,15 @@ class RefillAsker:
         return asyncio.shield(task)
 
     async def idle(self) -> None:
-        """Wait until nothing is being asked."""
+        """Wait until no request is being sent."""
         while self._asking:
             await asyncio.wait(list(self._asking.values()))
 
     async def follow(self, now: float) -> None:
-        """Ask again what an operator or a withdrawal wants and nobody heard, and poll what was heard.
+        """Send again the requests of operators and withdrawals that no strategy has received, and poll the others.
 
         Args:
-            now: The seconds of the monotonic clock.
+            now: Monotonic seconds.
         """
         open_records = self._book.open()
         is_open = {record.id for record in open_records}
@@ -104,24 +104,24 @@ class RefillAsker:
         await asyncio.gather(*map(self._poll, polled))
 
     def is_asking(self, replenishment_id: str) -> bool:
-        """Whether its strategy is being asked at this moment: what it says is not known yet."""
+        """Return whether a request is being sent, so that its answer is not known yet."""
         return replenishment_id in self._asking
 
     def is_stood_in_for(self, record: Replenishment) -> bool:
-        """Whether its strategy has, or is to have, another request in its place."""
+        """Return whether the strategy has, or will get, another request that replaces this one."""
         own = record.request.withdrawal_id is None
         return own and record.id in find_stood_in_for(self._book.open(record.request.strategy_mode))
 
     def in_dry_run(self, record: Replenishment) -> bool:
-        """Whether nobody is to be asked for its mode, by the configuration of now: it may be older than that."""
+        """Return whether its mode is in a dry run by the current configuration, which may be newer than the request."""
         config = self._configs.get(record.request.strategy_mode)
         return config is not None and config.refill.dry_run
 
     async def close(self) -> None:
-        """Wait a moment for what is being asked, and cut off the rest."""
+        """Wait briefly for requests that are being sent, and cancel the rest."""
         tasks = list(self._asking.values())
         if tasks:
-            # One that was taken and not heard of is asked for again after the next start, under its id.
+            # A request that was received without an answer is sent again after the next start, under its id.
             await asyncio.wait(tasks, timeout=_DRAIN_SECONDS)
         for task in tasks:
             task.cancel()
@@ -151,7 +151,7 @@ class RefillAsker:
         return ReplenishmentOutcome(record.request, after.acceptance, "" if after.open else after.detail)
 
     def _hindrance(self, record: Replenishment) -> str | None:
-        """Return why a request is not to be asked for now; None when nothing hinders."""
+        """Return why a request must not be sent now; None when it may be."""
         if not record.to_be_asked:
             return str(Inaction.AWAITING_APPROVAL) if record.held_back else record.detail
         if not self._may_act():
@@ -178,7 +178,7 @@ class RefillAsker:
             elif acceptance.status is AcceptanceStatus.REJECTED:
                 self._transitions.take(record, ReplenishmentState.REJECTED, **told)
         except ReplenishmentStateError as error:
-            # It came after the deadline, or says something else than before.
+            # It came after the deadline, or contradicts an earlier answer.
             log.warning("replenishment.late_answer", id=record.id, status=str(acceptance.status), why=str(error))
 
     async def _poll(self, record: Replenishment) -> None:
@@ -199,6 +199,6 @@ class RefillAsker:
             log.warning("replenishment.progress_refused", id=record.id, why=str(error))
 
     def _replenisher(self, record: Replenishment) -> str | None:
-        """Return who is asked; None where the configuration of now has nobody."""
+        """Return the name of the replenisher; None if the current configuration has none."""
         config = self._configs.get(record.request.strategy_mode)
         return config.reserve_replenisher if config is not None else None

@@ -28,16 +28,16 @@ _MOST_OF_WITHDRAWALS = 1_000
 
 
 class RefillBook:
-    """Records in memory, each change of which goes to the ledger.
+    """Records in memory. Each change of a record goes to the ledger.
 
     Args:
-        ledger: Keeps them.
+        ledger: Keeps the records.
         observers: Notified of every change.
         clock: The clock; the machine's own unless given.
 
     Attributes:
-        times: How long each has waited, or been over.
-        unreadable: The modes of which a request cannot be read.
+        times: Measures how long each request has waited, or has been over.
+        unreadable: The modes with a request that cannot be read.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class RefillBook:
         self.unreadable: frozenset[str] = frozenset()
 
     def load(self, remembered: Remembered) -> None:
-        """Begin with what is known."""
+        """Start with the remembered requests."""
         self._sequences = dict(remembered.sequences)
         unreadable = [each for each in remembered.records if isinstance(each, UnreadableRequest)]
         for each in unreadable:
@@ -73,11 +73,11 @@ class RefillBook:
                     observer.replenishment_loaded(record)
 
     def find(self, replenishment_id: str) -> Replenishment | None:
-        """Return the request of that id; None when it is not in memory."""
+        """Return the request with an id; None when it is not in memory."""
         return self._records.get(replenishment_id)
 
     def get(self, replenishment_id: str) -> Replenishment:
-        """Return the request of that id.
+        """Return the request with an id.
 
         Raises:
             UnknownReplenishmentError: If it is not in memory.
@@ -92,18 +92,18 @@ class RefillBook:
         return [self._records[each] for each in self._by_mode.get(mode, ())]
 
     def open(self, mode: str | None = None) -> list[Replenishment]:
-        """Return the requests from which money may still come, of one mode when given, in order of request."""
+        """Return the requests that may still bring money, in order of request; only those of a mode when given."""
         if mode is not None:
             return [self._records[each] for each in self._open.get(mode, ())]
         found = [self._records[each] for of_mode in self._open.values() for each in of_mode]
         return sorted(found, key=lambda record: record.request.requested_at)
 
     def in_turn(self, records: Iterable[Replenishment]) -> list[Replenishment]:
-        """Return requests in the order in which arrivals were counted for them, however the clock was set meanwhile."""
+        """Return requests in the order in which their arrivals began to count, regardless of clock changes."""
         return sorted(records, key=self._counted_since)
 
     def ended_since(self, modes: Iterable[str], counted: Replenishment) -> Decimal:
-        """Return what is credited to requests of some modes that ended after arrivals were counted for another."""
+        """Return the credits of these modes' requests that ended after arrivals for `counted` began to count."""
         total, since = ZERO, self._counted_since(counted)
         for mode in modes:
             if mode in self._credits:
@@ -115,18 +115,18 @@ class RefillBook:
         return iter(sorted(self._records.values(), key=lambda record: record.place, reverse=True))
 
     def outstanding(self, mode: str) -> Decimal:
-        """Return what is still to come for a mode."""
+        """Return the amount that is still expected for a mode."""
         return still_to_come(self.open(mode))
 
     def put(self, record: Replenishment) -> None:
-        """Take in a new request or a change of one.
+        """Add a new request or a change of one.
 
-        What is published is a change of its state, of what it waits for, of what stands in for it, or of its amount.
+        Changes of its state, of what it waits for, of its replacement, or of its amount are published.
         """
         before = self._records.get(record.id)
         if before == record:
             return
-        # One that ended long ago is looked up again by whoever says something of it.
+        # A request that ended long ago is looked up again when something is reported about it.
         self.times.begin(record, loaded=not record.open)
         self._hold(record)
         if not record.open and (before is None or before.open):
@@ -151,27 +151,27 @@ class RefillBook:
         )
 
     async def written(self, replenishment_id: str) -> None:
-        """Wait until the last change of a request is kept for certain.
+        """Wait until the last change of a request is certain to be kept.
 
         Raises:
-            StoreError: If it is not in time; it may be later.
+            StoreError: If it is not kept in time; it may be later.
         """
         await self._ledger.written(self._positions.get(replenishment_id, 0))
 
     def forget(self, mode: str, policy: RefillPolicy) -> None:
-        """Leave out of memory what ended too long ago to matter to a decision about a mode."""
+        """Remove from memory what ended too long ago to matter to a decision about a mode."""
         ended = [record for record in self.of_mode(mode) if not record.open]
         old = [record for record in ended if not self.times.remembers(record, policy)]
-        # Cooldowns and budgets go by what is the mode's own, of which nothing may be lost among withdrawals.
+        # Cooldowns and budgets depend on the mode's own requests, none of which may be lost among withdrawals.
         of_withdrawals = [record for record in ended if record.request.withdrawal_id is not None]
         self._drop(old or of_withdrawals[:-_MOST_OF_WITHDRAWALS])
 
     def has_credits(self, mode: str) -> bool:
-        """Whether something is remembered that was credited to requests of a mode that have ended."""
+        """Return whether credits to ended requests of a mode are remembered."""
         return bool(self._credits.get(mode))
 
     def forget_credits(self, mode: str, counted: Iterable[Replenishment]) -> None:
-        """Leave out of that what was credited before arrivals are counted for any of these open requests."""
+        """Remove credits from before arrivals began to count for any of these open requests."""
         self._credits[mode].forget(min(map(self._counted_since, counted), default=math.inf))
 
     def _hold(self, record: Replenishment) -> None:

@@ -1,4 +1,4 @@
-"""Calls replenishers: to make requests, and to ask how far they are."""
+"""Calls replenishers: to send requests, and to ask for their progress."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -28,7 +28,7 @@ class ReplenishmentObserver:
         """A request that is open was found in the store."""
 
     def replenishment_changed(self, record: Replenishment, before: Replenishment | None) -> None:
-        """A request was made, changed its state, or more of it has arrived."""
+        """A request was made, changed its state, or more of its money has arrived."""
 
     def not_requested(self, mode: str, status: ReserveStatus, reason: Inaction) -> None:
         """A check of a mode, or a manual request, led to no request."""
@@ -47,12 +47,12 @@ class UnansweredError(CallError):
 
 
 class RefillCaller:
-    """Asks replenishers, each under its deadline.
+    """Calls replenishers, each under its deadline.
 
     Args:
         replenishers: By name.
         observers: Notified of every answer.
-        epoch: Tells which owner of the store asks; None where it is none.
+        epoch: Returns the epoch of this owner of the store; None while it is not the owner.
     """
 
     def __init__(
@@ -67,24 +67,24 @@ class RefillCaller:
         self._left_alone_until: dict[str, float] = {}
 
     def over_api(self, name: str) -> bool:
-        """Whether strategies take requests that are for a replenisher from the API themselves."""
+        """Return whether strategies take a replenisher's requests from the API themselves."""
         guarded = self._replenishers.get(name)
         return guarded is not None and bool(getattr(guarded.plugin, "OVER_API", False))
 
     def leaves_alone(self, name: str) -> bool:
-        """Whether a replenisher asked for time, which is not over: of all modes, as it means whoever asks."""
+        """Return whether a replenisher asked for a wait that is not over. It applies to all modes."""
         return time.monotonic() < self._left_alone_until.get(name, 0.0)
 
     def polls(self, name: str) -> bool:
-        """Whether a replenisher can be asked how far it is."""
+        """Return whether a replenisher can be asked for progress."""
         guarded = self._replenishers.get(name)
         return guarded is not None and getattr(type(guarded.plugin), "poll", None) is not Replenisher.poll
 
     async def request(self, name: str, request: ReplenishmentRequest) -> Acceptance:
-        """Return what the strategy says to a request.
+        """Return the strategy's answer to a request.
 
         Raises:
-            UnansweredError: If it says nothing.
+            UnansweredError: If there is no answer.
         """
         bound = log.bind(mode=request.strategy_mode, replenisher=name, id=request.id)
         bound.info("replenishment.requested", amount=str(request.amount), urgency=str(request.urgency))
@@ -104,7 +104,7 @@ class RefillCaller:
         return acceptance
 
     async def poll(self, name: str, request_id: str) -> Progress | None:
-        """Return how far a request is; None when the strategy does not know it, or does not say."""
+        """Return the progress of a request; None when the strategy does not know it, or does not answer."""
         guarded = self._replenishers[name]
         plugin: Any = guarded.plugin
         try:

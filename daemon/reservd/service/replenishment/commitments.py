@@ -1,4 +1,4 @@
-"""What refills must know of withdrawals: what waits for money, and what has been paid out."""
+"""What refills must know of withdrawals: the money that they wait for, and the money that was paid out."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from reservd.reserve.replenishment.states import Replenishment
 
 
 class Commitments(Protocol):
-    """What a decision about a refill has to know of withdrawals, and of who else is paid from the same accounts."""
+    """What a refill decision must know of withdrawals, and of other modes that are paid from the same accounts."""
 
     def sharers(self, mode: str) -> Sequence[str]:
         """Return the modes that are paid from a mode's accounts, itself included."""
@@ -23,28 +23,28 @@ class Commitments(Protocol):
         """Return the name of the accounts that a mode is paid from."""
 
     def others(self, mode: str) -> Sequence[ReserveSnapshot]:
-        """Return how those who share a mode's accounts stand by its last check, itself left out."""
+        """Return the snapshots of the other modes that share a mode's accounts, from its last check."""
 
     def believe(self, checked: Checked) -> None:
-        """Note a check, before anything is decided on it."""
+        """Record a check, before any decision is based on it."""
 
     def count_from(self, oldest: Callable[[], datetime | None]) -> None:
-        """Remember payouts from the time that `oldest` returns; None where nothing is counted."""
+        """Remember payouts since the time that `oldest` returns; it returns None if nothing is counted."""
 
     def queued(self, mode: str) -> Decimal:
-        """Return what accepted withdrawals of a mode wait for."""
+        """Return the amount that a mode's accepted withdrawals wait for."""
 
     def due(self, mode: str) -> Mapping[str, Decimal]:
-        """Return what of that nobody is known to have been asked for, by withdrawal."""
+        """Return the part of it that is not known to have been requested from anybody, by withdrawal."""
 
     def is_called_off(self, record: Replenishment) -> bool:
-        """Return whether a withdrawal's own request, which its strategy has not taken, is for nobody any more."""
+        """Return whether a withdrawal's request, which its strategy has not taken, is no longer needed."""
 
     def reading(self, snapshot: ReserveSnapshot) -> GroupReading | None:
-        """Return what the accounts hold by a mode's last check, its snapshot; None when not all of it is known."""
+        """Return the total of the accounts in a mode's last check, its snapshot; None when part of it is unknown."""
 
     def believed(self, mode: str, good: ReserveSnapshot | None) -> GroupReading | None:
-        """Return what a mode's accounts last held for certain; None when that is not known.
+        """Return the last certain total of a mode's accounts; None when it is unknown.
 
         Args:
             mode: The mode.
@@ -56,26 +56,26 @@ class Commitments(Protocol):
 
 
 class NoCommitments:
-    """Nobody withdraws anything, and each mode has its accounts to itself."""
+    """There are no withdrawals, and no mode shares its accounts."""
 
     def sharers(self, mode: str) -> Sequence[str]:
-        """Return the mode alone."""
+        """Return only the mode."""
         return (mode,)
 
     def accounts(self, mode: str) -> str:
-        """Return the mode: which they are is not known."""
+        """Return the mode, as its accounts are not known."""
         return mode
 
     def others(self, mode: str) -> Sequence[ReserveSnapshot]:
-        """Return nobody."""
+        """Return an empty sequence."""
         del mode
         return ()
 
     def believe(self, checked: Checked) -> None:
-        """Nothing follows from it."""
+        """Do nothing."""
 
     def count_from(self, oldest: Callable[[], datetime | None]) -> None:
-        """There are no payouts."""
+        """Do nothing: there are no payouts."""
 
     def queued(self, mode: str) -> Decimal:
         """Return 0."""
@@ -83,22 +83,22 @@ class NoCommitments:
         return ZERO
 
     def due(self, mode: str) -> Mapping[str, Decimal]:
-        """Return nothing."""
+        """Return an empty mapping."""
         del mode
         return {}
 
     def is_called_off(self, record: Replenishment) -> bool:
-        """Return no: of what it was made for nothing is known."""
+        """Return False, as nothing is known of its withdrawal."""
         del record
         return False
 
     def reading(self, snapshot: ReserveSnapshot) -> GroupReading | None:
-        """Return what the snapshot tells."""
+        """Return the total of the snapshot."""
         total = accounts_total(snapshot)
         return None if total is None else GroupReading(total, snapshot.timestamp)
 
     def believed(self, mode: str, good: ReserveSnapshot | None) -> GroupReading | None:
-        """Return what the snapshot tells."""
+        """Return the total of the snapshot."""
         del mode
         return None if good is None else self.reading(good)
 

@@ -22,19 +22,19 @@ _MAY_END_UNAPPROVED = (ReplenishmentState.REJECTED, ReplenishmentState.CANCELLED
 
 
 class RefillDesk:
-    """Takes down what is said of requests, and answers once it is kept.
+    """Records reports on requests, and answers once they are kept.
 
-    Each method that changes something returns the request as it is then. What was said before may be said
-    again: it changes nothing. All raise `UnknownReplenishmentError` for an id that there is no request of,
-    `ReplenishmentStateError` where a request cannot go there from where it is, and `StoreError` while nothing
-    can be kept. One that awaits approval can be approved, rejected or cancelled, nothing else.
+    Each method that changes a request returns the resulting request. Reports may be repeated, which changes nothing.
+    All raise `UnknownReplenishmentError` if there is no request with that id, `ReplenishmentStateError` if the request
+    cannot change that way, and `StoreError` while nothing can be kept. A request that awaits approval can only be
+    approved, rejected or cancelled.
 
     Args:
-        book: The requests that matter now.
+        book: The requests that still matter.
         ledger: Keeps them.
-        transitions: Takes down what is said of them.
-        asker: Asks the strategies.
-        may_act: Whether anything can be kept.
+        transitions: Applies the reports.
+        asker: Sends requests to the strategies.
+        may_act: Returns whether changes can be kept.
     """
 
     def __init__(
@@ -51,8 +51,6 @@ class RefillDesk:
         self._asker = asker
         self._may_act = may_act
 
-    # What strategies say
-
     async def accept(
         self,
         replenishment_id: str,
@@ -63,10 +61,10 @@ class RefillDesk:
         expected_by: datetime | None = None,
         exclusive: bool = False,
     ) -> Replenishment:
-        """Note that the strategy does it, and when the money should have arrived.
+        """Record that the strategy accepts the request, and when the money should have arrived.
 
-        With `exclusive` it is refused unless it is to be acted on and nobody has it yet; who has it may ask again
-        under the same reference.
+        With `exclusive`, it is refused unless the request is to be acted on and nobody has accepted it yet. The one
+        that has may ask again under the same reference.
         """
         if exclusive:
             self._require_free(await self._get(replenishment_id), reference)
@@ -82,30 +80,28 @@ class RefillDesk:
         reference: str | None = None,
         expected_by: datetime | None = None,
     ) -> Replenishment:
-        """Note that the strategy is working on it."""
+        """Record that the strategy is working on the request."""
         told = {"by": by, "reason": reason, "reference": reference, "expected_by": expected_by}
         return await self._take(replenishment_id, ReplenishmentState.IN_PROGRESS, told)
 
     async def settle(self, replenishment_id: str, *, by: str = STRATEGY, reason: str = "") -> Replenishment:
-        """Note that the strategy says that the money has left; the reserve believes it when it sees it."""
+        """Record that the strategy has sent the money. It counts once the reserve shows it."""
         return await self._take(replenishment_id, ReplenishmentState.SETTLED, {"by": by, "reason": reason})
 
     async def fail(self, replenishment_id: str, *, by: str = STRATEGY, reason: str = "") -> Replenishment:
-        """Note that the strategy could not do it."""
+        """Record that the strategy failed to carry out the request."""
         return await self._take(replenishment_id, ReplenishmentState.FAILED, {"by": by, "reason": reason})
 
     async def reject(self, replenishment_id: str, *, by: str = STRATEGY, reason: str = "") -> Replenishment:
-        """Note that the strategy will not do it, or that an operator does not approve."""
+        """Record that the strategy rejects the request, or that an operator does not approve it."""
         return await self._take(replenishment_id, ReplenishmentState.REJECTED, {"by": by, "reason": reason})
 
-    # What operators say
-
     async def cancel(self, replenishment_id: str, *, by: str, reason: str = "") -> Replenishment:
-        """Give a request up. A strategy that has it may still act on it."""
+        """Cancel a request. A strategy that has it may still act on it."""
         return await self._take(replenishment_id, ReplenishmentState.CANCELLED, {"by": by, "reason": reason})
 
     async def approve(self, replenishment_id: str, *, by: str, reason: str = "") -> Replenishment:
-        """Approve a request that waits for it; the second time changes nothing."""
+        """Approve a request that awaits approval. A second approval changes nothing."""
         record = await self._get(replenishment_id)
         check_approval(record)
         if record.approved_by is None:
@@ -114,10 +110,8 @@ class RefillDesk:
         await self._book.written(record.id)
         return record
 
-    # What there is
-
     def open(self, mode: str) -> Sequence[Replenishment]:
-        """Return the requests from which money may still come for a mode, in order of request."""
+        """Return the requests that may still bring money for a mode, in order of request."""
         return self._book.open(mode)
 
     async def find(self, replenishment_id: str) -> Replenishment:
@@ -138,10 +132,10 @@ class RefillDesk:
         """Return requests, newest first.
 
         Args:
-            mode: Of this mode only.
-            states: In these states only.
-            limit: At most so many.
-            before: Only those that stand before: the `place` of the last one of the page before.
+            mode: Only requests of this mode.
+            states: Only requests in these states.
+            limit: The largest number to return.
+            before: Only requests before this place, which is the `place` of the last one on the previous page.
         """
         wanted = None if states is None else frozenset(states)
         stored = await self._ledger.list(limit, mode, wanted, before)
@@ -157,7 +151,7 @@ class RefillDesk:
         return list(islice(found, limit))
 
     async def changes(self, replenishment_id: str) -> Sequence[ReplenishmentEvent]:
-        """Return what became of a request, in order, as it was published."""
+        """Return the changes of a request, in order, as they were published."""
         return await self._ledger.changes(replenishment_id)
 
     async def _take(
@@ -171,7 +165,7 @@ class RefillDesk:
         return after
 
     async def _get(self, replenishment_id: str) -> Replenishment:
-        """Return a request as it is now, or as it ended long ago: its deadline may have passed a moment ago."""
+        """Return a request in its current state, also if it ended long ago. Its deadline may have passed just now."""
         if not self._may_act():
             raise StoreError("replenishments cannot be stored now")
         found = await self.find(replenishment_id)
@@ -181,7 +175,7 @@ class RefillDesk:
         return record
 
     def _require_free(self, record: Replenishment, reference: str | None) -> None:
-        """Refuse a request that is not to be acted on now, or that somebody else has."""
+        """Refuse a request that must not be acted on now, or that somebody else has accepted."""
         if record.held_back:
             raise ReplenishmentStateError(f"replenishment {record.id} waits for approval: it is not to be taken yet")
         if self._asker.in_dry_run(record):

@@ -17,11 +17,11 @@ from reservd.service.replenishment.commitments import Commitments, NoCommitments
 
 
 class RefillGrounds:
-    """Joins the requests in flight to what withdrawals and sharers mean for them.
+    """Relates requests in flight to withdrawals and to modes that share accounts.
 
     Args:
         configs: By mode.
-        book: The requests that matter now, and what has arrived for them.
+        book: The requests that still matter, and what has arrived for them.
         latest: The last check of each mode.
     """
 
@@ -37,17 +37,17 @@ class RefillGrounds:
         commitments.count_from(self._oldest_baseline)
 
     def take_in(self, checked: Checked) -> None:
-        """Count what came in by a check, before anything is decided on it."""
+        """Count what a check shows to have arrived, before any decision is based on it."""
         self._commitments.believe(checked)
         if checked.step.actionable:
             self._see(checked)
 
     def counted(self, record: Replenishment, now: datetime) -> Replenishment:
-        """Return a request with the reading that its arrival is counted from; as it is while there is none.
+        """Return a request with its baseline, the reading that arrivals are counted from; unchanged if there is none.
 
         Args:
-            record: Its strategy is yet to be asked.
-            now: By its own clock.
+            record: A request that has not been sent yet.
+            now: The time by its own clock.
         """
         mode = record.request.strategy_mode
         if mode not in self._configs:
@@ -60,12 +60,12 @@ class RefillGrounds:
         return count_from(record, reading, self._commitments.accounts(mode), now, others)
 
     def counted_anew(self, record: Replenishment, now: datetime) -> Replenishment:
-        """Return the same of one that waited for approval: what came in until now, nobody was asked to bring."""
+        """Return a request that awaited approval with a new baseline: earlier arrivals were asked of nobody."""
         after = self.counted(record.model_copy(update={"baseline": None}), now)
         return record if after.baseline is None else after
 
     def queued(self, mode: str) -> Decimal:
-        """Return what withdrawals of a mode wait for, without what each is about to make a request for itself."""
+        """Return what withdrawals of a mode wait for, except what they are about to request themselves."""
         queued = self._commitments.queued(mode)
         for withdrawal_id, amount in self._commitments.due(mode).items():
             if self._book.find(withdrawal_id) is None:
@@ -73,22 +73,22 @@ class RefillGrounds:
         return queued
 
     def history(self, config: ModeConfig, now: datetime) -> list[Replenishment]:
-        """Return a mode's requests, dated by the clock of now; amounts of a currency that it had before say nothing."""
+        """Return a mode's requests, dated by the current clock; those in a former currency are left out."""
         own = [each for each in self._book.of_mode(config.mode) if each.request.currency == config.share_class]
         return [self._book.times.dated(each, now) for each in own]
 
     def forget(self, mode: str) -> None:
-        """Leave out what was credited to requests of a mode before arrivals are counted for any open one."""
+        """Forget credits to requests of a mode from before arrivals began to count for any open request."""
         if self._book.has_credits(mode):
             self._book.forget_credits(mode, self._open_among(self._commitments.sharers(mode)))
 
     def unreadable(self, mode: str) -> bool:
-        """Return whether some request for the money that a mode is paid from cannot be read."""
+        """Return whether a request for the money of a mode's accounts cannot be read."""
         unreadable = self._book.unreadable
         return bool(unreadable) and not unreadable.isdisjoint(self._commitments.sharers(mode))
 
     def find_needless(self, record: Replenishment) -> str | None:
-        """Return why nobody waits for an open request any more; None when somebody does."""
+        """Return why an open request is no longer needed; None when it still is."""
         config = self._configs.get(record.request.strategy_mode)
         if record.open and config is not None and config.share_class != record.request.currency:
             return f"the mode's share class is {config.share_class} now"
@@ -97,7 +97,7 @@ class RefillGrounds:
         return None
 
     def spare(self, checked: Checked) -> Decimal:
-        """Return what is in flight for those who share a mode's accounts, of which it will have a part."""
+        """Return what is in flight for modes that share a mode's accounts and of which it will get a part."""
         dedicated = self._configs[checked.mode].reserve_allocation is AllocationMethod.DEDICATED
         if checked.status is ReserveStatus.ADEQUATE or dedicated:
             return ZERO
@@ -108,7 +108,7 @@ class RefillGrounds:
         )
 
     def _see(self, checked: Checked) -> None:
-        """Count what came in for the requests of a mode and of all who share its accounts."""
+        """Count arrivals for the requests of a mode and of all modes that share its accounts."""
         own, at = self._book.open(checked.mode), checked.snapshot.timestamp
         for record in own:
             self._book.put(set_back(record, max(self._book.times.own(record.id, at) - at, timedelta()), at))
@@ -138,5 +138,5 @@ class RefillGrounds:
         return [record for mode in modes for record in self._book.open(mode)]
 
     def _oldest_baseline(self) -> datetime | None:
-        """Return when the oldest reading was made that arrivals are counted from."""
+        """Return the time of the oldest baseline; None without one."""
         return min((each.baseline_at for each in self._book.open() if each.baseline_at is not None), default=None)

@@ -23,7 +23,7 @@ _PATIENCE_SECONDS = 5.0
 
 
 class Remembered(NamedTuple):
-    """What is known at the start."""
+    """The requests that are known at the start."""
 
     records: Sequence[Replenishment | UnreadableRequest] = ()
     """Open, or ended not long ago."""
@@ -32,26 +32,26 @@ class Remembered(NamedTuple):
 
 
 class RefillLedger:
-    """Keeps nothing: for a reserve manager that is embedded without a store."""
+    """Keeps nothing, for a reserve manager that is embedded without a store."""
 
     async def load(self, since: datetime) -> Remembered:
-        """Return what is open, or ended after then."""
+        """Return the requests that are open or ended after a time."""
         del since
         return Remembered()
 
     def change(self, change: ReplenishmentChange) -> int:
-        """Take a change down; return what `written` waits for."""
+        """Take a change. Return its position, for `written`."""
         del change
         return 0
 
     def keep(self, record: Replenishment) -> None:
-        """Take a record of which only what nobody is told of has changed."""
+        """Take a record that changed only in details that no event reports."""
 
     async def written(self, position: int) -> None:
-        """Wait until a change is kept for certain.
+        """Wait until a change is certain to be kept.
 
         Raises:
-            StoreError: If it is not in time; it may be later.
+            StoreError: If it is not kept in time; it may be later.
         """
 
     async def find(self, replenishment_id: str) -> Replenishment | None:
@@ -62,18 +62,18 @@ class RefillLedger:
     async def list(
         self, limit: int, mode: str | None, states: Iterable[ReplenishmentState] | None, before: RequestPlace | None
     ) -> Sequence[Replenishment] | None:
-        """Return requests, newest first; None where memory has all there is."""
+        """Return requests, newest first; None if all of them are in memory."""
         del limit, mode, states, before
         return None
 
     async def changes(self, replenishment_id: str) -> Sequence[ReplenishmentEvent]:
-        """Return what became of a request, in order; nothing where that is not kept."""
+        """Return the changes of a request, in order; empty if they are not kept."""
         del replenishment_id
         return ()
 
 
 class StoredLedger(RefillLedger):
-    """Keeps all in the store, through the journal of its owner.
+    """Keeps everything in the store, through its owner's journal.
 
     Args:
         database: The store.
@@ -85,7 +85,7 @@ class StoredLedger(RefillLedger):
         self._journal = journal
 
     async def load(self, since: datetime) -> Remembered:
-        """Return what is open, or ended after then.
+        """Return the requests that are open or ended after a time.
 
         Raises:
             StoreError: If the store cannot be read. So do the other methods that read.
@@ -122,6 +122,6 @@ class StoredLedger(RefillLedger):
             return await load_replenishments(connection, limit, mode, states, before)
 
     async def changes(self, replenishment_id: str) -> Sequence[ReplenishmentEvent]:
-        """Return what became of a request, in order."""
+        """Return the changes of a request, in order."""
         async with self._database.read() as connection:
             return await load_changes(connection, replenishment_id)

@@ -24,13 +24,13 @@ class RefillRequests:
 
     Args:
         configs: By mode.
-        book: The requests that matter now.
-        ledger: Where requests are kept.
+        book: The requests that still matter.
+        ledger: Keeps requests.
         asker: Sends requests to the strategies.
         grounds: What a decision is based on besides the snapshot.
         latest: The last check of each mode.
-        observers: Are told what is declined.
-        may_act: Whether refills may be asked for.
+        observers: Notified of declined requests.
+        may_act: Returns whether refills may be requested.
         clock: The clock.
     """
 
@@ -129,7 +129,7 @@ class RefillRequests:
         )
 
     def _decline(self, mode: str, reason: Inaction) -> ReplenishmentOutcome:
-        """Tell the observers why a request for a given amount is declined."""
+        """Notify the observers why a request for a given amount is declined."""
         latest = self._latest.get(mode)
         status = latest.status if latest is not None else ReserveStatus.UNKNOWN
         for observer in self._observers:

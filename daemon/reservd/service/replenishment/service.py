@@ -1,4 +1,4 @@
-"""Refills as a closed loop: decided, stored, asked for, followed, and verified by the reserve."""
+"""Refills as a closed loop: decided, stored, requested, followed, and verified by the reserve."""
 
 import asyncio
 import uuid
@@ -39,13 +39,13 @@ _LONGEST_MEMORY = timedelta(days=31)
 
 
 class ReplenishmentService(Observer):
-    """Decides on each confirmed snapshot whether to ask a mode's strategy for a refill, asks, and follows it up.
+    """Decides after each confirmed snapshot whether to request a refill, sends the request, and follows it.
 
-    It acts on snapshots, never on events: a reminder or a redelivery asks for nothing.
+    It acts on snapshots, never on events: a reminder or a redelivery requests nothing.
 
     Attributes:
-        desk: Where strategies and operators say what became of requests.
-        inactions: Why nothing was asked for at the last check, by mode.
+        desk: Where strategies and operators report on requests.
+        inactions: Why nothing was requested at the last check, by mode.
     """
 
     def __init__(
@@ -59,16 +59,16 @@ class ReplenishmentService(Observer):
         clock: Clock | None = None,
         epoch: Callable[[], int | None] = lambda: None,
     ) -> None:
-        """Take what is configured.
+        """Create the service.
 
         Args:
             configs: By mode.
             replenishers: By name.
             observers: Notified of every request.
-            may_act: Whether refills may be asked for: never by two daemons, nor without a store.
-            ledger: Keeps requests before they are made; nothing does unless given.
+            may_act: Returns whether refills may be requested: never by two daemons, nor without a store.
+            ledger: Keeps requests before they are sent; nothing is kept unless given.
             clock: The clock; the machine's own unless given.
-            epoch: Tells which owner of the store this is; None where it is none.
+            epoch: Returns the epoch of this owner of the store; None while it is not the owner.
         """
         self._configs = configs
         self._observers = tuple(observers)
@@ -101,7 +101,7 @@ class ReplenishmentService(Observer):
         self._grounds.heed(commitments)
 
     async def open(self) -> None:
-        """Read what is in flight, and what the budgets and cooldowns go by.
+        """Load the requests in flight, and those that budgets and cooldowns depend on.
 
         Raises:
             StoreError: If the store cannot be read.
@@ -109,31 +109,29 @@ class ReplenishmentService(Observer):
         self._book.load(await self._ledger.load(self._clock.now().wall - _LONGEST_MEMORY))
 
     async def run(self) -> None:
-        """Enforce deadlines and ask strategies how far they are, until cancelled."""
+        """Enforce deadlines and poll strategies until cancelled."""
         while True:
             try:
                 if self._may_act():
                     await self.look()
             except (StoreError, OwnershipLostError):
                 raise
-            except Exception as error:  # noqa: BLE001  # logged: nobody would be alarmed any more
+            except Exception as error:  # noqa: BLE001  # logged: otherwise refills would end without an alarm
                 self._defects.tell(error)
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Do once what `run` does again and again."""
+        """Do once what `run` does periodically."""
         self._end(self._book.open())
         await self._asker.follow(self._clock.now().monotonic)
 
     def over_api(self, mode: str) -> bool:
-        """Whether a mode's strategy takes requests from the API."""
+        """Return whether a mode's strategy takes requests from the API."""
         name = self._configs[mode].reserve_replenisher
         return name is not None and self._caller.over_api(name)
 
-    # What checks lead to
-
     def checked(self, checked: Checked) -> None:
-        """See what has arrived, and ask for a refill when one is due."""
+        """Count arrivals, and request a refill when one is due."""
         config = self._configs[checked.mode]
         if config.reserve_replenisher is None:
             return
@@ -147,7 +145,7 @@ class ReplenishmentService(Observer):
         self._decide(checked, config)
 
     def refreshed(self, modes: Sequence[str], now: Instant) -> None:
-        """Decide anew about modes that were found as they were, where only time stood against a request."""
+        """Decide again about unchanged modes where only time kept a refill from being requested."""
         for mode in self.inactions.keys() & modes if self.inactions else ():
             before = self._latest[mode]
             waits = self.inactions[mode] not in {Inaction.ADEQUATE, Inaction.NOT_CONCLUSIVE, Inaction.STORE_GONE}
@@ -155,7 +153,7 @@ class ReplenishmentService(Observer):
                 self.checked(before._replace(snapshot=before.snapshot._replace(timestamp=now.wall)))
 
     def _end(self, records: Iterable[Replenishment]) -> None:
-        """End what has passed its deadline, and what nobody waits for any more."""
+        """End requests that have passed their deadline, and those that are no longer needed."""
         for record in records:
             now = self._book.times.now(record.id)
             why = self._grounds.find_needless(record)
@@ -171,7 +169,7 @@ class ReplenishmentService(Observer):
             self._book.put(advance(record, ReplenishmentState.CANCELLED, now, detail=why))
 
     def _reconsider(self, record: Replenishment, decision: RefillDecision, config: ModeConfig, now: datetime) -> None:
-        """Lower a request that waits for approval to what is still missing."""
+        """Reduce a request that awaits approval to the amount that is still missing."""
         own = self._book.times.own(record.id, now)
         after = reconsider(record, decision, config.refill, own)
         if after is None:
@@ -218,7 +216,7 @@ class ReplenishmentService(Observer):
             self._asker.ask(record)
 
     def _note(self, checked: Checked, decision: RefillDecision) -> None:
-        """Tell why nothing is asked for; a log line only at a change."""
+        """Report why nothing is requested, with a log line only when the reason changes."""
         reason, before = decision.inaction, self.inactions.pop(checked.mode, None)
         if reason is None:
             return
@@ -228,8 +226,6 @@ class ReplenishmentService(Observer):
         if reason is not before and reason is not Inaction.ADEQUATE:
             would = f"{decision.request.amount:f} {decision.request.urgency}" if decision.request is not None else None
             log.info("replenishment.not_requested", mode=checked.mode, reason=str(reason), would_request=would)
-
-    # Requests
 
     async def request(
         self,
@@ -241,20 +237,20 @@ class ReplenishmentService(Observer):
         asked_by: str = "strategy",
         reason: str = "asked for",
     ) -> ReplenishmentOutcome:
-        """Ask a mode's strategy for an amount, on somebody's own wish.
+        """Request a given amount from a mode's strategy, on somebody's demand.
 
         Args:
             mode: The mode.
             amount: The exact amount.
-            withdrawal_id: Of the withdrawal that it is for. Its request has the same id, and is made
-                whatever else is in flight: that is for other money.
-            request_id: The id that it gets: asked for twice under it, it is one. A new one unless given.
-            asked_by: Who wants it.
+            withdrawal_id: The withdrawal that it is for. Its request has the same id, and is made whatever else is in
+                flight, which is for other money.
+            request_id: The id of the request: made twice under one id, it is one request. A new id unless given.
+            asked_by: Who demands it.
             reason: Why.
 
         Returns:
-            The request and its answer; or why none was made: no replenisher, one is in flight, or the mode's
-            limits. A withdrawal's request is bound by dry runs alone.
+            The request and its answer, or why none was made: no replenisher, a request in flight, or the mode's limits.
+            Only dry runs limit a withdrawal's request.
 
         Raises:
             ValueError: If the amount is not above 0.
@@ -264,11 +260,11 @@ class ReplenishmentService(Observer):
         )
 
     async def idle(self) -> None:
-        """Wait until nothing is being asked."""
+        """Wait until no request is being sent."""
         await self._asker.idle()
 
     async def close(self) -> None:
-        """Wait a moment for what is being asked, cut off the rest, and close the replenishers."""
+        """Wait briefly for requests that are being sent, cancel the rest, and close the replenishers."""
         await self._asker.close()
         await self._caller.close()
 

@@ -1,4 +1,4 @@
-"""The age of requests, also while somebody sets the machine's clock."""
+"""The age of requests, even while the machine's clock is changed."""
 
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -15,7 +15,7 @@ _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UT
 
 
 class _Seen(NamedTuple):
-    """When a request came into memory: by the clock of then, which is its own and never set, and how that went."""
+    """When a request came into memory, by the clock of that time, its own from then on, and how that was set."""
 
     wall: datetime
     monotonic: float
@@ -26,13 +26,13 @@ class _Seen(NamedTuple):
 
 
 class RefillTimes:
-    """Gives each request a clock of its own, which goes on as the machine's went when it came into memory.
+    """Gives each request its own clock, which continues the machine's clock from when the request came into memory.
 
-    A clock that is set forward by a day must neither end what a strategy is at, nor a cooldown, nor give a budget
-    out anew; one that is set back must not stretch them.
+    A clock that is set forward by a day must not end a strategy's work, a cooldown or a budget's period; one that is
+    set back must not extend them.
 
     Args:
-        clock: Tells both times.
+        clock: The machine's wall and monotonic clocks.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -41,11 +41,11 @@ class RefillTimes:
         self._zero = _zero(clock.now())
 
     def begin(self, record: Replenishment, *, loaded: bool = False) -> None:
-        """See a request for the first time; again changes nothing.
+        """Start a request's clock. A second call changes nothing.
 
         Args:
             record: Made now, or found in the store.
-            loaded: Which of the two. What the store has was written before now, whatever the clock says.
+            loaded: Whether it was found in the store, and so was written before now, whatever the clock says.
         """
         if record.id in self._seen:
             return
@@ -57,28 +57,28 @@ class RefillTimes:
         self._seen[record.id] = _Seen(wall, now.monotonic, self._zero, loaded)
 
     def forget(self, replenishment_id: str) -> None:
-        """Leave a request out."""
+        """Forget a request."""
         self._seen.pop(replenishment_id, None)
 
     def now(self, replenishment_id: str) -> datetime:
-        """Return the time by a request's own clock, which its deadline goes by."""
+        """Return the time by a request's own clock, which determines its deadline."""
         return self.own(replenishment_id, self._clock.now().wall)
 
     def own(self, replenishment_id: str, at: datetime) -> datetime:
-        """Return what a request's own clock showed when the machine's, as it is set now, showed `at`."""
+        """Return the time on a request's own clock when the machine's current clock showed `at`."""
         now, seen = self._clock.now(), self._seen.get(replenishment_id)
         if seen is None:
             return at
         ahead = seen.wall + timedelta(seconds=now.monotonic - seen.monotonic) - now.wall
-        # What is told may be as far away as can be.
+        # `at` may be any time, so the result is clamped.
         return at if abs(ahead) < _SLEW else at + max(_FIRST - at, min(ahead, _LAST - at))
 
     def monotonic(self, record: Replenishment, at: datetime) -> float:
-        """Return when one of a request's times was, by the monotonic clock: so those of several can be compared."""
+        """Return a time of a request on the monotonic clock, so that times of several requests can be compared."""
         return (at - self._seen[record.id].zero).total_seconds()
 
     def dated(self, record: Replenishment, at: datetime) -> Replenishment:
-        """Return a request with the times of its making and of its last change by a clock that shows `at` now."""
+        """Return a request with its times of creation and last change converted to a clock that shows `at` now."""
         own = self.own(record.id, at)
         if own == at:
             return record
@@ -88,9 +88,9 @@ class RefillTimes:
         return record.model_copy(update={"request": request, "changed_at": changed_at})
 
     def remembers(self, record: Replenishment, policy: RefillPolicy) -> bool:
-        """Whether a request that has ended may still matter: for as long after it was found in the store, too.
+        """Return whether an ended request may still matter. If it was loaded, its time starts at the load.
 
-        How old it was then, only a clock that was right could tell.
+        Only a correct clock could tell how old it was then.
         """
         seen = self._seen[record.id]
         ended_at = max(record.changed_at, seen.wall) if seen.loaded else record.changed_at
@@ -100,7 +100,7 @@ class RefillTimes:
         seen = self._seen[record.id]
         if not seen.loaded or then > seen.wall:
             return own - then
-        # Of what was written before, by what may have been another clock, the least that it can be.
+        # For a request from before, perhaps dated by another clock, the least possible age.
         return max(own - seen.wall, min(own, at) - then)
 
 

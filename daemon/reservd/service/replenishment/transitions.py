@@ -24,12 +24,12 @@ _HEEDED = (*_UNDER_WAY, ReplenishmentState.SETTLED)
 
 
 class RefillTransitions:
-    """Applies what is reported of requests, each by its own clock.
+    """Applies reports on requests, each by the request's own clock.
 
     Args:
         configs: By mode.
-        book: The requests that matter now.
-        grounds: Supplies the baseline that arrivals are measured from.
+        book: The requests that still matter.
+        grounds: Supplies the baseline that arrivals are counted from.
     """
 
     def __init__(self, configs: Mapping[str, ModeConfig], book: RefillBook, grounds: RefillGrounds) -> None:
@@ -38,15 +38,15 @@ class RefillTransitions:
         self._grounds = grounds
 
     def take(self, record: Replenishment, state: ReplenishmentState, **told: Any) -> Replenishment:
-        """Record what a strategy or an operator reports of a request, and return the request after it.
+        """Apply a strategy's or an operator's report on a request, and return the resulting request.
 
         Args:
             record: The request.
-            state: The state that was reported.
+            state: The reported state.
             told: `by`, `reason`, `reference`, `expected_by`.
 
         Raises:
-            ReplenishmentStateError: If the request cannot get there from where it is.
+            ReplenishmentStateError: If the request cannot change to that state.
         """
         now = self._book.times.now(record.id)
         detail, by = told.get("reason") or "", told.get("by", STRATEGY)
@@ -54,7 +54,7 @@ class RefillTransitions:
         if told.get("reference") is not None:
             more["reference"] = told["reference"]
         if state is ReplenishmentState.SETTLED:
-            # The money may be under way for long: until the time that the strategy named.
+            # The money may be on its way for long: until the time that the strategy named.
             more["deadline"] = max(now, record.expected_by or now) + self._policy(record).settling
         else:
             more |= self._waits(record, told.get("expected_by"))
@@ -73,7 +73,7 @@ class RefillTransitions:
         self._book.put(record.model_copy(update={"heard": True, **self._waits(record, expected_by)}))
 
     def approve(self, record: Replenishment, *, by: str, reason: str) -> Replenishment:
-        """Record that somebody approved a request, and return the request, which is now to be sent."""
+        """Record an approval, and return the request, which is to be sent now."""
         now = self._book.times.now(record.id)
         told = {"approved_by": by, "by": by, "detail": reason, "changed_at": now}
         after = self._grounds.counted_anew(release(record, self._policy(record), now, **told), now)
@@ -81,7 +81,7 @@ class RefillTransitions:
         return after
 
     def end(self, replenishment_id: str, state: ReplenishmentState, why: str) -> None:
-        """Record that reservd itself ends a request, unless it has ended."""
+        """End a request on behalf of reservd, unless it has ended."""
         record = self._book.get(replenishment_id)
         if record.open:
             self._book.put(advance(record, state, self._book.times.now(record.id), detail=why))
@@ -94,7 +94,7 @@ class RefillTransitions:
             self._book.put(advance(earlier, ReplenishmentState.CANCELLED, now, detail=why, replaced_by=record.id))
 
     def _waits(self, record: Replenishment, promised: datetime | None) -> dict[str, Any]:
-        """Return the fields that change when the strategy names a time, or none, by the clock as it is now."""
+        """Return the fields that change when the strategy names a time, or none, by the current clock."""
         promised = None if promised is None else self._book.times.own(record.id, promised)
         deadline = wait_until(promised, record, self._policy(record).settling)
         expected_by = record.expected_by if promised is None else take_promise(promised, record)

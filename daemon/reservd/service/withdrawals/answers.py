@@ -1,4 +1,4 @@
-"""The answers to requests for withdrawals. Amounts are whole units of `currency`."""
+"""The answers to withdrawal requests. Amounts are whole units of `currency`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from reservd.reserve.withdrawal import Refusal, WithdrawalSpeed
 
 @dataclass(frozen=True, slots=True)
 class WithdrawalQuote:
-    """How a withdrawal would be paid if it were asked for now. Nothing is held for it.
+    """How a withdrawal would be paid if it were requested now. Nothing is held for it.
 
     Attributes:
         mode: The strategy mode.
-        amount: What would be paid.
+        amount: The amount that would be paid.
         currency: The share-class currency.
         speed: How fast.
         from_reserve: The part that the reserve would pay.
         unwound: The rest.
         status: The worse of the raw and the confirmed status.
-        expected_at: When all of it should be there; None when nobody can tell.
-        expires_at: Until when this may be shown; others may be accepted before.
+        expected_at: When all of it should be there; None when unknown.
+        expires_at: How long the quote may be shown. Others may be accepted before.
         refusal: Why it would not be accepted at all.
     """
 
@@ -42,16 +42,16 @@ class WithdrawalQuote:
 
 @dataclass(frozen=True, slots=True)
 class WithdrawalDecision:
-    """What was decided; true when the withdrawal was accepted and its hold is kept.
+    """A decision, which is true when the withdrawal was accepted and its hold is kept.
 
     Attributes:
         mode: The strategy mode.
-        amount: What is to be paid.
+        amount: The amount to pay.
         currency: The share-class currency.
         speed: How fast. SLOW when it was not accepted.
         from_reserve: The part that the reserve pays, held from now on.
         unwound: The rest.
-        hold: What is kept of it, as it is now; None when it was not accepted.
+        hold: The current hold; None when it was not accepted.
         refusal: Why it was not accepted.
         repeated: Whether it was decided before, under the same key.
     """
@@ -68,7 +68,7 @@ class WithdrawalDecision:
 
     @classmethod
     def of(cls, hold: Hold, *, repeated: bool = False) -> "WithdrawalDecision":
-        """Return the decision that a hold was made by."""
+        """Return the decision that made a hold."""
         return cls(
             hold.mode,
             hold.amount,
@@ -82,22 +82,22 @@ class WithdrawalDecision:
 
     @classmethod
     def refused(cls, mode: str, amount: Decimal, currency: str, refusal: Refusal) -> "WithdrawalDecision":
-        """Return that nothing is promised."""
+        """Return a refusal, which promises nothing."""
         return cls(mode, amount, currency, WithdrawalSpeed.SLOW, ZERO, amount, refusal=refusal)
 
     def __bool__(self) -> bool:
-        """Whether it was accepted."""
+        """Return whether it was accepted."""
         return self.hold is not None
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedWithdrawal:
-    """One that waits for money, which goes to the first in the queue first.
+    """A withdrawal that waits for money. Arriving money goes to the first in the queue.
 
     Attributes:
-        hold: With `outstanding`, what it waits for, and `expected_at`, when that should be there.
+        hold: Its hold: `outstanding` is the amount it waits for, `expected_at` when that should be there.
         place: 1 is the first.
-        ahead: What those before it wait for.
+        ahead: The amount that those ahead of it wait for.
     """
 
     hold: Hold
@@ -109,7 +109,7 @@ class WithdrawalObserver:
     """Is notified of withdrawals. Methods run on the event loop and must be quick."""
 
     def decided(self, decision: WithdrawalDecision, seconds: float) -> None:
-        """One was decided, and that was stored, or was refused, in so many seconds."""
+        """A withdrawal was accepted and stored, or refused, within that many seconds."""
 
     def overdue(self, by_mode: Mapping[str, int]) -> None:
-        """So many holds of these modes are overdue, and none of others."""
+        """These modes have so many overdue holds, and no other mode has any."""

@@ -1,4 +1,4 @@
-"""Decides withdrawals, each on the book of holds as the one before left it."""
+"""Decides withdrawals, each on the book of holds as the previous decision left it."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -19,11 +19,11 @@ from reservd.store.history import KeptSnapshot
 
 
 class WithdrawalDecider:
-    """Joins the rules to the snapshots of the monitor. Nothing here waits.
+    """Applies the rules to the monitor's snapshots. No method waits.
 
     Args:
         reserve_manager: Watches the modes.
-        desk: Where the holds are kept.
+        desk: Keeps the holds.
         clock: The clock.
     """
 
@@ -33,7 +33,7 @@ class WithdrawalDecider:
         self._clock = clock
 
     def ground(self, config: ModeConfig, *, may_promise: bool) -> Ground:
-        """Return how a mode's reserve stands now; UNKNOWN when nothing can be promised."""
+        """Return the ground for decisions about a mode now; UNKNOWN when nothing can be promised."""
         if not may_promise:
             return Ground(ReserveStatus.UNKNOWN)
         return self._find_ground(config, self._desk.book)
@@ -57,10 +57,10 @@ class WithdrawalDecider:
         )
 
     def decide(self, config: ModeConfig, amount: Decimal, key: str, book: HoldBook) -> WithdrawalDecision:
-        """Decide a withdrawal and put its hold into the book.
+        """Decide a withdrawal and add its hold to the book.
 
         Raises:
-            WithdrawalConflictError: If another amount was asked for under the key.
+            WithdrawalConflictError: If the key was used for another amount.
         """
         mode = config.mode
         known = book.find_key(mode, key)
@@ -99,7 +99,7 @@ class WithdrawalDecider:
         return WithdrawalDecision.of(hold)
 
     def _find_ground(self, config: ModeConfig, book: HoldBook) -> Ground:
-        """Return how a mode's reserve stands; UNKNOWN, too, while it cannot be read what counts for its limit."""
+        """Return the ground for a decision; UNKNOWN, too, while a withdrawal counted for the limit is unreadable."""
         ground = find_ground(self._reserve_manager, config, book, self._clock.now())
         if book.totals.is_accepted_in_doubt(config.mode, self._desk.steady.now() - config.withdrawal.period):
             return Ground(ReserveStatus.UNKNOWN, snapshot_at=ground.snapshot_at)

@@ -19,31 +19,31 @@ _MOST_IN_MEMORY = 100_000
 
 
 def shown_for(configs: Iterable[ModeConfig]) -> timedelta:
-    """Return how long after its end a hold may still be in a reading, with ample room for clocks that differ."""
+    """Return how long after its end a hold may still be in a reading, with ample margin for clocks that differ."""
     return max((2 * config.policy.max_staleness for config in configs), default=timedelta()) + timedelta(hours=1)
 
 
 class HoldDesk:
-    """Keeps holds in memory alone: for a reserve manager that is embedded without a store.
+    """Keeps holds only in memory, for a reserve manager that is embedded without a store.
 
-    Operations are plain functions on the book that neither wait nor fail half-way, so that none
-    comes between another's looking and holding.
+    Operations are plain functions on the book that neither wait nor fail half-way, so that no other operation runs
+    between an operation's check and its hold.
 
     Attributes:
         book: The holds.
         counted_from: Returns the time of the oldest reading that payouts are counted from; None when there is none.
-        grouping: Who is paid from which accounts now.
-        steady: Tells how long ago something was accepted, or ended.
-        up: Whether what is decided is kept.
+        grouping: Which modes are paid from which accounts now.
+        steady: Measures how long ago something was accepted, or ended.
+        up: Whether decisions are kept.
     """
 
     _most_ended = _MOST_IN_MEMORY
 
     def __init__(self, is_limited: Callable[[str], bool] = lambda _: False, clock: Clock | None = None) -> None:
-        """Begin with an empty book.
+        """Start with an empty book.
 
         Args:
-            is_limited: Whether a mode limits what is accepted within a period.
+            is_limited: Returns whether a mode limits what is accepted within a period.
             clock: The clock; the machine's own unless given.
         """
         self.is_limited = is_limited
@@ -56,22 +56,22 @@ class HoldDesk:
         self.up = True
 
     def group_by(self, grouping: Grouping) -> None:
-        """Take holds to the accounts that their modes are paid from now, and so from now on."""
+        """Move holds to the accounts that their modes are paid from, now and in future."""
         self.grouping = grouping
         self.book.group_by(grouping)
 
     async def submit(
         self, operation: Callable[[HoldBook], T], *, key: tuple[str, str] | None = None, hold_id: str | None = None
     ) -> T:
-        """Carry an operation out and return what it returns, once what it did is kept.
+        """Run an operation and return its result once its changes are kept.
 
         Args:
-            operation: Looks at the book and puts in what changes.
-            key: The mode and key that it looks for, if any.
-            hold_id: The id that it looks for, if any.
+            operation: Reads the book and adds its changes.
+            key: The mode and key that it looks up, if any.
+            hold_id: The id that it looks up, if any.
 
         Raises:
-            StoreError: If it is not certain to be kept; nothing is, where it was not carried out at all.
+            StoreError: If it is not certain that the changes are kept. If the operation was not run, nothing is.
         """
         del key, hold_id
         result = operation(self.book)
@@ -79,19 +79,19 @@ class HoldDesk:
         return result
 
     def is_kept(self, hold_id: str) -> bool:
-        """Return whether what the book says of a hold is kept for certain: nobody else is to hear of it before."""
+        """Return whether the state of a hold in the book is certain to be kept. Until then it must not be published."""
         del hold_id
         return True
 
     def note_changes(self) -> None:
-        """Keep what was put in the book by others than operations, some time soon."""
+        """Keep soon what others than operations added to the book."""
         self.book.take_changes()
 
     def keep_snapshot(self, snapshot: KeptSnapshot) -> None:
-        """Keep a snapshot that a decision rests on, where there is a history."""
+        """Add the snapshot that a decision is based on to the history, if there is one."""
 
     def heed_clock(self) -> None:
-        """See whether the machine's clock was set back, so that something is told for later than now."""
+        """Detect whether the clock was set back, so that times in the book lie in the future, and correct them."""
         by = self._looked.ahead() if self._looked is not None else timedelta()
         if self._looked is None or by > CLOCKS_DIFFER_BY:
             self.book.set_back(by, self._clock.now().wall)
@@ -100,14 +100,14 @@ class HoldDesk:
         self._looked = SteadyClock(self._clock)
 
     def forget(self, after: timedelta) -> None:
-        """Leave out of memory what ended so long ago, however the machine's clock is set."""
+        """Remove from memory what ended that long ago, regardless of changes of the machine's clock."""
         now = self.steady.now()
         self.book.forget(now, after, keep=self._most_ended)
         before = min(now, now - self.steady.ahead()) - after
         self.book.totals.forget_payouts(min(before, self.counted_from() or before))
 
     async def run(self) -> None:
-        """Keep what is noted until cancelled."""
+        """Keep the recorded changes until cancelled."""
         await asyncio.Event().wait()
 
     async def load(
@@ -124,5 +124,5 @@ class HoldDesk:
         return [hold for hold, _ in zip(found, range(limit), strict=False)]
 
     async def find(self, hold_id: str) -> Hold | None:
-        """Return the hold of an id."""
+        """Return the hold with an id; None when there is none."""
         return self.book.find(hold_id)

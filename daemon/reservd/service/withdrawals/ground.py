@@ -1,4 +1,4 @@
-"""What a decision about a withdrawal is based on: the reserve, never taken for better than is certain."""
+"""The basis of a decision about a withdrawal: the reserve, never assumed better than is certain."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -19,11 +19,11 @@ _UNKNOWN = Ground(ReserveStatus.UNKNOWN)
 
 
 def find_ground(manager: ReserveManager, config: ModeConfig, book: HoldBook, now: Instant) -> Ground:
-    """Return what a decision is based on.
+    """Return the basis of a decision.
 
-    UNKNOWN without a snapshot within its maximum age, and while what is promised of the accounts cannot be read.
-    While the newest snapshot is in doubt, the worse of it and the last believed one counts: the smaller amount
-    available, the larger target.
+    It is UNKNOWN without a snapshot within its maximum age, and while promises on the accounts cannot be read. While
+    the newest snapshot is in doubt, the worse of it and the last believed one counts: the smaller available amount, and
+    the larger target.
     """
     standing = manager.standing(config.mode)
     if standing is None:
@@ -43,17 +43,17 @@ def find_ground(manager: ReserveManager, config: ModeConfig, book: HoldBook, now
         available.append(subtract(reading.balance, book.totals.held(group, reading)))
         targets.append(target)
     if not available:
-        # A target of 0 is met by whatever there is; what that is, nobody knows.
+        # Any amount meets a target of 0, but the amount is unknown.
         return _UNKNOWN._replace(snapshot_at=snapshot.timestamp)
     return Ground(status, min(available), max(targets), snapshot.timestamp)
 
 
 def _certain(standing: Standing) -> Iterator[tuple[GroupReading, Decimal]]:
-    """Yield each reading to go by, or the certain minimum of it, with the target at that time."""
+    """Yield each reading to rely on, or its certain minimum, with the target at that time."""
     snapshot = standing.snapshot
     least = at_least(snapshot)
     if standing.reading is not None and least is not None:
-        # Of accounts that are shared, the mode's part alone.
+        # Of shared accounts, only the mode's part.
         yield standing.reading._replace(balance=add(least, snapshot.held)), snapshot.target_reserve or ZERO
     if standing.doubted and standing.good is not None:
         reading = told_by(standing.good)

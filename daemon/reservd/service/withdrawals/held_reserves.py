@@ -22,11 +22,11 @@ _NOTHING_READ = GroupReading(ZERO, datetime.max.replace(tzinfo=UTC))
 
 
 class HeldReserves(Observer):
-    """Tells the monitor what is promised of the reserves, and hears what arrived.
+    """Tells the monitor how much of the reserves is promised, and holds money that has arrived.
 
     Args:
         reserve_manager: Watches the modes.
-        desk: Where the holds are kept.
+        desk: Keeps the holds.
     """
 
     def __init__(self, reserve_manager: ReserveManager, desk: HoldDesk) -> None:
@@ -35,27 +35,27 @@ class HeldReserves(Observer):
         desk.group_by(self)
 
     def regroup(self) -> None:
-        """Regroup the holds: modes may be paid from other accounts than before."""
+        """Regroup the holds, because modes may be paid from different accounts than before."""
         self._desk.book.regroup()
 
     def group_of(self, hold: Hold) -> str | None:
-        """Return the accounts that a hold's mode is paid from; None when nobody is any more, in the hold's currency."""
+        """Return the accounts that a hold's mode is paid from in the hold's currency; None if it no longer is."""
         config = self._reserve_manager.reserve_configs.get(hold.mode)
         if config is None or config.share_class != hold.currency:
             return None
         return self._reserve_manager.account_group(hold.mode)
 
     def accounts_of(self, mode: str) -> Accounts:
-        """Return what these accounts are."""
+        """Return the accounts in a mode's group."""
         return self._reserve_manager.group_accounts(mode)
 
     def groups_with(self, accounts: Iterable[AccountKey]) -> tuple[str, ...]:
-        """Return the groups that have any of some accounts."""
+        """Return the groups that contain any of these accounts."""
         modes = self._reserve_manager.modes_with(accounts)
         return tuple(dict.fromkeys(map(self._reserve_manager.account_group, modes)))
 
     def look_again(self, hold: Hold) -> None:
-        """Have those checked whose reserves a hold is off."""
+        """Check the modes again whose reserves a hold reduces."""
         accounts = () if self.group_of(hold) is not None else self._desk.book.places.accounts(hold)
         for mode in (hold.mode, *self._reserve_manager.modes_with(accounts)):
             self._reserve_manager.look_again(mode)
@@ -67,7 +67,7 @@ class HeldReserves(Observer):
         return totals.held(group, read_group(balances) or _NOTHING_READ) if totals.knows(group) else ZERO
 
     def held_by(self, mode: str, balances: Sequence[Balance]) -> Decimal:
-        """Return what of these balances of a mode's accounts the mode itself promised to accepted withdrawals."""
+        """Return how much of these balances of a mode's accounts the mode itself promised to accepted withdrawals."""
         group = self._reserve_manager.account_group(mode)
         return self._desk.book.totals.held_by(group, mode, read_group(balances) or _NOTHING_READ)
 
@@ -76,14 +76,14 @@ class HeldReserves(Observer):
         return self._desk.book.totals.owed(mode, equity.observed_at)
 
     def shows_paid(self, mode: str, balances: Sequence[Balance], equity: Equity | CallError) -> bool:
-        """Return whether these readings still show what is paid."""
+        """Return whether these readings still include money that has been paid out."""
         group, reading = self._reserve_manager.account_group(mode), read_group(balances)
         if reading is not None and self._desk.book.totals.paid_of(group, reading):
             return True
         return isinstance(equity, Equity) and bool(self._desk.book.totals.paid_by(mode, equity.observed_at))
 
     def checked(self, checked: Checked) -> None:
-        """Hold what arrived for those that wait, once a reading is believed. The same check again changes nothing."""
+        """Hold arrived money for waiting withdrawals, once a reading is believed. Idempotent for the same check."""
         if not checked.step.actionable or checked.snapshot.reserve_balance is None:
             return
         group = self._reserve_manager.account_group(checked.mode)

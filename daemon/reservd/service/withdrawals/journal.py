@@ -46,7 +46,7 @@ _END_SECONDS = 2.0
 
 @dataclass(slots=True)
 class _Waiting:
-    """An operation, and the caller that waits for it."""
+    """An operation, and the caller that waits for its result."""
 
     operation: Callable[[HoldBook], Any]
     key: tuple[str, str] | None
@@ -56,14 +56,14 @@ class _Waiting:
     error: Exception | None = None
 
     def carry_out(self, book: HoldBook) -> None:
-        """Carry it out; what it raises is the caller's."""
+        """Run the operation. Its error is raised at the caller."""
         try:
             self.result = self.operation(book)
-        except Exception as error:  # noqa: BLE001  # it is raised where it was asked for
+        except Exception as error:  # noqa: BLE001  # raised at the caller
             self.error = error
 
     def reply(self) -> None:
-        """Tell the caller, if it still waits."""
+        """Answer the caller, if it still waits."""
         if self.answer.done():
             return
         if self.error is not None:
@@ -73,12 +73,12 @@ class _Waiting:
 
 
 class HoldJournal(HoldDesk):
-    """The one writer of holds of an owner.
+    """The only writer of an owner's holds.
 
-    What many callers ask for at the same time is decided in the order in which they came, in memory,
-    within one transaction that proves that this daemon owns the store; they are answered when it is
-    committed. After a transaction that failed, of which nobody knows whether it was committed, all
-    is read anew before anything else is decided; so it is when the machine's clock was set back.
+    Concurrent calls are decided in the order of their arrival, in memory, within one transaction that checks that this
+    daemon owns the store. They are answered when it is committed. After a failed transaction, which may have been
+    committed all the same, everything is read again before the next decision, and likewise after the machine's clock
+    was set back.
 
     Args:
         database: The store.
@@ -111,7 +111,7 @@ class HoldJournal(HoldDesk):
         self.up = False
 
     async def open(self) -> None:
-        """Read what is held.
+        """Load the holds.
 
         Raises:
             StoreError: If the store cannot be read.
@@ -127,16 +127,16 @@ class HoldJournal(HoldDesk):
         self.book, self.steady, self._looked = book, steady, None
         self._writing = frozenset()
         self.up = True
-        if book.changed:  # some go along with their modes
+        if book.changed:  # some holds move with their modes
             self.note_changes()
 
     async def submit(
         self, operation: Callable[[HoldBook], T], *, key: tuple[str, str] | None = None, hold_id: str | None = None
     ) -> T:
-        """Carry an operation out and return what it returns, once that is stored.
+        """Run an operation and return its result once its changes are stored.
 
         Raises:
-            StoreError: If it is not certain to be stored.
+            StoreError: If it is not certain that they are stored.
         """
         if not self.up:
             raise StoreError(f"{self._database.description}: holds cannot be stored now")
@@ -152,15 +152,15 @@ class HoldJournal(HoldDesk):
             raise StoreError(f"{self._database.description}: no answer within {_PATIENCE_SECONDS:g} s") from None
 
     def is_kept(self, hold_id: str) -> bool:
-        """Return whether what the book says of a hold is in the store."""
+        """Return whether the state of a hold in the book is in the store."""
         return self.up and hold_id not in self._writing
 
     def note_changes(self) -> None:
-        """Have what was put in the book stored with the next write."""
+        """Store the changes in the book with the next write."""
         self._news.set()
 
     def keep_snapshot(self, snapshot: KeptSnapshot) -> None:
-        """Have a snapshot that a decision rests on stored with it."""
+        """Store a snapshot together with the decision that is based on it."""
         mode = snapshot.snapshot.strategy_mode
         if self._stored.get(mode) != snapshot.snapshot.timestamp:
             self._snapshots[mode] = snapshot
@@ -173,7 +173,7 @@ class HoldJournal(HoldDesk):
             return await load_holds(connection, mode, states, limit=limit, before=before)
 
     async def find(self, hold_id: str) -> Hold | None:
-        """Return the hold of an id."""
+        """Return the hold with an id; None when there is none."""
         found = self.book.find(hold_id)
         if found is not None:
             return found
@@ -197,28 +197,28 @@ class HoldJournal(HoldDesk):
             self._turn_away(self._waiting, "reservd stops, or another daemon owns the store")
 
     def _take(self) -> list[_Waiting]:
-        # Whoever waits no more is not decided for: nobody would hear of it.
+        # Operations whose callers no longer wait are dropped: nobody would learn the decision.
         taken = [self._waiting.popleft() for _ in range(min(_MAX_A_WRITE, len(self._waiting)))]
         return [each for each in taken if not each.answer.done()]
 
     async def _write(self, batch: list[_Waiting]) -> None:
-        """Carry a batch out and store what it did; if that fails, wait until the store tells what it holds."""
+        """Run and store a batch. If that fails, wait until the store can be read again."""
         writing = asyncio.ensure_future(self._commit(batch))
         try:
             await asyncio.shield(writing)
         except OwnershipLostError:
             raise
-        except Exception as error:  # noqa: BLE001  # a defect, too: nobody knows what was committed
+        except Exception as error:  # noqa: BLE001  # defects included: nobody knows what was committed
             self.up = False
             known = isinstance(error, StoreError)
             why = str(error) if known else f"a defect of reservd ({type(error).__name__})"
             told = {} if known else {"exception": plain_traceback(error)}
-            log.error("holds.failed", error=why, **told)  # noqa: TRY400  # the store's words say it all
+            log.error("holds.failed", error=why, **told)  # noqa: TRY400  # the store's error says it all
             self._turn_away(batch, why)
             self._turn_away(self._waiting, why)
             await self._reopen()
         finally:
-            # The end, or another owner. What is being committed is answered when it is.
+            # Cancelled, or another owner. A commit in progress is answered when it ends.
             if not writing.done():
                 await asyncio.wait({writing}, timeout=_END_SECONDS)
                 writing.cancel()
@@ -226,7 +226,7 @@ class HoldJournal(HoldDesk):
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         if self.steady.ahead() > CLOCKS_DIFFER_BY:
-            # What was left out of memory as too old may not be, by the clock of now.
+            # By the new clock, what was left out of memory as too old may be recent.
             self.heed_clock()
             await self._store([])
             await self.open()
@@ -254,13 +254,13 @@ class HoldJournal(HoldDesk):
             each.reply()
 
     async def _recall(self, connection: AsyncConnection, batch: Sequence[_Waiting]) -> None:
-        """Bring into memory what the batch looks for, and what has ended long ago."""
+        """Load what the batch looks up, including holds that ended long ago."""
         keys = {each.key for each in batch if each.key is not None and self.book.find_key(*each.key) is None}
         ids = {each.hold_id for each in batch if each.hold_id is not None and self.book.find(each.hold_id) is None}
         found = [*await load_by_keys(connection, keys), *await load_by_ids(connection, ids)]
         self.book.load(readable(found))
         for hold in unreadable(found):
-            # What was answered, or is held, nobody can tell: it is neither decided anew nor changed.
+            # Nobody knows what was answered or is held, so it is neither decided again nor changed.
             why = StoreError(f"{self._database.description}: withdrawal {hold.id} cannot be read")
             for each in batch:
                 if each.hold_id == hold.id or each.key == (hold.mode, hold.key):

@@ -34,15 +34,15 @@ async def read_accepted(
 
     Args:
         connection: To the store.
-        book: Where they go.
-        periods: Of the modes that have limits.
+        book: Takes them.
+        periods: The period of each mode that has a limit.
         currencies: The share class of each mode.
-        now: The time by which the periods are measured.
+        now: The time from which the periods are measured.
     """
     book.last_position = await last_position(connection)
     for mode, period in periods.items():
         accepted = await load_accepted(connection, mode, currencies[mode], now - period)
-        # By a clock that was ahead, some was accepted later than now.
+        # If the clock was ahead, a withdrawal may have been accepted later than now.
         counted = [(each.position, each.amount, min(each.decided_at, now)) for each in readable(accepted)]
         book.load_accepted(mode, sorted(counted, key=itemgetter(2)))
         if unreadable(accepted):
@@ -62,7 +62,7 @@ async def read_shown(connection: AsyncConnection, book: HoldBook, since: datetim
 async def read_payouts(
     connection: AsyncConnection, book: HoldBook, currencies: Mapping[str, str], counted_from: datetime | None
 ) -> None:
-    """Load the payouts since arrivals are counted, if they are, and the baselines they are counted from."""
+    """Load the payouts since arrivals have been counted, if they are, and the baselines that they are counted from."""
     if counted_from is not None:
         paid = await load_payouts(connection, counted_from - CLOCKS_DIFFER_BY)
         book.load_payouts(each for each in paid if each.currency == currencies.get(each.mode))

@@ -44,17 +44,17 @@ _MAX_KEY = 200
 
 
 class WithdrawalManager:
-    """Decides how withdrawals are paid, from the snapshots that a reserve manager has; asks no venue, pays nothing.
+    """Decides how withdrawals are paid, from a reserve manager's snapshots. It reads no venue and pays nothing.
 
-    Whatever is accepted is held: no part of the reserve is promised twice, by however many callers
-    at the same time. Money fails closed: without a current snapshot, and without a store where one
-    belongs to it, all is slow.
+    Every accepted withdrawal is held: no part of the reserve is promised twice, however many callers there are at the
+    same time. It fails closed: without a current snapshot, or without the store if one is configured, every withdrawal
+    is slow.
 
     Args:
         reserve_manager: Watches the modes. Its snapshots take holds into account from now on.
-        desk: Keeps the holds; in memory alone unless given.
+        desk: Keeps the holds; only in memory unless given.
         observers: Notified of withdrawals.
-        may_promise: Whether this daemon is certain to own its store.
+        may_promise: Returns whether this daemon is certain to own its store.
         clock: The clock; the machine's own unless given.
     """
 
@@ -78,14 +78,12 @@ class WithdrawalManager:
         reserve_manager.holds = self._held
         reserve_manager.add_observer(self._held)
 
-    # Asking
-
     async def get_withdrawal_speed(self, strategy_mode: str, amount: Decimal | None = None) -> WithdrawalSpeed:
         """Return how fast a mode would pay now.
 
         Args:
-            strategy_mode: The mode. One that is not watched, was not checked yet, or is unknown pays slowly.
-            amount: What is to be paid; without it, by the worse of the newest and the confirmed status alone.
+            strategy_mode: The mode. One that is not watched, not checked yet, or unknown pays slowly.
+            amount: The amount to pay. Without it, only the worse of the newest and the confirmed status counts.
 
         Raises:
             TypeError: If the amount is not a Decimal.
@@ -102,7 +100,7 @@ class WithdrawalManager:
         return decide_withdrawal(amount, ground, config.withdrawal).speed
 
     async def quote_withdrawal(self, strategy_mode: str, amount: Decimal) -> WithdrawalQuote:
-        """Return how a withdrawal would be paid if it were asked for now. Holds nothing.
+        """Return how a withdrawal would be paid if it were requested now. Nothing is held.
 
         Raises:
             ConfigError: If the mode is not watched.
@@ -133,10 +131,10 @@ class WithdrawalManager:
         """Return accepted withdrawals, newest first.
 
         Args:
-            strategy_mode: Of this mode only.
-            states: In these states only.
-            limit: At most so many.
-            before: Only those at a lower position: that of the last one of the page before.
+            strategy_mode: Only withdrawals of this mode.
+            states: Only withdrawals in these states.
+            limit: The largest number to return.
+            before: Only withdrawals at a lower position, which is that of the last one on the previous page.
 
         Raises:
             StoreError: If the store cannot be read.
@@ -147,7 +145,7 @@ class WithdrawalManager:
         """Return an accepted withdrawal.
 
         Raises:
-            UnknownWithdrawalError: If there is none of that id.
+            UnknownWithdrawalError: If there is none with that id.
             StoreError: If the store cannot be read.
         """
         return _known(await self._desk.find(withdrawal_id), withdrawal_id)
@@ -156,30 +154,28 @@ class WithdrawalManager:
         """Return the withdrawals that should have been paid by now."""
         return self._watch.overdue()
 
-    # Deciding
-
     async def process_withdrawal(
         self, strategy_mode: str, amount: Decimal, idempotency_key: str | None = None
     ) -> WithdrawalDecision:
-        """Decide a withdrawal, hold what it is promised, and return the decision once that is kept.
+        """Decide a withdrawal, hold the promised amount, and return the decision once it is kept.
 
-        The part to unwind is asked for from the mode's replenisher, if it has one.
+        The part to unwind is requested from the mode's replenisher, if it has one.
 
         Args:
             strategy_mode: The mode.
-            amount: What is to be paid, in whole units of its share class.
-            idempotency_key: Once accepted, the same key gives the same answer however often it is asked; what was
-                refused is decided again. Without one, every call is another withdrawal.
+            amount: The amount to pay, in whole units of its share class.
+            idempotency_key: Once accepted, the same key gives the same answer however often it is sent. A refused
+                withdrawal is decided again. Without a key, every call is another withdrawal.
 
         Returns:
-            How it is paid; or, false, why it was not accepted. When that is `STORE_GONE`, nothing is
-            promised and nothing is certain: ask again under the same key.
+            How it is paid; or, false, why it was not accepted. When that is `STORE_GONE`, nothing is promised and
+            nothing is certain: ask again under the same key.
 
         Raises:
             ConfigError: If the mode is not watched.
             TypeError: If the amount is not a Decimal.
             ValueError: If it is not above 0, or the key is empty or too long.
-            WithdrawalConflictError: If another amount was asked for under the key.
+            WithdrawalConflictError: If the key was used for another amount.
         """
         _check(amount)
         config = self._config(strategy_mode)
@@ -203,7 +199,7 @@ class WithdrawalManager:
         return decision
 
     async def mark_paying(self, withdrawal_id: str) -> Hold:
-        """Note that the payment was sent.
+        """Record that the payment was sent.
 
         Raises:
             UnknownWithdrawalError: If there is no such withdrawal.
@@ -213,17 +209,17 @@ class WithdrawalManager:
         return await self._change(withdrawal_id, rules.mark_paying)
 
     async def settle(self, withdrawal_id: str, *, block: int | None = None, paid_at: datetime | None = None) -> Hold:
-        """Note that the client was paid: readings that are older still show the money, later ones do not.
+        """Record that the client was paid: older readings still include the money, later ones do not.
 
         Args:
-            withdrawal_id: Of the withdrawal.
-            block: The block that the payment is in, where the mode's accounts are on one chain alone: one that cannot
-                be by what was last read of them is refused. Elsewhere it is left aside.
-            paid_at: When it took effect, aware. One of the two is needed.
+            withdrawal_id: The withdrawal.
+            block: The block of the payment, if all the mode's accounts are on one chain. A block that the last reading
+                rules out is refused. With several venues it is ignored.
+            paid_at: When the payment took effect, aware. One of the two is needed.
 
         Raises:
             UnknownWithdrawalError: If there is no such withdrawal.
-            ValueError: If neither is given, or one cannot be.
+            ValueError: If neither is given, or one is impossible.
             WithdrawalStateError: If it was cancelled, or settled otherwise.
             StoreError: If it is not certain that this is kept.
         """
@@ -235,7 +231,7 @@ class WithdrawalManager:
             on_one = len(self.reserve_manager.venues(hold.mode)) <= 1
             if not on_one and block is not None and paid_at is None:
                 raise ValueError(f"mode '{hold.mode}' has accounts on several venues: a payment needs its paid_at")
-            # A block of one chain tells nothing of those of another.
+            # A block of one chain says nothing about other chains.
             of_accounts = block if on_one else None
             if of_accounts is not None and hold.open:
                 check_block(of_accounts, hold, self._last_reading(hold.mode), now)
@@ -244,7 +240,7 @@ class WithdrawalManager:
         return await self._change(withdrawal_id, settled)
 
     async def cancel(self, withdrawal_id: str) -> Hold:
-        """Note that nothing was paid and nothing will be: what was held is free again.
+        """Record that nothing was or will be paid: the held amount is available again.
 
         Raises:
             UnknownWithdrawalError: If there is no such withdrawal.
@@ -253,10 +249,8 @@ class WithdrawalManager:
         """
         return await self._change(withdrawal_id, partial(rules.cancel, now=self._clock.now().wall))
 
-    # Running
-
     async def run(self) -> None:
-        """Keep what is decided, tell of what is overdue, and ask again for what nobody took, until cancelled.
+        """Keep decisions, report overdue holds, and repeat requests that no strategy has taken, until cancelled.
 
         Raises:
             OwnershipLostError: If another daemon owns the store.
@@ -281,7 +275,7 @@ class WithdrawalManager:
         return await self._desk.submit(changed, hold_id=withdrawal_id)
 
     def _last_reading(self, mode: str) -> GroupReading | None:
-        """Return what was last read of a mode's accounts; None when nothing was, or it is not watched."""
+        """Return the last reading of a mode's accounts; None when there is none, or the mode is not watched."""
         if mode not in self.reserve_manager.reserve_configs:
             return None
         standing = self.reserve_manager.standing(mode)

@@ -1,4 +1,4 @@
-"""Asks strategies to unwind what the reserve does not pay of a withdrawal, and follows the requests."""
+"""Requests that strategies unwind what the reserve does not pay of a withdrawal, and follows the requests."""
 
 import asyncio
 
@@ -19,14 +19,13 @@ _AT_ONCE = 8
 
 
 class Unwinder:
-    """Asks once for each hold, under the hold's own id: asked again after a failure or a restart, it is the same.
+    """Makes one request for each hold, under the hold's id, so that a repetition is the same request.
 
-    A hold goes by what its request has come to, whoever brought it there: it is looked at again and again, so
-    that nothing is missed in between.
+    A hold follows the state of its request, whoever changed it. The request is polled, so that no change is missed.
 
     Args:
-        reserve_manager: Has the replenishers, where there are any.
-        desk: Keeps what came of it.
+        reserve_manager: Has the replenishment service, if there is one.
+        desk: Keeps the outcome.
         retry_seconds: How long to wait after no answer.
     """
 
@@ -38,7 +37,7 @@ class Unwinder:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def ask(self, hold: Hold) -> None:
-        """Request what is missing for a hold, unless that is done or under way. Never waits."""
+        """Request what is missing for a hold, unless it is requested or about to be. Never waits."""
         config = self._reserve_manager.reserve_configs.get(hold.mode)
         asks_nobody = config is None or config.reserve_replenisher is None or config.share_class != hold.currency
         if asks_nobody or self._reserve_manager.replenishment is None or not _is_due(hold) or hold.id in self._tasks:
@@ -47,7 +46,7 @@ class Unwinder:
         task.add_done_callback(lambda _: self._tasks.pop(hold.id, None))
 
     async def follow(self) -> None:
-        """Have each hold that waits go by what became of its request."""
+        """Update each waiting hold from the state of its request."""
         desk = self._reserve_manager.replenishment
         if desk is None:
             return
@@ -63,12 +62,12 @@ class Unwinder:
             self._follow(hold.id, record)
 
     async def idle(self) -> None:
-        """Wait until nothing is being asked."""
+        """Wait until no request is being made."""
         while self._tasks:
             await asyncio.wait(list(self._tasks.values()))
 
     async def close(self) -> None:
-        """Stop asking. What was cut off is asked for again, under its id, after the next start."""
+        """Stop requesting. What was cancelled is requested again, under its id, after the next start."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -97,7 +96,7 @@ class Unwinder:
             self._keep(hold, follow_request(hold, record))
 
     def _keep(self, before: Hold, after: Hold) -> None:
-        """Keep what became of a hold; tell of it when nobody sees to it any more, and have its reserve looked at."""
+        """Keep a changed hold. If its request failed, log that and check the mode again."""
         if after == before:
             return
         self._desk.book.put(after)
@@ -108,5 +107,5 @@ class Unwinder:
 
 
 def _is_due(hold: Hold) -> bool:
-    """Whether its strategy has yet to be asked for the missing part."""
+    """Return whether the missing part has not been requested yet."""
     return hold.unwinding is Unwinding.DUE and bool(hold.outstanding)

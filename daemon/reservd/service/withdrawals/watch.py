@@ -1,4 +1,4 @@
-"""Watches over holds: reports overdue ones, and forgets those that ended long ago."""
+"""Watches holds: reports overdue ones, and forgets those that ended long ago."""
 
 import asyncio
 from collections import Counter
@@ -23,9 +23,9 @@ class HoldWatch:
 
     Args:
         reserve_manager: Watches the modes.
-        desk: Where the holds are kept.
-        unwinder: Asks for what the reserve does not pay.
-        observers: Notified of what is overdue.
+        desk: Keeps the holds.
+        unwinder: Requests what the reserve does not pay.
+        observers: Notified of overdue holds.
         clock: The clock.
     """
 
@@ -50,7 +50,7 @@ class HoldWatch:
         return [hold for hold in self._desk.book.open_holds() if hold.is_overdue(now)]
 
     async def run(self) -> None:
-        """Look again and again until cancelled; what goes wrong with one look is logged, and ends no other."""
+        """Look periodically until cancelled. An error in one look is logged and does not prevent the next."""
         while True:
             try:
                 self.look()
@@ -60,7 +60,7 @@ class HoldWatch:
             await asyncio.sleep(_LOOK_SECONDS)
 
     def look(self) -> None:
-        """Tell of what is overdue, each once in the log; ask again for what nobody took."""
+        """Report overdue holds, each once in the log, and request again what no strategy has taken."""
         self._desk.heed_clock()
         overdue = self.overdue()
         for hold in overdue:
