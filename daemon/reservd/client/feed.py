@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 STREAM_PATH = "/events/stream"
 IDLE_SECONDS = 45.0
-"""Three times as long as a daemon is ever silent."""
+"""Three times the longest silence of a daemon."""
 _GAP = "gap"
 _REMEMBERED = 2_000
 _MESSAGES: dict[str, type[CloudEvent | ReplenishmentMessage]] = {
@@ -38,7 +38,7 @@ class EventGap:
 
     detail: str
     beginning: bool = False
-    """Whether nothing was told before: the feed begins with what comes."""
+    """Whether no event was received before: the feed starts with new events."""
 
 
 class EventFeed:

@@ -11,10 +11,10 @@ class Message(NamedTuple):
     """One event of a stream."""
 
     event: str
-    """Its type; `message` where it names none."""
+    """Its type; `message` if it has none."""
     data: str
     last_event_id: str
-    """The id of the last event that had one."""
+    """The id of the last event that has one."""
 
 
 class MessageParser:

@@ -25,7 +25,7 @@ class Holding(NamedTuple):
     key: AccountKey
     non_negative: bool
     twins: tuple["Holding", ...] = ()
-    """The same money under other names that the mode gives it, in order."""
+    """The same money under other names in the mode's configuration, in order."""
 
     @property
     def label(self) -> str:

@@ -12,14 +12,14 @@ import yaml
 from reservd.errors import ConfigError
 
 Loc = tuple[str | int, ...]
-"""The way to a value: keys and indexes from the top."""
+"""The path to a value: keys and indexes from the top."""
 
 _MAX_BYTES = 1024 * 1024
 _MAX_DEPTH = 50
 _MAX_NODES = 200_000
 _MAX_NUMBER_LENGTH = 150
 _MAX_EXPONENT = 400
-"""Beyond every float and far beyond every amount; a whole number made of such a one would fill the memory."""
+"""Beyond every float and far beyond every amount; a larger whole number would fill the memory."""
 _TOO_MUCH = f"must have at most {_MAX_DEPTH} levels and {_MAX_NODES:,} values, those that anchors repeat included"
 
 
@@ -53,7 +53,7 @@ class Document:
     values: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
-    """The top-level keys that are somebody else's."""
+    """The top-level keys that belong to other programs."""
     _places: dict[Loc, tuple[int, int]] = field(default_factory=dict)
     _key_places: dict[Loc, tuple[int, int]] = field(default_factory=dict)
 

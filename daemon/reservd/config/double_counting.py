@@ -7,7 +7,7 @@ from reservd.plugin.interfaces import BalanceSource
 from reservd.reserve.readings import Account
 
 _Drawers = tuple[tuple[str, str, frozenset[str] | None], ...]
-"""The accounts that are paid out of a pot, in order: venue, address and assets of each, whatever it is called."""
+"""The accounts that are paid out of a pot, in order: venue, address and assets of each, whatever its name."""
 
 
 def find_double_counting(sources: Mapping[str, BalanceSource[Any]]) -> Iterator[tuple[str, str]]:

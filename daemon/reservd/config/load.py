@@ -23,7 +23,7 @@ from reservd.plugin.host import KINDS, PluginHost
 from reservd.plugin.interfaces import BalanceSource, EquitySource, EventSink, PriceSource, Replenisher
 
 _SHORTEST_INTERVAL, _LONGEST_INTERVAL = 0.1, 3600.0
-"""Seconds. Whoever checks more often, or less often, most likely means another unit."""
+"""Seconds. An interval outside of these is probably given in another unit."""
 
 
 @dataclass(frozen=True)

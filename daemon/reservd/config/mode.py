@@ -17,17 +17,17 @@ from reservd.reserve.withdrawal import WithdrawalPolicy
 
 PREFIX = "reserve_"
 OWN_KEYS = ("mode", "share_class", "asset")
-"""The keys without the prefix that are read; every other key is the strategy engine's."""
+"""The keys without the prefix that are read; every other key belongs to the strategy engine."""
 
 _METHODS = {
     "reserve_allocation_priority": AllocationMethod.PRIORITY,
     "reserve_allocation_amount": AllocationMethod.DEDICATED,
     "reserve_allocation_ratio": AllocationMethod.DEDICATED,
 }
-"""The keys that go with one way to split shared accounts only."""
+"""The keys that are valid for only one way to split shared accounts."""
 
 NAME_PATTERN = r"^\.*[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
-"""Names stand in URLs, where `.` and `..` are no names."""
+"""Names appear in URLs, where `.` and `..` have a special meaning."""
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
 Reference = Annotated[str, Field(min_length=1, max_length=300)]

@@ -25,7 +25,7 @@ _REFERENCES = {
     "reserve_event_sinks": ("event_sinks", "an event sink", False),
     "reserve_replenisher": ("replenishers", "a replenisher", False),
 }
-"""Where what a key names is configured, what it is, and whether a mode must name one."""
+"""The kind of instance that each key names, its description, and whether a mode must name one."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class Misreference(NamedTuple):
     kind: str
     name: str
     way: Way
-    """To the option, from the instance's options; empty when it is no single one."""
+    """The path to the option from the instance's options; empty when no single option is wrong."""
     message: str
 
 

@@ -9,7 +9,7 @@ from reservd.log import place_of
 from reservd.threads import run_on_thread
 
 _READ_SECONDS = 120.0
-"""How long reading the files may take: thousands of modes need a while, a file system that hangs never returns."""
+"""How long reading the files may take: thousands of modes take a while, and a hanging file system never returns."""
 
 
 async def reload_config(load: Callable[[], Config] | None, before: Config) -> Config:

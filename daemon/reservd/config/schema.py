@@ -8,7 +8,7 @@ from reservd.plugin.host import KINDS, PluginHost
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SETTINGS = {"event_sinks": EventSinkSettings}
-"""Of the kinds whose instances have more settings than plugin and options."""
+"""The kinds whose instances have more settings than plugin and options."""
 
 
 def mode_schema() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from reservd.monitor.clock import Clock
 
 _SLEW = timedelta(seconds=1)
-"""A clock that moved by less than this against the monotonic one was not set."""
+"""A smaller move against the monotonic clock is no change of the setting."""
 
 
 class _Setting(NamedTuple):

@@ -23,9 +23,9 @@ MAX_SNAPSHOTS = 20_000
 MAX_EVENTS_A_WRITE = 2_000
 MAX_OUTCOMES_A_WRITE = 10_000
 MAX_ROWS_A_WRITE = 250
-"""Of checkpoints, which are many at once and in no hurry: each is encoded on the event loop."""
+"""For checkpoints, of which many come at once and none is urgent: each is encoded on the event loop."""
 _SLACK = 100
-"""One part in so many is let go of at a time: to look for what matters least takes a while."""
+"""One part in so many is removed at a time, because finding the least important records takes a while."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -36,9 +36,9 @@ class Decided(NamedTuple):
 
     outbox: OutboxEvent
     state: KeptState | None = None
-    """Of its mode; None when it does not tell of the mode's status."""
+    """The state of its mode; None if the event does not report the mode's status."""
     change: ReplenishmentChange | None = None
-    """Of a request for a refill, when it tells of that."""
+    """The change of a request for a refill, if the event reports one."""
 
     @property
     def weight(self) -> int:
@@ -71,12 +71,12 @@ class Batch:
 
     events: list[Decided] = field(default_factory=list)
     outcomes: dict[tuple[str, int], Outcome] = field(default_factory=dict)
-    """The newest of each delivery, by sink and position."""
+    """The newest outcome of each delivery, by sink and position."""
     states: dict[str, KeptState] = field(default_factory=dict)
-    """Of modes without an event, or newer than it."""
+    """The states of modes without an event, or newer than the event."""
     snapshots: list[KeptSnapshot] = field(default_factory=list)
     records: dict[str, Replenishment] = field(default_factory=dict)
-    """Of requests for refills without a change that anybody is told of, or newer than it."""
+    """Records of requests for refills that changed without an event, or after it."""
 
     def __bool__(self) -> bool:
         return any((self.events, self.outcomes, self.states, self.snapshots, self.records))

@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 _DOWN_AFTER = 3
 _OTHER_OWNER_SECONDS = 1.0
-"""After so long what another owner of the store should send is looked at again."""
+"""How long to wait while another owner of the store should send, before checking again."""
 
 
 _UNREADABLE = DeliveryError(

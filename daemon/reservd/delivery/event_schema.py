@@ -14,7 +14,7 @@ _MAY_LACK = ("epoch",)
 _UNSIGNED = "^(0|[1-9][0-9]*)$"
 
 REPLENISHMENT_TYPE = f"reservd.{REPLENISHMENT_CHANGED}.v{SCHEMA_VERSION}"
-"""The `type` of the messages that tell of requests for refills."""
+"""The `type` of the messages about requests for refills."""
 
 
 def message_type(event_type: EventType) -> str:

@@ -40,7 +40,7 @@ _LOOK_SECONDS = 1.0
 _COUNT_SECONDS = 5.0
 _PRUNE_SECONDS = 60.0
 _STEP = 500
-"""Rows that are removed, or handed over, at a time: whatever takes long would hold up events."""
+"""Rows to remove or hand over at a time: a longer step would delay events."""
 
 
 @dataclass(frozen=True, slots=True)

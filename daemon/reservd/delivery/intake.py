@@ -16,7 +16,7 @@ from reservd.store.outbox import OutboxEvent, Outcome
 log = structlog.get_logger(__name__)
 
 _LINGER_SECONDS = 0.05
-"""What became of deliveries waits for more of its kind: only what was decided is urgent."""
+"""How long delivery outcomes wait for more of them: only decisions are urgent."""
 
 Drop = Callable[[Iterable[OutboxEvent]], None]
 """Has the sinks forget events that memory cannot hold."""

@@ -29,7 +29,7 @@ from reservd.wire.events import DeliveryState
 _LOOK_SECONDS = 0.05
 
 Send = Callable[[str, Letter], None]
-"""Hands a letter to a sink."""
+"""Passes a letter to a sink."""
 
 
 class Journal(Observer):

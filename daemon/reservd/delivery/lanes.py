@@ -12,10 +12,10 @@ from reservd.store.letters import Letter
 TURN = 20
 """Letters of one mode in a row while others wait."""
 _WINDOW = 2_000
-"""Letters that one sink keeps in memory, beside one of each mode; more of them stay in the store."""
+"""Letters that a sink keeps in memory, besides one of each mode; the rest stays in the store."""
 _PAGE = 100
 _UNWRITTEN_SECONDS = 1.0
-"""After so long it is asked again whether all is in the store that a lane holds."""
+"""How long to wait before checking again whether everything in a lane is stored."""
 
 
 class Lane:
@@ -27,17 +27,17 @@ class Lane:
         self.mode = mode
         self.letters: deque[Letter] = deque()
         self.cursor = 0
-        """The last position that was taken into memory."""
+        """The position of the last letter that was loaded into memory."""
         self.behind = False
-        """Whether the store has more after those, which comes before anything that is decided now."""
+        """Whether the store has more letters after those, which come before new ones."""
         self.more = False
-        """Whether something was decided since the store was last looked into."""
+        """Whether a letter was decided since the last look into the store."""
         self.failures = 0
-        """Of the first letter, in a row."""
+        """Consecutive failures of the first letter."""
         self.reloads = 0
-        """How often it was to be read from the store anew: what was asked of the store before is out of date."""
+        """How often it was reloaded: the result of a query from before a reload is out of date."""
         self.queued = False
-        """Whether it is being served, or will be without a timer."""
+        """Whether it is being served, or will be without waiting for a timer."""
         self.timer: asyncio.TimerHandle | None = None
 
     @property

@@ -21,13 +21,13 @@ from reservd.store.states import load_states
 log = structlog.get_logger(__name__)
 
 _FAIL_OPEN_AFTER_SECONDS = 2.0
-"""Events of a write that takes longer are sent before they are stored."""
+"""If a write takes longer, its events are sent before they are stored."""
 _RETRY_SECONDS = 1.0
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Release = Callable[[float], None]
-"""Lets out the events up to a position: they are stored, or it is known that the store does not take them."""
+"""Releases the events up to a position: they are stored, or the store is known not to accept them."""
 
 
 class Writer:

@@ -14,7 +14,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _FRAMES = 6
-"""As many calls as lead from a plugin through its HTTP library to the system, or nearly."""
+"""About as many calls as lead from a plugin through its HTTP library to the system."""
 
 
 @contextmanager

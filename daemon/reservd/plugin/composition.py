@@ -13,7 +13,7 @@ from reservd.reserve.readings import Account, Equity, Price, Reading
 _MAX_LENGTH = 300
 
 Way = tuple[str | int, ...]
-"""The way to an option: keys and indexes from the top."""
+"""The path to an option: keys and indexes from the top."""
 
 
 class Reference(str):

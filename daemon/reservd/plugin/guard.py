@@ -20,7 +20,7 @@ _CLOSE_TIMEOUT_SECONDS = 0.5
 _GRACE_SECONDS = 0.05
 _STREAM = "changes"
 _PACE_SECONDS = 0.01
-"""A stream is asked for the next so much later: one that never waits must not take the loop."""
+"""The pause between two items of a stream: one that never waits must not block the loop."""
 _MAX_DETAIL = 300
 
 

@@ -25,7 +25,7 @@ _ERRORS = 400
 _MAX_DIGITS = 9
 _INVALID_URL = "the URL is not valid"
 _LASTING = frozenset({400, 405, 410, 413, 414, 415, 422})
-"""What is sent is itself refused. Any other error may mend: a token is renewed, a route is deployed."""
+"""The request itself is refused. Other errors may go away: a token is renewed, a route is deployed."""
 
 
 class HttpError(CallError):

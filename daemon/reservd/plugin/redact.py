@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import BaseModel, SecretStr
 
 _MIN_LENGTH = 4
-"""Less is no secret, and would be found everywhere."""
+"""A shorter text is no secret, and would match everywhere."""
 _HIDDEN = "**********"
 
 

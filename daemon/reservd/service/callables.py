@@ -10,7 +10,7 @@ from reservd.reserve.replenishment import Acceptance, AcceptanceStatus, Replenis
 from reservd.threads import run_on_thread
 
 RequestFunction = Callable[[ReplenishmentRequest], "Acceptance | bool | Awaitable[Acceptance | bool | None] | None"]
-"""Takes a request; answers with an `Acceptance`, with whether it accepts, or with nothing: not decided yet."""
+"""Takes a request; returns an `Acceptance`, whether it accepts, or None: not decided yet."""
 
 
 class CallableReplenisher(Replenisher[SourceConfig]):

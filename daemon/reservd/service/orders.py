@@ -22,7 +22,7 @@ _LOOK_SECONDS = 0.5
 _MAX_A_LOOK = 100
 
 CarryOut = Callable[[Order], Awaitable[None]]
-"""Does what an order says; raises why it cannot be done, or a `StoreError` when it may be later."""
+"""Carries out an order. Raises the reason if it is refused, or a `StoreError` if it may succeed later."""
 
 
 class OrderClerk:

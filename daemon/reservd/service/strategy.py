@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 ResultT = TypeVar("ResultT")
 
 MAX_EXECUTIONS = 16
-"""More are not begun at a time."""
+"""No more executions run at a time."""
 
 _URGENCIES = {EventType.LOW: Urgency.FAST, EventType.CRITICAL: Urgency.EMERGENCY}
 _occasion: ContextVar[Occasion] = ContextVar("occasion")

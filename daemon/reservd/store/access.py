@@ -12,7 +12,7 @@ from reservd.store.database import Database, parse_url
 
 DEFAULT_URL = "sqlite:///reservd.db"
 SCHEMA = "0007"
-"""The newest migration. They are numbered; Alembic, which knows them, would double the time that a command takes."""
+"""The newest migration. Migrations are numbered here, because importing Alembic would double a command's run time."""
 
 
 def open_database(url: str, directory: Path, environ: Mapping[str, str] = os.environ) -> Database:

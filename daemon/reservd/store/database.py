@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 from reservd.errors import ConfigError, PluginError, StoreError
 
 _File = tuple[int, int]
-"""Tells a file from others: its device, and its number there."""
+"""Identifies a file: its device and its inode number."""
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
 _BUSY_SECONDS = 2
@@ -36,7 +36,7 @@ _POSTGRES = {
 _FILE_MODE = 0o600
 _READERS = 4
 _PRIMARY_CODE = 0xFF
-"""Of SQLite's error codes, the part that does not tell details."""
+"""The part of SQLite's error codes without details."""
 
 
 def parse_url(url: str, directory: Path) -> URL:

@@ -18,7 +18,7 @@ from reservd.store.tables import hold_levels, holds
 
 AnyHold = Hold | UnreadableHold
 _UNREADABLE = (ValueError, TypeError, ArithmeticError)
-"""What comes of values that no reservd wrote, or a newer one."""
+"""What values raise that no reservd wrote, or a newer one."""
 _WHAT_CHANGES = (
     "account_group",
     "arrived",

@@ -37,25 +37,25 @@ class Order(NamedTuple):
     """An operator's order for the owner to process. It is kept with its outcome."""
 
     id: str
-    """Of a new request for a refill, the id that it gets: carried out twice, it is one."""
+    """For a new request for a refill, its id: carried out twice, it is one request."""
     subject: OrderSubject
     action: OrderAction | str
-    """A text that is none of them is of another version of reservd."""
+    """Any other text is from another version of reservd."""
     target: str
-    """An id; the mode of a new request for a refill."""
+    """An id; for a new request for a refill, the mode."""
     reason: str
     asked_at: datetime
     asked_by: str
     amount: Decimal | None = None
-    """Of a new request for a refill."""
+    """The amount of a new request for a refill."""
     block: int | None = None
-    """The block that a payment is in."""
+    """The block of a payment."""
     paid_at: datetime | None = None
     """When a payment took effect."""
     answered_at: datetime | None = None
-    """When the owner saw to it; None while it waits."""
+    """When the owner answered it; None while it waits."""
     refusal: str | None = None
-    """Why it was not carried out; None when it was."""
+    """Why it was refused; None when it was carried out."""
 
 
 async def ask_order(connection: AsyncConnection, order: Order) -> None:

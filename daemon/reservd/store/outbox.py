@@ -24,12 +24,12 @@ class OutboxEvent(NamedTuple):
     """An event and its sinks."""
 
     position: int
-    """Counts all events of the store, in the order of decision."""
+    """The position among all events of the store, in order of decision."""
     event: AnyEvent
     sinks: Mapping[str, DeliveryState]
     """PENDING, or SILENCED from the start."""
     explanation: Explanation | None = None
-    """What the check was made of that led to it."""
+    """The inputs of the check that led to it."""
 
 
 class Outcome(NamedTuple):
@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
     position: int
     state: DeliveryState
     attempts: int
-    """All that were made so far."""
+    """The number of attempts so far."""
     tried_at: datetime
     reason: FailureReason | None = None
     detail: str = ""

@@ -24,13 +24,13 @@ from reservd.store.tables import owner
 log = structlog.get_logger(__name__)
 
 ACT_FOR_SECONDS = 8.0
-"""An owner that could not renew for so long asks for no refill and promises nothing."""
+"""An owner that could not renew for that long requests no refill and promises nothing."""
 RENEW_EVERY_SECONDS = 2.0
 _LOOK_EVERY_SECONDS = 1.0
 _ASK_SECONDS = 3.0
 _SPEAK_FOR_SECONDS = TAKE_OVER_AFTER_SECONDS - ACT_FOR_SECONDS
-"""For so long a vain question who owns the store is an answer. One that was asked at the last moment at which nobody
-else could, is none any more when somebody can."""
+"""How long alarms may be sent after the store did not answer who owns it. Even if that was asked at the last moment at
+which no other daemon could own the store, the time is over when one can."""
 _BLIND_AFTER_SECONDS = 15.0
 _ROW = 1
 

@@ -22,26 +22,26 @@ class Delivery(NamedTuple):
     sink: str
     state: DeliveryState
     attempts: int
-    """That were made since it was decided, or since somebody asked for it again."""
+    """Attempts since it was decided, or since an operator asked for redelivery."""
     tried_at: datetime | None
     """The last attempt; None before the first."""
     reason: FailureReason | None
-    """Why the last attempt failed; None when it did not."""
+    """Why the last attempt failed; None if it did not."""
     detail: str
-    """More of that, for people; whatever the other side said may be in it."""
+    """Details for people; they may contain any text from the other side."""
 
 
 class StoredEvent(NamedTuple):
     """An event and its deliveries."""
 
     position: int
-    """Counts all events of the store, in the order of decision."""
+    """The position among all events of the store, in order of decision."""
     event: AnyEvent
     """As it would be sent now: `superseded` when a later change of its mode is known."""
     deliveries: tuple[Delivery, ...]
-    """By the names of the sinks; empty when none was to hear of it."""
+    """By the names of the sinks; empty when it was routed to none."""
     explanation: Explanation | None = None
-    """What the check was made of that led to it, of one that is asked for by its id; None where that was not kept."""
+    """The inputs of the check that led to it, if the event is loaded by its id; None if they were not stored."""
 
 
 class DeadLetter(NamedTuple):

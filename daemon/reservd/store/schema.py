@@ -14,7 +14,7 @@ from reservd.store.database import Database
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _LOCK = 7_264_957_823
-"""Of PostgreSQL's advisory locks: two daemons that start at once migrate one after the other."""
+"""A PostgreSQL advisory lock: two daemons that start at once migrate one after the other."""
 
 
 async def prepare(database: Database) -> None:

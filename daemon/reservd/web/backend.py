@@ -17,7 +17,7 @@ class Readiness(NamedTuple):
     """Whether the daemon does all of its work."""
 
     ready: bool
-    """A daemon that stands by is ready."""
+    """A standby is ready."""
     text: str
     """One line for people."""
 

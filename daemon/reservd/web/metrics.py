@@ -53,7 +53,7 @@ class News(NamedTuple):
     """What has changed since the page was rendered."""
 
     gauges: ModeGauges | None
-    """Of the modes; None while another daemon watches them."""
+    """The gauges of the modes; None while another daemon watches them."""
     changes: Changes
 
 

@@ -38,7 +38,7 @@ _FAMILIES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("reservd_last_snapshot_timestamp_seconds", "When the last conclusive check was made, in Unix time.", ("",)),
 )
 _AMOUNTS = 6
-"""The first columns: money and coverage, which have no line before something was read."""
+"""The first columns: money and coverage, which have no line before the first reading."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 _STOP_SECONDS = 1
 _BACKLOG = 512
 _MAX_REQUESTS = 256
-"""Connections beside those that listen to events."""
+"""Connections besides the listeners to events."""
 _MAX_UNREAD_SECONDS = 20.0
 _RENEW_SECONDS = 30.0
 

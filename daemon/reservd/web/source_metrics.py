@@ -9,7 +9,7 @@ from reservd.monitor.observer import Observer
 from reservd.web.presets import Presets
 
 FETCH_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-"""Seconds that a call to the outside takes."""
+"""Durations of external calls, in seconds."""
 
 
 class SourceMetrics(Observer):

@@ -25,7 +25,7 @@ _REMEMBERED = 2_000
 _PAGE = 200
 _HEARTBEAT_SECONDS = 15.0
 _ADMITTED_SECONDS = 1.0
-"""How long somebody is let in without another look, which costs more than to send an event."""
+"""How long an admission is valid before the next check, which costs more than sending an event."""
 _HEARTBEAT = b": alive\n\n"
 _HELLO = b"retry: 2000\n\n"
 _GAP = b'event: gap\ndata: {"detail": "not all that came after the last event is known here: some may be missed"}\n\n'
@@ -35,10 +35,10 @@ class _Frame(NamedTuple):
     """One event, encoded."""
 
     position: int
-    """In the store, or where it will be once the store is there."""
+    """The position in the store, or the future one while the store is unavailable."""
     event: AnyEvent
     content: bytes
-    """As it was said when it was decided."""
+    """The content at the time of the decision."""
 
     @property
     def mode(self) -> str:

@@ -12,21 +12,21 @@ from reservd.wire.explanations import ExplanationView
 from reservd.wire.view import View
 
 AnyEventType = EventType | Literal["replenishment_changed"]
-"""What an event may tell of: a reserve, or a request for a refill."""
+"""The types of events: about a reserve, or about a request for a refill."""
 
 
 class DeliveryState(StrEnum):
     """What became of an event at a sink."""
 
     PENDING = "pending"
-    """It is yet to be taken, for the first time or again."""
+    """It waits for its first attempt or a retry."""
     DELIVERED = "delivered"
     DEAD = "dead"
-    """The sink refused it for good, or it grew too old: see `reservd events dead-letters`."""
+    """The sink refused it permanently, or it is too old: see `reservd events dead-letters`."""
     SUPERSEDED = "superseded"
-    """A reminder that a newer status, or a newer reminder, overtook."""
+    """A reminder that was followed by a newer status or a newer reminder."""
     SILENCED = "silenced"
-    """An operator's silence was on."""
+    """An operator's silence was in effect."""
 
 
 class DeliveryView(View):

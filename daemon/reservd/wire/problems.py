@@ -6,7 +6,7 @@ from http import HTTPStatus
 from pydantic import BaseModel, ConfigDict
 
 PROBLEM_TYPE = "urn:problem-type:reservd:"
-"""What the type of each begins with; its code follows."""
+"""The start of each type; the kind's code follows."""
 
 
 class ProblemKind(Enum):

@@ -18,10 +18,10 @@ _WORD_BYTES = 32
 _WORDS_SHOWN = 3
 
 MAX_DECIMALS = MAX_MAGNITUDE
-"""The host believes no amount with more decimals."""
+"""The host accepts no amount with more decimals."""
 
 Outcome = tuple[Any, ...] | SourceError
-"""What a call returned, or why that is not known."""
+"""The values that a call returned, or why they are unknown."""
 
 
 class ContractError(SourceError):
@@ -187,7 +187,7 @@ class Ether(NamedTuple):
 
 BALANCE_OF = Function("balanceOf", ("address",))
 DECIMALS = Function("decimals", returns=("uint8",), constant=True, most=MAX_DECIMALS)
-"""Of a token. Those of a price feed change with the contract behind it."""
+"""Of a token. The decimals of a price feed change with the contract behind it."""
 _ETH_BALANCE = Function("getEthBalance", ("address",))
 
 
@@ -204,4 +204,4 @@ def whole_units(units: int, decimals: int) -> Decimal:
 
 
 Outcomes = Mapping[Query, Outcome]
-"""What was asked, and what came of it."""
+"""Queries and their outcomes."""

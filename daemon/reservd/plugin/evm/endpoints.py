@@ -14,7 +14,7 @@ from reservd.plugin.evm.reading import NodeReading, Work
 T = TypeVar("T")
 
 _LONGEST_REST_SECONDS = 300.0
-"""One that asked to be left alone is tried after so long, whatever it asked for."""
+"""The longest time that an endpoint is left alone, whatever wait it asked for."""
 
 
 class Endpoint:

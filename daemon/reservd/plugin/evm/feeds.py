@@ -7,7 +7,7 @@ from reservd.plugin.evm.calls import Function
 from reservd.plugin.evm.results import Results
 
 LATEST_ROUND = Function("latestRoundData", returns=("uint80", "int256", "uint256", "uint256", "uint80"))
-"""The round's id, its answer, when it began, when it was answered, and in which round."""
+"""The round's id, its answer, its start, the time of the answer, and the round of the answer."""
 
 
 def fresh_answer(address: str, results: Results, *, heartbeat: float, slack: float) -> int:

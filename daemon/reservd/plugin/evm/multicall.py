@@ -16,7 +16,7 @@ from reservd.plugin.evm.options import BlockTag
 from reservd.plugin.evm.rpc import RpcCall
 
 _CODE_HASH = bytes.fromhex("d5c15df687b16f2ff992fc8d767b4216323184a2bbc6ee2f9c398c318e770891")
-"""Keccak-256 of Multicall3's runtime code, the same on every chain that it was deployed to as published."""
+"""Keccak-256 of Multicall3's runtime code, the same on every chain where the published code is deployed."""
 
 _AGGREGATE = selector(Function("aggregate3", ("(address,bool,bytes)[]",)))
 _BLOCK_CALLS = tuple(
@@ -25,10 +25,10 @@ _BLOCK_CALLS = tuple(
 _WORD_BYTES = 32
 _PLANS_KEPT = 16
 _READ_ONE_BY_ONE = frozenset({FailureReason.REJECTED, FailureReason.INVALID_DATA})
-"""How a call of Multicall3 fails that plain calls may survive: over a gas limit, refused, no longer there."""
+"""Failures of a Multicall3 call that plain calls may not have: a gas limit, a refusal, a contract that is gone."""
 
 Found = dict[BlockTag, dict[Query, Outcome]]
-"""What was found at each block."""
+"""The outcomes at each block."""
 
 
 class ChunkAnswer(NamedTuple):

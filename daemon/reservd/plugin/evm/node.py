@@ -28,7 +28,7 @@ from reservd.plugin.evm.results import Results
 from reservd.plugin.evm.rpc import RpcCall, RpcClient
 
 _TRIES = 3
-"""How often a reading is begun because a reorganisation took its block away."""
+"""How often a reading is started when a reorganisation removes its block."""
 
 Wanted = Mapping[BlockTag, Sequence[Query]]
 """What to ask at each block."""

@@ -17,7 +17,7 @@ from reservd.plugin.evm.results import Results
 T = TypeVar("T")
 
 _TRIES = 3
-"""How often a vote is begun because endpoints had different blocks of one number."""
+"""How often a vote is started when endpoints have different blocks with one number."""
 
 
 class _VotersFailedError(Exception):

@@ -10,10 +10,10 @@ from reservd.plugin.evm.options import BlockTag
 from reservd.plugin.evm.results import Results
 
 _OF_THE_ENDPOINT = frozenset({FailureReason.TIMEOUT, FailureReason.UNREACHABLE, FailureReason.RATE_LIMITED})
-"""Failures of a single call that another endpoint need not share."""
+"""Failures of a single call that another endpoint may not have."""
 
 Step = Callable[[Results], Iterable[Query]]
-"""Gives what to ask next, by what was found so far. Called for every endpoint and every block: it must keep nothing."""
+"""Returns the next queries from the results so far. It runs for every endpoint and block, so it must not keep state."""
 
 
 class Work(NamedTuple):

@@ -11,9 +11,9 @@ from reservd.errors import FailureReason, SourceError
 from reservd.plugin.http import HttpClient, HttpError
 
 _RATE_LIMIT_CODES = frozenset({-32005, -32016, 429})
-"""EIP-1474's "limit exceeded", and what some providers answer in its place."""
+"""EIP-1474's "limit exceeded", and what some providers use instead."""
 _REVERTED = 3
-"""The code of a reverted `eth_call`; some nodes tell it by their message only."""
+"""The code of a reverted `eth_call`; some nodes report it only in their message."""
 _SERVER_ERRORS = 500
 
 

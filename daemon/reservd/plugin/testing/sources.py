@@ -102,7 +102,7 @@ class EquitySourceContract(SourceContract):
     """The contract of equity sources."""
 
     mode: ClassVar[str] = "demo"
-    """A mode whose equity the options can tell."""
+    """A mode whose equity the plugin can read with the options."""
     currency: ClassVar[str] = "USDT"
     """Its share class."""
 
@@ -149,9 +149,9 @@ class PriceSourceContract(SourceContract):
     """The contract of price sources."""
 
     base: ClassVar[str] = "ETH"
-    """An asset whose price the options can tell."""
+    """An asset whose price the plugin can read with the options."""
     quote: ClassVar[str] = "USDT"
-    """What it is counted in."""
+    """The asset that the price is in."""
 
     @pytest.mark.asyncio
     async def test_price_is_exact_and_of_the_pair_asked_for(self, plugin: PriceSource[Any]) -> None:

@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 _DRAIN_SECONDS = 1.0
 _REPEAT_AFTER_SECONDS = 30.0
-"""How long to wait before what nobody decides anew is asked again, and between two polls."""
+"""How long to wait before an unanswered request is sent again, and between two polls."""
 
 _STATES = {
     ProgressStatus.ACCEPTED: ReplenishmentState.ACCEPTED,

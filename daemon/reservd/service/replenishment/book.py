@@ -24,7 +24,7 @@ from reservd.store.replenishments import UnreadableRequest
 log = structlog.get_logger(__name__)
 
 _MOST_OF_WITHDRAWALS = 1_000
-"""Ended requests for withdrawals from a mode that stay in memory; the store has all."""
+"""Ended requests for withdrawals of a mode that stay in memory; the store has all of them."""
 
 
 class RefillBook:

@@ -26,9 +26,9 @@ class Remembered(NamedTuple):
     """The requests that are known at the start."""
 
     records: Sequence[Replenishment | UnreadableRequest] = ()
-    """Open, or ended not long ago."""
+    """Those that are open, or ended recently."""
     sequences: dict[str, int] = {}  # noqa: RUF012  # a default of a named tuple, never changed
-    """The number of the newest change, by mode."""
+    """The sequence of the newest change, by mode."""
 
 
 class RefillLedger:

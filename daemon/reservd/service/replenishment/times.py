@@ -9,7 +9,7 @@ from reservd.reserve.replenishment.states import Replenishment
 from reservd.reserve.state import Instant
 
 _SLEW = timedelta(seconds=1)
-"""A clock that differs by less from what it would show was not set."""
+"""A clock that differs by less from the expected time was not changed."""
 
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
@@ -20,9 +20,9 @@ class _Seen(NamedTuple):
     wall: datetime
     monotonic: float
     zero: datetime
-    """What the clock showed when the monotonic one showed 0."""
+    """The clock's time at monotonic second 0."""
     loaded: bool
-    """Whether it was found in the store: when it was written, another clock may have told."""
+    """Whether it was found in the store, and so may have been dated by another clock."""
 
 
 class RefillTimes:

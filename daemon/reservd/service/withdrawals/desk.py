@@ -15,7 +15,7 @@ from reservd.store.history import KeptSnapshot
 T = TypeVar("T")
 
 _MOST_IN_MEMORY = 100_000
-"""Holds that ended and are remembered, with their keys, where no store has them."""
+"""Ended holds that are remembered with their keys if there is no store."""
 
 
 def shown_for(configs: Iterable[ModeConfig]) -> timedelta:

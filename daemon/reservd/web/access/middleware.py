@@ -17,7 +17,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _MAX_SHOWN = 200
 _MAX_DIGITS = 20
 MAX_BODY_BYTES = 64 * 1024
-"""What is longer, and says so, is not read at all."""
+"""A request that announces a longer body is not read at all."""
 _SERVER_ERROR = 500
 _CLIENT_ERROR = 400
 

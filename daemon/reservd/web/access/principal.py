@@ -12,9 +12,9 @@ class Role(StrEnum):
     STRATEGY = "strategy"
     """Withdrawals and replenishments of the modes that its token names."""
     TREASURY = "treasury"
-    """The same of every mode, and approvals."""
+    """The same for every mode, and approvals."""
     ADMIN = "admin"
-    """All there is."""
+    """Everything."""
 
 
 class Principal(NamedTuple):

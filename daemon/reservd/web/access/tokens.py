@@ -23,7 +23,7 @@ from reservd.web.access.principal import Principal, Role
 log = structlog.get_logger(__name__)
 
 PREFIX = "rsv_"
-"""So that people and secret scanners know a token when they see one."""
+"""Lets people and secret scanners recognise a token."""
 _RANDOM_BYTES = 32
 _MAX_LENGTH = 200
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -15,7 +15,7 @@ from reservd.web.access.principal import Principal, Role
 
 _MAX_REMEMBERED = 100
 _MAX_PASSWORD_BYTES = 72
-"""More than that bcrypt does not look at."""
+"""bcrypt ignores anything beyond that."""
 _NOBODY = bcrypt.hashpw(b"nobody", bcrypt.gensalt(4)).decode()
 
 

@@ -42,7 +42,7 @@ _WRITE_PROBLEMS = describe_problems(
     ProblemKind.STORE_GONE,
 )
 _IDS = uuid.UUID("8a7d2f66-53a1-4c8e-9a55-6f2a1c0d9b37")
-"""The namespace of ids that are made of a mode and an idempotency key."""
+"""The namespace of ids that are derived from a mode and an idempotency key."""
 
 of_modes = APIRouter(prefix="/modes/{mode}/replenishments", tags=["replenishments"])
 router = APIRouter(prefix="/replenishments", tags=["replenishments"])
