@@ -17,7 +17,7 @@ class _Acted(BaseModel):
     incident_id: str | None = None
     severities: frozenset[EventType] = frozenset()
     amount: PlainDecimal | None = None
-    """What lacked, by the event that was acted on last."""
+    """The shortfall of the last event that was acted on."""
 
 
 class _Kept(BaseModel):

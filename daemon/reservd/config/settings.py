@@ -48,18 +48,18 @@ class WebSettings(Section):
     ] = (DEFAULT_LISTEN_ADDRESS,)
     """`host:port`, or a list of them; port 0 takes a free one."""
     tokens_file: ConfigPath | None = None
-    """Who may call the API: hashed tokens and their roles, as `reservd token` prints them. Without it nobody writes."""
+    """The file of hashed tokens and their roles, as `reservd token` prints them. Without it all writes are refused."""
     open_reads: bool = True
-    """Whether what only reads the API needs no token."""
+    """Whether reading the API needs no token."""
 
 
 class LogSettings(Section):
     """What is logged, and how."""
 
     level: LogLevel = "info"
-    """The least level that is shown."""
+    """The lowest level that is logged."""
     format: LogFormat | None = None
-    """`console` or `json`; chosen by whether standard error is a terminal when left out."""
+    """`console` or `json`. Without it, `console` if standard error is a terminal, else `json`."""
 
 
 class InstanceSettings(Section):
@@ -75,26 +75,26 @@ class RetrySettings(Section):
     """When a delivery that failed is tried again: exponential with full jitter."""
 
     first: Seconds = 1.0
-    """The most to wait after the first failure, in seconds; twice as much after each further one."""
+    """The longest wait after the first failure, in seconds; doubles after each further one."""
     longest: Seconds = 300.0
-    """The most to wait after any failure, in seconds."""
+    """The longest wait after any failure, in seconds."""
     give_up_after: Retained = 86400.0
-    """How old an event may grow, in seconds, before it goes to the dead letters."""
+    """The age of an event, in seconds, at which a failure makes it a dead letter."""
 
 
 class EventSinkSettings(InstanceSettings):
     """One event sink: its plugin, what it hears of, and how hard it is tried."""
 
     modes: Annotated[Patterns, BeforeValidator(_as_tuple, json_schema_input_type=str | Patterns)] = ("*",)
-    """Patterns of the modes that it hears of, of those that name it."""
+    """Patterns of the modes whose events it receives, among those that name it."""
     events: Annotated[frozenset[EventType] | None, Field(min_length=1)] = None
-    """The kinds of events that it hears of; all unless given."""
+    """The types of events that it receives; all unless given."""
     minimum_severity: Literal["low", "critical"] = "low"
-    """`critical`: only what is critical, and the end of it."""
+    """`critical`: only critical events, and what follows up to their end."""
     concurrency: Annotated[int, Field(ge=1, le=256)] = 8
-    """Modes that are served at the same time; of one mode, events go one by one."""
+    """How many modes are served at the same time; events of one mode are delivered one by one."""
     retry: RetrySettings = RetrySettings()
-    """When what failed is tried again."""
+    """When failed deliveries are retried."""
 
 
 def _check_store_url(value: SecretStr) -> SecretStr:
@@ -110,11 +110,11 @@ class StoreSettings(PluginConfig):
     url: Annotated[Secret, AfterValidator(_check_store_url)] = SecretStr("")
     """`sqlite:///file` or `postgresql://...`; `reservd.db` in $STATE_DIRECTORY, or beside this file, unless given."""
     keep_events: Retained = 90 * 86400.0
-    """How long events stay, in seconds, dead letters included."""
+    """How long events are kept, in seconds, dead letters included."""
     keep_snapshots: Retained = 30 * 86400.0
-    """How long the history of snapshots goes back, in seconds."""
+    """How long the history of snapshots is kept, in seconds."""
     snapshot_interval: Seconds = 60.0
-    """How often a mode's snapshot goes into the history, in seconds, when it changed."""
+    """How often a mode's snapshot is added to the history, in seconds, if it changed."""
 
 
 Instances = Annotated[dict[Name, InstanceSettings], Field(max_length=10_000)]
@@ -132,12 +132,12 @@ class Settings(Section):
     log: LogSettings = LogSettings()
     store: StoreSettings = StoreSettings()
     balance_sources: Instances = {}
-    """What reads balances."""
+    """Instances that read balances."""
     equity_sources: Instances = {}
-    """What reads total equity."""
+    """Instances that read total equity."""
     price_sources: Instances = {}
-    """What reads prices, for equity sources that count several assets."""
+    """Instances that read prices, for equity sources that count several assets."""
     event_sinks: EventSinks = {}
-    """What hears of events."""
+    """Instances that receive events."""
     replenishers: Instances = {}
-    """What is asked for refills."""
+    """Instances that request refills."""

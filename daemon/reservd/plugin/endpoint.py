@@ -13,7 +13,7 @@ class EndpointConfig(SourceConfig):
     """Options of a plugin that calls one HTTP endpoint."""
 
     url: Url
-    """What to ask. A secret: it is never shown."""
+    """The URL to call. A secret: it is never shown."""
     headers: dict[str, Secret] = Field(default_factory=dict)
     """More request headers."""
     username: Annotated[str, Field(min_length=1)] | None = None

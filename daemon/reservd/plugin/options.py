@@ -159,7 +159,7 @@ class SourceConfig(PluginConfig):
     """Options of a plugin that waits for a response."""
 
     timeout: Seconds = 10.0
-    """Seconds a whole reading or delivery may take."""
+    """How long a whole reading or delivery may take, in seconds."""
 
 
 def is_secret(annotation: Any) -> bool:

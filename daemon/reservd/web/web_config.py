@@ -38,13 +38,13 @@ class TlsServerConfig(_Section):
     """Certificates. Paths are relative to the file."""
 
     cert_file: ConfigPath
-    """The certificate, with those that lead to its authority, as PEM."""
+    """The certificate and its chain to the authority, as PEM."""
     key_file: ConfigPath
     """Its key, as PEM."""
     client_auth_type: Literal["NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"] = "NoClientCert"
-    """Whether clients show a certificate. Go's two types that check nothing are not there."""
+    """Whether clients present a certificate. Go's two types that verify nothing are not supported."""
     client_ca_file: ConfigPath | None = None
-    """Who signs the certificates of clients, as PEM."""
+    """The authorities that sign the certificates of clients, as PEM."""
     min_version: Version = "TLS12"
     max_version: Version = "TLS13"
 
@@ -69,7 +69,7 @@ class HttpServerConfig(_Section):
     """How HTTP is spoken."""
 
     http2: bool = True
-    """Taken for the exporters' sake: this server speaks HTTP/1.1, whatever is said here."""
+    """Accepted for compatibility with exporters: this server always speaks HTTP/1.1."""
     headers: HeaderConfig = HeaderConfig()
 
 
@@ -94,7 +94,7 @@ class WebConfig(_Section):
     basic_auth_users: Annotated[
         dict[str, Annotated[SecretStr, AfterValidator(_is_bcrypt)]], Field(max_length=1000)
     ] = {}
-    """bcrypt hash of the password by user: only they, and tokens of the API, are let in."""
+    """The bcrypt hash of the password by user. Only these users, and tokens of the API, are admitted."""
 
     @property
     def users(self) -> dict[str, str]:

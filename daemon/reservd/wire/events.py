@@ -51,7 +51,7 @@ class EventDetail(EventView):
     """The same, with what the check was made of that led to it."""
 
     explanation: ExplanationView | None = None
-    """Null where it was not kept, as by a reservd of before, and of a change of a request for a refill."""
+    """Null if it was not stored, as by an older reservd, and for changes of requests for refills."""
 
 
 class EventPage(View):
@@ -59,4 +59,4 @@ class EventPage(View):
 
     items: list[EventView]
     next_cursor: int | None
-    """For the next page; null on the last."""
+    """The cursor of the next page; null on the last."""

@@ -20,23 +20,23 @@ class AccountView(View):
     """`source/account`."""
     asset: str
     amount: PlainDecimal | None
-    """What could be paid out of it; null when it could not be told."""
+    """The amount that could be paid out of it; null when unknown."""
     locked: PlainDecimal | None
-    """There besides and not payable then; null when that could not be told."""
+    """The amount that exists but could not be paid out then; null when unknown."""
     note: str
-    """Why less was payable than was there, in the words of its source."""
+    """Why less could be paid out than exists, in the words of its source."""
     held: PlainDecimal | None
-    """Promised to accepted withdrawals, taken off the account before it was split; null when that could not be told."""
+    """Promised to accepted withdrawals, subtracted from the account before it was split; null when unknown."""
     part: PlainDecimal | None
-    """What counted for the mode; null when it could not be told."""
+    """The amount that counted for the mode; null when unknown."""
     method: AllocationMethod | None
-    """How it was split; null for an account of the mode's own."""
+    """How it was split; null for an account that is not shared."""
     observed_at: AwareDatetime | None
     """When the amount was true at its venue."""
     age_seconds: PlainDecimal | None
     block: int | None
     problem: str
-    """Why something could not be told; empty when all could."""
+    """Why something is unknown; empty when nothing is."""
 
 
 class PriceView(View):
@@ -56,7 +56,7 @@ class ComponentView(View):
     observed_at: AwareDatetime | None
     age_seconds: PlainDecimal | None
     price: PriceView | None
-    """What it was converted with; null when it was not."""
+    """The price that converted it; null when it was not converted."""
 
 
 class EquityView(View):
@@ -64,7 +64,7 @@ class EquityView(View):
 
     source: str
     amount: PlainDecimal | None
-    """What was read, believed or not; null when it could not be read."""
+    """The amount that was read, believed or not; null when it could not be read."""
     observed_at: AwareDatetime | None
     age_seconds: PlainDecimal | None
     problem: str
@@ -80,22 +80,22 @@ class ExplanationView(View):
     strategy_mode: str
     share_class: str
     status: ReserveStatus
-    """What this check spoke for, without memory."""
+    """The status by this check alone, without memory."""
     why: str
-    """Why it did."""
+    """The reason for that status."""
     confirmed: ReserveStatus
-    """What was confirmed after it; the event's `reason` says why."""
+    """The confirmed status after it; the event's `reason` explains it."""
     good_at: AwareDatetime | None
     """The last check that was conclusive and not doubted, whose amounts the event carries."""
     reserve_balance: PlainDecimal | None
     bounds: BoundsView | None
-    """What was certain of the balance, where it was not known."""
+    """The certain bounds of the balance, if it was not known."""
     held: PlainDecimal
-    """Promised to accepted withdrawals, taken off the balance."""
+    """Promised to accepted withdrawals, subtracted from the balance."""
     target_reserve: PlainDecimal | None
     reserve_ratio: PlainDecimal
     owed: PlainDecimal
-    """Accepted withdrawals that the equity still showed, taken off it before the target."""
+    """Accepted withdrawals that the equity still included, subtracted from it before the target."""
     reserve_utilization: PlainDecimal | None
     shortfall: PlainDecimal | None
     low_threshold: PlainDecimal | None
@@ -103,14 +103,14 @@ class ExplanationView(View):
     low_below: PlainDecimal | None
     critical_below: PlainDecimal | None
     total_equity: PlainDecimal | None
-    """The equity, where it was believed."""
+    """The equity, if it was believed."""
     observed_at: AwareDatetime | None
     """When the oldest input was true."""
     equity: EquityView
     accounts: list[AccountView]
     missing: list[str]
-    """What was missing and why, a line each."""
+    """What was missing and why, one line each."""
     version: str
-    """Of the reservd that made the check."""
+    """The version of the reservd that made the check."""
     configuration: str
-    """A hash of all that was configured for the mode and its sources; secrets are not in it."""
+    """A hash of the configuration of the mode and its sources, without secrets."""

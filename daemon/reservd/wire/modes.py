@@ -14,27 +14,27 @@ class IncidentView(View):
     severity: ReserveStatus
     """`low` or `critical`; stays while the status is unknown."""
     opened_at: AwareDatetime | None
-    """Null where it was opened by a reservd that did not keep this."""
+    """Null if an older reservd opened it, which did not store this."""
 
 
 class RunwayView(View):
     """How long a reserve lasts at the rate at which money leaves it."""
 
     low_seconds: float
-    """Until it is low; 0 when it is."""
+    """Seconds until it is low; 0 when it is."""
     critical_seconds: float
-    """Until it is critical; 0 when it is."""
+    """Seconds until it is critical; 0 when it is."""
 
 
 class InFlightView(View):
     """The requests for refills from which money may still come."""
 
     requests: int
-    """How many there are, those for withdrawals included."""
+    """The number of requests, those for withdrawals included."""
     awaiting_approval: int
-    """How many of them somebody has to approve first."""
+    """How many of them await approval."""
     amount: PlainDecimal
-    """What they are still to bring."""
+    """The amount that they are still expected to bring."""
 
 
 class ModeView(View):
@@ -44,10 +44,10 @@ class ModeView(View):
     share_class: str
     """The currency; amounts are whole units of it."""
     status: ReserveStatus
-    """The confirmed one."""
+    """The confirmed status."""
     incident: IncidentView | None
     reserve_balance: PlainDecimal | None
-    """What can be paid out now, holds taken off."""
+    """The amount that can be paid out now, less holds."""
     target_reserve: PlainDecimal | None
     utilization: PlainDecimal | None
     """Coverage of the target: 1 is at target. Null when the target is 0 or unknown."""
@@ -57,10 +57,10 @@ class ModeView(View):
     held: PlainDecimal
     """Promised to accepted withdrawals."""
     runway: RunwayView | None
-    """Null while the reserve does not fall, or that cannot be told."""
+    """Null while the reserve does not fall, or if it is unknown."""
     in_flight: InFlightView
     inaction: Inaction | None
-    """Why no refill was asked for at the last check; null when one was, or none was decided on."""
+    """Why no refill was requested at the last check; null when one was, or none was decided on."""
     observed_at: AwareDatetime | None
     """When the oldest input of these amounts was true at its source."""
     confirmed_at: AwareDatetime | None
@@ -68,7 +68,7 @@ class ModeView(View):
     checked_at: AwareDatetime | None
     """The last check, conclusive or not."""
     missing: list[str]
-    """What the last check could not read, a line each."""
+    """What the last check could not read, one line each."""
 
 
 class PolicyView(View):
@@ -81,7 +81,7 @@ class PolicyView(View):
     max_staleness_seconds: float
     replenisher: str | None
     requests_over_api: bool
-    """Whether the mode's strategy takes requests for refills from this API; false where they are handed to it."""
+    """Whether the mode's strategy takes requests for refills from this API; false if they are sent to it."""
     event_sinks: list[str]
 
 
@@ -96,4 +96,4 @@ class ModePage(View):
 
     items: list[ModeView]
     next_cursor: str | None
-    """For the next page; null on the last."""
+    """The cursor of the next page; null on the last."""

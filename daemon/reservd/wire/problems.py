@@ -55,6 +55,6 @@ class Problem(BaseModel):
     status: int
     detail: str
     reason: str | None = None
-    """Of a withdrawal that is refused, `over_maximum` or `over_period_maximum`; of a refill, why none is asked for."""
+    """For a refused withdrawal, `over_maximum` or `over_period_maximum`; for a refill, why none is requested."""
     errors: list[FieldProblem] | None = None
-    """Of a request that does not hold: each thing that is wrong."""
+    """The errors of an invalid request."""

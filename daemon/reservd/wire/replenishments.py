@@ -12,25 +12,25 @@ class ReplenishmentPage(View):
 
     items: list[Replenishment]
     next_cursor: str | None
-    """For the next page; null on the last."""
+    """The cursor of the next page; null on the last."""
 
 
 class ReplenishmentChangeView(View):
     """One change of a request for a refill."""
 
     state: ReplenishmentState
-    """Where it went, or stayed while it was approved."""
+    """The state after the change, which may be an approval without a new state."""
     at: AwareDatetime
     by: str
-    """Who brought it there: `strategy`, an operator's name, or empty for reservd."""
+    """Who changed it: `strategy`, an operator's name, or empty for reservd."""
     detail: str
-    """Why, in one line for people."""
+    """The reason for people, in one line."""
     arrived: PlainDecimal
-    """What the reserve had seen of it by then."""
+    """The amount that the reserve had shown by then."""
 
 
 class ReplenishmentDetail(Replenishment):
     """A request for a refill, and what became of it."""
 
     changes: list[ReplenishmentChangeView] | None = None
-    """In order; null while the store does not tell."""
+    """In order; null while the store does not answer."""

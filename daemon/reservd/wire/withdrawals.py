@@ -20,19 +20,19 @@ class WithdrawalView(View):
     unwound: PlainDecimal
     """The rest, for which money has to arrive."""
     arrived: PlainDecimal
-    """How much of that is there, and held."""
+    """The part of it that has arrived and is held."""
     speed: WithdrawalSpeed
     state: HoldState
     unwinding: Unwinding
-    """What became of the request for the part to unwind."""
+    """The state of the request for the part to unwind."""
     decided_at: AwareDatetime
     overdue_at: AwareDatetime
     expected_at: AwareDatetime | None
-    """When all of it should be there; null when nobody can tell."""
+    """When all of it should be there; null when unknown."""
     place: int | None = None
-    """Its place in the queue for what arrives on the accounts, 1 is the first; null when it waits for nothing."""
+    """Its place in the queue for money on the accounts, 1 is the first; null when it waits for nothing."""
     ahead: PlainDecimal | None = None
-    """What those before it in the queue wait for; null when it waits for nothing."""
+    """The amount that those ahead of it in the queue wait for; null when it waits for nothing."""
     ended_at: AwareDatetime | None
     paid_at: AwareDatetime | None
     block: int | None
@@ -43,7 +43,7 @@ class WithdrawalPage(View):
 
     items: list[WithdrawalView]
     next_cursor: int | None
-    """For the next page; null on the last."""
+    """The cursor of the next page; null on the last."""
 
 
 class SpeedView(View):
@@ -52,14 +52,14 @@ class SpeedView(View):
     mode: str
     speed: WithdrawalSpeed
     amount: PlainDecimal | None = None
-    """What was asked about; what follows is null without it."""
+    """The amount in question; without it, the following fields are null."""
     currency: str | None = None
     from_reserve: PlainDecimal | None = None
     unwound: PlainDecimal | None = None
     status: ReserveStatus | None = None
-    """The worse of the raw and the confirmed one."""
+    """The worse of the raw and the confirmed status."""
     expected_at: AwareDatetime | None = None
     expires_at: AwareDatetime | None = None
-    """Until when this may be shown; others may be accepted before."""
+    """How long the quote may be shown; others may be accepted before."""
     refusal: Refusal | None = None
     """Why it would not be accepted at all."""

@@ -17,9 +17,9 @@ class EvmEndpoint(PluginConfig):
     """One JSON-RPC endpoint."""
 
     url: Url
-    """Where it answers JSON-RPC. A secret: providers put their keys into it."""
+    """The JSON-RPC endpoint. A secret: providers put their keys into it."""
     name: Annotated[str, Field(min_length=1, max_length=40)] | None = None
-    """What metrics, logs and errors call it; its place in the list, from 1, when left out."""
+    """Its name in metrics, logs and errors; its place in the list, from 1, unless given."""
 
 
 def _from_url(value: object) -> object:
@@ -44,31 +44,31 @@ class EvmConfig(SourceConfig):
     """Options of every plugin that reads an EVM chain."""
 
     rpc_url: Url | None = None
-    """The node's JSON-RPC endpoint, when there is one only. A secret: providers put their keys into it."""
+    """The node's JSON-RPC endpoint, if there is only one. A secret: providers put their keys into it."""
     rpc_urls: Annotated[tuple[EndpointEntry, ...], Field(min_length=1, max_length=100)] | None = None
     """Several endpoints, the preferred one first: URLs, or mappings of `url` and `name`."""
     endpoint_timeout: Seconds | None = None
-    """Seconds that one endpoint may take; an equal share of `timeout` for each try when left out."""
+    """How long one endpoint may take, in seconds; an equal share of `timeout` for each attempt unless given."""
     probe_interval: Seconds = 60.0
-    """Seconds between two trials of an endpoint that failed, or that is not needed."""
+    """Seconds between two probes of an endpoint that failed, or that is not needed."""
     quorum: PositiveInt = 1
-    """Endpoints that must say the same at the same block."""
+    """How many endpoints must return the same at the same block."""
     quorum_max_lag: NonNegativeInt = 3
-    """Blocks that an endpoint of the quorum may be behind the foremost one."""
+    """How many blocks an endpoint of the quorum may be behind the foremost one."""
     chain_id: PositiveInt
-    """The chain's EIP-155 id, 1 for Ethereum. A node of another chain is not believed."""
+    """The chain's EIP-155 id, 1 for Ethereum. A node of another chain is refused."""
     block: BlockTag = "latest"
-    """The block that is read; the last two never change any more, and are minutes old."""
+    """The block to read. The last two are final and minutes old."""
     max_block_age: Seconds = 300.0
-    """Seconds since the node's latest block, above which it counts as standing still."""
+    """The largest age of the node's latest block, in seconds; above it, the node counts as stalled."""
     multicall: Address | None = "0xca11bde05977b3631167028862be2a173976ca11"
-    """Where Multicall3 is, if its code is there; `null` makes each call by itself."""
+    """The address of Multicall3, used if its code is there; `null` makes each call by itself."""
     multicall_size: PositiveInt = 100
-    """Calls in one call of Multicall3."""
+    """The number of calls in one call of Multicall3."""
     batch_size: PositiveInt = 1000
-    """JSON-RPC calls in one HTTP request; 1 for a provider that takes no batches."""
+    """The number of JSON-RPC calls in one HTTP request; 1 for a provider that refuses batches."""
     concurrency: PositiveInt = 8
-    """HTTP requests to one endpoint at the same time."""
+    """The number of HTTP requests to one endpoint at the same time."""
 
     @field_validator("rpc_urls")
     @classmethod

@@ -35,14 +35,14 @@ class TokenEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     name: Name
-    """Whose it is: what the audit log says."""
+    """The name of its owner in the audit log."""
     role: Role
     modes: Annotated[tuple[Name, ...], Field(max_length=1000)] = ()
     """The modes that a `strategy` acts for."""
     sha256: _Digest
     """The SHA-256 of the token, in hexadecimal."""
     expires: AwareDatetime | None = None
-    """From when on it is refused."""
+    """When the token expires."""
 
     @model_validator(mode="after")
     def _names_its_modes(self) -> "TokenEntry":

@@ -55,7 +55,7 @@ class ReplenishmentOrder(RequestBody):
 
     amount: PositiveAmount
     reason: Line = "asked for"
-    """Why, in one line for people."""
+    """The reason for people, in one line."""
 
 
 class Remark(RequestBody):
@@ -77,7 +77,7 @@ class Taking(Report):
     """A strategy's acceptance."""
 
     exclusive: Annotated[bool, Field(strict=True)] = False
-    """Refuse it unless nobody has it yet; the taker may ask again under the same `reference`."""
+    """Refuse unless nobody has accepted it yet. The one that has may ask again under the same `reference`."""
 
 
 _Remark = Annotated[Remark, Body()]

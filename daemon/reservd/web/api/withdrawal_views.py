@@ -24,9 +24,9 @@ class Settlement(RequestBody):
     """How a withdrawal was paid. One of the two is needed."""
 
     block: Annotated[int | None, Field(ge=0, le=_MAX_BLOCK, strict=True)] = None
-    """The block that the payment is in, where the mode's accounts are on one chain alone."""
+    """The block of the payment, if all the mode's accounts are on one chain."""
     paid_at: AwareDatetime | None = None
-    """When it took effect."""
+    """When the payment took effect."""
 
     @model_validator(mode="after")
     def _tells_when(self) -> "Settlement":

@@ -1,4 +1,4 @@
-"""What operators ask for: rows of their own that the owner picks up."""
+"""Operators' silences and requests for redelivery, which the owner processes."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Operators' orders about anything, kept with what came of them; those about refills move in."""
+"""Operators' orders, kept with their outcomes; those about refills are moved here."""
 
 import sqlalchemy as sa
 from alembic import op

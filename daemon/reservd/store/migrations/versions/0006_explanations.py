@@ -1,4 +1,4 @@
-"""What the check was made of that led to an event."""
+"""The inputs of the check that led to an event."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,5 +8,5 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    """Add the column; events of before have none."""
+    """Add the column; earlier events have none."""
     op.add_column("events", sa.Column("explanation", sa.Text))

@@ -1,4 +1,4 @@
-"""What the accounts are that holds are on; of those of before it is told when their modes are paid from them still."""
+"""The accounts that holds are on. For earlier holds they are known if their modes are still paid from them."""
 
 import sqlalchemy as sa
 from alembic import op
