@@ -184,6 +184,6 @@ class Listener:
                 if inspect.isawaitable(answer):
                     await answer
         except TimeoutError:
-            log.error("callback.timed_out", callback=name)  # noqa: TRY400  # a traceback shows not where it hung
+            log.error("callback.timed_out", callback=name)  # noqa: TRY400  # a traceback would not show why
         except Exception as error:  # noqa: BLE001  # whatever a callback does, the others go on
             log.error("callback.failed", callback=name, exception=plain_traceback(error))  # noqa: TRY400  # included

@@ -192,7 +192,7 @@ class BaseStrategyManager(ABC):  # noqa: B024  # every method that it leaves ope
             log.info("replenishment.not_taken", mode=self.mode, id=request.id, reason=str(error))
         except Exception as error:  # noqa: BLE001  # logged with all details
             told = plain_traceback(error)
-            log.error("replenishment.not_taken", mode=self.mode, id=request.id, exception=told)  # noqa: TRY400
+            log.error("replenishment.not_taken", mode=self.mode, id=request.id, exception=told)  # noqa: TRY400  # included
         else:
             await self._execute(Occasion(request.urgency, request.amount, request.currency, request=request))
 
@@ -220,7 +220,7 @@ class BaseStrategyManager(ABC):  # noqa: B024  # every method that it leaves ope
             await self.report_failed(reason)
         except Exception as error:  # noqa: BLE001  # logged with all details
             told = plain_traceback(error)
-            log.error("report.failed", mode=self.mode, about=self.occasion.id, exception=told)  # noqa: TRY400
+            log.error("report.failed", mode=self.mode, about=self.occasion.id, exception=told)  # noqa: TRY400  # included
 
     async def _report(self, tell: Callable[[StrategyDesk, str], Awaitable[Replenishment]]) -> Replenishment | None:
         request = self.occasion.request
