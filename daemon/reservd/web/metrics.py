@@ -30,7 +30,7 @@ _CYCLE_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 class Series(NamedTuple):
-    """What has series of its own.
+    """The names that have series of their own.
 
     Attributes:
         modes: Share class by mode.
@@ -38,7 +38,7 @@ class Series(NamedTuple):
         sources: The names of balance, equity and price sources.
         sinks: The names of event sinks.
         replenishers: The names of replenishers.
-        endpoints: The names of sources with those of the endpoints that they read through.
+        endpoints: Pairs of a source's name and the name of an endpoint that it reads through.
     """
 
     modes: Mapping[str, str]
@@ -61,7 +61,7 @@ class Metrics(Observer):
     """Collects the monitor's metrics, and combines them with all others. Series start at 0 wherever that is possible.
 
     Args:
-        series: What has series of its own.
+        series: The names that have series of their own.
 
     Attributes:
         registry: Holds all series except those of `ModeGauges`.
@@ -134,7 +134,7 @@ class Metrics(Observer):
         self._gauges: ModeGauges | None = ModeGauges(series.modes)
 
     def configure(self, series: Series) -> None:
-        """Know these from now on, instead of what is known: what is new begins at 0, what is gone is left out."""
+        """Replace the known names. Series of new names start at 0; series of removed names are dropped."""
         self._modes = series.modes
         self._sources.configure(series.sources, series.endpoints)
         self.deliveries.configure(series.sinks)

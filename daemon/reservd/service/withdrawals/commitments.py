@@ -1,4 +1,4 @@
-"""What the holds tell those who decide about refills."""
+"""Reads from the holds what refill decisions must know of withdrawals."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -17,11 +17,11 @@ from reservd.service.withdrawals.held_reserves import HeldReserves
 
 
 class WithdrawalCommitments:
-    """The `Commitments` of withdrawals to refills, as the holds tell them.
+    """The `Commitments` of withdrawals to refills, read from the holds.
 
     Args:
         reserve_manager: Watches the modes.
-        desk: Where the holds are kept.
+        desk: Keeps the holds.
     """
 
     def __init__(self, reserve_manager: ReserveManager, desk: HoldDesk) -> None:
@@ -38,46 +38,46 @@ class WithdrawalCommitments:
         return self._reserve_manager.account_group(mode)
 
     def others(self, mode: str) -> Sequence[ReserveSnapshot]:
-        """Return how those who share a mode's accounts stand by its last check, itself left out."""
+        """Return the snapshots of the other modes that share a mode's accounts, from its last check."""
         return self._reserve_manager.others_sharing(mode)
 
     def believe(self, checked: Checked) -> None:
-        """Hold what arrived for those that wait: nobody is to be asked for it once more."""
+        """Hold money that has arrived for waiting withdrawals, so that it is not requested once more."""
         self._held.checked(checked)
 
     def count_from(self, oldest: Callable[[], datetime | None]) -> None:
-        """Remember payouts from the time that `oldest` returns, those that are in no reading any more included."""
+        """Remember payouts since the time that `oldest` returns, including those that no reading contains any more."""
         self._desk.counted_from = oldest
 
     def queued(self, mode: str) -> Decimal:
-        """Return what accepted withdrawals of a mode wait for."""
-        return self._desk.book.totals.queued(mode)
+        """Return the amount that a mode's accepted withdrawals wait for."""
+        return self._desk.book.queued(mode)
 
     def due(self, mode: str) -> Mapping[str, Decimal]:
-        """Return what of that nobody is known to have been asked for, by withdrawal."""
-        return self._desk.book.totals.due(mode)
+        """Return the part of it that is not known to have been requested from anybody, by withdrawal."""
+        return self._desk.book.due(mode)
 
     def is_called_off(self, record: Replenishment) -> bool:
-        """Return whether a withdrawal's own request, which its strategy has not taken, is for nobody any more."""
+        """Return whether a withdrawal's request, which its strategy has not taken, is no longer needed."""
         withdrawal_id, book = record.request.withdrawal_id, self._desk.book
         if withdrawal_id is None or not self._desk.is_kept(withdrawal_id) or book.places.is_unreadable(withdrawal_id):
             return False
         return is_called_off(record, book.find(withdrawal_id))
 
     def reading(self, snapshot: ReserveSnapshot) -> GroupReading | None:
-        """Return what the accounts hold by a mode's last check, those of all who share them."""
+        """Return the total of the accounts in a mode's last check, for all modes that share them."""
         if accounts_total(snapshot) is None:
             return None
         standing = self._reserve_manager.standing(snapshot.strategy_mode)
         return standing.reading if standing is not None else None
 
     def believed(self, mode: str, good: ReserveSnapshot | None) -> GroupReading | None:
-        """Return what a mode's accounts last held for certain, those of all who share them."""
+        """Return the last certain total of a mode's accounts, for all modes that share them."""
         del good
         return self._reserve_manager.believed_reading(mode)
 
     def paid_between(self, mode: str, before: GroupReading, after: GroupReading) -> Decimal:
-        """Return what was paid out of a mode's accounts between two readings, by whoever shares them."""
+        """Return the amount paid out of a mode's accounts between two readings, by any mode that shares them."""
         total = self._desk.book.paid_apart(self.accounts(mode), before, after)
         for sharer in self.sharers(mode):
             total = add(total, self._desk.book.totals.paid_between(sharer, before, after))
