@@ -62,8 +62,8 @@ def test_silence_hushes_the_sinks_of_a_running_daemon_until_it_ends(
     def newest() -> Any:
         return command("events", "--limit", 1, "--json").json[0]
 
-    silenced_at = int(newest()["message"]["sequence"])
-    wait_until(lambda: int(newest()["message"]["sequence"]) > silenced_at + 2, "the mode to be watched all the same")
+    silenced_at = int(newest()["event"]["sequence"])
+    wait_until(lambda: int(newest()["event"]["sequence"]) > silenced_at + 2, "the mode to be watched all the same")
     assert {each["state"] for each in newest()["deliveries"]} == {"silenced"}
     # What was on its way when the silence began may have arrived; nothing else.
     assert len(lines(book)) <= heard + 1
@@ -102,7 +102,7 @@ def test_dead_letter_arrives_after_all_when_its_sink_is_mended_and_it_is_redeliv
     assert letter["deliveries"][0]["reason"] == "rejected"
     assert letter["deliveries"][0]["detail"]
     late.rmdir()
-    dead = letter["message"]["id"]
+    dead = letter["event"]["id"]
     assert command("events", "redeliver", dead).out.endswith(" goes to late again\n")
     wait_until(lambda: dead in {line["id"] for line in lines(late)}, "the dead letter")
 

@@ -15,7 +15,7 @@ from reservd.reserve.replenishment.states import Replenishment
 from reservd.store.database import Database
 from reservd.store.outbox import OutboxEvent, Outcome, add_events, record_outcomes
 from reservd.store.tables import events
-from reservd.wire.events import DeliveryState
+from reservd.wire.events import DeliveryState, EventView
 from support.commands import ESCAPE, SHOWN_ESCAPE, Command, Store
 
 
@@ -54,15 +54,17 @@ def test_events_lists_those_that_were_asked_for(
 
 
 def test_events_prints_json_with_messages_as_they_are_sent(command: Command, store: Store) -> None:
+    """Under the names that the API has for them."""
     listed = command("events", "--json").json
-    assert [each["message"]["id"][:8] for each in listed] == [
+    assert [EventView.model_validate(each).event.id for each in listed] == [each["event"]["id"] for each in listed]
+    assert [each["event"]["id"][:8] for each in listed] == [
         *["cccc0004", "cccc0003", "bbbb0001", "aaaa0002", "aaaa0001"]
     ]
-    message, deliveries = listed[-1]["message"], listed[-1]["deliveries"]
+    message, deliveries = listed[-1]["event"], listed[-1]["deliveries"]
     assert (message["type"], message["subject"], message["sequence"]) == ("reservd.reserve_low.v1", "alpha", "1")
     assert (message["data"]["reserve_balance"], message["data"]["target_reserve"]) == ("40000.25", "50000")
     assert message["data"]["superseded"] is True
-    assert listed[0]["message"]["data"]["superseded"] is False
+    assert listed[0]["event"]["data"]["superseded"] is False
     assert deliveries[2] == {
         "sink": "pager",
         "state": "pending",
@@ -97,8 +99,8 @@ def test_what_tells_of_a_refill_is_listed_on_request_and_seen_to_as_every_dead_l
     (listed,) = command("events", "--type", "replenishment_changed").rows[1:]
     assert listed[2:] == ["replenishment_changed", "7", "no", "eeee0001", "ops dead (1 try: rejected)"]
     (first, *_) = command("events", "dead-letters", "--json").json
-    assert first["message"]["source"] == "/reservd/modes/alpha/replenishments"
-    assert first["message"]["data"]["state"] == "failed"
+    assert first["event"]["source"] == "/reservd/modes/alpha/replenishments"
+    assert first["event"]["data"]["state"] == "failed"
     shown = command("events", "show", "eeee").out
     assert "failed: no liquidity" in shown
     assert request.id in shown
@@ -163,7 +165,7 @@ def test_event_is_shown_whole(command: Command, store: Store) -> None:
         ["pager", "pending", "3", "2026-03-01 13:00:00Z", "timeout: no answer within 10 s"],
     ]
     message = json.loads(result.out[result.out.index("{") :])
-    assert message == command("events", "show", "aaaa0001-low", "--json").json["message"]
+    assert message == command("events", "show", "aaaa0001-low", "--json").json["event"]
     assert message["data"]["shortfall"] == "9999.75"
 
 
@@ -229,8 +231,8 @@ def test_dead_letters_are_listed_with_why(command: Command, store: Store) -> Non
     ]
     assert [row[4] for row in command("events", "dead-letters", "--sink", "pager").rows[1:]] == ["pager"]
     (letter,) = command("events", "dead-letters", "--sink", "pager", "--json").json
-    assert letter["message"]["id"] == "bbbb0001-critical"
-    assert letter["message"]["data"]["total_equity"] == "1000000"
+    assert letter["event"]["id"] == "bbbb0001-critical"
+    assert letter["event"]["data"]["total_equity"] == "1000000"
     assert [(each["sink"], each["state"]) for each in letter["deliveries"]] == [("pager", "dead")]
     assert command("events", "dead-letters", "--sink", "desk").out == "no dead letters\n"
 
@@ -248,8 +250,8 @@ def test_event_that_cannot_be_read_hides_no_other(command: Command, store: Store
         "events", "dead-letters"
     ).rows
     letters = command("events", "dead-letters", "--json").json
-    assert [each["message"]["id"][:4] for each in letters] == ["bbbb", "bbbb", "aaaa"]
-    assert letters[-1]["message"] == {"id": "aaaa0002-low", "subject": "alpha"}
+    assert [each["event"]["id"][:4] for each in letters] == ["bbbb", "bbbb", "aaaa"]
+    assert letters[-1]["event"] == {"id": "aaaa0002-low", "subject": "alpha"}
     assert letters[-1]["unreadable"] is True
     assert letters[-1]["deliveries"][0]["detail"] == "HTTP 410"
     assert "unreadable" not in letters[0]

@@ -14,6 +14,7 @@ from reservd.store.database import Database
 from reservd.store.orders import Order, OrderSubject, load_waiting_orders
 from reservd.store.replenishments import save_changes
 from reservd.store.schema import prepare
+from reservd.wire.replenishments import ReplenishmentDetail
 from support.commands import ESCAPE, SHOWN_ESCAPE, Command, Store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -74,8 +75,15 @@ def test_request_is_shown_with_its_changes(command: Command, kept: None) -> None
     shown = command("replenishments", "show", "bbbb").out
     assert "state:       expired" in shown
     assert SHOWN_ESCAPE in shown
+
+
+def test_request_is_told_in_json_as_the_api_tells_it(command: Command, kept: None) -> None:
+    """With what operators ordered besides."""
     told = command("replenishments", "show", "bbbb", "--json").json
-    assert [each["state"] for each in told["changes"]] == ["expired"]
+    view = ReplenishmentDetail.model_validate(told)
+    assert view.changes is not None
+    assert [(each.state, each.detail) for each in view.changes] == [("expired", ESCAPE)]
+    assert told == view.model_dump(mode="json") | {"orders": []}
 
 
 @pytest.mark.parametrize("action", ["approve", "reject", "cancel"])

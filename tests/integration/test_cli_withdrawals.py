@@ -10,6 +10,7 @@ from reservd.reserve.holds import Hold, cancel, mark_paying, settle
 from reservd.store.database import Database
 from reservd.store.holds import save_holds
 from reservd.store.orders import Order, OrderSubject, answer_order, load_waiting_orders
+from reservd.wire.withdrawals import WithdrawalView
 from support.commands import ESCAPE, SHOWN_ESCAPE, Command, Store
 from support.holds import make_hold
 
@@ -134,6 +135,14 @@ def test_withdrawal_is_shown(command: Command, kept: None, name: str, lines: lis
     assert [line for line in lines if line not in shown] == []
 
 
+def test_withdrawal_is_told_in_json_as_the_api_tells_it(command: Command, kept: None) -> None:
+    """With its key and what operators ordered besides."""
+    told = command("withdrawals", "show", "aaaa0002", "--json").json
+    view = WithdrawalView.model_validate(told)
+    assert (view.id, view.unwound, view.place) == ("aaaa0002-two", 30, 1)
+    assert told == view.model_dump(mode="json") | {"key": "payout-2", "orders": []}
+
+
 @pytest.mark.parametrize(
     ("arguments", "action", "details"),
     [
@@ -176,13 +185,14 @@ def test_order_stays_when_no_daemon_sees_to_it(command: Command, store: Store) -
 
 
 def test_refusal_is_shown_with_the_withdrawal(command: Command, store: Store) -> None:
-    keep(store, hold_of(1, "aaaa0001-one"))
+    keep(store, hold_of(1, "aaaa0001-one", "12.5"))
     for _ in range(2):
         command("withdrawals", "settle", "aaaa0001", "--block", 5, "--wait", 0)
     done, refused = waiting(store)
     answer(store, done, None)
     answer(store, refused, f"several venues{ESCAPE}")
     told = command("withdrawals", "show", "aaaa0001", "--json").json
+    assert (told["id"], told["amount"], told["key"]) == ("aaaa0001-one", "12.5", "payout-1")
     assert [(each["block"], each["refusal"]) for each in told["orders"]] == [
         (5, None),
         (5, f"several venues{ESCAPE}"),

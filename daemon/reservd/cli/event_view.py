@@ -57,17 +57,17 @@ def message_text(event: "AnyEvent") -> str:
 
 
 def as_json(event: "AnyEvent | UnreadableEvent", deliveries: "Iterable[Delivery]") -> dict[str, Any]:
-    """Return the message of an event as a consumer would receive it now, and its deliveries.
+    """Return an event as a consumer would receive it now, and its deliveries, by the API's names.
 
-    Of one that cannot be read the message has its id and its subject only, and `unreadable` says so.
+    Of one that cannot be read there are its id and its subject only, and `unreadable` says so.
     """
     from reservd.store.letters import UnreadableEvent
 
     shown: dict[str, Any]
     if isinstance(event, UnreadableEvent):
-        shown = {"message": {"id": event.id, "subject": event.strategy_mode}, "unreadable": True}
+        shown = {"event": {"id": event.id, "subject": event.strategy_mode}, "unreadable": True}
     else:
-        shown = {"message": _message(event)}
+        shown = {"event": _message(event)}
     return {
         **shown,
         "deliveries": [

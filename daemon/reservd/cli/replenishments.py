@@ -77,13 +77,11 @@ def show(
         import json
 
         from reservd.cli.orders import plain_order
+        from reservd.web.api.views import show_replenishment
 
-        told = {
-            "replenishment": found.record.model_dump(mode="json"),
-            "changes": [each.model_dump(mode="json") for each in found.changes],
-            "orders": [plain_order(each) for each in found.orders],
-        }
-        typer.echo(json.dumps(told, indent=2))
+        detail = show_replenishment(found.record, found.changes)
+        whole = {**detail.model_dump(mode="json"), "orders": [plain_order(each) for each in found.orders]}
+        typer.echo(json.dumps(whole, indent=2))
         return
     _print_one(found)
 

@@ -67,8 +67,8 @@ def show(withdrawal_id: IdArgument, config: ConfigOption = DEFAULT_CONFIG, as_js
 
         from reservd.cli.orders import plain_order
 
-        answer = {"withdrawal": _plain(hold, places), "orders": [plain_order(each) for each in orders]}
-        typer.echo(json.dumps(answer, indent=2))
+        whole = {**_plain(hold, places), "orders": [plain_order(each) for each in orders]}
+        typer.echo(json.dumps(whole, indent=2))
     else:
         _print_one(hold, places.get(hold.id), orders)
 

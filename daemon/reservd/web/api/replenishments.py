@@ -24,7 +24,7 @@ from reservd.web.api.bounds import (
 )
 from reservd.web.api.cursors import decode_cursor, encode_cursor
 from reservd.web.api.dependencies import Caller, DutyOf, let_read, require_mode, require_mode_exists
-from reservd.web.api.views import show_change
+from reservd.web.api.views import show_replenishment
 from reservd.web.backend import Duty
 from reservd.web.problems import ProblemError, describe_problems
 from reservd.wire.problems import ProblemKind
@@ -135,8 +135,8 @@ async def get_replenishment(replenishment_id: Identifier, duty: DutyOf) -> Reple
     record = await desk.find(replenishment_id)
     changes = None
     with contextlib.suppress(StoreError):  # the state is known anyway
-        changes = [show_change(each) for each in await desk.changes(replenishment_id)]
-    return ReplenishmentDetail(**dict(record), changes=changes)
+        changes = await desk.changes(replenishment_id)
+    return show_replenishment(record, changes)
 
 
 @router.post("/{replenishment_id}/accept", responses=_WRITE_PROBLEMS)

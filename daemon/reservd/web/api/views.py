@@ -1,6 +1,6 @@
 """Converts the daemon's state to the responses of its API."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -15,7 +15,7 @@ from reservd.store.queries import StoredEvent
 from reservd.web.backend import Duty
 from reservd.wire.events import DeliveryView, EventView
 from reservd.wire.modes import IncidentView, InFlightView, ModeDetail, ModeView, PolicyView, RunwayView
-from reservd.wire.replenishments import ReplenishmentChangeView
+from reservd.wire.replenishments import ReplenishmentChangeView, ReplenishmentDetail
 
 
 def show_mode(duty: Duty, mode: str) -> ModeView:
@@ -54,8 +54,18 @@ def show_event(stored: StoredEvent) -> EventView:
     return EventView(event=wrap_any(stored.event), deliveries=deliveries)
 
 
-def show_change(event: ReplenishmentEvent) -> ReplenishmentChangeView:
-    """Return a change of a request for a refill."""
+def show_replenishment(record: Replenishment, changes: Iterable[ReplenishmentEvent] | None) -> ReplenishmentDetail:
+    """Return a request for a refill with its changes.
+
+    Args:
+        record: The request as it is now.
+        changes: Its changes, in order; None if the store is unavailable.
+    """
+    shown = [_show_change(each) for each in changes] if changes is not None else None
+    return ReplenishmentDetail(**dict(record), changes=shown)
+
+
+def _show_change(event: ReplenishmentEvent) -> ReplenishmentChangeView:
     return ReplenishmentChangeView(
         state=event.state, at=event.timestamp, by=event.by, detail=event.detail, arrived=event.arrived
     )
