@@ -71,6 +71,19 @@ def test_requests_are_listed_newest_first(command: Command, kept: None) -> None:
     assert command("replenishments", "list", "--mode", "beta").out == "no replenishments\n"
 
 
+@pytest.mark.parametrize("options", [[], ["--open", "--json"]])
+def test_requests_are_listed_when_no_command_is_named(command: Command, kept: None, options: list[object]) -> None:
+    listed = command("replenishments", *options)
+    assert (listed.code, len(listed.out) > 0) == (0, True)
+    assert listed == command("replenishments", "list", *options)
+
+
+def test_options_of_the_list_are_refused_before_a_command(command: Command, store: Store) -> None:
+    result = command("replenishments", "--mode", "alpha", "approve", "aaaa0001")
+    assert (result.code, result.out) == (2, "")
+    assert "must stand after 'approve'" in result.err
+
+
 def test_request_is_shown_with_its_changes(command: Command, kept: None) -> None:
     shown = command("replenishments", "show", "bbbb").out
     assert "state:       expired" in shown

@@ -114,6 +114,13 @@ def test_list_is_cut_and_says_so(command: Command, kept: None) -> None:
     assert (len(cut.rows), cut.err) == (2, "there are more than 1: see --limit\n")
 
 
+@pytest.mark.parametrize("options", [[], ["--open", "--mode", "alpha", "--json"], ["--limit", 1]])
+def test_withdrawals_are_listed_when_no_command_is_named(command: Command, kept: None, options: list[object]) -> None:
+    listed = command("withdrawals", *options)
+    assert (listed.code, len(listed.out) > 0) == (0, True)
+    assert listed == command("withdrawals", "list", *options)
+
+
 def test_list_is_empty_when_nothing_was_accepted(command: Command, store: Store) -> None:
     assert command("withdrawals", "list").out == "no withdrawals\n"
     assert command("withdrawals", "list", "--json").json == []
@@ -209,6 +216,8 @@ def test_refusal_is_shown_with_the_withdrawal(command: Command, store: Store) ->
         (["show", ""], 1, "the id of a withdrawal must not be empty"),
         (["show", "aaaa"], 1, "several withdrawals have an id that begins with 'aaaa': aaaa0001-one, aaaa0002-two"),
         (["list", "--mode", "alhpa"], 1, "mode 'alhpa' is not configured, and no withdrawal is of it; did you mean al"),
+        (["--open", "list"], 2, "must stand after 'list'"),
+        (["--json", "show", "aaaa0001"], 2, "must stand after 'show'"),
         (["paying", "bbbb0003"], 1, "withdrawal bbbb0003-three must not have ended, is settled"),
         (["cancel", "bbbb0003"], 1, "withdrawal bbbb0003-three must be open to be cancelled, is settled"),
         (["settle", "bbbb0004", "--block", "3"], 1, "withdrawal bbbb0004-four must be open to be settled, is cancel"),

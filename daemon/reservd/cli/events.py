@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reservd.cli.dead_letters import dead_letters
-from reservd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
+from reservd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, refuse_options
 from reservd.cli.redeliver import redeliver
 from reservd.cli.show_event import show
 
@@ -45,7 +45,7 @@ def _events(
     Newest first. The list is of the store: what a daemon holds in memory while the store is gone is not there yet.
     """
     if context.invoked_subcommand is not None:
-        _refuse_options(context)
+        refuse_options(context)
         return
     import asyncio
 
@@ -54,14 +54,6 @@ def _events(
         _print_json(found)
     else:
         _print_table(found)
-
-
-def _refuse_options(context: typer.Context) -> None:
-    """Refuse options of the list that were given to another command: they would be ignored."""
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            raise typer.BadParameter(f"must stand after '{context.invoked_subcommand}'", ctx=context, param_hint=name)
 
 
 def _known_type(text: str | None) -> str | None:

@@ -44,6 +44,18 @@ def parse_positive(text: str, hint: str = "AMOUNT") -> "Decimal":
     return amount
 
 
+def refuse_options(context: typer.Context) -> None:
+    """Refuse options that stand before a group's command: they are of its list, and would be ignored.
+
+    Raises:
+        typer.BadParameter: If there is one.
+    """
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(f"must stand after '{context.invoked_subcommand}'", ctx=context, param_hint=name)
+
+
 def plural(number: int, what: str) -> str:
     """Return `1 mode` or `2 modes`."""
     return f"{number} {what}{'' if number == 1 else 's'}"

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from reservd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
+from reservd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, refuse_options
 from reservd.cli.order_replenishment import approve, cancel, reject, request
 
 if TYPE_CHECKING:
@@ -33,12 +33,16 @@ class _Found(NamedTuple):
 
 
 replenishments = typer.Typer(
-    rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="List, request and decide on refills."
+    rich_markup_mode=None,
+    add_completion=False,
+    help="List, request and decide on refills.\n\nWithout a command it lists, as `list` does.",
 )
 
 
+@replenishments.callback(invoke_without_command=True)
 @replenishments.command("list")
 def list_replenishments(
+    context: typer.Context,
     mode: Annotated[str | None, typer.Option("--mode", metavar="MODE", help="Of this mode only.")] = None,
     open_only: Annotated[bool, typer.Option("--open", help="Only those from which money may still come.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=_MOST, metavar="NUMBER", help="How many to list.")] = 20,
@@ -49,6 +53,9 @@ def list_replenishments(
 
     Arrived is what the reserve has seen of one.
     """
+    if context.invoked_subcommand is not None:
+        refuse_options(context)
+        return
     import asyncio
 
     found = asyncio.run(_load(config, limit, mode, open_only=open_only))

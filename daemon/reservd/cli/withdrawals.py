@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reservd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
+from reservd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, refuse_options
 from reservd.cli.order_withdrawal import IdArgument, cancel, paying, settle
 from reservd.cli.quote_withdrawal import quote
 
@@ -25,13 +25,14 @@ _LEAST_WIDTH = 134
 withdrawals = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
-    no_args_is_help=True,
-    help="List, show, quote and update withdrawals.",
+    help="List, show, quote and update withdrawals.\n\nWithout a command it lists, as `list` does.",
 )
 
 
+@withdrawals.callback(invoke_without_command=True)
 @withdrawals.command("list")
 def list_withdrawals(
+    context: typer.Context,
     mode: Annotated[str | None, typer.Option("--mode", metavar="MODE", help="Of this mode only.")] = None,
     open_only: Annotated[bool, typer.Option("--open", help="Only those that are yet to be paid.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=_MOST, metavar="NUMBER", help="How many to list.")] = 20,
@@ -43,6 +44,9 @@ def list_withdrawals(
     Held is what is set aside for one; Awaited is what has yet to arrive for it. Queue is its place among those who
     wait for money on the same accounts, Expected when all of it should be there.
     """
+    if context.invoked_subcommand is not None:
+        refuse_options(context)
+        return
     import asyncio
 
     found, places = asyncio.run(_load(config, limit + 1, mode, open_only=open_only))
