@@ -41,6 +41,10 @@ class PluginError(ReservdError):
     """A plugin is not installed, cannot be imported, or breaks the contract."""
 
 
+class ExtraMissingError(PluginError):
+    """A plugin needs libraries that are not installed; its extra brings them."""
+
+
 class ReserveUnknownError(ReservdError):
     """The amount of a reserve was requested, but no conclusive reading shows it."""
 

@@ -435,18 +435,50 @@ def test_plugins_lists_what_is_installed(program: Run) -> None:
     assert {"evm", "log", "webhook"} <= installed
     assert f"reservd {reservd.__version__}" in rows["evm"]
     assert "balance_sources, equity_sources, replenishers" in rows["paper"]
+    assert {line.split()[1] for line in rows.values()} == {"State", "usable"}
 
 
-def test_plugins_ends_with_1_and_says_why_when_one_is_broken(program: Run, tmp_path: Path) -> None:
-    """The hint stays whole: what stands in its brackets is no markup of the table."""
+def listed_plugin(program: Run, folder: Path) -> tuple[int, Any]:
+    """Return how the list ends, and what it tells of the plugin `broken`; the table is to tell the same."""
+    table, listed = program("plugins", PYTHONPATH=str(folder)), program("plugins", "--json", PYTHONPATH=str(folder))
+    assert (table.returncode, table.stderr) == (listed.returncode, listed.stderr)
+    (told,) = [plugin for plugin in json.loads(listed.stdout) if plugin["state"] != "usable"]
+    (row,) = [line for line in table.stdout.splitlines() if line.startswith("broken ")]
+    assert row.split(maxsplit=1)[1].startswith(told["state"].replace("_", " "))
+    # Whole: what stands in the brackets of a hint is no markup of the table.
+    assert row.endswith(told["error"])
+    return listed.returncode, told
+
+
+def test_plugins_names_the_command_that_installs_what_an_extra_would_bring(program: Run, tmp_path: Path) -> None:
+    """A plugin whose extra nobody wanted is not broken."""
     add_plugin(tmp_path, "import brokenlib", "Requires-Dist: brokenlib; extra == 'broken'\n")
-    result = program("plugins", PYTHONPATH=str(tmp_path))
-    assert result.returncode == 1
-    hint = "plugin 'broken' needs the Python package 'brokenlib': pip install 'reservd-broken[broken]'"
-    assert hint in result.stdout
-    listed = json.loads(program("plugins", "--json", PYTHONPATH=str(tmp_path)).stdout)
-    (broken,) = [plugin for plugin in listed if plugin["error"]]
-    assert broken == {"name": "broken", "distribution": "reservd-broken 1.0", "kinds": [], "error": hint}
+    assert listed_plugin(program, tmp_path) == (
+        0,
+        {
+            "name": "broken",
+            "distribution": "reservd-broken 1.0",
+            "state": "extra_missing",
+            "kinds": [],
+            "error": "plugin 'broken' needs the Python package 'brokenlib': pip install 'reservd-broken[broken]'",
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("1 / 0", "plugin 'broken' cannot be imported: ZeroDivisionError: division by zero"),
+        ("import brokenlib", "plugin 'broken' cannot be imported: no module named 'brokenlib'"),
+        ("", "plugin 'broken' registers nothing: its hooks must bear @hookimpl and return classes"),
+    ],
+)
+def test_plugins_ends_with_1_and_says_why_when_one_is_broken(
+    program: Run, tmp_path: Path, code: str, error: str
+) -> None:
+    add_plugin(tmp_path, code)
+    ended, told = listed_plugin(program, tmp_path)
+    assert (ended, told["state"], told["error"]) == (1, "broken", error)
 
 
 def test_daemon_does_not_import_a_broken_plugin_that_it_does_not_need(program: Run, config: Path) -> None:

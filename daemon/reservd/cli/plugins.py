@@ -8,9 +8,10 @@ import typer
 def plugins(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the installed plugins, and why any cannot be used.
 
-    Says what each registers, where it comes from, and why it cannot be used. Exits 1 when one is broken.
+    Says what each registers and where it comes from; of one whose extra is missing, which command installs that.
+    Exits 1 when one is broken: it cannot be imported for another reason, or does not keep the contract.
     """
-    from reservd.plugin.host import PluginHost
+    from reservd.plugin.host import PluginHost, PluginState
 
     found = list(PluginHost().installed())
     if as_json:
@@ -23,12 +24,13 @@ def plugins(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
         from reservd.cli.table import make_console, make_table
 
-        table = make_table("Plugin")
+        table = make_table("Plugin", "State")
         for heading in ("Registers", "From", "Problem"):
             table.add_column(heading, overflow="fold")
         for plugin in found:
             # Text: what a problem says of 'reservd[evm]' is no markup.
-            table.add_row(*map(Text, (plugin.name, ", ".join(plugin.kinds), plugin.distribution, plugin.error)))
+            state, kinds = plugin.state.replace("_", " "), ", ".join(plugin.kinds)
+            table.add_row(*map(Text, (plugin.name, state, kinds, plugin.distribution, plugin.error)))
         make_console().print(table)
-    if any(plugin.error for plugin in found):
+    if any(plugin.state is PluginState.BROKEN for plugin in found):
         raise typer.Exit(1)

@@ -4,7 +4,7 @@ from typing import Any
 
 from reservd.config.mode import NAME_PATTERN, PREFIX, ModeConfig
 from reservd.config.settings import EventSinkSettings, InstanceSettings, Settings
-from reservd.plugin.host import KINDS, PluginHost
+from reservd.plugin.host import KINDS, PluginHost, PluginState
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SETTINGS = {"event_sinks": EventSinkSettings}
@@ -31,7 +31,7 @@ def config_schema(host: PluginHost) -> dict[str, Any]:
     definitions = schema.setdefault("$defs", {})
     for settings in (InstanceSettings, *_SETTINGS.values()):
         definitions.pop(settings.__name__, None)
-    plugins = [plugin for plugin in host.installed() if not plugin.error]
+    plugins = [plugin for plugin in host.installed() if plugin.state is PluginState.USABLE]
     for kind in KINDS:
         options: dict[str, dict[str, Any]] = {
             plugin.name: host.plugin_class(kind, plugin.name).Config.model_json_schema()

@@ -4,13 +4,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib.metadata import Distribution, EntryPoint, entry_points
+from enum import StrEnum
+from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 from typing import Any
 
 import pluggy
 from pydantic import BaseModel
 
-from reservd.errors import PluginError
+from reservd.errors import ExtraMissingError, PluginError
 from reservd.plugin import hookspecs
 from reservd.plugin.interfaces import BalanceSource, EquitySource, EventSink, Plugin, PriceSource, Replenisher
 
@@ -27,6 +28,16 @@ _GROUP = "reservd"
 _DISTRIBUTION_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
+class PluginState(StrEnum):
+    """Whether a plugin can be used."""
+
+    USABLE = "usable"
+    EXTRA_MISSING = "extra_missing"
+    """Libraries that it needs are not installed; its extra brings them."""
+    BROKEN = "broken"
+    """It cannot be imported, or does not keep the contract."""
+
+
 @dataclass(frozen=True, slots=True)
 class InstalledPlugin:
     """An entry in the list of `reservd plugins`.
@@ -34,13 +45,15 @@ class InstalledPlugin:
     Attributes:
         name: The name of the entry point.
         distribution: The distribution that provides it, with its version.
+        state: Whether it can be used.
         kinds: What it registers, by kind; empty when it cannot be used.
-        error: Why it cannot be used; empty when it can.
+        error: Why it cannot be used, and what to do if that is known; empty when it can.
     """
 
     name: str
     distribution: str
-    kinds: tuple[str, ...]
+    state: PluginState
+    kinds: tuple[str, ...] = ()
     error: str = ""
 
 
@@ -71,6 +84,7 @@ class PluginHost:
         """Import plugin `name` and return its classes by kind.
 
         Raises:
+            ExtraMissingError: If libraries that it needs are not installed.
             PluginError: If it cannot be imported or breaks the contract.
         """
         if name not in self._loaded:
@@ -83,10 +97,12 @@ class PluginHost:
             distribution = ", ".join(_describe(entry.dist) for entry in self._found[name])
             try:
                 kinds = tuple(kind for kind in KINDS if kind in self.load(name))
+            except ExtraMissingError as error:
+                yield InstalledPlugin(name, distribution, PluginState.EXTRA_MISSING, error=str(error))
             except PluginError as error:
-                yield InstalledPlugin(name, distribution, (), str(error))
+                yield InstalledPlugin(name, distribution, PluginState.BROKEN, error=str(error))
             else:
-                yield InstalledPlugin(name, distribution, kinds)
+                yield InstalledPlugin(name, distribution, PluginState.USABLE, kinds)
 
     def _entry(self, name: str) -> EntryPoint:
         entries = self._found.get(name, [])
@@ -104,7 +120,7 @@ class PluginHost:
         try:
             module = entry.load()
         except ModuleNotFoundError as error:
-            raise PluginError(_missing_package(entry, error)) from error
+            raise _missing_module(entry, error) from error
         except (Exception, SystemExit) as error:
             raise PluginError(f"plugin '{name}' cannot be imported: {_one_line(error)}") from error
         try:
@@ -165,19 +181,21 @@ def _describe(distribution: Distribution | None) -> str:
     return f"{distribution.name} {distribution.version}" if distribution is not None else "unknown"
 
 
-def _missing_package(entry: EntryPoint, error: ModuleNotFoundError) -> str:
-    """Return the line that says what to install, from the extra with the plugin's name."""
+def _missing_module(entry: EntryPoint, error: ModuleNotFoundError) -> PluginError:
+    """Return the error that says what to install, from the extra with the plugin's name."""
     if error.name is not None and error.name.partition(".")[0] == entry.module.partition(".")[0]:
-        return f"plugin '{entry.name}' cannot be imported: its module '{error.name}' is missing"
+        return PluginError(f"plugin '{entry.name}' cannot be imported: its module '{error.name}' is missing")
     extra = re.sub("[-_.]", "[-_.]", entry.name)  # build backends write foo_bar as foo-bar
     marker = re.compile(rf"extra == ['\"]{extra}['\"]")
-    needed = [
+    missing = [
         match[0]
         for requirement in (entry.dist.requires or [] if entry.dist is not None else [])
         if marker.search(requirement) and (match := _DISTRIBUTION_NAME.match(requirement))
+        if not any(distributions(name=match[0]))
     ]
-    if entry.dist is None or not needed:
-        return f"plugin '{entry.name}' cannot be imported: no module named '{error.name}'"
-    packages = ", ".join(f"'{package}'" for package in needed)
-    word = "package" if len(needed) == 1 else "packages"
-    return f"plugin '{entry.name}' needs the Python {word} {packages}: pip install '{entry.dist.name}[{entry.name}]'"
+    if entry.dist is None or not missing:
+        return PluginError(f"plugin '{entry.name}' cannot be imported: no module named '{error.name}'")
+    packages = ", ".join(f"'{package}'" for package in missing)
+    word = "package" if len(missing) == 1 else "packages"
+    mend = f"pip install '{entry.dist.name}[{entry.name}]'"
+    return ExtraMissingError(f"plugin '{entry.name}' needs the Python {word} {packages}: {mend}")

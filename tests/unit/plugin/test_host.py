@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reservd.errors import PluginError
-from reservd.plugin.host import KINDS, PluginHost
+from reservd.plugin.host import KINDS, PluginHost, PluginState
 
 
 def refusal(name: str = "acme", kind: str = "balance_sources") -> str:
@@ -27,7 +27,8 @@ def test_plugin_is_found_by_its_entry_point(site: Any, source_code: str) -> None
     assert cls.PLUGIN_NAME == "acme"
     assert host.plugin_class("balance_sources", "acme") is cls, "it is imported once"
     (listed,) = [plugin for plugin in host.installed() if plugin.name == "acme"]
-    assert (listed.distribution, listed.kinds, listed.error) == ("reservd-acme 1.0", ("balance_sources",), "")
+    assert (listed.distribution, listed.state) == ("reservd-acme 1.0", PluginState.USABLE)
+    assert (listed.kinds, listed.error) == (("balance_sources",), "")
 
 
 def test_only_plugins_that_are_asked_for_are_imported() -> None:
@@ -74,7 +75,7 @@ def test_plugin_is_refused_when_two_distributions_bring_it(site: Any, source_cod
         line.removesuffix(": remove one").split("by ")[1].split(" and ")
     )
     (listed,) = [plugin for plugin in PluginHost().installed() if plugin.name == "acme"]
-    assert listed.error == line
+    assert (listed.state, listed.error) == (PluginState.BROKEN, line)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +118,15 @@ def test_missing_package_is_named_with_the_extra_that_brings_it(site: Any, requi
     metadata = "".join(f"Requires-Dist: {requirement}\n" for requirement in requirements)
     site.add("import acmelib", metadata=metadata)
     assert refusal() == line
+    (listed,) = [plugin for plugin in PluginHost().installed() if plugin.name == "acme"]
+    assert listed.state is (PluginState.EXTRA_MISSING if "pip install" in line else PluginState.BROKEN)
+
+
+def test_extra_is_not_blamed_when_all_that_it_brings_is_installed(site: Any, source_code: str) -> None:
+    """Then a module is missing that no library of it has."""
+    site.add(source_code, name="acmelib", distribution="acmelib", module="acmelib")
+    site.add("import acmelib.nothing", metadata="Requires-Dist: acmelib; extra == 'acme'\n")
+    assert refusal() == "plugin 'acme' cannot be imported: no module named 'acmelib.nothing'"
 
 
 def test_missing_package_is_named_when_the_extra_is_written_with_a_dash(site: Any) -> None:
