@@ -55,7 +55,7 @@ def known(daemon: ApiDaemon) -> Mapping[str, str]:
         "mode": "alpha",
         "event_id": daemon.get("/api/v1/events?mode=alpha").json["items"][0]["event"]["id"],
         "withdrawal_id": withdrawal["id"],
-        "replenishment_id": daemon.get(f"{place}/replenishments").json["items"][0]["request"]["id"],
+        "replenishment_id": daemon.get(f"{place}/replenishments").json["items"][0]["id"],
     }
 
 

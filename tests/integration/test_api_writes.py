@@ -185,9 +185,10 @@ def _tell_a_refill(daemon: ApiDaemon) -> None:
     place = "/api/v1/modes/alpha/replenishments"
     made = daemon.post(place, {"amount": "5"}, token="alpha-bot", key="refill")
     assert made.status == 201, made.text
-    request_id = made.json["request"]["id"]
+    request_id = made.json["id"]
+    assert made.json["request"]["id"] == request_id
     again = daemon.post(place, {"amount": "5"}, token="alpha-bot", key="refill")
-    assert again.json["request"]["id"] == request_id
+    assert again.json["id"] == request_id
     assert daemon.post(place, {"amount": "6"}, token="alpha-bot", key="refill").problem == "idempotency-key-reused"
     one = f"/api/v1/replenishments/{request_id}"
     in_flight = {"requests": 1, "awaiting_approval": 0, "amount": "5"}
@@ -207,7 +208,7 @@ def _tell_a_refill(daemon: ApiDaemon) -> None:
     assert whole["changes"][-1]["at"] == whole["changed_at"]
     wait_until(lambda: daemon.get("/api/v1/modes/alpha").json["inaction"] == "adequate", "the next check to tell")
     assert daemon.get("/api/v1/modes/alpha").json["in_flight"]["requests"] == 0
-    assert request_id in [each["request"]["id"] for each in daemon.get(f"{place}?limit=5").json["items"]]
+    assert request_id in [each["id"] for each in daemon.get(f"{place}?limit=5").json["items"]]
 
 
 def test_strategy_cannot_get_round_the_approval(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_requests_are_listed_newest_first(command: Command, kept: None) -> None:
         ("requested, unapproved", "0", "aaaa0001", "an example"),
     ]
     listed = command("replenishments", "list", "--open", "--limit", "1", "--json").json
-    assert [each["request"]["id"] for each in listed] == ["aaaa0002-two"]
+    assert [(each["id"], each["request"]["id"]) for each in listed] == [("aaaa0002-two", "aaaa0002-two")]
     assert command("replenishments", "list", "--mode", "beta").out == "no replenishments\n"
 
 

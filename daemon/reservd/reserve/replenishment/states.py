@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, computed_field
 
 from reservd.errors import ReplenishmentStateError
 from reservd.reserve.amounts import ZERO, subtract
@@ -112,9 +112,10 @@ class Replenishment(BaseModel):
     by: str = ""
     """Who put it in its state: `strategy`, an operator's name, or empty for reservd."""
 
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated property
     @property
     def id(self) -> str:
-        """The request's id."""
+        """The request's id, the same as `request.id`."""
         return self.request.id
 
     @property
