@@ -30,7 +30,8 @@ def plugins(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
         for plugin in found:
             # Text: what a problem says of 'reservd[evm]' is no markup.
             state, kinds = plugin.state.replace("_", " "), ", ".join(plugin.kinds)
-            table.add_row(*map(Text, (plugin.name, state, kinds, plugin.distribution, plugin.error)))
+            problem = plugin.error.removeprefix(f"plugin '{plugin.name}' ")
+            table.add_row(*map(Text, (plugin.name, state, kinds, plugin.distribution, problem)))
         make_console().print(table)
     if any(plugin.state is PluginState.BROKEN for plugin in found):
         raise typer.Exit(1)
