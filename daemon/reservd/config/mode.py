@@ -5,7 +5,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, create_model, field_validator
 from pydantic_core import PydanticCustomError
 
 from reservd.config.numbers import Duration, Exact, Whole
@@ -281,6 +281,17 @@ class ModeConfig(BaseModel):
     def reserve_assets(self) -> frozenset[str]:
         """The assets that count as reserve: the currency and its aliases."""
         return frozenset({self.share_class, *self.reserve_asset_aliases})
+
+
+ModeDefaults = create_model(  # type: ignore[call-overload]  # the names are not known beforehand
+    "ModeDefaults",
+    **{
+        name: (Annotated[field.annotation, field], None)
+        for name, field in ModeConfig.model_fields.items()
+        if name.startswith(PREFIX)
+    },
+)
+"""What `defaults` of `reservd.yaml` may give: each value by itself, as what it goes together with is a mode's own."""
 
 
 def own_keys(values: dict[str, Any]) -> dict[str, Any]:

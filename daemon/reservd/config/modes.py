@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from reservd.config.accounts import Holding, find_disagreements, identify, resolve_holdings
 from reservd.config.document import Document, Loc, read_document
 from reservd.config.instances import Instances, configured_names
-from reservd.config.mode import OWN_KEYS, PREFIX, ModeConfig
+from reservd.config.mode import OWN_KEYS, PREFIX, ModeConfig, ModeDefaults
 from reservd.config.mode_document import ModeDocument
 from reservd.config.problems import Problems, explain
 from reservd.config.wording import closest, nearest, show
@@ -64,6 +64,7 @@ class ModeLoader:
         """
         for path in self._find(patterns):
             self._read(path)
+        self._check_defaults()
         self._check_accounts()
         return self._modes
 
@@ -103,6 +104,14 @@ class ModeLoader:
             self._problems.at(layered, ("mode",), f"must be unique, is at {first} already, got {show(config.mode)}")
             return
         self._modes[config.mode] = ModeFile(layered, config)
+
+    def _check_defaults(self) -> None:
+        """Check what mode files may leave out, also where none does."""
+        try:
+            ModeDefaults.model_validate(self._defaults)
+        except ValidationError as error:
+            left_out = ModeDocument(Document(self._main.path), self._main, self._defaults)
+            self._problems += explain(error, ModeConfig, left_out)
 
     def _check_references(self, document: ModeDocument) -> None:
         """Check that what the mode names exists, even when the rest of the file is wrong."""

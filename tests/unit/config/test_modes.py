@@ -155,6 +155,29 @@ def test_defaults_are_located_when_they_are_wrong(folder: Any, default: str, lin
     assert folder.problems() == [line.replace(":8:", ":9:")]
 
 
+@pytest.mark.parametrize(
+    ("default", "own", "line"),
+    [
+        ("reserve_ratio: 5", "", "reservd.yaml:8:27: reserve_ratio: must be at most 1, got 5"),
+        (
+            "reserve_refill_max: nought",
+            "reserve_refill_max: 1",
+            "reservd.yaml:8:32: reserve_refill_max: must be a number, got 'nought'",
+        ),
+    ],
+)
+def test_default_is_checked_when_every_mode_gives_its_own(folder: Any, default: str, own: str, line: str) -> None:
+    folder.main(more=f"defaults: {{{default}}}\n")
+    folder.mode(more=f"{own}\n")
+    assert folder.problems() == [line]
+
+
+def test_default_may_contradict_another_when_every_mode_gives_its_own(folder: Any) -> None:
+    folder.main(more="defaults: {reserve_low_threshold: 0.4}\n")
+    folder.mode(more="reserve_low_threshold: 0.6\n")
+    assert folder.load().modes["pure_lending"].policy.low_threshold == Decimal("0.6")
+
+
 def test_mode_file_is_located_when_it_contradicts_a_default(folder: Any) -> None:
     folder.main(more="defaults: {reserve_critical_threshold: 0.6}\n")
     folder.mode(more="reserve_low_threshold: 0.5\n")
