@@ -1,10 +1,11 @@
 """The FastAPI application: the API and its OpenAPI document."""
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 
 from reservd._version import __version__
 from reservd.web.access.middleware import MAX_BODY_BYTES
 from reservd.web.api import events, modes, replenishments, withdrawals
+from reservd.web.api.dependencies import refuse_repeated_keys
 from reservd.web.problems import describe_problems, install_problems
 from reservd.wire.problems import Problem, ProblemKind
 
@@ -29,6 +30,7 @@ def make_application() -> FastAPI:
     install_problems(app)
     api = APIRouter(
         prefix="/api/v1",
+        dependencies=[Depends(refuse_repeated_keys)],
         responses=describe_problems(ProblemKind.INVALID, ProblemKind.TOO_LARGE, ProblemKind.TOO_MANY_FAILURES),
     )
     parts = (withdrawals.of_modes, withdrawals.router, replenishments.of_modes, replenishments.router)

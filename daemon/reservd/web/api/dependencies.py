@@ -1,8 +1,12 @@
 """Dependencies of the API's operations: the daemon, the caller, and the caller's permissions."""
 
+import contextlib
+import json
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
+from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 
 from reservd.web.access.control import Verdict
@@ -46,6 +50,18 @@ async def let_write(request: Request, backend: BackendOf, _: Annotated[object, S
 
 
 Caller = Annotated[Principal, Depends(let_write)]
+
+
+async def refuse_repeated_keys(request: Request) -> None:
+    """Refuse a body in which a key stands twice: nobody can tell which of the two is meant."""
+    if request.method == "POST":
+        with contextlib.suppress(ValueError, RecursionError):  # of what is no JSON FastAPI says so
+            json.loads(await request.body(), object_pairs_hook=_require_once)
+
+
+def _require_once(pairs: Sequence[tuple[str, object]]) -> None:
+    if len(dict(pairs)) < len(pairs):
+        raise RequestValidationError([{"loc": ("body",), "msg": "a key must be given once"}])
 
 
 def require_mode(caller: Principal, mode: str) -> None:
