@@ -82,6 +82,7 @@ def test_plugins_lists_the_package() -> None:
     assert listed["example"] == {
         "name": "example",
         "distribution": "reservd-example 1.0.0",
+        "state": "usable",
         "kinds": ["balance_sources", "event_sinks"],
         "error": "",
     }
