@@ -51,11 +51,11 @@ class WithdrawalCommitments:
 
     def queued(self, mode: str) -> Decimal:
         """Return the amount that a mode's accepted withdrawals wait for."""
-        return self._desk.book.queued(mode)
+        return self._desk.book.totals.queued(mode)
 
     def due(self, mode: str) -> Mapping[str, Decimal]:
         """Return the part of it that is not known to have been requested from anybody, by withdrawal."""
-        return self._desk.book.due(mode)
+        return self._desk.book.totals.due(mode)
 
     def is_called_off(self, record: Replenishment) -> bool:
         """Return whether a withdrawal's request, which its strategy has not taken, is no longer needed."""
