@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import structlog
@@ -12,15 +12,14 @@ from reservd._version import __version__
 from reservd.config.load import Config
 from reservd.config.reload import reload_config, why_refused
 from reservd.duty import Duty, series_of
-from reservd.errors import OwnershipLostError, SchemaError, StoreError
+from reservd.errors import StoreError
 from reservd.log import configure_logging
 from reservd.loop_watch import LoopWatch
 from reservd.monitor.manager import ReserveManager
-from reservd.monitor.modes import NO_MEMORIES
-from reservd.reserve.kept import KeptState
 from reservd.service.withdrawals import WithdrawalManager
 from reservd.store.access import open_database
 from reservd.store.ownership import Ownership
+from reservd.supervisor import Supervisor
 from reservd.systemd import notify, watchdog_seconds
 from reservd.web.access.control import AccessControl
 from reservd.web.access.tokens import TokenBook
@@ -38,8 +37,6 @@ log = structlog.get_logger(__name__)
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _RELOADS = 2
 """One that runs, and one that waits for it."""
-_TAKE_UP_SECONDS = 20.0
-"""How long a new configuration may take to be in use: running work ends within seconds."""
 
 
 class Daemon:
@@ -62,19 +59,15 @@ class Daemon:
         web_config_file: Path | None = None,
         load: Callable[[], Config] | None = None,
     ) -> None:
-        self._config = config
         self._load = load
         self._loading = asyncio.Lock()
-        self._newer = asyncio.Event()
-        self._taken_up = asyncio.Event()
         self._database = open_database(config.settings.store.url.get_secret_value(), config.directory)
         self._ownership = Ownership(self._database)
         self._metrics = Metrics(series_of(config))
         self._metrics.watch(owner=False)
         self._page = MetricsPage(self._metrics.take, self._metrics.render)
-        self._duty: Duty | None = None
-        self._next: Duty | None = None
         self._stream = EventStream(self._database)
+        self._supervisor = Supervisor(config, self._make_duty, self._ownership, self._stand_by)
         web = config.settings.web
         tokens = TokenBook(web.tokens_file) if web.tokens_file is not None else None
         shell = read_web_config(web_config_file) if web_config_file is not None else WebConfig()
@@ -128,6 +121,10 @@ class Daemon:
         return Readiness(ready=True, text="reservd is ready and owns the store")
 
     @property
+    def _duty(self) -> Duty | None:
+        return self._supervisor.duty
+
+    @property
     def _stuck(self) -> bool:
         return self._duty is not None and self._duty.manager.stuck
 
@@ -154,30 +151,28 @@ class Daemon:
                 log.error("config.refused", problems=why_refused(error))  # noqa: TRY400  # the problems say everything
                 raise
             notify("RELOADING=1")
-            self._config = config
-            # A standby makes a new duty when it becomes the owner.
-            self._next = duty if self._duty is not None else None
             self._metrics.reloaded(successful=True)
             self._page.renew()
             configure_logging(config.settings.log.level, config.settings.log.format)
             for warning in config.warnings:
                 log.warning("config.warned", warning=warning)
-            self._taken_up.clear()
-            self._newer.set()
-            if self._duty is not None:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_TAKE_UP_SECONDS):
-                        await self._taken_up.wait()
+            await self._supervisor.take_up(config, duty)
             notify("READY=1")
             log.info("config.reloaded", modes=len(config.modes))
 
     async def _read_anew(self) -> Config:
         if self._duty is not None and not self._duty.store_up:
             raise StoreError("the store is gone: what was decided since is in memory alone")
-        return await reload_config(self._load, self._config)
+        return await reload_config(self._load, self._supervisor.config)
 
     def _make_duty(self, config: Config) -> Duty:
         return Duty(config, self._metrics, self._page, self._stream, self._database, self._ownership)
+
+    def _stand_by(self) -> None:
+        """Stop showing the modes: another daemon does."""
+        self._stream.close()
+        self._metrics.watch(owner=False)
+        self._page.renew()
 
     async def run(self) -> None:
         """Run until SIGTERM, SIGINT or `stop`; then end running work within seconds.
@@ -190,10 +185,15 @@ class Daemon:
             loop.add_signal_handler(number, self.stop)
         reloads: set[asyncio.Task[None]] = set()
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon, reloads)
-        log.info("daemon.started", version=__version__, modes=len(self._config.modes), store=self._database.description)
+        log.info(
+            "daemon.started",
+            version=__version__,
+            modes=len(self._supervisor.config.modes),
+            store=self._database.description,
+        )
         await self._page.start()
         await self._web.start()
-        serving = asyncio.create_task(self._serve())
+        serving = asyncio.create_task(self._supervisor.run())
         watchdog = asyncio.create_task(self._watchdog())
         notify("READY=1")
         stopping = asyncio.create_task(self._stop.wait())
@@ -212,63 +212,6 @@ class Daemon:
             for number in (*_SIGNALS, signal.SIGHUP):
                 loop.remove_signal_handler(number)
         log.info("daemon.stopped")
-
-    async def _serve(self) -> None:
-        """Stand by until the store is available, then do the duty; stand by again if another daemon takes the store."""
-        before: dict[str, KeptState] = {}
-        memories = NO_MEMORIES
-        while True:
-            try:
-                await self._ownership.acquire()
-            except SchemaError:
-                raise
-            except StoreError as error:
-                log.error("store.gone", error=str(error))  # noqa: TRY400  # the message says everything
-            blind = not self._ownership.epoch
-            self._newer.clear()
-            duty, self._next = self._next or self._make_duty(self._config), None
-            self._duty = duty
-            duty.manager.go_on(memories)
-            memories = NO_MEMORIES
-            self._taken_up.set()
-            goes_on = False
-            try:
-                await self._do(duty, before)
-                goes_on = True
-                before, memories = {}, duty.manager.memories()
-                if blind:
-                    # State in the store, which is back, must be reconciled with state in memory.
-                    before, memories = duty.manager.kept_states(), memories._replace(modes={})
-            except OwnershipLostError as error:
-                before = {}  # the other daemon has the current state
-                log.warning("ownership.ended", reason=str(error))
-            except StoreError as error:
-                log.error("store.failed", error=str(error))  # noqa: TRY400  # the message says everything
-                self._ownership.forget()
-            finally:
-                if not goes_on:
-                    # A duty that was made for a reload is outdated by the time this daemon owns the store again.
-                    self._duty = self._next = None
-                    self._taken_up.set()  # the next duty will use it, so nobody need wait
-                    self._stream.close()
-                    self._metrics.watch(owner=False)
-                    self._page.renew()
-
-    async def _do(self, duty: Duty, before: Mapping[str, KeptState]) -> None:
-        """Do a duty until there is a newer configuration, then end it in order."""
-        owned = self._ownership.epoch > 0
-        work = asyncio.create_task(duty.run(before))
-        newer = asyncio.create_task(self._newer.wait())
-        try:
-            await asyncio.wait({work, newer}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            newer.cancel()
-            work.cancel()
-            await asyncio.wait({work})
-        if not work.cancelled():
-            work.result()
-        if owned and not self._ownership.epoch:
-            raise OwnershipLostError("another daemon took the store while this one ended its work")
 
     def _reload_soon(self, reloads: set[asyncio.Task[None]]) -> None:
         """Reload; if a reload is running, once more after it, so that the files are read as they are then."""

@@ -216,7 +216,7 @@ async def test_daemon_stands_by_when_another_one_took_the_store_while_a_reload_e
     address = daemon.addresses[0]
     await asyncio.to_thread(wait_until, lambda: not samples(address, "reservd_reserve_balance"), "no page of its own")
     assert not daemon.readiness.ready
-    assert daemon._next is None, "the duty that the reload made is of a time that is over"
+    assert daemon._supervisor._next is None, "the duty that the reload made is of a time that is over"
     await reloading
     daemon.stop()
     await running
