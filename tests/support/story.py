@@ -96,8 +96,9 @@ def settle(world: World, store_url: str) -> None:
     for mode in world.amounts:
         world.set(mode, "adequate")
     # What was told before and is not decided on yet would come after the rest: the second look from now on is of now.
-    looks = world.looks
-    wait_until(lambda: world.looks > looks + 1, "a look at them")
+    # A look asks twice, for balances and for equity.
+    before = world.asked
+    wait_until(lambda: world.asked > before + 4, "a look at them")
 
     confirmed: dict[str, object] = {}
     waiting: Sequence[Any] = ()
