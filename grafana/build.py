@@ -30,7 +30,7 @@ def overview() -> Dashboard:
     board = (
         dashboard.Dashboard("reservd overview")
         .uid("reservd-overview")
-        .description("How much of each strategy's equity is liquid, and whether reservd can tell.")
+        .description("How much of each strategy's equity is liquid, and whether reservd can determine it.")
         .tags(["reservd"])
         .refresh("30s")
         .time("now-6h", "now")
@@ -82,7 +82,7 @@ def reserves() -> Sequence[Builder[Panel]]:
         ),
         rows(
             "Modes",
-            "The last numbers that could be told; the time says from when. Amounts are in the share-class currency.",
+            "The numbers of the last conclusive check, and its age. Amounts are in the share-class currency.",
             {"mode": "Mode", "status": "Status", "share_class": "Currency"},
             {
                 "Status": (f"max by (mode, share_class, status) (reservd_reserve_status{{{MODE}}} == 1)", ""),
@@ -102,7 +102,7 @@ def reserves() -> Sequence[Builder[Panel]]:
         with_line(
             graph(
                 "Utilization",
-                "The reserve as a part of its target: 100 % is at target. What is low and critical is each mode's own.",
+                "The reserve as a share of its target: 100 % is at target. Each mode has its own thresholds.",
                 {"{{mode}}": f"max by (mode) (reservd_reserve_utilization_ratio{{{MODE}}})"},
                 unit="percentunit",
             ),
@@ -110,12 +110,12 @@ def reserves() -> Sequence[Builder[Panel]]:
         ),
         graph(
             "Shortfall",
-            "How much is missing to reach the target, in the share-class currency.",
+            "How far the reserve is below its target, in the share-class currency.",
             {"{{mode}} ({{share_class}})": f"{by_mode} (reservd_reserve_shortfall{{{MODE}}})"},
         ),
         timeline(
             "Status",
-            "The confirmed status, which events and alerts follow.",
+            "The confirmed status, which events and alerts are based on.",
             {
                 "{{mode}}": f'max by (mode) (reservd_reserve_status{{{MODE}, status="low"}}'
                 f' or reservd_reserve_status{{{MODE}, status="critical"}} * 2'
@@ -125,7 +125,7 @@ def reserves() -> Sequence[Builder[Panel]]:
         ),
         timeline(
             "Open incidents",
-            "An incident stays open while the status is unknown, until the reserve is adequate again.",
+            "An incident stays open until the reserve is adequate again, also while the status is unknown.",
             {
                 "{{mode}}": f'max by (mode) (reservd_incident_open{{{MODE}, severity="low"}}'
                 f' or reservd_incident_open{{{MODE}, severity="critical"}} * 2)'
@@ -140,23 +140,23 @@ def events() -> Sequence[Builder[Panel]]:
     return (
         graph(
             "Events",
-            "Changes of a status, and reminders of it.",
+            "Changes of status, and reminders.",
             {"{{type}}": increase("reservd_events_total", "type")},
             width=8,
         ),
         timeline(
             "Silences",
-            "Modes whose events an operator keeps from the sinks. They are watched and refilled as ever.",
+            "Modes whose events an operator withholds from the sinks. They are watched and refilled as usual.",
             {
                 "{{mode}}": f"max by (mode) (reservd_silenced{{{MODE}}})"
                 f" or max by (mode) (reservd_reserve_status{{{MODE}}}) * 0"
             },
-            {"heard": "green", "silenced": "purple"},
+            {"not silenced": "green", "silenced": "purple"},
             width=8,
         ),
         graph(
             "Requests for a refill",
-            "What strategies answered and, below zero, requests that got no answer, by reason.",
+            "Answers of strategies by outcome and, below zero, requests without an answer by reason.",
             {
                 "{{replenisher}}: {{outcome}}": increase(
                     "reservd_replenishment_requests_total", "replenisher", "outcome"
@@ -175,7 +175,7 @@ def delivery() -> Sequence[Builder[Panel]]:
     return (
         graph(
             "Deliveries",
-            "Events that sinks took and, below zero, tries that failed, by reason; those are tried again.",
+            "Delivered events and, below zero, failed attempts by reason.",
             {
                 "{{sink}}": increase("reservd_deliveries_total", "sink"),
                 "{{sink}}: {{reason}}": "-" + increase("reservd_delivery_failures_total", "sink", "reason"),
@@ -184,25 +184,25 @@ def delivery() -> Sequence[Builder[Panel]]:
         ),
         graph(
             "Waiting",
-            "Events in the store that a sink is yet to take.",
+            "Events in the store that have not been delivered to a sink yet.",
             {"{{sink}}": f"max by (sink) (reservd_deliveries_pending {OF_OWNER})"},
             width=8,
         ),
         graph(
-            "Age of what waits",
-            "How long ago the oldest event that waits for a sink was decided; 0 when none does.",
+            "Age of the oldest waiting event",
+            "How long ago the oldest event that waits for a sink was created; 0 when none waits.",
             {"{{sink}}": f"max by (sink) ((time() - {oldest}) * ({oldest} > bool 0) {OF_OWNER})"},
             unit="s",
             width=8,
         ),
         graph(
-            "Never taken",
-            "Events a sink will not hear of: dead letters, reminders that were overtaken, silenced ones.",
+            "Not delivered",
+            "Events that will not be sent to a sink: dead letters, superseded reminders and silenced events.",
             {"{{sink}}: {{state}}": increase("reservd_deliveries_ended_total", "sink", "state")},
         ),
         graph(
-            "Time of a delivery",
-            "95 of 100 tries took no longer, failed ones included.",
+            "Delivery time",
+            "95th percentile, failed attempts included.",
             {"{{sink}}": percentile_95("reservd_delivery_duration_seconds", "sink")},
             unit="s",
         ),
@@ -220,13 +220,13 @@ def sources() -> Sequence[Builder[Panel]]:
         ),
         graph(
             "Age of the last good reading",
-            "Of each source that was ever read.",
+            "Only sources that have been read at least once.",
             {"{{source}}": "time() - max by (source) (reservd_source_last_success_timestamp_seconds > 0)"},
             unit="s",
         ),
         graph(
-            "Time to read a source",
-            "95 of 100 readings took no longer, failed ones included.",
+            "Read time",
+            "95th percentile, failed readings included.",
             {"{{source}}": percentile_95("reservd_fetch_duration_seconds", "source")},
             unit="s",
             width=8,
@@ -239,7 +239,7 @@ def sources() -> Sequence[Builder[Panel]]:
         ),
         graph(
             "Unread accounts",
-            "Accounts that a source did not tell of when it was last read; all of them when it failed.",
+            "Accounts missing from the last reading of a source; all of them if it failed.",
             {
                 "{{source}}": "max by (source) "
                 "(reservd_source_accounts_unread unless ignoring (source) reservd_owner == 0)"
@@ -254,21 +254,21 @@ def store() -> Sequence[Builder[Panel]]:
     return (
         timeline(
             "Owner",
-            "Which daemon watches the reserves; the others stand by.",
+            "Which daemon is watching the reserves; the others are standbys.",
             {"{{instance}}": "reservd_owner"},
-            {"stands by": "blue", "owner": "green"},
+            {"standby": "blue", "owner": "green"},
             width=8,
         ),
         timeline(
             "Store",
-            "Whether the store took the owner's last write. Without it alarms go on from memory, refills do not.",
+            "Whether the owner's last write succeeded. Without the store, events are sent, but no refills requested.",
             {"{{instance}}": "reservd_store_up and reservd_owner == 1"},
             {"down": "red", "up": "green"},
             width=8,
         ),
         graph(
             "Unwritten events",
-            "Events that are in the owner's memory only. They are lost if it ends before the store takes them.",
+            "Events that are only in the owner's memory. They are lost if it stops before they are written.",
             {"{{instance}}": "reservd_store_unwritten_events and reservd_owner == 1"},
             width=8,
         ),
@@ -280,35 +280,35 @@ def daemon() -> Sequence[Builder[Panel]]:
     return (
         graph(
             "Checks per second",
-            "Checks of all modes, by whether they told a status.",
+            "Checks of all modes, by whether they were conclusive.",
             {"{{outcome}}": "sum by (outcome) (rate(reservd_checks_total[$__rate_interval]))"},
         ),
         graph(
             "Age of the last conclusive check",
-            "A mode whose reserve_max_staleness has passed is unknown.",
+            "A mode becomes unknown when this exceeds its reserve_max_staleness.",
             {"{{mode}}": f"time() - max by (mode) (reservd_last_snapshot_timestamp_seconds{{{MODE}}})"},
             unit="s",
         ),
         graph(
-            "Time of a cycle",
-            "95 of 100 cycles took no longer, by monitoring interval.",
+            "Cycle time",
+            "95th percentile, by monitoring interval.",
             {"every {{interval}} s": percentile_95("reservd_cycle_duration_seconds", "interval")},
             unit="s",
         ),
         graph(
             "Skipped cycles",
-            "Cycles that did not start because the one before still ran, by monitoring interval.",
+            "Cycles skipped because the previous one was still running, by monitoring interval.",
             {"every {{interval}} s": increase("reservd_cycle_overruns_total", "interval")},
         ),
         graph(
             "Memory",
-            "Resident, of each instance.",
+            "Resident memory of each instance.",
             {"{{instance}}": "process_resident_memory_bytes and on (instance, job) reservd_build_info"},
             unit="bytes",
         ),
         graph(
-            "Processors in use",
-            "Of each instance; 100 % is one.",
+            "CPU usage",
+            "Of each instance; 100 % is one core.",
             {
                 "{{instance}}": "rate(process_cpu_seconds_total[$__rate_interval])"
                 " and on (instance, job) reservd_build_info"
