@@ -23,40 +23,48 @@ class DeliveryMetrics(DeliveryObserver):
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._deliveries = Counter("reservd_deliveries", "Events handed on by a sink.", ["sink"], registry=registry)
+        self._deliveries = Counter("reservd_deliveries", "Events delivered to a sink.", ["sink"], registry=registry)
         self._failures = Counter(
             "reservd_delivery_failures",
-            "Events a sink did not hand on, by reason.",
+            "Failed attempts to deliver an event to a sink, by reason.",
             ["sink", "reason"],
             registry=registry,
         )
         self._seconds = Histogram(
-            "reservd_delivery_duration_seconds", "Time a sink took for an event, failures included.", ["sink"],
+            "reservd_delivery_duration_seconds",
+            "Time of an attempt to deliver an event, failed attempts included.", ["sink"],
             registry=registry, buckets=FETCH_BUCKETS,
         )  # fmt: skip
         self._ended = Counter(
-            "reservd_deliveries_ended", "Events that a sink never took, by what became of them.", ["sink", "state"],
+            "reservd_deliveries_ended",
+            "Events that were never delivered to a sink, by final state.", ["sink", "state"],
             registry=registry,
         )  # fmt: skip
         self._pending = Gauge(
-            "reservd_deliveries_pending", "Events in the store that wait for the sink.", ["sink"], registry=registry
+            "reservd_deliveries_pending",
+            "Events in the store that wait for delivery to the sink.",
+            ["sink"],
+            registry=registry,
         )
         self._oldest = Gauge(
             "reservd_deliveries_oldest_timestamp_seconds",
-            "When the oldest event that waits for the sink was decided, in Unix time; 0: nothing waits.",
+            "When the oldest event that waits for the sink was created, in Unix time; 0 if none waits.",
             ["sink"],
             registry=registry,
         )
         self._silenced = Gauge(
-            "reservd_silenced", "Whether an operator's silence keeps the mode's events from the sinks.", ["mode"],
+            "reservd_silenced", "Whether an operator's silence withholds the mode's events from the sinks.", ["mode"],
             registry=registry,
         )  # fmt: skip
-        self._store_up = Gauge("reservd_store_up", "Whether the store took the last write.", registry=registry)
+        self._store_up = Gauge("reservd_store_up", "Whether the last write to the store succeeded.", registry=registry)
         self._unwritten = Gauge(
-            "reservd_store_unwritten_events", "Events that wait in memory for the store.", registry=registry
+            "reservd_store_unwritten_events",
+            "Events in memory that could not be written to the store yet.",
+            registry=registry,
         )
         self._dropped = Counter(
-            "reservd_store_dropped", "What waited for the store and was more than memory should hold.", ["kind"],
+            "reservd_store_dropped",
+            "Records dropped because too many of them waited in memory for the store.", ["kind"],
             registry=registry,
         )  # fmt: skip
         of_each = dict.fromkeys((self._deliveries, self._seconds, self._pending, self._oldest), ())

@@ -76,12 +76,14 @@ class Metrics(Observer):
         ProcessCollector(registry=registry)
         self._build = Gauge("reservd_build_info", "The running version; always 1.", ["version"], registry=registry)
         checks = Counter(
-            "reservd_checks", "Checks of a mode, by whether they told its status.", ["outcome"], registry=registry
+            "reservd_checks", "Checks of a mode, by whether they were conclusive.", ["outcome"], registry=registry
         )
         self._checks = {True: checks.labels("conclusive"), False: checks.labels("inconclusive")}
         self._checked = dict.fromkeys(self._checks, 0)
         self._defects = Counter(
-            "reservd_check_defects", "Checks of a mode that a defect ended, in whole or in part.", registry=registry
+            "reservd_check_defects",
+            "Checks of a mode that a bug in reservd aborted, in whole or in part.",
+            registry=registry,
         )
         self._cycles = Histogram(
             "reservd_cycle_duration_seconds", "Time to check all modes of an interval.", ["interval"],
@@ -89,36 +91,40 @@ class Metrics(Observer):
         )  # fmt: skip
         self._overruns = Counter(
             "reservd_cycle_overruns",
-            "Cycles skipped because the one before still ran.",
+            "Cycles skipped because the previous one was still running.",
             ["interval"],
             registry=registry,
         )
-        self._events = Counter("reservd_events", "Events decided, reminders included.", ["type"], registry=registry)
+        self._events = Counter("reservd_events", "Events created, reminders included.", ["type"], registry=registry)
         self._callback_failures = Counter(
-            "reservd_callback_failures", "Events that a callback raised at or took too long for, by reason.",
+            "reservd_callback_failures", "Events for which a callback raised an error or took too long, by reason.",
             ["callback", "reason"], registry=registry,
         )  # fmt: skip
         self._dropped = Counter(
-            "reservd_callbacks_dropped", "Events a callback was too slow for.", ["callback"], registry=registry
+            "reservd_callbacks_dropped",
+            "Events dropped because a callback was too slow.",
+            ["callback"],
+            registry=registry,
         )
         self._runways = Gauge(
             "reservd_runway_seconds",
-            "How long the reserve lasts at the rate at which money leaves it; absent while it does not fall.",
+            "Seconds until the reserve is low or critical at its rate of outflow; absent while it does not fall.",
             ["mode", "share_class", "to"],
             registry=registry,
         )
         self._owner = Gauge(
-            "reservd_owner", "Whether this daemon watches: it owns the store, or cannot have it. A standby does not.",
+            "reservd_owner",
+            "Whether this daemon is watching: it owns the store, or the store is unavailable. 0 for a standby.",
             registry=registry,
         )  # fmt: skip
         self._reloaded = Gauge(
             "reservd_config_last_reload_successful",
-            "Whether the configuration could be taken up when it was last read.",
+            "Whether the last reload of the configuration succeeded.",
             registry=registry,
         )
         self._reloaded_at = Gauge(
             "reservd_config_last_reload_success_timestamp_seconds",
-            "When the configuration was last taken up, in Unix time.",
+            "When the configuration was last loaded successfully, in Unix time.",
             registry=registry,
         )
         self._presets = Presets("interval", dict.fromkeys((self._cycles, self._overruns), ()))

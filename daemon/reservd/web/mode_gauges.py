@@ -15,24 +15,24 @@ from reservd.reserve.tracker import TrackerState
 _SEVERITIES = (ReserveStatus.LOW, ReserveStatus.CRITICAL)
 
 _FAMILIES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("reservd_reserve_balance", "What can be paid out now, in the share-class currency.", ("",)),
+    ("reservd_reserve_balance", "Balance that can be paid out now, in the share-class currency.", ("",)),
     ("reservd_total_equity", "Total equity of the mode, in the share-class currency.", ("",)),
-    ("reservd_target_reserve", "What the reserve should be, in the share-class currency.", ("",)),
+    ("reservd_target_reserve", "Target of the reserve, in the share-class currency.", ("",)),
     (
         "reservd_reserve_utilization_ratio",
         "Coverage of the target by the reserve: 1 is at target, NaN without a target.",
         ("",),
     ),
-    ("reservd_reserve_shortfall", "How much is missing to reach the target, in the share-class currency.", ("",)),
-    ("reservd_reserve_held", "Promised to accepted withdrawals, in the share-class currency.", ("",)),
+    ("reservd_reserve_shortfall", "How far the reserve is below its target, in the share-class currency.", ("",)),
+    ("reservd_reserve_held", "Amount held for accepted withdrawals, in the share-class currency.", ("",)),
     (
         "reservd_reserve_status",
-        "The confirmed status: 1 for the one it is, 0 for the others.",
+        "The confirmed status: 1 for the current one, 0 for the others.",
         tuple(f',status="{status}"' for status in ReserveStatus),
     ),
     (
         "reservd_incident_open",
-        "Whether an incident of this severity is open; stays so while the status is unknown.",
+        "Whether an incident of this severity is open; it stays open while the status is unknown.",
         tuple(f',severity="{severity}"' for severity in _SEVERITIES),
     ),
     ("reservd_last_snapshot_timestamp_seconds", "When the last conclusive check was made, in Unix time.", ("",)),

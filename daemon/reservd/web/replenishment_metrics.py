@@ -33,18 +33,22 @@ class ReplenishmentMetrics(ReplenishmentObserver):
             ["replenisher", "reason"], registry=registry,
         )  # fmt: skip
         self._changes = Counter(
-            "reservd_replenishments", "Requests for refills that came to a state.", ["state"], registry=registry
+            "reservd_replenishments",
+            "Requests for refills, by the state that they reached.",
+            ["state"],
+            registry=registry,
         )
         self._inactions = Counter(
             "reservd_replenishment_inactions", "Checks and manual requests that led to no request.", ["reason"],
             registry=registry,
         )  # fmt: skip
         self._in_flight = Gauge(
-            "reservd_replenishment_in_flight", "What is asked for and has not arrived yet, in whole units.",
+            "reservd_replenishment_in_flight",
+            "Requested amount that has not arrived yet, in the share-class currency.",
             ["mode", "share_class"], registry=registry,
         )  # fmt: skip
         self._awaiting = Gauge(
-            "reservd_replenishments_awaiting_approval", "Requests for refills that somebody has to approve.", ["mode"],
+            "reservd_replenishments_awaiting_approval", "Requests for refills that wait for approval.", ["mode"],
             registry=registry,
         )  # fmt: skip
         self._presets = Presets("replenisher", {self._requests: AcceptanceStatus, self._failures: FailureReason})

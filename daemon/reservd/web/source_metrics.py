@@ -37,30 +37,35 @@ class SourceMetrics(Observer):
             "reservd_source_up", "Whether the last reading of the source succeeded.", ["source"], registry=registry
         )
         self._success = Gauge(
-            "reservd_source_last_success_timestamp_seconds", "When the source was last read, in Unix time; 0: never.",
+            "reservd_source_last_success_timestamp_seconds",
+            "When the source was last read successfully, in Unix time; 0 if never.",
             ["source"], registry=registry,
         )  # fmt: skip
         self._account_failures = Counter(
-            "reservd_account_failures", "Accounts that a reading of their source did not tell of, by reason.",
+            "reservd_account_failures", "Accounts missing from a reading of their source, by reason.",
             ["source", "reason"], registry=registry,
         )  # fmt: skip
         self._accounts_unread = Gauge(
-            "reservd_source_accounts_unread", "Accounts of the source that its last reading did not tell all of.",
+            "reservd_source_accounts_unread",
+            "Accounts missing from the last reading of the source, in whole or for one asset.",
             ["source"], registry=registry,
         )  # fmt: skip
         self._endpoint_up = Gauge(
             "reservd_source_endpoint_up",
-            "Whether an endpoint that the source reads through was well when it was last tried; 1 before that.",
+            "Whether an endpoint that the source reads through worked when last tried; 1 before that.",
             ["source", "endpoint"],
             registry=registry,
         )
         self._circuit_open = Gauge(
             "reservd_source_circuit_open",
-            "Whether the source failed so often, or asked to be left alone, that it is asked less often.",
+            "Whether the source is read less often, because it keeps failing or asked for a pause.",
             ["source"], registry=registry,
         )  # fmt: skip
         self._wakeups = Counter(
-            "reservd_wakeups", "Times a source told that a balance may have changed.", ["source"], registry=registry
+            "reservd_wakeups",
+            "Times a source announced that a balance may have changed.",
+            ["source"],
+            registry=registry,
         )
         of_each = (
             *(self._fetches, self._seconds, self._up, self._success),

@@ -29,7 +29,7 @@ class WithdrawalMetrics(WithdrawalObserver):
         )  # fmt: skip
         self._seconds = Histogram(
             "reservd_withdrawal_decision_duration_seconds",
-            "Time to decide a withdrawal and to store its hold, refusals included.",
+            "Time to decide a withdrawal and store its hold, refusals included.",
             registry=registry,
             buckets=_BUCKETS,
         )
