@@ -111,7 +111,7 @@ async def test_others_are_checked_and_it_is_unknown_in_time_when_one_mode_cannot
         "c": EventType.CRITICAL,
     }
     (unknown,) = [event for event in heard if event.strategy_mode == "a"]
-    assert "a defect ended the check: KeyError" in unknown.reason
+    assert "a bug aborted the check: KeyError" in unknown.reason
     assert not manager.stuck
     page = metrics.render(metrics.take()).decode()
     (defects,) = [line for line in page.splitlines() if line.startswith("reservd_check_defects_total")]

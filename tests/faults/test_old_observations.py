@@ -116,7 +116,7 @@ async def test_unknown_counts_the_age_of_what_was_read_last_when_a_source_fails(
     assert world.said == [], "119 seconds"
     await world.look()
     assert world.said == ["unknown"]
-    assert world.events[0].reason.startswith("nothing certain for 149 s: bank/main: timeout")
+    assert world.events[0].reason.startswith("no conclusive check for 149 s: bank/main: timeout")
 
 
 async def test_sources_are_asked_again_first_when_the_daemon_is_restarted_on_old_observations() -> None:

@@ -280,7 +280,7 @@ async def test_no_one_is_called_low_when_an_account_of_another_cannot_be_read() 
     world.wallet.misbehave = returns(Reading([b for b in reading.balances if b.account == "pool"], [lost]))
     found = await world.look()
     assert found["a"].status is UNKNOWN
-    assert found["a"].missing == ("what c needs of shared accounts: t/own: timeout",)
+    assert found["a"].missing == ("what c needs from shared accounts: t/own: timeout",)
     assert world.said == []
 
 

@@ -121,7 +121,7 @@ def test_order_is_left_for_the_daemon(
         (["show", "zzzz"], "no replenishment in the store has the id 'zzzz'"),
         (["show", ""], "the id of a replenishment must not be empty"),
         (["show", "aaaa"], "several replenishments have an id that begins with 'aaaa': aaaa0001-one, aaaa0002-two"),
-        (["approve", "aaaa0002"], "replenishment aaaa0002-two waits for no approval: it cannot be approved"),
+        (["approve", "aaaa0002"], "replenishment aaaa0002-two does not wait for approval: it cannot be approved"),
         (["approve", "bbbb"], "replenishment bbbb0003-three is expired: it cannot be approved"),
         (["reject", "aaaa0002"], "replenishment aaaa0002-two is accepted: it cannot become rejected"),
         (["cancel", "bbbb"], "replenishment bbbb0003-three is expired: it cannot become cancelled"),

@@ -94,7 +94,7 @@ def test_explanation_says_what_is_missing(folder: Path, command: Command) -> Non
     assert result.code == 3
     assert "  equity    ? from lost: unreachable: " in result.out
     assert "  reserve   not certain: from 0.00 to " in result.out
-    assert "  missing   what c needs of shared accounts: lost: unreachable: " in result.out
+    assert "  missing   what c needs from shared accounts: lost: unreachable: " in result.out
     assert any(row[0] == "gone/main" and row[-1].startswith("unreachable") for row in result.rows)
     assert "  missing   gone/main" not in result.out, "it stands beside the account"
 
@@ -109,7 +109,7 @@ def test_explanation_in_json_has_the_same_in_full(folder: Path, command: Command
     (account,) = a["accounts"]
     assert (account["account"], account["amount"], account["part"]) == ("treasury/main", "6000", None)
     assert (account["method"], account["held"], account["block"]) == ("pro_rata", "0", None)
-    assert account["problem"].startswith("what c needs of shared accounts: lost: unreachable")
+    assert account["problem"].startswith("what c needs from shared accounts: lost: unreachable")
     assert float(account["age_seconds"]) >= 0
     assert (a["equity"]["source"], a["equity"]["problem"]) == ("nav", "")
     assert (c["equity"]["observed_at"], c["equity"]["age_seconds"], c["low_below"]) == (None, None, None)

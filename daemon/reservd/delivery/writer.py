@@ -117,7 +117,7 @@ class Writer:
         Until then, positions are counted from the clock, which is above every position in a store.
         """
         self.resume((self._clock.now().wall - _EPOCH) // timedelta(microseconds=1))
-        self._fail_open("it could not be had since the start")
+        self._fail_open("it has not been available since the start")
         await self._ownership.reacquire()
         self._stored = await self._load()
         await self._write_next()
@@ -197,7 +197,7 @@ class Writer:
         if isinstance(error, StoreError):
             return str(error)
         self._defects.tell(error)
-        return f"a defect of reservd ({type(error).__name__})"
+        return f"a bug in reservd ({type(error).__name__})"
 
     def _fail_open(self, why: str) -> None:
         self._note(up=False, why=why)

@@ -32,7 +32,9 @@ class VenueInterface(BalanceSource[SourceConfig]):
         """Call the venue."""
         answer = await self._calls.call()
         if not isinstance(answer, Mapping):
-            raise SourceError(FailureReason.INVALID_DATA, f"get_balances() gave {type(answer).__name__}, not a mapping")
+            raise SourceError(
+                FailureReason.INVALID_DATA, f"get_balances() returned {type(answer).__name__}, not a mapping"
+            )
         now = datetime.now(UTC)
         balances, failures = [], []
         for asset, amount in answer.items():

@@ -32,7 +32,7 @@ def nothing_read(watch: ModeWatch, now: Instant, defect: Exception) -> Readings:
         now: The time of the check.
         defect: Why it could not be checked. Only its type is reported, since its text may contain anything.
     """
-    failure = CallError(FailureReason.INTERNAL, f"a defect ended the check: {type(defect).__name__}")
+    failure = CallError(FailureReason.INTERNAL, f"a bug aborted the check: {type(defect).__name__}")
     tables = {source: FailedTable(failure) for source, _ in watch.places}
     return believe_readings(tables, watch.equity, failure, watch.config.policy, now)
 

@@ -133,4 +133,4 @@ def _has_accrued(balance: Balance, seen: Balance) -> bool:
 
 def _why_older(answer: Balance | Equity | Price, seen: Balance | Equity | Price) -> str:
     told, before = answer.observed_at.isoformat(), seen.observed_at.isoformat()
-    return f"is of {told} and contradicts what was told before of {before}"
+    return f"is dated {told} and contradicts an earlier answer dated {before}"

@@ -36,7 +36,7 @@ class PlatformCalls:
 
     async def _on_thread(self, arguments: tuple[str, ...]) -> Any:
         if arguments in self._under_way:
-            raise SourceError(FailureReason.TIMEOUT, "the call before this one has still not ended")
+            raise SourceError(FailureReason.TIMEOUT, "the previous call has still not ended")
         task = self._under_way[arguments] = asyncio.create_task(run_on_thread(self._method, *arguments))
         task.add_done_callback(lambda _: self._ended(arguments, task))
         return await asyncio.shield(task)

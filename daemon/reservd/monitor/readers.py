@@ -125,7 +125,7 @@ class EquityReader(_AnswerReader[EquitySource[Any], Equity]):
             answer = await self.source.fetch_equity(key, share_class)
             if not isinstance(answer, Equity):
                 got = type(answer).__name__
-                raise SourceError(FailureReason.INVALID_DATA, f"fetch_equity() gave {got}, not Equity")
+                raise SourceError(FailureReason.INVALID_DATA, f"fetch_equity() returned {got}, not Equity")
             return self._not_older(what, answer)
 
         # Sources that build on a source by mode may ask it in several currencies.
@@ -143,9 +143,11 @@ class PriceReader(_AnswerReader[PriceSource[Any], Price]):
             answer = await self.source.fetch_price(base, quote)
             if not isinstance(answer, Price):
                 got = type(answer).__name__
-                raise SourceError(FailureReason.INVALID_DATA, f"fetch_price() gave {got}, not Price")
+                raise SourceError(FailureReason.INVALID_DATA, f"fetch_price() returned {got}, not Price")
             if (answer.base, answer.quote) != (base, quote):
-                raise SourceError(FailureReason.INVALID_DATA, f"fetch_price() gave a price of another pair than {pair}")
+                raise SourceError(
+                    FailureReason.INVALID_DATA, f"fetch_price() returned a price of a pair other than {pair}"
+                )
             return self._not_older(pair, answer)
 
         pair = f"{base}/{quote}"

@@ -148,7 +148,7 @@ def why_missing(asset: str, value: Found | None) -> str:
         case None:
             return f"{asset} is missing"
         case Balance():
-            return f"{asset} is of {value.observed_at.isoformat()}, too far from now to be believed"
+            return f"{asset} is dated {value.observed_at.isoformat()}, too far from the present to be trusted"
         case AccountFailure():
             return f"{value.reason}: {value.detail}" if value.detail else str(value.reason)
         case _:

@@ -33,7 +33,7 @@ class Slots:
         outages = self._outages
         async with self._free:
             if self._outages != outages:
-                return CallError(FailureReason.TIMEOUT, "the calls before this one had no answer")
+                return CallError(FailureReason.TIMEOUT, "the previous calls have not been answered")
             answer = await call()
             self._note(answer)
             return answer

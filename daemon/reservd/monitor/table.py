@@ -91,7 +91,7 @@ class Layout:
         self.read = read
         self.places: list[Place] = list(zip(accounts, assets, strict=True))
         if len(set(self.places[:read])) != read:
-            raise SourceError(FailureReason.INVALID_DATA, "an account and asset is there twice")
+            raise SourceError(FailureReason.INVALID_DATA, "an account and asset appears twice")
         self.rows = {place: row for row, place in enumerate(self.places)}
 
     def is_of(self, accounts: list[str], assets: list[str], read: int) -> bool:
@@ -218,7 +218,9 @@ def tabulate(reading: object, redact: Callable[[str], str], before: ReadTable | 
         SourceError: If it is not a reading, or has two values for one account and asset.
     """
     if not isinstance(reading, Reading):
-        raise SourceError(FailureReason.INVALID_DATA, f"fetch_balances() gave {type(reading).__name__}, not a Reading")
+        raise SourceError(
+            FailureReason.INVALID_DATA, f"fetch_balances() returned {type(reading).__name__}, not a Reading"
+        )
     balances = list(reading.balances)
     if not set(map(type, balances)) <= {Balance}:
         raise SourceError(FailureReason.INVALID_DATA, "a balance is not a Balance")

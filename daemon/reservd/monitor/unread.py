@@ -114,4 +114,4 @@ def why_nothing(failures: Sequence[AccountFailure]) -> CallError:
     ((reason, _),) = Counter(failure.reason for failure in failures).most_common(1)
     said = [": ".join(filter(None, (str(each.account), each.reason, each.detail))) for each in failures[:_SHOWN]]
     more = f"; and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
-    return CallError(reason, f"not one account could be read: {'; '.join(said)}{more}")
+    return CallError(reason, f"no account could be read: {'; '.join(said)}{more}")

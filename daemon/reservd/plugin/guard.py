@@ -56,7 +56,7 @@ class GuardedPlugin:
             CallError: For any other outcome, with its reason.
         """
         if await self._still_runs(key, _GRACE_SECONDS):
-            raise CallError(FailureReason.TIMEOUT, "the call before this one has still not ended")
+            raise CallError(FailureReason.TIMEOUT, "the previous call has still not ended")
         return await self._run(self._opened_call(method), key, self.timeout_seconds)
 
     async def follow(self, stream: Callable[[], AsyncIterator[None] | None], told: Callable[[], None]) -> bool:

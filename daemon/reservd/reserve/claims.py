@@ -41,7 +41,7 @@ class AccountReading(NamedTuple):
         """Return the reading as a mode may believe it now."""
         if self.found is None or is_current(self.found.observed_at, now, policy):
             return self
-        problem = f"{self.asset} is of {self.found.observed_at.isoformat()}, too far from now to be believed"
+        problem = f"{self.asset} is dated {self.found.observed_at.isoformat()}, too far from the present to be trusted"
         return self._replace(found=None, problem=problem)
 
     @property

@@ -62,9 +62,9 @@ def _why_not(equity: Equity, policy: ReservePolicy, now: datetime) -> str | None
     if equity.amount < ZERO:
         return f"equity is negative ({equity.amount})"
     if not is_current(equity.observed_at, now, policy):
-        return f"equity is of {equity.observed_at.isoformat()}, too far from now to be believed"
+        return f"equity is dated {equity.observed_at.isoformat()}, too far from the present to be trusted"
     if equity.newest_at is not None and not is_current(equity.newest_at, now, policy):
-        return f"equity has a part of {equity.newest_at.isoformat()}, too far from now to be believed"
+        return f"equity has a part dated {equity.newest_at.isoformat()}, too far from the present to be trusted"
     return None
 
 

@@ -22,11 +22,15 @@ def why_status(good: ReserveSnapshot | None, status: ReserveStatus, policy: Rese
     if good is None or good.target_reserve is None:
         return f"the reserve is {status}"
     if not good.target_reserve:
-        return "the target is 0, because the equity is 0" if good.reserve_ratio else "the target is 0, as its ratio is"
+        return (
+            "the target is 0, because the equity is 0"
+            if good.reserve_ratio
+            else "the target is 0, because the reserve ratio is 0"
+        )
     target = f"{describe(good.target_reserve, round_up=True)} {good.share_class}"
     if good.reserve_balance is None:
         known = _range(good.bounds)
-        known = f"{known} of {target}" if known else "certain without what is missing"
+        known = f"{known} of {target}" if known else "the status does not depend on what is missing"
         return f"{known}; not read: {_some(good.missing)}"
     part = describe(ratio(good.reserve_balance, good.target_reserve), 4)
     reserve = f"{describe(good.reserve_balance)} of {target} is {part} of the target"
@@ -48,12 +52,12 @@ def why_found(snapshot: ReserveSnapshot, policy: ReservePolicy) -> str:
     if snapshot.target_reserve is None or not known:
         return f"not certain: {_some(snapshot.missing)}"
     target = f"{describe(snapshot.target_reserve, round_up=True)} {snapshot.share_class}"
-    return f"{known} of {target}, which may be more than one status; not certain: {_some(snapshot.missing)}"
+    return f"{known} of {target}, so more than one status is possible; not certain: {_some(snapshot.missing)}"
 
 
 def why_unknown(seconds: float, snapshot: ReserveSnapshot) -> str:
     """Return why nothing has been certain for so many seconds, when a snapshot is inconclusive."""
-    return f"nothing certain for {seconds:.0f} s: {_some(snapshot.missing) or 'the reading does not tell'}"
+    return f"no conclusive check for {seconds:.0f} s: {_some(snapshot.missing) or 'more than one status is possible'}"
 
 
 def why_doubted(seconds: float, balance: Decimal | None, equity: Decimal | None, snapshot: ReserveSnapshot) -> str:
@@ -73,7 +77,7 @@ def why_doubted(seconds: float, balance: Decimal | None, equity: Decimal | None,
         )
         if before is not None and after is not None and before != after
     ]
-    return f"nothing certain for {seconds:.0f} s: {', '.join(moves)}, and no second reading agrees"
+    return f"no conclusive check for {seconds:.0f} s: {', '.join(moves)}, and no second reading agrees"
 
 
 def _range(bounds: Bounds | None) -> str:

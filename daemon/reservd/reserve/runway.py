@@ -187,7 +187,7 @@ def warn(step: Step, runway: Runway | None, policy: ReservePolicy, now: Instant,
 def _why(runway: Runway, policy: ReservePolicy) -> str:
     an_hour = ratio(multiply(runway.outflow, _HOUR), Decimal(runway.watched_seconds))
     return (
-        f"{describe(an_hour, 4, round_up=True)} {policy.share_class} an hour leave the reserve, measured over "
+        f"the reserve falls by {describe(an_hour, 4, round_up=True)} {policy.share_class} an hour, measured over "
         f"{runway.watched_seconds / 60:.0f} minutes: low in {_span(runway.low_seconds)}, "
         f"critical in {_span(runway.critical_seconds)}"
     )

@@ -114,7 +114,7 @@ def _doubts(number: int, members: Sequence[Member], claims: Sequence[Assessment]
     """Yield why the needs of other members are uncertain."""
     for other, claim in enumerate(claims):
         if other != number and claim.doubt:
-            yield f"what {members[other].policy.mode} needs of shared accounts: {claim.doubt}"
+            yield f"what {members[other].policy.mode} needs from shared accounts: {claim.doubt}"
 
 
 def _unread(number: int, accounts: Sequence[SharedAccount]) -> Iterator[str]:

@@ -210,14 +210,14 @@ def _remind(
         else:
             reason = why_status(state.good, status, policy)
             if state.good is not None and state.good is not snapshot:
-                reason = f"{reason}; as of {state.good.timestamp:%Y-%m-%dT%H:%M:%SZ}, nothing newer is certain"
+                reason = f"{reason}; as of {state.good.timestamp:%Y-%m-%dT%H:%M:%SZ}, no newer check was conclusive"
         state, event = announce(state, status, reason, policy, now, new_id, reminder=True)
     return Step(state, event, conclusive=conclusive, recheck=False)
 
 
 def _why_unknown(state: TrackerState, snapshot: ReserveSnapshot, now: Instant, *, doubted: bool) -> str:
     if state.good is snapshot:
-        return "a reading tells of a worse status than before, and not yet often enough in a row"
+        return "readings show a worse status than before, but not yet in enough checks in a row"
     seconds = state.age_at(now.monotonic)
     if doubted:
         return why_doubted(seconds, state.believed_balance, state.believed_equity, snapshot)

@@ -102,7 +102,7 @@ class OrderClerk:
             return str(error)
         except Exception as error:  # noqa: BLE001  # logged: else it would be retried, and end the daemon, for ever
             self._defects.tell(error, **told)
-            return f"a defect of reservd ({type(error).__name__}): the log of the daemon has more"
+            return f"a bug in reservd ({type(error).__name__}): the log of the daemon has more"
         log.info("order.carried_out", **told, by=order.asked_by)
         return None
 
@@ -122,7 +122,7 @@ def replenishment_orders(service: ReplenishmentService) -> CarryOut:
         elif order.action in seen_to:
             await seen_to[order.action](order.target, by=order.asked_by, reason=order.reason)
         else:
-            raise ValueError(f"a refill cannot be told to {order.action}")
+            raise ValueError(f"a refill cannot be ordered to {order.action}")
 
     return carry_out
 
@@ -139,7 +139,7 @@ def withdrawal_orders(manager: WithdrawalManager) -> CarryOut:
             case OrderAction.CANCEL:
                 await manager.cancel(order.target)
             case _:
-                raise ValueError(f"a withdrawal cannot be told to {order.action}")
+                raise ValueError(f"a withdrawal cannot be ordered to {order.action}")
 
     return carry_out
 

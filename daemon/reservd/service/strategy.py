@@ -229,5 +229,5 @@ class BaseStrategyManager(ABC):  # noqa: B024  # every method that it leaves ope
     def _desk(self) -> StrategyDesk:
         desk = self.reserve_manager.desk
         if desk is None:
-            raise ReplenishmentStateError("nobody takes down what becomes of requests")
+            raise ReplenishmentStateError("nothing records what becomes of requests")
         return desk

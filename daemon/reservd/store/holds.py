@@ -199,5 +199,5 @@ def _hold(row: RowMapping) -> Hold:
     values["unwinding"] = Unwinding(row["unwinding"])
     hold = Hold(**values)
     if not all(amount.is_finite() for amount in (hold.amount, hold.from_reserve, hold.unwound, hold.arrived)):
-        raise ValueError(f"withdrawal {hold.id} has an amount that is no number")
+        raise ValueError(f"withdrawal {hold.id} has an amount that is not a number")
     return hold

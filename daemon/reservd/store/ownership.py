@@ -100,7 +100,7 @@ class Ownership:
             if self._owner_watch.is_vain(self._monotonic(), _BLIND_AFTER_SECONDS):
                 self._undisputed_until = self._monotonic() + ACT_FOR_SECONDS
                 raise StoreError(
-                    self._complaint or f"{self._database.description}: nobody owns it, and it cannot be had"
+                    self._complaint or f"{self._database.description}: nobody owns it, but it could not be acquired"
                 )
             await self._sleep(_LOOK_EVERY_SECONDS)
 

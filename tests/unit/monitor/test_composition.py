@@ -164,9 +164,9 @@ async def test_price_source_that_hangs_costs_its_own_deadline_and_names_itself()
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (Decimal(3000), "fetch_price() gave Decimal, not Price"),
-        (None, "fetch_price() gave NoneType, not Price"),
-        (Price("BTC", "USDT", Decimal(3000), ago(0)), "fetch_price() gave a price of another pair than ETH/USDT"),
+        (Decimal(3000), "fetch_price() returned Decimal, not Price"),
+        (None, "fetch_price() returned NoneType, not Price"),
+        (Price("BTC", "USDT", Decimal(3000), ago(0)), "fetch_price() returned a price of a pair other than ETH/USDT"),
     ],
 )
 async def test_price_is_refused_when_the_source_breaks_its_contract(answer: object, why: str) -> None:

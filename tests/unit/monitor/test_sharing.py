@@ -229,7 +229,7 @@ async def test_explanation_says_where_amounts_came_from() -> None:
     unknown = manager.explain("b")
     assert unknown is not None
     assert (unknown.equity.problem, unknown.low_below) == (
-        "invalid_data: fetch_equity() gave NoneType, not Equity",
+        "invalid_data: fetch_equity() returned NoneType, not Equity",
         None,
     )
 

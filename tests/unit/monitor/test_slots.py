@@ -93,7 +93,7 @@ async def test_waiting_ends_when_a_source_answers_nobody_and_begins_anew_when_it
     assert len(nav.asked) < 30
     snapshot = manager.explain(modes[-1]).snapshot
     assert snapshot.status is ReserveStatus.UNKNOWN
-    assert "the calls before this one had no answer" in snapshot.missing[0]
+    assert "the previous calls have not been answered" in snapshot.missing[0]
     assert manager.status("beside") is ReserveStatus.ADEQUATE
     nav.hanging = frozenset()
     await manager.check_all_reserves()

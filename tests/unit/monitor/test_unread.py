@@ -98,7 +98,7 @@ async def test_reading_of_failures_only_keeps_why_each_account_failed(room: Room
     await room.look(HOT, COLD, times=3)  # the last time it is not asked
     latest = room.manager.latest_snapshot("m")
     assert latest is not None
-    said = "not one account could be read: hot: rate_limited: HTTP 429; cold: rejected: HTTP 401"
+    said = "no account could be read: hot: rate_limited: HTTP 429; cold: rejected: HTTP 401"
     assert latest.missing == (f"bank/hot: rate_limited: {said}", f"bank/cold: rate_limited: {said}")
 
 

@@ -166,7 +166,7 @@ async def test_call_is_left_behind_when_it_swallows_its_cancellation() -> None:
     assert (await failure_of(guarded, stubborn)).reason is FailureReason.TIMEOUT
     for _ in range(3):
         failure = await failure_of(guarded, stubborn)
-        assert failure.detail == "the call before this one has still not ended"
+        assert failure.detail == "the previous call has still not ended"
     assert await guarded.call(answer, "another key") == "answer"
     stubborn.let_go.set()
     await stubborn.ended.wait()
@@ -183,7 +183,7 @@ async def test_call_is_left_behind_when_its_caller_is_cancelled() -> None:
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
-    assert (await failure_of(guarded, answer)).detail == "the call before this one has still not ended"
+    assert (await failure_of(guarded, answer)).detail == "the previous call has still not ended"
     stubborn.let_go.set()
     await stubborn.ended.wait()
     assert await guarded.call(answer) == "answer"

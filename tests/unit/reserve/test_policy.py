@@ -114,8 +114,8 @@ def test_snapshot_is_unknown_when_equity_is_negative() -> None:
         (Missing("nav: unreachable"), "nav: unreachable"),
         (replace(make_equity(1000), currency="usdt"), "equity is in usdt, not in USDT"),
         (make_equity(1000, complete=False), "equity is incomplete"),
-        (make_equity(1000, at=NOON - timedelta(seconds=121)), "equity is of 2026-01-05T11:57:59"),
-        (make_equity(1000, at=NOON + timedelta(seconds=121)), "equity is of 2026-01-05T12:02:01"),
+        (make_equity(1000, at=NOON - timedelta(seconds=121)), "equity is dated 2026-01-05T11:57:59"),
+        (make_equity(1000, at=NOON + timedelta(seconds=121)), "equity is dated 2026-01-05T12:02:01"),
     ],
 )
 def test_snapshot_is_unknown_and_keeps_the_balance_when_equity_cannot_be_believed(
@@ -241,7 +241,7 @@ def test_equity_tells_nothing_when_one_part_of_it_is_of_the_future(ahead: int, s
     newest = NOON + timedelta(seconds=ahead)
     snapshot = find(make_policy(), make_equity(1000, newest_at=newest), [make_balance(100)])
     assert snapshot.status is status
-    told = (f"equity has a part of {newest.isoformat()}, too far from now to be believed",)
+    told = (f"equity has a part dated {newest.isoformat()}, too far from the present to be trusted",)
     assert snapshot.missing == (told if status is UNKNOWN else ())
 
 

@@ -41,7 +41,7 @@ def test_reason_names_what_is_certain_when_not_all_was_read() -> None:
 def test_reason_stays_true_when_only_an_upper_bound_is_certain() -> None:
     snapshot = make_snapshot(POLICY, missing=[NOT_READ])._replace(bounds=Bounds(None, Decimal(3)))
     assert why_status(snapshot, CRITICAL, POLICY) == "at most 3 of 100 USDT; not read: bank/spot: timeout"
-    assert why_status(snapshot._replace(bounds=None), CRITICAL, POLICY).startswith("certain without")
+    assert why_status(snapshot._replace(bounds=None), CRITICAL, POLICY).startswith("the status does not depend on")
 
 
 def test_reason_names_both_bounds_when_both_are_certain() -> None:
@@ -56,7 +56,7 @@ def test_reason_of_one_check_is_that_of_its_status() -> None:
 def test_reason_of_one_check_says_what_is_not_certain() -> None:
     snapshot = make_snapshot(POLICY, missing=[NOT_READ])._replace(bounds=Bounds(Decimal(20), Decimal(80)))
     assert why_found(snapshot, POLICY) == (
-        "between 20 and 80 of 100 USDT, which may be more than one status; not certain: bank/spot: timeout"
+        "between 20 and 80 of 100 USDT, so more than one status is possible; not certain: bank/spot: timeout"
     )
     assert why_found(snapshot._replace(bounds=Bounds(None, None)), POLICY) == "not certain: bank/spot: timeout"
     assert why_found(make_snapshot(POLICY, 5, equity=None), POLICY) == "not certain: nav: timeout"
@@ -67,7 +67,7 @@ def test_reason_says_why_the_target_is_zero() -> None:
         why_status(make_snapshot(POLICY, 5, equity=0), ADEQUATE, POLICY) == "the target is 0, because the equity is 0"
     )
     policy = make_policy(ratio=Decimal(0))
-    assert why_status(make_snapshot(policy, 5), ADEQUATE, policy) == "the target is 0, as its ratio is"
+    assert why_status(make_snapshot(policy, 5), ADEQUATE, policy) == "the target is 0, because the reserve ratio is 0"
 
 
 def test_reason_is_only_the_status_when_no_numbers_are_remembered() -> None:
@@ -78,16 +78,16 @@ def test_reason_is_only_the_status_when_no_numbers_are_remembered() -> None:
 def test_reason_of_unknown_names_the_first_few_when_much_is_missing() -> None:
     missing = [Missing(f"bank/{number}: timeout") for number in range(1000)]
     text = why_unknown(150.4, make_snapshot(POLICY, missing=missing))
-    assert text == "nothing certain for 150 s: bank/0: timeout; bank/1: timeout; bank/2: timeout; and 997 more"
+    assert text == "no conclusive check for 150 s: bank/0: timeout; bank/1: timeout; bank/2: timeout; and 997 more"
 
 
 def test_reason_of_unknown_stays_a_sentence_when_nothing_is_named() -> None:
     snapshot = make_snapshot(POLICY, 5)._replace(status=UNKNOWN)
-    assert why_unknown(3, snapshot) == "nothing certain for 3 s: the reading does not tell"
+    assert why_unknown(3, snapshot) == "no conclusive check for 3 s: more than one status is possible"
 
 
 def test_reason_of_doubt_names_what_moved() -> None:
     text = why_doubted(130, Decimal(120), Decimal(1000), make_snapshot(POLICY, 0))
-    assert text == "nothing certain for 130 s: balance went from 120 to 0 USDT, and no second reading agrees"
+    assert text == "no conclusive check for 130 s: balance went from 120 to 0 USDT, and no second reading agrees"
     text = why_doubted(130, None, Decimal(1000), make_snapshot(POLICY, 120, equity=10))
-    assert text == "nothing certain for 130 s: equity went from 1,000 to 10 USDT, and no second reading agrees"
+    assert text == "no conclusive check for 130 s: equity went from 1,000 to 10 USDT, and no second reading agrees"

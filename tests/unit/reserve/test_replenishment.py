@@ -124,7 +124,7 @@ def test_refill_is_asked_up_to_the_level_when_the_reserve_is_short(
 
 def test_refill_says_why_it_is_asked() -> None:
     request = asked(decide("20.5", CRITICAL))
-    assert request.reason == "20.5 of 100 USDT is critical; asked for up to 1.1 of the target"
+    assert request.reason == "20.5 of 100 USDT is critical; requested up to 1.1 of the target"
 
 
 def test_refill_is_exact_when_the_caller_rounds_to_three_digits() -> None:
@@ -195,7 +195,7 @@ def test_reserve_that_is_well_asks_for_what_withdrawals_wait_for_in_vain_and_no_
     refused = record_of(State.REJECTED, withdrawal_id="w", amount=25)
     request = asked(decide(105, ADEQUATE, refused, queued=25))
     assert (request.amount, request.urgency) == (20, FAST)
-    assert request.reason == "105 of 100 USDT is adequate; asked for withdrawals that wait"
+    assert request.reason == "105 of 100 USDT is adequate; requested for waiting withdrawals"
     assert asked(decide(95, ADEQUATE, refused, queued=25)).amount == 25
     failed = record_of(State.EXPIRED)
     assert decide(105, ADEQUATE, refused, failed, queued=25).inaction is Inaction.COOLDOWN

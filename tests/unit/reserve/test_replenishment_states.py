@@ -83,7 +83,7 @@ def test_request_is_not_said_to_be_without_effect_when_its_money_may_have_come_u
 ) -> None:
     ended = expire(in_state(state, heard=True, **counted), NOON + 60 * SECOND)
     assert ended.state is State.EXPIRED
-    assert ended.detail.endswith("whether it has arrived cannot be told")
+    assert ended.detail.endswith("it is unknown whether it has arrived")
 
 
 def test_strategy_is_waited_for_as_long_as_it_says_within_reason() -> None:

@@ -143,7 +143,7 @@ def test_warning_is_given_once_and_again_after_the_runway_was_long() -> None:
     assert (event.sequence, event.incident_id, event.status, event.reserve_balance) == (5, None, "adequate", 120)
     assert not event.is_change
     assert event.reason == (
-        "20 USDT an hour leave the reserve, measured over 60 minutes: low in 1.9 h, critical in 2.1 h"
+        "the reserve falls by 20 USDT an hour, measured over 60 minutes: low in 1.9 h, critical in 2.1 h"
     )
     for hours in (1.9, 2.5, 1.0):
         step = warn(step._replace(event=None), lasting(hours), POLICY, now, new_id)

@@ -103,7 +103,7 @@ def test_others_get_bounds_when_the_equity_of_one_cannot_be_read() -> None:
     members = [make_member("a"), make_member("b", equity=None, state=state)]
     a, b = share(members, 100)
     assert a.share.balance == bounds((50, 100))
-    assert lines(a) == ["what b needs of shared accounts: nav: timeout"]
+    assert lines(a) == ["what b needs from shared accounts: nav: timeout"]
     assert (a.share.accounts[0].part, a.share.accounts[0].problem) == (None, lines(a)[0])
     assert (b.share.balance, b.missing) == (bounds((0, 50)), ())
     assert b.share.accounts[0].problem == "nav: timeout"
@@ -122,7 +122,7 @@ def test_others_get_bounds_when_an_own_account_of_one_cannot_be_read() -> None:
     b = make_member("b", make_reading(60), make_reading(None, "bank/other"))
     first, second = share([make_member("a"), b], 70)
     assert first.share.balance == bounds((50, 70))
-    assert lines(first) == ["what b needs of shared accounts: bank/other: timeout"]
+    assert lines(first) == ["what b needs from shared accounts: bank/other: timeout"]
     assert second.share.balance == bounds((80, None)), "what it has at least, and its part then"
     assert lines(second) == ["bank/other: timeout"]
     assert second.share.accounts[1].problem == "timeout"
@@ -152,13 +152,13 @@ def test_shared_account_is_believed_when_all_who_share_it_may(patience: dict[str
     a, b = share(members, make_reading(100, "pool/0", age=90))
     assert a.share.balance == b.share.balance == (bounds((0, None)) if patience else bounds(50))
     if patience:
-        assert "too far from now to be believed" in lines(a)[0]
+        assert "too far from the present to be trusted" in lines(a)[0]
 
 
 def test_own_account_is_not_believed_when_it_is_too_old() -> None:
     a, _ = share([make_member("a", make_reading(30, age=121)), make_member("b")], 100)
     assert a.share.balance == bounds((50, None))
-    assert "too far from now to be believed" in lines(a)[0]
+    assert "too far from the present to be trusted" in lines(a)[0]
 
 
 @pytest.mark.parametrize(("before", "expected"), [(400, (bounds((50, 70)))), (1000, bounds(50))])
@@ -268,7 +268,7 @@ def test_what_comes_off_its_own_is_not_certain_when_the_shared_account_cannot_be
 def test_what_is_left_is_not_certain_when_an_own_account_that_may_bear_it_cannot_be_read() -> None:
     a, b = share([make_member("a", make_reading(None), promised=150), make_member("b")], 90, held=150)
     assert (a.share.balance, b.share.balance) == (bounds((-90, None)), bounds((-30, 0)))
-    assert (b.share.accounts[0].held, lines(b)) == (None, ["what a needs of shared accounts: bank/own: timeout"])
+    assert (b.share.accounts[0].held, lines(b)) == (None, ["what a needs from shared accounts: bank/own: timeout"])
 
 
 def test_no_account_is_said_to_bear_held_money_when_one_before_it_cannot_be_read() -> None:

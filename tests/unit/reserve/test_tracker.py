@@ -81,7 +81,7 @@ def test_unknown_carries_no_numbers_when_there_never_were_any() -> None:
     lose(mode)
     said = mode.events[0]
     assert (said.sequence, said.previous_status, said.reserve_balance, said.incident_id) == (1, None, None, None)
-    assert said.reason == "nothing certain for 150 s: bank/spot: timeout; nav: timeout"
+    assert said.reason == "no conclusive check for 150 s: bank/spot: timeout; nav: timeout"
 
 
 @pytest.mark.parametrize("before", [ADEQUATE, LOW, CRITICAL])
@@ -155,7 +155,7 @@ def test_unknown_stays_when_a_worse_status_is_not_confirmed_yet() -> None:
     lose(mode)
     said = mode.look(80, after=60)
     assert (said.event_type, said.reminder) == ("reserve_unknown", True)
-    assert said.reason == "a reading tells of a worse status than before, and not yet often enough in a row"
+    assert said.reason == "readings show a worse status than before, but not yet in enough checks in a row"
     assert mode.look(80).event_type == "reserve_low"
 
 
@@ -204,7 +204,7 @@ def test_reminder_says_how_old_its_numbers_are_when_the_last_check_could_not_tel
     mode = reach(LOW, max_staleness=timedelta(seconds=1000))
     said = mode.fail(after=300)
     assert (said.event_type, said.reminder, said.reserve_balance) == ("reserve_low", True, 74)
-    assert said.reason.endswith("; as of 2026-01-05T12:01:00Z, nothing newer is certain")
+    assert said.reason.endswith("; as of 2026-01-05T12:01:00Z, no newer check was conclusive")
 
 
 def test_reminder_has_no_numbers_when_the_snapshot_was_not_remembered() -> None:

@@ -67,7 +67,7 @@ def test_readings_that_never_agree_end_in_unknown() -> None:
         mode.look(amount)
     said = mode.events[-1]
     assert said.event_type == "reserve_unknown"
-    assert said.reason == "nothing certain for 150 s: balance went from 110 to 1 USDT, and no second reading agrees"
+    assert said.reason == "no conclusive check for 150 s: balance went from 110 to 1 USDT, and no second reading agrees"
 
 
 def test_complete_balance_is_compared_with_what_was_certain_when_only_a_part_was_ever_read() -> None:
@@ -131,4 +131,4 @@ def test_unknown_says_what_jumped_while_it_waits_for_another_observation() -> No
     mode.look(1, after=11, age=11)
     said = mode.events[-1]
     assert said.event_type == "reserve_unknown"
-    assert said.reason == "nothing certain for 121 s: balance went from 110 to 1 USDT, and no second reading agrees"
+    assert said.reason == "no conclusive check for 121 s: balance went from 110 to 1 USDT, and no second reading agrees"

@@ -20,7 +20,7 @@ def test_staleness_counts_from_when_the_oldest_input_was_observed(late: str) -> 
     said = mode.fail(after=1)
     assert said is not None
     assert said.event_type == "reserve_unknown"
-    assert said.reason == "nothing certain for 121 s: bank/spot: timeout; nav: timeout"
+    assert said.reason == "no conclusive check for 121 s: bank/spot: timeout; nav: timeout"
 
 
 def test_nothing_is_younger_because_a_clock_is_ahead() -> None:

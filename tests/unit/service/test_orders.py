@@ -123,7 +123,7 @@ async def test_withdrawal_is_marked_settled_and_cancelled(database: Database) ->
         assert (await bank.withdrawals.find(dropped.id)).state is HoldState.CANCELLED
         refusal = f"withdrawal {paid.id} must be open to be cancelled, is settled"
         assert await orders.outcome(late) == (True, refusal)
-        assert await orders.outcome(wrong) == (True, "a withdrawal cannot be told to approve")
+        assert await orders.outcome(wrong) == (True, "a withdrawal cannot be ordered to approve")
 
 
 async def test_order_is_carried_out_again_to_the_same_end_when_its_daemon_died_before_the_answer(
@@ -147,7 +147,7 @@ async def test_order_of_another_version_is_refused_and_holds_up_no_other(databas
         strange = await orders.give("postpone", "r-1")  # type: ignore[arg-type]
         wrong = await orders.give(OrderAction.CANCEL, "r-1")
         await clerk_of(database, shop.ownership, REPLENISHMENT, replenishment_orders(shop.service)).look()
-        assert await orders.outcome(strange) == (True, "a refill cannot be told to postpone")
+        assert await orders.outcome(strange) == (True, "a refill cannot be ordered to postpone")
         assert await orders.outcome(wrong) == (True, "there is no replenishment r-1")
 
 
@@ -168,7 +168,7 @@ async def test_order_that_a_defect_ends_is_refused_and_not_tried_for_ever(databa
             await clerk.look()
         assert seen == [broken, good]
         assert await orders.outcome(good) == (True, None)
-        said = "a defect of reservd (LookupError): the log of the daemon has more"
+        said = "a bug in reservd (LookupError): the log of the daemon has more"
         assert await orders.outcome(broken) == (True, said)
 
 

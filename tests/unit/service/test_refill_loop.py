@@ -118,7 +118,7 @@ async def test_desk_refuses_what_is_not_there_or_cannot_be(database: Database) -
         desk, (asked,) = shop.service.desk, shop.asked
         with pytest.raises(UnknownReplenishmentError):
             await desk.settle("nobody")
-        with pytest.raises(ReplenishmentStateError, match="waits for no approval"):
+        with pytest.raises(ReplenishmentStateError, match="does not wait for approval"):
             await desk.approve(asked, by="ann")
         assert (await desk.fail(asked, reason="no liquidity")).state is ReplenishmentState.FAILED
         with pytest.raises(ReplenishmentStateError, match="is failed"):
@@ -207,7 +207,7 @@ async def test_request_is_taken_once_when_it_is_taken_exclusively(database: Data
             taken = await desk.accept(target, reference="mine", exclusive=True)
             assert (taken.state, taken.reference) == (ReplenishmentState.ACCEPTED, "mine")
         for reference in ("other", None):
-            with pytest.raises(ReplenishmentStateError, match="is accepted: it is not to be taken"):
+            with pytest.raises(ReplenishmentStateError, match="is accepted: it cannot be carried out"):
                 await desk.accept(target, reference=reference, exclusive=True)
         assert (await desk.find(target)).reference == "mine"
         await desk.progress(target)

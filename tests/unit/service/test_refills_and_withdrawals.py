@@ -332,7 +332,7 @@ async def test_nobody_says_that_a_refill_had_no_effect_when_nothing_was_ever_kno
         await shop.settle(hold)
         ended = shop.request_for(hold)
         assert (ended.state, ended.arrived) == (State.EXPIRED, 0)
-        assert ended.detail.startswith("said to be settled; the accounts were not known")
+        assert ended.detail.startswith("reported as settled; the accounts were not known")
 
 
 async def test_what_came_in_while_nobody_waited_is_not_held_for_who_comes_later(database: Database) -> None:

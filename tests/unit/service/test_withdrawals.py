@@ -228,7 +228,9 @@ async def test_same_key_gives_the_same_answer_and_holds_once() -> None:
         again = await bank.ask(40, "k")
         assert (again.repeated, terms(again), again.hold) == (True, terms(first), first.hold)
         assert (await bank.see()).held == 40
-        with pytest.raises(WithdrawalConflictError, match=r"key 'k' of mode 'm' is of a withdrawal of 40.00, got 41"):
+        with pytest.raises(
+            WithdrawalConflictError, match=r"key 'k' of mode 'm' belongs to a withdrawal of 40.00, got 41"
+        ):
             await bank.ask(41, "k")
         assert (await bank.see()).held == 40
         await bank.withdrawals.cancel(first.hold.id)

@@ -31,7 +31,7 @@ class HoldState(StrEnum):
 
 
 class Unwinding(StrEnum):
-    """The state of the request for the part of a withdrawal that the reserve does not pay."""
+    """The state of the request for the part of a withdrawal that is not paid from the reserve."""
 
     NONE = "none"
     """There is no such part."""

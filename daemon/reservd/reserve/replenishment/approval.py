@@ -38,7 +38,7 @@ def reconsider(
         return record
     changes = {"urgency": fresh.urgency, "replaces": fresh.replaces, "reason": fresh.reason}
     request = before.model_copy(update={**changes, "amount": min(before.amount, fresh.amount)})
-    told = f"{before.amount:f} was asked for before" if request.amount != before.amount else record.detail
+    told = f"{before.amount:f} was requested before" if request.amount != before.amount else record.detail
     after = record.model_copy(update={"request": request, "detail": told})
     return after if policy.needs_approval(request) else release(after, policy, now, needs_approval=False)
 

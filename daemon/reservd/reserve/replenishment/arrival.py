@@ -113,5 +113,7 @@ def see_arrival(
         return record
     arrived = max(ZERO, subtract(add(subtract(reading.balance, baseline.balance), payouts), credited))
     if arrived and arrived >= multiply(subtract(_ONE, tolerance), record.request.amount):
-        return advance(record, ReplenishmentState.VERIFIED, now, detail="the reserve has seen it", arrived=arrived)
+        return advance(
+            record, ReplenishmentState.VERIFIED, now, detail="it has arrived in the reserve", arrived=arrived
+        )
     return record if arrived == record.arrived else record.model_copy(update={"arrived": arrived})

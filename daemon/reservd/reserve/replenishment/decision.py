@@ -87,7 +87,7 @@ def decide_refill(
         replaces=replaced.id if replaced is not None else None,
         reason=(
             f"{describe(balance)} of {describe(target, round_up=True)} {snapshot.share_class} is {confirmed}; "
-            f"asked for {'withdrawals that wait' if adequate else f'up to {policy.level} of the target'}"
+            f"requested {'for waiting withdrawals' if adequate else f'up to {policy.level} of the target'}"
         ),
         deadline=snapshot.timestamp + policy.patience,
         max_loss=policy.max_loss,

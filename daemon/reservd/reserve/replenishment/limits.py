@@ -57,7 +57,7 @@ def check_requested_amount(
         policy: The mode's policy.
         history: The mode's requests that the policy remembers.
         now: When it is asked for.
-        for_withdrawal: Whether it is the part of a withdrawal that the reserve does not pay. That was promised to a
+        for_withdrawal: Whether it is the part of a withdrawal that is not paid from the reserve. That was promised to a
             client, so refill budgets do not apply to it: the limits of withdrawals applied before the promise.
     """
     if policy.dry_run:

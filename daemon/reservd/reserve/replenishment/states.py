@@ -195,7 +195,7 @@ def check_approval(record: Replenishment) -> None:
         ReplenishmentStateError: If it has ended, or never waited for approval.
     """
     if not record.open or not record.needs_approval:
-        what = "waits for no approval" if record.open else f"is {record.state}"
+        what = "does not wait for approval" if record.open else f"is {record.state}"
         raise ReplenishmentStateError(f"replenishment {record.id} {what}: it cannot be approved")
 
 
@@ -222,10 +222,10 @@ def expire(record: Replenishment, at: datetime) -> Replenishment:
     """Return the record as expired if its deadline has passed; unchanged before that, or if it has ended."""
     if not record.open or at < record.deadline:
         return record
-    untold = "the accounts were not known when it was asked for: whether it has arrived cannot be told"
+    untold = "the accounts were not known when it was requested, so it is unknown whether it has arrived"
     if record.state is _S.SETTLED:
         if not record.counted_throughout:
-            return advance(record, _S.EXPIRED, at, detail=f"said to be settled; {untold}")
-        return advance(record, _S.INEFFECTIVE, at, detail="said to be settled, and the reserve has not seen it")
+            return advance(record, _S.EXPIRED, at, detail=f"reported as settled; {untold}")
+        return advance(record, _S.INEFFECTIVE, at, detail="reported as settled, but it has not arrived in the reserve")
     cannot_tell = record.heard and not record.counted_throughout
     return advance(record, _S.EXPIRED, at, detail=f"its deadline has passed{f'; {untold}' if cannot_tell else ''}")

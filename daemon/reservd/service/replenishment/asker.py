@@ -160,7 +160,7 @@ class RefillAsker:
             return Inaction.DRY_RUN
         replenisher = self._replenisher(record)
         if replenisher is not None and self._caller.leaves_alone(replenisher):
-            return f"replenisher '{replenisher}' asked to be left alone for now"
+            return f"replenisher '{replenisher}' asked for a pause"
         return Inaction.IN_FLIGHT if self.is_stood_in_for(record) else None
 
     def _answered(self, replenishment_id: str, acceptance: Acceptance) -> None:

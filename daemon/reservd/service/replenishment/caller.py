@@ -132,5 +132,7 @@ class RefillCaller:
 
 def _checked(answer: object, wanted: type[AnswerT], method: str) -> AnswerT:
     if not isinstance(answer, wanted):
-        raise CallError(FailureReason.INVALID_DATA, f"{method}() gave {type(answer).__name__}, not {wanted.__name__}")
+        raise CallError(
+            FailureReason.INVALID_DATA, f"{method}() returned {type(answer).__name__}, not {wanted.__name__}"
+        )
     return answer

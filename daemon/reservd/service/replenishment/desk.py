@@ -177,10 +177,16 @@ class RefillDesk:
     def _require_free(self, record: Replenishment, reference: str | None) -> None:
         """Refuse a request that must not be acted on now, or that somebody else has accepted."""
         if record.held_back:
-            raise ReplenishmentStateError(f"replenishment {record.id} waits for approval: it is not to be taken yet")
+            raise ReplenishmentStateError(
+                f"replenishment {record.id} waits for approval: it must not be carried out yet"
+            )
         if self._asker.in_dry_run(record):
-            raise ReplenishmentStateError(f"replenishment {record.id} is not to be taken: its mode is in a dry run")
+            raise ReplenishmentStateError(
+                f"replenishment {record.id} must not be carried out: its mode is in a dry run"
+            )
         if self._asker.is_stood_in_for(record):
-            raise ReplenishmentStateError(f"replenishment {record.id} is not to be taken: another asks for the whole")
+            raise ReplenishmentStateError(
+                f"replenishment {record.id} must not be carried out: another one covers the whole"
+            )
         if record.state is not ReplenishmentState.REQUESTED and (reference is None or record.reference != reference):
-            raise ReplenishmentStateError(f"replenishment {record.id} is {record.state}: it is not to be taken")
+            raise ReplenishmentStateError(f"replenishment {record.id} is {record.state}: it cannot be carried out")

@@ -93,7 +93,7 @@ class RefillGrounds:
         if record.open and config is not None and config.share_class != record.request.currency:
             return f"the mode's share class is {config.share_class} now"
         if self._commitments.is_called_off(record):
-            return "the withdrawal that it is for waits for nothing"
+            return "its withdrawal no longer waits for money"
         return None
 
     def spare(self, checked: Checked) -> Decimal:

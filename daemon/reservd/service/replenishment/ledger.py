@@ -107,7 +107,9 @@ class StoredLedger(RefillLedger):
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await self._journal.until_written(position)
         except TimeoutError:
-            raise StoreError(f"{self._database.description}: did not take it in {_PATIENCE_SECONDS:g} s") from None
+            raise StoreError(
+                f"{self._database.description}: did not accept the change within {_PATIENCE_SECONDS:g} s"
+            ) from None
 
     async def find(self, replenishment_id: str) -> Replenishment | None:
         """Return a request."""

@@ -91,7 +91,7 @@ class RefillRequests:
             currency=config.share_class,
             urgency=Urgency.FAST,
             requested_at=now,
-            reason=reason if withdrawal_id is None else "the part of a withdrawal that the reserve does not pay",
+            reason=reason if withdrawal_id is None else "the part of a withdrawal that is not paid from the reserve",
             deadline=now + config.refill.patience,
             max_loss=config.refill.max_loss,
             withdrawal_id=withdrawal_id,

@@ -164,7 +164,7 @@ class ReplenishmentService(Observer):
 
     def _withdraw_unapproved(self, checked: Checked) -> None:
         for record in filter(_is_own_and_held_back, self._book.open(checked.mode)):
-            why = "the reserve has recovered before it was approved"
+            why = "the reserve recovered before it was approved"
             now = self._book.times.own(record.id, checked.snapshot.timestamp)
             self._book.put(advance(record, ReplenishmentState.CANCELLED, now, detail=why))
 
@@ -173,7 +173,7 @@ class ReplenishmentService(Observer):
         own = self._book.times.own(record.id, now)
         after = reconsider(record, decision, config.refill, own)
         if after is None:
-            why = "what lacked is there or on its way before it was approved"
+            why = "the missing amount was there or on its way before it was approved"
             after = advance(record, ReplenishmentState.CANCELLED, own, detail=why)
         elif not after.held_back:
             after = self._grounds.counted_anew(after, own)

@@ -67,7 +67,7 @@ class WithdrawalDecider:
         if known is not None:
             if known.request_hash != hash_request(mode, amount):
                 raise WithdrawalConflictError(
-                    f"key '{key}' of mode '{mode}' is of a withdrawal of {known.amount}, got {amount}"
+                    f"key '{key}' of mode '{mode}' belongs to a withdrawal of {known.amount}, got {amount}"
                 )
             return WithdrawalDecision.of(known, repeated=True)
         now = self._clock.now().wall

@@ -194,7 +194,7 @@ class HoldJournal(HoldDesk):
                     await self._write(self._take())
         finally:
             self.up = False
-            self._turn_away(self._waiting, "reservd stops, or another daemon owns the store")
+            self._turn_away(self._waiting, "reservd is stopping, or another daemon owns the store")
 
     def _take(self) -> list[_Waiting]:
         # Operations whose callers no longer wait are dropped: nobody would learn the decision.
@@ -211,7 +211,7 @@ class HoldJournal(HoldDesk):
         except Exception as error:  # noqa: BLE001  # defects included: nobody knows what was committed
             self.up = False
             known = isinstance(error, StoreError)
-            why = str(error) if known else f"a defect of reservd ({type(error).__name__})"
+            why = str(error) if known else f"a bug in reservd ({type(error).__name__})"
             told = {} if known else {"exception": plain_traceback(error)}
             log.error("holds.failed", error=why, **told)  # noqa: TRY400  # the store's error says it all
             self._turn_away(batch, why)
@@ -222,7 +222,7 @@ class HoldJournal(HoldDesk):
             if not writing.done():
                 await asyncio.wait({writing}, timeout=_END_SECONDS)
                 writing.cancel()
-            self._turn_away(batch, "reservd stops, or another daemon owns the store")
+            self._turn_away(batch, "reservd is stopping, or another daemon owns the store")
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         if self.steady.ahead() > CLOCKS_DIFFER_BY:
