@@ -11,7 +11,7 @@ from reservd.reserve.amounts import ZERO, check_amount, subtract
 
 
 class ReserveStatus(StrEnum):
-    """How a reserve stands against its target."""
+    """The status of a reserve, compared with its target."""
 
     ADEQUATE = "adequate"
     LOW = "low"
@@ -214,22 +214,22 @@ Amount = Annotated[PlainDecimal, AfterValidator(check_amount)]
 class ReserveEvent(BaseModel):
     """A change of a mode's confirmed status, or a reminder of it.
 
-    Amounts are whole units of `currency`, of the last conclusive check, and decimal strings without
-    an exponent in JSON; null where there was no such check yet.
+    Amounts are those of the last conclusive check, in whole units of `currency`; in JSON they are decimal
+    strings without an exponent. They are null if no check has been conclusive yet.
     """
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     event_type: EventType
-    """The status that it announces or reminds of, or an early warning."""
+    """The status that it reports, or an early warning."""
     strategy_mode: str
     """The mode."""
     timestamp: AwareDatetime
-    """When it was decided."""
+    """When the event was created."""
     reserve_balance: PlainDecimal | None
-    """What can be paid out now."""
+    """The balance that can be paid out now."""
     target_reserve: PlainDecimal | None
-    """What the reserve should be."""
+    """The target of the reserve."""
     utilization: PlainDecimal | None
     """Coverage of the target, rounded down: 1 is at target. Null when the target is 0 or unknown."""
     id: str = ""
@@ -237,25 +237,25 @@ class ReserveEvent(BaseModel):
     sequence: int = Field(default=0, ge=0)
     """Counts the events of this mode."""
     incident_id: str | None = None
-    """The same from the first low to the recovery; null where no incident is open."""
+    """The same from the first low or critical status until the recovery; null if no incident is open."""
     status: ReserveStatus | None = None
     """The confirmed status."""
     previous_status: ReserveStatus | None = None
-    """The confirmed status before; null before the first."""
+    """The previous confirmed status; null in the first event."""
     currency: str = ""
-    """The share-class currency, of which all amounts are whole units."""
+    """The share-class currency. All amounts are whole units of it."""
     total_equity: PlainDecimal | None = None
-    """What the target is a part of."""
+    """The equity from which the target is computed."""
     shortfall: PlainDecimal | None = None
-    """How much is missing to reach the target, never below 0."""
+    """How far the reserve is below its target; never below 0."""
     observed_at: AwareDatetime | None = None
-    """When the oldest input behind the numbers was true at its source; null without numbers."""
+    """When the oldest input of the numbers was true at its source; null if there are no numbers."""
     reason: str = ""
-    """One line for people."""
+    """Why the mode has this status, in one line for people."""
     reminder: bool = False
-    """Said again, not new: nobody acts on it."""
+    """Whether this only repeats an earlier event; nobody should act on a reminder."""
     superseded: bool = False
-    """A later status is known; computed at each send."""
+    """Whether a later status is known; determined each time the event is sent."""
 
     @property
     def is_change(self) -> bool:

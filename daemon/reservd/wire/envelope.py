@@ -15,19 +15,19 @@ class Envelope(BaseModel):
 
     specversion: Literal["1.0"] = "1.0"
     id: str
-    """The same on every delivery of this event: receivers deduplicate by it."""
+    """The same on every delivery of this event, so that receivers can ignore repeats."""
     source: str
-    """`/reservd/modes/<mode>`."""
+    """Where the event comes from, such as `/reservd/modes/<mode>`."""
     type: str
-    """`reservd.reserve_low.v1` and so on."""
+    """The type of the event, such as `reservd.reserve_low.v1`."""
     time: AwareDatetime
     datacontenttype: Literal["application/json"] = "application/json"
     subject: str
     """The mode."""
     sequence: str
-    """Counts the events of this source; CloudEvents wants it as a string."""
+    """Counts the events of this source; a string, as CloudEvents requires."""
     epoch: int | None = Field(default=None, ge=1, exclude_if=lambda epoch: epoch is None)
-    """Counts the owners of the store: which of them sends this. Not there while nobody owns one."""
+    """The number of the store's owner that sends this. Left out if no daemon owns a store."""
 
     def to_json(self) -> bytes:
         """Return the structured-mode JSON, amounts as decimal strings."""
@@ -43,8 +43,8 @@ class CloudEvent(Envelope):
 class ReplenishmentMessage(Envelope):
     """A change of a request for a refill in its CloudEvents 1.0 envelope.
 
-    Its source is `/reservd/modes/<mode>/replenishments`, which has a sequence of its own: what counts a mode's
-    reserve events finds no gap in them.
+    Its source is `/reservd/modes/<mode>/replenishments`. It has its own sequence, so that the sequence of a mode's
+    reserve events has no gaps.
     """
 
     data: ReplenishmentEvent

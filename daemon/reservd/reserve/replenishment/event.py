@@ -21,7 +21,7 @@ class Approval(StrEnum):
 
 
 class ReplenishmentEvent(BaseModel):
-    """A change of a request for a refill. Amounts are whole units of `currency`, decimal strings in JSON."""
+    """A change of a request for a refill. Amounts are whole units of `currency`; in JSON they are decimal strings."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
@@ -33,41 +33,41 @@ class ReplenishmentEvent(BaseModel):
     id: str
     """The same on every delivery of this event."""
     sequence: int = Field(ge=1)
-    """Counts the changes of all of this mode's requests, apart from the mode's reserve events."""
+    """Counts the changes of all requests of this mode; the mode's reserve events are counted separately."""
     replenishment_id: str
-    """The request's id: the same in all of its events, and what its strategy was asked under."""
+    """The request's id: the same in all of its events, and in the request that the strategy received."""
     state: ReplenishmentState
-    """Where the request is."""
+    """The state of the request."""
     previous_state: ReplenishmentState | None
-    """Where it was before; null in its first event."""
+    """Its state before; null in its first event."""
     amount: PlainDecimal
-    """What is asked for."""
+    """The requested amount."""
     arrived: PlainDecimal
-    """What the reserve has seen of it; may be more than was asked for."""
+    """The amount that has arrived in the reserve; it may be more than was requested."""
     currency: str
     """The share-class currency."""
     urgency: Urgency
     """How fast the strategy should unwind."""
     deadline: AwareDatetime
-    """When it is given up."""
+    """When the request expires."""
     approval: Approval
-    """Whether somebody has to approve it, and has."""
+    """Whether somebody has to approve it, or has approved it."""
     incident_id: str | None
-    """The incident that it is for; null where there is none."""
+    """The incident for which it was made; null if there is none."""
     withdrawal_id: str | None
-    """The withdrawal that it is for; null for a refill of the reserve."""
+    """The withdrawal for which it was made; null for a refill of the reserve."""
     replaces: str | None
-    """The request that this one stands in for."""
+    """The request that this one replaces."""
     replaced_by: str | None
-    """The request that stands in for this one."""
+    """The request that replaces this one."""
     reference: str | None
-    """The strategy's own id of the work."""
+    """The strategy's own id for the work."""
     reason: str
     """Why the request was made, in one line for people."""
     detail: str
-    """Why it is where it is, in one line for people."""
+    """Why it is in this state, in one line for people."""
     by: str
-    """Who brought it there: `strategy`, an operator's name, or empty for reservd."""
+    """Who changed it: `strategy`, an operator's name, or empty for reservd."""
 
     @property
     def reminder(self) -> bool:

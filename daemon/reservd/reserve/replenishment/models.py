@@ -20,12 +20,12 @@ class Urgency(StrEnum):
 
 
 class ReplenishmentRequest(BaseModel):
-    """What a strategy is asked for. Amounts are whole units of `currency`, decimal strings in JSON."""
+    """A request to a strategy for a refill. Amounts are whole units of `currency`; in JSON they are decimal strings."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     id: str
-    """The same on every attempt: a receiver acts once per id."""
+    """The same on every attempt, so that a receiver acts only once per id."""
     strategy_mode: str
     amount: PlainDecimal
     currency: str
@@ -33,25 +33,25 @@ class ReplenishmentRequest(BaseModel):
     requested_at: AwareDatetime
     incident_id: str | None = None
     replaces: str | None = None
-    """An earlier request that this one stands in for: its amount is the whole, not an addition."""
+    """The earlier request that this one replaces: this amount is the whole, not an addition."""
     reason: str = ""
     deadline: AwareDatetime | None = None
-    """When it is given up, unless the answer names another time."""
+    """When the request expires, unless the answer names another time."""
     max_loss: PlainDecimal | None = None
-    """The largest part of the amount that may be lost by unwinding, 0 to 1; null where nothing limits it."""
+    """The largest part of the amount that may be lost by unwinding, 0 to 1; null if there is no limit."""
     withdrawal_id: str | None = None
-    """The withdrawal that it is for; null for a refill of the reserve."""
+    """The withdrawal for which it was made; null for a refill of the reserve."""
     epoch: int | None = Field(default=None, ge=1, exclude_if=lambda epoch: epoch is None)
-    """Counts the owners of the store: which of them asks now. Not there where nobody owns one, and in what is kept."""
+    """The number of the store's owner that sends this. Left out if no daemon owns a store, and in stored requests."""
 
 
 class AcceptanceStatus(StrEnum):
-    """What a strategy says to a request."""
+    """How a strategy answers a request."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     PENDING = "pending"
-    """Noted, not yet decided."""
+    """Received, but not decided yet."""
 
 
 class Acceptance(BaseModel):
@@ -61,31 +61,31 @@ class Acceptance(BaseModel):
 
     status: AcceptanceStatus
     reference: str | None = None
-    """The strategy's own id of the work."""
+    """The strategy's own id for the work."""
     reason: str = ""
     expected_by: AwareDatetime | None = None
     """When the money should have arrived."""
 
 
 class ProgressStatus(StrEnum):
-    """How far a strategy is with a request that it was asked before."""
+    """How far a strategy is with an earlier request."""
 
     ACCEPTED = "accepted"
     IN_PROGRESS = "in_progress"
     SETTLED = "settled"
-    """The money has left, according to the strategy; whether it arrived is for the reserve to see."""
+    """The strategy reports that the money has left; reservd checks whether it arrives in the reserve."""
     REJECTED = "rejected"
     FAILED = "failed"
 
 
 class Progress(BaseModel):
-    """What a strategy says of a request that it was asked before."""
+    """What a strategy reports about an earlier request."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     status: ProgressStatus
     reference: str | None = None
-    """The strategy's own id of the work."""
+    """The strategy's own id for the work."""
     reason: str = ""
     expected_by: AwareDatetime | None = None
     """When the money should have arrived."""

@@ -18,7 +18,7 @@ LONGEST_WAIT = timedelta(days=31)
 
 
 class ReplenishmentState(StrEnum):
-    """Where a request for a refill is."""
+    """The state of a request for a refill."""
 
     REQUESTED = "requested"
     """Stored. The strategy may not have it yet, or not have decided."""
