@@ -85,7 +85,7 @@ class Service:
         """
         service = load_service(url)
         if service is None:
-            raise ValueError(f"{place} is no URL that apprise takes")
+            raise ValueError(f"{place} is not a URL that apprise accepts")
         self._service = service
         self.place = f"{place} ({service.service_name})"
         self._taken: dict[str, None] = {}

@@ -75,13 +75,13 @@ def _amount(answer: Mapping[str, Any], part: str, asset: str) -> Decimal | None:
         return None
     value = amounts[asset]
     if value is None:
-        raise UnknownBalance(f"the exchange does not tell what is {part}")
+        raise UnknownBalance(f"the exchange does not report what is {part}")
     if not isinstance(value, str):
         raise UnknownBalance(f"what is {part} came as {type(value).__name__}, which may have lost digits")
     try:
         return parse_amount(value)
     except ValueError:
-        raise UnknownBalance(f"what is {part} is no number that can be believed") from None
+        raise UnknownBalance(f"what is {part} is not a valid number") from None
 
 
 def _used(answer: Mapping[str, Any], asset: str) -> Decimal | None:

@@ -71,7 +71,7 @@ def from_ccxt(error: Exception, exchange_id: str) -> ExchangeError:
         case AnswerTooLargeError():
             reason, detail = FailureReason.INVALID_DATA, f"{exchange_id}: the answer is too large"
         case NoJsonError():
-            detail = f"{exchange_id}: the answer is no JSON"
+            detail = f"{exchange_id}: the answer is not JSON"
         case aiohttp.ClientError() | OSError() if reason is not FailureReason.TIMEOUT:
             reason, detail = FailureReason.UNREACHABLE, f"{detail}, no connection or it broke"
         case _:

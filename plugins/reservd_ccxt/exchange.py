@@ -239,7 +239,7 @@ class SharedExchange:
     def _rest(self) -> None:
         remaining = self._resting_until - asyncio.get_running_loop().time()
         if remaining > 0:
-            detail = f"{self.id}: asked to be left alone for {remaining:.0f} s more"
+            detail = f"{self.id}: asked for a pause of {remaining:.0f} s more"
             failure = ExchangeError(FailureReason.RATE_LIMITED, detail)
             failure.retry_after_seconds = remaining
             raise failure

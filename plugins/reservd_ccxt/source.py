@@ -123,7 +123,7 @@ class CcxtSource(BalanceSource[CcxtConfig]):
         asked_at = datetime.now(UTC)
         answer = await shared.call("fetch_balance", self._request(account))
         if not is_whole(shared.id, self._wallets[name].name, answer):
-            raise ExchangeError(FailureReason.INVALID_DATA, f"{shared.id}: the answer is no list of balances")
+            raise ExchangeError(FailureReason.INVALID_DATA, f"{shared.id}: the answer is not a list of balances")
         named = frozenset(account.assets) & answer["free"].keys()
         if self._named.get(name, named) - named:
             # Absent is zero only for coins that exist: read the list again before an absent coin counts as 0.
@@ -144,7 +144,9 @@ class CcxtSource(BalanceSource[CcxtConfig]):
         """
         config = self.config
         if permissions is None:
-            self._tell("key.not_checked", "the exchange does not tell what the key may do: see that it only reads")
+            self._tell(
+                "key.not_checked", "the exchange does not report what the key may do: make sure it can only read"
+            )
             return
         refused = refusal(
             permissions, allow_trading=config.allow_trading_key, allow_withdrawing=config.allow_withdrawing_key

@@ -60,9 +60,9 @@ def time_of(ticker: Mapping[str, Any], of: PriceOf, asked_at: datetime) -> datet
     if timestamp is None and of == "mid":
         return asked_at
     if timestamp is None:
-        raise _invalid("the exchange does not tell when the last trade was")
+        raise _invalid("the exchange does not report when the last trade was")
     if not isinstance(timestamp, int) or timestamp not in _MILLISECONDS:
-        raise _invalid("the ticker's time is no time")
+        raise _invalid("the ticker's time is not valid")
     return _EPOCH + timedelta(milliseconds=timestamp)
 
 
@@ -75,7 +75,7 @@ def _number(ticker: Mapping[str, Any], key: str) -> Decimal:
     try:
         number = parse_amount(value)
     except ValueError:
-        raise _invalid(f"{key} is no number that can be believed") from None
+        raise _invalid(f"{key} is not a valid number") from None
     if number <= 0:
         raise _invalid(f"{key} is not above 0")
     return number

@@ -68,7 +68,7 @@ def check_sequencer(sequencer: ChainlinkSequencer, results: Results) -> None:
         raise invalid("sequencer: it is down")
     seconds = seconds_since(started_at, results)
     if not started_at or seconds < 0:
-        raise invalid("sequencer: the feed does not tell since when it is up")
+        raise invalid("sequencer: the feed does not report since when it is up")
     if seconds <= sequencer.grace_period:
         raise invalid(f"sequencer: it is up for {seconds} s only, grace_period is {sequencer.grace_period:g}")
 

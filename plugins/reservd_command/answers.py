@@ -128,7 +128,7 @@ async def fetch_answer(config: CommandConfig, command: Sequence[str], told: Mapp
     try:
         return json.loads(finished.output, parse_float=Decimal, parse_constant=_refuse_constant)
     except (ValueError, ArithmeticError, RecursionError):
-        raise SourceError(FailureReason.INVALID_DATA, "the program wrote no JSON") from None
+        raise SourceError(FailureReason.INVALID_DATA, "the program did not write JSON") from None
 
 
 def _refuse_constant(text: str) -> NoReturn:

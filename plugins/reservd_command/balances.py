@@ -78,7 +78,7 @@ def _reading(answer: ToldBalances, places: Collection[Place], asked_at: datetime
         about = ToldPlace.read(entry, where)
         place = (about.account, about.asset)
         if place in told:
-            told[place] = _unbelievable(place, "was told twice")
+            told[place] = _unbelievable(place, "appears twice in the answer")
         elif place in places:
             told[place] = _balance(entry, where, place, asked_at)
     for index, entry in enumerate(answer.failures):
@@ -86,7 +86,7 @@ def _reading(answer: ToldBalances, places: Collection[Place], asked_at: datetime
         for account, asset in places:
             if failed.account == account and failed.asset in {None, asset}:
                 told[account, asset] = AccountFailure(account, failed.reason, one_line(failed.detail), asset)
-    outcomes = [told.get(place) or _unbelievable(place, "was not told") for place in places]
+    outcomes = [told.get(place) or _unbelievable(place, "is missing from the answer") for place in places]
     return Reading(
         [each for each in outcomes if isinstance(each, Balance)],
         [each for each in outcomes if isinstance(each, AccountFailure)],

@@ -81,5 +81,5 @@ def _largest(told: Sequence[Payable]) -> Payable:
     amounts = [amount for amount in told if not isinstance(amount, SourceError)]
     failures = [amount for amount in told if isinstance(amount, SourceError)]
     if failures:
-        return SourceError(failures[0].reason, f"what another holder is told is not known: {failures[0].detail}")
+        return SourceError(failures[0].reason, f"the answer for another holder is not known: {failures[0].detail}")
     return max(amounts)

@@ -68,7 +68,7 @@ class HttpJsonPriceSource(PriceSource[HttpJsonPriceConfig]):
         """
         if self.config.base not in {None, base} or self.config.quote not in {None, quote}:
             pair = f"{self.config.base or '*'}/{self.config.quote or '*'}"
-            raise SourceError(FailureReason.INVALID_DATA, f"tells {pair} only, not {base}/{quote}")
+            raise SourceError(FailureReason.INVALID_DATA, f"has the price of {pair} only, not of {base}/{quote}")
         asked = {"base": percent_encoded(base, safe=""), "quote": percent_encoded(quote, safe="")}
         url = _PLACEHOLDER.sub(lambda match: asked[match[1]], self._endpoint.url)
         # Taken before the request: the answer may be as old as this, and must not look newer.

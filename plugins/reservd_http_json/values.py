@@ -85,7 +85,7 @@ def number_at(pages: Sequence[Any], path: str) -> Decimal:
     try:
         return parse_amount(value)
     except ValueError:
-        kind = "text that is none" if isinstance(value, str) else "one that is out of range"
+        kind = "text that is not one" if isinstance(value, str) else "one that is out of range"
         raise ValueProblem(f"{path} must be a number, got {kind}") from None
 
 

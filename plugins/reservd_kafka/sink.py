@@ -56,7 +56,7 @@ def _failure(error: errors.KafkaError | OSError) -> DeliveryError:
         case errors.UnknownTopicOrPartitionError():
             return DeliveryError(FailureReason.REJECTED, "no broker knows the topic, or none could be asked")
         case errors.MessageSizeTooLargeError() | errors.RecordListTooLargeError():
-            return DeliveryError(FailureReason.REJECTED, "larger than the brokers take", retryable=False)
+            return DeliveryError(FailureReason.REJECTED, "larger than the brokers accept", retryable=False)
         case errors.BrokerResponseError():
             return DeliveryError(FailureReason.REJECTED, f"the broker answered {error.message}")
-    return DeliveryError(FailureReason.UNREACHABLE, "no broker could be reached, or none let us in")
+    return DeliveryError(FailureReason.UNREACHABLE, "no broker could be reached, or none accepted the credentials")

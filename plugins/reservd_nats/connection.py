@@ -187,13 +187,13 @@ def _not_published(error: Exception, subject: str) -> DeliveryError:
     reason, retryable = FailureReason.REJECTED, True
     match error:
         case NoStreamResponseError():
-            detail = f"no stream takes the subject {subject}"
+            detail = f"no stream accepts the subject {subject}"
         case APIError(err_code=code) if code == _EXPECTED_STREAM:
-            detail = f"another stream takes the subject {subject}"
+            detail = f"another stream accepts the subject {subject}"
         case APIError(err_code=code):
             detail, retryable = f"the stream refused it: JetStream error {code}", code != _MESSAGE_TOO_LARGE
         case errors.MaxPayloadError():
-            detail, retryable = "larger than the server takes", False
+            detail, retryable = "larger than the server accepts", False
         case TimeoutError():
             reason, detail = FailureReason.TIMEOUT, "no stream acknowledged it in time"
         case errors.Error() | OSError():

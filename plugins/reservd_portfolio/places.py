@@ -56,10 +56,10 @@ def find_places(config: PortfolioConfig, readers: Readers) -> tuple[Place, ...]:
 
 def _places(options: PortfolioBalances, accounts: Mapping[str, Account]) -> Iterator[Place]:
     if options.assets is None and any(account.assets is None for account in accounts.values()):
-        raise ValueError(f"must have assets: '{options.source}' does not tell which it has")
+        raise ValueError(f"must have assets: '{options.source}' does not declare which it has")
     for asset in options.assets or ():
         if all(asset not in (account.assets or {asset}) for account in accounts.values()):
-            raise ValueError(f"must have assets of '{options.source}', it is not asked for {asset}")
+            raise ValueError(f"must have assets of '{options.source}', which is not configured to read {asset}")
     for account in accounts.values():
         known = account.assets
         wanted = sorted(known or ()) if options.assets is None else dict.fromkeys(options.assets)

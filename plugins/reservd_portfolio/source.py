@@ -127,7 +127,7 @@ def _count(tally: Tally, place: Place, found: Balance | CallError) -> None:
     amount = found.amount
     if place.options.locked:
         if found.locked is None:
-            detail = "the venue does not tell what is locked: locked: false leaves it out"
+            detail = "the venue does not report what is locked: set locked: false to leave it out"
             lacking = SourceError(FailureReason.INVALID_DATA, detail)
             tally.lack(place.label, lacking)
             return

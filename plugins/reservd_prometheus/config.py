@@ -25,7 +25,7 @@ def _check_template(query: str) -> str:
 
 def _check_plain(query: str) -> str:
     if _PLACEHOLDER.search(query):
-        raise PydanticCustomError("placeholder", "must hold no placeholders: balances are not asked for by mode")
+        raise PydanticCustomError("placeholder", "must hold no placeholders: balances are not queried by mode")
     return query
 
 

@@ -63,7 +63,7 @@ class RedisSink(EventSink[RedisConfig]):
         except exceptions.ReadOnlyError:
             # The name in the URL may lead to another server by now, but open connections do not.
             await client.connection_pool.disconnect(inuse_connections=False)
-            raise DeliveryError(FailureReason.REJECTED, "the server is a replica and takes no writes") from None
+            raise DeliveryError(FailureReason.REJECTED, "the server is a replica and accepts no writes") from None
         except exceptions.RedisError as error:
             raise _failure(error) from None
 

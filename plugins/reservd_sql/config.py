@@ -29,7 +29,7 @@ def _check_single(statement: str) -> str:
 
 def _check_unbound(statement: str) -> str:
     if names := bound_names(statement):
-        rule = "must bind no parameters: balances are not asked for by mode, got :{name} (a plain colon is '\\:')"
+        rule = "must bind no parameters: balances are not queried by mode, got :{name} (a plain colon is '\\:')"
         raise PydanticCustomError("parameters", rule, {"name": min(names)})
     return statement
 

@@ -33,7 +33,7 @@ def amount_in(value: Any, column: str, *, allow_float: bool) -> Decimal:
     except TypeError:
         raise RowProblem(f"{column} must be a number, got {type(value).__name__}") from None
     except ValueError:
-        kind = "text that is none" if isinstance(value, str) else "one that is not finite or out of range"
+        kind = "text that is not one" if isinstance(value, str) else "one that is not finite or out of range"
         raise RowProblem(f"{column} must be a number, got {kind}") from None
 
 

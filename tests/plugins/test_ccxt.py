@@ -124,7 +124,7 @@ async def test_coin_is_unknown_when_the_exchange_does_not_tell_what_is_free(
     async with source(exchange) as opened:
         failure = only_failure(await opened.fetch_balances())
     assert failure.reason is FailureReason.INVALID_DATA
-    assert "does not tell" in failure.detail
+    assert "does not report" in failure.detail
 
 
 async def test_coin_counts_nothing_when_its_withdrawals_are_suspended(exchange: ExchangeServer, source: Build) -> None:

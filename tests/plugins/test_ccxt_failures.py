@@ -37,7 +37,7 @@ async def test_operator_is_told_when_an_answer_is_no_json(exchange: ExchangeServ
         error = await failed(opened)
     assert (error.reason, error.detail) == (
         FailureReason.INVALID_DATA,
-        f"{exchange.exchange}: the answer is no JSON",
+        f"{exchange.exchange}: the answer is not JSON",
     )
 
 
@@ -60,7 +60,7 @@ async def test_exchange_is_left_alone_for_as_long_as_it_asks(exchange: ExchangeS
         asked = len(exchange.calls)
         error = await failed(opened)
     assert error.reason is FailureReason.RATE_LIMITED
-    assert "left alone" in error.detail
+    assert "asked for a pause" in error.detail
     assert len(exchange.calls) == asked
 
 

@@ -100,7 +100,7 @@ async def test_last_trade_is_refused_when_the_ticker_tells_no_time(build: Build,
     error = await failure_of(build, options(kraken, price="last"))
     assert (error.reason, error.detail) == (
         FailureReason.INVALID_DATA,
-        "ETH/USDT: the exchange does not tell when the last trade was",
+        "ETH/USDT: the exchange does not report when the last trade was",
     )
 
 
@@ -113,8 +113,8 @@ async def test_last_trade_is_refused_when_the_ticker_tells_no_time(build: Build,
         (("-1", "3000", "3000"), "bid is not above 0"),
         (("3001", "3000", "3000"), "bid is above ask"),
         (("2900", "3100", "3000"), "bid and ask are 0.0667 of the price apart, max_spread is less"),
-        (("NaN", "3100", "3000"), "bid is no number"),
-        (("1e70", "1e70", "3000"), "bid is no number"),
+        (("NaN", "3100", "3000"), "bid is not a valid number"),
+        (("1e70", "1e70", "3000"), "bid is not a valid number"),
     ],
 )
 async def test_price_is_refused_when_the_book_cannot_be_believed(

@@ -162,8 +162,8 @@ async def test_other_pairs_are_told_when_one_feed_has_no_answer(
     [
         ({"value": 1, "started_ago": 86_400}, "sequencer: it is down"),
         ({"value": 0, "started_ago": 60}, "s only, grace_period is 3600"),
-        ({"value": 0, "started_at": 0}, "does not tell since when"),
-        ({"value": 0, "started_at": 9_999_999_999}, "does not tell since when"),
+        ({"value": 0, "started_at": 0}, "does not report since when"),
+        ({"value": 0, "started_at": 9_999_999_999}, "does not report since when"),
         ({"value": -1, "started_ago": 86_400}, "sequencer: it is down"),
     ],
 )

@@ -118,8 +118,8 @@ async def test_balance_is_a_failure_when_the_program_does_not_tell_it(read: Any)
     reading = await read({"balances": [TOLD, {**TOLD, "asset": "eth"}]}, accounts)
     assert [balance.asset for balance in reading.balances] == ["USDT"]
     assert [(each.account, each.asset, each.reason, each.detail) for each in reading.failures] == [
-        ("main", "ETH", R.INVALID_DATA, "ETH: was not told"),
-        ("ops", "USDT", R.INVALID_DATA, "USDT: was not told"),
+        ("main", "ETH", R.INVALID_DATA, "ETH: is missing from the answer"),
+        ("ops", "USDT", R.INVALID_DATA, "USDT: is missing from the answer"),
     ]
 
 
@@ -157,7 +157,7 @@ async def test_balance_is_a_failure_when_its_entry_is_not_understood(read: Any, 
 async def test_balance_is_a_failure_when_it_is_told_twice(read: Any, second: Any) -> None:
     reading = await read({"balances": [TOLD, second]})
     assert not reading.balances
-    assert [failure.detail for failure in reading.failures] == ["USDT: was told twice"]
+    assert [failure.detail for failure in reading.failures] == ["USDT: appears twice in the answer"]
 
 
 async def test_failures_are_those_that_the_program_tells(read: Any) -> None:
@@ -179,11 +179,11 @@ async def test_failures_are_those_that_the_program_tells(read: Any) -> None:
 @pytest.mark.parametrize(
     ("answer", "detail"),
     [
-        ("", "the program wrote no JSON"),
-        ("no", "the program wrote no JSON"),
-        ('{"balances": [NaN]}', "the program wrote no JSON"),
-        ('{"balances": [1e99999999999999999999]}', "the program wrote no JSON"),
-        ("[" * 100_000, "the program wrote no JSON"),
+        ("", "the program did not write JSON"),
+        ("no", "the program did not write JSON"),
+        ('{"balances": [NaN]}', "the program did not write JSON"),
+        ('{"balances": [1e99999999999999999999]}', "the program did not write JSON"),
+        ("[" * 100_000, "the program did not write JSON"),
         ("[]", "the answer: Input should be"),
         ({}, "balances: Field required"),
         ({"balances": {}}, "balances: Input should be"),

@@ -377,7 +377,7 @@ async def test_host_is_told_how_long_the_endpoint_wants_to_be_left_alone(build: 
     with pytest.raises(SourceError) as failure:
         await read(build(HttpJsonBalanceSource, {"url": receiver.url, "balances": [ONE]}))
     assert (failure.value.reason, failure.value.retry_after_seconds) == (R.RATE_LIMITED, 60)
-    assert failure.value.detail == "HTTP 429, to be left alone for 60 s"
+    assert failure.value.detail == "HTTP 429, asked for a pause of 60 s"
     with pytest.raises(SourceError) as failure:
         await equity(build(HttpJsonEquitySource, {"url": receiver.url, "equity": "$.nav"}))
     assert failure.value.retry_after_seconds == 60

@@ -67,9 +67,12 @@ async def test_source_of_one_pair_answers_for_no_other(build: Build, receiver: A
     settings = options(receiver, url=receiver.url, base="ETH", quote="USDT")
     assert (await price_of(build, settings)).value == 3000
     error = await failure_of(build, settings, "BTC")
-    assert (error.reason, error.detail) == (FailureReason.INVALID_DATA, "tells ETH/USDT only, not BTC/USDT")
+    assert (error.reason, error.detail) == (
+        FailureReason.INVALID_DATA,
+        "has the price of ETH/USDT only, not of BTC/USDT",
+    )
     settings = options(receiver, url=f"{receiver.base}/{{base}}", quote="USDT")
-    assert (await failure_of(build, settings, quote="EUR")).detail == "tells */USDT only, not ETH/EUR"
+    assert (await failure_of(build, settings, quote="EUR")).detail == "has the price of */USDT only, not of ETH/EUR"
 
 
 async def test_body_is_posted_as_it_is_when_there_is_one(build: Build, receiver: Any) -> None:

@@ -149,7 +149,7 @@ async def test_delivery_may_be_tried_again_when_no_stream_takes_the_subject(
     build: Any, server: NatsServer, options: Any
 ) -> None:
     async with build(NatsSink, options) as sink:
-        with pytest.raises(DeliveryError, match=r"no stream takes the subject reservd\.events\.demo") as failure:
+        with pytest.raises(DeliveryError, match=r"no stream accepts the subject reservd\.events\.demo") as failure:
             await sink.deliver(example_event())
         assert (failure.value.reason, failure.value.retryable) == (R.REJECTED, True)
         async with jetstream(server.url) as js:

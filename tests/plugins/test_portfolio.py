@@ -207,7 +207,7 @@ async def test_equity_is_unknown_when_the_venue_does_not_tell_what_is_locked() -
     treasury = Ledger(main__USDT=100)
     treasury.locked["main/USDT"] = None
     error = await failure_of({"balances": [{"source": "treasury"}]}, treasury)
-    why = "the venue does not tell what is locked: locked: false leaves it out"
+    why = "the venue does not report what is locked: set locked: false to leave it out"
     assert error.detail == f"treasury/main USDT: invalid_data: {why}"
     options = {"balances": [{"source": "treasury", "locked": False}]}
     assert (await equity_of(options, treasury)).amount == 100
@@ -355,7 +355,7 @@ async def test_portfolio_may_count_another() -> None:
         ),
         (
             {"balances": [{"source": "treasury", "assets": ["BTC"]}]},
-            "balances[0]: must have assets of 'treasury', it is not asked for BTC",
+            "balances[0]: must have assets of 'treasury', which is not configured to read BTC",
         ),
         ({"balances": [{"source": "treasury"}]}, "prices: must have ETH, which is in treasury/main ETH"),
         ({"equity": [{"source": "vaults", "currency": "EUR"}]}, "prices: must have EUR, which is in vaults"),
@@ -381,7 +381,7 @@ def test_assets_are_needed_when_the_source_does_not_tell_them() -> None:
             return {name: type(each)(name, each.venue, each.address) for name, each in super().accounts.items()}
 
     source = portfolio(balances=[{"source": "treasury"}])
-    with pytest.raises(ValueError, match="must have assets: 'treasury' does not tell which it has"):
+    with pytest.raises(ValueError, match="must have assets: 'treasury' does not declare which it has"):
         source.connect(readers(Vague(main__USDT=1)))
     source = portfolio(balances=[{"source": "treasury", "assets": ["USDT"]}])
     source.connect(readers(Vague(main__USDT=1)))

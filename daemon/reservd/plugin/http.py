@@ -57,7 +57,7 @@ class HttpError(CallError):
     def of_source(self) -> SourceError:
         """Return the error as a source raises it, with the wait that the server asked for, which the host respects."""
         after = self.retry_after_seconds
-        detail = self.detail if after is None else f"{self.detail}, to be left alone for {after:.0f} s"
+        detail = self.detail if after is None else f"{self.detail}, asked for a pause of {after:.0f} s"
         return SourceError(self.reason, detail, retry_after_seconds=after)
 
 

@@ -85,7 +85,7 @@ OPTIONS = "equity_sources.nav.options"
             VAULT,
             "        - {source: vault, assets: [BTC]}\n",
             f"8:7: {OPTIONS}",
-            "balances[0]: must have assets of 'vault', it is not asked for BTC",
+            "balances[0]: must have assets of 'vault', which is not configured to read BTC",
         ),
     ],
 )

@@ -79,7 +79,7 @@ class Chunk:
             return invalid("the answer is not Multicall3's to these calls")
         own, others = results[: len(_BLOCK_CALLS)], results[len(_BLOCK_CALLS) :]
         if any(not done or len(word) != _WORD_BYTES for done, word in own):
-            return invalid("Multicall3 did not say its block")
+            return invalid("Multicall3 did not return its block")
         number, timestamp, parent = (word for _, word in own)
         return ChunkAnswer(
             int.from_bytes(number, "big"),
