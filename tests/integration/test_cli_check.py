@@ -83,7 +83,7 @@ def test_check_ends_with_3_when_the_store_does_not_tell_what_is_promised(
     result = command("check")
     assert result.code == 3
     assert result.rows[1][:3] == ["alpha", "adequate", "1,500.00"]
-    assert result.err.startswith("what is promised to accepted withdrawals is not known: ")
+    assert result.err.startswith("the amount held for accepted withdrawals is not known: ")
 
 
 def test_nothing_is_promised_when_no_daemon_made_a_store_yet(command: Command, url: str, tmp_path: Path) -> None:

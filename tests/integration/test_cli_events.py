@@ -217,7 +217,7 @@ def test_event_is_shown_with_its_check_in_json(command: Command, store: Store) -
 
 
 def test_event_is_shown_when_no_sink_was_to_hear_of_it(command: Command, store: Store) -> None:
-    assert "No sink was to hear of it." in command("events", "show", "cccc0004").out
+    assert "It was not meant for any sink." in command("events", "show", "cccc0004").out
 
 
 def test_dead_letters_are_listed_with_why(command: Command, store: Store) -> None:
@@ -304,7 +304,7 @@ def test_redeliver_says_so_when_nothing_is_to_be_done(command: Command, store: S
         "desk delivered (2 tries), ops delivered, pager pending (3 tries: timeout)\n"
     )
     stale = command("events", "redeliver", "aaaa0002")
-    assert stale.out == "nothing to do: event aaaa0002 is a reminder of what is so no more: it is not sent\n"
+    assert stale.out == "nothing to do: event aaaa0002 is a reminder that is out of date: it is not sent\n"
     assert store.redelivery_requests() == []
 
 

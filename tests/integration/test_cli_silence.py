@@ -44,7 +44,7 @@ def test_silence_is_stored_with_its_end_its_reason_and_its_maker(
     monkeypatch.setenv("SUDO_USER", "alice")
     result = command("silence", "alpha", "--for", "2h", "--reason", " exchange maintenance ")
     assert (result.code, result.err) == (0, "")
-    assert re.fullmatch(r"silenced alpha until [-0-9]+ [:0-9]+Z; it is watched and refilled as ever\n", result.out)
+    assert re.fullmatch(r"silenced alpha until [-0-9]+ [:0-9]+Z; it is watched and refilled as usual\n", result.out)
     (kept,) = store.silences()
     assert (kept.mode, kept.reason, kept.made_by) == ("alpha", "exchange maintenance", "alice")
     assert kept.ends_at - kept.begins_at == timedelta(hours=2)

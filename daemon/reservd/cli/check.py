@@ -64,7 +64,7 @@ def check(
         if mode not in snapshots:
             typer.echo(f"mode '{mode}' could not be checked", err=True)
     if unread:
-        typer.echo(f"what is promised to accepted withdrawals is not known: {unread}", err=True)
+        typer.echo(f"the amount held for accepted withdrawals is not known: {unread}", err=True)
     code = worst_code(snapshots, asked, holds_known=not unread)
     if not ended:
         end_process(code)

@@ -119,7 +119,7 @@ def _decide(
     if not wanted:
         return _Answer((), [f"no sink has {name} as a dead letter: {summarize(found.deliveries)}"])
     if found.event.reminder and getattr(found.event, "superseded", False):
-        return _Answer((), [f"{name} is a reminder of what is so no more: it is not sent"])
+        return _Answer((), [f"{name} is a reminder that is out of date: it is not sent"])
     if silence is not None:
         until = show_time(silence.ends_at)
         return _Answer((), [f"a silence is on for {silence.mode} until {until}: no sink would hear of {name}"])

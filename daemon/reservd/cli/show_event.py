@@ -86,7 +86,7 @@ def _print(found: "StoredEvent") -> None:
             table.add_row(*map(visible, (each.sink, each.state, each.attempts, tried, show_failure(each))))
         console.print("", table, sep="\n")
     else:
-        console.print("", "No sink was to hear of it.", sep="\n")
+        console.print("", "It was not meant for any sink.", sep="\n")
     if found.explanation is not None:
         from reservd.cli.explain import print_explanation
 

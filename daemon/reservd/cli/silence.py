@@ -58,7 +58,7 @@ def silence(
     until = asyncio.run(_make(config, mode, parse_duration(duration), reason.strip()))
     from reservd.cli.event_view import show_time
 
-    typer.echo(f"silenced {mode} until {show_time(until)}; it is watched and refilled as ever")
+    typer.echo(f"silenced {mode} until {show_time(until)}; it is watched and refilled as usual")
 
 
 def parse_duration(text: str) -> timedelta:
