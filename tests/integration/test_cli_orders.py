@@ -81,13 +81,13 @@ def test_refill_is_requested_once_and_the_second_is_refused_where_the_operator_s
     found = re.fullmatch(r"replenishment (\S+) of alpha is requested(: .*)?\n", asked.out)
     assert found is not None, asked
     again = command("replenishments", "request", "alpha", "8")
-    assert (again.code, again.out, again.err) == (1, "", "reservd: not done: no refill is asked for: in_flight\n")
+    assert (again.code, again.out, again.err) == (1, "", "reservd: not done: no refill was requested: in_flight\n")
     later = command("replenishments", "request", "alpha", "9", "--wait", 0)
     order_id = later.out.split()[-1]
 
     def refused() -> bool:
         shown = command("replenishments", "show", order_id)
-        return shown.err.endswith("refused: no refill is asked for: in_flight\n")
+        return shown.err.endswith("refused: no refill was requested: in_flight\n")
 
     wait_until(refused, "the refusal to be shown")
     assert command("replenishments", "cancel", found[1], "--reason", "not needed").out == (

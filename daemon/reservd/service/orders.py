@@ -150,4 +150,4 @@ async def _request(service: ReplenishmentService, order: Order) -> None:
     if outcome.reason == Inaction.STORE_GONE:
         raise StoreError("replenishments cannot be stored now")
     if outcome.request is None:
-        raise RefillRefusedError(f"no refill is asked for: {outcome.reason}")
+        raise RefillRefusedError(f"no refill was requested: {outcome.reason}")

@@ -98,7 +98,7 @@ async def test_refill_is_requested_by_hand_under_the_orders_id_and_not_beside_on
         (request,) = shop.replenisher.asked
         assert (request.id, request.amount, request.reason) == (first, 12, "because")
         assert await orders.outcome(first) == (True, None)
-        assert await orders.outcome(second) == (True, "no refill is asked for: in_flight")
+        assert await orders.outcome(second) == (True, "no refill was requested: in_flight")
 
 
 async def test_withdrawal_is_marked_settled_and_cancelled(database: Database) -> None:
