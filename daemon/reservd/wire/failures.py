@@ -30,7 +30,7 @@ def name_failure(error: Exception) -> str:
     """Return what went wrong, without the URL that aiohttp includes in its messages."""
     cause = getattr(error, "certificate_error", os_error(error))
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"the certificate is not believed: {cause.verify_message}"
+        return f"the certificate is not trusted: {cause.verify_message}"
     if isinstance(cause, socket.gaierror | ssl.SSLError):  # their numbers are not the system's
         return (cause.strerror or "TLS failed").lower()
     if isinstance(cause, OSError) and cause.errno:

@@ -258,7 +258,7 @@ async def test_server_is_unreachable_when_its_certificate_is_not_believed(
     async with TlsListener(0, port, make_certificate(tmp_path)) as listener:
         error = await failure_of(client.get(f"https://127.0.0.1:{listener.port}/{SECRET}"))
     assert (error.reason, error.retryable) == (FailureReason.UNREACHABLE, True)
-    assert error.detail == "the certificate is not believed: self-signed certificate"
+    assert error.detail == "the certificate is not trusted: self-signed certificate"
 
 
 def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
