@@ -45,10 +45,10 @@ _BY_ERROR: dict[type[ReservdError], ProblemKind] = {
     UnknownReplenishmentError: ProblemKind.NOT_FOUND,
 }
 _UNSAID = {
-    ProblemKind.BUSY: "too many ask at the same time: ask again soon",
-    ProblemKind.STORE_GONE: "the store does not answer now: nothing is certain, ask again",
-    ProblemKind.STANDBY: "another daemon owns the store now",
-    ProblemKind.INTERNAL: "this is a defect; the log of the daemon has more",
+    ProblemKind.BUSY: "too many concurrent requests: try again soon",
+    ProblemKind.STORE_GONE: "the store is unavailable: the outcome is unknown, try again",
+    ProblemKind.STANDBY: "another daemon owns the store",
+    ProblemKind.INTERNAL: "an error in reservd itself: see the daemon's log",
 }
 
 

@@ -56,7 +56,7 @@ def make_site(backend: Backend) -> ASGIApp:
         del request
         if backend.healthy():
             return PlainTextResponse("reservd is healthy\n")
-        return PlainTextResponse("cycles no longer come to their end\n", status_code=503)
+        return PlainTextResponse("monitoring cycles no longer finish\n", status_code=503)
 
     async def ready(request: Request) -> Response:
         del request

@@ -74,10 +74,10 @@ class AccessMiddleware:
         if verdict.wait_seconds:
             seconds = str(math.ceil(verdict.wait_seconds))
             return problem_response(
-                ProblemKind.TOO_MANY_FAILURES, "wrong credentials came too often from here", {"retry-after": seconds}
+                ProblemKind.TOO_MANY_FAILURES, "too many failed attempts from this address", {"retry-after": seconds}
             )
         if verdict.wrong or (self._control.gated and verdict.principal is None):
-            detail = "the credentials are not right, or have expired" if verdict.wrong else "credentials are needed"
+            detail = "the credentials are wrong or have expired" if verdict.wrong else "credentials are required"
             return problem_response(ProblemKind.UNAUTHORIZED, detail, {"www-authenticate": self._control.challenge})
         return None
 

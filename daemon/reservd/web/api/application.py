@@ -11,7 +11,7 @@ from reservd.wire.problems import Problem, ProblemKind
 
 OPENAPI_PATH = "/api/v1/openapi.json"
 _DESCRIPTION = """\
-How much of each strategy's equity is liquid, what was said about it, and what may be done about it.
+The liquid part of each strategy's equity, the events about it, and the withdrawals and refills that depend on it.
 
 Amounts are decimal strings of whole units, never floats. Errors are RFC 9457 problem details."""
 

@@ -19,16 +19,16 @@ _MAX_POSITION = 2**63 - 1
 ModeName = Annotated[str, Path(pattern=NAME_PATTERN, max_length=100, description="The strategy mode.")]
 ModeFilter = Annotated[str | None, Query(pattern=NAME_PATTERN, max_length=100, description="Only of this mode.")]
 Identifier = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
-PageSize = Annotated[int, Query(ge=1, le=_MAX_PAGE, description="How many at most.")]
+PageSize = Annotated[int, Query(ge=1, le=_MAX_PAGE, description="The maximum number of items.")]
 PositionCursor = Annotated[
-    int | None, Query(ge=1, le=_MAX_POSITION, description="The `next_cursor` of the page before.")
+    int | None, Query(ge=1, le=_MAX_POSITION, description="The `next_cursor` of the previous page.")
 ]
 NameCursor = Annotated[
-    str | None, Query(pattern=NAME_PATTERN, max_length=100, description="The `next_cursor` of the page before.")
+    str | None, Query(pattern=NAME_PATTERN, max_length=100, description="The `next_cursor` of the previous page.")
 ]
 PlaceCursor = Annotated[
     str | None,
-    Query(pattern=r"^[0-9]{1,17}\.[^\x00-\x1f\x7f]{1,64}$", description="The `next_cursor` of the page before."),
+    Query(pattern=r"^[0-9]{1,17}\.[^\x00-\x1f\x7f]{1,64}$", description="The `next_cursor` of the previous page."),
 ]
 DEFAULT_PAGE: int = _PAGE
 
@@ -59,8 +59,8 @@ IdempotencyKey = Annotated[
     Header(
         pattern=r"^[\x21-\x7e]{1,200}$",
         alias="Idempotency-Key",
-        description="Names what is asked for: once it is taken, the same key gives the same answer, however often it "
-        "is sent. What was refused is decided again.",
+        description="Identifies the request: once it is accepted, every repetition with the same key gets the same "
+        "answer. A refused request is decided again.",
     ),
 ]
 

@@ -61,7 +61,7 @@ async def refuse_repeated_keys(request: Request) -> None:
 
 def _require_once(pairs: Sequence[tuple[str, object]]) -> None:
     if len(dict(pairs)) < len(pairs):
-        raise RequestValidationError([{"loc": ("body",), "msg": "a key must be given once"}])
+        raise RequestValidationError([{"loc": ("body",), "msg": "a key must be given only once"}])
 
 
 def require_mode(caller: Principal, mode: str) -> None:
@@ -80,5 +80,5 @@ def _principal(request: Request, backend: Backend) -> Principal:
     verdict: Verdict = request.state.verdict
     if verdict.principal is None:
         headers = {"www-authenticate": backend.access.challenge}
-        raise ProblemError(ProblemKind.UNAUTHORIZED, "a bearer token is needed", headers)
+        raise ProblemError(ProblemKind.UNAUTHORIZED, "a bearer token is required", headers)
     return verdict.principal

@@ -48,7 +48,10 @@ async def list_events(
     "/stream",
     response_class=StreamingResponse,
     responses={
-        200: {"description": "Events without end.", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        200: {
+            "description": "An endless stream of events.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
         **describe_problems(ProblemKind.STANDBY, ProblemKind.BUSY),
     },
 )
@@ -71,7 +74,7 @@ async def stream_events(
     expires or is revoked.
     """
     if backend.stream.full:
-        raise ProblemError(ProblemKind.BUSY, "too many listen already", {"retry-after": "5"})
+        raise ProblemError(ProblemKind.BUSY, "too many clients read the stream already", {"retry-after": "5"})
     still_admitted = functools.partial(backend.access.still_admits, request.headers.get("authorization"))
     return StreamingResponse(
         backend.stream.listen(mode or (), last_event_id or None, still_admitted),
@@ -86,6 +89,6 @@ async def get_event(event_id: Identifier, backend: BackendOf) -> EventDetail:
     async with backend.database.read() as connection:
         found = await load_event(connection, event_id)
     if found is None:
-        raise ProblemError(ProblemKind.NOT_FOUND, f"no event in the store has the id '{event_id}'")
+        raise ProblemError(ProblemKind.NOT_FOUND, f"the store has no event with the id '{event_id}'")
     explanation = show_explanation(found.explanation) if found.explanation is not None else None
     return EventDetail(**dict(show_event(found)), explanation=explanation)

@@ -124,7 +124,7 @@ async def request_replenishment(
     if outcome.request is None or outcome.reason == Inaction.STORE_GONE:
         raise _not_requested(outcome.reason)
     if outcome.request.amount != order.amount:
-        raise ProblemError(ProblemKind.KEY_REUSED, "another amount was asked for under this key: nothing was asked now")
+        raise ProblemError(ProblemKind.KEY_REUSED, "this key was used for a different amount: nothing was requested")
     return await duty.replenishments.desk.find(request_id)
 
 
@@ -231,6 +231,6 @@ def _require_treasury(caller: Principal) -> None:
 
 def _not_requested(reason: str) -> ProblemError:
     if reason == Inaction.STORE_GONE:
-        detail = "the store does not take requests down now, and nothing is certain: ask again under the same key"
+        detail = "the store is unavailable and the outcome is unknown: repeat the request with the same key"
         return ProblemError(ProblemKind.STORE_GONE, detail, {"retry-after": "5"})
-    return ProblemError(ProblemKind.NOT_REQUESTED, "no refill is asked for", reason=reason)
+    return ProblemError(ProblemKind.NOT_REQUESTED, "no refill was requested", reason=reason)

@@ -79,7 +79,7 @@ async def list_withdrawals(
     "/withdrawals",
     status_code=201,
     responses={
-        200: {"model": WithdrawalView, "description": "It was accepted before, under the same key."},
+        200: {"model": WithdrawalView, "description": "It was already accepted under the same key."},
         **_WRITE_PROBLEMS,
         **describe_problems(ProblemKind.REFUSED),
     },
@@ -145,6 +145,8 @@ async def _require_own(duty: Duty, caller: Principal, withdrawal_id: str) -> Non
 def _refused(refusal: Refusal | None) -> ProblemError:
     kind = _TRANSIENT.get(refusal) if refusal is not None else None
     if kind is not None:
-        detail = "nothing is promised, and nothing is certain: ask again under the same key"
+        detail = "the outcome is unknown and nothing is promised: repeat the request with the same key"
         return ProblemError(kind, detail, {"retry-after": "1"})
-    return ProblemError(ProblemKind.REFUSED, "nothing is held for it, and nothing will be paid", reason=refusal)
+    return ProblemError(
+        ProblemKind.REFUSED, "the withdrawal is refused: nothing is held and nothing will be paid", reason=refusal
+    )
