@@ -119,7 +119,7 @@ async def test_daemon_goes_on_as_before_when_a_defect_keeps_it_from_taking_up_a_
         with capture_logs() as logs, pytest.raises(KeyError):
             await daemon.reload()
         (refused,) = [line for line in logs if line["event"] == "config.refused"]
-        assert refused["problems"][0].startswith("a defect: KeyError at reservd.delivery.pipeline:")
+        assert refused["problems"][0].startswith("a bug in reservd: KeyError at reservd.delivery.pipeline:")
         assert "password" not in str(refused)
         world.set("alpha", "low")
         await until(lambda: world.kinds("alpha") == ["low"], "the alarm")

@@ -380,7 +380,7 @@ def test_check_config_warns_of_a_silent_zone(call: Call, config: Path) -> None:
     assert result.code == 0
     assert result.err == (
         "warning: modes/low_mode.yaml:7:24: reserve_low_threshold: "
-        "a reserve between 0.5 and 1 of its target is not called low\n"
+        "a reserve between 0.5 and 1 of its target does not count as low\n"
     )
 
 

@@ -153,7 +153,7 @@ async def test_reload_that_ends_in_a_defect_counts_as_refused(tmp_path: Path) ->
     with capture_logs() as logs, pytest.raises(RuntimeError):
         await daemon.reload()
     (problem,) = next(line["problems"] for line in logs if line["event"] == "config.refused")
-    assert re.fullmatch(r"a defect: RuntimeError at reservd\.\w+:\d+", problem)
+    assert re.fullmatch(r"a bug in reservd: RuntimeError at reservd\.\w+:\d+", problem)
     (told,) = [line for line in daemon._metrics.render(daemon._metrics.take()).splitlines() if b"successful " in line][
         -1:
     ]

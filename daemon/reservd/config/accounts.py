@@ -120,7 +120,7 @@ def find_disagreements(holding: Holding, sharers: Mapping[str, ModeConfig]) -> I
                 yield Disagreement(mode, "reserve_allocation_ratio", message)
             rest, ratios = subtract(_WHOLE, ratios), add(ratios, ratio or ZERO)
             if ratios > _WHOLE:
-                message = f"must be at most {rest}, which the others leave of {what}, got {ratio}"
+                message = f"must be at most {rest}, what the others leave of {what}, got {ratio}"
                 yield Disagreement(mode, "reserve_allocation_ratio", message)
 
 

@@ -52,8 +52,8 @@ def find_unidentified(sources: Mapping[str, BalanceSource[Any]]) -> Iterator[tup
                 yield (
                     name,
                     (
-                        f"may be the same account on {venue} as {names}, and count its money twice: "
-                        "nobody tells whose it is unless its options do"
+                        f"may be the same account on {venue} as {names}, which would count its money twice: "
+                        "identify the account in its options"
                     ),
                 )
 

@@ -66,7 +66,7 @@ class _Builder:
             self._problems += explain(error, options, self._main, (kind, name, "options"))
             return None
         except Exception as error:  # noqa: BLE001  # the border to plugins; the error's text may hold a secret
-            message = f"plugin '{instance.plugin}' broke on its options: {type(error).__name__}"
+            message = f"plugin '{instance.plugin}' failed on its options: {type(error).__name__}"
             self._problems.at(self._main, (kind, name), message)
             return None
         try:
@@ -77,7 +77,7 @@ class _Builder:
                 _check_pots(plugin)
         except Exception as error:  # noqa: BLE001  # the border to plugins
             text = Redactor(config)(" ".join(f"{type(error).__name__}: {error}".split()))
-            self._problems.at(self._main, (kind, name), f"plugin '{instance.plugin}' broke: {text}")
+            self._problems.at(self._main, (kind, name), f"plugin '{instance.plugin}' failed: {text}")
             return None
         return plugin
 
@@ -96,7 +96,7 @@ def _check_accounts(source: BalanceSource[Any]) -> None:
         if not isinstance(account, Account):
             raise TypeError(f"accounts[{name!r}] must be an Account, got {type(account).__name__}")
         if account.name != name:
-            raise ValueError(f"accounts[{name!r}] must bear its key as name, got {account.name!r}")
+            raise ValueError(f"accounts[{name!r}] must have its key as its name, got {account.name!r}")
 
 
 def _check_pots(source: BalanceSource[Any]) -> None:

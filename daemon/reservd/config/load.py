@@ -176,7 +176,9 @@ def _unread(files: Iterable[ModeFile]) -> list[str]:
     lines = Problems()
     for file in files:
         for key, meant in find_misspelt_keys(file.document.passed_over):
-            lines.at(file.document, (key,), f"is not read, as it is no {PREFIX}* key; did you mean {meant}?", key=True)
+            lines.at(
+                file.document, (key,), f"is ignored, as it is not a {PREFIX}* key; did you mean {meant}?", key=True
+            )
     return lines
 
 
@@ -186,7 +188,7 @@ def _silences(files: Iterable[ModeFile]) -> list[str]:
     for file in files:
         low = file.config.reserve_low_threshold
         if low < 1:
-            message = f"a reserve between {low} and 1 of its target is not called low"
+            message = f"a reserve between {low} and 1 of its target does not count as low"
             lines.at(file.document, ("reserve_low_threshold",), message)
     return lines
 
@@ -197,7 +199,7 @@ def _moot(files: Iterable[ModeFile]) -> list[str]:
     for file in files:
         staleness, skew = file.config.policy.max_staleness.total_seconds(), file.config.reserve_max_skew
         if skew is not None and skew > staleness:
-            message = f"{skew} limits nothing: what is older than reserve_max_staleness ({staleness:g}) is not believed"
+            message = f"{skew} has no effect: it is above reserve_max_staleness ({staleness:g})"
             lines.at(file.document, ("reserve_max_skew",), message)
     return lines
 
@@ -225,7 +227,7 @@ def _unrounded(files: Iterable[ModeFile]) -> list[str]:
     lines = Problems()
     for file in files:
         if file.config.reserve_replenisher is not None and file.config.reserve_refill_decimals is None:
-            message = "refills are asked for unrounded: give reserve_refill_decimals, as many as the token has"
+            message = "refill amounts are not rounded: set reserve_refill_decimals to the decimals of the token"
             lines.at(file.document, ("reserve_replenisher",), message)
     return lines
 

@@ -110,7 +110,7 @@ def _problem(detail: ErrorDetails, model: type[BaseModel], *, complete: bool) ->
     if detail["type"] == "extra_forbidden":
         key, known = str(loc[-1]), _keys(model, loc[:-1])
         if complete and closest(key, known) is None and _is_instance(_model_at(model, loc[:-1])):
-            what = "; what is the plugin's own belongs under options"
+            what = "; the plugin's own keys belong under options"
         else:
             what = hint(key, known)
         return _Problem(loc, Wording(f"unknown key{what}", ""), at_key=True)

@@ -61,7 +61,7 @@ def connect_all(
                 order.problems.append(Misreference(kind, name, (), str(error)))
             except Exception as error:  # noqa: BLE001  # the border to plugins
                 text = Redactor(plugin.config)(" ".join(f"{type(error).__name__}: {error}".split()))
-                order.problems.append(Misreference(kind, name, (), f"the plugin broke: {text}"))
+                order.problems.append(Misreference(kind, name, (), f"the plugin failed: {text}"))
     return order.problems
 
 

@@ -23,7 +23,7 @@ async def reload_config(load: Callable[[], Config] | None, before: Config) -> Co
         ConfigError: If it is invalid, cannot be read in time, or changes a setting that is fixed at the start.
     """
     if load is None:
-        raise ConfigError("this daemon was not started from a file")
+        raise ConfigError("this daemon was not started from a configuration file")
     try:
         async with asyncio.timeout(_READ_SECONDS):
             config = await run_on_thread(load)
@@ -37,7 +37,7 @@ def why_refused(error: Exception) -> list[str]:
     """Return why a reload failed. For a defect, return only its type and place, as its text may hold a secret."""
     if isinstance(error, ReservdError):
         return str(error).splitlines()
-    return [f"a defect: {type(error).__name__} at {place_of(error)}"]
+    return [f"a bug in reservd: {type(error).__name__} at {place_of(error)}"]
 
 
 def _refuse_settled(before: Config, config: Config) -> None:
@@ -48,4 +48,6 @@ def _refuse_settled(before: Config, config: Config) -> None:
     if config.settings.web != before.settings.web:
         changed.append("web")
     if changed:
-        raise ConfigError([f"{key}: is settled when reservd starts: restart it to change that" for key in changed])
+        raise ConfigError(
+            [f"{key}: cannot change while reservd runs: restart it to apply the change" for key in changed]
+        )

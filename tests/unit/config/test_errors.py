@@ -171,7 +171,7 @@ def test_key_is_refused_when_its_value_cannot_be_meant(folder: Any, key: str, va
         (
             "options: {amount: 1000}",
             "amount: 1000",
-            "reservd.yaml:5:25: equity_sources.nav.amount: unknown key; what is the plugin's own belongs under options",
+            "reservd.yaml:5:25: equity_sources.nav.amount: unknown key; the plugin's own keys belong under options",
         ),
         (
             "{amount: 1000}",

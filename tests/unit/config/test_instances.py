@@ -85,7 +85,7 @@ def problems(folder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pr
 
 def test_plugin_costs_one_line_when_it_cannot_be_built(problems: Problems) -> None:
     assert problems('raise RuntimeError("no\\nluck")') == [
-        "reservd.yaml:3:10: balance_sources.vault: plugin 'broken' broke: RuntimeError: no luck"
+        "reservd.yaml:3:10: balance_sources.vault: plugin 'broken' failed: RuntimeError: no luck"
     ]
 
 
@@ -96,14 +96,14 @@ def test_secret_is_hidden_when_the_error_of_a_plugin_holds_it(problems: Problems
 
 def test_plugin_costs_one_line_when_it_breaks_on_its_options(problems: Problems) -> None:
     assert problems(options="{region: hidden}") == [
-        "reservd.yaml:3:10: balance_sources.vault: plugin 'broken' broke on its options: KeyError"
+        "reservd.yaml:3:10: balance_sources.vault: plugin 'broken' failed on its options: KeyError"
     ]
 
 
 def test_plugin_costs_one_line_when_its_deadline_is_none(problems: Problems) -> None:
     """Said here, and not by a daemon that ends when it takes the configuration up."""
     (line,) = problems(options="{timeout: -1}")
-    assert line.startswith("reservd.yaml:3:10: balance_sources.vault: plugin 'broken' broke: ValueError")
+    assert line.startswith("reservd.yaml:3:10: balance_sources.vault: plugin 'broken' failed: ValueError")
     assert line.endswith("the option timeout must be seconds above 0, got -1.0")
 
 
@@ -111,7 +111,10 @@ def test_plugin_costs_one_line_when_its_deadline_is_none(problems: Problems) -> 
     ("accounts", "why"),
     [
         ("return {'main': 'USDT'}", "TypeError: accounts['main'] must be an Account, got str"),
-        ("return {'main': Account('x', 'v', 'a')}", "ValueError: accounts['main'] must bear its key as name, got 'x'"),
+        (
+            "return {'main': Account('x', 'v', 'a')}",
+            "ValueError: accounts['main'] must have its key as its name, got 'x'",
+        ),
         ("return None", "TypeError: accounts must be a mapping, got NoneType"),
         (
             "return {'main': Account('main', 'v', 'a', ['USDT'])}",
@@ -121,7 +124,7 @@ def test_plugin_costs_one_line_when_its_deadline_is_none(problems: Problems) -> 
     ],
 )
 def test_plugin_costs_one_line_when_its_accounts_are_rubbish(problems: Problems, accounts: str, why: str) -> None:
-    assert problems(accounts=accounts) == [f"reservd.yaml:3:10: balance_sources.vault: plugin 'broken' broke: {why}"]
+    assert problems(accounts=accounts) == [f"reservd.yaml:3:10: balance_sources.vault: plugin 'broken' failed: {why}"]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +137,7 @@ def test_plugin_costs_one_line_when_its_accounts_are_rubbish(problems: Problems,
 def test_plugin_costs_one_line_when_its_pots_are_rubbish(problems: Problems, pots: str, why: str) -> None:
     accounts = "return {'main': Account('main', 'v', 'a', frozenset({'USDT'}))}"
     assert problems(accounts=accounts, pots=pots) == [
-        f"reservd.yaml:3:10: balance_sources.vault: plugin 'broken' broke: {why}"
+        f"reservd.yaml:3:10: balance_sources.vault: plugin 'broken' failed: {why}"
     ]
 
 

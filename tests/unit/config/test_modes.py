@@ -39,7 +39,7 @@ def test_sample_of_the_requirements_loads_as_it_is(folder: Any) -> None:
     (warning,) = config.warnings
     assert warning == (
         f"{folder.path}/modes/a.yaml:9:24: reserve_low_threshold: "
-        "a reserve between 0.5 and 1 of its target is not called low"
+        "a reserve between 0.5 and 1 of its target does not count as low"
     )
 
 
@@ -107,7 +107,7 @@ def test_warning_is_given_when_refills_are_not_rounded(folder: Any) -> None:
     (warning,) = folder.load().warnings
     assert warning == (
         f"{folder.path}/modes/a.yaml:7:22: reserve_replenisher: "
-        "refills are asked for unrounded: give reserve_refill_decimals, as many as the token has"
+        "refill amounts are not rounded: set reserve_refill_decimals to the decimals of the token"
     )
     folder.mode(more="reserve_replenisher: unwinder\nreserve_refill_decimals: 6\n")
     assert folder.load().warnings == ()
@@ -116,7 +116,7 @@ def test_warning_is_given_when_refills_are_not_rounded(folder: Any) -> None:
 def test_warning_is_given_when_a_limit_to_skew_is_beyond_the_staleness(folder: Any) -> None:
     folder.mode(more="reserve_max_skew: 121\n")
     (warning,) = folder.load().warnings
-    assert "reserve_max_skew: 121 limits nothing" in warning
+    assert "reserve_max_skew: 121 has no effect" in warning
     assert "reserve_max_staleness (120)" in warning
 
 
@@ -232,7 +232,7 @@ def test_key_is_warned_of_when_it_is_not_read_and_was_meant_to_be(folder: Any, k
     """A misspelt threshold would be silent for ever."""
     folder.mode(more=f"{key}: 2\n")
     (warning,) = folder.load().warnings
-    assert warning.endswith(f"modes/a.yaml:7:1: {key}: is not read, as it is no reserve_* key; did you mean {meant}?")
+    assert warning.endswith(f"modes/a.yaml:7:1: {key}: is ignored, as it is not a reserve_* key; did you mean {meant}?")
 
 
 @pytest.mark.parametrize("key", ["leverage", "max_jump", "target_ratio", "reserved", "low_threshold", "server_ratio"])

@@ -192,7 +192,7 @@ def test_plugin_that_breaks_when_it_is_connected_is_a_problem_of_the_configurati
     order: list[str] = []
     bad = Builder("bad", order, RuntimeError("it\nbroke"))
     (problem,) = connect_all(instances(bad, Builder("good", order, balances=["treasury"])), Readers())
-    assert (problem.name, problem.message) == ("bad", "the plugin broke: RuntimeError: it broke")
+    assert (problem.name, problem.message) == ("bad", "the plugin failed: RuntimeError: it broke")
     assert order == ["good"]
 
 

@@ -99,7 +99,7 @@ def test_account_is_shared_when_all_agree_how(folder: Any, keys: tuple[str, str]
             "reserve_allocation: dedicated\nreserve_allocation_ratio: 0.31\n",
             [
                 (
-                    "modes/b.yaml:7:27: reserve_allocation_ratio: must be at most 0.3, which the others leave of "
+                    "modes/b.yaml:7:27: reserve_allocation_ratio: must be at most 0.3, what the others leave of "
                     "USDT of vault main, got 0.31"
                 )
             ],

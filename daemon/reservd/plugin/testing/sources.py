@@ -40,7 +40,7 @@ class BalanceSourceContract(SourceContract):
             assert isinstance(account, Account), f"accounts[{name!r}] must be an Account"
             unasked = account.asset_ids.keys() - (account.assets or account.asset_ids.keys())
             assert not unasked, f"asset_ids of accounts[{name!r}] must be of its assets, got {sorted(unasked)}"
-            assert account.name == name, f"accounts[{name!r}] must bear its key as name, got {account.name!r}"
+            assert account.name == name, f"accounts[{name!r}] must have its key as its name, got {account.name!r}"
         assert plugin.accounts == accounts, "accounts must stay the same"
 
     def test_pots_name_accounts_of_the_source(self, plugin: BalanceSource[Any]) -> None:
