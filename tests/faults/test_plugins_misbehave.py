@@ -183,11 +183,11 @@ async def test_reading_is_not_believed_when_it_is_too_old_or_from_the_future(age
     source.misbehave = returns(Reading([Balance("main", "USDT", Decimal(110), at)]))
     found = await manager.check_all_reserves()
     assert found["m"].status is ReserveStatus.UNKNOWN
-    assert "too far from now" in found["m"].missing[0]
+    assert "too far from the present" in found["m"].missing[0]
 
 
 @pytest.mark.parametrize(
-    ("age_seconds", "why"), [(-3600, "too far from now"), (3600, "too far from now"), (90, "s apart")]
+    ("age_seconds", "why"), [(-3600, "too far from the present"), (3600, "too far from the present"), (90, "s apart")]
 )
 async def test_one_balance_of_another_time_costs_its_own_mode_alone(age_seconds: int, why: str) -> None:
     """Of a source that thousands of modes share: one account is served from a cache, the others are not."""

@@ -129,8 +129,8 @@ FAULTS: dict[str, tuple[Act, str]] = {
     "the position is incomplete": (lambda f: f.vault.fields.update(complete=False), "incomplete"),
     "the cold wallet cannot be read": (breaks("cold"), "cold/main ETH"),
     "the cold wallet lacks its asset": (lambda f: f.cold.silent.add("main/ETH"), "missing"),
-    "the cold wallet's clock is an hour ahead": (lambda f: f.cold.ages.update({"main/ETH": -3600}), "has a part of"),
-    "the position's clock is an hour ahead": (lambda f: setattr(f.vault, "age", -3600), "has a part of"),
+    "the cold wallet's clock is an hour ahead": (lambda f: f.cold.ages.update({"main/ETH": -3600}), "has a part dated"),
+    "the position's clock is an hour ahead": (lambda f: setattr(f.vault, "age", -3600), "has a part dated"),
     "the cold wallet's venue does not tell what is locked": (
         lambda f: f.cold.locked.update({"main/ETH": None}),
         "locked",

@@ -68,7 +68,7 @@ async def test_strategy_that_comes_back_to_two_requests_takes_the_one_that_asks_
             await shop.see(balance)
         calm, emergency = shop.own()
         desk = shop.refills.desk
-        with pytest.raises(ReplenishmentStateError, match="another asks for the whole"):
+        with pytest.raises(ReplenishmentStateError, match="another one covers the whole"):
             await desk.accept(calm.id, reference="mine", exclusive=True)
         await desk.reject(emergency.id, reason="not at once")
         assert (await desk.accept(calm.id, reference="mine", exclusive=True)).heard
