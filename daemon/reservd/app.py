@@ -113,11 +113,13 @@ class Daemon:
         if self._duty is None and self._ownership.waits:
             return Readiness(ready=True, text="reservd stands by: another daemon owns the store")
         if self._duty is None:
-            return Readiness(ready=False, text="the store is not owned yet, and no other daemon is seen to own it")
+            return Readiness(
+                ready=False, text="this daemon does not own the store yet, and no other daemon appears to own it"
+            )
         if not self._duty.manager.ready:
-            return Readiness(ready=False, text="the first cycle is not done")
+            return Readiness(ready=False, text="the first monitoring cycle has not finished")
         if not self._duty.pipeline.up:
-            return Readiness(ready=False, text="the store is gone: alarms go on from memory, refills do not")
+            return Readiness(ready=False, text="the store is gone: alarms continue from memory, refills are paused")
         return Readiness(ready=True, text="reservd is ready and owns the store")
 
     @property
@@ -162,7 +164,7 @@ class Daemon:
 
     async def _read_anew(self) -> Config:
         if self._duty is not None and not self._duty.store_up:
-            raise StoreError("the store is gone: what was decided since is in memory alone")
+            raise StoreError("the store is gone: decisions made since then are only in memory")
         return await reload_config(self._load, self._supervisor.config)
 
     def _make_duty(self, config: Config) -> Duty:

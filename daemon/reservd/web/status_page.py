@@ -85,7 +85,7 @@ class StatusPage:
         duty = self._backend.duty()
         now = datetime.now(UTC)
         if duty is None:
-            role, table = "stands by", "<p>Another daemon, or none, watches the modes: see its page.</p>"
+            role, table = "stands by", "<p>The modes are on the page of the daemon that owns the store.</p>"
         else:
             role, table = "owner", _table(duty, now)
         store = "-" if duty is None else "up" if duty.store_up else "gone"
@@ -117,9 +117,9 @@ def _table(duty: Duty, now: datetime) -> str:
     names = sorted(manager.reserve_configs, key=lambda name: (_ORDER[manager.status(name)], name))
     rows = "\n".join(_row(show_mode(duty, name), now) for name in names[:_MAX_ROWS])
     left = len(names) - _MAX_ROWS
-    more = f"<p>{left} more modes are in better state: see <code>/api/v1/modes</code>.</p>" if left > 0 else ""
+    more = f"<p>{left} more modes are in a better state: see <code>/api/v1/modes</code>.</p>" if left > 0 else ""
     return f"""<div class="scroll" role="region" aria-label="Modes" tabindex="0"><table>
-<caption>{len(names)} modes, the worst first</caption>
+<caption>{len(names)} modes, worst first</caption>
 <thead><tr><th scope="col">Mode</th><th scope="col">Status</th><th scope="col">Coverage</th>
 <th scope="col" class="number">Balance</th><th scope="col" class="number">Target</th>
 <th scope="col" class="number">Shortfall</th><th scope="col" class="number">Held</th>
