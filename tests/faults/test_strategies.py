@@ -222,7 +222,7 @@ async def test_strategy_does_not_start_where_something_else_than_a_daemon_answer
     async with AsyncClient(f"http://{daemon.address}/elsewhere") as client:
         manager = RemoteReserveManager(client)
         AwaitingStrategy({"mode": "alpha", "share_class": "USDT"}, None, None, None, manager)
-        with pytest.raises(ConfigError, match="url: must be where a daemon serves"):
+        with pytest.raises(ConfigError, match="url: must be the URL of a daemon"):
             await manager.start_monitoring()
 
 
@@ -230,7 +230,10 @@ async def test_strategy_does_not_start_where_the_daemon_has_another_mode(daemon:
     async with AsyncClient(f"http://{daemon.address}") as client:
         for config, told in (
             ({"mode": "gamma", "share_class": "USDT"}, "mode 'gamma': must be one that the daemon watches"),
-            ({"mode": "alpha", "share_class": "ETH"}, "share_class: must be USDT, as the daemon has it, got ETH"),
+            (
+                {"mode": "alpha", "share_class": "ETH"},
+                "share_class: must be USDT, as in the daemon's configuration, got ETH",
+            ),
         ):
             manager = RemoteReserveManager(client)
             AwaitingStrategy(config, None, None, None, manager)

@@ -137,7 +137,7 @@ def test_client_refuses_to_be_used_when_it_is_not_open(daemon: ApiDaemon) -> Non
     for _ in range(2):  # one after the other
         with closed:
             assert closed.get_mode("alpha").mode == "alpha"
-            with pytest.raises(RuntimeError, match="open already"):
+            with pytest.raises(RuntimeError, match="already open"):
                 closed.__enter__()
 
 
@@ -195,8 +195,11 @@ async def test_nobody_is_waited_for_without_end(tmp_path: Path) -> None:
             await client.get_mode("alpha")
     async with AsyncClient(url) as client:
         for answer, told in (
-            (b"200 OK\r\nContent-Length: 2\r\n\r\n{}", "invalid_data: the answer is no ModeDetail: mode"),
-            (b"200 OK\r\nContent-Length: 1\r\n\r\nx", "invalid_data: the answer is no ModeDetail: the whole"),
+            (b"200 OK\r\nContent-Length: 2\r\n\r\n{}", "invalid_data: the response is not a valid ModeDetail: mode"),
+            (
+                b"200 OK\r\nContent-Length: 1\r\n\r\nx",
+                "invalid_data: the response is not a valid ModeDetail: the whole body",
+            ),
             (b"200 OK\r\n\r\n" + b"x" * (17 * 1024 * 1024), "larger than"),
             (b"302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", "HTTP 302"),
         ):

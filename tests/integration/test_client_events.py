@@ -179,5 +179,5 @@ async def test_stream_of_a_newer_daemon_is_read_as_far_as_it_is_understood() -> 
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server, AsyncClient(url) as client, follow(client) as heard:
         await until(lambda: len(asked) > 2, "it to come back")
-    assert [each.detail for each in heard.items][:2] == ["what came before is not told", "event 2 cannot be read"]
+    assert [each.detail for each in heard.items][:2] == ["earlier events are unknown", "event 2 cannot be read"]
     assert [b"Last-Event-ID: 2\r\n" in each for each in asked][:2] == [False, True]

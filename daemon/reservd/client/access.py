@@ -32,7 +32,7 @@ def _check_url(url: str) -> str:
     if not fits:
         raise ConfigError("url: must be an http or https URL with a host, such as http://127.0.0.1:9847")
     if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ConfigError("url: must have neither user, password, query nor fragment: give a token instead")
+        raise ConfigError("url: must not contain a user, password, query or fragment: use a token instead")
     return url.rstrip("/")
 
 
@@ -49,7 +49,7 @@ class Token:
 
     def __init__(self, token: str | None, file: Path | str | None) -> None:
         if token is not None and file is not None:
-            raise ConfigError("token: must be given itself or as a file, got both")
+            raise ConfigError("token: must be given directly or as a file, not both")
         self._token = None if token is None else _check_token(token, "token")
         self._file = None if file is None else Path(file)
 
@@ -90,5 +90,5 @@ def _read_token(file: Path) -> str:
 
 def _check_token(token: str, where: str) -> str:
     if not token or len(token) > _MAX_TOKEN or not all("!" <= letter <= "~" for letter in token):
-        raise ConfigError(f"{where}: must be one word of printable ASCII, of at most {_MAX_TOKEN} letters")
+        raise ConfigError(f"{where}: must be one word of at most {_MAX_TOKEN} printable ASCII characters")
     return token

@@ -31,8 +31,8 @@ def read_answer(answer: type[AnswerT], content: bytes) -> AnswerT:
     try:
         return answer.model_validate_json(content)
     except ValidationError as error:
-        where = ".".join(map(str, error.errors(include_input=False)[0]["loc"])) or "the whole"
-        raise ApiError(FailureReason.INVALID_DATA, f"the answer is no {answer.__name__}: {where}") from None
+        where = ".".join(map(str, error.errors(include_input=False)[0]["loc"])) or "the whole body"
+        raise ApiError(FailureReason.INVALID_DATA, f"the response is not a valid {answer.__name__}: {where}") from None
 
 
 def is_good(status: int) -> bool:
@@ -50,7 +50,7 @@ def read_problem(status: int, content: bytes, retry_after: str = "") -> ApiError
     """
     kind, detail, reason = _told(status, content)
     if status < _BAD_REQUEST:
-        return ApiError(FailureReason.INVALID_DATA, f"HTTP {status} is no answer of reservd's", status)
+        return ApiError(FailureReason.INVALID_DATA, f"HTTP {status} is not a response of reservd", status)
     if status >= _SERVER_ERRORS or status in _LATER:
         return ApiUnavailableError(kind, detail, status, parse_retry_after(retry_after))
     if status in _DENIED:

@@ -95,7 +95,7 @@ class EventFeed:
                 log.info("stream.resumed", after=self.last_event_id)
                 self._lost = False
             if self.last_event_id is None:
-                yield EventGap("what came before is not told", beginning=not self._was_connected)
+                yield EventGap("earlier events are unknown", beginning=not self._was_connected)
             self._was_connected = self.connected = True
             try:
                 async for item in self._receive(parts):
@@ -119,7 +119,7 @@ class EventFeed:
     def _read(self, message: Message) -> AnyEvent | EventGap | None:
         """Return the item in a message; None when it is a repetition, or of a kind that only a newer daemon has."""
         if message.event == _GAP:
-            return EventGap("the daemon does not know all that came after the last event: some may have been missed")
+            return EventGap("the daemon no longer has every event since the last one: some may have been missed")
         if message.last_event_id:
             self.last_event_id = message.last_event_id
         if message.event not in _MESSAGES or message.last_event_id in self._given:

@@ -153,12 +153,16 @@ class Listener:
             standing = await self._ask(partial(self._client.get_mode, mode))
         except ApiNotFoundError as error:
             if error.kind != ProblemKind.NOT_FOUND.code:
-                raise ConfigError(f"url: must be where a daemon serves; what answers there is none: {error}") from None
+                raise ConfigError(
+                    f"url: must be the URL of a daemon, but something else answers there: {error}"
+                ) from None
             raise ConfigError(f"mode '{mode}': must be one that the daemon watches") from None
         wanted = self._share_classes[mode]
         if wanted is not None and wanted != standing.share_class:
             had = standing.share_class
-            raise ConfigError(f"mode '{mode}': share_class: must be {had}, as the daemon has it, got {wanted}")
+            raise ConfigError(
+                f"mode '{mode}': share_class: must be {had}, as in the daemon's configuration, got {wanted}"
+            )
         self._standings[mode] = standing
         return standing
 

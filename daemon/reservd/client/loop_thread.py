@@ -25,7 +25,7 @@ class LoopThread:
     def start(self) -> None:
         """Start the loop."""
         if self._thread is not None:
-            raise RuntimeError("the client is open already")
+            raise RuntimeError("the client is already open")
         # A daemon thread: a program that forgets to close a client can still end.
         self._thread = threading.Thread(target=asyncio.run, args=(self._serve(),), name="reservd-client", daemon=True)
         self._thread.start()

@@ -100,5 +100,5 @@ def _load(file: Path) -> _Kept:
     except FileNotFoundError:
         return _Kept()
     except (OSError, ValidationError) as error:
-        told = error.strerror if isinstance(error, OSError) else "it is no memory of a strategy"
+        told = error.strerror if isinstance(error, OSError) else "not a strategy's memory file"
         raise ConfigError(f"{file}: {told}") from None

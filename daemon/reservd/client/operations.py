@@ -230,5 +230,5 @@ def _instant(when: datetime | None) -> str | None:
     if when is None:
         return None
     if when.tzinfo is None:
-        raise ValueError(f"a time must be aware, got {when}")
+        raise ValueError(f"a time must have a time zone, got {when}")
     return when.isoformat()

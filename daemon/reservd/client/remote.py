@@ -79,7 +79,7 @@ class RemoteReserveManager:
             ApiError: If the daemon refuses.
         """
         if self.running:
-            raise RuntimeError("monitoring runs already")
+            raise RuntimeError("monitoring is already running")
         self._stop.clear()
         self.running = True
         listening = asyncio.create_task(self._listener.run())

@@ -13,7 +13,7 @@ def snapshot_of(view: ModeDetail) -> ReserveSnapshot:
         ReserveUnknownError: If the mode has not been checked yet.
     """
     if view.checked_at is None:
-        raise ReserveUnknownError(f"the reserve of '{view.mode}' is unknown: it was not checked yet")
+        raise ReserveUnknownError(f"the reserve of '{view.mode}' is unknown: it has not been checked yet")
     known = view.status is not ReserveStatus.UNKNOWN
     return ReserveSnapshot(
         timestamp=view.checked_at,

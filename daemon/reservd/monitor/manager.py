@@ -150,7 +150,7 @@ class ReserveManager(WatchedModes):
         Returns once running checks and queued callbacks have ended, at most a few seconds after that.
         """
         if self.running:
-            raise RuntimeError("monitoring runs already")
+            raise RuntimeError("monitoring is already running")
         self._stop.clear()
         self.running = True
         self.begin()

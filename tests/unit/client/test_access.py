@@ -55,7 +55,7 @@ def test_token_is_refused_when_it_cannot_be_sent(tmp_path: Path, content: bytes)
 
 
 def test_token_is_refused_when_it_is_given_twice(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="got both"):
+    with pytest.raises(ConfigError, match="not both"):
         Token("rsv_one", tmp_path)
     with pytest.raises(ConfigError, match=r"^token: must be one word"):
         Token("rsv_one\r\nX: y", None)

@@ -84,6 +84,6 @@ def test_file_of_something_else_is_refused(tmp_path: Path, content: str) -> None
     """It is not written over."""
     file = tmp_path / "memory.json"
     file.write_text(content)
-    with pytest.raises(ConfigError, match="no memory of a strategy"):
+    with pytest.raises(ConfigError, match="not a strategy's memory file"):
         StrategyMemory(file)
     assert file.read_text() == content

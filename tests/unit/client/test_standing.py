@@ -58,5 +58,5 @@ def test_snapshot_has_no_amounts_when_the_status_is_unknown() -> None:
 
 
 def test_snapshot_is_refused_when_the_mode_was_not_checked_yet() -> None:
-    with pytest.raises(ReserveUnknownError, match="not checked yet"):
+    with pytest.raises(ReserveUnknownError, match="not been checked yet"):
         snapshot_of(ModeDetail.model_validate({**TOLD, "checked_at": None}))
