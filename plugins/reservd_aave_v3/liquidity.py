@@ -53,7 +53,7 @@ class Liquidity:
         doubts = self._doubtful.get(reserve, [])
         if units > self.left(results, reserve) - sum(doubt.most for doubt in doubts):
             reason, detail = doubts[0].failure.reason, doubts[0].failure.detail
-            raise SourceError(reason, f"the amount that an account before it takes is not known: {detail}")
+            raise SourceError(reason, f"the amount of an earlier account is not known: {detail}")
 
     def doubt(self, reserve: Reserve, most: int | None, failure: SourceError) -> None:
         """Note that an account takes an unknown amount, at most `most` if that is known."""

@@ -121,9 +121,7 @@ async def test_nothing_is_promised_that_an_account_before_may_take(
     assert {account for (account, _), each in outcomes.items() if isinstance(each, Balance)} == known
     failure = outcomes.get(("lender", "USDC"))
     if isinstance(failure, AccountFailure):
-        assert failure.detail.startswith(
-            "the amount that an account before it takes is not known: getUserAccountData()"
-        )
+        assert failure.detail.startswith("the amount of an earlier account is not known: getUserAccountData()")
 
 
 async def test_pots_are_the_liquidity_and_the_headroom_of_each_account(build: Build, market: Market) -> None:

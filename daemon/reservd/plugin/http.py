@@ -233,4 +233,4 @@ def _decimal(text: str) -> Decimal:
 
 
 def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON")
+    raise ValueError(f"{text} is not valid JSON")
