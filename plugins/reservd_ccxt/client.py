@@ -27,7 +27,7 @@ _LEAN: Mapping[str, Mapping[str, Any]] = {"binance": {"fetchMargins": False}}
 
 
 def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON")
+    raise ValueError(f"{text} is not valid JSON")
 
 
 # Created once: `json.loads` would create one for each answer.

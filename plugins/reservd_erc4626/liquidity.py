@@ -55,7 +55,7 @@ def _split(told: Sequence[Payable], left: Payable) -> list[Payable]:
     for amount in told:
         if isinstance(amount, SourceError):
             shares.append(amount)
-            left = SourceError(amount.reason, f"what a holder before it takes is not known: {amount.detail}")
+            left = SourceError(amount.reason, f"the amount of an earlier account is not known: {amount.detail}")
         elif isinstance(left, SourceError):
             shares.append(left)
         else:
