@@ -112,7 +112,7 @@ def test_what_tells_of_a_refill_is_listed_on_request_and_seen_to_as_every_dead_l
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
-        (["--mode", "alhpa"], 1, "mode 'alhpa' is not configured, and no event is of it; did you mean alpha?"),
+        (["--mode", "alhpa"], 1, "mode 'alhpa' is not configured and has no events; did you mean alpha?"),
         (["--type", "reserve_lwo"], 2, "must be one of reserve_low, reserve_critical, "),
         (["--limit", "0"], 2, "--limit"),
         (["--limit", "5", "dead-letters"], 2, "must stand after 'dead-letters'"),
@@ -217,7 +217,7 @@ def test_event_is_shown_with_its_check_in_json(command: Command, store: Store) -
 
 
 def test_event_is_shown_when_no_sink_was_to_hear_of_it(command: Command, store: Store) -> None:
-    assert "It was not meant for any sink." in command("events", "show", "cccc0004").out
+    assert "It was not for any sink." in command("events", "show", "cccc0004").out
 
 
 def test_dead_letters_are_listed_with_why(command: Command, store: Store) -> None:

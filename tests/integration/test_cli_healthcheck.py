@@ -95,7 +95,7 @@ def test_healthcheck_wants_a_url_when_the_port_is_not_known(command: Command, co
     write(configure, "127.0.0.1:0")
     result = command("healthcheck")
     assert (result.code, result.out) == (1, "")
-    assert result.err.endswith("makes the daemon listen on any free port: tell which by --url\n")
+    assert result.err.endswith("makes the daemon listen on any free port: give its URL by --url\n")
 
 
 def test_healthcheck_needs_no_configuration_when_it_has_a_url(command: Command) -> None:

@@ -126,7 +126,7 @@ def test_order_is_left_for_the_daemon(
         (["reject", "aaaa0002"], "replenishment aaaa0002-two is accepted: it cannot become rejected"),
         (["cancel", "bbbb"], "replenishment bbbb0003-three is expired: it cannot become cancelled"),
         (["request", "alhpa", "5"], "mode 'alhpa' is not configured; did you mean alpha?"),
-        (["request", "alpha", "5"], "mode 'alpha' has no reserve_replenisher: nobody could be asked"),
+        (["request", "alpha", "5"], "mode 'alpha' has no reserve_replenisher to ask"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_one_line(

@@ -76,8 +76,8 @@ def test_daemon_is_found_where_the_configuration_makes_it_listen(command: Comman
         result = command("status")
     assert (result.code, result.out) == (1, "")
     assert result.err == (
-        f"reservd: 127.0.0.1:{port} does not answer: unreachable: connection refused; --url tells where it serves, "
-        "by https:// if with TLS, --ca-file whose certificate to believe\n"
+        f"reservd: 127.0.0.1:{port} does not answer: unreachable: connection refused; give its address by --url "
+        "(https:// with TLS) and its CA certificate by --ca-file\n"
     )
 
 
@@ -121,7 +121,7 @@ def test_token_is_asked_for_and_taken_from_file_or_environment(
     monkeypatch.setenv("RESERVD_TOKEN", "rsv_wrong")
     refused = command(*ask)
     assert (refused.code, refused.out) == (1, "")
-    assert refused.err.startswith(f"reservd: {closed.address} does not take the token: ")
+    assert refused.err.startswith(f"reservd: {closed.address} refuses the token: ")
     assert "rsv_wrong" not in refused.err
     missing = command(*ask, "--token-file", tmp_path / "nowhere")
     assert missing.err == f"token_file: {tmp_path}/nowhere: No such file or directory\n"
@@ -204,7 +204,7 @@ def test_quote_tells_how_a_withdrawal_would_be_paid(command: Command, daemon: Ap
     part = quote("alpha", "100").out
     assert "speed:        medium" in part
     assert re.search(r"^to unwind: +[\d.]+ USDT$", part, re.MULTILINE)
-    assert "expected:     nobody can tell" in part
+    assert "expected:     not known" in part
     told = quote("beta", "1", "--json").json
     assert (told["speed"], told["from_reserve"], told["unwound"], told["status"]) == ("slow", "0", "1", "critical")
     held = daemon.get("/api/v1/modes/alpha").json["held"]

@@ -67,7 +67,7 @@ def test_withdrawals_are_listed_newest_first(command: Command, kept: None) -> No
         ["beta", "held, overdue", "fast", "4.00", "4.00", "0.00", "USDT", "cccc0005"],
         ["alpha", "cancelled", "fast", "1.00", "0.00", "0.00", "USDT", "bbbb0004"],
         ["alpha", "settled", "fast", "7.00", "0.00", "0.00", "USDT", "bbbb0003"],
-        ["alpha", "paying", "medium", "50.00", "20.00", "30.00", "1", "nobody can tell", "USDT", "aaaa0002"],
+        ["alpha", "paying", "medium", "50.00", "20.00", "30.00", "1", "not known", "USDT", "aaaa0002"],
         ["alpha", "held", "fast", "12.50", "12.50", "0.00", "USDT", "aaaa0001"],
     ]
 
@@ -95,13 +95,13 @@ def test_who_waits_is_listed_with_its_place_and_when_its_money_is_expected(comma
     rows = command("withdrawals", "list", "--mode", "alpha", "--limit", 3).rows
     moment = f"{NOW:%Y-%m-%d %H:%M:%S}Z"
     assert [row[7:] for row in rows[1:]] == [
-        ["2", "nobody can tell", "USDT", "second"],
+        ["2", "not known", "USDT", "second"],
         ["USDT", "fast"],
         ["1", moment, "USDT", "first"],
     ]
     shown = command("withdrawals", "show", "second").out
     assert "queue:        2, 30 USDT ahead" in shown
-    assert "expected:     nobody can tell" in shown
+    assert "expected:     not known" in shown
 
 
 def test_list_is_cut_and_says_so(command: Command, kept: None) -> None:
@@ -178,7 +178,7 @@ def test_order_is_left_for_the_daemon(
     assert (order.block, order.paid_at) == details
     shown = command("withdrawals", "show", "aaaa0001").out
     assert f"paid out{SHOWN_ESCAPE}" in shown
-    assert "waits for the daemon" in shown
+    assert "waiting for the daemon" in shown
 
 
 def test_order_stays_when_no_daemon_sees_to_it(command: Command, store: Store) -> None:
@@ -186,7 +186,8 @@ def test_order_stays_when_no_daemon_sees_to_it(command: Command, store: Store) -
     result = command("withdrawals", "cancel", "aaaa0001", "--wait", 0.2)
     assert (result.code, result.out) == (1, "")
     assert result.err == (
-        "reservd: no daemon has seen to it within 0.2 s: it is written down, and done by the next that owns the store\n"
+        "reservd: no daemon answered within 0.2 s: the request is stored, and the next daemon that owns "
+        "the store will carry it out\n"
     )
     assert [order.action for order in waiting(store)] == ["cancel"]
 
@@ -215,7 +216,7 @@ def test_refusal_is_shown_with_the_withdrawal(command: Command, store: Store) ->
         (["show", "zzzz"], 1, "no withdrawal in the store has the id 'zzzz'"),
         (["show", ""], 1, "the id of a withdrawal must not be empty"),
         (["show", "aaaa"], 1, "several withdrawals have an id that begins with 'aaaa': aaaa0001-one, aaaa0002-two"),
-        (["list", "--mode", "alhpa"], 1, "mode 'alhpa' is not configured, and no withdrawal is of it; did you mean al"),
+        (["list", "--mode", "alhpa"], 1, "mode 'alhpa' is not configured and has no withdrawals; did you mean al"),
         (["--open", "list"], 2, "must stand after 'list'"),
         (["--json", "show", "aaaa0001"], 2, "must stand after 'show'"),
         (["paying", "bbbb0003"], 1, "withdrawal bbbb0003-three must not have ended, is settled"),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT_SECONDS = 10.0
 _TOKEN = "RESERVD_TOKEN"  # noqa: S105  # the name of a variable
-_WHERE = "--url tells where it serves, by https:// if with TLS, --ca-file whose certificate to believe"
+_WHERE = "give its address by --url (https:// with TLS) and its CA certificate by --ca-file"
 HOW = f"--token-file, $RESERVD_TOKEN_FILE or ${_TOKEN}"
 
 UrlsOption = Annotated[
@@ -121,13 +121,13 @@ def explain(error: "ApiError", access: Access) -> "ReservdError":
 
     given = access.token is not None or access.token_file is not None
     if error.status == HTTPStatus.UNAUTHORIZED:
-        what = f"does not take the token: {error.detail}" if given else f"needs a token: give it by {HOW}"
+        what = f"refuses the token: {error.detail}" if given else f"needs a token: give it by {HOW}"
     elif error.status == HTTPStatus.FORBIDDEN:
         what = f"does not allow it: {error.detail}"
     elif isinstance(error, ApiUnavailableError) and error.status is None:
         what = f"does not answer: {error}; {_WHERE}"
     elif error.kind == "standby":
-        what = f"stands by: {error.detail}; --url tells where that one serves"
+        what = f"is on standby: {error.detail}; give the URL of the active one by --url"
     else:
         what = f"refuses: {error}"
     return ReservdError(f"{access.place} {what}")
@@ -146,7 +146,7 @@ def find_url(config: Path) -> str:
     address = load_settings(config).web.listen_address[0]
     host, _, port = address.rpartition(":")
     if int(port) == 0:
-        raise ReservdError(f"{config} makes the daemon listen on any free port: tell which by --url")
+        raise ReservdError(f"{config} makes the daemon listen on any free port: give its URL by --url")
     return f"http://{_reachable(host)}:{port}"
 
 

@@ -76,7 +76,7 @@ async def _load(config: "Path", limit: int, mode: str | None, event_type: str | 
         found = await load_newest_events(connection, limit, mode, event_type)
         known = bool(found) or mode is None or bool(await load_newest_events(connection, 1, mode))
     if not known and mode is not None:
-        require_mode(config, mode, ", and no event is of it")
+        require_mode(config, mode, " and has no events")
     return found
 
 

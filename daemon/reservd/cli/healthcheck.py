@@ -20,7 +20,7 @@ def healthcheck(
         str | None,
         typer.Option(
             metavar="URL",
-            help="Where it serves, such as http://127.0.0.1:9847, in place of what the file says.",
+            help="Where it serves, such as http://127.0.0.1:9847, instead of the configured address.",
         ),
     ] = None,
     token_file: TokenFileOption = None,

@@ -52,7 +52,7 @@ def cancel(
 def request(
     mode: Annotated[str, typer.Argument(metavar="MODE", help="The mode to refill.")],
     amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="How much, in whole units of its share class.")],
-    reason: ReasonOption = "asked for by hand",
+    reason: ReasonOption = "requested by an operator",
     wait: WaitOption = DEFAULT_WAIT,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
@@ -129,7 +129,7 @@ async def _request(instruction: Instruction, amount: "Decimal") -> "tuple[Order,
     settings, modes = load_settings(config), load_modes(config)
     require_known_mode(mode, modes)
     if modes[mode].reserve_replenisher is None:
-        raise ConfigError(f"mode {show(mode)} has no reserve_replenisher: nobody could be asked")
+        raise ConfigError(f"mode {show(mode)} has no reserve_replenisher to ask")
     async with open_store(config, settings) as database:
         order = await give_order(database, OrderSubject.REPLENISHMENT, instruction, amount=amount)
         async with database.read() as connection:

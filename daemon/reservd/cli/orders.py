@@ -92,8 +92,8 @@ async def give_order(
             return order
         if asyncio.get_running_loop().time() >= deadline:
             raise ReservdError(
-                f"no daemon has seen to it within {wait_seconds:g} s: it is written down, and done by the next that "
-                "owns the store"
+                f"no daemon answered within {wait_seconds:g} s: the request is stored, and the next daemon that owns "
+                "the store will carry it out"
             )
         await asyncio.sleep(_LOOK_SECONDS)
     return order
@@ -116,7 +116,7 @@ def orders_table(orders: "Iterable[Order]") -> "Table":
 def show_outcome(order: "Order") -> str:
     """Return what came of an order."""
     if order.answered_at is None:
-        return "waits for the daemon"
+        return "waiting for the daemon"
     return "done" if order.refusal is None else f"refused: {order.refusal}"
 
 

@@ -60,7 +60,7 @@ def _print(answer: "SpeedView") -> None:
         "amount": f"{answer.amount:f} {answer.currency}",
         "from reserve": f"{answer.from_reserve:f} {answer.currency}",
         "to unwind": f"{answer.unwound:f} {answer.currency}" if answer.unwound else None,
-        "expected": show_time(answer.expected_at) if answer.expected_at is not None else "nobody can tell",
+        "expected": show_time(answer.expected_at) if answer.expected_at is not None else "not known",
         "status": answer.status,
         "good until": show_time(answer.expires_at) if answer.expires_at is not None else None,
         "refused": f"it would not be accepted: {answer.refusal}" if answer.refusal is not None else None,

@@ -31,7 +31,7 @@ def redeliver(
     event_id: EventIdArgument,
     sinks: Annotated[
         list[str] | None,
-        typer.Option("--sink", metavar="SINK", help="To this sink, whatever became of it there; may be repeated."),
+        typer.Option("--sink", metavar="SINK", help="To this sink, even if it was delivered there; may be repeated."),
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
@@ -122,7 +122,7 @@ def _decide(
         return _Answer((), [f"{name} is a reminder that is out of date: it is not sent"])
     if silence is not None:
         until = show_time(silence.ends_at)
-        return _Answer((), [f"a silence is on for {silence.mode} until {until}: no sink would hear of {name}"])
+        return _Answer((), [f"a silence is on for {silence.mode} until {until}: no sink would receive {name}"])
     reasons = {sink: f"{name} goes to {sink} already" for sink in wanted if sink in asked}
     reasons |= {sink: f"event sink {sink} is not configured any more" for sink in wanted if sink not in configured}
     return _Answer([sink for sink in wanted if sink not in reasons], list(reasons.values()))

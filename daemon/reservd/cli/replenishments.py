@@ -44,7 +44,7 @@ replenishments = typer.Typer(
 def list_replenishments(
     context: typer.Context,
     mode: Annotated[str | None, typer.Option("--mode", metavar="MODE", help="Of this mode only.")] = None,
-    open_only: Annotated[bool, typer.Option("--open", help="Only those from which money may still come.")] = False,
+    open_only: Annotated[bool, typer.Option("--open", help="Only those that may still deliver money.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=_MOST, metavar="NUMBER", help="How many to list.")] = 20,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
@@ -110,7 +110,7 @@ async def _load(config: "Path", limit: int, mode: str | None, *, open_only: bool
         found = await load_replenishments(connection, limit, mode, OPEN if open_only else None)
         known = bool(found) or mode is None or bool(await load_replenishments(connection, 1, mode))
     if not known and mode is not None:
-        require_mode(config, mode, ", and no replenishment is of it")
+        require_mode(config, mode, " and has no replenishments")
     return found
 
 

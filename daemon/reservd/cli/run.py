@@ -14,7 +14,7 @@ def run(
         typer.Option(
             "--web.listen-address",
             metavar="HOST:PORT",
-            help="Where to serve metrics and health, in place of what the file says; may be repeated. "
+            help="Where to serve metrics and health, instead of the configured address; may be repeated. "
             "Port 0 takes a free one.",
         ),
     ] = None,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from reservd.reserve.replenishment.event import AnyEvent
     from reservd.store.queries import StoredEvent
 
-EventIdArgument = Annotated[str, typer.Argument(metavar="ID", help="The event's id, or as much of it as is unique.")]
+EventIdArgument = Annotated[str, typer.Argument(metavar="ID", help="The event's id, or the beginning of it.")]
 
 
 def show(event_id: EventIdArgument, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
@@ -86,7 +86,7 @@ def _print(found: "StoredEvent") -> None:
             table.add_row(*map(visible, (each.sink, each.state, each.attempts, tried, show_failure(each))))
         console.print("", table, sep="\n")
     else:
-        console.print("", "It was not meant for any sink.", sep="\n")
+        console.print("", "It was not for any sink.", sep="\n")
     if found.explanation is not None:
         from reservd.cli.explain import print_explanation
 

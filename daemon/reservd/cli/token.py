@@ -20,7 +20,7 @@ def token(
     ] = None,
     days: Annotated[
         Optional[int],  # noqa: UP045  # the same
-        typer.Option(metavar="DAYS", min=1, max=3650, help="How many days it is valid; for ever unless given."),
+        typer.Option(metavar="DAYS", min=1, max=3650, help="How many days it is valid; by default, for ever."),
     ] = None,
 ) -> None:
     """Create an API token, and its line for the tokens file.

@@ -79,7 +79,7 @@ class _Board:
         now, answered_at, problem = datetime.now(UTC), self._answered_at, self._problem
         title = Text.assemble(("reservd", "bold"), " at ", visible(self._access.place), "  ")
         if answered_at is None:
-            return Group(title, visible(problem, "bold red")) if problem is not None else title.append("is asked ...")
+            return Group(title, visible(problem, "bold red")) if problem is not None else title.append("waiting ...")
         title.append_text(summarize(self._modes)).append(f"  {now:%H:%M:%S}Z", "dim")
         parts: list[RenderableType] = [title]
         if problem is not None:

@@ -34,7 +34,7 @@ withdrawals = typer.Typer(
 def list_withdrawals(
     context: typer.Context,
     mode: Annotated[str | None, typer.Option("--mode", metavar="MODE", help="Of this mode only.")] = None,
-    open_only: Annotated[bool, typer.Option("--open", help="Only those that are yet to be paid.")] = False,
+    open_only: Annotated[bool, typer.Option("--open", help="Only those not yet paid.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=_MOST, metavar="NUMBER", help="How many to list.")] = 20,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
@@ -98,7 +98,7 @@ async def _load(
         places = await _load_places(connection, found)
         known = bool(found) or mode is None or bool(await load_holds(connection, mode, limit=1))
     if not known and mode is not None:
-        require_mode(config, mode, ", and no withdrawal is of it")
+        require_mode(config, mode, " and has no withdrawals")
     return found, places
 
 
@@ -144,7 +144,7 @@ def _expected(hold: "Hold") -> str:
 
     if not hold.outstanding:
         return ""
-    return show_time(hold.expected_at) if hold.expected_at is not None else "nobody can tell"
+    return show_time(hold.expected_at) if hold.expected_at is not None else "not known"
 
 
 def _print_table(found: "Sequence[Hold]", places: "Mapping[str, QueuePlace]") -> None:
