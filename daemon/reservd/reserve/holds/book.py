@@ -62,10 +62,8 @@ class HoldBook:
     def __len__(self) -> int:
         return len(self._holds)
 
-    # What there is
-
     def find(self, hold_id: str) -> Hold | None:
-        """Return the hold of an id."""
+        """Return the hold with an id."""
         return self._holds.get(hold_id)
 
     def find_key(self, mode: str, key: str) -> Hold | None:
@@ -74,22 +72,20 @@ class HoldBook:
         return None if hold_id is None else self._holds[hold_id]
 
     def holds(self) -> list[Hold]:
-        """Return all that are in the book, in order of decision."""
+        """Return all holds in the book, in order of decision."""
         return sorted(self._holds.values(), key=lambda hold: hold.position)
 
     def open_holds(self) -> Iterator[Hold]:
-        """Yield those that are yet to be paid."""
+        """Yield the holds that still have to be paid."""
         return (hold for hold in self._holds.values() if hold.open)
 
     def paid_apart(self, group: str, before: GroupReading, after: GroupReading) -> Decimal:
-        """Return what modes that do not pay a group any more paid of what was promised of it, between two readings."""
+        """Return what modes that no longer draw on a group paid of what was promised of it, between two readings."""
         total = ZERO
         for hold in map(self._holds.__getitem__, self.places.apart_on(group)):
             if hold.left_at is not None and is_shown(hold, before) and not is_shown(hold, after):
                 total = add(total, hold.amount)
         return total
-
-    # Changes
 
     def put(self, hold: Hold, accepted_at: datetime | None = None) -> None:
         """Add a new hold, or replace one that has changed.
@@ -181,8 +177,6 @@ class HoldBook:
         changes = Changes([self._holds[hold_id] for hold_id in self._changed], levels, self.places.take_new())
         self._changed, self._moved = {}, {}
         return changes
-
-    # Loading, grouping and dropping
 
     def load(self, holds: Iterable[Hold]) -> None:
         """Load holds; those that wait for money must come in order of decision."""
