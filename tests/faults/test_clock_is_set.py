@@ -51,7 +51,8 @@ def check_that_every_mode_speaks(world: World) -> None:
     def fresh() -> set[str]:
         return {event["subject"] for event in world.events if event["id"] not in known}
 
-    wait_until(lambda: fresh() == set(MODES), f"all to speak, after {len(known)} events; only {fresh()} do")
+    for mode in MODES:
+        wait_until(lambda mode=mode: mode in fresh(), f"{mode} to speak, after {len(known)} events")
 
 
 def tells_time(address: str, ahead: timedelta) -> bool:

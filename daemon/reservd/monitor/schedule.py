@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import structlog
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
@@ -19,17 +18,26 @@ _STUCK_AFTER_SECONDS = 60.0
 _DRAIN_SECONDS = 1.5
 
 
-class _Scheduler(AsyncIOScheduler):  # type: ignore[misc]  # it has no types
-    """An APScheduler that is not delayed when the wall clock, which it goes by, is set."""
+class _Trigger(IntervalTrigger):  # type: ignore[misc]  # it has no types
+    """An interval that does not list all runs that were "missed" when the wall clock is set forward."""
 
-    def _process_jobs(self) -> Any:
-        # If the clock is set back, a job would wait until it has caught up. If it is set forward, all runs that were
-        # "missed" would be counted one by one.
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        due: datetime = super().get_next_fire_time(previous_fire_time, now)
+        return now if now - due > self.interval + _CLOCK_STEP else due
+
+
+class _Scheduler(AsyncIOScheduler):  # type: ignore[misc]
+    """An APScheduler that does not wait until the wall clock, which it goes by, has caught up when it is set back."""
+
+    def _process_jobs(self) -> float | None:
         now = datetime.now(UTC)
         for job in self.get_jobs():
-            if abs(now - job.next_run_time) > job.trigger.interval + _CLOCK_STEP:
+            if job.next_run_time - now > job.trigger.interval + _CLOCK_STEP:
                 job.modify(next_run_time=now)
-        return super()._process_jobs()
+        wait_seconds: float | None = super()._process_jobs()
+        # The clock may be set while the wait is computed, which may then be hours.
+        intervals = [job.trigger.interval_length for job in self.get_jobs()]
+        return None if wait_seconds is None else min(wait_seconds, *intervals)
 
 
 class CycleSchedule:
@@ -64,7 +72,7 @@ class CycleSchedule:
         self._finished_at[interval] = time.monotonic()
         self._scheduler.add_job(
             self._cycle,
-            IntervalTrigger(seconds=interval, start_date=now, timezone=UTC),
+            _Trigger(seconds=interval, start_date=now, timezone=UTC),
             args=[interval],
             id=_job_id(interval),
             next_run_time=now,
