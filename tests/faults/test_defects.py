@@ -16,8 +16,8 @@ from reservd import ReserveManager, ReserveStatus
 from reservd.delivery.batch import Batch
 from reservd.delivery.outbox import Outbox
 from reservd.errors import CallError, OwnershipLostError, ReplenishmentStateError, StoreError
-from reservd.monitor.holds import Holds
 from reservd.monitor.observer import Checked, Observer
+from reservd.monitor.watches.holds import Holds
 from reservd.plugin import Balance, CloudEvent, Equity
 from reservd.reserve.holds import Hold
 from reservd.reserve.models import EventType, ReserveEvent

@@ -11,7 +11,7 @@ import pytest
 from reservd import ReserveManager, ReserveStatus, WithdrawalManager
 from reservd.errors import FailureReason, SourceError
 from reservd.monitor.clock import SystemClock
-from reservd.monitor.schedule import CycleSchedule
+from reservd.monitor.cycles.schedule import CycleSchedule
 from reservd.plugin import AccountFailure, Reading, SourceConfig, Url
 from reservd.reserve.models import ReserveEvent
 from reservd.reserve.tracker import Instant
@@ -101,7 +101,7 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> type[SetWall]:
     class Wall(SetWall):
         pass
 
-    monkeypatch.setattr("reservd.monitor.schedule.datetime", Wall)
+    monkeypatch.setattr("reservd.monitor.cycles.schedule.datetime", Wall)
     monkeypatch.setattr("apscheduler.schedulers.base.datetime", Wall)
     monkeypatch.setattr("apscheduler.executors.base.datetime", Wall)
     return Wall

@@ -12,7 +12,7 @@ import pytest
 
 from reservd import ReserveManager, ReserveStatus
 from reservd.errors import FailureReason, SourceError
-from reservd.monitor.holds import Holds
+from reservd.monitor.watches.holds import Holds
 from reservd.plugin import Account, AccountFailure, Balance, Equity, Reading
 from reservd.reserve.holds.book import HoldBook
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot

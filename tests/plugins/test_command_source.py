@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from reservd.monitor.readers import EquityReader
+from reservd.monitor.sources.readers import EquityReader
 from reservd.plugin import Account, Equity, FailureReason, Reading, SourceError
 from reservd.plugin.testing import BalanceSourceContract, EquitySourceContract
 from reservd_command.balances import CommandBalanceSource

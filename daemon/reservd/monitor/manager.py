@@ -9,15 +9,15 @@ from reservd.config.mode import ModeConfig
 from reservd.errors import ConfigError, ReserveUnknownError
 from reservd.monitor.announcer import Announcer
 from reservd.monitor.callbacks import TIMEOUT_SECONDS, ReserveCallback
-from reservd.monitor.checks import Checks, new_id
 from reservd.monitor.clock import Clock, SystemClock
-from reservd.monitor.cycle import CyclePlan
-from reservd.monitor.cycles import Cycles
+from reservd.monitor.cycles.cycle import CyclePlan
+from reservd.monitor.cycles.intervals import Cycles
 from reservd.monitor.modes import WatchedModes
 from reservd.monitor.observer import Observer
-from reservd.monitor.readings import Readings
-from reservd.monitor.runways import Runways
-from reservd.monitor.watch import ModeWatch
+from reservd.monitor.watches.checks import Checks, new_id
+from reservd.monitor.watches.readings import Readings
+from reservd.monitor.watches.runways import Runways
+from reservd.monitor.watches.watch import ModeWatch
 from reservd.monitor.wiring import Wiring, parse_mode
 from reservd.plugin.interfaces import PriceSource
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot

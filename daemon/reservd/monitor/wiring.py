@@ -13,13 +13,12 @@ from reservd.config.mode import ModeConfig, own_keys
 from reservd.config.problems import describe
 from reservd.config.references import Instances, connect_all
 from reservd.errors import ConfigError
-from reservd.monitor.adapters import as_balance_source, as_equity_sources
 from reservd.monitor.clock import Clock
-from reservd.monitor.composition import SharedReaders
 from reservd.monitor.observer import Observer
-from reservd.monitor.readers import BalanceReader, EquityReader, PriceReader
-from reservd.monitor.turns import Sources
-from reservd.monitor.watch import ModeWatch
+from reservd.monitor.sources.adapters import as_balance_source, as_equity_sources
+from reservd.monitor.sources.composition import SharedReaders
+from reservd.monitor.sources.readers import BalanceReader, EquityReader, PriceReader, Sources
+from reservd.monitor.watches.watch import ModeWatch
 from reservd.plugin.interfaces import PriceSource
 from reservd.reserve.tracker import TrackerState
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from reservd.config.accounts import Holding
 from reservd.config.mode import ModeConfig
-from reservd.monitor.affected import AffectedModes
-from reservd.monitor.watch import ModeWatch
+from reservd.monitor.cycles.affected import AffectedModes
+from reservd.monitor.watches.watch import ModeWatch
 from reservd.reserve.identity import AccountKey
 from reservd.reserve.state import TrackerState
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from reservd.errors import CallError, FailureReason
-from reservd.monitor.breaker import FAILURES, LONGEST_PAUSE_SECONDS, Circuit, after_failure, is_due, pass_over
+from reservd.monitor.sources.breaker import FAILURES, LONGEST_PAUSE_SECONDS, Circuit, after_failure, is_due, pass_over
 
 DOWN = CallError(FailureReason.UNREACHABLE, "down")
 

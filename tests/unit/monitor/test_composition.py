@@ -9,8 +9,8 @@ import pytest
 from reservd import ReserveManager, ReserveStatus
 from reservd.errors import CallError, ConfigError, FailureReason, SourceError
 from reservd.monitor.observer import Observer
-from reservd.monitor.reader import one_cycle
-from reservd.monitor.readers import BalanceReader, EquityReader, PriceReader
+from reservd.monitor.sources.reader import one_cycle
+from reservd.monitor.sources.readers import BalanceReader, EquityReader, PriceReader
 from reservd.plugin import Price
 from support.portfolio import Ledger, Market, Position, ago, portfolio
 from support.sources import ScriptedEquity, hangs, raises, returns

@@ -2,7 +2,7 @@
 
 from reservd.errors import FailureReason, SourceError
 from reservd.monitor.observer import Observer
-from reservd.monitor.readers import BalanceReader
+from reservd.monitor.sources.readers import BalanceReader
 from support.sources import ScriptedBalances, raises
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from reservd import BaseStrategyManager, ReserveManager, ReserveStatus, WithdrawalManager
 from reservd.errors import ConfigError, FailureReason, ReserveUnknownError
+from reservd.monitor.cycles.schedule import CycleSchedule
 from reservd.monitor.observer import Checked, Observer
-from reservd.monitor.schedule import CycleSchedule
 from reservd.plugin import Equity
 from reservd.reserve.models import ReserveEvent
 from reservd.reserve.replenishment import Inaction

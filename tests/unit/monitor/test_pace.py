@@ -2,7 +2,7 @@
 
 import asyncio
 
-from reservd.monitor.pace import Pace
+from reservd.monitor.cycles.pace import Pace
 
 
 async def test_others_have_their_turn_when_many_small_steps_are_taken() -> None:

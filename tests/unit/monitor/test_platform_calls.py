@@ -13,9 +13,9 @@ import pytest
 
 from reservd import ReserveManager, ReserveStatus
 from reservd.errors import CallError, FailureReason
-from reservd.monitor.adapters import EquityCalculator
-from reservd.monitor.platform_calls import PlatformCalls
-from reservd.monitor.readers import EquityReader
+from reservd.monitor.sources.adapters import EquityCalculator
+from reservd.monitor.sources.platform_calls import PlatformCalls
+from reservd.monitor.sources.readers import EquityReader
 from reservd.plugin import Equity
 from support.polling import until
 

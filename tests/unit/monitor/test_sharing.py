@@ -9,8 +9,8 @@ import pytest
 
 from reservd import ReserveManager, ReserveStatus
 from reservd.errors import ConfigError
-from reservd.monitor.holds import Holds
 from reservd.monitor.observer import Checked, Observer
+from reservd.monitor.watches.holds import Holds
 from reservd.plugin import Balance, Equity, Reading
 from reservd.reserve.models import Bounds, ReserveSnapshot
 from support.polling import until

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from reservd.errors import FailureReason, SourceError
-from reservd.monitor.table import ReadTable, tabulate
+from reservd.monitor.sources.table import ReadTable, tabulate
 from reservd.plugin import AccountFailure, Balance, Reading
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)

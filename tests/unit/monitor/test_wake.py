@@ -316,7 +316,7 @@ async def test_another_stream_is_started_when_one_ends_or_breaks(
     error: BaseException | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is said once, and once that it goes on."""
-    monkeypatch.setattr("reservd.monitor.changes._FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("reservd.monitor.sources.changes._FIRST_PAUSE_SECONDS", 0.01)
     source = TellingBalances("a", main=110)
     source.break_with = error
     manager, watcher = make(source, m=["a"])

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from reservd.config.mode import ModeConfig
 from reservd.monitor.manager import ReserveManager
-from reservd.monitor.standing import Standing, told_by
+from reservd.monitor.watches.standing import Standing, told_by
 from reservd.reserve.amounts import ZERO, add, subtract
 from reservd.reserve.holds import GroupReading
 from reservd.reserve.holds.book import HoldBook

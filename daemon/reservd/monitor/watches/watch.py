@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from reservd.config.accounts import Holding
 from reservd.config.mode import ModeConfig
-from reservd.monitor.holds import Holds, owed_of
-from reservd.monitor.readings import EquityPlace, GroupRecord, Places, Readings
-from reservd.monitor.standing import told_by
+from reservd.monitor.watches.holds import Holds, owed_of
+from reservd.monitor.watches.readings import EquityPlace, GroupRecord, Places, Readings
+from reservd.monitor.watches.standing import told_by
 from reservd.reserve.amounts import ZERO
 from reservd.reserve.holds import GroupReading, read_group
 from reservd.reserve.identity import name_accounts
@@ -16,7 +16,7 @@ from reservd.reserve.snapshot import take_snapshot
 from reservd.reserve.tracker import Instant, Step, TrackerState, advance
 
 if TYPE_CHECKING:
-    from reservd.monitor.sharing import JointReadings, SharingGroup
+    from reservd.monitor.watches.sharing import JointReadings, SharingGroup
 
 
 class ModeWatch:

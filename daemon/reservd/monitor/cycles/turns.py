@@ -4,38 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextvars import copy_context
 from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from reservd.errors import CallError, FailureReason
-from reservd.monitor.pace import Pace
-from reservd.monitor.reader import Reader
-from reservd.monitor.readers import BalanceReader, EquityReader, PriceReader
-from reservd.monitor.readings import EquityPlace
-from reservd.monitor.table import FailedTable, Table
+from reservd.monitor.cycles.pace import Pace
+from reservd.monitor.sources.readers import Sources
+from reservd.monitor.sources.table import FailedTable, Table
+from reservd.monitor.watches.readings import EquityPlace
 from reservd.reserve.readings import Equity
 
-R = TypeVar("R", bound=Reader[Any])
 Need = str | EquityPlace
 """What a group waits for: a balance source, or a place where an equity is read."""
-
-
-class Sources(NamedTuple):
-    """The readers, by name."""
-
-    balances: Mapping[str, BalanceReader]
-    equities: Mapping[str, EquityReader]
-    prices: Mapping[str, PriceReader]
-
-    def go_on(self, before: "Sources") -> None:
-        """Take over what earlier readers of the same names remember, wherever the source is the same."""
-        _go_on(self.balances, before.balances)
-        _go_on(self.equities, before.equities)
-        _go_on(self.prices, before.prices)
-
-
-def _go_on(readers: Mapping[str, R], before: Mapping[str, R]) -> None:
-    for name in readers.keys() & before.keys():
-        readers[name].go_on(before[name])
 
 
 class Waiting(Protocol):

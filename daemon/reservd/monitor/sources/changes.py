@@ -7,7 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from reservd.errors import CallError
-from reservd.monitor.readers import BalanceReader
+from reservd.monitor.sources.readers import BalanceReader
 
 log = structlog.get_logger(__name__)
 

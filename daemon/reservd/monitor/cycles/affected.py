@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from reservd.monitor.table import Place
-from reservd.monitor.watch import ModeWatch
+from reservd.monitor.sources.table import Place
+from reservd.monitor.watches.watch import ModeWatch
 from reservd.reserve.identity import AccountKey
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from reservd.errors import CallError
-from reservd.monitor.readers import BalanceReader, EquityReader, PriceReader
+from reservd.monitor.sources.readers import BalanceReader, EquityReader, PriceReader
 from reservd.plugin.composition import BalanceReference, EquityReference, PriceReference, Readers, only
 from reservd.reserve.readings import Equity, Price, Reading
 

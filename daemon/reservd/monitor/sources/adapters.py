@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from reservd.errors import FailureReason, SourceError
-from reservd.monitor.platform_calls import PlatformCalls
+from reservd.monitor.sources.platform_calls import PlatformCalls
 from reservd.plugin.interfaces import CALLS_AT_ONCE, BalanceSource, EquitySource
 from reservd.plugin.options import SourceConfig
 from reservd.reserve.amounts import parse_amount

@@ -14,16 +14,16 @@ from itertools import chain
 
 import structlog
 
-from reservd.monitor.affected import AffectedModes
-from reservd.monitor.changes import ChangeStream
 from reservd.monitor.clock import Clock
-from reservd.monitor.cycle import PATIENCE, Check, CyclePlan, Done
-from reservd.monitor.defects import Defects
-from reservd.monitor.readings import Readings
-from reservd.monitor.standstill import FairCheck
-from reservd.monitor.table import FailedTable
-from reservd.monitor.turns import Sources
-from reservd.monitor.watch import ModeWatch
+from reservd.monitor.cycles.affected import AffectedModes
+from reservd.monitor.cycles.cycle import PATIENCE, Check, CyclePlan, Done
+from reservd.monitor.cycles.standstill import FairCheck
+from reservd.monitor.sources.changes import ChangeStream
+from reservd.monitor.sources.readers import Sources
+from reservd.monitor.sources.table import FailedTable
+from reservd.monitor.watches.defects import Defects
+from reservd.monitor.watches.readings import Readings
+from reservd.monitor.watches.watch import ModeWatch
 
 log = structlog.get_logger(__name__)
 

@@ -7,9 +7,9 @@ calls have passed although the answers may have arrived, and earlier readings ar
 import time
 from collections.abc import Sequence
 
-from reservd.monitor.cycle import Check
-from reservd.monitor.readings import Readings
-from reservd.monitor.watch import ModeWatch
+from reservd.monitor.cycles.cycle import Check
+from reservd.monitor.watches.readings import Readings
+from reservd.monitor.watches.watch import ModeWatch
 
 _LATE_SECONDS = 1.0
 """The delay that a process must exceed to count as stopped; on a machine that is merely busy, delays are shorter."""

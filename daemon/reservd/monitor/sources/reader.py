@@ -10,10 +10,10 @@ from typing import Any, Generic, Self, TypeVar
 import structlog
 
 from reservd.errors import CallError
-from reservd.monitor.breaker import Circuit, after_failure, is_due, pass_over
 from reservd.monitor.clock import Clock, SystemClock
 from reservd.monitor.observer import Observer
-from reservd.monitor.slots import Slots
+from reservd.monitor.sources.breaker import Circuit, after_failure, is_due, pass_over
+from reservd.monitor.sources.slots import Slots
 from reservd.plugin.composition import Composite
 from reservd.plugin.guard import GuardedPlugin
 from reservd.plugin.interfaces import CALLS_AT_ONCE, Source

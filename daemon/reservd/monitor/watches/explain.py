@@ -1,9 +1,9 @@
 """Explains a mode's status: where each amount came from, how old it is, and how much of it counts."""
 
 from reservd._version import __version__
-from reservd.monitor.holds import Holds, owed_of
-from reservd.monitor.sharing import read_account
-from reservd.monitor.watch import ModeWatch
+from reservd.monitor.watches.holds import Holds, owed_of
+from reservd.monitor.watches.sharing import read_account
+from reservd.monitor.watches.watch import ModeWatch
 from reservd.reserve.amounts import multiply
 from reservd.reserve.explanation import EquityInput, Explanation, believable_components
 from reservd.reserve.models import ReserveStatus

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 
 from reservd.monitor.observer import Observer
-from reservd.monitor.watch import ModeWatch
+from reservd.monitor.watches.watch import ModeWatch
 from reservd.reserve.models import ReserveSnapshot
 from reservd.reserve.runway import Outflow, Runway, project, warn
 from reservd.reserve.tracker import Instant, Step, TrackerState

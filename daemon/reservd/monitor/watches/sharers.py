@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from reservd.config.accounts import Disagreement, Holding, find_disagreements
-from reservd.monitor.sharing import SharingGroup
-from reservd.monitor.watch import ModeWatch
+from reservd.monitor.watches.sharing import SharingGroup
+from reservd.monitor.watches.watch import ModeWatch
 from reservd.reserve.identity import AccountKey
 
 

@@ -9,7 +9,7 @@ import structlog
 
 from reservd.errors import CallError, FailureReason
 from reservd.monitor.observer import Observer
-from reservd.monitor.table import Layout, Place, ReadTable
+from reservd.monitor.sources.table import Layout, Place, ReadTable
 from reservd.plugin.guard import GuardedPlugin
 from reservd.plugin.interfaces import BalanceSource
 from reservd.reserve.readings import AccountFailure

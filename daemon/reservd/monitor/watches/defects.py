@@ -8,9 +8,9 @@ import structlog
 from reservd.errors import CallError, FailureReason, OwnershipLostError, StoreError
 from reservd.log import plain_traceback
 from reservd.monitor.observer import Observer
-from reservd.monitor.readings import Readings, believe_readings
-from reservd.monitor.table import FailedTable
-from reservd.monitor.watch import ModeWatch
+from reservd.monitor.sources.table import FailedTable
+from reservd.monitor.watches.readings import Readings, believe_readings
+from reservd.monitor.watches.watch import ModeWatch
 from reservd.reserve.tracker import Instant
 
 log = structlog.get_logger(__name__)

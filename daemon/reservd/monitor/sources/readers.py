@@ -1,18 +1,20 @@
 """Reads sources, guarded: the result is a believable reading or a failure with one of a closed set of reasons."""
 
 import asyncio
-from collections.abc import Callable, Collection
-from typing import Any, Generic, Self
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from reservd.errors import CallError, FailureReason, SourceError
 from reservd.monitor.clock import Clock
-from reservd.monitor.newest import E, NewestAnswers, NewestBalances
 from reservd.monitor.observer import Observer
-from reservd.monitor.reader import Reader, S
-from reservd.monitor.table import FailedTable, ReadTable, Table, tabulate
-from reservd.monitor.unread import UnreadAccounts, why_nothing
+from reservd.monitor.sources.newest import E, NewestAnswers, NewestBalances
+from reservd.monitor.sources.reader import Reader, S
+from reservd.monitor.sources.table import FailedTable, ReadTable, Table, tabulate
+from reservd.monitor.sources.unread import UnreadAccounts, why_nothing
 from reservd.plugin.interfaces import BalanceSource, EquitySource, PriceSource
 from reservd.reserve.readings import Equity, Price
+
+R = TypeVar("R", bound=Reader[Any])
 
 
 class BalanceReader(Reader[BalanceSource[Any]]):
@@ -152,3 +154,22 @@ class PriceReader(_AnswerReader[PriceSource[Any], Price]):
 
         pair = f"{base}/{quote}"
         return self._shared(pair, lambda: self._counted(pair, fetch))
+
+
+class Sources(NamedTuple):
+    """The readers, by name."""
+
+    balances: Mapping[str, BalanceReader]
+    equities: Mapping[str, EquityReader]
+    prices: Mapping[str, PriceReader]
+
+    def go_on(self, before: "Sources") -> None:
+        """Take over what earlier readers of the same names remember, wherever the source is the same."""
+        _go_on(self.balances, before.balances)
+        _go_on(self.equities, before.equities)
+        _go_on(self.prices, before.prices)
+
+
+def _go_on(readers: Mapping[str, R], before: Mapping[str, R]) -> None:
+    for name in readers.keys() & before.keys():
+        readers[name].go_on(before[name])

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 from reservd.errors import FailureReason, SourceError
 from reservd.monitor.clock import Clock
-from reservd.monitor.table import EARLIEST, Place, ReadTable
+from reservd.monitor.sources.table import EARLIEST, Place, ReadTable
 from reservd.reserve.amounts import multiply, subtract
 from reservd.reserve.readings import AccountFailure, Balance, Equity, Price
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 from reservd.errors import CallError
-from reservd.monitor.readings import GroupRecord, Readings
-from reservd.monitor.table import Place
-from reservd.monitor.watch import ModeWatch
+from reservd.monitor.sources.table import Place
+from reservd.monitor.watches.readings import GroupRecord, Readings
+from reservd.monitor.watches.watch import ModeWatch
 from reservd.reserve.readings import Equity
 
 

@@ -3,12 +3,12 @@
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 
-from reservd.monitor.defects import NO_DEFECTS, Defects, nothing_read
-from reservd.monitor.holds import Holds
 from reservd.monitor.observer import Checked, Observer
-from reservd.monitor.readings import Readings
-from reservd.monitor.runways import Runways
-from reservd.monitor.watch import ModeWatch
+from reservd.monitor.watches.defects import NO_DEFECTS, Defects, nothing_read
+from reservd.monitor.watches.holds import Holds
+from reservd.monitor.watches.readings import Readings
+from reservd.monitor.watches.runways import Runways
+from reservd.monitor.watches.watch import ModeWatch
 from reservd.reserve.explanation import Explanation
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot
 from reservd.reserve.tracker import Instant, Step

@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from reservd.log import DefectLog
-from reservd.monitor.checks import Checks
 from reservd.monitor.clock import Clock
-from reservd.monitor.cycle import PATIENCE, CyclePlan
+from reservd.monitor.cycles.cycle import PATIENCE, CyclePlan
+from reservd.monitor.cycles.schedule import CycleSchedule
+from reservd.monitor.cycles.standstill import FairCheck
+from reservd.monitor.cycles.wake import WakeUps
 from reservd.monitor.observer import Observer
-from reservd.monitor.runways import Runways
-from reservd.monitor.schedule import CycleSchedule
-from reservd.monitor.standstill import FairCheck
-from reservd.monitor.turns import Sources
-from reservd.monitor.wake import WakeUps
-from reservd.monitor.watch import ModeWatch
+from reservd.monitor.sources.readers import Sources
+from reservd.monitor.watches.checks import Checks
+from reservd.monitor.watches.runways import Runways
+from reservd.monitor.watches.watch import ModeWatch
 from reservd.reserve.tracker import Instant
 
 log = structlog.get_logger(__name__)

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from reservd.monitor.clock import Clock
-from reservd.monitor.defects import NO_DEFECTS, Defects, nothing_read
-from reservd.monitor.pace import Pace
-from reservd.monitor.quiet import QuietModes
-from reservd.monitor.reader import one_cycle
-from reservd.monitor.readings import EquityPlace, Readings, believe_readings
-from reservd.monitor.sharing import JointReadings, SharingGroup
-from reservd.monitor.table import Table
-from reservd.monitor.turns import Sources, Turns
-from reservd.monitor.watch import ModeWatch
+from reservd.monitor.cycles.pace import Pace
+from reservd.monitor.cycles.turns import Turns
+from reservd.monitor.sources.reader import one_cycle
+from reservd.monitor.sources.readers import Sources
+from reservd.monitor.sources.table import Table
+from reservd.monitor.watches.defects import NO_DEFECTS, Defects, nothing_read
+from reservd.monitor.watches.quiet import QuietModes
+from reservd.monitor.watches.readings import EquityPlace, Readings, believe_readings
+from reservd.monitor.watches.sharing import JointReadings, SharingGroup
+from reservd.monitor.watches.watch import ModeWatch
 from reservd.reserve.tracker import Instant
 
 _BATCH = 50

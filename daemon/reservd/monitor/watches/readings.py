@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from reservd.config.accounts import Holding
 from reservd.errors import CallError
-from reservd.monitor.table import Found, Place, Table
+from reservd.monitor.sources.table import Found, Place, Table
 from reservd.reserve.equity import BelievedEquity, believe_equity, observe_equity
 from reservd.reserve.models import Observation, ReserveSnapshot
 from reservd.reserve.policy import Missing, ReservePolicy
@@ -15,7 +15,7 @@ from reservd.reserve.readings import AccountFailure, Balance, Equity
 from reservd.reserve.state import Instant
 
 if TYPE_CHECKING:
-    from reservd.monitor.sharing import JointReadings
+    from reservd.monitor.watches.sharing import JointReadings
 
 EquityPlace = tuple[str, str]
 """The name of an equity source, and the key that it is asked for."""

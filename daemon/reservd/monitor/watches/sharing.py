@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from reservd.config.accounts import Holding
 from reservd.errors import CallError
-from reservd.monitor.holds import Holds, owed_of
-from reservd.monitor.readings import EquityPlace, Readings, believe_readings, equity_or_missing, why_missing
-from reservd.monitor.table import Found, Table
-from reservd.monitor.watch import ModeWatch
+from reservd.monitor.sources.table import Found, Table
+from reservd.monitor.watches.holds import Holds, owed_of
+from reservd.monitor.watches.readings import EquityPlace, Readings, believe_readings, equity_or_missing, why_missing
+from reservd.monitor.watches.watch import ModeWatch
 from reservd.reserve.amounts import ZERO
 from reservd.reserve.claims import AccountReading, Jump, Member
 from reservd.reserve.holds import GroupReading, read_group
