@@ -1,4 +1,4 @@
-"""What scenarios with real daemons share."""
+"""Fixtures shared by the scenarios with real daemons."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +10,6 @@ from support.nursery import Nursery
 
 @pytest.fixture
 def nursery(tmp_path: Path) -> Iterator[Nursery]:
-    """Starts daemons, whose log is `log` in the test's folder."""
+    """Starts daemons; they write to the file `log` in the test's folder."""
     with Nursery(tmp_path / "log") as running:
         yield running

@@ -1,4 +1,4 @@
-"""A broker goes away in the middle of a story and comes back: its stream holds every event, once, in order."""
+"""A broker restarts in the middle of a story: its stream holds every event, once, in order."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from support.world import World
 
 
 class Nats:
-    """JetStream, and what lies in its stream."""
+    """A NATS server with JetStream, and the content of its stream."""
 
     plugin = "nats"
 
@@ -50,7 +50,7 @@ class Nats:
 
 
 class Redis:
-    """A stream of a Valkey."""
+    """A stream on a Valkey server."""
 
     plugin = "redis"
 
@@ -73,7 +73,7 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 
 def configure(world: World, folder: Path, broker: Any) -> Path:
-    """Have the world's events go to the broker as well."""
+    """Configure the world's events to go to the broker as well."""
     config = world.write_config(folder)
     document = yaml.safe_load(config.read_text())
     retry = {"first": 0.05, "longest": 0.5}
@@ -91,22 +91,24 @@ def test_stream_holds_every_change_once_and_in_order_when_its_broker_was_restart
         address = nursery.address()
 
         def tell(status: str) -> None:
-            """Bring the mode to a status, and see that neither gauges nor the other sink wait for the broker."""
+            """Bring the mode to a status; check that neither the gauges nor the other sink wait for the broker."""
             heard = len(world.kinds("m"))
             world.set("m", status)
             labels = {"mode": "m", "share_class": "USDT", "status": status}
             wait_until(lambda: sample(address, "reservd_reserve_status", **labels) == 1, f"m to be {status}")
-            wait_until(lambda: len(world.kinds("m")) > heard, "the other sink to hear of it")
+            wait_until(lambda: len(world.kinds("m")) > heard, "the other sink to receive it")
 
         tell("low")
         wait_until(lambda: len(broker.told()) == 1, "the first event")
         broker.server.stop()
         tell("critical")
         tell("low")
-        wait_until(lambda: sample(address, "reservd_deliveries_pending", sink="stream") == 2, "both to wait")
+        wait_until(
+            lambda: sample(address, "reservd_deliveries_pending", sink="stream") == 2, "both events to be pending"
+        )
         broker.server.start()
         tell("adequate")
-        wait_until(lambda: len(broker.told()) >= 4, f"the rest, got {broker.told()}")
+        wait_until(lambda: len(broker.told()) >= 4, f"the remaining events, got {broker.told()}")
     told = broker.told()
     assert [each["data"]["status"] for each in told] == ["low", "critical", "low", "adequate"]
     assert [each["sequence"] for each in told] == ["1", "2", "3", "4"]

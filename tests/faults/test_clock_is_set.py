@@ -1,4 +1,4 @@
-"""The wall clock of a daemon jumps by hours, both ways: nothing is lost, doubled, kept quiet or given up for it."""
+"""The wall clock of a daemon jumps by hours, in both directions: no event is lost, repeated, held back or given up."""
 
 import random
 import signal
@@ -28,7 +28,7 @@ from support.world import Answer, World
 
 MODES = ("a", "b", "c", "d")
 JUMPS = (5, -7, 30, -1, 48, 0, -30, 0)
-"""Hours by which the clock is wrong, one after the other: also by more than an event is tried for, a day."""
+"""The successive errors of the clock, in hours. Some exceed a day, the longest time for which delivery is retried."""
 
 
 @pytest.fixture
@@ -45,18 +45,18 @@ def world() -> Iterator[World]:
 
 
 def check_that_every_mode_speaks(world: World) -> None:
-    """Wait until each of them has said something that was decided from now on, under a new id."""
+    """Wait until every mode has sent an event with a new id since the call."""
     known = {event["id"] for event in world.events}
 
     def fresh() -> set[str]:
         return {event["subject"] for event in world.events if event["id"] not in known}
 
     for mode in MODES:
-        wait_until(lambda mode=mode: mode in fresh(), f"{mode} to speak, after {len(known)} events")
+        wait_until(lambda mode=mode: mode in fresh(), f"an event of {mode}, after {len(known)} events")
 
 
 def tells_time(address: str, ahead: timedelta) -> bool:
-    """Whether the newest snapshot is of now, by a clock that is so far ahead."""
+    """Whether the newest snapshot is current, measured by a clock that is ahead by this much."""
     told = sample(address, "reservd_last_snapshot_timestamp_seconds", mode="a", share_class="USDT") or 0
     return abs(datetime.fromtimestamp(told, UTC) - datetime.now(UTC) - ahead) < timedelta(minutes=30)
 
@@ -73,27 +73,32 @@ def test_all_is_said_once_when_the_clock_jumps_again_and_again(
         for hours in JUMPS:
             clock.set(hours=hours)
             check_that_every_mode_speaks(world)
-            wait_until(partial(tells_time, address, timedelta(hours=hours)), "the gauges, by the clock as it is")
+            wait_until(partial(tells_time, address, timedelta(hours=hours)), "the snapshot time to follow the clock")
             assert page(address, "/-/healthy")[0] == 200
     settle(world, store)
     check_story(world, store)
-    assert {event["data"]["status"] for event in world.events} == {"low", "critical", "adequate"}, "none was unknown"
+    assert {event["data"]["status"] for event in world.events} == {"low", "critical", "adequate"}, (
+        "no mode became unknown"
+    )
 
 
 def test_nothing_is_given_up_when_the_clock_jumps_while_a_receiver_is_down(
     world: World, nursery: Nursery, clock: SetClock, tmp_path: Path
 ) -> None:
-    """By the clock what waits is two days old, or comes from tomorrow; it was decided a moment ago."""
+    """By the wall clock, pending events are two days old or from the future.
+
+    All are delivered, none becomes a dead letter.
+    """
     store = f"sqlite:///{tmp_path}/store.db"
     nursery.start(world.write_config(tmp_path, store), clock=clock)
-    wait_until(lambda: sample(nursery.address(), "reservd_store_up") == 1, "the store")
+    wait_until(lambda: sample(nursery.address(), "reservd_store_up") == 1, "the store to be up")
     world.answer = Answer(status=503)
     for mode, hours in zip(MODES, (0, 48, -48, 24), strict=True):
         clock.set(hours=hours)
         world.set(mode, "low")
         wait_until(lambda mode=mode: (mode,) in rows(store, "SELECT mode FROM events"), "the alarm to be decided")
         tries = world.tries
-        wait_until(lambda tries=tries: world.tries > tries + 8, "all that waits to be tried again")
+        wait_until(lambda tries=tries: world.tries > tries + 8, "all pending events to be tried again")
     assert rows(store, "SELECT DISTINCT state FROM deliveries") == [("pending",)], "no dead letters"
     world.answer = Answer()
     wait_until(lambda: {event["subject"] for event in world.events} == set(MODES), "the alarms")
@@ -107,20 +112,22 @@ def test_silence_ends_by_the_clock_and_never_keeps_an_alarm_for_longer(
     store = tmp_path / "store.db"
     nursery.start(world.write_config(tmp_path, f"sqlite:///{store}"), clock=clock)
     address = nursery.address()
-    wait_until(lambda: sample(address, "reservd_store_up") == 1, "the store")
+    wait_until(lambda: sample(address, "reservd_store_up") == 1, "the store to be up")
     now = datetime.now(UTC)
     begins_at, ends_at = (int(at.timestamp() * 1_000_000) for at in (now, now + timedelta(hours=1)))
     with closing(sqlite3.connect(store, timeout=30)) as connection, connection:
         connection.execute("INSERT INTO silences VALUES ('s', 'a', ?, ?, 'works', 'ann')", (begins_at, ends_at))
-    wait_until(lambda: sample(address, "reservd_silenced", mode="a") == 1, "the silence")
+    wait_until(lambda: sample(address, "reservd_silenced", mode="a") == 1, "the silence to apply")
     for mode in ("a", "b"):
         world.set(mode, "low")
-    wait_until(lambda: world.kinds("b") == ["low"], "the mode that is not silenced")
+    wait_until(lambda: world.kinds("b") == ["low"], "the event of the mode that is not silenced")
     assert world.kinds("a") == []
     clock.set(hours=3)
-    wait_until(lambda: world.kinds("a") == ["low"], "what was kept back to be said: the hour is over")
+    wait_until(lambda: world.kinds("a") == ["low"], "the silenced event, once the silence has ended")
     clock.set(hours=-3)
-    wait_until(lambda: sample(address, "reservd_silenced", mode="a") is None, "no silence before it began")
+    wait_until(
+        lambda: sample(address, "reservd_silenced", mode="a") is None, "the silence not to apply before its start"
+    )
     world.set("a", "critical")
     wait_until(lambda: world.kinds("a") == ["low", "critical"], "the alarm")
 
@@ -128,7 +135,7 @@ def test_silence_ends_by_the_clock_and_never_keeps_an_alarm_for_longer(
 def test_clocks_decide_nothing_about_who_owns_the_store(
     world: World, nursery: Nursery, clock: SetClock, tmp_path: Path, store_url: str
 ) -> None:
-    """The owner's clock jumps, the standby's does not: each goes by its own monotonic one."""
+    """The owner's clock jumps, the standby's does not. Ownership depends on their monotonic clocks only."""
     config = world.write_config(tmp_path, store_url, interval=0.1)
     first = nursery.start(config, clock=clock)
     wait_until(lambda: sample(nursery.address(1), "reservd_owner") == 1, "the first to own the store")
@@ -166,14 +173,14 @@ async def test_budget_of_refills_is_not_given_out_anew_when_the_clock_is_set(
             assert (len(shop.replenisher.asked), shop.refills.inactions["m"]) == (1, Inaction.BUDGET_COUNT)
             await shop.see(110)
         await shop.see(70, after_seconds=86_400)
-        assert len(shop.replenisher.asked) == 2, "a day has passed, whatever the clock says"
+        assert len(shop.replenisher.asked) == 2, "a day has passed on the monotonic clock"
 
 
 @WRONG
 async def test_strategy_is_waited_for_until_the_time_that_it_names_when_the_clock_was_wrong(
     database: Database, wrong: timedelta
 ) -> None:
-    """It names it by a clock that is right, of a request that was made by one that was not."""
+    """The strategy names a time by a correct clock, for a request that was made by a wrong one."""
     async with Treasury(database) as shop:
         shop.replenisher.answer = Acceptance(status=AcceptanceStatus.PENDING)
         shop.clock.wrong = wrong
@@ -258,7 +265,7 @@ async def test_no_more_is_accepted_within_a_period_when_the_clock_is_set(databas
         await shop.see()
         assert (await shop.ask(16)).refusal is Refusal.OVER_PERIOD_MAXIMUM
         await shop.see(after_seconds=86_400)
-        assert await shop.ask(50), "a day has passed, whatever the clock said"
+        assert await shop.ask(50), "a day has passed on the monotonic clock"
 
 
 async def test_no_more_is_accepted_within_a_period_when_the_clock_was_ahead_at_the_start(database: Database) -> None:
@@ -276,7 +283,7 @@ async def test_no_more_is_accepted_within_a_period_when_the_clock_was_ahead_at_t
 
 
 async def paid_behind_a_reading(shop: Treasury) -> GroupReading:
-    """Have 100 of 160 promised and paid; return a reading that a node which lags may tell still."""
+    """Hold and settle 100 of 160; return the reading from before the payment, as a lagging node may still report it."""
     await shop.see()
     hold = await shop.withdraw(100)
     behind = read(160, shop.clock.wall)
@@ -311,7 +318,9 @@ async def test_what_is_paid_is_off_a_reading_that_shows_it_still_when_the_clock_
 
 
 async def test_money_is_held_for_who_waits_for_it_when_the_clock_was_ahead_when_he_asked(database: Database) -> None:
-    """No reading would be newer than the one that was made then, and what lacks would be asked for once more."""
+    """The request was made with a future date. Later readings must still credit arrivals to the withdrawal, or the
+    missing amount would be requested twice.
+    """
     async with Treasury(database, 110, **FREE) as shop:
         shop.clock.wrong = timedelta(days=2)
         await shop.see()
@@ -327,7 +336,9 @@ async def test_money_is_held_for_who_waits_for_it_when_the_clock_was_ahead_when_
 
 
 async def test_money_is_counted_for_who_was_first_when_the_clock_was_ahead_when_he_asked(database: Database) -> None:
-    """Of both, the withdrawals and the requests for what they lack."""
+    """Both the withdrawals and the requests for their missing amounts are credited in the order in which they were
+    made.
+    """
     async with Treasury(database, 110, reserve_ratio=0) as shop:
         shop.clock.wrong = timedelta(days=2)
         await shop.see()
@@ -345,7 +356,10 @@ async def test_money_is_counted_for_who_was_first_when_the_clock_was_ahead_when_
 async def test_what_was_paid_is_in_no_reading_any_more_when_the_clock_was_ahead_when_it_was_told(
     database: Database,
 ) -> None:
-    """By a payer who went by that clock, too."""
+    """The time of payment is given by a clock that was ahead as well.
+
+    Later readings must not show the amount as held.
+    """
     async with Treasury(database, 160, **FREE) as shop:
         await shop.see()
         hold = await shop.withdraw(60)
@@ -356,7 +370,7 @@ async def test_what_was_paid_is_in_no_reading_any_more_when_the_clock_was_ahead_
         shop.withdrawals._watch.look()
         snapshot = await shop.see(100)
         assert (snapshot.reserve_balance, snapshot.held) == (100, 0)
-        await until(lambda: not shop.holds.book.changed, "it to be stored")
+        await until(lambda: not shop.holds.book.changed, "the hold to be stored")
     again = Treasury(database, 100, **FREE)
     again.clock.ahead = shop.clock.ahead
     async with again as shop:

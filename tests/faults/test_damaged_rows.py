@@ -1,4 +1,4 @@
-"""What operators wrote into the store is damaged: all that a daemon does beside goes on, above all its alarms."""
+"""Rows that operators wrote to the store are damaged: everything else keeps working, above all alarms."""
 
 import signal
 import sqlite3
@@ -17,7 +17,7 @@ DAMAGED = [
 
 
 def test_alarms_go_on_and_the_daemon_starts_when_rows_of_operators_are_damaged(tmp_path: Path) -> None:
-    """SQLite takes any text for a number."""
+    """SQLite accepts any text in a numeric column."""
     file = tmp_path / "store.db"
     with World("alpha", "beta") as world:
         config = world.write_config(tmp_path, f"sqlite:///{file}")
@@ -25,8 +25,8 @@ def test_alarms_go_on_and_the_daemon_starts_when_rows_of_operators_are_damaged(t
             with closing(sqlite3.connect(file, timeout=30)) as connection, connection:
                 for row in DAMAGED:
                     connection.execute(f"INSERT INTO {row}")
-            wait_until(lambda: "orders.broke" in daemon.log(), "the log to tell of the order")
-            wait_until(lambda: "housekeeping.broke" in daemon.log(), "the log to tell of the silence")
+            wait_until(lambda: "orders.broke" in daemon.log(), "the log to report the damaged order")
+            wait_until(lambda: "housekeeping.broke" in daemon.log(), "the log to report the damaged silence")
             world.set("alpha", "low")
             wait_until(lambda: world.kinds("alpha") == ["low"], "the alarm")
             assert daemon.stop(signal.SIGKILL) == -signal.SIGKILL
@@ -34,6 +34,6 @@ def test_alarms_go_on_and_the_daemon_starts_when_rows_of_operators_are_damaged(t
             world.set("alpha", "adequate")
             world.set("beta", "low")
             wait_until(lambda: world.kinds("alpha") == ["low", "adequate"], "the recovery")
-            wait_until(lambda: world.kinds("beta") == ["low"], "the alarm of a mode that a damaged silence names")
+            wait_until(lambda: world.kinds("beta") == ["low"], "the alarm of the mode that the damaged silence names")
             assert daemon.log().count("housekeeping.broke") == 1
             assert daemon.stop() == 0

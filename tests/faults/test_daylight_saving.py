@@ -1,6 +1,6 @@
-"""The night in which clocks are set back, and a database that tells times by them: 01:59 is followed by 01:00.
+"""Clocks are set back at night, and a database reports local times: 01:59 is followed by 01:00.
 
-A mode wants 100 USDT, a tenth of its equity of 1,000, and is looked at every 30 seconds.
+A mode needs 100 USDT, a tenth of its equity of 1,000, and is checked every 30 seconds.
 """
 
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -19,7 +19,7 @@ _HOUR = timedelta(hours=1)
 
 
 class London(tzinfo):
-    """The zone of that night: an hour ahead of UTC until 01:00 UTC, none from then on."""
+    """The time zone: an hour ahead of UTC until 01:00 UTC, equal to UTC from then on."""
 
     def utcoffset(self, at: datetime | None) -> timedelta:
         assert at is not None
@@ -41,11 +41,11 @@ LONDON = London()
 
 
 class Night:
-    """A mode that is looked at in that night.
+    """A mode that is checked during that night.
 
     Attributes:
-        zones: In which zone each source tells its times.
-        said: The kinds of events, in order.
+        zones: The time zone in which each source reports its times.
+        said: The kinds of the events, in order.
     """
 
     def __init__(self, **zones: tzinfo) -> None:
@@ -60,11 +60,11 @@ class Night:
         self.manager.add_reserve_callback(self._hear)
 
     def now(self) -> Instant:
-        """Return the moment: a minute before clocks are set back, and so many seconds."""
+        """Return the current time: a minute before clocks are set back, plus the elapsed seconds."""
         return Instant(SET_BACK + timedelta(seconds=self.seconds - 60), self.seconds)
 
     async def look(self, times: int = 1) -> None:
-        """Look so many times, 30 seconds apart."""
+        """Check the mode this many times, 30 seconds apart."""
         for _ in range(times):
             await self.manager.check_all_reserves()
             self.seconds += 30
@@ -90,16 +90,16 @@ def test_the_zone_is_that_of_the_night() -> None:
 
 @pytest.mark.parametrize("local", [["balance"], ["equity"], ["balance", "equity"]])
 async def test_nothing_is_said_when_sources_tell_their_times_by_a_clock_that_is_set_back(local: list[str]) -> None:
-    """In the hour that the clocks show twice, both readings are of now and belong together."""
+    """During the hour that occurs twice, both readings count as current and as taken together: no event is raised."""
     night = Night(**dict.fromkeys(local, LONDON))
     for _ in range(75):
-        night.amount = 301 - night.amount  # or it would be left alone
+        night.amount = 301 - night.amount  # a mode without changes would be checked less often
         await night.look(2)
     assert night.said == []
 
 
 async def test_critical_is_said_at_the_second_look_when_a_wallet_was_emptied_as_clocks_are_set_back() -> None:
-    """The first look at 0 is of 01:59, the second of 01:00: that is the later one."""
+    """The first reading of 0 is dated 01:59, the second 01:00: the second counts as later and confirms the first."""
     night = Night(balance=LONDON, equity=LONDON)
     await night.look()
     night.amount = 0

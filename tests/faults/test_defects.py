@@ -1,4 +1,4 @@
-"""An unforeseen defect in the check of one mode, or in what one sink is told: all others go on as ever."""
+"""A defect in the check of one mode, or in an observer or sink: all other modes and sinks work as before."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ BASE = {
 
 
 class BrokenHolds(Holds):
-    """Cannot tell what some modes promised."""
+    """Raises for some modes when asked what is held."""
 
     def __init__(self, *modes: str) -> None:
         self.broken = set(modes)
@@ -70,7 +70,7 @@ class BrokenHolds(Holds):
 
 
 class BrokenObserver(Observer):
-    """Cannot take what is told of a mode."""
+    """Raises when it is notified about mode `a`."""
 
     def checked(self, checked: Checked) -> None:
         if checked.mode == "a":
@@ -84,7 +84,7 @@ class BrokenObserver(Observer):
 def make_manager(
     *observers: Observer, source: ScriptedBalances | None = None, clock: HandClock | None = None
 ) -> ReserveManager:
-    """Return a manager of three modes on one source, each on an account of its own."""
+    """Return a manager of three modes on one source, each with its own account."""
     source = source or ScriptedBalances("treasury", a=110, b=110, c=110)
     manager = ReserveManager(ScriptedEquity(), {"treasury": source}, observers=observers, clock=clock)
     for mode in MODES:
@@ -99,12 +99,14 @@ async def test_others_are_checked_and_it_is_unknown_in_time_when_one_mode_cannot
     heard: list[ReserveEvent] = []
     manager.add_reserve_callback(heard.append)
     watching = asyncio.create_task(manager.start_monitoring())
-    await until(lambda: all(manager.status(mode) is ReserveStatus.ADEQUATE for mode in MODES), "all adequate")
+    await until(
+        lambda: all(manager.status(mode) is ReserveStatus.ADEQUATE for mode in MODES), "all modes to be adequate"
+    )
     manager.holds = holds = BrokenHolds("a")
     for mode in MODES:
         manager.look_again(mode)
     source.amounts.update(a=10, b=70, c=10)
-    await until(lambda: {event.strategy_mode for event in heard} == set(MODES), "an event of each")
+    await until(lambda: {event.strategy_mode for event in heard} == set(MODES), "an event of each mode")
     assert {event.strategy_mode: event.event_type for event in heard} == {
         "a": EventType.UNKNOWN,
         "b": EventType.LOW,
@@ -118,7 +120,7 @@ async def test_others_are_checked_and_it_is_unknown_in_time_when_one_mode_cannot
     assert float(defects.split()[1]) >= 1
     assert 'reservd_reserve_status{mode="a",share_class="USDT",status="unknown"} 1' in page
     holds.broken.clear()
-    await until(lambda: manager.status("a") is ReserveStatus.CRITICAL, "the mode known again")
+    await until(lambda: manager.status("a") is ReserveStatus.CRITICAL, "the mode to be known again")
     manager.stop_monitoring()
     await watching
 
@@ -171,7 +173,7 @@ async def test_other_modes_are_checked_when_all_of_one_kind_cannot_be_left_alone
         **dict.fromkeys("abc", ReserveStatus.UNKNOWN),
         "d": ReserveStatus.CRITICAL,
     }
-    # That of all three in the second look; and in each, what the observer could not take of one.
+    # Three modes in the second check, and mode a in both checks because of the observer.
     assert "reservd_check_defects_total 5.0" in metrics.render(metrics.take()).decode()
 
 
@@ -188,7 +190,7 @@ async def test_defect_that_ends_the_check_of_all_modes_of_a_kind_is_logged_from_
             clock.advance(seconds)
     told = [line["modes"] for line in logs if line["event"] == "check.failed"]
     assert told == [["a", "b", "c"], ["a", "b", "c"]]
-    # Each mode is checked every second time, as what was not done is done then.
+    # After a failed refresh a mode is checked in full in the next cycle, so only every second cycle fails.
     assert "reservd_check_defects_total 9.0" in metrics.render(metrics.take()).decode()
 
 
@@ -237,7 +239,7 @@ async def test_sinks_hear_of_events_and_are_told_how_things_stand_when_that_cann
 
     monkeypatch.setattr(Outbox, "load_latest", load_latest)
     async with Office(database, board, ops, begin="low") as office:
-        await until(lambda: board.told, "how things stand")
+        await until(lambda: board.told, "the current state to be handed to the sink")
         await office.look(m="critical")
         await until(lambda: len(board.taken) == len(ops.taken) == 2, "the next alarms")
         assert office.task is not None
@@ -260,8 +262,8 @@ async def test_sinks_hear_of_an_event_that_a_defect_keeps_out_of_the_store_and_i
         with capture_logs() as logs:
             await office.look(m="low")
             await until(lambda: len(ops.taken) == 1, "the alarm")
-            assert not office.pipeline.may_act, "no refill is asked for"
-            await until(lambda: office.heard.store_up is False, "the store to be told of")
+            assert not office.pipeline.may_act, "no refill is requested"
+            await until(lambda: office.heard.store_up is False, "the store to be reported as down")
             flawed = False
             await until(lambda: office.heard.store_up and not office.heard.unwritten, "the event to be stored")
         assert office.task is not None
@@ -303,13 +305,13 @@ async def run(journal):
 HoldJournal.run = run
 main()
 """
-"""The command line, with a defect in what it does all the time, and with a thread that no interpreter would outlive."""
+"""The command line with a defect in a permanent task, and with a thread that keeps the interpreter from ending."""
 
 
 def test_daemon_ends_for_systemd_to_restart_and_says_why_when_a_defect_ends_what_it_does_all_the_time(
     tmp_path: Path,
 ) -> None:
-    """Nothing is lost by that, and nothing is said twice."""
+    """The daemon exits with code 1 and logs the reason. No event is lost, none is sent twice."""
     flag, store = tmp_path / "flag", f"sqlite:///{tmp_path}/store.db"
     flawed = Path(python(tmp_path, FLAWED.replace("FLAG", repr(str(flag)))))
     with World("alpha") as world:
@@ -317,7 +319,7 @@ def test_daemon_ends_for_systemd_to_restart_and_says_why_when_a_defect_ends_what
         with ReservdProcess(config, program=flawed) as daemon:
             world.answer = Answer(status=503)
             world.set("alpha", "low")
-            wait_until(lambda: world.tries, "the alarm to be tried")
+            wait_until(lambda: world.tries, "a first attempt to send the alarm")
             flag.touch()
             assert daemon.wait() == 1
             (told,) = [line for line in daemon.log().splitlines() if "daemon.failed" in line]
@@ -348,7 +350,7 @@ async def test_withdrawals_are_decided_again_after_a_defect_in_storing_one(
         assert (await bank.ask(20, "k")).hold is None
         assert bank.journal is not None
         journal = bank.journal
-        await until(lambda: journal.up, "what is held to be read anew")
+        await until(lambda: journal.up, "the holds to be loaded again")
         assert (await bank.ask(20, "k")).hold is not None
         assert bank.task is not None
         assert not bank.task.done()
@@ -368,7 +370,7 @@ async def test_deadlines_of_refills_are_looked_at_again_after_a_defect(
     async with Refinery(database) as shop:
         monkeypatch.setattr(shop.service, "look", look)
         running = asyncio.create_task(shop.service.run())
-        await until(lambda: looks > 1, "the next look")
+        await until(lambda: looks > 1, "the next check of the deadlines")
         assert not running.done()
         running.cancel()
 
@@ -387,7 +389,7 @@ async def test_cycles_come_to_their_end_when_it_cannot_be_told_how_long_reserves
     manager = make_manager()
     monkeypatch.setattr(manager._runways, "slide", broken)
     watching = asyncio.create_task(manager.start_monitoring())
-    await until(lambda: manager.ready, "a first cycle")
+    await until(lambda: manager.ready, "the first cycle")
     assert not manager.stuck
     manager.stop_monitoring()
     await watching

@@ -1,7 +1,7 @@
-"""Sources that tell what was before what they told already: two nodes behind one address, or one that lags takes over.
+"""Sources report older observations than before: two nodes behind one address, or a lagging node takes over.
 
-A mode wants 100 USDT, a tenth of its equity of 1,000. What is told otherwise of an earlier moment is not believed: an
-incident is not over for it, nor is one opened.
+A mode needs 100 USDT, a tenth of its equity of 1,000. A different amount with an earlier time is not believed: it
+neither ends nor opens an incident.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class SetClock:
-    """Shows what a test says."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.wall, self.monotonic = BEGIN, 1000.0
@@ -37,11 +37,11 @@ class SetClock:
 
 
 class Chain:
-    """A mode whose reserve is read at a block every 12 seconds, by nodes that are not all as far.
+    """A mode whose reserve is read once per block, every 12 seconds, from nodes that may lag.
 
     Attributes:
-        clock: Shows the time of block 100 at first.
-        events: All that was said.
+        clock: Starts at the time of block 100.
+        events: All events so far.
     """
 
     def __init__(self) -> None:
@@ -54,13 +54,13 @@ class Chain:
         self.manager.add_reserve_callback(self.events.append)
 
     def at(self, block: int, amount: object, account: str = "main") -> Balance:
-        """Return what a node tells of a block."""
+        """Return what a node reports at a block."""
         return Balance(
             account, "USDT", Decimal(str(amount)), BEGIN + timedelta(seconds=12 * (block - 100)), block=block
         )
 
     async def look(self, *found: Balance | AccountFailure, seconds: float = 12, equity: Any = None) -> None:
-        """Look once; what is given is what is read."""
+        """Check once; the balances and equity given are what the sources report."""
         self.clock.advance(seconds)
         balances = [each for each in found if isinstance(each, Balance)]
         if all(balance.account != "other" for balance in balances):
@@ -83,7 +83,7 @@ class Chain:
 
 @pytest.fixture
 async def chain() -> Chain:
-    """One that fell from 110 to 90 at block 101."""
+    """A chain on which the reserve fell from 110 to 90 at block 101."""
     chain = Chain()
     await chain.look(chain.at(100, 110), seconds=0)
     await chain.look(chain.at(101, 90))
@@ -117,11 +117,13 @@ async def test_nothing_is_missing_when_a_node_that_lags_tells_the_same_amount(ch
     await chain.look(chain.at(101, 90), seconds=1)
     assert (chain.manager.status("m"), chain.missing) == (LOW, "")
     await chain.look(chain.at(100, 110), seconds=1)
-    assert "contradicts" in chain.missing, "what was told of block 102 is remembered beyond that"
+    assert "contradicts" in chain.missing, "the observation of block 102 is still remembered"
 
 
 async def test_jump_is_not_taken_back_by_a_node_that_lags(chain: Chain) -> None:
-    """The second look finds another node, which has not seen the catastrophe yet."""
+    """The confirming reading comes from another node, which has not seen the fall yet: it fails, and the next block
+    confirms.
+    """
     answers = [chain.at(102, 5), chain.at(101, 90)]
 
     async def tell() -> Reading:
@@ -146,7 +148,7 @@ async def test_what_was_told_is_remembered_while_nothing_can_be_read(chain: Chai
 
 
 async def test_balance_that_accrues_is_known_when_every_second_node_lags() -> None:
-    """An aToken, or what a vault pays: another amount with every block."""
+    """The balance changes with every block, as that of an aToken: the newer observation remains valid."""
     chain = Chain()
     for block in range(100, 110):
         told = chain.at(block, 110 + Decimal(block) / 10_000)
@@ -178,7 +180,7 @@ async def test_balance_that_accrued_has_failed_when_a_node_is_more_than_a_minute
 
 
 async def test_balance_that_accrued_is_unknown_in_time_when_nothing_but_an_earlier_moment_is_told(chain: Chain) -> None:
-    """Its age is that of what stands, which is not told anew."""
+    """The age that counts is that of the newest observation, which is not renewed by an earlier one."""
     for _ in range(10):
         await chain.look(chain.at(100, "89.9999"))
     assert (chain.manager.status("m"), chain.missing) == (LOW, "")
@@ -202,7 +204,7 @@ async def test_jump_is_not_confirmed_by_a_node_that_lags_and_tells_nearly_the_sa
 
 
 async def test_account_that_lags_takes_no_other_one_with_it(chain: Chain) -> None:
-    """What is certain without it is more than is wanted."""
+    """Only the lagging account fails; the other one alone is more than the target."""
     await chain.look(chain.at(100, 110), chain.at(101, 110, "other"), seconds=1)
     assert await chain.said() == ["low", "adequate"]
 
@@ -230,7 +232,7 @@ async def test_venue_whose_clock_was_ahead_is_believed_as_soon_as_it_is_set_righ
 
 
 async def test_sources_are_believed_when_the_clock_of_this_machine_is_set_back(chain: Chain) -> None:
-    """They tell when they were asked, by that clock."""
+    """Observations dated by that clock are older than those before, and must be accepted."""
     chain.clock.wall -= timedelta(hours=1)
     await chain.look(Balance("main", "USDT", Decimal(110), chain.clock.wall))
     assert (await chain.said(), chain.missing) == (["low", "adequate"], "")
@@ -245,7 +247,7 @@ async def test_source_that_tells_nothing_but_an_earlier_moment_is_unknown_in_tim
 
 
 async def test_equity_of_an_earlier_moment_is_not_believed(chain: Chain) -> None:
-    """At 800 the reserve of 90 would be enough."""
+    """With an equity of 800 the reserve of 90 would be adequate."""
     await chain.look(chain.at(102, 90))
     told = Equity(Decimal(1000), "USDT", chain.clock.wall)
     await chain.look(chain.at(103, 90), equity=told)
@@ -268,7 +270,7 @@ async def test_equity_is_unknown_in_time_when_nothing_but_an_earlier_moment_is_t
 
 
 async def test_no_mode_is_unknown_when_two_nodes_take_turns_and_one_lags() -> None:
-    """One mode always meets the one that lags: what the other one told its neighbour just now is newer."""
+    """One mode always gets the lagging node, and another mode has just got a newer equity from the other node."""
     clock, nav, node = SetClock(), ScriptedEquity(), ScriptedBalances("node", main=0, other=0)
     manager = ReserveManager(nav, {"node": node}, clock=clock)
     for mode, account in (("a", "main"), ("b", "other")):
@@ -291,7 +293,10 @@ async def test_no_mode_is_unknown_when_two_nodes_take_turns_and_one_lags() -> No
 
 
 async def test_price_of_an_earlier_moment_is_not_believed() -> None:
-    """At 3,000 the equity is 990 and 99 are wanted; at 2,500 it would be 840, and the 90 enough."""
+    """At a price of 3,000 the equity is 990 and the target 99.
+
+    At 2,500 they would be 840 and 84, and 90 would be adequate.
+    """
     market, ledger = Market(ETH_USDT=3000), Ledger(main__USDT=90, cold__ETH="0.3")
     nav = portfolio(balances=[{"source": "treasury"}], prices={"ETH": {"source": "market", "max_age": 600}})
     events: list[ReserveEvent] = []
@@ -302,10 +307,10 @@ async def test_price_of_an_earlier_moment_is_not_believed() -> None:
     await manager.check_all_reserves()
     market.values["ETH/USDT"], market.age = 2500, 60
     found = (await manager.check_all_reserves())["m"]
-    assert (manager.status("m"), found.total_equity) == (LOW, 990), "the newer one stands"
+    assert (manager.status("m"), found.total_equity) == (LOW, 990), "the newer price stands"
     market.age = 300
     found = (await manager.check_all_reserves())["m"]
-    assert (manager.status("m"), found.total_equity) == (LOW, None), "no node lags so far that is well"
+    assert (manager.status("m"), found.total_equity) == (LOW, None), "a price that is older by this much has failed"
     market.age = 0
     await manager.check_all_reserves()
     await manager.close()

@@ -1,6 +1,6 @@
-"""What must not raise an alarm: a false one unwinds positions at a loss.
+"""What must not raise an alarm: a false alarm unwinds positions at a loss.
 
-Each mode wants 100 USDT, a tenth of its equity of 1,000, and is looked at every 30 seconds.
+Each mode needs 100 USDT, a tenth of its equity of 1,000, and is checked every 30 seconds.
 """
 
 from datetime import timedelta
@@ -17,7 +17,7 @@ ADEQUATE, LOW, CRITICAL, UNKNOWN = ReserveStatus
 
 @pytest.fixture
 def mode() -> Watched:
-    """A mode with 150 USDT, seen adequate."""
+    """A mode with 150 USDT that is adequate."""
     mode = Watched()
     mode.look(150)
     return mode
@@ -38,7 +38,7 @@ def test_nothing_is_said_when_the_wallet_reads_zero_every_second_time(mode: Watc
 
 
 def test_nothing_is_said_when_the_equity_is_ten_times_too_large_once(mode: Watched) -> None:
-    """A price with its point in the wrong place would make any reserve critical."""
+    """A price with a misplaced decimal point would make any reserve critical."""
     mode.look(150, equity=10_000)
     mode.look(150, after=1)
     assert (mode.said, mode.status) == ([], ADEQUATE)
@@ -46,7 +46,7 @@ def test_nothing_is_said_when_the_equity_is_ten_times_too_large_once(mode: Watch
 
 @pytest.mark.parametrize("amount", [80, 20])
 def test_an_incident_stays_open_when_the_equity_endpoint_answers_zero_once(amount: int) -> None:
-    """An equity of 0 has a target of 0, which any reserve meets: the recovery would be false."""
+    """An equity of 0 gives a target of 0, which any reserve meets: the recovery would be false."""
     mode = Watched()
     mode.look(amount)
     mode.look(amount, equity=0)
@@ -56,7 +56,7 @@ def test_an_incident_stays_open_when_the_equity_endpoint_answers_zero_once(amoun
 
 
 def test_nothing_is_said_when_one_of_two_equal_accounts_reads_zero_once() -> None:
-    """The sum falls by a half only, which may be real; an account at 0 is looked at twice all the same."""
+    """The sum falls by half only, which may be real; a reading of 0 for an account must still be confirmed."""
     mode = Watched()
     mode.look(60, 60)
     mode.look(60, 0)
@@ -75,7 +75,7 @@ def test_nothing_is_said_when_one_of_two_accounts_cannot_be_read_while_the_other
 
 
 def test_no_low_is_said_when_one_of_two_accounts_cannot_be_read_and_the_other_is_not_enough() -> None:
-    """What cannot be read is not zero: after a while nothing is certain, and that is said instead."""
+    """A missing balance is not zero: the mode becomes unknown once its last good status is too old."""
     mode = Watched()
     mode.look(60, 90)
     for _ in range(100):
@@ -123,7 +123,7 @@ def test_no_low_is_said_when_the_equity_turns_negative(mode: Watched) -> None:
 
 
 def test_no_low_is_said_when_the_equity_is_incomplete(mode: Watched) -> None:
-    """Half an equity is no equity: neither a smaller target nor a larger one may come of it."""
+    """Part of an equity must give neither a smaller nor a larger target."""
     for _ in range(10):
         mode.look(150, equity=900, complete=False)
     assert mode.said == ["unknown"]
@@ -136,7 +136,7 @@ def test_no_low_is_said_when_an_equity_of_an_hour_ago_is_served(mode: Watched) -
 
 
 def test_nothing_is_said_twice_when_the_reserve_hovers_around_the_threshold() -> None:
-    """Up and down by less than the recovery margin is one incident, not forty."""
+    """Movements within the recovery margin are one incident, not forty."""
     mode = Watched(repeat_interval=timedelta(days=1))
     mode.look(101)
     for _ in range(20):
@@ -159,7 +159,7 @@ def test_nothing_is_said_when_a_redemption_dips_for_one_check_and_two_are_needed
 
 
 def test_nothing_is_said_when_a_strategy_starts_without_equity() -> None:
-    """A new mode has neither equity nor reserve: its target is 0 and is met."""
+    """A new mode has neither equity nor reserve: its target is 0, and it is adequate."""
     mode = Watched()
     for _ in range(10):
         mode.look(0, equity=0)
@@ -167,7 +167,7 @@ def test_nothing_is_said_when_a_strategy_starts_without_equity() -> None:
 
 
 def test_no_refill_may_be_decided_when_the_equity_of_a_critical_mode_is_ten_times_too_large_once() -> None:
-    """The status would stay critical, the amount to unwind would not."""
+    """The status would remain critical, but the amount to unwind would be wrong."""
     mode = Watched()
     mode.look(20)
     mode.look(20, equity=10_000)

@@ -1,4 +1,4 @@
-"""The daemon is killed, again and again, at any moment: nothing is lost, nothing is said twice under two ids."""
+"""The daemon is killed again and again, at any moment: no event is lost, none is sent under two ids."""
 
 import os
 import random
@@ -16,11 +16,11 @@ from support.world import World
 KILLS = int(os.environ.get("RESERVD_KILLS", "30"))
 MODES = ("a", "b", "c", "d")
 IMPATIENCE = 0.5
-"""Seconds after which a daemon takes PostgreSQL over from one that was killed: there is never a second one here."""
+"""Seconds until a daemon takes PostgreSQL over from a killed one. Short, because no two daemons run here at once."""
 
 
 def come_to_rest(world: World, nursery: Nursery, config: Path, store_url: str) -> None:
-    """Let a daemon that is not killed say what is left to say."""
+    """Run a daemon without killing it until it has sent all that is pending."""
     daemon = nursery.start(config, take_over_after=IMPATIENCE)
     settle(world, store_url)
     nursery.signal(daemon, signal.SIGTERM)
@@ -28,7 +28,7 @@ def come_to_rest(world: World, nursery: Nursery, config: Path, store_url: str) -
 
 @pytest.mark.timeout(60 + 2 * KILLS)
 def test_nothing_is_lost_when_the_daemon_is_killed_at_random(tmp_path: Path, nursery: Nursery, store_url: str) -> None:
-    """Killed as often as RESERVD_KILLS says: some tenths of a second after each start, or after its first word."""
+    """Killed RESERVD_KILLS times, each time some tenths of a second after its start, or after its first event."""
     seed = random.randrange(10**6)
     kills = KILLS if store_url.startswith("sqlite") else KILLS // 3
     print(f"seed {seed}, {kills} kills")
@@ -39,7 +39,7 @@ def test_nothing_is_lost_when_the_daemon_is_killed_at_random(tmp_path: Path, nur
             for _ in range(kills):
                 heard = len(world.events)
                 daemon = nursery.start(config, take_over_after=IMPATIENCE)
-                if rng.random() < 0.5:  # however slow the machine is, half of them come to speak
+                if rng.random() < 0.5:  # so that half of them send events, however slow the machine is
                     wait_until(lambda heard=heard: len(world.events) > heard, "an event")
                 threading.Event().wait(rng.uniform(0.0, 0.5))
                 nursery.signal(daemon, signal.SIGKILL)

@@ -1,6 +1,6 @@
-"""A pool or vault that has lent its money out pays nobody: that is no reserve, and is worth no less for it.
+"""A pool or vault that has lent its assets out cannot pay: they are no reserve, but still count as equity.
 
-A fund has 100 USDC of equity, all of it in one place, and wants a tenth of it payable.
+A fund has 100 USDC of equity, all in one place, and a tenth of it must be payable.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -28,7 +28,7 @@ USDC, WETH = 10**6, 10**18
 
 
 class Place:
-    """Where the money is; it can be lent out and come back."""
+    """Where the assets are; they can be lent out and returned."""
 
     balances: BalanceSource[Any]
     equity: EquitySource[Any]
@@ -38,16 +38,16 @@ class Place:
         self.endpoint = {"rpc_url": chain.url, "chain_id": 31337, "timeout": 30}
 
     def lends(self) -> None:
-        """Lend out all that is there."""
+        """Lend out everything."""
         raise NotImplementedError
 
     def gets_back(self) -> None:
-        """Have it paid back."""
+        """Have everything repaid."""
         raise NotImplementedError
 
 
 class Pool(Place):
-    """An Aave v3 market of which the holder is the only supplier."""
+    """An Aave v3 market whose only supplier is the holder."""
 
     def __init__(self, chain: Anvil) -> None:
         super().__init__(chain)
@@ -69,7 +69,7 @@ class Pool(Place):
 
 
 class LendingVault(Place):
-    """A vault that lends its assets on."""
+    """A vault that lends out its assets."""
 
     def __init__(self, chain: Anvil) -> None:
         super().__init__(chain)
@@ -90,7 +90,7 @@ class LendingVault(Place):
 
 @dataclass
 class Fund(Observer):
-    """A mode whose money is in one place, and all that was said of it."""
+    """A mode with all its assets in one place, and its events."""
 
     place: Place
     said: list[str] = field(default_factory=list)
@@ -116,7 +116,7 @@ class Fund(Observer):
 
 @pytest.fixture(params=[Pool, LendingVault], ids=["aave_v3", "erc4626"])
 async def fund(request: pytest.FixtureRequest, chain: Anvil) -> AsyncIterator[Fund]:
-    """The fund, looked at once while all of it is payable."""
+    """The fund, checked once while everything is payable."""
     make: Callable[[Anvil], Place] = request.param
     fund = Fund(make(chain))
     await fund.look()
@@ -128,7 +128,7 @@ async def test_critical_is_said_when_all_is_lent_out_and_adequate_when_it_is_bac
     assert fund.manager.status("fund") is ReserveStatus.ADEQUATE
     fund.place.lends()
     await fund.look()
-    assert fund.said == [], "a fall to nothing needs a newer block to be believed"
+    assert fund.said == [], "a fall to 0 is confirmed by a newer block only"
     fund.place.chain.mine()
     await fund.look()
     assert fund.said == ["critical"]
@@ -136,7 +136,7 @@ async def test_critical_is_said_when_all_is_lent_out_and_adequate_when_it_is_bac
     assert snapshot is not None
     assert snapshot.reserve_balance == 0
     assert snapshot.total_equity is not None
-    assert snapshot.total_equity >= 100, "what is lent out is still owned"
+    assert snapshot.total_equity >= 100, "assets that are lent out remain equity"
     assert fund.why is not None
     assert [(account.amount, account.note != "") for account in fund.why.snapshot.accounts] == [(0, True)]
     fund.place.gets_back()

@@ -1,4 +1,4 @@
-"""A plugin blocks the event loop: nothing can end that, so it must be told who does it."""
+"""A plugin blocks the event loop: that cannot be interrupted, so the log must name the plugin."""
 
 import time
 from collections.abc import MutableMapping, Sequence
@@ -61,14 +61,14 @@ reserve_event_sinks: [journal]
 
 
 def hog_the_loop(logs: Sequence[MutableMapping[str, Any]]) -> None:
-    """Block the thread of the loop until that is told."""
+    """Block the thread of the event loop until the block has been logged."""
     deadline = time.monotonic() + _LONGEST_SECONDS
     while not logs and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
 async def test_what_blocks_the_loop_is_named_while_it_does() -> None:
-    """Once, with the way to it."""
+    """The block is logged once, with a stack trace."""
     with capture_logs() as logs, LoopWatch(patience_seconds=0.1):
         hog_the_loop(logs)
     assert [(each["event"], each["log_level"]) for each in logs] == [("loop.blocked", "error")]
@@ -76,7 +76,7 @@ async def test_what_blocks_the_loop_is_named_while_it_does() -> None:
 
 
 def test_daemon_tells_which_plugin_blocks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its log has the plugin's own line, and it goes on when it can."""
+    """The log contains the line of the plugin, and the daemon continues once the plugin returns."""
     plugins = tmp_path / "plugins"
     (plugins / "sleepy-1.dist-info").mkdir(parents=True)
     (plugins / "reservd_sleepy.py").write_text(PLUGIN)
@@ -87,7 +87,11 @@ def test_daemon_tells_which_plugin_blocks_it(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("PYTHONPATH", str(plugins))
     with ReservdProcess(tmp_path / "reservd.yaml") as daemon:
         (tmp_path / "blocked").touch()
-        wait_until(lambda: "in fetch_balances" in daemon.log(), "what blocks it", timeout_seconds=_LONGEST_SECONDS)
+        wait_until(
+            lambda: "in fetch_balances" in daemon.log(),
+            "the log to name what blocks the loop",
+            timeout_seconds=_LONGEST_SECONDS,
+        )
         (tmp_path / "blocked").unlink()
         assert "loop.blocked" in daemon.log()
         assert daemon.get("/-/healthy")

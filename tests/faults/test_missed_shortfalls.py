@@ -1,6 +1,6 @@
-"""What must raise an alarm whatever else fails: a shortfall that is missed is paid by clients who wait.
+"""What must raise an alarm whatever else fails: a missed shortfall leaves clients unpaid.
 
-Each mode wants 100 USDT, a tenth of its equity of 1,000, and is looked at every 30 seconds.
+Each mode needs 100 USDT, a tenth of its equity of 1,000, and is checked every 30 seconds.
 """
 
 from datetime import timedelta
@@ -16,7 +16,7 @@ ADEQUATE, LOW, CRITICAL, UNKNOWN = ReserveStatus
 
 @pytest.fixture
 def mode() -> Watched:
-    """A mode with 150 USDT, seen adequate."""
+    """A mode with 150 USDT that is adequate."""
     mode = Watched(repeat_interval=timedelta(days=1))
     mode.look(150)
     return mode
@@ -54,7 +54,7 @@ def test_critical_is_said_when_a_debt_eats_what_another_account_holds(mode: Watc
 
 
 def test_low_is_said_when_deposits_raise_the_target(mode: Watched) -> None:
-    """The balance did not move: the equity did."""
+    """The equity grows while the balance stays."""
     assert mode.look(140, equity=1490).event_type == "reserve_low"
 
 
@@ -73,7 +73,7 @@ def test_low_is_said_when_it_is_true_for_minutes_while_every_second_read_fails()
 
 
 def test_low_is_said_when_a_rubbish_reading_comes_between_two_true_ones() -> None:
-    """A jump that nobody confirmed neither counts as a check in a row nor resets the count."""
+    """An unconfirmed jump neither counts as one of the consecutive checks nor resets their count."""
     mode = Watched(confirmations=2)
     mode.look(150)
     mode.look(90)
@@ -90,7 +90,7 @@ def test_critical_is_said_when_the_missing_account_comes_back_empty() -> None:
 
 
 def test_unknown_is_said_when_an_old_block_keeps_being_served(mode: Watched) -> None:
-    """The node answers promptly and is stuck: its balance grows old, and is not believed for ever."""
+    """The node answers promptly but is stuck at a block: its balance becomes too old, and the mode unknown."""
     for seconds in range(30, 300, 30):
         mode.look(150, age=seconds)
     assert mode.said == ["unknown"]
@@ -117,7 +117,7 @@ def test_unknown_is_said_when_nothing_was_readable_since_the_start() -> None:
 
 
 def test_unknown_is_said_when_two_nodes_disagree_for_ever(mode: Watched) -> None:
-    """One says 150,000 less than the other: neither is believed, and that is not silence."""
+    """Readings of 3 and 30 alternate: neither is confirmed, and the mode becomes unknown."""
     mode.look(150)
     for _ in range(4):
         mode.look(3)
@@ -167,7 +167,7 @@ def test_shortfall_is_said_again_while_it_lasts() -> None:
 
 
 def test_low_is_said_when_a_single_unit_lacks_in_a_balance_of_seventy_digits() -> None:
-    """Arithmetic that rounds to 28 digits would call this enough."""
+    """Arithmetic that rounds to 28 digits would call this reserve adequate."""
     mode = Watched(ratio=Decimal(1))
     equity = Decimal("1" + "0" * 40)
     enough = Decimal("1" + "0" * 40)

@@ -1,4 +1,4 @@
-"""PostgreSQL with money on its way: the owner is killed, the server restarted; nothing is asked or promised twice."""
+"""The owner is killed or PostgreSQL restarted while refills and withdrawals are in flight: nothing happens twice."""
 
 import json
 import random
@@ -20,7 +20,7 @@ from support.teller import Teller
 from support.world import World
 
 CALM = 1
-"""Seconds between checks: a reading that is late on a busy machine must not make withdrawals slow."""
+"""Seconds between checks. Long, so that a late reading on a busy machine does not make withdrawals slow."""
 RESTARTS = 4
 KEYS = [f"client-{number}" for number in range(150)]
 
@@ -43,7 +43,7 @@ def url_of(server: Postgres) -> str:
 
 
 def write_config(world: World, folder: Path, server: Postgres, **defaults: Any) -> Path:
-    """Return a configuration whose strategy writes down what it is asked, and answers once nothing keeps it: `busy`."""
+    """Return a configuration whose strategy records each request, and answers once the file `busy` is gone."""
     program = folder / "unwind"
     program.write_text(
         f"#!/bin/sh\ncat >> {folder}/requests\necho >> {folder}/requests\n"
@@ -61,7 +61,7 @@ def write_config(world: World, folder: Path, server: Postgres, **defaults: Any) 
 
 
 def asked_in(folder: Path) -> list[dict[str, Any]]:
-    """Return the requests that the strategy heard of, in order."""
+    """Return the requests that the strategy received, in order."""
     path = folder / "requests"
     return [json.loads(line) for line in path.read_text().splitlines() if line] if path.exists() else []
 
@@ -71,7 +71,7 @@ def refills_in(server: Postgres) -> dict[str, str]:
 
 
 def holds_in(server: Postgres) -> dict[str, tuple[str, Decimal, Decimal]]:
-    """Return the id, the part from the reserve and what has arrived of each hold, by its key."""
+    """Return the id, the part from the reserve and the arrived amount of each hold, by its key."""
     rows = server.query("store", "SELECT key, id, from_reserve, arrived FROM holds ORDER BY position")
     assert len({key for key, *_ in rows}) == len(rows), "two holds under one key"
     return {key: (hold_id, Decimal(from_reserve), Decimal(arrived)) for key, hold_id, from_reserve, arrived in rows}
@@ -84,33 +84,37 @@ def orders(*keys: str, amount: object = 1) -> list[dict[str, str]]:
 def test_nothing_is_asked_anew_or_forgotten_when_the_owner_is_killed_in_the_middle_of_a_request(
     world: World, nursery: Nursery, server: Postgres, tmp_path: Path
 ) -> None:
-    """Money is on its way for a client and for the reserve, and an emergency is being asked for: is it heard?"""
+    """Refills for a client and for the reserve are in flight, and the owner dies during the call for an emergency: its
+    successor repeats that call under the same id, and nothing else is requested.
+    """
     config = write_config(world, tmp_path, server)
     first = nursery.start(config)
     with Teller(first) as teller:
         teller.wait_for_status("m", "adequate")
         (promised,) = teller.ask(orders("big", amount=150))
         assert (promised["speed"], Decimal(promised["from_reserve"])) == ("medium", 60)
-        wait_until(lambda: list(refills_in(server).values()) == ["accepted"] * 2, "two requests to be taken")
+        wait_until(lambda: list(refills_in(server).values()) == ["accepted"] * 2, "two requests to be accepted")
         second = nursery.start(config, take_over_after=2)
-        wait_until(lambda: "ownership.waiting" in nursery.log(), "the second to wait")
+        wait_until(lambda: "ownership.waiting" in nursery.log(), "the second to stand by")
         (tmp_path / "busy").touch()
         world.amounts["m"] = "100"
-        wait_until(lambda: len(asked_in(tmp_path)) == 3, "the emergency to be asked for")
+        wait_until(lambda: len(asked_in(tmp_path)) == 3, "the emergency to be requested")
         calm, emergency = (each for each in asked_in(tmp_path) if each["withdrawal_id"] is None)
         nursery.signal(first, signal.SIGKILL)
     assert (emergency["urgency"], emergency["replaces"]) == ("emergency", calm["id"])
     (tmp_path / "busy").unlink()
     with Teller(second) as teller:
-        wait_until(lambda: refills_in(server)[emergency["id"]] == "accepted", "the second to have it answered")
+        wait_until(
+            lambda: refills_in(server)[emergency["id"]] == "accepted", "the second to have the emergency accepted"
+        )
         assert refills_in(server) == {promised["id"]: "accepted", calm["id"]: "cancelled", emergency["id"]: "accepted"}
         (again,) = teller.ask(orders("big", amount=150))
         assert (again["id"], again["from_reserve"]) == (promised["id"], promised["from_reserve"])
         world.amounts["m"] = str(100 + 90 + Decimal(emergency["amount"]))
-        wait_until(lambda: list(refills_in(server).values()).count("verified") == 2, "the money to be seen")
-    wait_until(lambda: holds_in(server) == {"big": (promised["id"], 60, 90)}, "it to be held for the client")
+        wait_until(lambda: list(refills_in(server).values()).count("verified") == 2, "the money to be verified")
+    wait_until(lambda: holds_in(server) == {"big": (promised["id"], 60, 90)}, "the money to be held for the client")
     asked = {(each["id"], each["amount"], each["urgency"]) for each in asked_in(tmp_path)}
-    assert len(asked) == 3, "nothing was asked for under another id, or otherwise"
+    assert len(asked) == 3, "no request was repeated under another id or with another content"
     assert {each["epoch"] for each in asked_in(tmp_path)} == {1, 2}
 
 
@@ -144,16 +148,21 @@ def test_each_key_has_one_hold_when_the_server_is_restarted_again_and_again_whil
                 before = len(answers)
                 server.stop()
                 server.start()
-                wait_until(lambda before=before: any(each["id"] for each in answers[before:]), "it to go on")
+                wait_until(
+                    lambda before=before: any(each["id"] for each in answers[before:]),
+                    "an accepted withdrawal after the restart",
+                )
         finally:
             over.set()
             for client in clients:
                 client.join()
-        wait_until(lambda: not [each for each in teller.ask(orders(*KEYS)) if each["refusal"]], "all to be answered")
+        wait_until(
+            lambda: not [each for each in teller.ask(orders(*KEYS)) if each["refusal"]], "all withdrawals to be decided"
+        )
         answers += teller.ask(orders(*KEYS))
     holds = holds_in(server)
     assert len(holds) == len(KEYS)
-    assert sum(from_reserve for _, from_reserve, _ in holds.values()) == 110, "not a coin more than there is"
+    assert sum(from_reserve for _, from_reserve, _ in holds.values()) == 110, "exactly the reserve is held"
     for answer in answers:
         if answer["refusal"] is None:
             assert holds[answer["key"]][:2] == (answer["id"], Decimal(answer["from_reserve"])), "an answer changed"

@@ -1,4 +1,4 @@
-"""Whatever happens around it, every mode goes on being checked, and what was decided is heard."""
+"""Whatever fails around it, every mode is still checked, and every event reaches callbacks."""
 
 import asyncio
 import threading
@@ -23,7 +23,7 @@ BASE = {"share_class": "USDT", "reserve_ratio": "0.1", "reserve_monitoring_inter
 
 
 class SteppedClock(SystemClock):
-    """The machine's clock, as much ahead as a test says."""
+    """The machine's clocks, with the monotonic one ahead by as much as the test says."""
 
     ahead = 0.0
 
@@ -35,7 +35,7 @@ class SteppedClock(SystemClock):
 async def test_other_modes_are_checked_when_a_plugin_raises_an_error_that_lacks_its_parts() -> None:
     class HollowError(SourceError):
         def __init__(self) -> None:
-            """Without what the class promises."""
+            """Leave out the attributes that the class promises."""
 
     bad, good = ScriptedBalances("bad", main=110), ScriptedBalances("good", main=110)
     manager = ReserveManager(ScriptedEquity(), {"bad": bad, "good": good})
@@ -48,7 +48,7 @@ async def test_other_modes_are_checked_when_a_plugin_raises_an_error_that_lacks_
 
 
 async def test_a_shortfall_is_announced_while_another_source_hangs_for_long() -> None:
-    """A mode waits for its own sources, and no cycle for the slowest of all."""
+    """A mode waits for its own sources only, and a cycle does not wait for the slowest source."""
     hung, wallet = ScriptedBalances("hung", timeout=60, main=110), ScriptedBalances("wallet", main=110)
     manager = ReserveManager(ScriptedEquity(), {"hung": hung, "wallet": wallet})
     for name in ("hung", "wallet"):
@@ -83,7 +83,7 @@ async def test_monitoring_starts_anew_when_it_was_stopped() -> None:
 
 
 class SetWall(datetime):
-    """A wall clock that a test sets by `step`, once it was looked at `looks` times more."""
+    """A wall clock that jumps by `step` after `looks` more readings."""
 
     is_off = step = timedelta()
     looks = 0
@@ -109,7 +109,7 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> type[SetWall]:
 
 @pytest.mark.parametrize("step", [timedelta(hours=-1), timedelta(days=100)])
 async def test_cycles_go_on_when_the_wall_clock_is_set(step: timedelta, wall: type[SetWall]) -> None:
-    """Set back it would wait for an hour, set forward it would count every cycle that was missed."""
+    """Otherwise the schedule would pause for an hour when set back, and count missed cycles when set forward."""
     runs: list[float] = []
     overruns: list[float] = []
 
@@ -119,7 +119,7 @@ async def test_cycles_go_on_when_the_wall_clock_is_set(step: timedelta, wall: ty
     schedule = CycleSchedule(run, overruns.append)
     schedule.start([0.05])
     await until(lambda: len(runs) >= 3)
-    # Also while a wake-up is at work, which looks at the clock several times.
+    # The jump may also come during a wake-up, which reads the clock several times.
     for looks in range(8):
         wall.looks, wall.step = looks, step
         seen = len(runs)
@@ -151,7 +151,7 @@ async def test_a_callback_hears_of_the_next_event_when_it_raised_on_the_last(err
 
 
 async def test_nothing_is_acted_on_late_when_a_callback_was_held_up() -> None:
-    """Low and critical wait behind a blocked call until the reserve has long recovered: both are marked superseded."""
+    """Low and critical are queued behind a blocked call until the reserve has recovered: both are marked superseded."""
     source = ScriptedBalances("t", main=70)
     manager = ReserveManager(ScriptedEquity(), {"t": source})
     manager.set_reserve_config("m", BASE)
@@ -214,7 +214,7 @@ async def test_an_incident_goes_on_when_its_mode_is_configured_again() -> None:
 
 
 async def test_one_reading_counts_once_when_two_checks_join_it() -> None:
-    """A wallet reads 0 once, for two callers at the same time: it must not agree with itself."""
+    """Two callers share one reading of 0: a reading must not confirm itself."""
     source = ScriptedBalances("t", main=110)
     manager = ReserveManager(ScriptedEquity(), {"t": source})
     manager.set_reserve_config("m", {**BASE, "reserve_confirmations": 2})
@@ -224,7 +224,7 @@ async def test_one_reading_counts_once_when_two_checks_join_it() -> None:
     assert manager.status("m") is ReserveStatus.ADEQUATE
     source.script = [{"main": 70}]
     await asyncio.gather(manager.check_all_reserves(), manager.check_all_reserves())
-    assert manager.status("m") is ReserveStatus.ADEQUATE, "one reading is one of the two checks in a row"
+    assert manager.status("m") is ReserveStatus.ADEQUATE, "one reading counts as one of the two consecutive checks"
     await manager.close()
 
 
@@ -267,7 +267,7 @@ async def test_the_next_incident_is_refilled_when_the_reserve_recovered_while_th
     await manager.check_all_reserves()
     answered.set()
     await service.idle()
-    await manager.check_all_reserves()  # the next check sees that what was accepted is there
+    await manager.check_all_reserves()  # the next check verifies that the accepted amount has arrived
     source.amounts["main"] = 60
     await manager.check_all_reserves()
     await until(lambda: len(replenisher.asked) == 2)
@@ -297,7 +297,7 @@ def test_the_clock_of_the_monitor_is_aware() -> None:
 
 
 async def test_unknown_is_said_while_all_that_a_mode_waits_for_hangs_for_longer_than_it_may() -> None:
-    """Neither source answers nor gives up: nothing at all comes that could be looked at."""
+    """Neither source answers or fails, so no reading arrives at all: unknown is raised, and repeated as a reminder."""
     wallet, nav = ScriptedBalances("wallet", timeout=600, main=110), ScriptedEquity(timeout=600)
     manager = ReserveManager(nav, {"wallet": wallet})
     keys = {"reserve_max_staleness": "0.3", "reserve_event_repeat_interval": "0.3"}

@@ -1,4 +1,4 @@
-"""One of three nodes of a chain is killed and comes back: nothing changes but the metric that tells of it."""
+"""One of three nodes of a chain is killed and comes back: only the metric for that endpoint changes."""
 
 import json
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def configure(folder: Path, nodes: list[Anvil], **more: object) -> Path:
         "chain_id": 31337,
         "timeout": 30,
         "probe_interval": 0.5,
-        "max_block_age": 3000,  # these nodes make no blocks
+        "max_block_age": 3000,  # these nodes mine no blocks
         "assets": {"ETH": {"native": True}},
         "accounts": {"main": WALLET},
         **more,
@@ -61,7 +61,7 @@ def configure(folder: Path, nodes: list[Anvil], **more: object) -> Path:
 
 
 class Watcher:
-    """Reads the metrics of a daemon, of which only those of endpoints may change."""
+    """Reads the metrics of a daemon; only those of endpoints may change."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -69,12 +69,12 @@ class Watcher:
         self._before = self._others()
 
     def endpoints(self) -> dict[str, float]:
-        """Return which endpoints are up. Everything else that is not a count or a time is as it was."""
+        """Return which endpoints are up, and check that all metrics other than counters and times are unchanged."""
         assert self._others() == self._before
         return {sample.labels["endpoint"]: sample.value for sample in self._samples(ENDPOINT_UP)}
 
     def value(self, name: str, source: str | None = None) -> list[float]:
-        """Return the values of a metric, of one source if it is given."""
+        """Return the values of a metric, of one source if one is given."""
         return [sample.value for sample in self._samples(name) if source in {None, sample.labels.get("source")}]
 
     def _others(self) -> dict[str, float]:
@@ -101,7 +101,7 @@ class Watcher:
 def test_nothing_changes_but_a_metric_when_one_of_three_nodes_is_killed_and_comes_back(
     nodes: list[Anvil], tmp_path: Path, quorum: int
 ) -> None:
-    """Each of them in turn: one that serves, and one that only waits for its turn."""
+    """Each node in turn, so that both the active one and those in reserve are killed."""
     up = dict.fromkeys(NAMES, 1.0)
     with ReservdProcess(configure(tmp_path, nodes, quorum=quorum)) as daemon:
         watcher = Watcher(daemon.address)
@@ -111,11 +111,15 @@ def test_nothing_changes_but_a_metric_when_one_of_three_nodes_is_killed_and_come
             node.stop()
             wait_until(
                 lambda name=name: watcher.endpoints() == {**up, name: 0.0},
-                f"{name} to be down",
+                f"{name} to be reported as down",
                 timeout_seconds=_PATIENCE_SECONDS,
             )
             node.start()
-            wait_until(lambda: watcher.endpoints() == up, f"{name} to be back", timeout_seconds=_PATIENCE_SECONDS)
+            wait_until(
+                lambda: watcher.endpoints() == up,
+                f"{name} to be reported as up again",
+                timeout_seconds=_PATIENCE_SECONDS,
+            )
         assert set(watcher.value("reservd_fetch_failures_total")) == {0}
         assert set(watcher.value("reservd_events_total")) == {0}
         assert not [node.url for node in nodes if node.url in daemon.log()]
@@ -124,14 +128,14 @@ def test_nothing_changes_but_a_metric_when_one_of_three_nodes_is_killed_and_come
 def test_source_is_down_with_its_endpoints_when_all_nodes_are_killed_and_recovers(
     nodes: list[Anvil], tmp_path: Path
 ) -> None:
-    """The status stays what it was: a number that is missing is never zero."""
+    """The status stays: a missing number is never zero."""
     with ReservdProcess(configure(tmp_path, nodes)) as daemon:
         watcher = Watcher(daemon.address)
         for node in nodes:
             node.stop()
         wait_until(
             lambda: watcher.value("reservd_source_up", "treasury") == [0] and watcher.value(ENDPOINT_UP) == [0, 0, 0],
-            "the source to be down",
+            "the source to be reported as down",
             timeout_seconds=_PATIENCE_SECONDS,
         )
         assert watcher.value("reservd_reserve_balance") == [5]
@@ -140,6 +144,6 @@ def test_source_is_down_with_its_endpoints_when_all_nodes_are_killed_and_recover
             node.start()
         wait_until(
             lambda: watcher.value("reservd_source_up", "treasury") == [1] and watcher.value(ENDPOINT_UP) == [1, 1, 1],
-            "the source and its endpoints to be back",
+            "the source and its endpoints to be reported as up again",
             timeout_seconds=_PATIENCE_SECONDS,
         )

@@ -1,7 +1,7 @@
-"""Sources that are behind: if they always are by so much nothing is wrong, and when they stop it is said in time.
+"""Sources that lag: a constant lag is fine, and a source that stands still makes its mode unknown in time.
 
-A mode wants 100 USDT, a tenth of its equity of 1,000, is looked at every 30 seconds and believes what is up to 120
-seconds old. Where it is well and nothing changes it is left alone, and must grow old all the same.
+A mode needs 100 USDT, a tenth of its equity of 1,000, is checked every 30 seconds and believes observations for up to
+120 seconds. A mode that is adequate and unchanged is not evaluated in every cycle, but its age must still count.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -23,11 +23,11 @@ ADEQUATE, LOW, CRITICAL, UNKNOWN = ReserveStatus
 
 
 class Behind:
-    """A mode whose sources tell of a while ago.
+    """A mode whose sources report past observations.
 
     Attributes:
-        behind: Of how many seconds ago, by source: `balance` and `equity`.
-        events: All that was said.
+        behind: The lag in seconds of each source: `balance` and `equity`.
+        events: All events so far.
     """
 
     def __init__(self) -> None:
@@ -40,13 +40,13 @@ class Behind:
         self.start()
 
     def start(self) -> None:
-        """Begin without memory."""
+        """Start without stored state."""
         self.manager = ReserveManager(self.nav, {"bank": self.bank}, clock=self.clock)
         self.manager.set_reserve_config("m", {"share_class": "USDT", "reserve_ratio": "0.1"})
         self.manager.add_reserve_callback(self.events.append)
 
     async def restart(self) -> None:
-        """Begin with what was kept."""
+        """Restart with the stored state."""
         kept = {mode: decode_state(encode(state)) for mode, state in self.manager.kept_states().items()}
         await self.manager.close()
         self.start()
@@ -54,7 +54,7 @@ class Behind:
         self.manager.begin()
 
     async def look(self, times: int = 1, *, standing: str = "") -> None:
-        """Look so many times, 30 seconds apart, while one source tells of the same moment again and again."""
+        """Check this many times, 30 seconds apart, while the source `standing` repeats the same observation."""
         for _ in range(times):
             self.clock.advance(30)
             if standing:
@@ -88,7 +88,7 @@ async def test_nothing_is_said_when_sources_are_always_behind(behind: dict[str, 
         await world.look()
         assert world.status is ADEQUATE
         world.clock.advance(29)
-        assert world.status is ADEQUATE, "until the next look too"
+        assert world.status is ADEQUATE, "it must stay adequate until the next check"
         world.clock.advance(-29)
     assert world.said == []
 
@@ -99,9 +99,9 @@ async def test_unknown_is_said_by_the_first_look_at_which_observations_are_too_o
     world.behind[source] = 29
     await world.look()
     await world.look(3, standing=source)
-    assert (world.status, world.said) == (ADEQUATE, []), "119 seconds"
+    assert (world.status, world.said) == (ADEQUATE, []), "119 seconds old"
     await world.look(standing=source)
-    assert world.said == ["unknown"], "149 seconds"
+    assert world.said == ["unknown"], "149 seconds old"
     world.behind[source] = 0
     await world.look()
     assert world.said == ["unknown", "adequate"]
@@ -113,7 +113,7 @@ async def test_unknown_counts_the_age_of_what_was_read_last_when_a_source_fails(
     await world.look(3)
     world.bank.misbehave = raises(SourceError(FailureReason.TIMEOUT, "no answer"))
     await world.look(2)
-    assert world.said == [], "119 seconds"
+    assert world.said == [], "119 seconds old"
     await world.look()
     assert world.said == ["unknown"]
     assert world.events[0].reason.startswith("no conclusive check for 149 s: bank/main: timeout")
@@ -126,6 +126,6 @@ async def test_sources_are_asked_again_first_when_the_daemon_is_restarted_on_old
     await world.restart()
     world.bank.misbehave = raises(SourceError(FailureReason.TIMEOUT, "no answer"))
     await world.look()
-    assert world.said == [], "half of what is allowed is left"
+    assert world.said == [], "half of the allowed age remains"
     await world.look()
     assert world.said == ["unknown"]

@@ -1,4 +1,4 @@
-"""A plugin that raises, hangs or returns rubbish costs its own reading and nothing else."""
+"""A plugin that raises, hangs or returns invalid data costs its own reading and nothing else."""
 
 import asyncio
 import math
@@ -34,7 +34,7 @@ NOW = datetime.now(UTC)
 
 
 class Failures(Observer):
-    """Notes why readings failed."""
+    """Records why readings failed."""
 
     def __init__(self) -> None:
         self.reasons: list[tuple[str, FailureReason | None]] = []
@@ -115,7 +115,7 @@ async def test_equity_source_costs_its_own_mode_only(way: str) -> None:
 
 
 async def test_source_that_ignores_its_cancellation_is_left_behind_and_not_asked_a_second_time() -> None:
-    """It comes back by itself once its old call ends; meanwhile nobody waits for it beyond its deadline."""
+    """Checks wait for it no longer than its timeout, and it is read again once the old call has ended."""
     ended = asyncio.Event()
     source = ScriptedBalances("stubborn", timeout=0.05, main=110)
     manager = ReserveManager(ScriptedEquity(), {"stubborn": source})
@@ -154,7 +154,7 @@ async def test_source_is_opened_again_when_it_could_not_be_opened_before() -> No
 
 
 async def test_partial_reading_is_adequate_only_when_what_was_read_is_enough_alone() -> None:
-    """Two accounts, one of which cannot be read: enough is enough, and too little says nothing."""
+    """One of two accounts cannot be read: the other alone is enough for adequate, but too little alone is unknown."""
     source = ScriptedBalances("t", a=110, b=50)
     manager = ReserveManager(ScriptedEquity(), {"t": source})
     manager.set_reserve_config("m", BASE)
@@ -175,7 +175,7 @@ async def test_partial_reading_is_adequate_only_when_what_was_read_is_enough_alo
 
 @pytest.mark.parametrize("age_seconds", [-3600, 3600])
 async def test_reading_is_not_believed_when_it_is_too_old_or_from_the_future(age_seconds: int) -> None:
-    """An exchange that keeps serving yesterday's balance, or whose clock is an hour ahead."""
+    """An exchange that keeps returning yesterday's balance, or whose clock is an hour ahead."""
     source = ScriptedBalances("t", main=110)
     manager = ReserveManager(ScriptedEquity(), {"t": source})
     manager.set_reserve_config("m", BASE)
@@ -190,7 +190,7 @@ async def test_reading_is_not_believed_when_it_is_too_old_or_from_the_future(age
     ("age_seconds", "why"), [(-3600, "too far from the present"), (3600, "too far from the present"), (90, "s apart")]
 )
 async def test_one_balance_of_another_time_costs_its_own_mode_alone(age_seconds: int, why: str) -> None:
-    """Of a source that thousands of modes share: one account is served from a cache, the others are not."""
+    """Many modes may share a source: a balance that is dated too early or too late costs only its own mode."""
     source = ScriptedBalances("t", fresh=110, old=110)
     manager = ReserveManager(ScriptedEquity(), {"t": source})
     for mode in source.amounts:
@@ -231,7 +231,9 @@ async def test_sink_costs_its_own_deliveries_only(way: str, tmp_path: Path) -> N
     database = Database(parse_url("sqlite:///store.db", tmp_path))
     async with Office(database, bad, good) as office:
         await office.look(m="critical")
-        await until(lambda: {("bad", reason), ("good", None)} <= set(office.heard.attempts), "both to be tried")
+        await until(
+            lambda: {("bad", reason), ("good", None)} <= set(office.heard.attempts), "a delivery attempt to both sinks"
+        )
     await database.close()
     assert bad.taken == []
     assert [event.type for event in good.taken] == ["reservd.reserve_critical.v1"]
@@ -240,7 +242,7 @@ async def test_sink_costs_its_own_deliveries_only(way: str, tmp_path: Path) -> N
 
 
 async def test_other_modes_are_checked_when_a_source_tells_its_block_as_a_text() -> None:
-    """A balance jumps, and the second look at it is of a block that cannot be compared with the first one's."""
+    """A balance jumps, and the block of the second reading is a text that cannot be compared with the first one."""
     bad, good = ScriptedBalances("bad", main=110), ScriptedBalances("good", main=110)
     manager = ReserveManager(ScriptedEquity(), {"bad": bad, "good": good})
     for name in ("bad", "good"):
@@ -270,5 +272,5 @@ async def test_a_mode_is_watched_when_its_equity_source_breaks_on_the_question_w
     manager = ReserveManager(nav, {"t": ScriptedBalances("t", main=110)})
     manager.set_reserve_config("m", BASE)
     assert (await manager.check_all_reserves())["m"].status is ReserveStatus.ADEQUATE
-    assert nav.asked == ["m"], "then each mode has an answer of its own"
+    assert nav.asked == ["m"], "without an answer, each mode is read separately"
     await manager.close()

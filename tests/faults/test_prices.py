@@ -1,8 +1,8 @@
-"""What a wrong price, or a part of the equity that cannot be read, must not do: neither alarm nor calm anybody.
+"""Wrong prices, and parts of the equity that cannot be read: they must neither raise nor end an alarm.
 
-A fund has 1,000 USDT: 110 or 74 payable in its treasury, the rest in ether at 3,000 in a cold wallet and in a vault.
-Its reserve should be a tenth. Ether is priced by a feed on a real node, and compared with another market. Counted
-without the ether, the target would be so small that any reserve met it; with ten times its price, none would.
+A fund has about 1,000 USDT: 110 or 74 payable in its treasury, the rest in ether at 3,000 in a cold wallet and in a
+vault. Its target is a tenth. Ether is priced by a feed on a real node and compared with a second market. Without the
+ether the target would be so small that any reserve met it; with ten times its price, none would.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -32,7 +32,7 @@ HEALING_LOOKS = 20
 
 @dataclass
 class Fund(Observer):
-    """The fund, its prices, and all that was said of it."""
+    """The fund, its prices and its events."""
 
     chain: Anvil
     begin: ReserveStatus
@@ -92,7 +92,7 @@ class Fund(Observer):
 
 @pytest.fixture(params=[ADEQUATE, LOW], ids=str)
 async def fund(request: pytest.FixtureRequest, chain: Anvil) -> AsyncIterator[Fund]:
-    """The fund in either status, looked at once."""
+    """The fund, adequate or low, checked once."""
     fund = Fund(chain, request.param)
     await fund.look()
     assert fund.status is fund.begin
@@ -139,7 +139,7 @@ FAULTS: dict[str, tuple[Act, str]] = {
 
 
 def heal(fund: Fund) -> None:
-    """Make all as it was."""
+    """Remove every fault."""
     if fund.chain._process is None:
         fund.chain.start()
     fund.ether.answered(3000, id=9)
@@ -176,7 +176,7 @@ async def test_status_is_neither_better_nor_worse_but_unknown_in_time(fund: Fund
 
 
 async def test_nothing_is_said_when_a_position_is_ten_times_too_large_once(fund: Fund) -> None:
-    """The equity jumps: a second look is taken at once, which finds it as it was."""
+    """The equity jumps: it is read again at once, and the second reading is as before."""
     before = list(fund.said)
     amounts = iter(["29000", "290"])
 
@@ -190,7 +190,7 @@ async def test_nothing_is_said_when_a_position_is_ten_times_too_large_once(fund:
 
 
 async def test_fall_of_the_price_is_believed_when_both_sources_tell_it(fund: Fund) -> None:
-    """A real one: the equity is less, and so is the reserve that it needs."""
+    """A real fall: the equity is less, and so is the target."""
     fund.ether.answers(2000)
     fund.market.values["ETH/USDT"] = 2010
     fund.vault.amount = 190

@@ -1,4 +1,4 @@
-"""Receivers that are down, slow, broken or rude: what they miss they get, in order, and gauges go on."""
+"""Receivers that are down, slow, broken or reject events: they get what they missed, in order; gauges stay current."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ def world() -> Iterator[World]:
 
 
 def tell(world: World, address: str, *statuses: str) -> None:
-    """Bring mode `m` to one status after the other, each as soon as the one before is confirmed."""
+    """Bring mode `m` to each status in turn, once the one before is confirmed."""
     for status in statuses:
         world.set("m", status)
         wait_until(
@@ -58,24 +58,27 @@ def test_nothing_is_missed_when_a_receiver_fails_for_a_while(
     address = nursery.address()
     world.answer = answer
     tell(world, address, *STORY)
-    wait_until(lambda: world.tries > 0, "a try")
+    wait_until(lambda: world.tries > 0, "an attempt")
     world.answer = Answer()
     wait_until(lambda: len(world.kinds("m")) >= 4, f"all events, got {world.kinds('m')}")
     assert world.kinds("m") == STORY
     if answer.hang_up or answer.delay_seconds:
-        # It had taken what it was sent: a second time is under the same id.
+        # It had received the event already: the repetition has the same id.
         assert len({event["id"] for event in world.events}) == 4
 
 
 def test_event_is_dead_and_the_next_one_comes_when_a_receiver_is_gone_for_good(
     world: World, nursery: Nursery, tmp_path: Path
 ) -> None:
-    """410: what would never be taken is not tried again."""
+    """An event that is answered with 410 is not tried again."""
     nursery.start(world.write_config(tmp_path))
     address = nursery.address()
     world.answer = Answer(410)
     tell(world, address, "low")
-    wait_until(lambda: sample(address, "reservd_deliveries_ended_total", sink="ops", state="dead") == 1, "its end")
+    wait_until(
+        lambda: sample(address, "reservd_deliveries_ended_total", sink="ops", state="dead") == 1,
+        "the event to become a dead letter",
+    )
     assert world.tries == 1
     world.answer = Answer()
     tell(world, address, "critical")
@@ -84,7 +87,7 @@ def test_event_is_dead_and_the_next_one_comes_when_a_receiver_is_gone_for_good(
 
 @pytest.mark.timeout(180 + 3 * DOWN_SECONDS)
 def test_everything_comes_in_order_when_a_receiver_was_down_for_long(nursery: Nursery, tmp_path: Path) -> None:
-    """Down for as long as RESERVD_DOWN_SECONDS says, while reserves move all the time; killed once meanwhile."""
+    """Down for RESERVD_DOWN_SECONDS while statuses change all the time; the daemon is killed once meanwhile."""
     modes = [f"m{number}" for number in range(10)]
     with World(*modes) as world:
         config = world.write_config(tmp_path, sink={"retry": {"first": 0.5, "longest": 5}})
@@ -92,7 +95,7 @@ def test_everything_comes_in_order_when_a_receiver_was_down_for_long(nursery: Nu
         world.answer = Answer(503)
         for mode in modes:
             world.set(mode, "critical")
-        wait_until(lambda: world.tries > 0, "an event to be refused: there is something to miss")
+        wait_until(lambda: world.tries > 0, "a refused event, so that there is something to miss")
         way = cycle(STORY)
         rounds = int(DOWN_SECONDS / 0.25)
         for number in range(rounds):
@@ -111,12 +114,12 @@ def test_everything_comes_in_order_when_a_receiver_was_down_for_long(nursery: Nu
                 sample(address, "reservd_reserve_status", mode=mode, share_class="USDT", status="adequate") == 1
                 for mode in modes
             ),
-            "every mode to be well",
+            "every mode to be adequate",
         )
         world.answer = Answer()
         wait_until(
             lambda: sample(address, "reservd_deliveries_pending", sink="ops") == 0 and len(world.events) > 0,
-            "nothing to wait",
+            "no delivery to be pending",
             timeout_seconds=120 + DOWN_SECONDS,
         )
         for mode in modes:

@@ -1,4 +1,4 @@
-"""Emergencies that replace calm requests, or wait for approval: one request asks for all, and money counts once."""
+"""Emergencies that replace calm requests, or wait for approval: all is requested once, and money counts once."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -39,7 +39,9 @@ async def test_large_emergency_waits_for_somebody_and_is_asked_for_once(database
 async def test_one_request_is_heard_when_a_strategy_is_back_after_its_reserve_has_become_critical(
     database: Database,
 ) -> None:
-    """It has not heard of the calm request, and has not decided yet about the emergency, which asks for the whole."""
+    """The strategy has not received the calm request, and the emergency for the whole amount is pending: the calm
+    request is repeated only once the emergency has been rejected.
+    """
     async with Treasury(database) as shop:
         await shop.see()
         shop.replenisher.misbehave = UNREACHABLE
@@ -61,7 +63,7 @@ async def test_one_request_is_heard_when_a_strategy_is_back_after_its_reserve_ha
 async def test_strategy_that_comes_back_to_two_requests_takes_the_one_that_asks_for_the_whole(
     database: Database,
 ) -> None:
-    """It hears of both in their order; both would unwind the calm one's amount twice."""
+    """It receives both in order. Accepting both would unwind the amount of the calm one twice."""
     async with Treasury(database) as shop:
         shop.replenisher.answer = Acceptance(status=AcceptanceStatus.PENDING)
         for balance in (110, 70, 40):
@@ -77,7 +79,7 @@ async def test_strategy_that_comes_back_to_two_requests_takes_the_one_that_asks_
 async def test_calm_request_is_heard_while_the_emergency_that_would_stand_in_for_it_waits_for_approval(
     database: Database,
 ) -> None:
-    """The strategy was away when it was asked: it is not to wait for people as well."""
+    """The strategy was unreachable at first: the calm request must not wait for the approval as well."""
     async with Treasury(database, reserve_refill_approval_above=50) as shop:
         await shop.see()
         shop.replenisher.misbehave = UNREACHABLE
@@ -98,7 +100,7 @@ async def test_calm_request_is_heard_while_the_emergency_that_would_stand_in_for
 async def test_emergency_that_waits_for_approval_asks_for_what_still_lacks_when_the_calm_request_has_arrived(
     database: Database,
 ) -> None:
-    """It asked for the whole, the calm one's part included; approved as it was it would unwind that twice."""
+    """The emergency includes the amount of the calm request. Approved unchanged, it would unwind that amount twice."""
     async with Treasury(database, reserve_refill_approval_above=50) as shop:
         await shop.see()
         await shop.see(70)
@@ -107,9 +109,9 @@ async def test_emergency_that_waits_for_approval_asks_for_what_still_lacks_when_
         calm, emergency = shop.own()
         assert (calm.request.amount, emergency.request.amount) == (40, 260)
         await shop.see(90)
-        assert shop.own()[1].request.amount == 240, "some has arrived"
+        assert shop.own()[1].request.amount == 240, "less what has arrived"
         await shop.see(89)
-        assert shop.own()[1].request.amount == 240, "no more than whoever approves it may have read"
+        assert shop.own()[1].request.amount == 240, "never more than whoever approves it may have read"
         await shop.see(110)
         calm, emergency = shop.own()
         assert (str(calm.state), emergency.held_back) == ("verified", True)
@@ -124,7 +126,7 @@ async def test_emergency_that_waits_for_approval_asks_for_what_still_lacks_when_
 
 
 async def test_emergency_asks_for_what_lacks_besides_the_money_that_has_left_already(database: Database) -> None:
-    """Of a calm request that its strategy has settled: the whole would bring that money twice."""
+    """The strategy has settled the calm request: an emergency for the whole would bring that money twice."""
     async with Treasury(database) as shop:
         await shop.see()
         await shop.see(70)
@@ -142,7 +144,9 @@ async def test_emergency_asks_for_what_lacks_besides_the_money_that_has_left_alr
         for _ in range(2):
             await shop.see(43, after_seconds=600)
         calm, _, again = shop.own()
-        assert (str(calm.state), again.request.amount) == ("ineffective", 67), "it never came: the whole is asked for"
+        assert (str(calm.state), again.request.amount) == ("ineffective", 67), (
+            "the settled money never arrived: the whole is requested"
+        )
 
 
 async def test_emergency_waits_for_nobody_once_it_asks_for_no_more_than_may_be_without_approval(
@@ -156,7 +160,7 @@ async def test_emergency_waits_for_nobody_once_it_asks_for_no_more_than_may_be_w
         await shop.see(61)
         (asked,) = shop.replenisher.asked
         assert (asked.id, asked.amount) == (emergency.id, 49)
-        assert asked.urgency is Urgency.FAST, "the reserve is low, and no more"
+        assert asked.urgency is Urgency.FAST, "the reserve is low, no longer critical"
 
 
 async def test_emergency_is_not_waited_for_any_more_once_what_is_on_its_way_is_enough(database: Database) -> None:
@@ -168,14 +172,17 @@ async def test_emergency_is_not_waited_for_any_more_once_what_is_on_its_way_is_e
         calm, emergency = shop.own()
         assert (str(calm.state), str(emergency.state)) == ("accepted", "cancelled")
         await shop.see(20)
-        assert shop.refills.inactions["m"] is Inaction.AWAITING_APPROVAL, "again at once: nobody refused it"
+        assert shop.refills.inactions["m"] is Inaction.AWAITING_APPROVAL, "no cooldown, as no request was rejected"
         assert len(shop.replenisher.asked) == 1
 
 
 async def test_emergency_is_not_waited_for_any_more_once_the_calm_request_is_to_be_asked_again(
     database: Database,
 ) -> None:
-    """Calm as well, and small enough to need nobody's approval, it would have the same unwound twice."""
+    """The repeated calm request needs no approval.
+
+    Together with the emergency it would unwind the same amount twice.
+    """
     async with Treasury(database, reserve_refill_approval_above=50) as shop:
         await shop.see()
         shop.replenisher.misbehave = UNREACHABLE
@@ -191,7 +198,7 @@ async def test_emergency_is_not_waited_for_any_more_once_the_calm_request_is_to_
 
 
 async def test_money_that_came_before_anybody_was_asked_is_not_taken_for_what_was_asked_for(database: Database) -> None:
-    """It would be called verified before a coin of it was there, and the same asked for once more."""
+    """Otherwise the request would be verified before any of its money arrived, and the same amount requested again."""
     async with Treasury(database, reserve_refill_approval_above=50) as shop:
         await shop.see()
         await shop.see(10)
@@ -257,7 +264,10 @@ async def test_request_of_a_mode_that_is_gone_may_be_approved_and_asks_nobody(da
 async def test_strategy_has_its_time_when_an_emergency_needs_no_approval_any_more_at_the_last_moment(
     database: Database,
 ) -> None:
-    """Given up a moment later it would have had no effect, and another emergency would be asked for."""
+    """Its deadline starts when it is released.
+
+    With the old one it would end as ineffective, and another would follow.
+    """
     async with Treasury(database, reserve_refill_approval_above=50) as shop:
         await shop.see(30)
         (waiting,) = shop.own()
@@ -273,7 +283,10 @@ async def test_strategy_has_its_time_when_an_emergency_needs_no_approval_any_mor
 
 
 async def test_strategy_has_its_time_when_somebody_approves_at_the_last_moment(database: Database) -> None:
-    """Otherwise it would be given up while it unwinds, and a second emergency asked for."""
+    """Its deadline starts at the approval.
+
+    With the old one it would expire while the strategy unwinds, and another follow.
+    """
     async with Treasury(database, reserve_refill_approval_above=50) as shop:
         await shop.see(20)
         await shop.see(20)
@@ -291,7 +304,7 @@ async def test_strategy_has_its_time_when_somebody_approves_at_the_last_moment(d
 
 
 async def test_nobody_is_asked_when_an_approval_comes_after_the_deadline(database: Database) -> None:
-    """Before anything else has noticed that it has passed."""
+    """The deadline has passed, but nothing has noticed it yet."""
     async with Treasury(database, reserve_refill_approval_above=50) as shop:
         await shop.see(20)
         await shop.see(20)

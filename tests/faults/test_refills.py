@@ -1,4 +1,4 @@
-"""Strategies that do not do what they say, and daemons that die: nothing is asked for twice, and the events tell it."""
+"""Strategies that do not do what they report, and daemons that die: nothing is requested twice; events report it."""
 
 import asyncio
 import signal
@@ -36,7 +36,7 @@ def soon(seconds: float) -> datetime:
 
 
 def promising(seconds: float) -> ScriptedReplenisher:
-    """Return a strategy that accepts and says when the money will be there."""
+    """Return a strategy that accepts and names the time at which the money will be there."""
     replenisher = ScriptedReplenisher()
     replenisher.answer = Acceptance(status=AcceptanceStatus.ACCEPTED, expected_by=soon(seconds))
     return replenisher
@@ -60,7 +60,7 @@ async def test_request_expires_and_the_next_is_an_emergency_when_a_strategy_acce
 async def test_refill_that_is_there_when_it_was_promised_is_verified_though_it_is_looked_at_later(
     database: Database,
 ) -> None:
-    """A strategy that keeps its word to the second is no failure: the reserve is not looked at all the time."""
+    """The reserve is checked at intervals, so a strategy that is exactly on time must not count as late."""
     async with Refinery(database, promising(0)) as shop:
         await shop.check(70)
         await asyncio.sleep(0.02)
@@ -98,7 +98,7 @@ async def test_money_that_never_arrives_is_told_when_a_strategy_says_that_it_set
 
 
 async def test_money_that_has_left_is_waited_for_until_it_was_promised(database: Database) -> None:
-    """A bridge takes its hour: given up after five minutes, all of it would be asked for once more, urgently."""
+    """A bridge may take an hour. Without the promised time, all of it would be requested again after five minutes."""
     async with Treasury(database) as shop:
         shop.replenisher.answer = Acceptance(
             status=AcceptanceStatus.ACCEPTED, expected_by=shop.clock.wall + timedelta(hours=1)
@@ -151,7 +151,7 @@ async def test_late_answer_to_the_call_itself_is_not_believed(database: Database
     async with Refinery(database, replenisher, reserve_refill_patience="0.05") as shop:
         shop._balances.amounts["main"] = 70
         await shop.manager.check_all_reserves()
-        await until(lambda: shop.asked, "the call")
+        await until(lambda: shop.asked, "the call to the strategy")
         await asyncio.sleep(0.06)
         await shop.service.look()
         gate.set()
@@ -213,7 +213,7 @@ async def test_cooldown_and_budget_hold_after_a_restart(database: Database) -> N
 async def test_no_refill_is_asked_for_and_alarms_go_on_when_a_request_in_the_store_cannot_be_read(
     database: Database,
 ) -> None:
-    """Whoever was asked may bring the money: another one might be unwound for the same."""
+    """Its strategy may still bring the money: another request could unwind the same amount again."""
     async with Refinery(database) as shop:
         await shop.check(70)
         (asked,) = shop.asked
@@ -233,7 +233,7 @@ async def test_no_refill_is_asked_for_and_alarms_go_on_when_a_request_in_the_sto
         await connection.execute(delete(replenishments))
     async with Refinery(database) as shop:
         await shop.check(40)
-        assert len(shop.asked) == 1, "once it is out of the store"
+        assert len(shop.asked) == 1, "requested once the unreadable row is deleted"
 
 
 async def test_replenisher_is_left_alone_by_all_modes_for_as_long_as_it_asks(database: Database) -> None:
@@ -246,7 +246,7 @@ async def test_replenisher_is_left_alone_by_all_modes_for_as_long_as_it_asks(dat
         await shop.refills.request("b", Decimal(5), withdrawal_id="w")
         assert len(shop.replenisher.asked) == asked
         shop.replenisher.misbehave = None
-        shop.refills._caller._left_alone_until.clear()  # the time is over
+        shop.refills._caller._left_alone_until.clear()  # the retry time has passed
         await shop.see(70)
         assert len(shop.replenisher.asked) > asked
 
@@ -254,14 +254,14 @@ async def test_replenisher_is_left_alone_by_all_modes_for_as_long_as_it_asks(dat
 async def test_shortfall_is_asked_for_when_a_withdrawal_is_cancelled_of_which_no_strategy_has_heard(
     database: Database,
 ) -> None:
-    """Nobody will bring what it lacked: that is not in flight any more."""
+    """What the withdrawal lacked is no longer in flight, so the whole shortfall is requested."""
     async with Treasury(database) as shop:
         await shop.see()
         shop.replenisher.misbehave = UNREACHABLE
         decision = await shop.ask(160)
         assert decision.hold is not None
         target = decision.hold.id
-        await until(lambda: [each.id for each in shop.replenisher.asked] == [target], "the call")
+        await until(lambda: [each.id for each in shop.replenisher.asked] == [target], "the call to the strategy")
         await shop.refills.idle()
         await shop.withdrawals.cancel(target)
         shop.replenisher.misbehave = None
@@ -272,7 +272,9 @@ async def test_shortfall_is_asked_for_when_a_withdrawal_is_cancelled_of_which_no
 
 
 async def test_strategy_is_told_when_it_takes_what_a_withdrawal_lacked_that_is_cancelled(database: Database) -> None:
-    """It had the request, and had not decided: it is not to unwind for nobody."""
+    """The strategy received the request and had not decided: accepting it is refused, so that it does not unwind for
+    nothing.
+    """
     async with Treasury(database) as shop:
         await shop.see()
         shop.replenisher.answer = Acceptance(status=AcceptanceStatus.PENDING)
@@ -306,7 +308,7 @@ async def test_change_that_its_sink_refused_is_a_dead_letter_and_arrives_when_it
             position = await find_position(connection, found[1].event.id)
             assert position is not None
             await ask_redeliveries(connection, [Redelivery("wish", position, "ops", datetime.now(UTC), "ann")])
-        await until(lambda: shop.ops.states == ["requested"], "the dead letter")
+        await until(lambda: shop.ops.states == ["requested"], "the redelivered event")
         assert shop.ops.changes[0].id == found[1].event.id
 
 
@@ -314,7 +316,7 @@ async def test_change_that_its_sink_refused_is_a_dead_letter_and_arrives_when_it
 
 
 def write_config(world: World, folder: Path) -> Path:
-    """Return a configuration whose strategy is a program that writes down what it is asked and accepts."""
+    """Return a configuration whose strategy is a program that records requests and accepts them."""
     program = folder / "unwind"
     program.write_text(
         f'#!/bin/sh\ncat >> {folder}/request\necho "$RESERVD_REQUEST_ID" >> {folder}/asked\n'
@@ -339,7 +341,7 @@ def stored_in(folder: Path) -> dict[str, str]:
 
 
 def told_in(world: World) -> list[str]:
-    """Return the states that the sink heard of; what is sent again after a takeover has the same id."""
+    """Return the states that the sink received; an event that is sent again after a takeover has the same id."""
     by_id = {each["id"]: each["data"] for each in world.events if "replenishment" in each["type"]}
     return [each["state"] for each in by_id.values()]
 
@@ -348,7 +350,7 @@ def told_in(world: World) -> list[str]:
 def test_one_request_is_made_when_the_daemon_is_killed_between_decision_and_request(
     step: str, tmp_path: Path, nursery: Nursery
 ) -> None:
-    """It is decided and stored, or not even that, and its strategy has not heard of it."""
+    """The request is stored, or not even that, and its strategy has not received it."""
     with World("m") as world:
         world.set("m", "low")
         config = write_config(world, tmp_path)
@@ -356,7 +358,7 @@ def test_one_request_is_made_when_the_daemon_is_killed_between_decision_and_requ
         before = stored_in(tmp_path)
         assert (len(before), asked_in(tmp_path)) == (1 if step == "stored" else 0, [])
         nursery.start(config)
-        wait_until(lambda: "accepted" in stored_in(tmp_path).values(), "the answer")
+        wait_until(lambda: "accepted" in stored_in(tmp_path).values(), "the request to be accepted")
         assert len(stored_in(tmp_path)) == 1
         assert asked_in(tmp_path) == list(stored_in(tmp_path))
         assert set(before) <= set(stored_in(tmp_path))
@@ -368,16 +370,16 @@ def test_one_request_is_made_when_another_daemon_takes_over(tmp_path: Path, nurs
         first = nursery.start(config)
         wait_until(lambda: "ownership.taken" in nursery.log(), "the first to own the store")
         nursery.start(config)
-        wait_until(lambda: "ownership.waiting" in nursery.log(), "the second to wait")
+        wait_until(lambda: "ownership.waiting" in nursery.log(), "the second to stand by")
         world.set("m", "low")
-        wait_until(lambda: "accepted" in (stored_in(tmp_path).values()), "the answer")
+        wait_until(lambda: "accepted" in (stored_in(tmp_path).values()), "the request to be accepted")
         nursery.signal(first, signal.SIGKILL)
         wait_until(lambda: nursery.log().count("ownership.taken") == 2, "the second to own the store")
         world.set("m", "adequate")
-        wait_until(lambda: "verified" in stored_in(tmp_path).values(), "the second to see the money")
+        wait_until(lambda: "verified" in stored_in(tmp_path).values(), "the second to verify the money")
         assert asked_in(tmp_path) == list(stored_in(tmp_path))
         wait_until(lambda: told_in(world) == ["requested", "accepted", "verified"], "the events")
-        # Each says which owner sent it, and so does the request.
+        # Each event names the epoch of the owner that sent it, and so does the request.
         assert world.events[-1]["data"]["state"] == "verified"
         assert [each["epoch"] for each in world.events] == sorted(each["epoch"] for each in world.events)
         assert (world.events[0]["epoch"], world.events[-1]["epoch"]) == (1, 2)

@@ -1,4 +1,4 @@
-"""The configuration is read again while sources fail or ask to be left alone, while a mode is low, with a defect."""
+"""The configuration is reloaded while sources fail or ask for a pause, while a mode is low, and with a defect."""
 
 import asyncio
 import signal
@@ -22,7 +22,7 @@ from support.world import Answer, World
 
 @contextmanager
 def reloaded(daemon: ReservdProcess, every_seconds: float) -> Iterator[None]:
-    """Have the configuration read again and again."""
+    """Reload the configuration at intervals."""
     stop = threading.Event()
 
     def reload() -> None:
@@ -43,7 +43,7 @@ def test_outage_is_said_though_the_configuration_is_read_again_all_the_time(tmp_
         config = world.write_config(tmp_path, defaults={"reserve_max_staleness": 4})
         with ReservdProcess(config) as daemon, reloaded(daemon, 1.0):
             world.amounts["alpha"] = "not a number"
-            wait_until(lambda: world.kinds("alpha") == ["unknown"], "the outage to be said", timeout_seconds=30)
+            wait_until(lambda: world.kinds("alpha") == ["unknown"], "the outage to be reported", timeout_seconds=30)
             assert world.kinds("beta") == []
             assert daemon.log().count("config.reloaded") > 1
 
@@ -62,7 +62,7 @@ def test_source_that_asked_to_be_left_alone_is_left_alone_however_often_the_conf
                 return [told("reservd_source_circuit_open", source=source) for source in ("treasury", "nav")]
 
             world.refusal = Answer(429, {"Retry-After": "3600"})
-            wait_until(lambda: open_circuits() == [1, 1], "both sources to be left alone")
+            wait_until(lambda: open_circuits() == [1, 1], "the circuits of both sources to open")
             asked = world.asked
             for reloads in range(1, 4):
                 daemon.send(signal.SIGHUP)
@@ -70,15 +70,18 @@ def test_source_that_asked_to_be_left_alone_is_left_alone_however_often_the_conf
                 cycles = told("reservd_cycle_duration_seconds_count", interval="0.1")
                 wait_until(
                     lambda before=cycles: told("reservd_cycle_duration_seconds_count", interval="0.1") > before + 1,
-                    "cycles after it",
+                    "another cycle after the reload",
                 )
                 assert open_circuits() == [1, 1]
             assert world.asked == asked
             world.refusal = None
             config.write_text(config.read_text().replace("/balances", "/balances?key=another"))
             daemon.send(signal.SIGHUP)
-            wait_until(lambda: world.asked > asked, "the one whose options are others to be asked")
-            wait_until(lambda: open_circuits() == [0, 1], "the metric to tell so, and that the other one is not asked")
+            wait_until(lambda: world.asked > asked, "the source with changed options to be read")
+            wait_until(
+                lambda: open_circuits() == [0, 1],
+                "the metric to show that only the source with unchanged options is paused",
+            )
 
 
 def test_incident_of_a_mode_that_is_taken_out_is_told_and_ends_when_the_mode_returns(tmp_path: Path) -> None:
@@ -90,7 +93,7 @@ def test_incident_of_a_mode_that_is_taken_out_is_told_and_ends_when_the_mode_ret
         keys = file.read_text()
         file.unlink()
         daemon.send(signal.SIGHUP)
-        wait_until(lambda: "mode.left_in_incident" in daemon.log(), "the log")
+        wait_until(lambda: "mode.left_in_incident" in daemon.log(), "the log to name the incident")
         (line,) = [line for line in daemon.log().splitlines() if "mode.left_in_incident" in line]
         assert '"mode": "alpha"' in line
         assert incident in line
@@ -108,7 +111,7 @@ async def test_daemon_goes_on_as_before_when_a_defect_keeps_it_from_taking_up_a_
         file = world.write_config(tmp_path, f"sqlite:///{tmp_path}/store.db")
 
         def load() -> Config:
-            # A sink without settings: what no file leads to.
+            # A sink without settings, which no file can cause.
             config = load_config(file)
             return replace(config, event_sinks={"password": config.event_sinks["ops"]})
 
@@ -158,5 +161,5 @@ def test_every_signal_counts_and_none_is_heaped_up(tmp_path: Path) -> None:
             daemon.send(signal.SIGHUP)
         (tmp_path / "modes" / "beta.yaml").write_text("share_class: 5")
         daemon.send(signal.SIGHUP)
-        wait_until(lambda: "config.refused" in daemon.log(), "the last word on the files")
+        wait_until(lambda: "config.refused" in daemon.log(), "the last reload to be refused")
         assert daemon.log().count("config.reloaded") < 20

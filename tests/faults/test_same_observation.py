@@ -1,6 +1,6 @@
-"""Sources that tell the same observation again: a bad one must not confirm itself, a true one must not be waited out.
+"""Sources that repeat an observation: a wrong one must not confirm itself, a true one must not be ignored for long.
 
-A mode wants 100 USDT, a tenth of its equity of 1,000, and is looked at every 30 seconds.
+A mode needs 100 USDT, a tenth of its equity of 1,000, and is checked every 30 seconds.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -20,12 +20,12 @@ BASE = {"share_class": "USDT", "reserve_ratio": "0.1"}
 
 
 class Scrape:
-    """A mode whose balance is scraped now and then, and told until the next scrape.
+    """A mode whose balance is observed at a scrape and repeated until the next one.
 
     Attributes:
         source: Its balance source.
-        nav: Its equity source, which is scraped too once `scrape_equity` was called.
-        events: All that was said.
+        nav: Its equity source, which repeats its value too after `scrape_equity` was called.
+        events: All events so far.
     """
 
     def __init__(self, **keys: object) -> None:
@@ -38,7 +38,7 @@ class Scrape:
         self.manager.add_reserve_callback(self.events.append)
 
     def scrape(self, amount: int, block: int | None = None) -> None:
-        """Observe an amount once; a block is read anew each time, and stays the same."""
+        """Observe an amount once. With a block, each reading has a new time but the same block."""
         at = datetime.now(UTC)
 
         async def tell() -> Reading:
@@ -56,7 +56,7 @@ class Scrape:
         self.nav.misbehave = tell
 
     async def look(self, times: int = 1) -> int:
-        """Look so many times, 30 seconds apart, and return how often the balance was read."""
+        """Check this many times, 30 seconds apart, and return how often the balance was read."""
         before = self.source.reads
         for _ in range(times):
             self.clock.advance(30)
@@ -80,7 +80,7 @@ async def world() -> Scrape:
 @pytest.mark.parametrize("block", [None, 7])
 async def test_nothing_is_said_when_one_scrape_was_wrong(world: Scrape, block: int | None) -> None:
     world.scrape(0, block)
-    assert await world.look(2) == 3, "it is asked again at once, and then at each look"
+    assert await world.look(2) == 3, "one additional reading at once, then one per check"
     world.scrape(150)
     await world.look()
     assert (world.said, world.manager.status("m")) == ([], ADEQUATE)
@@ -112,7 +112,7 @@ async def test_critical_is_said_within_two_minutes_when_a_source_renews_its_numb
     world.scrape_equity(1000)
     await world.look()
     world.scrape(0)
-    assert await world.look(4) == 5, "it is not asked twice again and again"
+    assert await world.look(4) == 5, "one additional reading in all"
     assert world.said == []
     await world.look()
     assert world.said == ["critical"]
@@ -138,7 +138,7 @@ async def test_no_incident_ends_when_the_equity_of_a_sharer_reads_0_and_is_told_
         await manager.check_all_reserves()
         assert wallet.reads - reads <= 2
     assert [manager.status(mode) for mode in "ab"] == [LOW, LOW]
-    assert wallet.reads - reads == 1, "once the same was told, it is not asked twice"
+    assert wallet.reads - reads == 1, "no additional reading once the observation was repeated"
     at += timedelta(milliseconds=1)
     clock.advance(30)
     await manager.check_all_reserves()

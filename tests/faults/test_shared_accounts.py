@@ -1,4 +1,4 @@
-"""Modes on one wallet while something fails: nobody counts the money of others, and nobody is alarmed for nothing."""
+"""Modes that share a wallet while something fails: no money is counted twice, and there is no false alarm."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ METHODS: dict[str, dict[str, dict[str, object]]] = {
 
 
 class Promised(Holds):
-    """So much is held of all that the modes share, for withdrawals of a."""
+    """Holds a fixed amount of the shared accounts for withdrawals from a."""
 
     def __init__(self, amount: object) -> None:
         self._amount = Decimal(str(amount))
@@ -55,12 +55,12 @@ class Promised(Holds):
 
 
 class Platform:
-    """Three modes with targets of 100 on one wallet, one of which may have an account of its own.
+    """Three modes with targets of 100 on one wallet; mode c may have an account of its own.
 
     Attributes:
-        wallet: What holds `pool`, and `own` of mode c.
-        nav: Their equities.
-        events: All that was said.
+        wallet: Holds `pool`, and `own` of mode c.
+        nav: The equity of each mode.
+        events: All events so far.
     """
 
     def __init__(self, pool: object, own: object | None = None, **keys: Mapping[str, object]) -> None:
@@ -72,7 +72,7 @@ class Platform:
         self.start()
 
     def start(self) -> None:
-        """Begin without memory."""
+        """Start without stored state."""
         self.manager = ReserveManager(self.nav, {"t": self.wallet}, clock=self.clock)
         for mode in "abc":
             own = ["t/own"] if mode == "c" and "own" in self.wallet.amounts else []
@@ -81,14 +81,14 @@ class Platform:
         self.manager.add_reserve_callback(self.events.append)
 
     def restart(self) -> None:
-        """Begin with what was kept."""
+        """Restart with the stored state."""
         kept = {mode: decode_state(encode(state)) for mode, state in self.manager.kept_states().items()}
         self.start()
         self.manager.restore(kept)
         self.manager.begin()
 
     async def look(self, *, after: float = 30) -> dict[str, ReserveSnapshot]:
-        """Check all modes, so many seconds later."""
+        """Check all modes after this many seconds."""
         self.clock.advance(after)
         found = dict(await self.manager.check_all_reserves())
         await self.manager.close()
@@ -111,7 +111,9 @@ async def test_each_is_told_its_part_when_three_need_more_than_there_is() -> Non
 
 
 async def test_no_one_is_called_low_when_the_equity_of_one_cannot_be_read() -> None:
-    """At best it needs nothing, at worst 125: what is left for the others is not certain, and so nothing is said."""
+    """Its target is between 0 and 125, so what is left for the others is uncertain: no low, but unknown after 120
+    seconds.
+    """
     world = Platform(310)
     await world.look()
     world.nav.amounts["c"] = TIMED_OUT
@@ -124,7 +126,7 @@ async def test_no_one_is_called_low_when_the_equity_of_one_cannot_be_read() -> N
     assert world.said == []
     assert world.statuses[:2] == [ADEQUATE, ADEQUATE]
     await world.look()
-    assert sorted(world.said) == ["a unknown", "b unknown", "c unknown"], "nothing certain for 120 seconds"
+    assert sorted(world.said) == ["a unknown", "b unknown", "c unknown"], "no conclusive check for 120 seconds"
     world.nav.amounts["c"] = 1000
     await world.look()
     assert world.statuses == [ADEQUATE] * 3
@@ -168,7 +170,7 @@ async def test_last_good_target_is_remembered_over_a_restart() -> None:
 
 
 async def test_no_incident_ends_when_the_equity_of_another_reads_0_once() -> None:
-    """What one no longer needs would be enough for the others; a second reading says otherwise."""
+    """With a target of 0 for c there would be enough for the others; the confirming reading contradicts that."""
     world = Platform(240)
     await world.look()
     assert world.statuses == [LOW] * 3
@@ -198,11 +200,11 @@ async def test_incident_ends_when_another_needs_less_for_certain() -> None:
 
 
 class Pair:
-    """Two modes, a and b, that want a tenth of 5,000 each and share 900: 450 of 500 are low.
+    """Two modes, a and b, with targets of 500 that share 900: with 450 each they are low.
 
     Attributes:
-        wallet: What holds `pool`, and of each mode an account of its own, called as it.
-        nav: Their equities.
+        wallet: Holds `pool`, and one account per mode with the name of the mode.
+        nav: The equity of each mode.
     """
 
     def __init__(self, **keys: object) -> None:
@@ -215,7 +217,7 @@ class Pair:
             self._manager.set_reserve_config(mode, {**BASE, **sources, **keys})
 
     async def look(self, times: int = 1) -> list[ReserveStatus]:
-        """Check both so many times, 30 seconds apart, and return how they stand."""
+        """Check both modes this many times, 30 seconds apart, and return their statuses."""
         for _ in range(times):
             self._clock.advance(30)
             await self._manager.check_all_reserves()
@@ -224,14 +226,14 @@ class Pair:
 
 
 async def test_all_are_called_critical_when_their_equities_grow_at_once() -> None:
-    """As by one subscription. What is left for each is not certain until the other's equity was read twice."""
+    """As after one subscription to both. The part of each is certain once the equity of the other was read twice."""
     world = Pair()
     assert await world.look() == [LOW, LOW]
     world.nav.amounts |= {"a": 10_000, "b": 10_000}
-    assert await world.look() == [CRITICAL, CRITICAL], "450 of 1,000; with what the other had, 600"
+    assert await world.look() == [CRITICAL, CRITICAL], "450 of 1,000 each; with the former target of the other, 600"
     reads = world.wallet.reads
     await world.look()
-    assert world.wallet.reads - reads == 1, "nothing is asked twice any more"
+    assert world.wallet.reads - reads == 1, "no additional reading once all is confirmed"
 
 
 async def test_nobody_is_called_critical_when_their_equities_flap_at_once() -> None:
@@ -247,7 +249,9 @@ async def test_all_are_called_adequate_when_accounts_of_their_own_are_filled_at_
     world.wallet.amounts |= {"pool": 700, "a": 100, "b": 100}
     assert await world.look() == [LOW, LOW]
     world.wallet.amounts |= {"a": 200, "b": 200}
-    assert await world.look() == [ADEQUATE, ADEQUATE], "each has half of 700 for certain once both were read twice"
+    assert await world.look() == [ADEQUATE, ADEQUATE], (
+        "each certainly has half of 700 once both accounts were read twice"
+    )
 
 
 async def test_all_are_called_critical_within_two_minutes_when_equities_that_grew_are_renewed_once_a_day() -> None:
@@ -256,7 +260,7 @@ async def test_all_are_called_critical_within_two_minutes_when_equities_that_gre
     told = datetime.now(UTC)
     for mode in "ab":
         world.nav.amounts[mode] = returns(Equity(Decimal(10_000), "USDT", told))
-    assert await world.look(4) == [LOW, LOW], "the same is told again: that is no second reading"
+    assert await world.look(4) == [LOW, LOW], "a repeated observation is no second reading"
     assert await world.look() == [CRITICAL, CRITICAL]
 
 
@@ -338,7 +342,7 @@ async def test_adequate_is_never_said_when_two_sources_of_one_account_disagree()
 
 
 async def test_no_one_is_called_critical_when_an_account_of_others_that_covers_what_is_held_cannot_be_read() -> None:
-    """Two modes have an account besides: while it is read, it bears all that is promised, and the third has enough."""
+    """Two modes have another account. While it is read, it covers all that is held, and the third mode is adequate."""
     wallet = WalletBalances("t", pool=100, besides=100)
     nav = EquityByMode(a=10, b=10, c=900)
     clock = HandClock()
@@ -366,7 +370,7 @@ async def test_no_one_is_called_critical_when_an_account_of_others_that_covers_w
 
 
 class Bridged(WalletBalances):
-    """Tells of the same wallet, and calls its token by another name."""
+    """The same wallet, whose token has another name here."""
 
     @property
     def accounts(self) -> dict[str, Account]:
@@ -379,7 +383,7 @@ class Bridged(WalletBalances):
 
 
 class Plain(WalletBalances):
-    """Tells of the wallet, and what its token is."""
+    """The same wallet, with the contract of its token."""
 
     @property
     def accounts(self) -> dict[str, Account]:
@@ -390,7 +394,7 @@ ALIAS = {"USDT.e": "erc20:0xdac"}
 
 
 async def test_nobody_is_called_adequate_by_a_token_that_is_counted_under_two_names() -> None:
-    """120 are there. Counted twice, each mode would have all it wants."""
+    """There are 120. Counted twice, they would meet both targets."""
     clock = HandClock()
     sources = {"plain": Plain("plain", pool=120), "bridged": Bridged("bridged", pool=120)}
     manager = ReserveManager(EquityByMode(a=1000, b=1000), sources, clock=clock)
@@ -403,14 +407,16 @@ async def test_nobody_is_called_adequate_by_a_token_that_is_counted_under_two_na
     sources["plain"].misbehave = TIMED_OUT
     clock.advance(30)
     found = await manager.check_all_reserves()
-    assert [snapshot.status for snapshot in found.values()] == [UNKNOWN, UNKNOWN], "it is read under its first name"
+    assert [snapshot.status for snapshot in found.values()] == [UNKNOWN, UNKNOWN], (
+        "the token counts under the source that cannot be read"
+    )
     await manager.close()
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("seed", range(4))
 async def test_nothing_is_ever_counted_twice_whatever_fails(method: str, seed: int) -> None:
-    """A hundred checks of a wallet and equities that move, jump, fail and come back."""
+    """A hundred checks, during which the wallet and equities change, jump, fail and recover."""
     chance = random.Random(seed)
     world = Platform(300, own=50, **METHODS[method])
     pool, own = Decimal(300), Decimal(50)
@@ -441,7 +447,7 @@ async def test_withdrawal_is_decided_on_the_part_of_the_mode_alone() -> None:
     assert (ground.available, ground.target, ground.status) == (120, 100, ADEQUATE)
     level = world.manager.believed_reading("a")
     assert level is not None
-    assert level.balance == 360, "arrivals are told by what the whole group holds"
+    assert level.balance == 360, "arrivals are measured by the balance of the whole group"
     world.wallet.amounts["pool"] = 10_000
     world.wallet.script = [{"pool": 10_000}, {"pool": 360}]
     await world.look()
@@ -449,7 +455,7 @@ async def test_withdrawal_is_decided_on_the_part_of_the_mode_alone() -> None:
 
 
 def _alternating(nav: EquityByMode, mode: str, *amounts: object) -> Any:
-    """Answer one amount after the other, and from the beginning again."""
+    """Answer with the amounts in turn, again and again."""
     turn = cycle(amounts)
 
     async def answer() -> Any:

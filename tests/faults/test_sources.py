@@ -1,7 +1,7 @@
-"""What a source that misbehaves must not do: neither alarm nor calm anybody.
+"""Sources that misbehave: they must neither raise nor end an alarm.
 
-Each source reads from the real thing behind a front that misbehaves: a reserve of 110 or 74 where 100 are wanted, an
-equity of so much, of which a tenth is wanted and 10 are there, or the price of what most of an equity is in.
+Each source reads from the real server behind a front that misbehaves: a reserve of 110 or 74 with a target of 100, an
+equity with a reserve of 10 for a target of a tenth, or the price of what most of an equity consists of.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -57,7 +57,7 @@ PRICE_RIGS: dict[str, Any] = {
 
 @pytest.fixture
 async def watch(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> AsyncIterator[Watch]:
-    """A source that tells either amount, looked at once."""
+    """A source that reports either amount, checked once."""
     make, kind, amount = request.param
     fault = request.node.callspec.params.get("fault", "")
     async with (RIGS | PRICE_RIGS)[kind](servers, amount, tmp_path, fault, of_equity=make.of_equity) as rig:
@@ -68,7 +68,7 @@ async def watch(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path
 
 
 def sources(*kinds: str) -> Iterator[tuple[Any, str, str]]:
-    """Give each source of these kinds: what watches it, its kind and its name."""
+    """Yield for each source of these kinds: the class that watches it, its kind and its name."""
     for kind in kinds:
         if kind in PRICE_RIGS:
             yield PriceWatch, kind, kind
@@ -115,7 +115,9 @@ async def test_status_is_neither_better_nor_worse_but_unknown_in_time(watch: Wat
 
 @pytest.mark.parametrize("watch", each(*RIGS), indirect=True)
 async def test_nothing_is_said_when_a_source_reads_zero_by_mistake(watch: Watch) -> None:
-    """A fall to nothing is a jump, and the next look finds all as it was: at once, where it could change a status."""
+    """A fall to 0 is a jump: it is read again, at once where it could change a status, and the second reading is as
+    before.
+    """
     before, amount = list(watch.said), watch.read[-1]
     watch.read.clear()
     watch.rig.tells_zero_once()
@@ -127,7 +129,7 @@ async def test_nothing_is_said_when_a_source_reads_zero_by_mistake(watch: Watch)
 
 @pytest.mark.parametrize("watch", each("evm", "erc4626", "aave_v3"), indirect=True)
 async def test_nothing_is_said_when_a_node_reads_zero_at_one_block(watch: Watch) -> None:
-    """However often it is asked about the block: only a newer one says anything new."""
+    """However often that block is read: only a reading of a newer block confirms it."""
     before, amount = list(watch.said), watch.read[-1]
     watch.read.clear()
     watch.rig.tells_zero()
@@ -144,7 +146,7 @@ async def test_nothing_is_said_when_a_node_reads_zero_at_one_block(watch: Watch)
 
 @pytest.mark.parametrize("watch", each(*PRICE_RIGS), indirect=True)
 async def test_nothing_is_said_when_a_price_is_ten_times_too_high_once(watch: Watch) -> None:
-    """The equity jumps, and the look that is taken at once finds it as it was."""
+    """The equity jumps: it is read again at once, and the second reading is as before."""
     before, amount = list(watch.said), watch.read[-1]
     watch.read.clear()
     watch.rig.tells_ten_times_too_much_once()

@@ -1,6 +1,6 @@
-"""Sources that fail again and again are asked less often, harm nobody meanwhile, and are taken back by themselves.
+"""Sources that fail again and again are read less often, affect no other source, and recover without help.
 
-Each mode wants 100 USDT, a tenth of its equity of 1,000, and is looked at 50 times a second.
+Each mode needs 100 USDT, a tenth of its equity of 1,000, and is checked 50 times a second.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ RATE_LIMITED = SourceError(FailureReason.RATE_LIMITED, "come back later")
 
 
 class Room:
-    """Two modes on a source each, of which one will fail, and the metrics that tell of them."""
+    """Two modes with a source each, of which one will fail, and their metrics."""
 
     def __init__(self, staleness: float) -> None:
         self.nav = ScriptedEquity()
@@ -35,18 +35,18 @@ class Room:
             self.manager.set_reserve_config(mode, config)
 
     def sample(self, name: str, source: str = "failing") -> float | None:
-        """Return a metric of a source."""
+        """Return the value of a metric for a source."""
         return self.metrics.registry.get_sample_value(name, {"source": source})
 
     @property
     def open(self) -> bool:
-        """Whether the metric says that the failing source is asked less often."""
+        """Whether the metric shows that the failing source is read less often."""
         return self.sample("reservd_source_circuit_open") == 1
 
 
 @asynccontextmanager
 async def room(staleness: float = 0.02) -> AsyncIterator[Room]:
-    """Have both modes adequate."""
+    """Start monitoring and wait until both modes are adequate."""
     found = Room(staleness)
     running = asyncio.create_task(found.manager.start_monitoring())
     try:
@@ -88,7 +88,7 @@ async def test_mode_is_unknown_in_time_and_says_the_last_reason_when_its_source_
 
 @pytest.mark.parametrize("staleness", [0.02, 60])
 async def test_recovery_is_seen_without_help_when_the_source_answers_again(staleness: float) -> None:
-    """At the next probe, and the source is asked every time from then on."""
+    """The next probe succeeds, and from then on the source is read in every cycle again."""
     async with room(staleness) as here:
         here.failing.misbehave = raises(RATE_LIMITED)
         await until(lambda: here.open)
@@ -102,7 +102,7 @@ async def test_recovery_is_seen_without_help_when_the_source_answers_again(stale
 
 
 async def test_source_is_left_alone_from_the_first_time_that_it_asks_for_that() -> None:
-    """The mode is unknown as soon as it would be, and the source is asked once more before."""
+    """The mode becomes unknown in time, after at most one more attempt."""
     async with room(staleness=0.6) as here:
         here.failing.misbehave = raises(SourceError(FailureReason.RATE_LIMITED, "HTTP 429", retry_after_seconds=3600))
         reads = here.failing.reads
@@ -170,7 +170,10 @@ async def test_it_is_logged_once_when_a_source_goes_and_once_when_it_is_back() -
 
 
 async def test_source_that_a_reload_took_out_is_not_told_of_when_its_last_call_fails_at_last() -> None:
-    """It was taken out because it hangs, so that a call of it is nearly always under way."""
+    """It was removed because it hangs, so a call to it is usually in progress.
+
+    Its late failure must create no metric.
+    """
     async with room() as here:
         reader = here.manager._readers.balances["failing"]
         reader.guarded.timeout_seconds = 60.0

@@ -1,4 +1,4 @@
-"""The store and a receiver are gone together, for longer than memory holds: only reminders are let go of."""
+"""The store and a receiver are down together, for longer than memory can hold: only reminders are dropped."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ from support.world import Answer, World
 MODES = ("a", "b", "c", "d")
 STORY = ["low", "critical", "low", "critical", "adequate"]
 HELD = 60
-"""Events that memory holds here; 100,000 in production."""
+"""The number of events that memory holds here; 100,000 in production."""
 REMINDED = {"reserve_event_repeat_interval": 0.05}
-"""As often as it is checked."""
+"""A reminder with every check."""
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def dropped(address: str) -> float:
 
 
 def ended(address: str) -> float:
-    """How many letters came to an end at the receiver."""
+    """Return how many deliveries to the receiver have ended."""
     name = "reservd_deliveries_ended_total"
     return sum(sample(address, name, sink="ops", state=state) or 0 for state in ("delivered", "superseded"))
 
@@ -57,37 +57,40 @@ def ended(address: str) -> float:
 def test_only_reminders_are_let_go_of_when_store_and_receiver_are_gone_for_long(
     first: str, world: World, nursery: Nursery, server: Postgres, tmp_path: Path
 ) -> None:
-    """Low is said and both go. All that is decided meanwhile comes later, but for reminders, which never ended."""
+    """Low is sent, then both go down.
+
+    All later changes are delivered once they are back; dropped reminders are counted.
+    """
     url = make_url(server.url("store")).set(drivername="postgresql").render_as_string(hide_password=False)
     nursery.start(world.write_config(tmp_path, url, interval=0.05, defaults=REMINDED), holds=HELD)
     address = nursery.address()
-    wait_until(lambda: sample(address, "reservd_store_up") == 1, "the store")
+    wait_until(lambda: sample(address, "reservd_store_up") == 1, "the store to be up")
     bring_all(world, address, "low")
-    wait_until(lambda: all(world.kinds(mode) == ["low"] for mode in MODES), "low to be said")
+    wait_until(lambda: all(world.kinds(mode) == ["low"] for mode in MODES), "the low events")
 
     server.stop()
-    wait_until(lambda: sample(address, "reservd_store_up") == 0, "the store to be missed")
+    wait_until(lambda: sample(address, "reservd_store_up") == 0, "the store to be down")
     world.answer = Answer(503)
     tries = world.tries
-    wait_until(lambda: world.tries > tries + len(MODES), "the receiver to refuse")
+    wait_until(lambda: world.tries > tries + len(MODES), "the receiver to refuse events")
     heard = len(world.events)
-    wait_until(lambda: ended(address) >= heard, "what was heard to be counted")
+    wait_until(lambda: ended(address) >= heard, "the delivered events to be counted")
     ended_before = ended(address)
     for status in STORY[1:-1]:
         before = dropped(address)
         bring_all(world, address, status)
-        wait_until(lambda before=before: dropped(address) > before + HELD, "more than memory holds")
+        wait_until(lambda before=before: dropped(address) > before + HELD, "more dropped reminders than memory holds")
         assert (sample(address, "reservd_store_unwritten_events") or 0) <= HELD
-    bring_all(world, address, STORY[-1])  # from here on nobody is reminded of anything
+    bring_all(world, address, STORY[-1])  # an adequate mode has no reminders
     assert len(world.events) == heard
 
     def let_receiver_return() -> None:
         world.answer = Answer()
-        wait_until(lambda: all(world.kinds(mode) == STORY for mode in MODES), "all changes to be said")
+        wait_until(lambda: all(world.kinds(mode) == STORY for mode in MODES), "all changes to be received")
 
     def let_store_return() -> None:
         server.start()
-        wait_until(lambda: sample(address, "reservd_store_up") == 1, "the store to be back")
+        wait_until(lambda: sample(address, "reservd_store_up") == 1, "the store to be up again")
 
     returns = [let_receiver_return, let_store_return]
     for let_return in returns if first == "receiver" else reversed(returns):
@@ -97,12 +100,12 @@ def test_only_reminders_are_let_go_of_when_store_and_receiver_are_gone_for_long(
     recovered = "SELECT 1 FROM events WHERE type = 'reserve_adequate'"
     wait_until(
         lambda: len(server.query("store", recovered)) == len(MODES) and not server.query("store", pending),
-        "all to be written, and what became of it",
+        "all events and their deliveries to be written",
     )
     last = {event["subject"]: event["data"]["sequence"] for event in world.events}
     written = len(server.query("store", "SELECT 1 FROM events"))
     wait_until(
-        lambda: written + dropped(address) == sum(last.values()), "all that was decided to be written or counted"
+        lambda: written + dropped(address) == sum(last.values()), "all events to be written or counted as dropped"
     )
     assert ended(address) - ended_before <= HELD + 2 * len(MODES), "the receiver's queue held no more than memory does"
     stored = server.query("store", "SELECT id, mode, type FROM events WHERE NOT reminder ORDER BY position")
@@ -110,7 +113,7 @@ def test_only_reminders_are_let_go_of_when_store_and_receiver_are_gone_for_long(
     for mode in MODES:
         mine = [event for event in world.events if event["subject"] == mode]
         sequences = [event["data"]["sequence"] for event in mine]
-        assert sequences == sorted(set(sequences)), "in order, and nothing twice"
+        assert sequences == sorted(set(sequences)), "in order, without repetition"
         changes = [event["id"] for event in mine if not event["data"]["reminder"]]
-        assert changes == [found for found, of, _ in stored if of == mode], "under the ids that are stored"
+        assert changes == [found for found, of, _ in stored if of == mode], "under the stored ids"
         assert len({event["data"]["incident_id"] for event in mine}) == 1

@@ -1,4 +1,4 @@
-"""The daemon is killed, and its store then tells what was and takes nothing: the next one alarms all the same."""
+"""The daemon is killed, and its store can then be read but not written: the next daemon still raises alarms."""
 
 import os
 import signal
@@ -41,9 +41,9 @@ def small_disk(folder: Path) -> Iterator[Path]:
 def check_that_a_restart_alarms(
     world: World, nursery: Nursery, config: Path, fail: Callable[[], object], mend: Callable[[], object]
 ) -> None:
-    """The story: killed, the store fails, restarted; low is said, the store is mended, its recovery is said."""
+    """Kill a daemon, make the store fail, start another: low is sent. Mend the store: the recovery is sent."""
     killed = nursery.start(config)
-    wait_until(lambda: sample(nursery.address(), "reservd_store_up") == 1, "the store")
+    wait_until(lambda: sample(nursery.address(), "reservd_store_up") == 1, "the store to be up")
     nursery.signal(killed, signal.SIGKILL)
     fail()
     try:
@@ -51,19 +51,19 @@ def check_that_a_restart_alarms(
         nursery.start(config)
         address = nursery.address(2)
         status, text = page(address, "/-/ready")
-        assert (status, "stands by" in text) == (503, False), "nobody else is there"
+        assert (status, "stands by" in text) == (503, False), "no other daemon owns the store"
         wait_until(lambda: world.kinds("m") == ["low"], "the alarm", timeout_seconds=60)
         wait_until(lambda: sample(address, "reservd_reserve_balance", mode="m", share_class="USDT") == 74, "the gauges")
         assert sample(address, "reservd_store_up") == 0
         assert page(address, "/-/ready")[0] == 503
     finally:
         mend()
-    wait_until(lambda: page(address, "/-/ready")[0] == 200, "the store to be taken", timeout_seconds=60)
-    wait_until(lambda: "owns the store" in page(address, "/-/ready")[1], "it to own the store and to be ready")
+    wait_until(lambda: page(address, "/-/ready")[0] == 200, "the daemon to be ready", timeout_seconds=60)
+    wait_until(lambda: "owns the store" in page(address, "/-/ready")[1], "the daemon to own the store")
     world.set("m", "adequate")
     wait_until(lambda: world.kinds("m") == ["low", "adequate"], "the recovery")
     assert len({event["data"]["incident_id"] for event in world.events}) == 1
-    assert len(world.events) == 2, "nothing is said twice"
+    assert len(world.events) == 2, "no event is sent twice"
 
 
 def test_restart_alarms_when_sqlite_is_locked(world: World, nursery: Nursery, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_restart_alarms_when_sqlite_is_locked(world: World, nursery: Nursery, tm
 
 
 def test_restart_alarms_when_the_disk_is_read_only(world: World, nursery: Nursery, tmp_path: Path) -> None:
-    """As a file system makes itself when its disk fails."""
+    """As a file system remounts itself when its disk fails."""
     with small_disk(tmp_path / "disk") as disk:
 
         def remount(how: str) -> Callable[[], object]:
@@ -108,7 +108,7 @@ def test_restart_alarms_when_the_disk_is_full(world: World, nursery: Nursery, tm
 
 
 def test_restart_alarms_when_postgresql_is_read_only(world: World, nursery: Nursery, tmp_path: Path) -> None:
-    """It became a replica while nobody was there."""
+    """The server became a replica while no daemon ran."""
     with Postgres() as server:
 
         def be_read_only(value: str) -> Callable[[], None]:

@@ -1,4 +1,4 @@
-"""The store is locked, full, read-only or gone: gauges and alarms go on, refills wait, nothing is said twice."""
+"""The store is locked, full, read-only or down: gauges and alarms continue, refills wait, no event is sent twice."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def hears(world: World, *kinds: str) -> None:
 
 
 def check_that_alarms_go_on(world: World, address: str, fail: Callable[[], object], mend: Callable[[], object]) -> None:
-    """The story: low, the store fails, critical is said all the same, the store is mended, recovery is said."""
+    """Low is sent, the store fails, critical is still sent, the store is mended, the recovery is sent."""
     world.set("m", "low")
     hears(world, "low")
     is_up(address, up=True)
@@ -64,14 +64,14 @@ def check_that_alarms_go_on(world: World, address: str, fail: Callable[[], objec
             (sample(address, "reservd_last_snapshot_timestamp_seconds", mode="m", share_class="USDT") or 0)
             > (before or 0)
         ),
-        "gauges to go on",
+        "the gauges to be updated",
     )
     mend()
     is_up(address, up=True)
     world.set("m", "adequate")
     hears(world, "low", "critical", "adequate")
     assert len({event["data"]["incident_id"] for event in world.events}) == 1
-    assert len(world.events) == 3, "nothing is said twice"
+    assert len(world.events) == 3, "no event is sent twice"
     assert page(address, "/-/ready")[0] == 200
 
 
@@ -81,27 +81,27 @@ def stored(path: Path) -> list[str]:
 
 
 def test_alarms_go_on_when_sqlite_is_locked(world: World, nursery: Nursery, tmp_path: Path) -> None:
-    """Somebody else holds the file, as a backup that copies it under a lock does."""
+    """Another process holds a lock on the file, as some backups do."""
     store = tmp_path / "reservd.db"
     nursery.start(world.write_config(tmp_path))
     address = nursery.address()
-    wait_until(lambda: sample(address, "reservd_store_up") == 1, "the store")
+    wait_until(lambda: sample(address, "reservd_store_up") == 1, "the store to be up")
     with closing(sqlite3.connect(store, isolation_level=None)) as other:
         check_that_alarms_go_on(
             world, address, lambda: other.execute("BEGIN IMMEDIATE"), lambda: other.execute("ROLLBACK")
         )
-    wait_until(lambda: len(stored(store)) == 3, "all to be written")
+    wait_until(lambda: len(stored(store)) == 3, "all events to be written")
     assert stored(store) == [event["id"] for event in world.events]
 
 
 def test_alarms_go_on_when_the_file_is_moved_away(world: World, nursery: Nursery, tmp_path: Path) -> None:
-    """What is written to it there, nobody would find again; the store does not count as well meanwhile."""
+    """Nothing may be written to a file that nobody would look for: the store counts as down until the file is back."""
     store, elsewhere = tmp_path / "reservd.db", tmp_path / "elsewhere.db"
     nursery.start(world.write_config(tmp_path))
     address = nursery.address()
-    wait_until(lambda: sample(address, "reservd_store_up") == 1, "the store")
+    wait_until(lambda: sample(address, "reservd_store_up") == 1, "the store to be up")
     check_that_alarms_go_on(world, address, lambda: store.rename(elsewhere), lambda: elsewhere.rename(store))
-    wait_until(lambda: len(stored(store)) == 3, "all to be written")
+    wait_until(lambda: len(stored(store)) == 3, "all events to be written")
     assert stored(store) == [event["id"] for event in world.events]
 
 
@@ -114,7 +114,7 @@ def test_alarms_go_on_when_the_disk_is_full(world: World, nursery: Nursery, tmp_
     try:
         nursery.start(world.write_config(tmp_path, f"sqlite:///{disk}/store.db"))
         address = nursery.address()
-        wait_until(lambda: sample(address, "reservd_store_up") == 1, "the store")
+        wait_until(lambda: sample(address, "reservd_store_up") == 1, "the store to be up")
         filler = disk / "filler"
 
         def fill() -> None:
@@ -137,9 +137,9 @@ def test_alarms_go_on_when_postgresql_is_stopped_and_started(
 ) -> None:
     nursery.start(world.write_config(tmp_path, url_of(server)))
     address = nursery.address()
-    wait_until(lambda: sample(address, "reservd_store_up") == 1, "the store")
+    wait_until(lambda: sample(address, "reservd_store_up") == 1, "the store to be up")
     check_that_alarms_go_on(world, address, server.stop, server.start)
-    wait_until(lambda: len(server.query("store", "SELECT id FROM events")) == 3, "all to be written")
+    wait_until(lambda: len(server.query("store", "SELECT id FROM events")) == 3, "all events to be written")
 
 
 def test_alarms_go_on_when_postgresql_is_read_only(
@@ -148,7 +148,7 @@ def test_alarms_go_on_when_postgresql_is_read_only(
     """As on a replica, or while an administrator upgrades it."""
     nursery.start(world.write_config(tmp_path, url_of(server)))
     address = nursery.address()
-    wait_until(lambda: sample(address, "reservd_store_up") == 1, "the store")
+    wait_until(lambda: sample(address, "reservd_store_up") == 1, "the store to be up")
 
     def be_read_only(value: str) -> Callable[[], None]:
         return lambda: server.execute(
@@ -161,13 +161,16 @@ def test_alarms_go_on_when_postgresql_is_read_only(
 def test_alarms_come_from_memory_when_the_store_is_not_there_at_the_start(
     world: World, nursery: Nursery, server: Postgres, tmp_path: Path
 ) -> None:
-    """A restart in the middle of an outage of the database: the incident that it knows goes on afterwards."""
+    """A restart during an outage of the database: the known incident is continued once the database is back."""
     config = world.write_config(tmp_path, url_of(server))
     first = nursery.start(config)
     nursery.address()
     world.set("m", "low")
     hears(world, "low")
-    wait_until(lambda: server.query("store", "SELECT 1 FROM deliveries WHERE state = 'delivered'"), "its record")
+    wait_until(
+        lambda: server.query("store", "SELECT 1 FROM deliveries WHERE state = 'delivered'"),
+        "the delivery to be recorded",
+    )
     nursery.signal(first, signal.SIGKILL)
     server.stop()
     world.set("m", "critical")
@@ -182,14 +185,14 @@ def test_alarms_come_from_memory_when_the_store_is_not_there_at_the_start(
     assert world.events[2]["data"]["incident_id"] == world.events[0]["data"]["incident_id"]
     sequences = [int(event["sequence"]) for event in world.events]
     assert sequences == sorted(set(sequences))
-    wait_until(lambda: len(server.query("store", "SELECT id FROM events")) == 3, "all to be written")
+    wait_until(lambda: len(server.query("store", "SELECT id FROM events")) == 3, "all events to be written")
 
 
 def test_daemon_refuses_a_store_that_a_newer_one_wrote(world: World, nursery: Nursery, tmp_path: Path) -> None:
     config = world.write_config(tmp_path)
     daemon = nursery.start(config)
     address = nursery.address()
-    wait_until(lambda: sample(address, "reservd_store_up") == 1, "the store")
+    wait_until(lambda: sample(address, "reservd_store_up") == 1, "the store to be up")
     nursery.signal(daemon, signal.SIGTERM)
     with closing(sqlite3.connect(tmp_path / "reservd.db")) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")

@@ -1,4 +1,4 @@
-"""Strategies far from their daemon: whatever is killed, restarted or run twice, money is moved once."""
+"""Strategies in processes of their own: whatever is killed, restarted or run twice, money is moved once."""
 
 import asyncio
 import signal
@@ -24,20 +24,20 @@ from support.strategies import CONFIG, AwaitingStrategy, remote
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[ApiDaemon]:
-    """Refills of `alpha` are requested; `beta` has nobody who asks."""
+    """Refills of `alpha` are requested; `beta` has no replenisher."""
     with ApiDaemon(tmp_path, f"sqlite:///{tmp_path}/store.db", over_api=["alpha"]) as running:
         yield running
 
 
 @pytest.fixture
 def eventful(tmp_path: Path) -> Iterator[ApiDaemon]:
-    """Nobody asks for refills of `alpha`: its strategy acts on events."""
+    """Refills of `alpha` are not requested: its strategy acts on events."""
     with ApiDaemon(tmp_path, f"sqlite:///{tmp_path}/store.db") as running:
         yield running
 
 
 class Slow(AwaitingStrategy):
-    """Takes its time until it is let go."""
+    """Works on a request until it is released."""
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)
@@ -58,10 +58,10 @@ async def test_one_of_two_copies_of_a_strategy_acts_on_a_request(daemon: ApiDaem
 
     async with remote(url, make), remote(url, make), remote(url, make):
         await asyncio.to_thread(daemon.bring, "alpha", "low")
-        await until(lambda: any(each.occasions for each in copies), "one to act")
+        await until(lambda: any(each.occasions for each in copies), "one copy to act")
         for each in copies:
             await each.idle()
-        # What all of them have been told by now; nobody is late.
+        # All copies have received the first event by now.
         await asyncio.to_thread(daemon.bring, "alpha", "critical")
         await until(lambda: "emergency" in [word for each in copies for word in each.urgencies], "the emergency")
         for each in copies:
@@ -70,7 +70,7 @@ async def test_one_of_two_copies_of_a_strategy_acts_on_a_request(daemon: ApiDaem
 
 
 async def test_report_is_told_when_the_daemon_is_back(daemon: ApiDaemon) -> None:
-    """It is killed while the strategy works: what moved is told all the same, and nothing is done twice."""
+    """The daemon is killed while the strategy works: the result is reported later, and the work is not repeated."""
     made: list[Slow] = []
     async with remote(
         f"http://{daemon.address}", lambda reserves, config: made.append(Slow(config, None, None, None, reserves))
@@ -80,10 +80,10 @@ async def test_report_is_told_when_the_daemon_is_back(daemon: ApiDaemon) -> None
         await until(lambda: strategy.occasions, "the request")
         await asyncio.to_thread(daemon.stop, signal.SIGKILL)
         strategy.go.set()
-        await until(lambda: not manager.listening, "the break")
+        await until(lambda: not manager.listening, "the connection to break")
         await asyncio.to_thread(daemon.start)
         await strategy.idle()
-        await until(lambda: manager.listening, "it to listen again")
+        await until(lambda: manager.listening, "the connection to be restored")
         request = strategy.occasions[0].request
         assert request is not None
         async with AsyncClient(f"http://{daemon.address}") as client:
@@ -93,7 +93,7 @@ async def test_report_is_told_when_the_daemon_is_back(daemon: ApiDaemon) -> None
 
 
 async def test_execution_stops_when_another_request_stands_in_for_its_own(daemon: ApiDaemon) -> None:
-    """The emergency does not wait for what is slow; and what is slow is told, when it reports, that it is over."""
+    """The emergency does not wait for the slow execution, whose report is answered with its cancellation."""
     made: list[Slow] = []
     url = f"http://{daemon.address}"
     async with remote(url, lambda reserves, config: made.append(Slow(config, None, None, None, reserves))):
@@ -116,7 +116,7 @@ async def test_execution_stops_when_another_request_stands_in_for_its_own(daemon
 
 
 async def test_request_that_nobody_took_is_taken_when_the_strategy_comes(daemon: ApiDaemon) -> None:
-    """It was made while the strategy was away, and is offered to the next that listens: once."""
+    """It was made while the strategy was away, and is offered once, to the next strategy that connects."""
     await asyncio.to_thread(daemon.bring, "alpha", "low")
     made: list[AwaitingStrategy] = []
 
@@ -132,7 +132,7 @@ async def test_request_that_nobody_took_is_taken_when_the_strategy_comes(daemon:
     async with remote(url, make):
         await asyncio.to_thread(daemon.bring, "alpha", "adequate")
         await asyncio.to_thread(daemon.bring, "alpha", "critical")
-        await until(lambda: made[1].occasions, "the next request, after all that there was")
+        await until(lambda: made[1].occasions, "the next request, and only that")
         await made[1].idle()
     assert [strategy.urgencies for strategy in made] == [["fast"], ["emergency"]]
 
@@ -151,7 +151,7 @@ async def until_requested(client: AsyncClient) -> None:
 
 
 async def test_strategy_acts_once_on_an_incident_over_its_own_restarts(eventful: ApiDaemon, tmp_path: Path) -> None:
-    """With a memory in a file: what it missed it acts on, what it acted on it leaves alone."""
+    """Its memory is a file: it acts on what it missed, and not again on what it acted on."""
     daemon, file = eventful, tmp_path / "memory.json"
     made: list[AwaitingStrategy] = []
 
@@ -165,20 +165,20 @@ async def test_strategy_acts_once_on_an_incident_over_its_own_restarts(eventful:
 
     await asyncio.to_thread(daemon.bring, "alpha", "low")
     async with run():  # type: ignore[attr-defined]  # a context manager
-        await until(lambda: made[0].occasions, "what was low before its first start")
+        await until(lambda: made[0].occasions, "it to act on the low of before its start")
     async with run():  # type: ignore[attr-defined]  # the same
         await asyncio.to_thread(daemon.bring, "alpha", "critical")
-        await until(lambda: made[1].occasions, "the worse")
+        await until(lambda: made[1].occasions, "it to act on critical")
     await asyncio.to_thread(daemon.bring, "alpha", "low")
     await asyncio.to_thread(daemon.bring, "alpha", "adequate")
     await asyncio.to_thread(daemon.bring, "alpha", "critical")
     async with run():  # type: ignore[attr-defined]  # the same
-        await until(lambda: made[2].occasions, "the next incident")
+        await until(lambda: made[2].occasions, "it to act on the next incident")
     assert [strategy.urgencies for strategy in made] == [["fast"], ["emergency"], ["emergency"]]
 
 
 async def test_strategy_without_a_lasting_memory_leaves_alone_what_was_before_it(eventful: ApiDaemon) -> None:
-    """It cannot know whether it acted: it acts on what comes."""
+    """It cannot know whether it acted on earlier events, so it acts on new ones only."""
     made: list[AwaitingStrategy] = []
     await asyncio.to_thread(eventful.bring, "alpha", "low")
     url = f"http://{eventful.address}"
@@ -189,12 +189,12 @@ async def test_strategy_without_a_lasting_memory_leaves_alone_what_was_before_it
         lambda reserves, config: made.append(AwaitingStrategy(config, None, None, None, reserves)),
     ):
         await asyncio.to_thread(eventful.bring, "alpha", "critical")
-        await until(lambda: made[0].occasions, "the worse")
+        await until(lambda: made[0].occasions, "it to act on critical")
     assert made[0].urgencies == ["emergency"]
 
 
 async def test_event_that_is_superseded_when_it_arrives_is_not_acted_on(eventful: ApiDaemon, tmp_path: Path) -> None:
-    """Low and adequate again while the strategy was away: it hears of both, and does nothing."""
+    """The reserve was critical and recovered while the strategy was away: it receives both events, and does nothing."""
     memory = StrategyMemory(tmp_path / "memory.json")
     made: list[AwaitingStrategy] = []
     heard: list[str] = []
@@ -218,7 +218,7 @@ async def test_event_that_is_superseded_when_it_arrives_is_not_acted_on(eventful
 
 
 async def test_strategy_does_not_start_where_something_else_than_a_daemon_answers(daemon: ApiDaemon) -> None:
-    """A wrong path, say: the mode is not what is wrong."""
+    """Such as a wrong path: the error must not blame the mode."""
     async with AsyncClient(f"http://{daemon.address}/elsewhere") as client:
         manager = RemoteReserveManager(client)
         AwaitingStrategy({"mode": "alpha", "share_class": "USDT"}, None, None, None, manager)
@@ -243,7 +243,7 @@ async def test_strategy_does_not_start_where_the_daemon_has_another_mode(daemon:
 
 
 async def test_what_a_standby_does_not_know_is_not_made_up(tmp_path: Path) -> None:
-    """A strategy that asks one is told to ask again; it is not told a number."""
+    """A strategy that asks a standby gets an error that says to retry, and no number."""
     store = f"sqlite:///{tmp_path}/store.db"
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
@@ -257,7 +257,7 @@ async def test_what_a_standby_does_not_know_is_not_made_up(tmp_path: Path) -> No
 
 
 async def test_requests_that_are_handed_to_somebody_else_are_left_to_them(tmp_path: Path) -> None:
-    """The mode has a webhook: its receiver acts, and the strategy acts neither on requests nor on events."""
+    """The mode has a webhook as replenisher: the strategy acts neither on requests nor on events."""
     made: list[AwaitingStrategy] = []
     with ApiDaemon(tmp_path, refilled=["alpha"]) as daemon:
         async with remote(
@@ -300,7 +300,7 @@ async def test_other_callbacks_break_and_hang_and_the_strategy_hears_all_the_sam
 
 
 async def test_nothing_is_promised_while_the_store_is_gone(eventful: ApiDaemon, tmp_path: Path) -> None:
-    """An error that says to ask again; asked again under the same key once the store is back, it is decided."""
+    """The error says to retry. Repeated under the same key once the store is back, the withdrawal is decided."""
     async with AsyncClient(f"http://{eventful.address}", token="rsv_treasury") as client:
         await until_fast(client)
         with closing(sqlite3.connect(tmp_path / "store.db", isolation_level=None)) as held:

@@ -1,6 +1,6 @@
-"""The daemon's own process stands still for a while, as when its machine is moved or swaps: nobody else is at fault.
+"""The daemon's own process stands still, as when its machine is migrated or swaps: no source is to blame.
 
-What it asked for before ran out of time while it could not listen. That tells nothing of the source.
+Calls made before the stall time out without having been answered. That says nothing about the source.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _STALENESS_SECONDS = 5
 
 
 def configure(world: World, folder: Path) -> Path:
-    """Write a configuration in which a reading has a second, and what is older than five is not believed."""
+    """Write a configuration with a timeout of one second, which believes readings for five seconds."""
     path = world.write_config(folder, interval=0.5, defaults={"reserve_max_staleness": _STALENESS_SECONDS})
     config = yaml.safe_load(path.read_text())
     for sources in (config["balance_sources"], config["equity_sources"]):
@@ -35,7 +35,7 @@ def configure(world: World, folder: Path) -> Path:
 
 
 def test_mode_is_not_unknown_when_the_daemon_stood_still_while_it_read(tmp_path: Path) -> None:
-    """It stands still for longer than readings are believed; the next thing to be said is what is so then."""
+    """The stall is longer than readings are believed. The next event must be about a real change."""
     with World("m") as world, ReservdProcess(configure(world, tmp_path)) as daemon:
         asked, answers = threading.Event(), threading.Event()
 
@@ -54,13 +54,13 @@ def test_mode_is_not_unknown_when_the_daemon_stood_still_while_it_read(tmp_path:
         wait_until(lambda: world.asked > before + 8, "the daemon to go on")
         assert world.kinds("m") == []
         world.set("m", "low")
-        wait_until(lambda: bool(world.events), "the daemon to tell that it is low")
+        wait_until(lambda: bool(world.events), "the low event")
         (event,) = world.events
         assert (event["data"]["status"], event["data"]["previous_status"]) == ("low", "adequate")
 
 
 async def test_mode_is_unknown_when_a_plugin_stops_the_daemon_in_every_cycle() -> None:
-    """What is no fault of a source once must not hide for ever that nothing is known."""
+    """A single stall is excused, constant stalls are not: they must not hide that nothing is known."""
     bank = ScriptedBalances("bank", main=110)
     said: list[EventType] = []
     manager = ReserveManager(ScriptedEquity(), {"bank": bank})

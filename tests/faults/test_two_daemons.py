@@ -1,4 +1,4 @@
-"""Two daemons on one store: one watches, one waits; whatever happens to the first, nothing is said twice."""
+"""Two daemons on one store: one is active, one stands by. Whatever happens to the first, no event is sent twice."""
 
 import asyncio
 import signal
@@ -18,9 +18,9 @@ from support.scrape import page, sample, samples
 from support.world import Answer, World
 
 PROMISED_SECONDS = 15
-"""Within which a standby takes over. To the tenth of a second: tests/unit/store/test_ownership.py."""
+"""The time within which a standby takes over; tests/unit/store/test_ownership.py tests it more exactly."""
 SLACK_SECONDS = 10
-"""For a machine that has too much to do."""
+"""Additional seconds for an overloaded machine."""
 
 
 @pytest.fixture
@@ -52,14 +52,14 @@ def hears(world: World, *kinds: str) -> None:
 def start_two(
     world: World, nursery: Nursery, folder: Path, store_url: str, stopped_at: str = ""
 ) -> tuple[int, str, str]:
-    """Return the owner, which stops at a step if one is named, its address and the standby's address."""
+    """Return the owner, which stops at `stopped_at` if given, its address and the standby's address."""
     config = world.write_config(folder, store_url)
     first = nursery.start(config, stopped_at, by=signal.SIGSTOP)
     owner = nursery.address(1)
     wait_until(lambda: owns(owner), "the first to own the store")
     nursery.start(config)
     standby = nursery.address(2)
-    wait_until(lambda: "ownership.waiting" in nursery.log(), "the second to wait")
+    wait_until(lambda: "ownership.waiting" in nursery.log(), "the second to stand by")
     return first, owner, standby
 
 
@@ -91,7 +91,7 @@ def test_standby_takes_over_at_once_when_the_owner_stops(
 def test_standby_goes_on_with_the_incident_when_the_owner_is_killed(
     world: World, nursery: Nursery, tmp_path: Path, store_url: str
 ) -> None:
-    """On SQLite its lock tells at once; on PostgreSQL its heart stops for twelve seconds."""
+    """On SQLite its lock is released at once; on PostgreSQL its heartbeat must be missing for twelve seconds."""
     first, _, standby = start_two(world, nursery, tmp_path, store_url)
     world.set("m", "low")
     hears(world, "low")
@@ -108,7 +108,7 @@ def test_standby_goes_on_with_the_incident_when_the_owner_is_killed(
 def test_owner_that_was_stopped_for_long_stands_by_when_it_goes_on(
     world: World, nursery: Nursery, tmp_path: Path, store_url: str
 ) -> None:
-    """Its machine was suspended: what it would say now is refused before it is said."""
+    """As when its machine is suspended: it notices that it lost the store before it sends anything."""
     first, owner, standby = start_two(world, nursery, tmp_path, store_url)
     world.set("m", "low")
     hears(world, "low")
@@ -120,7 +120,7 @@ def test_owner_that_was_stopped_for_long_stands_by_when_it_goes_on(
     wait_until(lambda: "stands by" in page(owner, "/-/ready")[1], "the first to stand by")
     world.set("m", "adequate")
     hears(world, "low", "critical", "adequate")
-    # What was taken and not yet noted when it was stopped may come again, under the same id.
+    # A delivery that was not recorded before the stop may be repeated, under the same id.
     assert sorted({int(event["sequence"]) for event in world.events}) == [1, 2, 3]
     assert len({event["id"] for event in world.events}) == 3
 
@@ -128,7 +128,7 @@ def test_owner_that_was_stopped_for_long_stands_by_when_it_goes_on(
 def test_owner_that_was_stopped_in_the_middle_of_a_write_says_nothing_of_it(
     world: World, nursery: Nursery, server: Postgres, tmp_path: Path
 ) -> None:
-    """PostgreSQL ended its transaction meanwhile. What failed to be written, the other one has said."""
+    """PostgreSQL has aborted its transaction. The other daemon has sent what it failed to write."""
     first, owner, standby = start_two(world, nursery, tmp_path, url_of(server), stopped_at="store")
     world.set("m", "low")
     wait_until(lambda: nursery.is_stopped(first), "the first to stop itself")
@@ -144,11 +144,14 @@ def test_owner_that_was_stopped_in_the_middle_of_a_write_says_nothing_of_it(
 def test_owner_that_was_stopped_says_nothing_when_its_connections_have_died(
     world: World, nursery: Nursery, server: Postgres, tmp_path: Path
 ) -> None:
-    """As a firewall lets them die. That nothing can be written over them does not mean that the store is gone."""
+    """As when a firewall drops them. Failing writes must not be taken for a store that is down."""
     first, owner, standby = start_two(world, nursery, tmp_path, url_of(server))
     world.set("m", "low")
     hears(world, "low")
-    wait_until(lambda: server.query("store", "SELECT 1 FROM deliveries WHERE state = 'delivered'"), "its record")
+    wait_until(
+        lambda: server.query("store", "SELECT 1 FROM deliveries WHERE state = 'delivered'"),
+        "the delivery to be recorded",
+    )
     connections = server.query("store", "SELECT pid FROM pg_stat_activity WHERE application_name = 'reservd'")
     nursery.signal(first, signal.SIGSTOP)
     wait_until(lambda: owns(standby), "the second to own the store")
@@ -166,14 +169,14 @@ def test_owner_that_was_stopped_says_nothing_when_its_connections_have_died(
 def test_one_of_two_daemons_stands_by_when_the_store_that_they_began_without_is_there(
     world: World, nursery: Nursery, server: Postgres, tmp_path: Path
 ) -> None:
-    """Both alarm while nobody can know of the other. Then one owns the store, and only that one speaks."""
+    """Both raise alarms while the store is down. Once it is up, one owns it, and only that one sends events."""
     config = world.write_config(tmp_path, url_of(server))
     server.stop()
     for _ in range(2):
         nursery.start(config)
     addresses = [nursery.address(1), nursery.address(2)]
     for address in addresses:
-        wait_until(lambda address=address: owns(address), "both to watch", timeout_seconds=60)
+        wait_until(lambda address=address: owns(address), "both to be active", timeout_seconds=60)
         assert sample(address, "reservd_store_up") == 0
     server.start()
     wait_until(
@@ -198,7 +201,7 @@ def test_one_of_two_daemons_stands_by_when_the_store_that_they_began_without_is_
 async def test_daemon_stands_by_when_another_one_took_the_store_while_a_reload_ended_its_work(
     world: World, server: Postgres, tmp_path: Path
 ) -> None:
-    """What it remembers is not gone on from: it may stand by for hours."""
+    """It may stand by for hours, so it must not continue from its own memory."""
     file = world.write_config(tmp_path, url_of(server))
 
     def load() -> Config:
@@ -210,13 +213,13 @@ async def test_daemon_stands_by_when_another_one_took_the_store_while_a_reload_e
     await until(lambda: daemon.readiness.ready, "the first cycle")
     world.answer = Answer(delay_seconds=0.3)
     world.set("m", "low")
-    await until(lambda: world.tries == 1, "the alarm on its way")
+    await until(lambda: world.tries == 1, "the alarm to be on its way")
     reloading = asyncio.create_task(daemon.reload())
-    await until(lambda: not daemon._ownership.epoch, "the end of its work, of which nothing is written down")
+    await until(lambda: not daemon._ownership.epoch, "the duty to end without writing")
     address = daemon.addresses[0]
     await asyncio.to_thread(wait_until, lambda: not samples(address, "reservd_reserve_balance"), "no page of its own")
     assert not daemon.readiness.ready
-    assert daemon._supervisor._next is None, "the duty that the reload made is of a time that is over"
+    assert daemon._supervisor._next is None, "the duty that the reload made is discarded"
     await reloading
     daemon.stop()
     await running

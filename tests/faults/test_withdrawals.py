@@ -1,4 +1,4 @@
-"""Daemons are killed, stopped, doubled or without a store while clients withdraw: the same coin is promised once."""
+"""Daemons are killed, stopped, doubled or without a store while clients withdraw: the same money is held once."""
 
 import asyncio
 import random
@@ -27,9 +27,9 @@ from support.treasury import Treasury
 from support.world import World
 
 FREE = {"reserve_withdrawal_floor": 0, "reserve_max_jump": 1000}
-"""All of the 110 that a mode holds may be promised."""
+"""All of the 110 of a mode may be held."""
 CALM = 2
-"""Seconds between checks: a reading that is late on a busy machine must not make withdrawals slow."""
+"""Seconds between checks. Long, so that a late reading on a busy machine does not make withdrawals slow."""
 KEYS = [f"client-{number}" for number in range(150)]
 
 
@@ -51,7 +51,7 @@ def stored(path: Path) -> list[tuple[Any, ...]]:
 
 
 def ask_until_answered(teller: Teller, keys: Sequence[str]) -> list[dict[str, Any]]:
-    """Ask as the API tells clients to: who is refused for want of a store asks again under the same key."""
+    """Ask as the API tells clients to: repeat withdrawals that were refused for lack of a store under the same key."""
     answers: list[dict[str, Any]] = []
 
     def answered() -> bool:
@@ -59,12 +59,12 @@ def ask_until_answered(teller: Teller, keys: Sequence[str]) -> list[dict[str, An
         answers = teller.ask(orders(keys))
         return all(answer["refusal"] is None for answer in answers)
 
-    wait_until(answered, "every key to be answered")
+    wait_until(answered, "every key to be accepted")
     return answers
 
 
 def check_promises(answers: Iterable[dict[str, Any]], path: Path, reserve: int = 110) -> None:
-    """Check that each key has one hold and one answer for ever, and that the reserve is promised once."""
+    """Check that each key has one hold and one answer, and that exactly the reserve is held."""
     holds = stored(path)
     assert len({key for key, *_ in holds}) == len(holds), "two holds under one key"
     by_key = {key: (hold_id, Decimal(from_reserve)) for key, hold_id, from_reserve, *_ in holds}
@@ -89,7 +89,7 @@ def test_reserve_is_promised_once_when_the_daemon_is_killed_between_hold_and_ans
         nursery.wait(daemon)
     daemon = nursery.start(config)
     with Teller(daemon) as teller:
-        # What was promised before stays promised, and its status with it: CRITICAL promises nothing more.
+        # Existing holds remain and may make the mode critical, in which case no more is held.
         teller.wait_for_status("m", "adequate", "low", "critical")
         answers += teller.ask(orders(KEYS))
     assert len({answer["key"] for answer in answers}) == len(KEYS)
@@ -101,7 +101,7 @@ def test_reserve_is_promised_once_when_the_daemon_is_killed_between_hold_and_ans
 def test_reserve_is_promised_once_when_the_daemon_is_killed_again_and_again(
     world: World, nursery: Nursery, tmp_path: Path
 ) -> None:
-    """A target of 0 keeps the status adequate: all of the reserve goes, and not a coin more."""
+    """With a target of 0 the status stays adequate, so all of the reserve can be held, and no more."""
     config = world.write_config(tmp_path, interval=CALM, defaults={**FREE, "reserve_ratio": 0})
     seed = random.randrange(10**6)
     print(f"seed {seed}")
@@ -132,7 +132,7 @@ def test_standby_goes_on_with_what_was_promised_and_a_stopped_owner_promises_not
         answers = ask_until_answered(owner, KEYS[:60])
         second = nursery.start(config)
         with Teller(second) as standby:
-            wait_until(lambda: "ownership.waiting" in nursery.log(), "the second to wait")
+            wait_until(lambda: "ownership.waiting" in nursery.log(), "the second to stand by")
             (refused,) = standby.ask(orders(["early"]))
             assert (refused["refusal"], refused["speed"]) == ("standby", "slow")
             nursery.signal(first, signal.SIGSTOP)
@@ -177,7 +177,7 @@ def test_withdrawal_waits_for_its_money_when_the_reserve_is_unknown(
         (accepted,) = teller.ask(orders(["k"]))
         assert (accepted["speed"], accepted["from_reserve"], accepted["refusal"]) == ("slow", "0", None)
         world.amounts["m"] = "111.5"
-        wait_until(lambda: stored(tmp_path / "reservd.db")[0][3] == "1", "what arrived to be held for it")
+        wait_until(lambda: stored(tmp_path / "reservd.db")[0][3] == "1", "the arrived money to be held for it")
         labels = {"mode": "m", "share_class": "USDT"}
         wait_until(lambda: sample(nursery.address(), "reservd_reserve_held", **labels) == 1, "the gauge")
         assert sample(nursery.address(), "reservd_reserve_balance", **labels) == 110.5
@@ -188,7 +188,7 @@ def test_withdrawal_waits_for_its_money_when_the_reserve_is_unknown(
 def test_burst_is_promised_no_more_than_what_is_left_when_the_reserve_falls(
     world: World, nursery: Nursery, tmp_path: Path
 ) -> None:
-    """Money leaves the wallet for elsewhere while clients withdraw: from 110 it falls to 40, and 40 are there."""
+    """Money leaves the wallet for another purpose while clients withdraw: 40 of 110 remain, and exactly 40 are held."""
     config = world.write_config(tmp_path, interval=CALM, defaults={**FREE, "reserve_ratio": 0})
     daemon = nursery.start(config)
     with Teller(daemon) as teller:
@@ -196,7 +196,7 @@ def test_burst_is_promised_no_more_than_what_is_left_when_the_reserve_falls(
         teller.ask(orders(KEYS[:20]))
         world.amounts["m"] = "40"
         labels = {"mode": "m", "share_class": "USDT"}
-        wait_until(lambda: sample(nursery.address(), "reservd_reserve_balance", **labels) == 20, "the fall")
+        wait_until(lambda: sample(nursery.address(), "reservd_reserve_balance", **labels) == 20, "the fall to be read")
         answers = teller.ask(orders(KEYS))
     check_promises(answers, tmp_path / "reservd.db", 40)
     assert [answer["speed"] for answer in answers].count("fast") == 40
@@ -210,11 +210,11 @@ def test_hold_that_is_settled_is_off_the_gauge_and_one_that_is_cancelled_is_free
     with Teller(daemon) as teller:
         teller.wait_for_status("m", "adequate")
         paid, given_up = teller.ask([{"mode": "m", "amount": "10", "key": key} for key in ("paid", "given up")])
-        wait_until(lambda: sample(nursery.address(), "reservd_reserve_held", **labels) == 20, "the holds")
+        wait_until(lambda: sample(nursery.address(), "reservd_reserve_held", **labels) == 20, "the holds to be shown")
         world.amounts["m"] = "100"
         assert teller.ask([{"settle": paid["id"]}])[0]["state"] == "settled"
         assert teller.ask([{"cancel": given_up["id"]}])[0]["state"] == "cancelled"
-        wait_until(lambda: sample(nursery.address(), "reservd_reserve_held", **labels) == 0, "their ends")
+        wait_until(lambda: sample(nursery.address(), "reservd_reserve_held", **labels) == 0, "the holds to be gone")
         assert sample(nursery.address(), "reservd_reserve_balance", **labels) == 100
 
 
@@ -222,7 +222,7 @@ def test_hold_that_is_settled_is_off_the_gauge_and_one_that_is_cancelled_is_free
 async def test_promises_are_kept_when_their_mode_is_renamed_or_taken_out(
     before: Sequence[str], after: Sequence[str], database: Database
 ) -> None:
-    """Its clients wait for what lies in its accounts, whoever is paid from them now."""
+    """The clients are paid from the accounts, whichever mode has these now: they remain held."""
     async with Treasury(database, 110, modes=before, **FREE) as shop:
         await shop.see()
         hold = await shop.withdraw(50, before[0])
@@ -239,11 +239,11 @@ async def test_promises_are_kept_when_their_mode_is_renamed_or_taken_out(
 async def test_withdrawals_from_its_accounts_are_slow_when_a_promise_cannot_be_read_and_alarms_go_on(
     database: Database,
 ) -> None:
-    """Nobody knows what is promised of them, what was answered under its key, nor whether its money is on its way."""
+    """It is unknown how much is held, what was answered under its key, and whether its money is in flight."""
     async with Treasury(database, 400, modes=("a", "b"), **FREE) as shop:
         await shop.see()
         hold = await shop.withdraw(500, "a")
-    async with database.write() as connection:  # now that nobody writes what it was
+    async with database.write() as connection:  # after its last writer has stopped
         await connection.execute(holds.update().where(holds.c.id == hold.id).values(state="frozen"))
     async with Treasury(database, 400, modes=("a", "b"), **FREE) as shop:
         shop.clock.ahead += timedelta(minutes=1)
@@ -268,7 +268,7 @@ async def test_withdrawals_from_its_accounts_are_slow_when_a_promise_cannot_be_r
 async def test_withdrawals_are_slow_for_a_period_when_what_was_accepted_within_it_cannot_be_read(
     database: Database,
 ) -> None:
-    """It has ended long ago, so that no reading shows it, and counts for the limit: how much of it, nobody knows."""
+    """It ended long ago, so no reading shows it, but it counts for the limit with an unknown amount."""
     limited = {**FREE, "reserve_withdrawal_max_per_period": 50}
     async with Treasury(database, 400, **limited) as shop:
         await shop.see()
@@ -285,11 +285,11 @@ async def test_withdrawals_are_slow_for_a_period_when_what_was_accepted_within_i
         decision = await shop.ask(5)
         assert (decision.speed, decision.from_reserve) == (WithdrawalSpeed.SLOW, 0)
         await shop.see(after_seconds=86_400)
-        assert (await shop.ask(5)).speed is WithdrawalSpeed.FAST, "it counts for no limit any more"
+        assert (await shop.ask(5)).speed is WithdrawalSpeed.FAST, "it no longer counts for the limit"
 
 
 async def test_promises_are_kept_when_only_some_of_their_accounts_are_counted_still(database: Database) -> None:
-    """Nobody knows from which of them the client will be paid: what is there is promised until that is told."""
+    """It is unknown from which account the client will be paid: the remaining one is held until that is reported."""
     async with Treasury(database, 110, modes=("a", "b"), **FREE) as shop:
         shop.count("b", other=40)
         await shop.see()
@@ -316,7 +316,7 @@ async def test_promises_are_kept_when_their_mode_is_taken_out_after_its_accounts
     async with Treasury(database, 110, modes=("m",), **FREE) as shop:
         shop.count("m", other=40)
         await shop.see()
-        await shop.withdraw(10)  # with which what came along is stored
+        await shop.withdraw(10)  # stores the carried-over hold as well
     async with Treasury(database, 110, modes=("n",), **FREE) as shop:
         shop.clock.ahead += timedelta(minutes=1)
         assert (await shop.see(110)).held == 60
