@@ -1,4 +1,4 @@
-"""Fixtures that all tests share, and the line that says what was left out."""
+"""Fixtures that all tests share, and the summary line about skipped tests."""
 
 import logging
 import os
@@ -17,10 +17,10 @@ from support.chain import Anvil, require_anvil
 from support.postgres import Postgres
 from support.proxy import RpcProxy
 
-collect_ignore = ["outsider"]  # a package of its own, whose tests run where it is installed
+collect_ignore = ["outsider"]  # a separate package, whose tests run where it is installed
 
-# How fast examples are made is a matter of the machine. In CI they are the same each time: what new ones find is
-# found where they are looked for, and keeps nothing else from landing.
+# The time to generate examples depends on the machine. In CI the examples are the same in every run: new ones may
+# reveal an old defect, which must not block an unrelated change.
 settings.register_profile(
     "reservd",
     deadline=None,
@@ -31,11 +31,11 @@ settings.load_profile("reservd")
 
 FAULTS = Path(__file__).parent / "faults"
 MEASURED = frozenset({"test_api.py", "test_api_writes.py", "test_daemon.py", "test_reload.py"})
-"""Where the processes that tests start are measured as well: all that only they run is run there."""
+"""Modules whose subprocesses are measured as well: some code runs only there."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure no coverage in properties and faults, nor where a load is marked: all go over and over what cases cover.
+    """Measure no coverage in properties, faults and tests that are marked as loads: they repeat what other tests cover.
 
     Measuring makes properties three times as slow.
     """
@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def measured_processes(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Measure the coverage of the processes that few modules start: it makes a daemon half as fast."""
+    """Measure the coverage of subprocesses, for a few modules only: it makes a daemon half as fast."""
     with pytest.MonkeyPatch.context() as patch:
         if request.path.name not in MEASURED:
             patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
@@ -55,7 +55,7 @@ def measured_processes(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def unchanged_logging() -> Iterator[None]:
-    """What a test sets for the logs, as a command that runs in this process does, ends with it."""
+    """Restore the logging settings that a test changed, for instance by running a command in this process."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -74,7 +74,7 @@ def chain() -> Iterator[Anvil]:
 
 @pytest.fixture
 def slow_chain() -> Iterator[Anvil]:
-    """A node that makes a block a second, as public chains do: a balance is as old as its block."""
+    """A node that mines a block per second, as public chains do; a balance is as old as its block."""
     require_anvil()
     with Anvil(block_time_seconds=1) as node:
         yield node
@@ -82,7 +82,7 @@ def slow_chain() -> Iterator[Anvil]:
 
 @pytest.fixture
 async def proxy(chain: Anvil) -> AsyncIterator[RpcProxy]:
-    """What stands before the node of `chain`, counts requests and misbehaves when told to."""
+    """A proxy in front of the node of `chain`, which counts requests and misbehaves on demand."""
     async with RpcProxy(chain.url) as running:
         yield running
 
@@ -96,7 +96,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where an empty store is, as a configuration names it."""
+    """The URL of an empty store, as in a configuration."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/store.db"
     server: Postgres = request.getfixturevalue("postgres")
@@ -114,7 +114,7 @@ async def database(store_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in one line which tests were left out, and what would bring them back."""
+    """Report in one line which tests were skipped, and how to install what they need."""
     skipped = terminalreporter.stats.get("skipped", [])
     if skipped:
         reasons = sorted({report.longrepr[2].removeprefix("Skipped: ") for report in skipped})

@@ -1,1 +1,1 @@
-"""What tests share: real nodes and servers that they start, and what to do where a part is missing."""
+"""What tests share: the real servers that they start, and what happens where one is not installed."""

@@ -28,7 +28,7 @@ _PROXIED_POOL = "0x" + 40 * "9"
 
 
 class AaveMarket:
-    """One market without reserves at first; the node's first account administers it.
+    """A market, without reserves at first; the node's first account administers it.
 
     Attributes:
         pool: The address of its Pool.
@@ -84,14 +84,14 @@ class AaveMarket:
         return token
 
     def set_price(self, token: str, price: int) -> None:
-        """Set the oracle's price of a token, or of whatever is priced."""
+        """Set the oracle's price of a token or another priced address."""
         transact(self.chain, self.oracle, "setAssetPrice(address,uint256)", token, price)
 
     def reads_feeds(self, **feeds: str) -> None:
-        """Take Aave's own oracle from now on.
+        """Use Aave's own oracle from now on.
 
         Args:
-            feeds: The feeds by their tokens; it has other prices from the oracle before it.
+            feeds: The feed of each token; other prices come from the former oracle.
         """
         whole = self._deploy(
             "misc/AaveOracle", self._provider, list(feeds), list(feeds.values()), self.oracle, _NONE, 10**8
@@ -99,7 +99,7 @@ class AaveMarket:
         transact(self.chain, self._provider, "setPriceOracle(address)", whole)
 
     def configures(self, function: str, *arguments: object) -> None:
-        """Send the configurator a transaction of the administrator."""
+        """Send a transaction of the administrator to the configurator."""
         transact(self.chain, self.configurator, function, *arguments)
 
     def supply(self, holder: str, token: str, units: int) -> None:
@@ -109,24 +109,24 @@ class AaveMarket:
         self.does(holder, "supply(address,uint256,address,uint16)", token, units, holder, 0)
 
     def borrow(self, holder: str, token: str, units: int, *, stable: bool = False) -> None:
-        """Borrow tokens, at the variable rate unless told otherwise."""
+        """Borrow tokens, by default at the variable rate."""
         self.does(holder, "borrow(address,uint256,uint256,uint16,address)", token, units, 1 if stable else 2, 0, holder)
 
     def withdraw(self, holder: str, token: str, units: int) -> None:
-        """Withdraw what was supplied."""
+        """Withdraw supplied tokens."""
         self.does(holder, "withdraw(address,uint256,address)", token, units, holder)
 
     def does(self, holder: str, function: str, *arguments: object) -> None:
-        """Send the pool a transaction of a holder."""
+        """Send a transaction of a holder to the pool."""
         transact(self.chain, self.pool, function, *arguments, sender=holder)
 
     def health_factor(self, holder: str) -> float:
-        """Return what the pool says an account's health factor is."""
+        """Return an account's health factor, as the pool reports it."""
         types = "(uint256,uint256,uint256,uint256,uint256,uint256)"
         return float(ask(self.chain, self.pool, "getUserAccountData(address)", holder, returns=types)[5]) / 1e18
 
     def becomes_newer(self) -> None:
-        """Make the pool tell besides what pools of v3.2 and later tell: virtual balances and e-mode bit maps."""
+        """Make the pool also report what pools since v3.2 report: virtual balances and e-mode bit maps."""
         newer = self.chain.deploy(compiled("NewerPool.sol", "NewerPool"))
         self.chain.rpc("anvil_setCode", _PROXIED_POOL, self.chain.rpc("eth_getCode", self.pool, "latest"))
         self.chain.rpc("anvil_setCode", self.pool, self.chain.rpc("eth_getCode", newer, "latest"))
@@ -142,7 +142,7 @@ class AaveMarket:
 
 
 def _linked(artifact: Artifact, libraries: Mapping[str, str]) -> bytes:
-    """Return the code that deploys a contract, the addresses of its libraries filled in."""
+    """Return the deployment code of a contract with the addresses of its libraries."""
     content = json.loads((_MODULES / artifact.path).read_text(encoding="utf-8"))
     digits = content["bytecode"].removeprefix("0x")
     for names in content["linkReferences"].values():

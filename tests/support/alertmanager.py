@@ -30,33 +30,33 @@ _LISTENING = re.compile(r'msg="Listening on" address=(\S+)')
 
 
 def require_alertmanager() -> str:
-    """Return where Alertmanager is; skip the test, or fail it, where it is not installed."""
+    """Return the path of Alertmanager; skip the test, or fail it, where it is not installed."""
     program = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
     return program or missing("prometheus-alertmanager", how="make setup-system installs it")
 
 
 def require_amtool() -> str:
-    """Return where amtool is; skip the test, or fail it, where it is not installed."""
+    """Return the path of amtool; skip the test, or fail it, where it is not installed."""
     return shutil.which("amtool") or missing("amtool", how="make setup-system installs it")
 
 
 class Alertmanager:
-    """One Alertmanager on 127.0.0.1, without a cluster; a context manager that starts and stops it.
+    """An Alertmanager on 127.0.0.1, without a cluster; a context manager that starts and stops it.
 
-    Stopped and started again it keeps its port. It forgets its alerts, as Alertmanagers do.
+    It keeps its port over a restart but loses its alerts, as Alertmanagers do.
 
     Attributes:
-        url: Where it answers.
+        url: The URL at which it listens.
     """
 
     def __init__(
         self, webhook_url: str, *, route_prefix: str = "/", inhibit_rules: Sequence[Mapping[str, Any]] = ()
     ) -> None:
-        """Prepare one.
+        """Prepare it.
 
         Args:
-            webhook_url: What it notifies, of everything, resolved alerts included.
-            route_prefix: The path that its API is under.
+            webhook_url: Receives all notifications, those of resolved alerts included.
+            route_prefix: The path prefix of its API.
             inhibit_rules: As in its configuration.
         """
         self._webhook_url = webhook_url
@@ -103,7 +103,7 @@ class Alertmanager:
         wait_until(self._ready, "Alertmanager to be ready", timeout_seconds=_TIMEOUT_SECONDS)
 
     def stop(self) -> None:
-        """Stop it, if it runs."""
+        """Stop it, if it is running."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -115,13 +115,13 @@ class Alertmanager:
             process.wait()
 
     def alerts(self) -> list[dict[str, Any]]:
-        """Return the alerts that fire now, by name."""
+        """Return the firing alerts by name."""
         with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=_TIMEOUT_SECONDS) as answer:
             alerts: list[dict[str, Any]] = json.load(answer)
         return sorted(alerts, key=lambda alert: str(alert["labels"]["alertname"]))
 
     def firing(self) -> list[str]:
-        """Return the names of the alerts that fire now."""
+        """Return the names of the firing alerts."""
         return [alert["labels"]["alertname"] for alert in self.alerts()]
 
     def _config(self) -> dict[str, Any]:

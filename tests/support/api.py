@@ -1,4 +1,4 @@
-"""A daemon with tokens and what a caller of its API does.
+"""A daemon with tokens, and calls of its API.
 
 with ApiDaemon(tmp_path) as daemon:
     daemon.post("/api/v1/modes/alpha/withdrawals", {"amount": "5"}, token="treasury", key="k")
@@ -27,13 +27,13 @@ TOKENS = {
     "treasury": (Role.TREASURY, ()),
     "admin": (Role.ADMIN, ()),
 }
-"""Who has a token; the token is `rsv_` and the name."""
+"""The names that have a token; the token is `rsv_` and the name."""
 
 _TIMEOUT_SECONDS = 60.0
 
 
 class Reply(NamedTuple):
-    """What a call was answered with."""
+    """The answer to a call."""
 
     status: int
     headers: Mapping[str, str]
@@ -41,12 +41,12 @@ class Reply(NamedTuple):
 
     @property
     def json(self) -> Any:
-        """The body."""
+        """The parsed body."""
         return json.loads(self.text)
 
     @property
     def problem(self) -> str:
-        """The end of the type of a problem."""
+        """The last part of the problem's type."""
         assert self.headers["content-type"] == "application/problem+json", self
         assert self.json["status"] == self.status
         return str(self.json["type"]).rpartition(":")[2]
@@ -68,8 +68,8 @@ def call(
         address: `host:port`.
         method: `GET` or `POST`.
         path: With the query.
-        body: Sent as JSON; bytes as they are; None for none.
-        token: Whose token it carries, of `TOKENS`; any other text is the token itself.
+        body: Sent as JSON; bytes are sent unchanged; None for none.
+        token: The name of a token, one of `TOKENS`; any other text is the token itself.
         key: The idempotency key.
         headers: More headers.
     """
@@ -89,7 +89,7 @@ def call(
 
 
 def write_tokens(path: Path, names: Iterable[str] = TOKENS) -> Path:
-    """Write the file of tokens and return its place."""
+    """Write the file of tokens and return its path."""
     lines = [describe_token(f"rsv_{name}", name, *TOKENS[name], expires=None) for name in names]
     path.write_text("\n".join(["tokens:", *lines, ""]))
     return path
@@ -105,16 +105,16 @@ def write_api_config(
     refill: Mapping[str, object] | None = None,
     **web: object,
 ) -> Path:
-    """Write a configuration of a world with tokens, and return its place.
+    """Write a configuration of a world with tokens, and return its path.
 
     Args:
         world: Its balances, equity and receiver.
-        folder: Where it goes.
-        store_url: Where its store is; its own unless given.
-        refilled: Modes that have a replenisher, which sends requests to the world.
+        folder: The folder to write to.
+        store_url: The URL of its store; by default a file in the folder.
+        refilled: Modes with a replenisher that sends requests to the world.
         over_api: Modes whose strategies take requests from the API.
-        refill: More options of both.
-        web: More of the section `web`.
+        refill: More options of both kinds of modes.
+        web: More keys of the section `web`.
     """
     config = world.write_config(folder, store_url)
     document = yaml.safe_load(config.read_text())
@@ -147,15 +147,15 @@ class ApiDaemon:
         refill: Mapping[str, object] | None = None,
         **web: object,
     ) -> None:
-        """Prepare one.
+        """Prepare it.
 
         Args:
-            folder: Where its configuration goes.
-            store_url: Where its store is; its own unless given.
-            refilled: Modes that have a replenisher, which sends requests to the world.
+            folder: The folder of its configuration.
+            store_url: The URL of its store; by default a file in the folder.
+            refilled: Modes with a replenisher that sends requests to the world.
             over_api: Modes whose strategies take requests from the API.
-            refill: More options of both.
-            web: More of the section `web` of its configuration.
+            refill: More options of both kinds of modes.
+            web: More keys of the section `web` of its configuration.
         """
         self._resources = ExitStack()
         self._running = ExitStack()
@@ -179,11 +179,11 @@ class ApiDaemon:
         self._resources.close()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Stop it; `start` starts another one in its place."""
+        """Stop the daemon; `start` starts another one in its place."""
         self.process.stop(number)
 
     def start(self) -> None:
-        """Start another one after `stop`, on the same store if one is named; it listens where the first did."""
+        """Start another daemon after `stop`, at the same address, and on the same store if it has a URL."""
         self._running.close()
         self._run()
 
@@ -192,18 +192,18 @@ class ApiDaemon:
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """The address at which it listens."""
         return self.process.address
 
     def get(self, path: str, **how: Any) -> Reply:
-        """Read; see `call`."""
+        """Send a GET request; see `call`."""
         return call(self.address, "GET", path, **how)
 
     def post(self, path: str, body: object = None, **how: Any) -> Reply:
-        """Write; see `call`."""
+        """Send a POST request; see `call`."""
         return call(self.address, "POST", path, body, **how)
 
     def bring(self, mode: str, status: str) -> None:
-        """Give a mode the balance that a status word stands for, and wait until it has the status."""
+        """Set the balance of a mode to that of a status word, and wait until the mode has this status."""
         self.world.set(mode, status)
         wait_until(lambda: self.get(f"/api/v1/modes/{mode}").json["status"] == status, f"{mode} to be {status}")

@@ -1,4 +1,4 @@
-"""A mode that clients withdraw from, without a daemon around it."""
+"""A mode from which clients withdraw, without a daemon."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -29,11 +29,11 @@ BASE = {
 
 
 class Clock(SystemClock):
-    """The machine's clocks, by which as much time has passed as a test says.
+    """The machine's clocks, changed by the test.
 
     Attributes:
-        ahead: How much.
-        wrong: By how much the wall's clock is set wrong.
+        ahead: Time that has passed on both clocks in addition.
+        wrong: The error of the wall clock.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Clock(SystemClock):
 
 
 class Heard(WithdrawalObserver):
-    """Keeps what is told of withdrawals."""
+    """Records what the withdrawals report."""
 
     def __init__(self) -> None:
         self.decisions: list[WithdrawalDecision] = []
@@ -64,14 +64,14 @@ class Heard(WithdrawalObserver):
 
 
 class Bank:
-    """Watches mode `m`, whose equity of 1,000 makes its target 100, and decides on withdrawals from it.
+    """Watches mode `m`, with an equity of 1,000 and a target of 100, and decides on withdrawals from it.
 
-    With a database an async context manager that owns it meanwhile; without one, holds live in memory.
+    With a database it is an async context manager that owns the store; without one, holds are kept in memory.
 
     Attributes:
-        manager: Watches.
-        withdrawals: Decides.
-        balances: What the accounts hold; `see` sets and reads them.
+        manager: Watches the mode.
+        withdrawals: Decides on withdrawals.
+        balances: The balances of the accounts; `see` sets and reads them.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Bank:
             await self.ownership.release()
 
     async def crash(self) -> None:
-        """Stop without giving the store up."""
+        """Stop without releasing the store."""
         if self.task is not None:
             self.task.cancel()
             await asyncio.gather(self.task, return_exceptions=True)
@@ -130,16 +130,16 @@ class Bank:
         await self.manager.close()
 
     async def see(self, balance: object = None) -> Any:
-        """Set the balance, read it and return the snapshot."""
+        """Set the balance, check, and return the snapshot."""
         if balance is not None:
             self.balances.amounts["m"] = balance
         return (await self.manager.check_all_reserves())["m"]
 
     def ask(self, amount: object, key: str | None = None) -> Awaitable[WithdrawalDecision]:
-        """Ask for a withdrawal."""
+        """Request a withdrawal."""
         return self.withdrawals.process_withdrawal("m", Decimal(str(amount)), key)
 
 
 def terms(decision: Any) -> tuple[WithdrawalSpeed, Decimal, Decimal]:
-    """Return how fast a withdrawal is paid, what of it from the reserve, and what is unwound."""
+    """Return the speed of a withdrawal, its part from the reserve, and the amount that is unwound."""
     return decision.speed, decision.from_reserve, decision.unwound

@@ -9,11 +9,11 @@ class Figure(NamedTuple):
 
     Attributes:
         name: What was measured.
-        value: How much, in `unit`.
+        value: The result, in `unit`.
         unit: Such as "ms".
-        baseline: What `value` is compared with, in the same unit; None when with nothing.
-        goal: What the ratio to the baseline should stay under or at; without a baseline, the value.
-        note: For people.
+        baseline: What `value` is compared with, in the same unit; None if there is none.
+        goal: The maximum of the ratio to the baseline, or of the value if there is no baseline.
+        note: For the reader.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Figure(NamedTuple):
 
     @property
     def line(self) -> str:
-        """The line as it is printed."""
+        """The line as printed."""
         ratio = None if self.baseline is None else self.value / self.baseline
         verdict = ""
         if self.goal is not None:
@@ -38,16 +38,16 @@ class Figure(NamedTuple):
 
 
 def median(rounds: int, measure: Callable[[], float]) -> float:
-    """Return the median of some rounds, after one that does not count."""
+    """Return the median of some rounds, after one that is not counted."""
     measure()
     return sorted(measure() for _ in range(rounds))[rounds // 2]
 
 
 def best_of(rounds: int, **measures: Callable[[], float]) -> dict[str, float]:
-    """Return the least figure of each measure out of some rounds.
+    """Return the minimum of each measure over some rounds.
 
-    The least is what the work itself takes: whatever else the machine does only adds to it. Measures
-    take turns, so that a slow minute of the machine hits all of them.
+    The minimum is closest to the cost of the work itself, since other load only adds to it. Measures take turns, so
+    that a slow minute of the machine affects all of them.
     """
     found = [{name: measure() for name, measure in measures.items()} for _ in range(rounds)]
     return {name: min(each[name] for each in found) for name in measures}

@@ -1,4 +1,4 @@
-"""What the brokers that tests start have in common: one process on 127.0.0.1 that goes away and comes back."""
+"""What the brokers that tests start have in common: a process on 127.0.0.1 that can be stopped and started again."""
 
 import os
 import signal
@@ -17,14 +17,14 @@ _TIMEOUT_SECONDS = 60.0
 
 
 class Broker:
-    """One server process on a port of 127.0.0.1 that is its own; a context manager that starts and stops it.
+    """A server process on its own port of 127.0.0.1; a context manager that starts and stops it.
 
-    Stopped and started again it keeps its port and its folder.
+    It keeps its port and its folder over a restart.
 
     Attributes:
-        port: Where it listens.
-        folder: Its own, removed in the end.
-        STOP_SIGNAL: What ends it.
+        port: The port at which it listens.
+        folder: Its own folder, removed at the end.
+        STOP_SIGNAL: The signal that ends it.
     """
 
     STOP_SIGNAL: ClassVar[signal.Signals] = signal.SIGTERM
@@ -71,7 +71,7 @@ class Broker:
             raise
 
     def stop(self) -> None:
-        """Stop it. One that is stopped already stays so."""
+        """Stop it, unless it is stopped already."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -84,7 +84,7 @@ class Broker:
             process.wait()
 
     def pause(self) -> None:
-        """Make it hang: connections are taken, nothing is answered."""
+        """Make it hang: it accepts connections and answers nothing."""
         process = self._running()
         process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
@@ -94,7 +94,7 @@ class Broker:
         self._running().send_signal(signal.SIGCONT)
 
     def answers(self, connection: socket.socket) -> bool:
-        """Whether a server that took this connection is ready; those that listen only then need not be asked."""
+        """Whether a server that accepted this connection is ready; True unless a subclass knows better."""
         del connection
         return True
 

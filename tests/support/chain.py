@@ -4,8 +4,8 @@
         token = chain.deploy_token(decimals=6)
         chain.transfer(token, to, 1_000_000)
 
-Everything here blocks for milliseconds, so it may be called from async tests too. Amounts are in
-the smallest unit. Gas is free, so that balances are what a test says and nothing less.
+All calls block for milliseconds, so async tests may make them too. Amounts are in the smallest unit. Gas is free, so
+that balances are exact.
 """
 
 import json
@@ -46,22 +46,22 @@ def require_anvil() -> None:
 
 
 class ChainError(Exception):
-    """The node answered a JSON-RPC error, or a transaction was reverted."""
+    """The node returned a JSON-RPC error, or a transaction was reverted."""
 
 
 class Anvil:
-    """One Anvil node on 127.0.0.1; a context manager that starts and stops it.
+    """An Anvil node on 127.0.0.1; a context manager that starts and stops it.
 
-    Stopped and started again it keeps its port, and its state too.
+    It keeps its port and its state over a restart.
 
     Attributes:
-        url: Where it answers JSON-RPC.
+        url: Its JSON-RPC URL.
         port: Its port.
         accounts: Its ten unlocked accounts, each with 10,000 ETH; any other address may send as well.
     """
 
     def __init__(self, *, chain_id: int = 31337, block_time_seconds: int | None = None) -> None:
-        """Prepare a node; without a block time it makes a block for each transaction."""
+        """Prepare a node; without a block time it mines a block per transaction."""
         self._kept_port = KeptPort()
         self.port = self._kept_port.number
         self.url = f"http://127.0.0.1:{self.port}"
@@ -88,7 +88,7 @@ class Anvil:
         self._directory.cleanup()
 
     def start(self) -> None:
-        """Start it, with the state it had when it was stopped, and wait until it answers."""
+        """Start it with its last state, and wait until it answers."""
         state = Path(self._directory.name) / "state.json"
         command = [str(_ANVIL), "--silent", "--host", "127.0.0.1", "--port", str(self.port), "--base-fee", "0"]
         command += ["--auto-impersonate", "--state", str(state), *self._options]
@@ -101,7 +101,7 @@ class Anvil:
         self.accounts = self.rpc("eth_accounts")
 
     def stop(self) -> None:
-        """Stop it and keep its state. A node that is stopped already stays so."""
+        """Stop it and keep its state, unless it is stopped already."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -114,7 +114,7 @@ class Anvil:
             process.wait()
 
     def pause(self) -> None:
-        """Make it hang: connections are taken, nothing is answered."""
+        """Make it hang: it accepts connections and answers nothing."""
         process = self._running()
         process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
@@ -127,7 +127,7 @@ class Anvil:
         """Return the result of one JSON-RPC call.
 
         Raises:
-            ChainError: If the node answers an error.
+            ChainError: If the node returns an error.
         """
         return self.batch([(method, params)])[0]
 
@@ -135,7 +135,7 @@ class Anvil:
         """Return the results of many JSON-RPC calls, in order, from one HTTP request.
 
         Raises:
-            ChainError: If the node answers an error to any.
+            ChainError: If the node returns an error for any of them.
         """
         bodies = [{"jsonrpc": "2.0", "id": n, "method": m, "params": list(p)} for n, (m, p) in enumerate(calls)]
         request = urllib.request.Request(self.url, json.dumps(bodies).encode(), {"Content-Type": "application/json"})
@@ -147,7 +147,7 @@ class Anvil:
         return [answer["result"] for answer in answers]
 
     def deploy_token(self, *, decimals: int = 6, symbol: str = "USDT", supply: int = 10**30) -> str:
-        """Deploy an ERC-20 token, all of its supply with the first account, and return its address."""
+        """Deploy an ERC-20 token whose supply belongs to the first account, and return its address."""
         token = self.deploy(MINTABLE_ERC20, symbol, symbol, decimals)
         self._send([_token_call(token, "mint", self.accounts[0], supply)])
         return token
@@ -159,7 +159,7 @@ class Anvil:
         return str(receipt["contractAddress"])
 
     def transfer(self, token: str, to: str, units: int, *, sender: str | None = None) -> None:
-        """Send tokens, from the first account unless a sender is given."""
+        """Send tokens, by default from the first account."""
         self._send([_token_call(token, "transfer", to, units)], sender=sender)
 
     def transfer_many(self, token: str, units: Mapping[str, int]) -> None:
@@ -167,40 +167,40 @@ class Anvil:
         self._send(_token_call(token, "transfer", to, amount) for to, amount in units.items())
 
     def transfer_ether(self, to: str, wei: int, *, sender: str | None = None) -> None:
-        """Send ether, from the first account unless a sender is given."""
+        """Send ether, by default from the first account."""
         self._send([{"to": to, "value": hex(wei)}], sender=sender)
 
     def set_ether(self, wei: Mapping[str, int]) -> None:
-        """Make addresses hold this much ether, without transactions."""
+        """Set the ether balance of addresses, without transactions."""
         self.batch(("anvil_setBalance", (address, hex(amount))) for address, amount in wei.items())
 
     def install_multicall(self) -> None:
-        """Put Multicall3 where it is on public chains."""
+        """Install Multicall3 at its address on public chains."""
         self.rpc("anvil_setCode", MULTICALL3, multicall3_code())
 
     def mine(self, blocks: int = 1) -> None:
-        """Make empty blocks."""
+        """Mine empty blocks."""
         self.rpc("anvil_mine", hex(blocks))
 
     def block_number(self) -> int:
-        """Return the latest block's number."""
+        """Return the number of the latest block."""
         return int(self.rpc("eth_blockNumber"), 16)
 
     def _send(self, transactions: Iterable[Mapping[str, object]], *, sender: str | None = None) -> list[dict[str, Any]]:
-        """Send transactions, from the first account unless a sender is given, and return their receipts."""
+        """Send transactions, by default from the first account, and return their receipts."""
         sender, transactions = sender or self.accounts[0], list(transactions)
         try:
             return self._send_once(transactions, sender)
         except ChainError as error:
-            # Now and then a node that has just made a block counts one too few. Nothing was sent then.
+            # A node that has just mined a block sometimes reports one too few. Nothing was sent then.
             if len(transactions) > 1 or "underpriced" not in str(error):
                 raise
             return self._send_once(transactions, sender)
 
     def _send_once(self, transactions: Sequence[Mapping[str, object]], sender: str) -> list[dict[str, Any]]:
         nonce = int(self.rpc("eth_getTransactionCount", sender, "pending"), 16)
-        # The node works on the calls of a batch at the same time: nonces give the order, and no
-        # block may be made before the last one is in.
+        # The node handles the calls of a batch concurrently: nonces give the order, and no
+        # block may be mined before the last one is in.
         makes_blocks_at_once = self.rpc("anvil_getAutomine")
         if makes_blocks_at_once:
             self.rpc("evm_setAutomine", False)

@@ -1,4 +1,4 @@
-"""Operators' commands and the store that they work on, for the tests of both."""
+"""Operators' commands and the store that they work on."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ event_sinks:
   pager: {{plugin: log}}
   desk: {{plugin: log}}
 """
-"""A configuration with secrets that whoever runs the commands does not have."""
+"""A configuration with secrets that are not available to whoever runs the commands."""
 
 MODE = """\
 mode: {name}
@@ -46,14 +46,14 @@ reserve_event_sinks: [{sinks}]
 """
 
 ESCAPE = "\x1b]0;owned\x07\u202egone"
-"""A text that would rename the window and turn the direction of writing."""
+"""A text that would change the title of the terminal and the direction of writing."""
 SHOWN_ESCAPE = r"\x1b]0;owned\x07\u202egone"
 
 _NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class Result(NamedTuple):
-    """What a command printed, and how it ended."""
+    """The output of a command and its exit code."""
 
     code: int
     out: str
@@ -61,12 +61,12 @@ class Result(NamedTuple):
 
     @property
     def rows(self) -> list[list[str]]:
-        """The cells of a printed table, its headings included."""
+        """The cells of a printed table, including its headings."""
         return [re.split(r" {2,}", line.strip()) for line in self.out.splitlines()]
 
     @property
     def json(self) -> Any:
-        """What was printed, of a command that went well."""
+        """The printed JSON of a command that succeeded."""
         assert self.err == ""
         return json.loads(self.out)
 
@@ -78,7 +78,7 @@ def write_config(folder: Path, store: str) -> Path:
     """Write a configuration with the modes `alpha` and `beta` and the sinks `ops`, `pager` and `desk`.
 
     Args:
-        folder: Where to.
+        folder: The folder to write to.
         store: The URL of its store; empty for none.
     """
     (folder / "modes").mkdir(exist_ok=True)
@@ -90,13 +90,13 @@ def write_config(folder: Path, store: str) -> Path:
 
 
 class Store:
-    """The store of a test, worked on from outside of any event loop."""
+    """The store of a test, used from outside any event loop."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def do(self, work: Callable[[Database], Coroutine[Any, Any, Any]]) -> Any:
-        """Return what some work on the store returns."""
+        """Run a function on the store and return its result."""
 
         async def done() -> Any:
             database = Database(parse_url(self._url, Path()))
@@ -112,7 +112,7 @@ class Store:
         self.do(_fill)
 
     def redelivery_requests(self) -> list[Redelivery]:
-        """Return what was asked to be delivered again."""
+        """Return the requests for redelivery."""
 
         async def load(database: Database) -> list[Redelivery]:
             async with database.read() as connection:
@@ -122,7 +122,7 @@ class Store:
         return found
 
     def silences(self, since: datetime = _NOON) -> list[Silence]:
-        """Return the silences that end after then."""
+        """Return the silences that end after a time."""
 
         async def load(database: Database) -> list[Silence]:
             async with database.read() as connection:
@@ -132,7 +132,7 @@ class Store:
         return found
 
     def silence(self, mode: str = "alpha", **fields: Any) -> None:
-        """Silence a mode for an hour from now, unless the fields say otherwise."""
+        """Silence a mode for an hour from now; `fields` replace the defaults."""
         now = datetime.now(UTC)
         whole = {
             "id": mode,
@@ -156,7 +156,7 @@ def _event(event_id: str, kind: EventType, mode: str, sequence: int, **changes: 
 
 
 def _explanation() -> Explanation:
-    """Return what a check was made of that found `alpha` low, a minute after noon."""
+    """Return the explanation of a check that found `alpha` low, a minute after noon."""
     moment = _NOON + timedelta(minutes=1)
     policy = make_policy(mode="alpha", ratio=Decimal("0.05"))
     snapshot = make_snapshot(policy, "40000.25", equity=1_000_000)
@@ -205,5 +205,5 @@ async def _fill(database: Database) -> None:
 
 
 def without_ages(shown: Iterable[str]) -> list[str]:
-    """Return what a command shows, all of it as if it were new: how long it takes is a matter of the machine."""
+    """Return the output of a command with all ages as if new, since they depend on the speed of the machine."""
     return [re.sub(r"\b\d+ s\b", "0 s", cell) for cell in shown]

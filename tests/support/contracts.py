@@ -13,18 +13,18 @@ MULTICALL3 = "0xcA11bde05977b3631167028862bE2a173976CA11"
 
 
 class Artifact(NamedTuple):
-    """A compiled contract, by its JSON file below `node_modules`."""
+    """A compiled contract, by the path of its JSON file in `node_modules`."""
 
     path: str
 
     @property
     def bytecode(self) -> bytes:
-        """Return the code that deploys it."""
+        """Return its deployment code."""
         return bytes.fromhex(self._content["bytecode"].removeprefix("0x"))
 
     @property
     def constructor_types(self) -> list[str]:
-        """Return the ABI types of what its constructor takes."""
+        """Return the ABI types of its constructor's arguments."""
         for entry in self._content["abi"]:
             if entry["type"] == "constructor":
                 return [argument["type"] for argument in entry["inputs"]]

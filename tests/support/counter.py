@@ -1,7 +1,7 @@
-"""A receiver that does next to nothing, in a process of its own: it must not be what a benchmark measures.
+"""A minimal receiver in a process of its own, so that a benchmark does not measure it.
 
-It answers every POST with 200, and when it ends it writes a line for each to standard output: when its first byte
-came, in seconds of the machine's monotonic clock.
+It answers every POST with 200. When it ends it writes a line for each to standard output: the time of its first byte,
+in seconds of the machine's monotonic clock.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class Counter:
     """The receiver; a context manager.
 
     Attributes:
-        url: Where it listens.
+        url: The URL at which it listens.
     """
 
     url: str
@@ -67,7 +67,7 @@ class Counter:
             self.stop()
 
     def stop(self) -> list[float]:
-        """Stop it and return when each message began to arrive."""
+        """Stop it and return the time at which each message began to arrive."""
         self._process.terminate()
         return [float(line) for line in self._process.communicate()[0].split()]
 

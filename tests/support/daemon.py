@@ -1,4 +1,4 @@
-"""The daemon as a process of its own, as an operator runs it.
+"""The daemon in a process of its own, as an operator runs it.
 
 with ReservdProcess(Path("configs/demo.yaml")) as daemon:
     daemon.get("/metrics")
@@ -26,7 +26,7 @@ _ADDRESS = re.compile(r"^ +http://(\S+)/metrics$", re.MULTILINE)
 
 
 class ReservdProcess:
-    """`reservd run` on 127.0.0.1; a context manager that starts it, has it own its store, and stops it.
+    """`reservd run` on 127.0.0.1; a context manager that starts it, waits until it owns its store, and stops it.
 
     Attributes:
         address: `host:port`, once it is started.
@@ -42,14 +42,14 @@ class ReservdProcess:
         listens: str = "127.0.0.1:0",
         program: Path = PROGRAM,
     ) -> None:
-        """Prepare one.
+        """Prepare it.
 
         Args:
             config: Its `reservd.yaml`.
             options: More options of `reservd run`.
-            state: The folder of its store where the configuration names none; its own unless given.
-            listens: Where it listens; on any port that is free unless given.
-            program: What is run in place of the command line.
+            state: The folder of its store if the configuration names none; its own unless given.
+            listens: The address at which it listens; any free port unless given.
+            program: The program to run instead of the command line.
         """
         self._command = [program, "run", "--config", config, "--web.listen-address", listens, *options]
         self._state = state
@@ -80,11 +80,11 @@ class ReservdProcess:
         self._resources.close()
 
     def log(self) -> str:
-        """Return all that it has printed."""
+        """Return its output so far."""
         return self._log.read_text()
 
     def get(self, path: str) -> str:
-        """Return a page that it serves.
+        """Return a page.
 
         Raises:
             OSError: If it does not answer, or not with success.
@@ -94,17 +94,17 @@ class ReservdProcess:
         return page.decode()
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send a signal."""
         self._process.send_signal(number)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Stop it, if it still runs, and return its exit code."""
+        """Stop it, if it is still running, and return its exit code."""
         if self._process.poll() is None:
             self._process.send_signal(number)
         return self.wait()
 
     def wait(self) -> int:
-        """Wait until it has ended, and return its exit code; one that does not end is killed."""
+        """Wait until it has ended, and return its exit code; kill it if it does not end."""
         try:
             return self._process.wait(_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
@@ -119,7 +119,7 @@ class ReservdProcess:
             return False
         self.address = found[1]
         try:
-            # After one that was killed it may stand by for a moment, until it sees that nobody is there.
+            # After a killed daemon it may stand by for a moment, until it knows that the owner is gone.
             return "owns the store" in self.get("/-/ready")
         except OSError:
             return False

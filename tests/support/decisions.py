@@ -1,4 +1,4 @@
-"""Checks that led to events, as many as a test wants, without sources or clocks."""
+"""Checks that led to events, without sources or clocks."""
 
 import itertools
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ def decided(number: int, modes: int = 16) -> list[Checked]:
 
 
 def explained(snapshot: ReserveSnapshot) -> Explanation:
-    """Return what a check of a mode with five accounts was made of."""
+    """Return the explanation of a check of a mode with five accounts."""
     part = AccountPart("treasury/main", "USDT", Decimal("14.8"), ZERO, Decimal("14.8"), None, snapshot.timestamp, 19)
     equity = EquityInput("nav", snapshot.total_equity, snapshot.timestamp)
     return Explanation(snapshot._replace(accounts=(part,) * 5), "as it is", snapshot.status, snapshot.timestamp, equity)

@@ -1,7 +1,7 @@
-"""The requirements' own monitoring loop, with its names, as the baseline of the benchmarks.
+"""The monitoring loop of the requirements, with its names, as the baseline of the benchmarks.
 
-It asks the calculator and the wallet again for every mode, keeps nothing between two passes, and
-makes one pydantic model a check. Only what no benchmark reaches is left out: callbacks and their events.
+It reads the calculator and the wallet again for every mode, caches nothing between two passes, and creates one pydantic
+model per check. Only what no benchmark reaches is left out: callbacks and their events.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class VenueInterface(Protocol):
 
 
 class ReserveManager:
-    """What it does in one pass, and nothing else."""
+    """One pass of the loop, and nothing else."""
 
     def __init__(self, equity_calculator: EquityCalculator, venue_interfaces: Mapping[str, VenueInterface]) -> None:
         self.equity_calculator = equity_calculator

@@ -1,4 +1,4 @@
-"""What the exchanges on loopback have in common: one key, its wallets, and a clock of their own."""
+"""What the exchanges on loopback have in common: one key, its wallets, and a clock."""
 
 import base64
 import time
@@ -13,35 +13,35 @@ KEY = "key-0123456789abcdef"
 SECRET = base64.b64encode(b"only the tests know this secret").decode()
 PASSPHRASE = "the-passphrase"
 OWNER = "44705892343619584"
-"""The account that keys are of, unless a test says otherwise."""
+"""The account to which keys belong by default."""
 
 Holding = tuple[str | None, str]
-"""What is free and what is in use; None is what the exchange does not tell."""
+"""Free and used amount; None means that the exchange does not report it."""
 
 
 class Refused(Exception):  # noqa: N818  # an answer, not an error of the suite
-    """The exchange says no."""
+    """The exchange refuses the request."""
 
     def __init__(self, body: object, status: int = 200) -> None:
         self.answer = web.json_response(body, status=status)
 
 
 class ExchangeServer(ABC):
-    """One exchange and one key of it; an async context manager.
+    """An exchange and one key of it; an async context manager.
 
     Attributes:
-        url: Where it listens.
-        calls: The paths that were asked for, in order.
+        url: The URL at which it listens.
+        calls: The requested paths, in order.
         requests: The same with their methods, such as `GET /path`.
-        coins: What it lists: whether the coin can be withdrawn; None does not tell.
-        wallets: What the key's accounts hold.
-        may_trade: What the key may do, and so `may_withdraw`.
-        tickers: What its spot markets say, by symbol such as ETH/USDT: bid, ask and last price.
-        ticker_age_ms: How old they are, where the exchange tells.
-        keys: The keys that it knows; all have the same accounts and the same secret.
-        owners: Whose the keys are, by key, where that is not the one account that all are of.
+        coins: The listed coins: whether each can be withdrawn; None if not reported.
+        wallets: The balances of the key's accounts.
+        may_trade: Whether the key may trade; `may_withdraw` likewise.
+        tickers: The spot tickers by symbol such as ETH/USDT: bid, ask and last price.
+        ticker_age_ms: The age of the tickers, where the exchange reports it.
+        keys: The known keys; all have the same accounts and the same secret.
+        owners: The account of a key, where it differs from the default one.
         clock_ahead_ms: How far its clock is ahead of this machine's.
-        refused_for_time: How many requests came with a time that is wrong.
+        refused_for_time: The number of requests refused for a wrong time.
     """
 
     exchange: ClassVar[str]
@@ -79,7 +79,7 @@ class ExchangeServer(ABC):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Options of a `ccxt` source that reads here, but for its accounts."""
+        """Options of a `ccxt` source that reads from here, without its accounts."""
         return {
             "exchange": self.exchange,
             "api_key": KEY,
@@ -90,7 +90,7 @@ class ExchangeServer(ABC):
         }
 
     def answer(self, path: str, body: str, status: int = 200, **headers: str) -> None:
-        """Answer this from now on, wherever the path has that part."""
+        """Give this answer from now on to every request whose path contains `part`."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self._instead[path] = lambda: web.Response(status=status, text=body, headers=named)
 
@@ -99,17 +99,17 @@ class ExchangeServer(ABC):
         self._instead.clear()
 
     def now_ms(self) -> int:
-        """Return the time by the exchange's clock."""
+        """Return the time of the exchange's clock."""
         return time.time_ns() // 1_000_000 + self.clock_ahead_ms
 
     def check_time(self, sent_ms: float, refusal: Refused) -> None:
-        """Refuse a request of another time, as all but Kraken do."""
+        """Refuse a request with a wrong time, as all exchanges but Kraken do."""
         if not -10_000 < sent_ms - self.now_ms() < 1_000:
             self.refused_for_time += 1
             raise refusal
 
     def owner(self, key: str | None) -> str:
-        """Return the id of the account that a key is of."""
+        """Return the id of the account to which a key belongs."""
         return self.owners.get(key or "", OWNER)
 
     @abstractmethod

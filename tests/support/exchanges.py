@@ -27,7 +27,7 @@ class Binance(ExchangeServer):
     """Spot and funding wallet, and those of both kinds of futures.
 
     Attributes:
-        told_coins: How many coins the last answer of the spot wallet named.
+        told_coins: The number of coins in the last answer for the spot wallet.
     """
 
     exchange = "binance"
@@ -65,9 +65,7 @@ class Binance(ExchangeServer):
                 self.told_coins = len(balances)
                 said = {"canTrade": True, "accountType": "SPOT", "updateTime": 1499405658657, "balances": balances}
                 return {**said, "uid": int(self.owner(request.headers.get("X-MBX-APIKEY")))}
-            case "/sapi/v1/asset/get-funding-asset" if (
-                "omitZeroBalances" not in body
-            ):  # it refuses what it does not know
+            case "/sapi/v1/asset/get-funding-asset" if "omitZeroBalances" not in body:  # it refuses unknown parameters
                 return [
                     {"asset": coin, "free": free, "locked": used, "freeze": "0", "withdrawing": "0"}
                     for coin, (free, used) in self.wallets.get("funding", {}).items()
@@ -187,7 +185,7 @@ class Okx(ExchangeServer):
     def respond(self, request: web.Request, body: str) -> object:
         if request.path == "/api/v5/public/time":
             return self._said({"ts": str(self.now_ms())})
-        if request.path == "/api/v5/public/instruments":  # all there is in its sandbox
+        if request.path == "/api/v5/public/instruments":  # the only ones in its sandbox
             spot = {"instType": "SPOT", "instId": "USDC-USDT", "baseCcy": "USDC", "quoteCcy": "USDT", "state": "live"}
             return self._said(*[spot] * (request.query["instType"] == "SPOT"))
         self._check(request)
@@ -231,7 +229,7 @@ class Okx(ExchangeServer):
 
 
 class Kraken(ExchangeServer):
-    """The one wallet, and the balance stream."""
+    """The only wallet, and the balance stream."""
 
     exchange = "kraken"
 
@@ -315,7 +313,7 @@ class Kraken(ExchangeServer):
         return socket
 
     async def change(self, coin: str, amount: str) -> None:
-        """Let a balance change, and say so on every stream."""
+        """Change a balance, and report it on every stream."""
         self.wallets.setdefault("spot", {})[coin] = (amount, "0")
         for socket in self.listeners:
             await self._tell(socket, "update")
@@ -331,7 +329,7 @@ class Kraken(ExchangeServer):
 
 
 class Bitvavo(ExchangeServer):
-    """One wallet, at an exchange of which the source knows nothing but what ccxt tells."""
+    """One wallet, on an exchange that the source supports only by what ccxt knows."""
 
     exchange = "bitvavo"
 
@@ -357,4 +355,4 @@ class Bitvavo(ExchangeServer):
 
 
 FAMILIES: tuple[type[ExchangeServer], ...] = (Binance, Bybit, Okx, Kraken)
-"""Those of which the source knows more than ccxt tells."""
+"""Exchanges that the source supports beyond what ccxt knows."""

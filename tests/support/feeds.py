@@ -9,32 +9,32 @@ from support.solidity import compiled, transact
 
 
 class Feed:
-    """One feed, which has no answer at first.
+    """A feed, without an answer at first.
 
     Attributes:
         address: The feed's address.
     """
 
     def __init__(self, chain: Anvil, description: str = "ETH / USD", decimals: int = 8) -> None:
-        """Deploy one."""
+        """Deploy a feed."""
         self.chain = chain
         self.address = chain.deploy(compiled("Feeds.sol", "Feed"), description, decimals)
         self._decimals = decimals
 
     def answers(self, value: object) -> None:
-        """Give it a new answer, in whole units, of the next block."""
+        """Give it a new answer, in whole units, dated with the next block."""
         transact(self.chain, self.address, "answer(int256)", self._units(value))
 
     def answered(self, value: object, *, ago: int = 0, started_ago: int = 0, **fields: int) -> None:
-        """Give it a round that any of its fields may spoil.
+        """Give it a round, with arbitrary fields.
 
         Args:
             value: The answer, in whole units.
             ago: Seconds between the answer and the next block.
-            started_ago: The same of its start.
-            fields: `id`, `updated_at`, `started_at`, `answered_in`, where they are not what they should be.
+            started_ago: Seconds between the start of the round and the next block.
+            fields: `id`, `updated_at`, `started_at`, `answered_in`, where they differ from those of a correct round.
         """
-        # No earlier than the machine's time: the node goes on from here, and its blocks are to be as old as they look.
+        # No earlier than the machine's time: the node continues from here, and its blocks must have their true age.
         now = max(self.now() + 1, int(time.time()))
         self.chain.rpc("evm_setNextBlockTimestamp", now)
         number = fields.get("id", 1)
@@ -55,7 +55,7 @@ class Feed:
         return int(block["timestamp"], 16)
 
     def options(self, heartbeat: int = 3600, **more: object) -> dict[str, object]:
-        """Return the options of it."""
+        """Return the options for it."""
         return {"address": self.address, "heartbeat": heartbeat, **more}
 
     def _units(self, value: object) -> int:

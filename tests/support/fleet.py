@@ -1,4 +1,4 @@
-"""Ten thousand modes on in-memory sources, for benchmarks: what the program costs, without its venues."""
+"""Ten thousand modes on in-memory sources, for benchmarks of the program without its venues."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ CURRENCY = "USDT"
 
 
 class InMemoryBalances(BalanceSource[SourceConfig]):
-    """Holds one account for each of its modes. Each reading is of new objects, as one off a wire is."""
+    """One account for each of its modes. Each reading consists of new objects, as if received over a network."""
 
     PLUGIN_NAME = "memory"
     Config = SourceConfig
@@ -29,12 +29,12 @@ class InMemoryBalances(BalanceSource[SourceConfig]):
         return {mode: Account(mode, "memory", mode, frozenset({CURRENCY})) for mode in self.amounts}
 
     def change(self, modes: Iterable[str]) -> None:
-        """Pay a little out of some accounts."""
+        """Reduce the balances of some accounts a little."""
         for mode in modes:
             self.amounts[mode] -= Decimal("0.000001")
 
     def renew(self, readings: int = 1) -> None:
-        """Make the next readings, so that a benchmark need not measure that; each differs from the one before."""
+        """Prepare the next readings, so that a benchmark does not measure this; each differs from the one before."""
         now = datetime.now(UTC)
         self._readings = []
         for number in range(readings):
@@ -96,16 +96,16 @@ class Fleet:
 
     @property
     def reads(self) -> int:
-        """How often any source was read."""
+        """The number of readings of all sources."""
         return sum(source.reads for source in (*self.balance_sources.values(), *self.equity_sources.values()))
 
     def renew(self, readings: int = 1) -> None:
-        """Let the next readings be new ones: the first says what the last one did, any other differs throughout."""
+        """Make the next readings new: the first has the amounts of the last one, later ones differ in every amount."""
         for source in self.balance_sources.values():
             source.renew(readings)
 
     def change_all(self) -> None:
-        """Let the next readings differ in every balance and every equity."""
+        """Make the next readings differ in every balance and every equity."""
         for source in self.balance_sources.values():
             source.change(source.amounts)
         for equity in self.equity_sources.values():
@@ -113,7 +113,7 @@ class Fleet:
         self.renew()
 
     def change_some(self, every: int = 100) -> None:
-        """Let the next readings differ in one balance out of so many, others than last time."""
+        """Make the next readings differ in one of `every` balances, others than last time."""
         self._turn += 1
         for source in self.balance_sources.values():
             source.change(list(source.amounts)[self._turn % every :: every])

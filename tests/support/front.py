@@ -1,4 +1,4 @@
-"""What stands before an HTTP server in tests: passes everything on, or misbehaves as servers do.
+"""A proxy in front of an HTTP server: passes everything on, or misbehaves as servers do.
 
 async with Front(prometheus.url) as front:
     ...  # a source with front.url
@@ -18,7 +18,7 @@ from support.ports import KeptPort
 
 _Fixed = tuple[int, bytes, dict[str, str]]
 RpcAlteration = Callable[[str, dict[str, Any]], dict[str, Any]]
-"""Changes the answer to one JSON-RPC call, given the method."""
+"""Changes the answer to a JSON-RPC call, given the method."""
 _NOT_PASSED_ON = {"host", "content-length", "transfer-encoding", "accept-encoding"}
 
 
@@ -26,11 +26,11 @@ class Front:
     """Listens on 127.0.0.1; an async context manager.
 
     Attributes:
-        url: Where.
+        url: The URL at which it listens.
     """
 
     def __init__(self, target: str) -> None:
-        """Stand before what is at a URL without a path."""
+        """Prepare a front of the server at a URL without a path."""
         self.url = ""
         self._target = target.rstrip("/")
         self._fixed: _Fixed | None = None
@@ -61,20 +61,20 @@ class Front:
         self._port.close()
 
     def answers(self, status: int, body: bytes | str = b"", **headers: str) -> None:
-        """Answer this from now on, without asking the server."""
+        """Give this answer from now on, without asking the server."""
         content = body.encode() if isinstance(body, str) else body
         self._fixed = status, content, {name.replace("_", "-"): value for name, value in headers.items()}
 
     def answers_once(self, status: int, body: str, *, asked: str = "") -> None:
-        """Answer this to the next request of whose URL or body some text is a part, and go on as before."""
+        """Give this answer to the next request whose URL or body contains a text, and only to that."""
         self._once = asked, (status, body.encode(), {})
 
     def delays(self, seconds: float) -> None:
-        """Let every answer come so much later."""
+        """Delay every answer by so much."""
         self._delay_seconds = seconds
 
     def hangs(self) -> None:
-        """Take requests and answer nothing from now on."""
+        """Accept requests and answer nothing from now on."""
         self._open.clear()
 
     def hangs_up(self) -> None:
@@ -82,11 +82,11 @@ class Front:
         self._hangs_up = True
 
     def alters_rpc(self, alteration: RpcAlteration) -> None:
-        """Change every JSON-RPC answer by this from now on."""
+        """Apply this function to every JSON-RPC answer from now on."""
         self._alter_rpc = alteration
 
     async def refuses(self) -> None:
-        """Take no connection from now on."""
+        """Accept no connections from now on."""
         await self._site.stop()
         for connection in list(self._runner.server.connections if self._runner.server is not None else ()):
             connection.force_close()

@@ -13,10 +13,10 @@ from support.prometheus import Prometheus, require_prometheus
 
 
 class Gauges(Collector):
-    """Tells `reserve{of=…}`; a context manager that starts the exporter and the Prometheus.
+    """Serves `reserve{of=…}`; a context manager that starts the exporter and the Prometheus.
 
     Attributes:
-        url: Where the Prometheus answers.
+        url: The URL of the Prometheus.
     """
 
     def __init__(self, values: Mapping[str, float]) -> None:
@@ -45,7 +45,7 @@ class Gauges(Collector):
         self._resources.close()
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Tell them all."""
+        """Yield all of them."""
         gauge = GaugeMetricFamily("reserve", "What can be paid out.", labels=["of"])
         for of, value in self._values.items():
             gauge.add_metric([of], value)

@@ -1,11 +1,11 @@
-"""A clock whose seconds pass as a test says."""
+"""A clock that a test advances."""
 
 from reservd.monitor.clock import SystemClock
 from reservd.reserve.state import Instant
 
 
 class HandClock(SystemClock):
-    """The machine's clock, whose seconds pass as a test says; what is read now is always new."""
+    """The machine's clocks; `advance` moves the monotonic one, so readings are always new."""
 
     def __init__(self) -> None:
         self._ahead = 0.0

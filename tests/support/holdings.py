@@ -1,4 +1,4 @@
-"""What the tests of `ccxt` share: what accounts on exchanges hold, and what was read of them."""
+"""What the tests of `ccxt` share: balances of accounts on exchanges, and readings of them."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from support.exchange_server import KEY, PASSPHRASE, SECRET, ExchangeServer
 
 Build = Callable[..., CcxtSource]
 MAIN = {"binance": "spot", "bybit": "trading", "okx": "trading", "kraken": "spot", "bitvavo": "spot"}
-"""The wallet that an exchange reads when no type is given."""
+"""The wallet that is read when no type is configured."""
 BALANCE_PATH = {
     "binance": "/api/v3/account",
     "bybit": "/v5/account/wallet-balance",

@@ -1,4 +1,4 @@
-"""Holds without a service around them: what the tests of the domain and of the store are written in."""
+"""Holds without a service, for the tests of the domain and of the store."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -22,7 +22,7 @@ def make_hold(
     at: datetime = NOON,
     policy: WithdrawalPolicy = WithdrawalPolicy(),  # noqa: B008  # it is frozen
 ) -> Hold:
-    """Return a hold as it is when it is accepted."""
+    """Return a hold as it is right after its acceptance."""
     whole = Decimal(str(from_reserve)), Decimal(str(unwound))
     speed = WithdrawalSpeed.FAST if not whole[1] else WithdrawalSpeed.MEDIUM if whole[0] else WithdrawalSpeed.SLOW
     return hold_for(
@@ -46,15 +46,15 @@ def read(balance: object, at: datetime = NOON, block: int | None = None) -> Grou
 
 
 def accounts_of(names: str) -> Accounts:
-    """Return the accounts that letters name."""
+    """Return the accounts named by letters."""
     return frozenset(AccountKey("bank", name, "USDT") for name in names)
 
 
 class Payers:
-    """Who is paid from which accounts: modes by name, in USDT, each from accounts that letters name.
+    """Which modes are paid from which accounts, in USDT; accounts are named by letters.
 
     Args:
-        modes: The accounts of each. Modes with the same accounts share them; others have none in common.
+        modes: The accounts of each mode. Modes with the same accounts share them; others have none in common.
     """
 
     def __init__(self, modes: Mapping[str, str]) -> None:

@@ -21,17 +21,17 @@ def _program() -> str:
 
 
 class KafkaBroker(Broker):
-    """One broker on 127.0.0.1. It makes topics on demand, and forgets everything when it is stopped."""
+    """A broker on 127.0.0.1. It creates topics on demand, and forgets everything when it is stopped."""
 
     STOP_SIGNAL = signal.SIGKILL
-    """It keeps nothing, and would spend five seconds on farewells."""
+    """It stores nothing, and an orderly stop would take five seconds."""
 
     def __init__(self, *, advertised_port: int | None = None, authentication: bool = False) -> None:
-        """Prepare one.
+        """Prepare it.
 
         Args:
-            advertised_port: Where it tells clients to connect, when something stands before it.
-            authentication: Whether clients must sign in, by SCRAM. It knows no users.
+            advertised_port: The port to which clients are referred, if a proxy is in front of it.
+            authentication: Whether clients must authenticate, by SCRAM. It has no users.
         """
         self._program = _program()
         super().__init__()

@@ -1,4 +1,4 @@
-"""A market of dollars and ether, and what the tests of `aave_v3` share to read it."""
+"""A market of dollars and ether, and how the tests of `aave_v3` read it."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -17,7 +17,7 @@ Build = Callable[..., Any]
 
 
 class Market(AaveMarket):
-    """A market of dollars and ether at 2,000 dollars, with a lender's million dollars in it.
+    """A market of dollars and ether at 2,000 dollars, with a million dollars of one lender.
 
     Attributes:
         usdc: The dollars, with 6 decimals.
@@ -42,7 +42,7 @@ class Market(AaveMarket):
         return str(ask(self.chain, self.pool, "getReserveData(address)", token, returns=types)[8])
 
     def borrow_all_dollars(self) -> None:
-        """Leave the pool without dollars."""
+        """Borrow all dollars of the pool."""
         self.supply(WHALE, self.weth, 10_000 * WETH)
         free = ask(self.chain, self.usdc, "balanceOf(address)", self.a_token(self.usdc))
         self.borrow(WHALE, self.usdc, free)

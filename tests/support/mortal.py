@@ -1,16 +1,16 @@
-"""A program that has imported everything and forks a daemon for each order, so that they start in no time.
+"""A program that has imported everything and forks a daemon for each order, so that daemons start fast.
 
-It reads one order a line from standard input, `{"config": ..., "log": ..., "step": ..., "nth": ..., "by": ...,
-"clock": ..., "take_over_after": ..., "holds": ...}`, and answers with the daemon's process id. With a step the daemon
-sends itself the signal `by` there, at the nth time:
+It reads one order per line from standard input, `{"config": ..., "log": ..., "step": ..., "nth": ..., "by": ...,
+"clock": ..., "take_over_after": ..., "holds": ...}`, and answers with the daemon's process id. With a step, the daemon
+sends itself the signal `by` when it reaches that step for the nth time:
 
-decide  an event was decided, nothing is stored
-store   in the middle of the transaction that stores it
-stored  right after that transaction
-send    the receiver has taken the event, nobody knows yet
-record  in the middle of the transaction that notes it
-hold    in the middle of the transaction that stores holds
-held    right after that transaction, nobody was answered
+    decide  an event was decided, nothing is stored
+    store   in the middle of the transaction that stores it
+    stored  right after that transaction
+    send    the receiver has accepted the event, and the daemon has not noticed yet
+    record  in the middle of the transaction that records the delivery
+    hold    in the middle of the transaction that stores holds
+    held    right after that transaction, before any answer
 """
 
 import importlib
@@ -37,7 +37,7 @@ for _name in ("aiosqlite", "psycopg", "reservd.app", "reservd_http_json", "reser
 
 
 def _arm(step: str, nth: int, by: int) -> None:
-    """Have this process send itself a signal at a step."""
+    """Make this process send itself a signal at a step."""
     left = nth
 
     def reached() -> None:
@@ -119,7 +119,7 @@ def _run(order: dict[str, Any]) -> None:
 def serve() -> None:
     """Fork a daemon for each order."""
     teller.install()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel forgets children that end
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps children that end
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

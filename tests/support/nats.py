@@ -20,17 +20,17 @@ _PROGRAM = Path(sys.executable).with_name("nats-server")
 
 
 class NatsServer(Broker):
-    """One NATS server on 127.0.0.1; its streams outlive a stop.
+    """A NATS server on 127.0.0.1; its streams are kept over a restart.
 
     Attributes:
-        url: Where clients connect.
+        url: The URL for clients.
     """
 
     def __init__(self, settings: str = "") -> None:
-        """Prepare one.
+        """Prepare it.
 
         Args:
-            settings: More of its configuration file, such as who may do what.
+            settings: More of its configuration file, such as permissions.
         """
         if not _PROGRAM.exists():
             missing("nats-server", how="make test installs it")
@@ -74,7 +74,7 @@ def _name(key: nkeys.KeyPair) -> str:
 
 
 def _token(issuer: nkeys.KeyPair, subject: nkeys.KeyPair, claims: Mapping[str, object]) -> str:
-    """Return a JWT, signed as NATS wants it."""
+    """Return a JWT, signed as NATS requires."""
     header = {"typ": "JWT", "alg": "ed25519-nkey"}
     content = {"jti": "1", "iat": 0, "iss": _name(issuer), "sub": _name(subject), "nats": {**claims, "version": 2}}
     signed = ".".join(_encoded(json.dumps(part).encode()) for part in (header, content))

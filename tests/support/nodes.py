@@ -1,4 +1,4 @@
-"""Several nodes of one chain, as several providers offer it."""
+"""Several nodes of one chain, as if from several providers."""
 
 import shutil
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from support.chain import Anvil
 
 @contextmanager
 def nodes_like(chain: Anvil, count: int) -> Iterator[list[Anvil]]:
-    """Start more nodes with the blocks and the state that a node has, which is started anew for it."""
+    """Start more nodes with the blocks and the state of a node, which is restarted for this."""
     chain.stop()
     with ExitStack() as running:
         nodes = [Anvil() for _ in range(count)]

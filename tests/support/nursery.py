@@ -1,4 +1,4 @@
-"""Daemons that are killed and started again, fast.
+"""Daemons that are killed and started again quickly.
 
 with Nursery(tmp_path / "log") as nursery:
     daemon = nursery.start(config)
@@ -20,19 +20,19 @@ from support.polling import wait_until
 from support.set_clock import SetClock
 
 STEPS = ("decide", "store", "stored", "send", "record")
-"""Where a daemon can be told to kill itself: see `mortal.py`."""
+"""The steps at which a daemon can send itself a signal: see `mortal.py`."""
 HOLD_STEPS = ("hold", "held")
-"""The same, of withdrawals."""
+"""The steps of withdrawals."""
 
 
 class Nursery:
     """Starts daemons; a context manager that ends them all."""
 
     def __init__(self, log: Path) -> None:
-        """Prepare one.
+        """Prepare it.
 
         Args:
-            log: Where all of them write their logs.
+            log: The file to which all daemons log.
         """
         self._log = log
         self._process: subprocess.Popen[str]
@@ -58,17 +58,17 @@ class Nursery:
         self._process.communicate(timeout=60)
 
     def log(self) -> str:
-        """Return what all of them wrote."""
+        """Return the log of all daemons."""
         return self._log.read_text() if self._log.exists() else ""
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        """Return the lines of an event that any of them wrote."""
+        """Return the log lines with this event."""
         whole = self.log().rpartition("\n")[0]
         lines = (json.loads(line) for line in whole.splitlines() if line.startswith("{") and line.endswith("}"))
         return [line for line in lines if line["event"] == event]
 
     def address(self, number: int = 1) -> str:
-        """Return where the nth daemon that was started listens, once it does."""
+        """Return the address of the nth daemon that was started, once it listens."""
         wait_until(lambda: len(self.logged("web.listening")) >= number, f"daemon number {number} to listen")
         return str(self.logged("web.listening")[number - 1]["address"])
 
@@ -86,12 +86,12 @@ class Nursery:
 
         Args:
             config: Its configuration.
-            step: Where it sends itself a signal, if anywhere.
-            nth: The how many-eth time that it comes there.
+            step: The step at which it sends itself a signal, if any.
+            nth: The number of the occurrence at which it does so.
             by: The signal.
-            clock: What it takes for the time; the machine's clock when none is given.
+            clock: Its clock; the machine's clock unless given.
             take_over_after: Seconds without a heartbeat after which it takes a store over.
-            holds: Events that its memory holds while the store is gone.
+            holds: The number of events that its memory holds while the store is down.
         """
         order = {
             "config": str(config),
@@ -112,7 +112,7 @@ class Nursery:
         return child
 
     def signal(self, child: int, number: signal.Signals) -> None:
-        """Send it a signal; one that ends it is waited for."""
+        """Send a signal; if it ends the daemon, wait until it has ended."""
         try:
             os.kill(child, number)
         except ProcessLookupError:
@@ -127,12 +127,12 @@ class Nursery:
         self._children.discard(child)
 
     def is_stopped(self, child: int) -> bool:
-        """Whether a signal stopped it."""
+        """Whether a signal has stopped it."""
         _, _, after_name = Path(f"/proc/{child}/stat").read_text().rpartition(")")
         return after_name.split()[0] == "T"
 
     def lives(self, child: int) -> bool:
-        """Whether it runs."""
+        """Whether it is running."""
         try:
             os.kill(child, 0)
         except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""A reserve manager whose events go through a real store to sinks, without a daemon around it."""
+"""A reserve manager whose events go through a real store to sinks, without a daemon."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,12 @@ from reservd.store.ownership import Ownership
 from reservd.wire.events import DeliveryState
 from support.sources import ScriptedBalances, ScriptedEquity
 
-# Within a jump of each other, so that each is believed at first sight.
+# Within a jump of each other, so that each is believed without confirmation.
 AMOUNTS = {"adequate": 110, "low": 74, "critical": 49}
 
 
 class Heard(DeliveryObserver):
-    """Keeps what delivery tells."""
+    """Records what the delivery reports."""
 
     def __init__(self) -> None:
         self.attempts: list[tuple[str, FailureReason | None]] = []
@@ -44,13 +44,13 @@ class Heard(DeliveryObserver):
 
 
 class Office:
-    """Watches modes whose balances a test sets; an async context manager that owns the store meanwhile.
+    """Watches modes whose balances a test sets; an async context manager that owns the store.
 
     Attributes:
-        equity: Tells the equity of every mode.
-        heard: What delivery told.
+        equity: The equity source of every mode.
+        heard: What the delivery reported.
         manager: Watches the modes.
-        ownership: Of the store.
+        ownership: The ownership of the store.
     """
 
     def __init__(
@@ -63,15 +63,15 @@ class Office:
         begin: object = "adequate",
         **settings: Mapping[str, Any],
     ) -> None:
-        """Prepare one.
+        """Prepare it.
 
         Args:
             database: The store.
-            sinks: Hear of every mode.
+            sinks: Receive the events of every mode.
             modes: The modes.
             store: Settings of the store.
-            begin: What every mode holds at first.
-            repeat_seconds: How often a status that lasts is said again.
+            begin: The initial balance of every mode.
+            repeat_seconds: The interval between reminders.
             settings: Of sinks, by name. Retries come at once unless these say otherwise.
         """
         self.heard = Heard()
@@ -119,13 +119,13 @@ class Office:
         await self.ownership.release()
 
     async def crash(self) -> None:
-        """Stop without giving the store up."""
+        """Stop without releasing the store."""
         if self.task is not None:
             self.task.cancel()
             await asyncio.gather(self.task, return_exceptions=True)
         await self.manager.close()
 
     async def look(self, **amounts: object) -> None:
-        """Set balances and check every mode. A status word stands for a balance that has it."""
+        """Set balances and check every mode. A status word stands for a balance with that status."""
         self._balances.amounts.update({mode: AMOUNTS.get(str(amount), amount) for mode, amount in amounts.items()})
         await self.manager.check_all_reserves()

@@ -1,4 +1,4 @@
-"""Waiting for something to become true, by asking."""
+"""Waiting until a condition is true, by polling."""
 
 import asyncio
 import time
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def wait_until(is_true: Callable[[], bool], what: str, *, timeout_seconds: float = 60.0) -> None:
-    """Ask until the answer is yes.
+    """Poll until the condition is true.
 
     Raises:
-        TimeoutError: If it is not in time; names `what` was waited for.
+        TimeoutError: If it is not true in time; names `what` was waited for.
     """
     deadline = time.monotonic() + timeout_seconds
     while not is_true():
@@ -20,10 +20,10 @@ def wait_until(is_true: Callable[[], bool], what: str, *, timeout_seconds: float
 
 
 async def until(is_true: Callable[[], Any], what: str = "a condition", timeout_seconds: float = 60.0) -> None:
-    """Wait, while the loop goes on, until something becomes true.
+    """Poll until the condition is true, without blocking the event loop.
 
     Raises:
-        TimeoutError: If it is not in time; names `what` was waited for.
+        TimeoutError: If it is not true in time; names `what` was waited for.
     """
     deadline = asyncio.get_running_loop().time() + timeout_seconds
     while not is_true():

@@ -1,4 +1,4 @@
-"""What portfolios are made of: accounts in several assets, positions and prices that do what a test says."""
+"""What portfolios consist of: accounts in several assets, positions and prices, all set by the test."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -26,15 +26,15 @@ def ago(seconds: float) -> datetime:
 
 
 class Ledger(BalanceSource[Config]):
-    """Tells `amounts` by `account/asset`; an amount of None is an asset that cannot be read.
+    """A balance source that reports `amounts` by `account/asset`; an amount of None is an asset that cannot be read.
 
     Attributes:
         amounts: What is payable.
-        locked: What is there besides; None is not told.
-        ages: How many seconds ago each was true, by `account/asset`.
-        identities: What the assets are at the venue, by name.
+        locked: What is there in addition; None if not reported.
+        ages: The age of each amount in seconds, by `account/asset`.
+        identities: The identifiers of the assets at the venue, by name.
         misbehave: Awaited instead when it is set.
-        reads: How often it was read.
+        reads: The number of readings.
     """
 
     PLUGIN_NAME = "ledger"
@@ -87,11 +87,11 @@ class Ledger(BalanceSource[Config]):
 
 
 class Position(EquitySource[Config]):
-    """Tells `amount` in whatever it is asked for.
+    """An equity source that reports `amount` in the requested currency.
 
     Attributes:
         fields: Other fields of the equity.
-        asked: For what it was asked: mode or share class, and currency.
+        asked: The requests: mode or share class, and currency.
     """
 
     PLUGIN_NAME = "position"
@@ -119,11 +119,11 @@ class Position(EquitySource[Config]):
 
 
 class Market(PriceSource[Config]):
-    """Tells `values` by pair, `ETH_USDT` standing for `ETH/USDT`.
+    """A price source that reports `values` by pair; `ETH_USDT` stands for `ETH/USDT`.
 
     Attributes:
-        age: How many seconds ago the prices were true.
-        asked: The pairs that were asked for.
+        age: The age of the prices in seconds.
+        asked: The requested pairs.
     """
 
     PLUGIN_NAME = "market"

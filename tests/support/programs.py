@@ -1,4 +1,4 @@
-"""Programs for the `command` plugin, written and watched by tests."""
+"""Programs for the `command` plugin, written and observed by tests."""
 
 import sys
 from pathlib import Path
@@ -24,7 +24,7 @@ def has_begun(pid_file: Path) -> bool:
 
 
 def wait_until_gone(pid_file: Path) -> None:
-    """Wait until the process whose id a script wrote is no more, not even a zombie."""
+    """Wait until the process whose id a script wrote has ended, and is not even a zombie."""
     pid = int(pid_file.read_text())
     wait_until(lambda: not psutil.pid_exists(pid), f"the end of process {pid}")
 

@@ -1,10 +1,10 @@
-"""A real Prometheus for tests, scraping what a test serves.
+"""A real Prometheus for tests that scrapes the given targets.
 
-with Prometheus([daemon.address], rules=[RULES]) as prometheus:
-    prometheus.wait_for('up{job="reservd"} == 1')
-    balances = prometheus.query("reservd_reserve_balance")
+    with Prometheus([daemon.address], rules=[RULES]) as prometheus:
+        prometheus.wait_for('up{job="reservd"} == 1')
+        balances = prometheus.query("reservd_reserve_balance")
 
-Everything here blocks: call it through `asyncio.to_thread` where the scraped server runs in the test's own loop.
+All calls block: make them through `asyncio.to_thread` where the scraped server runs in the test's own loop.
 """
 
 import json
@@ -33,17 +33,17 @@ _LISTENING = re.compile(r'msg="Listening on" address=(\S+)')
 
 
 def require_prometheus() -> str:
-    """Return where Prometheus is; skip the test, or fail it, where it is not installed."""
+    """Return the path of Prometheus; skip the test, or fail it, where it is not installed."""
     return shutil.which("prometheus") or missing("prometheus", how="make setup-system installs it")
 
 
 def require_promtool() -> str:
-    """Return where promtool is; skip the test, or fail it, where it is not installed."""
+    """Return the path of promtool; skip the test, or fail it, where it is not installed."""
     return shutil.which("promtool") or missing("promtool", how="make setup-system installs it")
 
 
 class QueryError(Exception):
-    """Prometheus refused a query; says why."""
+    """Prometheus refused a query; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,10 @@ class Sample:
 
 
 class Prometheus:
-    """One Prometheus on 127.0.0.1, under the job name `reservd`; a context manager that starts and stops it.
+    """A Prometheus on 127.0.0.1 with the job name `reservd`; a context manager that starts and stops it.
 
     Attributes:
-        url: Where it answers; set once it is started.
+        url: The URL at which it listens, once it is started.
     """
 
     url: str
@@ -71,12 +71,12 @@ class Prometheus:
     def __init__(
         self, targets: Sequence[str], rules: Sequence[Path] = (), *, scrape_interval_seconds: float = 0.2
     ) -> None:
-        """Prepare one.
+        """Prepare it.
 
         Args:
-            targets: What to scrape, each `host:port`, at the path `/metrics`.
-            rules: Rule files to evaluate, as often as it scrapes.
-            scrape_interval_seconds: How often it scrapes.
+            targets: The targets to scrape, each `host:port`, at the path `/metrics`.
+            rules: Rule files, evaluated at the scrape interval.
+            scrape_interval_seconds: The scrape interval.
         """
         self._targets = list(targets)
         self._rules = [str(rule.resolve()) for rule in rules]
@@ -108,7 +108,7 @@ class Prometheus:
         self._resources.close()
 
     def query(self, expression: str) -> list[Sample]:
-        """Return what an expression gives now.
+        """Return the current result of an expression.
 
         Raises:
             QueryError: If Prometheus does not understand it.
@@ -124,10 +124,10 @@ class Prometheus:
         return [Sample(each["metric"], float(each["value"][1])) for each in data["result"]]
 
     def wait_for(self, expression: str) -> list[Sample]:
-        """Return what an expression gives, as soon as that is anything but nothing and NaN.
+        """Return the result of an expression as soon as there is one other than NaN.
 
         Raises:
-            TimeoutError: If it gives nothing in time.
+            TimeoutError: If there is none in time.
             QueryError: If Prometheus does not understand it.
         """
         found: list[Sample] = []
@@ -140,11 +140,11 @@ class Prometheus:
         return found
 
     def told(self) -> set[str]:
-        """Return the names of all metrics that targets tell of, those that have no series now included."""
+        """Return the names of all metrics of the targets, including those without series."""
         return set(self._call("/api/v1/metadata")["data"])
 
     def firing(self) -> set[str]:
-        """Return the names of the alerts that fire now."""
+        """Return the names of the firing alerts."""
         alerts = self._call("/api/v1/alerts")["data"]["alerts"]
         return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
 

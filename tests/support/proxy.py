@@ -1,4 +1,4 @@
-"""A proxy between a JSON-RPC client and its node: counts, delays and breaks what passes."""
+"""A proxy between a JSON-RPC client and its node: counts, delays and alters messages."""
 
 import asyncio
 import json
@@ -16,13 +16,13 @@ class RpcProxy:
 
         async with RpcProxy(chain.url, delay_seconds=0.02) as proxy:
             ...  # use proxy.url
-            assert len(proxy.requests) == 1
+        assert len(proxy.requests) == 1
 
     Attributes:
-        url: Where it listens.
-        requests: The parsed body of each HTTP request that came, in order.
-        delay_seconds: How long each request waits before it is passed on.
-        most_at_once: How many requests were here at the same time, at most.
+        url: The URL at which it listens.
+        requests: The parsed body of each HTTP request, in order.
+        delay_seconds: The delay of each request.
+        most_at_once: The maximum number of concurrent requests.
     """
 
     def __init__(self, node_url: str, *, delay_seconds: float = 0.0) -> None:
@@ -57,23 +57,23 @@ class RpcProxy:
         await self._session.close()
 
     def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
-        """Answer this from now on, without asking the node."""
+        """Give this answer from now on, without asking the node."""
         self._fixed = status, body, {name.replace("_", "-"): value for name, value in headers.items()}
 
     def alter(self, alteration: Alteration) -> None:
-        """Change the node's parsed answers by this from now on."""
+        """Apply this function to the node's parsed answers from now on."""
         self._alter = alteration
 
     def refuse_batches(self, status: int) -> None:
-        """Answer this HTTP status to batches from now on, and pass on single calls."""
+        """Answer batches with this HTTP status from now on, and pass on single calls."""
         self._batch_status = status
 
     def hang(self) -> None:
-        """Take requests and answer nothing from now on."""
+        """Accept requests and answer nothing from now on."""
         self._open.clear()
 
     def heal(self) -> None:
-        """Pass on everything unchanged again, what hangs included."""
+        """Pass on everything unchanged again, including requests that hang."""
         self._alter = self._fixed = self._batch_status = None
         self._open.set()
 

@@ -1,4 +1,4 @@
-"""What the plugins' READMEs show, so that tests can do as they say."""
+"""The examples in the plugins' READMEs, for tests that run them."""
 
 import re
 from pathlib import Path

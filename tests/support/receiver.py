@@ -1,4 +1,4 @@
-"""A real HTTP server for tests: takes events and refill requests, tells equity, misbehaves when told to."""
+"""A real HTTP server for tests: accepts events and refill requests, reports equity, and misbehaves on demand."""
 
 import json
 import threading
@@ -16,12 +16,12 @@ class Receiver:
     """Listens on 127.0.0.1; a context manager.
 
     Attributes:
-        url: Where it listens.
-        events: The bodies POSTed to `/events` that tell of a reserve, signature verified, in order.
-        changes: Those that tell of a request for a refill, likewise.
+        url: The URL at which it listens.
+        events: The bodies of events about reserves POSTed to `/events`, signature verified, in order.
+        changes: Those of events about requests for refills.
         refills: The bodies POSTed to `/refills`, likewise.
-        equity: What GET `/equity` tells; None answers 503.
-        answer: What a refill request is answered.
+        equity: The answer to GET `/equity`; None answers 503.
+        answer: The answer to a refill request.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Receiver:
                 self.wfile.write(text.encode())
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -74,7 +74,7 @@ class Receiver:
         self._thread.join()
 
     def wait_for_event(self, kind: str, number: int = 1) -> dict[str, Any]:
-        """Return the data of the nth event of a kind, reminders left out."""
+        """Return the data of the nth event of a kind, not counting reminders."""
 
         def found() -> list[dict[str, Any]]:
             data = [event["data"] for event in self.events]
@@ -84,9 +84,9 @@ class Receiver:
         return found()[number - 1]
 
     def refill_states(self, refill: str) -> list[str]:
-        """Return what was told of a request for a refill, in order."""
+        """Return the reported states of a request for a refill, in order."""
         return [each["data"]["state"] for each in self.changes if each["data"]["replenishment_id"] == refill]
 
     def kinds(self) -> list[str]:
-        """Return the kinds of the events that came, in order, reminders left out."""
+        """Return the kinds of the received events, in order, without reminders."""
         return [event["data"]["event_type"] for event in self.events if not event["data"]["reminder"]]

@@ -1,4 +1,4 @@
-"""Refills of one mode on a real store: what is decided, asked for, told and kept, without a daemon around it."""
+"""Refills of one mode on a real store, without a daemon: what is decided, requested, reported and stored."""
 
 import asyncio
 from typing import Any, Self
@@ -20,7 +20,7 @@ from support.sources import ScriptedBalances, ScriptedEquity, ScriptedReplenishe
 
 
 class Listener(ScriptedSink):
-    """Hears of refills as well."""
+    """A sink that records refills as well."""
 
     def __init__(self, name: str = "ops") -> None:
         super().__init__(name)
@@ -33,13 +33,13 @@ class Listener(ScriptedSink):
 
     @property
     def states(self) -> list[str]:
-        """The states that were told, in order, repetitions left out."""
+        """The reported states, in order, without repetitions."""
         by_id = {each.id: each.data for each in self.changes}
         return [str(each.state) for each in by_id.values()]
 
 
 class Reasons(ReplenishmentObserver):
-    """Keeps why nothing was asked for."""
+    """Records why nothing was requested."""
 
     def __init__(self) -> None:
         self.all: list[Inaction] = []
@@ -49,13 +49,13 @@ class Reasons(ReplenishmentObserver):
 
 
 class Refinery:
-    """One mode `m` with a target of 100 and a replenisher; an async context manager that owns the store meanwhile.
+    """A mode `m` with a target of 100 and a replenisher; an async context manager that owns the store.
 
     Attributes:
-        replenisher: What is asked.
-        ops: A sink that hears of all.
-        reasons: Why nothing was asked for.
-        service: Decides.
+        replenisher: Receives the requests.
+        ops: A sink that receives all events.
+        reasons: Why nothing was requested.
+        service: Decides on refills.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Refinery:
         await self.ownership.release()
 
     async def crash(self) -> None:
-        """Stop without giving the store up."""
+        """Stop without releasing the store."""
         await self.service.close()
         if self._task is not None:
             self._task.cancel()
@@ -112,11 +112,11 @@ class Refinery:
         await self.manager.close()
 
     async def check(self, amount: object) -> None:
-        """Check once with this balance, let what was asked be answered, and do what is due, once the store is well.
+        """Check once with this balance, wait for the answers to requests, and handle deadlines, once the store is up.
 
-        On a busy machine it is late with a write now and then, and nothing is asked for meanwhile.
+        On a busy machine a write may be late, and nothing is requested until it is done.
         """
-        await until(lambda: self.pipeline.may_act, "the store to be well")
+        await until(lambda: self.pipeline.may_act, "the store to be up")
         self._balances.amounts["main"] = amount
         await self.manager.check_all_reserves()
         await self.service.idle()
@@ -124,16 +124,16 @@ class Refinery:
 
     @property
     def asked(self) -> list[str]:
-        """The ids that the strategy was asked under, repetitions included."""
+        """The ids of the requests that the strategy received, including repetitions."""
         return [request.id for request in self.replenisher.asked]
 
     async def history(self, replenishment_id: str) -> list[ReplenishmentEvent]:
-        """Return what is stored of a request."""
+        """Return the stored history of a request."""
         return list(await self.service.desk.changes(replenishment_id))
 
 
 async def tells(shop: Refinery, *states: str) -> None:
-    """Wait until the sink of `shop` has heard of these states, in this order and without a gap."""
+    """Wait until the sink of `shop` has received exactly these states, in this order and without a gap."""
     await until(lambda: len(shop.ops.states) >= len(states), f"{states}, got {shop.ops.states}")
     assert shop.ops.states == list(states)
     assert [int(each.sequence) for each in shop.ops.changes] == list(range(1, len(states) + 1))

@@ -1,4 +1,4 @@
-"""What a test does when a part it needs is not installed."""
+"""What a test does when a part that it needs is not installed."""
 
 import os
 from typing import NoReturn
@@ -7,11 +7,11 @@ import pytest
 
 
 def missing(what: str, *, how: str) -> NoReturn:
-    """Skip the test in one line; fail it when `RESERVD_REQUIRE_ALL=1`, as in CI.
+    """Skip the test, with one line; fail it if `RESERVD_REQUIRE_ALL=1`, as in CI.
 
     Args:
         what: The part, such as "anvil".
-        how: What brings it, such as "make test installs it".
+        how: How to install it, such as "make test installs it".
     """
     reason = f"{what} is missing: {how}"
     if os.environ.get("RESERVD_REQUIRE_ALL") == "1":

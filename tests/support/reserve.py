@@ -1,4 +1,4 @@
-"""A mode under watch, without sources or clocks: what the tests of the domain are written in."""
+"""A watched mode without sources or clocks, for the tests of the domain."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ DEBT_NOT_READ = Missing("margin/main: timeout", non_negative=False)
 
 
 def make_policy(**changes: object) -> ReservePolicy:
-    """Return a policy whose target is a tenth of the equity: 100 USDT of the 1,000 that tests use."""
+    """Return a policy whose target is a tenth of the equity: 100 USDT for the 1,000 that tests use."""
     settings: dict[str, object] = {"mode": "lending", "share_class": "USDT", "ratio": Decimal("0.1"), **changes}
     return ReservePolicy(**settings)  # type: ignore[arg-type]
 
@@ -46,7 +46,7 @@ def find(
     owed: Decimal = ZERO,
     share: Share | None = None,
 ) -> ReserveSnapshot:
-    """Return what a check finds that reads these."""
+    """Return the result of a check with these readings."""
     believed = believe_equity(equity, policy, now)
     return take_snapshot(policy, believed, balances, missing, now=now, held=held, owed=owed, share=share)
 
@@ -54,7 +54,7 @@ def find(
 def make_snapshot(
     policy: ReservePolicy, *amounts: object, equity: object = 1000, missing: Sequence[Missing] = (), held: object = 0
 ) -> ReserveSnapshot:
-    """Return what a check at noon finds; equity None is one that could not be read."""
+    """Return the snapshot of a check at noon; an equity of None could not be read."""
     return find(
         policy,
         make_equity(equity) if equity is not None else Missing("nav: timeout"),
@@ -64,17 +64,17 @@ def make_snapshot(
     )
 
 
-# Within a jump of each other, so that each is believed at first sight.
+# Within a jump of each other, so that each is believed without confirmation.
 AMOUNT = {ReserveStatus.ADEQUATE: 110, ReserveStatus.LOW: 74, ReserveStatus.CRITICAL: 49}
 
 
 class Watched:
-    """A mode that is looked at again and again, 30 seconds apart unless told otherwise.
+    """A mode that is checked repeatedly, by default every 30 seconds.
 
     Attributes:
-        events: All that was said.
-        step: What the last look led to.
-        seconds: What the monotonic clock showed then.
+        events: All events so far.
+        step: The result of the last check.
+        seconds: The monotonic clock at the last check.
     """
 
     def __init__(self, **policy: object) -> None:
@@ -95,15 +95,15 @@ class Watched:
         equity_age: float = 0,
         **changes: object,
     ) -> ReserveEvent | None:
-        """Look once and return what is said.
+        """Check once and return the event, if any.
 
         Args:
             amounts: The accounts' balances.
-            equity: None when it could not be read.
+            equity: None if it could not be read.
             missing: What else could not be read.
-            after: Seconds since the look before.
-            age: How old the balances are, in seconds. One that is too old to be believed is missing.
-            equity_age: How old the equity is.
+            after: Seconds since the last check.
+            age: The age of the balances, in seconds. A balance that is too old counts as missing.
+            equity_age: The age of the equity.
             changes: Other fields of the equity.
         """
         self.seconds += after
@@ -122,14 +122,14 @@ class Watched:
         return self.step.event
 
     def fail(self, *, after: float = 30) -> ReserveEvent | None:
-        """Look and see nothing: neither a balance nor the equity can be read."""
+        """Check once while neither a balance nor the equity can be read."""
         return self.look(equity=None, missing=[NOT_READ], after=after)
 
     def restart(self, *, down: float = 0) -> None:
-        """Go on after a restart.
+        """Restart with the stored state.
 
         Args:
-            down: Seconds by which the wall's clock moved meanwhile; below 0 when it was set back.
+            down: Seconds by which the wall clock moved meanwhile; below 0 if it was set back.
         """
         kept = decode_state(encode(keep(self.state, Instant(NOON, self.seconds))))
         self.state = recall(kept, self.policy, Instant(NOON + timedelta(seconds=down), self.seconds))
@@ -160,6 +160,6 @@ def reach(status: ReserveStatus, **policy: object) -> Watched:
 
 
 def lose(mode: Watched) -> None:
-    """Let nothing be read until the status is UNKNOWN."""
+    """Let all readings fail until the status is UNKNOWN."""
     while mode.status is not ReserveStatus.UNKNOWN:
         mode.fail()

@@ -20,13 +20,13 @@ _SECONDS = 10
 
 
 class DeadSink(EventSink[SourceConfig]):
-    """Takes nothing."""
+    """A sink that refuses everything."""
 
     PLUGIN_NAME = "dead"
     Config = SourceConfig
 
     async def deliver(self, event: CloudEvent) -> None:
-        """Refuse it."""
+        """Refuse the event."""
         raise DeliveryError(FailureReason.UNREACHABLE)
 
 
@@ -55,4 +55,4 @@ async def _run(url: str) -> float:
 
 
 if __name__ == "__main__":
-    print(asyncio.run(_run(sys.argv[1])))  # the last line: while it runs, it logs
+    print(asyncio.run(_run(sys.argv[1])))  # on the last line, as it logs while it runs

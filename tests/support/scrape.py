@@ -19,7 +19,7 @@ def page(address: str, path: str = "/metrics") -> tuple[int, str]:
 
 
 def sample(address: str, name: str, **labels: str) -> float | None:
-    """Return the value of one series; None when it is not there."""
+    """Return the value of one series; None if it does not exist."""
     return samples(address, name).get(tuple(sorted(labels.items())))
 
 

@@ -1,4 +1,4 @@
-"""A wall clock that a test sets, of daemons that run in processes of their own. The monotonic clock goes on.
+"""A wall clock that a test sets, for daemons in processes of their own. The monotonic clock is not affected.
 
 with SetClock(tmp_path / "clock") as clock:
     daemon = nursery.start(config, clock=clock)
@@ -23,10 +23,10 @@ _PLUGINS = ("reservd_http_json", "reservd_webhook")
 
 
 class SetClock:
-    """By how much a clock is wrong; a context manager.
+    """The error of a clock; a context manager.
 
     Attributes:
-        path: The file that holds it, for daemons to look into.
+        path: The file that holds it, which daemons read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,12 +43,12 @@ class SetClock:
         self._file.close()
 
     def set(self, *, hours: float) -> None:
-        """Set the clock to so many hours ahead of what it should show; behind it below 0."""
+        """Set the clock ahead by this many hours; behind if below 0."""
         _OFFSET.pack_into(self._memory, 0, dt.timedelta(hours=hours).total_seconds())
 
 
 def install(path: Path) -> None:
-    """Have this process's own code, and what schedules it, go by the clock of that file from now on."""
+    """Make the code of this process, and its scheduler, use the clock of that file from now on."""
     with path.open("rb") as file:
         memory = mmap.mmap(file.fileno(), _OFFSET.size, access=mmap.ACCESS_READ)
 
@@ -58,7 +58,7 @@ def install(path: Path) -> None:
 
     for package in _PLUGINS:
         for found in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
-            importlib.import_module(found.name)  # what is imported later would go by the machine's
+            importlib.import_module(found.name)  # modules that are imported later would use the machine's clock
     shifted = _shifted(offset)
     for name, module in list(sys.modules.items()):
         if name.startswith(_GOES_BY_IT) and isinstance(module, ModuleType):
@@ -76,7 +76,7 @@ def _shifted(offset: Callable[[], float]) -> type[dt.datetime]:
 
     class Shifted(dt.datetime, metaclass=Meta):
         @classmethod
-        def now(cls, tz: Any = None) -> dt.datetime:  # type: ignore[override]  # what it tells is a plain one
+        def now(cls, tz: Any = None) -> dt.datetime:  # type: ignore[override]  # it returns a plain one
             return dt.datetime.now(tz) + dt.timedelta(seconds=offset())
 
     return Shifted

@@ -1,4 +1,4 @@
-"""Accounts that modes share, without sources: what the tests of allocation are written in."""
+"""Accounts shared by modes, without sources, for the tests of allocation."""
 
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
@@ -10,7 +10,7 @@ PRO_RATA, PRIORITY, DEDICATED = AllocationMethod
 
 
 def bounds(amount: object) -> Bounds:
-    """Return bounds: of one number both ends; of a pair its two, None for none."""
+    """Return bounds: a number is both ends; a pair has the two ends, None for no bound."""
     lower, upper = amount if isinstance(amount, tuple) else (amount, amount)
     return Bounds(*(None if end is None else Decimal(str(end)) for end in (lower, upper)))
 
@@ -18,7 +18,10 @@ def bounds(amount: object) -> Bounds:
 def make_sharer(
     target: object, own: object = 0, *, reckoned_target: object = None, reckoned_own: object = None, **terms: object
 ) -> Sharer:
-    """Return a sharer; a pair in place of a number are its bounds. What others reckon with is the same unless given."""
+    """Return a sharer; pairs are bounds.
+
+    `reckoned_` values, on which the others base their parts, equal its own by default.
+    """
     seen = Claim(bounds(target), bounds(own))
     reckoned = Claim(
         seen.target if reckoned_target is None else bounds(reckoned_target),
@@ -34,7 +37,7 @@ def split(amount: object, sharers: Sequence[Sharer], method: AllocationMethod = 
 
 
 def parts_of(allotments: Sequence[Allotment]) -> list[Decimal]:
-    """Return what each gets of the first balance, all of which must be certain."""
+    """Return the parts of the first balance, all of which must be certain."""
     parts = [allotment.parts[0] for allotment in allotments]
     known = [part for part in parts if part is not None]
     assert len(known) == len(parts)

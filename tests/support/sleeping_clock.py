@@ -1,14 +1,14 @@
-"""A monotonic clock that stands still until somebody sleeps by it: minutes of waiting pass in no time."""
+"""A monotonic clock that advances only when somebody sleeps on it: minutes of waiting take no time."""
 
 from collections.abc import Awaitable, Callable
 
 
 class SleepingClock:
-    """Tells seconds, and makes them pass.
+    """A clock in seconds that `sleep` advances.
 
     Attributes:
-        seconds: What it shows.
-        meanwhile: What happens at each of its ticks, a tenth of a second apart; it is given the second.
+        seconds: The current time.
+        meanwhile: Called with the time at each tick, every tenth of a second.
     """
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class SleepingClock:
         return self.seconds
 
     async def sleep(self, seconds: float) -> None:
-        """Let so much time pass, whole tenths of a second."""
+        """Let this much time pass, in whole tenths of a second."""
         for _ in range(round(seconds * 10)):
             self.seconds = round(self.seconds + 0.1, 1)
             if self.meanwhile is not None:

@@ -33,12 +33,12 @@ def compiled(source: str, contract: str) -> Artifact:
 
 
 def transact(chain: Anvil, contract: str, function: str, *arguments: object, sender: str | None = None) -> None:
-    """Call a function such as `transfer(address,uint256)` in a transaction; the first account sends it by default."""
+    """Call a function such as `transfer(address,uint256)` in a transaction, by default from the first account."""
     chain._send([{"to": contract, "data": _data(function, arguments), "gas": hex(10_000_000)}], sender=sender)
 
 
 def ask(chain: Anvil, contract: str, function: str, *arguments: object, returns: str = "uint256") -> Any:
-    """Return the first value that a view function returns, read around the code under test."""
+    """Return the first value that a view function returns, without using the code under test."""
     answer = chain.rpc("eth_call", {"to": contract, "data": _data(function, arguments)}, "latest")
     return decode([returns], bytes.fromhex(answer[2:]))[0]
 
@@ -58,7 +58,7 @@ def _compile(source: str, code: str, folder: Path) -> None:
         "settings": {"optimizer": {"enabled": True}, "outputSelection": {"*": {"*": ["abi", "evm.bytecode.object"]}}},
     }
     command = [node, str(_COMPILER), "--standard-json", "--base-path", "contracts", "--include-path", "node_modules"]
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:  # to a pipe, it ends before all is written
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:  # written to a pipe, the output would be truncated
         subprocess.run(command, input=json.dumps(task), stdout=said, text=True, check=True, cwd=_NODE)
         said.seek(0)
         text = said.read()
@@ -66,7 +66,7 @@ def _compile(source: str, code: str, folder: Path) -> None:
     if problems := [each["formattedMessage"] for each in output.get("errors", ()) if each["severity"] == "error"]:
         raise RuntimeError("\n".join(problems))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # Renamed when complete: tests may run beside each other.
+    # Renamed when complete, since tests may run in parallel.
     with tempfile.TemporaryDirectory(dir=folder.parent) as directory:
         complete = Path(directory) / "complete"
         complete.mkdir()

@@ -1,4 +1,4 @@
-"""Sources, sinks and replenishers that do what a test says: well or badly."""
+"""Sources, sinks and replenishers whose behaviour a test sets."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -27,11 +27,11 @@ Behaviour = Callable[[], Awaitable[Any]]
 
 
 class Config(SourceConfig):
-    """No options but the deadline."""
+    """No options other than the timeout."""
 
 
 class ScriptedBalances(BalanceSource[Config]):
-    """Tells `amounts` by account; `misbehave` is awaited instead when it is set."""
+    """Reports `amounts` by account; `misbehave` is awaited instead when it is set."""
 
     PLUGIN_NAME = "scripted"
     Config = Config
@@ -73,7 +73,7 @@ class ScriptedBalances(BalanceSource[Config]):
 
 
 class ScriptedWallets(ScriptedBalances):
-    """Answers with the same amounts of two assets, USDT and ETH, in each account."""
+    """Reports the same amounts of two assets, USDT and ETH, for each account."""
 
     @property
     def accounts(self) -> dict[str, Account]:
@@ -85,7 +85,7 @@ class ScriptedWallets(ScriptedBalances):
 
 
 class ScriptedEquity(EquitySource[Config]):
-    """Tells `amount`; `misbehave` is awaited instead when it is set."""
+    """Reports `amount`; `misbehave` is awaited instead when it is set."""
 
     PLUGIN_NAME = "scripted"
     Config = Config
@@ -105,7 +105,7 @@ class ScriptedEquity(EquitySource[Config]):
 
 
 class ScriptedSink(EventSink[Config]):
-    """Keeps what it was given; `misbehave` is awaited first when it is set."""
+    """Records what it receives; `misbehave` is awaited first when it is set."""
 
     PLUGIN_NAME = "scripted"
     Config = Config
@@ -122,7 +122,7 @@ class ScriptedSink(EventSink[Config]):
 
 
 class ScriptedReplenisher(Replenisher[Config]):
-    """Keeps what it was asked and answers `answer`; `misbehave` is awaited first when it is set."""
+    """Records requests and answers `answer`; `misbehave` is awaited first when it is set."""
 
     PLUGIN_NAME = "scripted"
     Config = Config
@@ -141,7 +141,7 @@ class ScriptedReplenisher(Replenisher[Config]):
 
 
 def raises(error: BaseException) -> Behaviour:
-    """Raise it, on every call."""
+    """Raise the error on every call."""
 
     async def behave() -> None:
         raise error
@@ -150,7 +150,7 @@ def raises(error: BaseException) -> Behaviour:
 
 
 def returns(value: object) -> Behaviour:
-    """Return it, whatever was asked."""
+    """Return the value on every call."""
 
     async def behave() -> object:
         return value
@@ -159,12 +159,12 @@ def returns(value: object) -> Behaviour:
 
 
 async def hangs() -> None:
-    """Never answer."""
+    """Never return."""
     await asyncio.Event().wait()
 
 
 def ignores_cancellation(until: asyncio.Event) -> Behaviour:
-    """Never answer, and go on when cancelled, until told to end."""
+    """Never return, and ignore cancellation, until `ended` is set."""
 
     async def behave() -> None:
         while not until.is_set():
@@ -177,7 +177,7 @@ def ignores_cancellation(until: asyncio.Event) -> Behaviour:
 
 
 class WalletBalances(ScriptedBalances):
-    """The same, of accounts that are known by their names, whatever source tells of them."""
+    """The same, with accounts that are identified by name, whatever source reports them."""
 
     @property
     def accounts(self) -> dict[str, Account]:
@@ -185,7 +185,7 @@ class WalletBalances(ScriptedBalances):
 
 
 class EquityByMode(ScriptedEquity):
-    """Tells `amounts` by mode; a behaviour in place of an amount is awaited."""
+    """Reports `amounts` by mode; a behaviour in place of an amount is awaited."""
 
     by_share_class = False
 

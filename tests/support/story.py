@@ -1,4 +1,4 @@
-"""A world that never rests, and what must be true of all that was said of it, whatever befell the daemon."""
+"""Balances that change all the time, and what must hold for all events, whatever happened to the daemon."""
 
 import json
 import random
@@ -28,7 +28,7 @@ def rows(store_url: str, statement: str) -> Sequence[Any]:
 
 
 def check_story(world: World, store_url: str) -> None:
-    """Check what was promised: all that was decided has come, in order, and each thing under one id."""
+    """Check that every decided event has arrived, in order, under one id each."""
     stored = "SELECT id, mode, sequence, type, reminder, event FROM events ORDER BY position"
     events = rows(store_url, stored)
     states = dict(rows(store_url, "SELECT mode, state FROM mode_states"))
@@ -36,26 +36,26 @@ def check_story(world: World, store_url: str) -> None:
     heard = [event["id"] for event in world.events]
     assert ended <= {"delivered", "superseded"}, ended
     missing = [event for event in events if event[0] not in heard and not event[4]]
-    assert not missing, f"decided and never heard: {missing}"
-    assert set(heard) <= {event[0] for event in events}, "heard and not stored"
+    assert not missing, f"decided and never received: {missing}"
+    assert set(heard) <= {event[0] for event in events}, "received but not stored"
     for mode in world.amounts:
         firsts = list(dict.fromkeys(event["id"] for event in world.events if event["subject"] == mode))
         by_id = {event["id"]: event["data"] for event in world.events}
         sequences = [by_id[each]["sequence"] for each in firsts]
-        assert sequences == sorted(set(sequences)), f"out of order or twice: {sequences}"
+        assert sequences == sorted(set(sequences)), f"out of order or repeated: {sequences}"
         check_incidents([json.loads(event[5]) for event in events if event[1] == mode])
-        # What nothing was said of need not be kept yet.
+        # The state of a mode without events may not be stored yet.
         kept = json.loads(states[mode])["sequence"] if mode in states else 0
         assert kept == max(sequences, default=0)
 
 
 def check_incidents(events: list[dict[str, object]]) -> None:
-    """Check that each incident opens before it closes, and that no status is said twice in a row as new."""
+    """Check that each incident opens before it closes, and that no two changes in a row have the same status."""
     open_incident: object = None
     status: object = None
     for number, event in enumerate(events, start=1):
         assert event["sequence"] == number
-        # That a mode is well at first is not said.
+        # The first adequate of a mode is no event.
         assert event["previous_status"] == status or (number == 1 and event["previous_status"] == "adequate"), event
         if event["reminder"]:
             assert event["status"] == status
@@ -72,7 +72,7 @@ def check_incidents(events: list[dict[str, object]]) -> None:
 
 @contextmanager
 def restless(world: World, rng: random.Random) -> Iterator[None]:
-    """Let balances move all the time."""
+    """Change balances all the time."""
     stop = threading.Event()
 
     def move() -> None:
@@ -92,13 +92,13 @@ def restless(world: World, rng: random.Random) -> Iterator[None]:
 
 
 def settle(world: World, store_url: str) -> None:
-    """Let a running daemon come to rest with every mode well."""
+    """Wait until a running daemon has sent all that is pending, with every mode adequate."""
     for mode in world.amounts:
         world.set(mode, "adequate")
-    # What was told before and is not decided on yet would come after the rest: the second look from now on is of now.
-    # A look asks twice, for balances and for equity.
+    # A reading from before these changes may not have been evaluated yet: from the second reading on all is current.
+    # Each check reads twice, balances and equity.
     before = world.asked
-    wait_until(lambda: world.asked > before + 4, "a look at them")
+    wait_until(lambda: world.asked > before + 4, "checks after the changes")
 
     confirmed: dict[str, object] = {}
     waiting: Sequence[Any] = ()
@@ -107,12 +107,12 @@ def settle(world: World, store_url: str) -> None:
         nonlocal waiting
         stored = rows(store_url, "SELECT mode, state FROM mode_states")
         confirmed.update({mode: json.loads(state)["confirmed"] for mode, state in stored})
-        # Looked at afterwards: the last recovery is stored with its state.
+        # Queried after the states: the last recovery is stored together with its state.
         waiting = rows(store_url, "SELECT sink, position, attempts FROM deliveries WHERE state = 'pending' LIMIT 9")
-        # A mode of which nothing was ever to be said may be stored as it was before its first check.
+        # The state of a mode that never had an event may be the one from before its first check.
         return not waiting and set(confirmed.values()) <= {"adequate", None}
 
     try:
-        wait_until(is_quiet, "rest", timeout_seconds=60)
+        wait_until(is_quiet, "all to be adequate, without pending deliveries", timeout_seconds=60)
     except TimeoutError:
         raise AssertionError(f"no rest: confirmed {confirmed}, waiting {waiting}") from None

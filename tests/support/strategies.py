@@ -1,6 +1,6 @@
-"""Strategies for tests, and the two worlds that they live in: beside their manager, and far from it.
+"""Strategies for tests, in two settings: in the process of their manager, and connected to a daemon.
 
-Each world has one mode, `alpha`, with a target of 100.
+Each setting has one mode, `alpha`, with a target of 100.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ CONFIG: dict[str, Any] = {
 
 
 Strategies = Callable[[Reserves, dict[str, Any]], object]
-"""Makes strategies of a manager and a configuration."""
+"""Creates strategies, given a manager and a configuration."""
 
 
 class AwaitingStrategy(BaseStrategyManager):
-    """Notes why it was called, and reports when its money has left."""
+    """Records why it was called, and reports when its money has left."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -53,12 +53,12 @@ class AwaitingStrategy(BaseStrategyManager):
 
     @property
     def urgencies(self) -> list[str]:
-        """How it was called, in order."""
+        """The urgencies with which it was called, in order."""
         return [str(occasion.urgency) for occasion in self.occasions]
 
 
 class PlainStrategy(AwaitingStrategy):
-    """The same with plain functions, as the requirements have them."""
+    """The same with plain functions, as in the requirements."""
 
     def request_fast_execution(self) -> None:  # type: ignore[override]  # a strategy has the one or the other
         self.occasions.append(self.occasion)
@@ -71,11 +71,11 @@ class PlainStrategy(AwaitingStrategy):
 
 
 class Setting(NamedTuple):
-    """Where a strategy lives, and what a test does to it."""
+    """Where a strategy runs, and how a test acts on it."""
 
     reserves: Reserves
     bring: Callable[[str], Any]
-    """Gives the mode the balance of a status word, and waits until it has the status."""
+    """Sets the balance of the mode to that of a status word, and waits until it has the status."""
     find: Callable[[str], Any]
     """Returns a request for a refill."""
 
@@ -98,7 +98,7 @@ async def beside(strategies: Strategies, *, refilled: bool) -> AsyncIterator[Set
 
     monitoring = asyncio.create_task(manager.start_monitoring())
     try:
-        await until(lambda: manager.ready, "a first check")
+        await until(lambda: manager.ready, "the first check")
         yield Setting(manager, bring, service.desk.find)
     finally:
         manager.stop_monitoring()
@@ -110,7 +110,7 @@ async def beside(strategies: Strategies, *, refilled: bool) -> AsyncIterator[Set
 async def remote(
     url: str | list[str], strategies: Strategies, memory: StrategyMemory | None = None
 ) -> AsyncIterator[RemoteReserveManager]:
-    """Run strategies far from the daemon that watches their mode, as `alpha-bot`, from when they listen."""
+    """Run strategies as `alpha-bot`, connected to the daemon that watches their mode, once they listen."""
     async with AsyncClient(url, token="rsv_alpha-bot") as client:
         manager = RemoteReserveManager(client, memory)
         strategies(manager, CONFIG)

@@ -1,4 +1,4 @@
-"""A counter in a daemon's process at which tests ask it for withdrawals, without HTTP in between.
+"""A socket in a daemon's process at which tests request withdrawals without HTTP.
 
 with Teller(daemon) as teller:
     (answer,) = teller.ask([{"mode": "m", "amount": "10", "key": "k"}])
@@ -30,7 +30,7 @@ def _address(process: int) -> str:
 
 
 def install() -> None:
-    """Have daemons of this process open a counter. Once, before they run."""
+    """Make the daemons of this process open such a socket. Call it once, before they run."""
     run = Daemon.run
 
     async def run_with_counter(self: Daemon) -> None:
@@ -44,7 +44,7 @@ def install() -> None:
 
 
 async def _serve(daemon: Daemon, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Take one order a line; answer each when it is done, in whatever order that is."""
+    """Read one order per line; answer each when it is done, in any order."""
 
     async def answer(number: int, order: Order) -> None:
         writer.write(json.dumps({"number": number, **await _carry_out(daemon, order)}).encode() + b"\n")
@@ -80,7 +80,7 @@ async def _carry_out(daemon: Daemon, order: Order) -> dict[str, Any]:
 
 
 class Teller:
-    """A connection to the counter of a daemon that a nursery started."""
+    """A connection to the socket of a daemon that a nursery started."""
 
     def __init__(self, process: int) -> None:
         self._address = _address(process)
@@ -88,7 +88,7 @@ class Teller:
         self._socket.settimeout(_TIMEOUT_SECONDS)
 
     def __enter__(self) -> Self:
-        wait_until(self._connected, "the daemon's counter")
+        wait_until(self._connected, "the daemon's socket")
         return self
 
     def __exit__(
@@ -100,7 +100,7 @@ class Teller:
         return self._socket.connect_ex(self._address) == 0
 
     def ask(self, orders: Iterable[Order]) -> list[dict[str, Any]]:
-        """Hand in orders at once and return what was answered, less than all when the daemon ended meanwhile."""
+        """Send orders at once and return the answers, fewer than orders if the daemon ended meanwhile."""
         lines = [json.dumps(order) for order in orders]
         found = []
         with contextlib.suppress(ConnectionError, BrokenPipeError):
@@ -115,7 +115,7 @@ class Teller:
         return found
 
     def wait_for_status(self, mode: str, *statuses: str) -> None:
-        """Wait until a mode's status for withdrawals is one of these."""
+        """Wait until the status of a mode for withdrawals is one of these."""
 
         def is_there() -> bool:
             (answer,) = self.ask([{"mode": mode, "amount": "1"}])

@@ -1,4 +1,4 @@
-"""A balance source that tells of changes when a test says so."""
+"""A balance source that reports changes when a test says so."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,11 +8,11 @@ from support.sources import ScriptedBalances
 
 
 class TellingBalances(ScriptedBalances):
-    """Yields a change for each `tell()`; `break_with` is raised, or the stream ends when it is None, on `end()`.
+    """Yields a change for each `tell()`. On `end()`, `break_with` is raised, or the stream ends if it is None.
 
     Attributes:
-        streams: How many were started.
-        listening: Whether one is on.
+        streams: The number of streams that were started.
+        listening: Whether a stream is open.
         closing: Awaited when a stream is closed, if set.
     """
 
@@ -25,14 +25,14 @@ class TellingBalances(ScriptedBalances):
         self._told: asyncio.Queue[bool] = asyncio.Queue()
 
     def tell(self) -> None:
-        """Say that a balance may have changed."""
+        """Report that a balance may have changed."""
         self._told.put_nowait(True)
 
     def end(self) -> None:
         """End the stream."""
         self._told.put_nowait(False)
 
-    async def changes(self) -> AsyncIterator[None]:  # type: ignore[override]  # an async generator function gives one
+    async def changes(self) -> AsyncIterator[None]:  # type: ignore[override]  # an async generator function returns one
         self.streams += 1
         self.listening = True
         try:

@@ -1,4 +1,4 @@
-"""A terminal that a program runs in, as a person sees and ends it.
+"""A terminal in which a program runs, as a person uses it.
 
 with Terminal("status", "--watch") as terminal:
     terminal.wait_for("3 modes")
@@ -20,20 +20,20 @@ from support.daemon import PROGRAM
 from support.polling import wait_until
 
 LEAVES_SCREEN = "\x1b[?1049l"
-"""What gives back the screen as it was before the program."""
+"""The control sequence that restores the screen from before the program."""
 _PATIENCE_SECONDS = 60.0
 
 
 class Terminal:
-    """`reservd` in a terminal of its own; a context manager that ends it if need be."""
+    """`reservd` in a terminal of its own; a context manager that ends it if necessary."""
 
     def __init__(self, *arguments: object, columns: int = 80, lines: int = 24) -> None:
-        """Prepare one.
+        """Prepare it.
 
         Args:
             arguments: Of the command line.
-            columns: How wide the terminal is.
-            lines: How high.
+            columns: The width of the terminal.
+            lines: Its height.
         """
         self._command = [str(PROGRAM), *map(str, arguments)]
         self._size = struct.pack("HHHH", lines, columns, 0, 0)
@@ -67,11 +67,11 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """All that was written to it, with its control sequences."""
+        """All output so far, with control sequences."""
         return self._written.decode(errors="replace")
 
     def wait_for(self, text: str, after: int = 0) -> int:
-        """Wait until a text is written behind a place, and return the place behind it."""
+        """Wait until a text appears after a position, and return the position behind it."""
         wait_until(lambda: text in self.text[after:], f"{text!r} in the terminal, which shows {self.text[after:]!r}")
         return self.text.index(text, after) + len(text)
 
@@ -93,7 +93,7 @@ class Terminal:
         while True:
             try:
                 part = os.read(reader, 64 * 1024)
-            except OSError:  # so a terminal says that nobody is in it any more
+            except OSError:  # how a terminal reports that the program has closed it
                 return
             if not part:
                 return

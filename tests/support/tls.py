@@ -1,4 +1,4 @@
-"""TLS for tests: a certificate of 127.0.0.1, and a listener that speaks TLS for a server that does not."""
+"""TLS for tests: a certificate for 127.0.0.1, and a TLS listener in front of a server without TLS."""
 
 import asyncio
 import shutil
@@ -12,14 +12,14 @@ from support.require import missing
 
 
 class Certificate(NamedTuple):
-    """A certificate that signs itself, and its key, as PEM files."""
+    """A self-signed certificate and its key, as PEM files."""
 
     certificate: Path
     key: Path
 
 
 def make_certificate(folder: Path) -> Certificate:
-    """Make a certificate of 127.0.0.1 in a folder."""
+    """Write a certificate for 127.0.0.1 to a folder."""
     program = shutil.which("openssl") or missing("openssl", how="make setup-system installs it")
     made = Certificate(folder / "certificate.pem", folder / "key.pem")
     command = [program, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
@@ -30,15 +30,15 @@ def make_certificate(folder: Path) -> Certificate:
 
 
 class TlsListener:
-    """Takes TLS connections and passes on what comes through them, in the clear; an async context manager."""
+    """Accepts TLS connections and passes their content on unencrypted; an async context manager."""
 
     def __init__(self, port: int, behind_port: int, certificate: Certificate) -> None:
-        """Prepare one.
+        """Prepare it.
 
         Args:
-            port: Where it listens, on 127.0.0.1; 0 for any that is free.
-            behind_port: Where the server behind it listens.
-            certificate: What it shows.
+            port: The port on 127.0.0.1 at which it listens; 0 for any free one.
+            behind_port: The port of the server behind it.
+            certificate: Its certificate.
         """
         self._port = port
         self._behind_port = behind_port
@@ -52,7 +52,7 @@ class TlsListener:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port at which it listens."""
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 

@@ -1,4 +1,4 @@
-"""Refills and withdrawals on one store, put together as the daemon does, without a daemon around them."""
+"""Refills and withdrawals on one store, assembled as in the daemon, without a daemon."""
 
 import asyncio
 from collections.abc import Awaitable, Sequence
@@ -29,16 +29,16 @@ from support.sources import ScriptedBalances, ScriptedEquity, ScriptedReplenishe
 class Treasury:
     """Modes that are paid from one account, each with a target of 100; an async context manager that owns the store.
 
-    Without a database all is kept in memory.
+    Without a database everything is kept in memory.
 
     Attributes:
-        clock: The time of all, which a test sets forward; readings are made at it.
-        replenisher: What is asked for all modes.
-        refills: Asks.
-        withdrawals: Decides.
+        clock: The clock of all parts, which a test advances; readings are dated by it.
+        replenisher: Receives the requests of all modes.
+        refills: Requests refills.
+        withdrawals: Decides on withdrawals.
         blind: Whether the account cannot be read.
-        has_store: Whether anything may be asked for and promised.
-        holds: Keeps what was promised.
+        has_store: Whether refills may be requested and withdrawals accepted.
+        holds: Keeps the holds.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Treasury:
             await self.ownership.release()
 
     async def crash(self) -> None:
-        """Stop without giving the store up."""
+        """Stop without releasing the store."""
         await self.refills.close()
         for task in self._tasks:
             task.cancel()
@@ -125,7 +125,7 @@ class Treasury:
         await self.manager.close()
 
     async def see(self, balance: object = None, after_seconds: float = 5) -> ReserveSnapshot:
-        """Set the balance, let time pass, check, and wait until what that led to is asked and answered."""
+        """Set the balance, let time pass, check, and wait until the resulting requests are sent and answered."""
         if balance is not None:
             self._balances.amounts["m"] = balance
             self.blind = False
@@ -137,7 +137,7 @@ class Treasury:
         return found[self.modes[0]]
 
     def count(self, mode: str = "m", **amounts: object) -> None:
-        """Pay a mode from these accounts besides `m` from now on, which hold so much, and from no others."""
+        """Pay a mode from `m` and these accounts, with these amounts, from now on."""
         self._balances.amounts.update(amounts)
         sources = {"reserve_balance_sources": ["t/m", *(f"t/{name}" for name in amounts)]}
         config = self.manager.reserve_configs[mode].model_dump(exclude_none=True)
@@ -149,39 +149,39 @@ class Treasury:
         return await self.see()
 
     def ask(self, amount: object, mode: str = "m") -> Awaitable[WithdrawalDecision]:
-        """Ask for a withdrawal."""
+        """Request a withdrawal."""
         return self.withdrawals.process_withdrawal(mode, Decimal(str(amount)))
 
     async def withdraw(self, amount: object, mode: str = "m") -> Hold:
-        """Ask for a withdrawal, and wait until what it lacks is asked for."""
+        """Request a withdrawal, and wait until its missing amount is requested."""
         decision = await self.ask(amount, mode)
         assert decision.hold is not None
         await self.withdrawals._unwinder.idle()
         return decision.hold
 
     async def pay(self, hold: Hold, balance: object) -> None:
-        """Pay a client a second from now, and check when the reserve and the equity show it."""
+        """Settle a withdrawal a second from now; then check with this balance and the equity reduced by its amount."""
         self.clock.ahead += timedelta(seconds=1)
         await self.withdrawals.settle(hold.id, paid_at=self.clock.wall)
         self.equity = Decimal(str(self.equity)) - hold.amount
         await self.see(balance)
 
     def own(self, mode: str = "m") -> list[Replenishment]:
-        """Return a mode's requests that are for no withdrawal, in order."""
+        """Return a mode's requests that are not for a withdrawal, in order."""
         return [each for each in self.refills._book.of_mode(mode) if each.request.withdrawal_id is None]
 
     def request_for(self, hold: Hold) -> Replenishment:
-        """Return the request for what a withdrawal lacks."""
+        """Return the request for the missing amount of a withdrawal."""
         return self.refills._book.get(hold.id)
 
     def hold(self, hold: Hold) -> Hold:
-        """Return an accepted withdrawal as it is now."""
+        """Return the current state of a hold."""
         found = self.holds.book.find(hold.id)
         assert found is not None
         return found
 
     async def settle(self, hold: Hold) -> None:
-        """Say that the money for a withdrawal has left, and wait until it is given up."""
+        """Report that the money for a withdrawal has left, and let an hour pass, after which the request ends."""
         await self.refills.desk.settle(hold.id)
         self.clock.ahead += timedelta(hours=1)
         await self.refills.look()

@@ -1,4 +1,4 @@
-"""A real Valkey server, which speaks Redis's protocol, for tests.
+"""A real Valkey server, which uses Redis's protocol, for tests.
 
 with ValkeyServer() as server:
     client = redis.Redis.from_url(server.url)
@@ -21,14 +21,14 @@ def _program() -> str:
 
 
 class ValkeyServer(Broker):
-    """One Valkey server on 127.0.0.1; what it holds outlives a stop.
+    """A Valkey server on 127.0.0.1; its data is kept over a restart.
 
     Attributes:
-        url: Where clients connect.
+        url: The URL for clients.
     """
 
     def __init__(self, *settings: str) -> None:
-        """Prepare one.
+        """Prepare it.
 
         Args:
             settings: More of its command line, such as `--requirepass`, `secret`.
@@ -44,6 +44,6 @@ class ValkeyServer(Broker):
         return [self._program, *where, "--save", "", "--appendonly", "yes", *self._settings]
 
     def answers(self, connection: socket.socket) -> bool:
-        """Whether it has loaded what it holds."""
+        """Whether it has loaded its data."""
         connection.sendall(b"PING\r\n")
         return not connection.recv(100).startswith(b"-LOADING")

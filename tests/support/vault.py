@@ -1,4 +1,4 @@
-"""Vaults on a test's own node: ERC-4626 as OpenZeppelin has it, one with little liquidity, one of ERC-7540."""
+"""Vaults on a test's own node: OpenZeppelin's ERC-4626, one with little liquidity, one of ERC-7540."""
 
 from support.chain import Anvil
 from support.solidity import compiled, transact
@@ -8,7 +8,7 @@ ONE = 10**6
 
 
 class Vault:
-    """One vault and the token it keeps.
+    """A vault and its token.
 
     Attributes:
         address: The vault's address.
@@ -32,9 +32,9 @@ class Vault:
         self.does("deposit(uint256,address)", units, holder, sender=holder)
 
     def earns(self, units: int) -> None:
-        """Make its shares worth more."""
+        """Increase the value of its shares."""
         self.chain.transfer(self.token, self.address, units)
 
     def does(self, function: str, *arguments: object, sender: str | None = None) -> None:
-        """Send it a transaction."""
+        """Send a transaction to the vault."""
         transact(self.chain, self.address, function, *arguments, sender=sender)

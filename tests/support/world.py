@@ -1,6 +1,6 @@
-"""A world for daemons in tests: an HTTP server that tells balances and equity, and takes events.
+"""A world for daemons in tests: an HTTP server that reports balances and equity, and receives events.
 
-It is one server in the test's own process, so it outlives every daemon.
+The server runs in the test's own process, so it outlives every daemon.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ AMOUNTS = {"adequate": "110", "low": "74", "critical": "49"}
 
 @dataclass
 class Answer:
-    """How an event is answered."""
+    """The answer to an event."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -38,13 +38,13 @@ class World:
 
     Attributes:
         amounts: The balance of each mode; each has an equity of 1,000 and a target of 100.
-        events: What came, in order, those that were refused left out.
-        answer: How the next events are answered.
-        refusal: How balances and equity are refused; None to tell them.
-        asked: How often they were asked for.
-        tries: How many came, those that were refused included.
-        before_telling: Is called before balances or equity are told; may wait.
-        clock_is_set: Whether the sender's clock may be wrong: then a message is not refused for its age.
+        events: The received events, in order, without those that were refused.
+        answer: The answer to the next events.
+        refusal: The answer to requests for balances and equity; None to report them.
+        asked: The number of such requests.
+        tries: The number of received events, including those that were refused.
+        before_telling: Called before balances or equity are reported; may wait.
+        clock_is_set: Whether the sender's clock may be wrong, so that messages are not refused for their age.
     """
 
     def __init__(self, *modes: str) -> None:
@@ -95,7 +95,7 @@ class World:
                 self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
             def handle(self) -> None:
                 with contextlib.suppress(OSError):  # the daemon was killed
@@ -116,7 +116,7 @@ class World:
         self._thread.join()
 
     def check(self, body: bytes, headers: Message) -> None:
-        """Check an event's signature, and its age."""
+        """Check the signature and the age of an event."""
         webhook = Webhook(SECRET)
         if not self.clock_is_set:
             webhook.verify(body, dict(headers.items()))
@@ -125,11 +125,11 @@ class World:
         assert headers["webhook-signature"] == webhook.sign(headers["webhook-id"], sent_at, body.decode())
 
     def set(self, mode: str, status: str) -> None:
-        """Give a mode the balance that a status word stands for."""
+        """Set the balance of a mode to that of a status word."""
         self.amounts[mode] = AMOUNTS[status]
 
     def kinds(self, mode: str) -> list[str]:
-        """Return the kinds of a mode's events as they came, repeated and reminded ones left out."""
+        """Return the kinds of a mode's events as they came, without repetitions and reminders."""
         seen: dict[str, str] = {}
         for event in self.events:
             if event["subject"] == mode and not event["data"]["reminder"]:
@@ -145,7 +145,7 @@ class World:
         defaults: Mapping[str, Any] | None = None,
         sink: Mapping[str, Any] | None = None,
     ) -> Path:
-        """Write a configuration that watches all modes here and sends their events here, and return its place."""
+        """Write a configuration that reads all modes from here and sends their events here, and return its path."""
         document = {
             "modes": "modes/*.yaml",
             "store": {"url": store_url} if store_url else {},

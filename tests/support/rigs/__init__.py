@@ -1,1 +1,1 @@
-"""Balance sources on real servers behind what misbehaves, each in the same few words."""
+"""Balance sources on real servers, with the same set of faults for each."""

@@ -24,11 +24,11 @@ class ChainRig(HttpRig):
 
     @property
     def contract(self) -> str:
-        """The contract that tells how much there is."""
+        """The contract that holds the amount."""
         raise NotImplementedError
 
     async def target(self) -> str:
-        self.servers.chain.mine()  # a balance is as old as its block, and this node makes none by itself
+        self.servers.chain.mine()  # a balance is as old as its block, and this node mines none by itself
         return self.servers.chain.url
 
     @property
@@ -52,7 +52,7 @@ class ChainRig(HttpRig):
         self._mistakes(self.amount * UNIT, 0, once=True)
 
     def _mistakes(self, number: int, other: int, *, once: bool = False) -> None:
-        """Have calls tell another number in place of one, in all readings or in the next one."""
+        """Replace a number in the answers to calls, in all readings or in the next one."""
         right, wrong = (format(each, "064x") for each in (number, other))
 
         def mistaken(method: str, answer: dict[str, Any]) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class ChainRig(HttpRig):
         self.front.alters_rpc(dated)
 
     def reads_blocks_that_are_replaced(self) -> None:
-        """Whatever is asked of the block that was just named, it is not of the chain any more."""
+        """The node names a block, but no longer has it when it is read."""
 
         def replaced(method: str, answer: dict[str, Any]) -> dict[str, Any]:
             if method in {"eth_call", "eth_getBalance", "eth_getCode"}:

@@ -1,4 +1,4 @@
-"""Balances on exchanges, each with its own words for all that may befall it."""
+"""Balances on exchanges, each with its own answers for every fault."""
 
 from datetime import timedelta
 from typing import Any, ClassVar, NamedTuple
@@ -13,16 +13,16 @@ Answer = tuple[str, int]
 
 
 class Words(NamedTuple):
-    """How an exchange speaks of the balances of its main wallet.
+    """How an exchange reports the balances of its main wallet.
 
     Attributes:
-        wallet: The wallet, by the name that the server has for it.
-        path: Where it is asked for.
-        nothing: What it says of an account that holds nothing.
+        wallet: The name of the wallet on the server.
+        path: The path of its request.
+        nothing: The answer for an account without balances.
         no_list: An answer without the list of balances.
-        wrong_time: How it refuses a request for its time.
-        wrong_key: How it refuses a key.
-        maintenance: What it says while it is mended.
+        wrong_time: The refusal of a request with a wrong time.
+        wrong_key: The refusal of a key.
+        maintenance: The answer during maintenance.
     """
 
     wallet: str
@@ -67,7 +67,7 @@ class Ccxt(HttpRig, TellingRig):
         return self.build(CcxtSource, **options)
 
     def tells(self, number: str | None, off: timedelta = timedelta()) -> None:
-        assert not off, "exchanges tell no time of a balance"
+        assert not off, "exchanges report no time of a balance"
         self.exchange.wallets[self.WORDS.wallet] = {"USDC": (number, "0")}
 
     def _answers(self, answer: Answer) -> None:
@@ -78,7 +78,7 @@ class Ccxt(HttpRig, TellingRig):
         self.front.answers_once(200, self.WORDS.nothing, asked=self.WORDS.path)
 
     def is_refused_for_its_time(self) -> None:
-        """And again after it measured the exchange's clock."""
+        """Also after the source has measured the exchange's clock."""
         self._answers(self.WORDS.wrong_time)
 
     def refuses_the_key(self) -> None:
@@ -88,11 +88,11 @@ class Ccxt(HttpRig, TellingRig):
         self._answers(self.WORDS.maintenance)
 
     def lacks_the_list(self) -> None:
-        """Of balances, without which all coins are absent."""
+        """The list of balances is missing; without it, all coins seem to be absent."""
         self._answers((self.WORDS.no_list, 200))
 
     def lacks_the_asset(self) -> None:
-        """Neither has nor lists it: it was taken down, or is kept back while something is mended."""
+        """The asset is neither held nor listed, as after a delisting or during maintenance."""
         self.exchange.wallets[self.WORDS.wallet] = {"USDT": ("5", "0")}
         self.exchange.coins = {"USDT": True}
 
@@ -104,7 +104,7 @@ class Ccxt(HttpRig, TellingRig):
 
 
 class CcxtOnBybit(Ccxt):
-    """Which says all that is wrong with status 200."""
+    """Bybit, which reports every error with status 200."""
 
     EXCHANGE = Bybit
     WORDS = Words(
@@ -119,7 +119,7 @@ class CcxtOnBybit(Ccxt):
 
 
 class CcxtOnOkx(Ccxt):
-    """Whose answers are lists in lists."""
+    """OKX, whose answers are nested lists."""
 
     EXCHANGE = Okx
     WORDS = Words(
@@ -134,7 +134,7 @@ class CcxtOnOkx(Ccxt):
 
 
 class CcxtOnKraken(Ccxt):
-    """Which says all that is wrong with status 200, and goes by nonces in place of time."""
+    """Kraken, which reports every error with status 200, and uses nonces instead of times."""
 
     EXCHANGE = Kraken
     WORDS = Words(

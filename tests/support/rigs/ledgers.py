@@ -1,4 +1,4 @@
-"""A source that reads a database: another program locks it, spoils it, or writes rubbish."""
+"""A source that reads a database which another program locks, damages, or fills with invalid data."""
 
 import asyncio
 import sqlite3
@@ -29,16 +29,16 @@ class LedgerRig(TellingRig):
 
     @property
     def url(self) -> str:
-        """The ledger's SQLAlchemy URL."""
+        """The SQLAlchemy URL of the ledger."""
         raise NotImplementedError
 
     def write(self, amount: str | None, off: timedelta = timedelta(), *, rows: int = 1, kind: str = "numeric") -> None:
-        """Make the ledger hold a balance so many times, and nothing else.
+        """Replace the content of the ledger with a balance.
 
         Args:
-            amount: What it holds.
-            off: How far its time is from now.
-            rows: How many times.
+            amount: The amount.
+            off: The offset of its time from now.
+            rows: The number of identical rows.
             kind: The type of its amounts, where the database has types.
         """
         raise NotImplementedError
@@ -47,7 +47,7 @@ class LedgerRig(TellingRig):
         self.write(number, off, kind="text" if number == TEXT else "numeric")
 
     def drop(self) -> None:
-        """Take the table away."""
+        """Drop the table."""
         raise NotImplementedError
 
     async def __aenter__(self) -> Self:
@@ -136,7 +136,7 @@ class SqliteLedger(LedgerRig):
 
 
 class PostgresqlLedger(LedgerRig):
-    """A ledger on a server, read by a role that may do nothing else."""
+    """A ledger on a server, read by a role with no other permission."""
 
     FAULTS = (
         "is locked", "answers slowly", "is stopped", "takes no connection", "refuses the role", *LedgerRig.FAULTS
@@ -157,7 +157,7 @@ class PostgresqlLedger(LedgerRig):
         if self._holder is not None:
             self._holder.close()
             self._holder = None
-        # On a thread: a reading that was given up may hold the table until the loop has ended it.
+        # On a thread: an abandoned reading may lock the table until the loop has ended it.
         await asyncio.to_thread(self._renew)
 
     def _renew(self) -> None:
@@ -187,7 +187,7 @@ class PostgresqlLedger(LedgerRig):
         self._does("DROP TABLE balance")
 
     def _does(self, *statements: str, **values: object) -> None:
-        """Run statements as their owner, with values in place of their names in braces."""
+        """Run statements as the owner, with values for the names in braces."""
         known = {"reader": READER, "database": self._database}
         self._server.execute(self._database, *[each.format(**known, **values) for each in statements])
 
@@ -209,7 +209,7 @@ class PostgresqlLedger(LedgerRig):
         await asyncio.to_thread(self._server.stop)
 
     def takes_no_connection(self) -> None:
-        """And has ended those that there were."""
+        """Existing connections are ended as well."""
         self._does(
             "ALTER DATABASE {database} CONNECTION LIMIT 0",
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{reader}'",

@@ -72,7 +72,7 @@ class Command(TellingRig):
         self._says("[7]")
 
     def tells_zero_once(self) -> None:
-        """What it says at first is not what it says when it is asked again."""
+        """The second reading reports the true amount again."""
         self.tells("0")
         (self.folder / "zero").write_text((self.folder / "answer").read_text())
         self.tells(str(self.amount))

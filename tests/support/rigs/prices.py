@@ -1,4 +1,4 @@
-"""Price sources: what ether costs, on exchanges, at a JSON endpoint and on a chain."""
+"""Price sources for ether: exchanges, a JSON endpoint and a feed on a chain."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -20,10 +20,10 @@ _OLD_OR_AHEAD = ("tells an old number", "tells a number from the future")
 
 
 class PriceRig(HttpRig):
-    """A source that tells one price."""
+    """A source of one price."""
 
     def tells_ten_times_too_much_once(self) -> None:
-        """Tell in the next reading, and in no other, ten times the price."""
+        """Report ten times the price in the next reading only."""
         raise NotImplementedError
 
 
@@ -43,7 +43,7 @@ class HttpJsonPrice(PriceRig, TellingRig):
         return self.build(HttpJsonPriceSource, url=url, value="$.price", observed_at="$.at")
 
     async def heal(self) -> None:
-        """There is no server behind it: what a venue says is all there is."""
+        """There is no server behind the front: it gives the answer itself."""
         await super().heal()
         self.tells(str(PRICE))
 
@@ -62,7 +62,7 @@ class HttpJsonPrice(PriceRig, TellingRig):
 
 
 class CcxtPrice(PriceRig, TellingRig):
-    """The middle of bid and ask, on an exchange that tells the time of its tickers."""
+    """The mean of bid and ask, on an exchange that reports the time of its tickers."""
 
     FAULTS = (*HttpRig.FAULTS, *_UNTRUE, *_OLD_OR_AHEAD, "tells bids and asks far apart", "tells of another market")
     EXCHANGE: ClassVar[type[ExchangeServer]] = Binance
@@ -118,12 +118,12 @@ class CcxtPrice(PriceRig, TellingRig):
         self.exchange.ticker_age_ms = 3_600_000
 
     def tells_a_number_from_the_future(self) -> None:
-        """As an exchange does whose clock is wrong."""
+        """As an exchange with a wrong clock does."""
         self.exchange.clock_ahead_ms = 3_600_000
 
 
 class CcxtPriceWithoutTime(CcxtPrice):
-    """The same, on an exchange that tells no time."""
+    """The same, on an exchange that reports no time."""
 
     FAULTS = tuple(fault for fault in CcxtPrice.FAULTS if fault not in _OLD_OR_AHEAD)
     EXCHANGE = Kraken

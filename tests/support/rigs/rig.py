@@ -1,4 +1,4 @@
-"""One source, and what may befall it."""
+"""One source and its faults."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -11,8 +11,9 @@ from support.front import Front
 from support.rigs.servers import AMOUNTS, Servers
 
 PATIENT_SECONDS, IMPATIENT_SECONDS = 10.0, 0.2
-"""How long a source may take. One that is to hang costs each look so much, and is asked again when it is well: however
-busy the machine is, one of many readings comes in time."""
+"""The timeout of a source. For faults that take time, each check costs this much, and the source is read again after it
+has recovered: however busy the machine is, one of many readings is in time.
+"""
 TEXT = "n/a"
 HTML = "<html><body>We will be back soon.</body></html>"
 
@@ -20,16 +21,16 @@ Break = Callable[[], Awaitable[None] | None]
 
 
 def as_json(number: str | None) -> str:
-    """Return a number, as a `TellingRig` tells it, as it is written into JSON; NaN too, as many do."""
+    """Return a number of a `TellingRig` as it is written in JSON, including NaN, which many servers send."""
     return json.dumps(number) if number in {None, TEXT} else str(number)
 
 
 class Rig:
-    """One source, what may befall it, and how all is well again; an async context manager."""
+    """A source, its faults, and their removal; an async context manager."""
 
     FAULTS: tuple[str, ...]
     TAKES_TIME = frozenset({"hangs", "answers slowly", "is locked"})
-    """The faults that show in the time a reading takes, and in nothing else."""
+    """The faults that only delay a reading."""
 
     def __init__(
         self, servers: Servers, begin: ReserveStatus, folder: Path, fault: str = "", *, of_equity: bool = False
@@ -51,7 +52,7 @@ class Rig:
         raise NotImplementedError
 
     def make_equity(self) -> Any:
-        """Return the equity source that reads the same."""
+        """Return the equity source that reads the same server."""
         raise NotImplementedError
 
     def build(self, cls: Any, **options: Any) -> Any:
@@ -59,29 +60,29 @@ class Rig:
         return cls("bank", cls.Config.model_validate({"timeout": self.timeout_seconds, **options}, context=context))
 
     def breaks(self, fault: str) -> Break:
-        """Return what brings a fault about."""
+        """Return the function that causes a fault."""
         return getattr(self, fault.replace(" ", "_"))
 
     async def heal(self) -> None:
-        """Make all as it was."""
+        """Remove every fault."""
 
     def tells_zero_once(self) -> None:
-        """Tell in the next reading, and in no other, that there is nothing."""
+        """Report an amount of zero in the next reading only."""
         raise NotImplementedError
 
     def was_read(self) -> None:
-        """Hear that a reading has ended."""
+        """Called after each reading."""
 
 
 class TellingRig(Rig):
-    """A source of one number, and what it may tell in its place."""
+    """A source of one number, which may be replaced."""
 
     def tells(self, number: str | None, off: timedelta = timedelta()) -> None:
-        """Tell this from now on.
+        """Report this from now on.
 
         Args:
             number: Its text, or a text that is no number; None is null.
-            off: How far its time is from now.
+            off: The offset of its time from now.
         """
         raise NotImplementedError
 
@@ -108,7 +109,7 @@ class TellingRig(Rig):
 
 
 class HttpRig(Rig):
-    """A source that speaks HTTP, and asks the front."""
+    """A source that uses HTTP, through the front."""
 
     FAULTS = (
         "hangs", "refuses", "answers slowly", "breaks off", "answers 500", "answers 503", "answers 429",
@@ -123,7 +124,7 @@ class HttpRig(Rig):
         await self.front.__aexit__(None, None, None)
 
     async def target(self) -> str:
-        """Return where the real server is."""
+        """Return the URL of the real server."""
         raise NotImplementedError
 
     async def heal(self) -> None:

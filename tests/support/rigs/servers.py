@@ -18,18 +18,18 @@ HOLDERS = {
 }
 UNIT = 10**6
 READER = "reader"
-"""A role of the database that may do nothing by itself."""
+"""A role of the database without permissions of its own."""
 
 
 class Servers:
-    """Servers that all tests share, started when one needs them."""
+    """Servers shared by all tests of a module, started when first needed."""
 
     def __init__(self) -> None:
         self._opened: list[Any] = []
 
     @cached_property
     def chain(self) -> Anvil:
-        """A node with a Multicall3."""
+        """A node with Multicall3."""
         require_anvil()
         chain = self._open(Anvil())
         chain.install_multicall()
@@ -37,7 +37,7 @@ class Servers:
 
     @cached_property
     def token(self) -> str:
-        """A token of which the wallets hold some."""
+        """A token that the wallets hold."""
         token = self.chain.deploy_token(decimals=6)
         for status, amount in AMOUNTS.items():
             self.chain.transfer(token, HOLDERS[status], amount * UNIT)
@@ -45,7 +45,7 @@ class Servers:
 
     @cached_property
     def vault(self) -> Vault:
-        """A vault in which they have deposited."""
+        """A vault with deposits of the wallets."""
         vault = Vault(self.chain)
         for status, amount in AMOUNTS.items():
             vault.deposit(HOLDERS[status], amount * UNIT)
@@ -53,7 +53,7 @@ class Servers:
 
     @cached_property
     def market(self) -> tuple[AaveMarket, str]:
-        """A market, and its reserve that they have supplied."""
+        """A market, and the reserve that the wallets have supplied."""
         market = AaveMarket(self.chain)
         usdc = market.list_reserve("USDC", decimals=6, price=10**8)
         for status, amount in AMOUNTS.items():
@@ -62,17 +62,17 @@ class Servers:
 
     @cached_property
     def feed(self) -> Feed:
-        """A feed of what ether costs, which has no answer at first."""
+        """A feed of the price of ether, without an answer at first."""
         return Feed(self.chain, "ETH / USDC")
 
     @cached_property
     def gauges(self) -> Gauges:
-        """A Prometheus with a gauge for each."""
+        """A Prometheus with a gauge per status."""
         return self._open(Gauges({str(status): amount for status, amount in AMOUNTS.items()}))
 
     @cached_property
     def postgres(self) -> Postgres:
-        """A PostgreSQL server that knows `READER`."""
+        """A PostgreSQL server with the role `READER`."""
         server: Postgres = self._open(Postgres())
         server.execute("postgres", f"CREATE ROLE {READER} LOGIN")
         return server

@@ -1,4 +1,4 @@
-"""Sources that ask services over HTTP."""
+"""Sources that query services over HTTP."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ class HttpJson(HttpRig, TellingRig):
         return self.build(HttpJsonEquitySource, url=self.front.url, equity="$.free", observed_at="$.at")
 
     async def heal(self) -> None:
-        """There is no server behind it: what a venue says is all there is."""
+        """There is no server behind the front: it gives the answer itself."""
         await super().heal()
         self.tells(str(self.amount))
 
@@ -45,7 +45,7 @@ class HttpJson(HttpRig, TellingRig):
         return f'{{{told}"at": "{(datetime.now(UTC) + off).isoformat()}"}}'
 
     def tells_zero_once(self) -> None:
-        """And then the truth of a later moment: of an earlier one it would not be believed any more."""
+        """The true amount is dated later, since one with an earlier time would not be believed."""
         self.tells(str(self.amount), timedelta(seconds=1))
         self.front.answers_once(200, self._page('"free": 0, '))
 
@@ -84,7 +84,7 @@ class OfPrometheus(HttpRig, TellingRig):
         return json.dumps(told)
 
     def tells_zero_once(self) -> None:
-        """The number, that is, and not its time, which is asked for too."""
+        """The number only, not its time, which is queried separately."""
         self.front.answers_once(200, self._page("0"), asked="query=reserve")
 
     def lacks_the_asset(self) -> None:

@@ -1,4 +1,4 @@
-"""A mode whose reserve, or whose equity, is what a rig's source tells, and all that is said of it."""
+"""A mode whose reserve or equity comes from a rig's source, and its events."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ LOOKS, PAUSE_SECONDS = 1000, 0.02
 
 
 class Steps:
-    """A clock whose monotonic side moves by 30 seconds a look; the wall's is the real one, which the servers follow."""
+    """A clock whose monotonic side the test advances; wall-clock time is real, as that of the servers."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -30,17 +30,17 @@ class Steps:
 
 @dataclass
 class Watch(Observer):
-    """A mode on a balance source that has 110 or 74 where 100 are wanted.
+    """A mode with a target of 100 on a balance source that has 110 or 74.
 
     Attributes:
         rig: The source.
-        said: All that was said, in order.
-        read: What was read of the source, in order; None where nothing could be.
+        said: The kinds of all events, in order.
+        read: The readings of the source, in order; None for a failed one.
     """
 
     of_equity: ClassVar[bool] = False
     sources: ClassVar[dict[str, Any]] = {}
-    """The sources that the mode names, where there are several."""
+    """The sources that the mode names, if there are several."""
     rig: Rig
     said: list[str] = field(default_factory=list)
     read: list[Decimal | None] = field(default_factory=list)
@@ -52,17 +52,17 @@ class Watch(Observer):
         self.manager.set_reserve_config("m", mode | self.sources)
 
     def make_manager(self) -> ReserveManager:
-        """Return what looks at the source."""
+        """Return a manager that reads the source."""
         sources = {"bank": self.rig.source}
         return ReserveManager(ScriptedEquity(), sources, observers=[self], clock=self.clock)
 
     @property
     def begin(self) -> ReserveStatus:
-        """The status while the source is well."""
+        """The status while the source works."""
         return self.rig.begin
 
     def told(self, snapshot: ReserveSnapshot) -> Decimal | None:
-        """Return what the source told."""
+        """Return what the source reported."""
         return snapshot.reserve_balance
 
     def fetched(self, source: str, seconds: float, failure: FailureReason | None) -> None:
@@ -87,7 +87,7 @@ class Watch(Observer):
             await self.manager.check_all_reserves()
 
     async def look_until(self, status: ReserveStatus) -> None:
-        """Look again and again, by the machine's own time: it may be busy, or a venue have asked to be left alone."""
+        """Check repeatedly in real time: the machine may be busy, or a venue may have asked for a pause."""
         for _ in range(LOOKS):
             await self.look(after=0)
             if self.status is status:
@@ -97,7 +97,7 @@ class Watch(Observer):
 
 
 class EquityWatch(Watch):
-    """A mode with a reserve of 10, on an equity source that has 110 or 74: a tenth of 110 would be more."""
+    """A mode with a reserve of 10, on an equity source that has 110 or 74: a tenth of 110 is more than the reserve."""
 
     of_equity = True
 
@@ -115,9 +115,9 @@ class EquityWatch(Watch):
 
 
 class PriceWatch(Watch):
-    """A mode with a reserve of 110 or 74, and 0.3 ether in a cold wallet, which a price source has at 3,000.
+    """A mode with a reserve of 110 or 74 and 0.3 ether in a cold wallet, with a price source that has ether at 3,000.
 
-    A tenth is wanted: of the reserve alone any reserve is enough, and with ether at ten times its price none is.
+    The target is a tenth. Without the ether any reserve would be enough, and with ten times its price none would.
     """
 
     sources: ClassVar[dict[str, Any]] = {"reserve_balance_sources": ["treasury/main"], "reserve_equity_source": "nav"}
