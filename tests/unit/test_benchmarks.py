@@ -1,4 +1,4 @@
-"""The list of benchmarks is whole."""
+"""The list of benchmarks is complete."""
 
 import re
 from pathlib import Path

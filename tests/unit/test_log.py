@@ -1,4 +1,4 @@
-"""Logs as they come out of a process of their own: configuring them is for a whole process."""
+"""Logs of a separate process, since logging is configured per process."""
 
 import json
 import os
@@ -90,7 +90,7 @@ def test_routine_lines_of_noisy_libraries_are_left_out() -> None:
 @pytest.mark.parametrize("log_format", ["json", "console"])
 @pytest.mark.parametrize("log", ["log", "logging.getLogger('library')"])
 def test_traceback_shows_no_local_variable(log_format: str, log: str) -> None:
-    """Local variables hold secrets."""
+    """Local variables may hold secrets."""
     text = run(BREAKING.format(log=log), log_format=log_format)
     assert "RuntimeError: unplanned" in text
     assert "Traceback (most recent call last)" in text
@@ -113,7 +113,7 @@ def test_console_line_is_for_people() -> None:
     text = run('log.warning("check.failed", reason="timeout")', log_format="console")
     assert "check.failed" in text
     assert "reason=timeout" in text
-    assert "\x1b" not in text, "no colours where there is no terminal"
+    assert "\x1b" not in text, "no colours without a terminal"
 
 
 def test_format_is_json_when_standard_error_is_no_terminal() -> None:

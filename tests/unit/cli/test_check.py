@@ -1,11 +1,11 @@
-"""How `reservd check` ends."""
+"""The exit codes of `reservd check`."""
 
 from reservd.cli.check import worst_code
 from support.reserve import make_policy, make_snapshot
 
 
 def test_check_ends_with_3_when_a_mode_has_no_snapshot() -> None:
-    """What nobody looked at is unknown, and never hides behind modes that are well."""
+    """A mode without a snapshot is unknown, whatever the status of the others."""
     adequate = make_snapshot(make_policy(), 110)
     assert worst_code({"seen": adequate}, ["seen"]) == 0
     assert worst_code({"seen": adequate}, ["seen", "unseen"]) == 3

@@ -1,4 +1,4 @@
-"""How `reservd check --explain` words what is not certain."""
+"""How `reservd check --explain` describes what is uncertain."""
 
 import io
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""How modes are shown in a terminal: nothing looks better than it is, and nothing is lost where it is narrow."""
+"""How modes are shown in a terminal: no mode looks better than it is, and nothing is lost in a narrow one."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -20,7 +20,7 @@ LONG = "usdt_market_neutral_no_leverage"
 def mode(
     name: str = "m", status: str = "adequate", balance: object = 110, target: object = 100, **more: Any
 ) -> ModeView:
-    """Return how a mode stands that was read three seconds ago; balance None is one that never was."""
+    """Return the standing of a mode that was read three seconds ago; a balance of None was never read."""
     found = None if balance is None else Decimal(str(balance))
     wanted = None if balance is None else Decimal(str(target))
     fields = {
@@ -46,7 +46,7 @@ def mode(
 
 
 def busy(name: str = LONG) -> ModeView:
-    """Return one of which everything is to be said."""
+    """Return a mode with something in every field."""
     return mode(
         name,
         "low",
@@ -67,7 +67,7 @@ def shown(*modes: ModeView, width: int = 200) -> list[str]:
 
 
 def cells(*modes: ModeView) -> list[str]:
-    """Return the cells of the first mode in the table, the bar left out."""
+    """Return the cells of the first mode in the table, without the bar."""
     return shown(*modes)[1].replace("━", "").replace("╸", "").replace("─", "").split()
 
 

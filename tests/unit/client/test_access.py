@@ -1,4 +1,4 @@
-"""Addresses, tokens and certificates: checked before anything is sent, and never told."""
+"""Addresses, tokens and certificates: checked before anything is sent, and never shown."""
 
 from pathlib import Path
 

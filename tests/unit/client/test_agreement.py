@@ -46,7 +46,7 @@ def sample(name: str) -> Call[Any]:
 
 
 def described(call: Call[Any]) -> dict[str, Any]:
-    """Return what the document says of a call's operation."""
+    """Return the part of the document about a call's operation."""
     operation: dict[str, Any] = DOCUMENT["paths"][API_ROOT + call.path][call.method.lower()]
     return operation
 
@@ -66,7 +66,7 @@ def test_every_operation_of_the_document_has_a_method_and_the_other_way_round() 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_method_sends_what_its_operation_takes(name: str) -> None:
-    """Every parameter and every key of the body, under the document's names, and no other."""
+    """Every parameter and every key of the body, under the names of the document, and nothing else."""
     call, operation = sample(name), described(sample(name))
     parameters = {(each["in"], each["name"]) for each in operation.get("parameters", ())}
     sent = {("path", part) for part in call.parts} | {("query", part) for part in call.query}
@@ -75,7 +75,7 @@ def test_method_sends_what_its_operation_takes(name: str) -> None:
     assert sent == parameters
     body = operation.get("requestBody", {"content": {"application/json": {"schema": {}}}})
     schema = resolve(body["content"]["application/json"]["schema"])
-    if "anyOf" in schema:  # a body that may be left out
+    if "anyOf" in schema:  # an optional body
         schema = resolve(next(each for each in schema["anyOf"] if "$ref" in each))
     assert set(call.body or ()) == set(schema.get("properties", ()))
 
@@ -116,7 +116,7 @@ KINDS: dict[ProblemKind, type[ApiError]] = {
 
 @pytest.mark.parametrize("kind", ProblemKind)
 def test_every_problem_is_one_error(kind: ProblemKind) -> None:
-    """As the daemon writes it; only what may be asked again is unavailable."""
+    """Problems as the daemon writes them; only those that may be retried are `ApiUnavailableError`."""
     answer = problem_response(kind, "why", {"retry-after": "7"}, reason="over_maximum")
     error = read_problem(answer.status_code, bytes(answer.body), answer.headers["retry-after"])
     assert type(error) is KINDS[kind]
@@ -152,4 +152,4 @@ def test_call_is_sent_with_its_parts_quoted_and_what_is_none_left_out() -> None:
     assert METHODS["list_modes"].describe(limit=3).target == "/api/v1/modes?limit=3"
     assert METHODS["get_withdrawal_speed"].describe("m", Decimal("1E+3")).target.endswith("?amount=1000")
     with pytest.raises(ValueError, match="time zone"):
-        METHODS["settle_withdrawal"].describe("w", paid_at=datetime(2026, 1, 1))  # noqa: DTZ001  # that is the point
+        METHODS["settle_withdrawal"].describe("w", paid_at=datetime(2026, 1, 1))  # noqa: DTZ001  # the subject

@@ -1,4 +1,4 @@
-"""How long is waited before another try."""
+"""The pauses between attempts."""
 
 from reservd.client.backoff import Backoff
 

@@ -1,4 +1,4 @@
-"""What a strategy remembers: once for each incident and severity, over restarts."""
+"""The memory of a strategy: it acts once per incident and severity, also over restarts."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -41,7 +41,9 @@ def test_incident_is_acted_on_once_a_severity_over_restarts(tmp_path: Path) -> N
 
 
 def test_what_was_asked_for_before_is_known_and_nothing_more_is_when_the_worst_is_over(tmp_path: Path) -> None:
-    """The emergency asked for the whole: what it brings first makes the reserve low, and more is on its way."""
+    """An emergency requests the whole amount: while it arrives the reserve may become low, which needs no further
+    request.
+    """
     file = tmp_path / "memory.json"
     low = event(EventType.LOW).model_copy(update={"shortfall": Decimal("26.50")})
     critical = event(EventType.CRITICAL).model_copy(update={"shortfall": Decimal(51)})
@@ -68,7 +70,7 @@ def test_place_in_the_events_is_kept(tmp_path: Path) -> None:
 
 
 def test_nobody_acts_when_it_cannot_be_kept(tmp_path: Path) -> None:
-    """Money fails closed: an action that would be forgotten might come twice."""
+    """If the memory cannot be written the strategy does not act, since it might act twice later."""
     folder = tmp_path / "gone"
     folder.mkdir()
     memory = StrategyMemory(folder / "memory.json")
@@ -81,7 +83,7 @@ def test_nobody_acts_when_it_cannot_be_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "{}{", '{"acted": 3}', '{"other": 1}'])
 def test_file_of_something_else_is_refused(tmp_path: Path, content: str) -> None:
-    """It is not written over."""
+    """The file is not overwritten."""
     file = tmp_path / "memory.json"
     file.write_text(content)
     with pytest.raises(ConfigError, match="not a strategy's memory file"):

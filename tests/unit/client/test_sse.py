@@ -29,7 +29,7 @@ MESSAGES = [
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=12))
 def test_messages_are_the_same_when_the_stream_is_cut_anywhere(cuts: list[int]) -> None:
-    """A cut between CR and LF included."""
+    """Including a cut between CR and LF."""
     parser = MessageParser()
     places = sorted({0, *cuts, len(STREAM)})
     parts = [STREAM[start:end] for start, end in pairwise(places)]
@@ -38,7 +38,7 @@ def test_messages_are_the_same_when_the_stream_is_cut_anywhere(cuts: list[int]) 
 
 @pytest.mark.parametrize("part", [b"data: " + b"x" * 1024 + b"\n", b"x" * 1024])
 def test_message_without_end_is_refused(part: bytes) -> None:
-    """Memory is bounded, whatever comes: many lines, and one that never ends."""
+    """Memory is bounded, for many lines as well as for one endless line."""
     parser = MessageParser()
     parts = [part] * (2 * MAX_MESSAGE_BYTES // len(part))
     with pytest.raises(ApiError, match="larger than"):

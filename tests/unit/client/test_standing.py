@@ -1,4 +1,4 @@
-"""How a mode stands at a daemon, in the domain's words: what is not known is never a number."""
+"""The standing of a mode, as a daemon reports it, in the terms of the domain: an unknown amount is never a number."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -51,7 +51,7 @@ def test_snapshot_has_the_amounts_of_the_last_conclusive_check() -> None:
 
 
 def test_snapshot_has_no_amounts_when_the_status_is_unknown() -> None:
-    """The last good ones are too old to go by."""
+    """The last good amounts are too old to be used."""
     snapshot = snapshot_of(ModeDetail.model_validate({**TOLD, "status": "unknown"}))
     assert (snapshot.reserve_balance, snapshot.target_reserve, snapshot.total_equity) == (None, None, None)
     assert snapshot.shortfall is None

@@ -1,4 +1,4 @@
-"""Configurations as files, as a person writes them."""
+"""Configurations as files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +28,7 @@ reserve_event_sinks: [ops]
 
 
 class Folder:
-    """A folder with a configuration that holds, until a test changes it."""
+    """A folder with a configuration that is valid until a test changes it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,12 +41,12 @@ class Folder:
         file.write_bytes(text.encode() if isinstance(text, str) else text)
 
     def main(self, old: str = "", new: str = "", *, more: str = "") -> None:
-        """Replace a part of the main file, or add to it."""
+        """Change keys of the main file, or add some."""
         assert old in MAIN
         self.write("reservd.yaml", MAIN.replace(old, new) + more if old else MAIN + more)
 
     def mode(self, old: str = "", new: str = "", *, more: str = "") -> None:
-        """Replace a part of the mode file, or add to it."""
+        """Change keys of the mode file, or add some."""
         assert old in MODE
         self.write("modes/a.yaml", MODE.replace(old, new) + more if old else MODE + more)
 
@@ -54,7 +54,7 @@ class Folder:
         return load_config(self.path / "reservd.yaml", environ=environ or {})
 
     def problems(self, environ: Mapping[str, str] | None = None) -> list[str]:
-        """Return what is wrong, without the folder's own path."""
+        """Return the problems, without the path of the folder."""
         with pytest.raises(ConfigError) as raised:
             self.load(environ)
         return [line.replace(f"{self.path}/", "") for line in raised.value.problems]

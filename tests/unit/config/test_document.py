@@ -1,4 +1,4 @@
-"""YAML as it is read: exact, located, and never larger than it looks."""
+"""How YAML is read: exact, with positions, and with bounded expansion."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_value_is_exact_when_it_is_a_number_or_a_constant(tmp_path: Path, text: 
     found = read(tmp_path, f"key: {text}").values["key"]
     assert found == value
     assert type(found) is type(value)
-    assert str(found) == str(value), "every digit that was written is kept"
+    assert str(found) == str(value), "every digit is kept"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_value_is_text_when_it_is_quoted_or_tagged(tmp_path: Path, written: str,
 
 
 def test_not_a_number_is_read_as_such(tmp_path: Path) -> None:
-    """Whoever wants a number refuses it by its place."""
+    """It is refused where a number is required, with its position."""
     assert read(tmp_path, "key: .nan").values["key"].is_nan()
 
 
@@ -124,7 +124,7 @@ def test_where_names_value_and_key(tmp_path: Path) -> None:
 
 
 def test_key_is_a_problem_when_it_is_there_twice(tmp_path: Path) -> None:
-    """The rest of the file is there, so that its problems are said in the same run."""
+    """The rest of the file is still checked, so that its problems are reported in the same run."""
     document = read(tmp_path, "a: 1\nb: {c: 1, c: 2}\na: 2\n")
     lines = [problem.replace(f"{tmp_path}/", "") for problem in document.problems]
     assert lines == [
@@ -146,7 +146,9 @@ def test_merge_key_brings_what_is_not_given(tmp_path: Path) -> None:
     text = "a: &a {x: 1, y: 2}\nb: &b {y: 3, z: 4}\nc:\n  y: 5\n  <<: [*a, *b]\n"
     document = read(tmp_path, text)
     assert document.values["c"] == {"x": 1, "y": 5, "z": 4}
-    assert document.where(("c", "y")).endswith(":4:6"), "its own value, though a merged one came later in the file"
+    assert document.where(("c", "y")).endswith(":4:6"), (
+        "its own value wins, even if a merged one follows later in the file"
+    )
     assert document.where(("c", "x")).endswith(":1:11")
     assert document.where(("c",)).endswith(":4:3")
 
@@ -236,7 +238,7 @@ def test_any_file_is_read_or_refused_in_one_located_line(
 
 
 def test_keys_of_the_strategy_are_not_looked_at(tmp_path: Path) -> None:
-    """Its own tags, doubled keys and odd keys are nobody else's business."""
+    """Its tags, repeated keys and unusual keys are not checked."""
     path = write(
         tmp_path,
         "mode: a\nleverage: !engine.Curve {x: !point [1, 2]}\nleverage: 2\n? [1, 2]\n: odd\n"

@@ -1,4 +1,4 @@
-"""The READMEs list the options of event sinks and of the store, and their defaults, as they are."""
+"""The READMEs list the options of event sinks and of the store with their actual defaults."""
 
 import re
 from collections.abc import Collection
@@ -14,7 +14,7 @@ ROOT = Path(reservd.__file__).parent
 
 
 def documented(readme: str) -> dict[str, str]:
-    """Return the defaults by option."""
+    """Return the default of each documented option."""
     text = (ROOT / readme / "README.md").read_text()
     table = text.partition("| option | type | default | what it is |\n")[2].partition("\n\n")[0]
     return dict(re.findall(r"^\| `([a-z_.]+)` \| .*? \| (.*?) \|", table, re.MULTILINE))

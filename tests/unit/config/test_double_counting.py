@@ -1,4 +1,4 @@
-"""Money that several accounts are paid out of is counted by one source."""
+"""Money that several accounts can pay out is counted by one source only."""
 
 import json
 from typing import Any
@@ -29,7 +29,7 @@ def erc4626(liquidity: str | None = None, **holders: str) -> dict[str, Any]:
 
 
 def problems(folder: Any, first: dict[str, Any], second: dict[str, Any]) -> list[str]:
-    """Return what is wrong of two sources, one below the other."""
+    """Return the problems of two sources that are configured together."""
     folder.main(
         "  vault: {plugin: static, options: {balances: [{asset: USDT, amount: 100}]}}",
         f"  vault: {json.dumps(first)}\n  more:  {json.dumps(second)}",
@@ -38,7 +38,7 @@ def problems(folder: Any, first: dict[str, Any], second: dict[str, Any]) -> list
         folder.load()
     except ConfigError as error:
         found = [line.replace(f"{folder.path}/", "") for line in error.problems]
-        # The mode counts USDT, of which neither has anything.
+        # The mode counts USDT, which neither has.
         return [line for line in found if "must hold USDT" not in line]
     return []
 
@@ -90,7 +90,7 @@ def test_second_source_is_refused_when_it_counts_another_holder_of_a_vault(folde
 
 
 class Drawer(ScriptedBalances):
-    """Draws on a pot with its accounts."""
+    """Its accounts draw on a common pot."""
 
     @property
     def accounts(self) -> dict[str, Account]:

@@ -1,4 +1,4 @@
-"""What is wrong is said in lines that lead to it: file:line:column: key: what must hold, what was got."""
+"""Problems are reported as file:line:column: key: what must hold, and what was got."""
 
 import re
 from typing import Any
@@ -232,7 +232,7 @@ def test_section_gives_one_clear_line_when_one_thing_is_wrong(folder: Any, secti
 
 
 def test_keys_of_an_instance_are_named_when_its_plugin_stands_under_another_one(folder: Any) -> None:
-    """It would not help to hear that `type` belongs under the options."""
+    """A hint that `type` belongs under the options would be misleading."""
     folder.main("{plugin: static, options: {amount: 1000}}", "{type: static, options: {amount: 1000}}")
     assert folder.problems() == [
         "reservd.yaml:5:8: equity_sources.nav.plugin: is required",
@@ -281,6 +281,6 @@ def test_mode_is_refused_when_another_file_has_its_name(folder: Any) -> None:
 
 
 def test_references_are_not_called_unknown_when_their_section_is_misspelt(folder: Any) -> None:
-    """What the mode names is there, under the wrong key: that is the one thing to mend."""
+    """The instances exist under a misspelt section: only that is reported."""
     folder.main("event_sinks", "event_sink")
     assert folder.problems() == ["reservd.yaml:6:1: event_sink: unknown key; did you mean event_sinks?"]

@@ -1,4 +1,4 @@
-"""The hash of a mode's configuration: another one when the rules are others, and nothing of a secret in it."""
+"""The hash of a mode's configuration: it changes with the rules and contains no secret."""
 
 from collections.abc import Callable
 from typing import Any
@@ -32,7 +32,7 @@ def fingerprint(config: Config) -> str:
 
 @pytest.fixture
 def bank(folder: Any) -> Callable[..., str]:
-    """The hash of a mode whose balance is read under a URL, with a key."""
+    """The hash of a mode whose balance is read from a URL, with a key."""
 
     def read(url: str, key: str = "a-key-to-all") -> str:
         folder.main(VAULT, BANK.replace("URL", url).replace("KEY", key))
@@ -46,7 +46,7 @@ def test_hash_is_the_same_whenever_the_same_is_configured(folder: Any) -> None:
     assert fingerprint(folder.load()) == first
     assert len(bytes.fromhex(first)) == 32
     folder.mode("reserve_ratio: 0.05", "reserve_ratio: 0.050", more="reserve_critical_threshold: 0.5\nleverage: 3\n")
-    assert fingerprint(folder.load()) == first, "a default that is written out, and a key of the strategy's own"
+    assert fingerprint(folder.load()) == first, "a written-out default and a key of the strategy change nothing"
 
 
 def test_hash_is_the_same_when_what_the_mode_is_not_made_of_changes(folder: Any) -> None:

@@ -1,4 +1,4 @@
-"""Instances of plugins, built from their options; what a plugin does wrong there is one line."""
+"""Instances of plugins, built from their options; a mistake of a plugin is reported in one line."""
 
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
@@ -63,7 +63,7 @@ Problems = Callable[..., list[str]]
 
 @pytest.fixture
 def problems(folder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Problems:
-    """Return what is wrong of a configuration whose vault is of a plugin with that code."""
+    """Return the problems of a configuration whose vault uses a plugin with this code."""
 
     def found(
         constructor: str = "pass", accounts: str = "return {}", options: str = "{}", pots: str = "return {}"
@@ -101,7 +101,7 @@ def test_plugin_costs_one_line_when_it_breaks_on_its_options(problems: Problems)
 
 
 def test_plugin_costs_one_line_when_its_deadline_is_none(problems: Problems) -> None:
-    """Said here, and not by a daemon that ends when it takes the configuration up."""
+    """It is reported when the configuration is loaded, before a daemon uses it."""
     (line,) = problems(options="{timeout: -1}")
     assert line.startswith("reservd.yaml:3:10: balance_sources.vault: plugin 'broken' failed: ValueError")
     assert line.endswith("the option timeout must be seconds above 0, got -1.0")

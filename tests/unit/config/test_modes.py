@@ -1,4 +1,4 @@
-"""Mode files: found, and completed by defaults."""
+"""Mode files: how they are found, and completed by defaults."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -20,7 +20,7 @@ reserve_equity_source: nav
 
 
 def test_sample_of_the_requirements_loads_as_it_is(folder: Any) -> None:
-    """With its thresholds 0.5 and 0.2, which leave a silent zone below the target."""
+    """Its thresholds 0.5 and 0.2 leave a zone below the target without an event."""
     folder.write(
         "modes/a.yaml",
         'mode: "pure_lending"\nshare_class: USDT\nasset: USDT\nlending: {protocol: aave}\n'
@@ -145,7 +145,7 @@ def test_defaults_give_what_a_mode_file_leaves_out(folder: Any) -> None:
     ],
 )
 def test_defaults_are_located_when_they_are_wrong(folder: Any, default: str, line: str) -> None:
-    """Once, however many modes take them."""
+    """Once, however many modes use them."""
     folder.main(
         "balance_sources:",
         "balance_sources:\n  other: {plugin: static, options: {balances: [{asset: USDT, amount: 1}]}}",
@@ -197,7 +197,7 @@ def test_modes_are_found_by_patterns(folder: Any) -> None:
         "modes/*.yaml\nbalance_sources:\n",
         f"['modes/?.yaml', deep/**/*.yaml, ./modes/a.yaml]\nbalance_sources:\n{extra}",
     )
-    assert list(folder.load().modes) == ["pure_lending", "b"], "a file that two patterns match is read once"
+    assert list(folder.load().modes) == ["pure_lending", "b"], "a file that matches two patterns is read once"
 
 
 def test_modes_are_found_when_the_pattern_is_absolute(folder: Any) -> None:
@@ -206,7 +206,7 @@ def test_modes_are_found_when_the_pattern_is_absolute(folder: Any) -> None:
 
 
 def test_modes_are_found_when_the_folder_has_brackets_in_its_name(folder: Any) -> None:
-    """Only the pattern is a pattern, not where the main file lies."""
+    """Only the pattern is expanded, not the folder of the main file."""
     moved = folder.path.with_name(f"{folder.path.name} [x]")
     folder.path.rename(moved)
     assert list(load_config(moved / "reservd.yaml", environ={}).modes) == ["pure_lending"]
@@ -229,7 +229,7 @@ def test_main_file_is_no_mode_when_a_pattern_matches_it(folder: Any) -> None:
     ],
 )
 def test_key_is_warned_of_when_it_is_not_read_and_was_meant_to_be(folder: Any, key: str, meant: str) -> None:
-    """A misspelt threshold would be silent for ever."""
+    """Without a warning, a misspelt threshold would have no effect, unnoticed."""
     folder.mode(more=f"{key}: 2\n")
     (warning,) = folder.load().warnings
     assert warning.endswith(f"modes/a.yaml:7:1: {key}: is ignored, as it is not a reserve_* key; did you mean {meant}?")
@@ -245,7 +245,7 @@ def test_key_of_the_strategy_is_not_warned_of_when_it_only_sounds_alike(folder: 
     ("pattern", "folders"), [("modes", ["modes"]), ("modes/", ["modes"]), ("modes/*", ["modes/old"])]
 )
 def test_pattern_is_refused_when_it_matches_a_folder(folder: Any, pattern: str, folders: list[str]) -> None:
-    """What is in the folder might be meant: nobody would know that it is not watched."""
+    """The folder may contain mode files, which would not be watched, unnoticed."""
     folder.write("modes/old/b.yaml", "no mode")
     folder.main("modes/*.yaml", pattern)
     assert folder.problems() == [

@@ -1,4 +1,4 @@
-"""Instances that build on others: what is wrong with that is said where it stands."""
+"""Instances that use others: problems are reported at the reference."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ MORE = "  nav: {plugin: static, options: {amount: 1000}}\n"
 
 @pytest.fixture
 def composed(folder: Any) -> Any:
-    """A folder whose mode has a portfolio as equity."""
+    """A folder whose mode has a portfolio as equity source."""
 
     def write(old: str = "", new: str = "", more: str = "") -> Any:
         assert old in NAV
@@ -149,14 +149,14 @@ def test_references_are_found_however_deep_they_are() -> None:
 
 
 class Options(PluginConfig):
-    """What a builder builds on."""
+    """The sources that a `Builder` uses."""
 
     balances: tuple[BalanceReference, ...] = ()
     equities: tuple[EquityReference, ...] = ()
 
 
 class Builder(EquitySource[Options], Composite):
-    """Notes its name when it is connected, or breaks."""
+    """Records its name when it is connected, or raises."""
 
     PLUGIN_NAME = "builder"
     Config = Options

@@ -1,4 +1,4 @@
-"""JSON Schemas for editors: valid themselves, and of one mind with the daemon about what is good."""
+"""JSON Schemas for editors: valid, and in agreement with the daemon about what is valid."""
 
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -30,7 +30,7 @@ def main() -> Any:
 
 
 def wrong(validator: Any, value: object) -> list[str]:
-    """Return where a value does not fit."""
+    """Return the places where a value does not match the schema."""
     return ["/".join(map(str, error.absolute_path)) for error in validator.iter_errors(value)]
 
 

@@ -1,4 +1,4 @@
-"""Secrets: read from where they lie, and never in an error, a repr or a traceback."""
+"""Secrets: read from their files, and never shown in an error, a repr or a traceback."""
 
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def test_secret_is_read_from_an_absolute_path(folder: Any, tmp_path: Path) -> No
 
 
 def test_secrets_in_lists_and_maps_are_read_from_files(folder: Any) -> None:
-    """They have no name that could get an ending: the file stands where the secret would."""
+    """Their items have no key that could get a suffix: the file is given in place of the secret."""
     folder.write("credentials/old", f"{OTHER}\n")
     folder.write("gateway", "k3y")
     webhook(
@@ -187,7 +187,7 @@ _VALUES = st.sampled_from(
 def test_no_line_shows_a_secret_or_a_url(
     folder: Any, url: str, secret: str, headers: str, options: str | None, timeout: str
 ) -> None:
-    """Whatever is put into options that hold secrets, and URLs wherever they are put."""
+    """Whatever is given for options that hold secrets, and wherever URLs are given."""
     everything = options or f"{{url: {url}, secret: {secret}, headers: {headers}, timeuot: {timeout}}}"
     folder.main(
         "{plugin: log}", f"{{plugin: webhook, options: {everything}}}", more=f"web: {{listen_address: '{_URL}'}}\n"
@@ -207,7 +207,7 @@ def test_no_repr_shows_a_secret(folder: Any) -> None:
 
 
 def test_configuration_error_has_no_cause_that_could_show_a_secret(folder: Any) -> None:
-    """What raised it first is not chained: a traceback of it would show the input."""
+    """The original exception is not chained, since its traceback would show the input."""
     webhook(folder, f"url: 'ftp://{_MARKER}', secret: '{KEY}'")
     with pytest.raises(ConfigError) as raised:
         folder.load()

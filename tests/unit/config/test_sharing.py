@@ -1,4 +1,4 @@
-"""Modes that count the same money: known by chain or venue, account and asset, and of one mind how it is split."""
+"""Modes that count the same money: recognized by chain or venue, account and asset, and agreed on how it is split."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ CHAIN = (
 
 
 def configure(folder: Any, first: str, second: str = "") -> None:
-    """Let two modes share `vault`, with these keys more."""
+    """Let two modes share `vault`, with these additional keys."""
     folder.mode(more=first)
     folder.write("modes/b.yaml", SECOND + second)
 
@@ -226,7 +226,7 @@ READ = {
 def test_money_is_known_by_what_it_is_and_not_by_its_name(
     folder: Any, first: tuple[str, str], second: tuple[str, str], same: bool
 ) -> None:
-    """Two modes that cannot share are told so where it is the same money, and are left alone where it is not."""
+    """Two modes that cannot share are refused if they count the same money, and accepted otherwise."""
     sources = [
         f"  {name}: {READ[what].replace('ASSET', asset)}\n" for name, (what, asset) in (("one", first), ("two", second))
     ]

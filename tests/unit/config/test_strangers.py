@@ -1,4 +1,4 @@
-"""Balance sources that may count the same money are warned of."""
+"""A warning is given for balance sources that may count the same money."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ KEY = {"exchange": "kraken", "secret": "c2VjcmV0", "accounts": {"main": {"assets
 
 
 def warnings(folder: Any, first: dict[str, Any], second: dict[str, Any]) -> list[str]:
-    """Return what is warned of two ccxt sources, one below the other."""
+    """Return the warnings about two ccxt sources that are configured together."""
     lines = [
         f"  {name}: {json.dumps({'plugin': 'ccxt', 'options': {**KEY, **options}})}"
         for name, options in (("vault", first), ("more", second))

@@ -1,4 +1,4 @@
-"""What a mode's file says about withdrawals."""
+"""The keys of a mode about withdrawals."""
 
 from datetime import timedelta
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Ages, on a machine whose clock is set while the daemon runs."""
+"""Ages of events on a machine whose clock is set while the daemon runs."""
 
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ from support.reserve import NOON
 
 
 class SetClock:
-    """A clock whose wall can be set apart from the time that passes."""
+    """A clock whose wall-clock time can be set independently of the time that passes."""
 
     def __init__(self) -> None:
         self.passed = 0.0
@@ -45,7 +45,7 @@ HOURS = st.floats(-100, 100)
 def test_nothing_is_older_than_the_time_that_has_passed_when_a_clock_is_set_again_and_again(
     steps: list[tuple[float, float]],
 ) -> None:
-    """Within what it remembers: 48 hours."""
+    """Within the 48 hours that it remembers."""
     clock = SetClock()
     age_clock = AgeClock(clock, timedelta(hours=48))
     decided = []
@@ -59,7 +59,7 @@ def test_nothing_is_older_than_the_time_that_has_passed_when_a_clock_is_set_agai
 
 
 def test_clock_that_was_wrong_for_a_moment_is_forgotten_after_a_while() -> None:
-    """It showed 1970; what is decided from now on grows old as ever."""
+    """The clock showed 1970; the age of later events is measured correctly again."""
     clock = SetClock()
     age_clock = AgeClock(clock, timedelta(hours=24))
     clock.passed, clock.off = 60, -1e9

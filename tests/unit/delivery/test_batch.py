@@ -1,4 +1,4 @@
-"""What waits to be written is bounded, keeps together what belongs together, and is cut into short writes."""
+"""Pending writes are bounded, keep related records together, and are split into short transactions."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -54,7 +54,7 @@ def positions(batch: Batch) -> list[int]:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten of each kind are all that memory holds, and a write stores three."""
+    """Memory holds ten of each kind, and a transaction stores three."""
     for name in ("MAX_EVENTS", "MAX_OUTCOMES", "MAX_SNAPSHOTS"):
         monkeypatch.setattr(batches, name, 10)
     for name in ("MAX_EVENTS_A_WRITE", "MAX_OUTCOMES_A_WRITE", "MAX_ROWS_A_WRITE"):
@@ -73,7 +73,7 @@ def test_reminders_go_first_and_changes_of_a_status_last_when_there_are_too_many
         else:
             batch.add(event(position))
     gone = [each.outbox.position for each in batch.bound().events]
-    assert gone == [4, 8, 9, 10, 12, 16], "four reminders, then the two oldest of the warnings"
+    assert gone == [4, 8, 9, 10, 12, 16], "four reminders, then the two oldest warnings"
     assert positions(batch) == [1, 2, 3, 5, 6, 7, 11, 13, 14, 15]
     for position in range(17, 23):
         batch.add(event(position))
@@ -82,7 +82,7 @@ def test_reminders_go_first_and_changes_of_a_status_last_when_there_are_too_many
 
 @pytest.mark.usefixtures("small")
 def test_state_that_an_event_left_is_kept_when_the_event_is_not() -> None:
-    """A restart must know that the mode was low, though nobody can be told any more."""
+    """A restart must know that the mode was low, even if the event is lost."""
     batch = Batch()
     batch.add(event(1, "a"))
     batch.add(event(2, "b"))
@@ -123,7 +123,7 @@ def snapshot(number: int) -> KeptSnapshot:
 
 
 def test_only_the_newest_of_a_deliverys_tries_is_held() -> None:
-    """A sink that fails for a day, second after second."""
+    """As for a sink that fails every second for a day."""
     batch = Batch()
     for attempts in range(1, 1000):
         batch.settle(outcome(7, attempts))
@@ -169,7 +169,7 @@ STEPS = st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.booleans())
 
 @given(STEPS)
 def test_nothing_is_written_before_what_led_to_it_however_a_batch_is_cut(steps: list[tuple[str, bool, bool]]) -> None:
-    """And all of it is written in the end, in order."""
+    """Everything is written in the end, in order."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("MAX_EVENTS_A_WRITE", "MAX_OUTCOMES_A_WRITE", "MAX_ROWS_A_WRITE"):
             patch.setattr(batches, name, 2)

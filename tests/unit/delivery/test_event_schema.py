@@ -1,4 +1,4 @@
-"""The published JSON Schemas are of the messages that are sent, and these are CloudEvents to others too."""
+"""The published JSON Schemas match the messages that are sent, which are valid CloudEvents for other libraries too."""
 
 import json
 from datetime import UTC, datetime
@@ -38,7 +38,7 @@ moments = FormatChecker(formats=())
 
 @moments.checks("date-time", raises=ValueError)
 def is_moment(value: object) -> bool:
-    """Whether it is a time of RFC 3339, which the package itself cannot tell."""
+    """Whether it is a time according to RFC 3339, which the package itself does not check."""
     return not isinstance(value, str) or (value[10] == "T" and datetime.fromisoformat(value).tzinfo is not None)
 
 
@@ -47,12 +47,12 @@ def published(kind: EventType) -> Draft202012Validator:
 
 
 def parse(event: ReserveEvent) -> Any:
-    """Return what a consumer reads."""
+    """Return the message as a consumer reads it."""
     return json.loads(wrap(event).to_json())
 
 
 def test_published_schemas_are_what_the_code_generates() -> None:
-    """`make schemas` writes them again."""
+    """`make schemas` writes them."""
     generated = {f"{message_type(kind)}.json": event_schema(kind) for kind in EventType}
     assert generated | {f"{REPLENISHMENT_TYPE}.json": replenishment_schema()} == PUBLISHED
 
@@ -110,7 +110,7 @@ def test_schema_refuses_an_envelope_that_is_never_sent(change: dict[str, object]
 
 
 def test_schema_takes_fields_that_it_does_not_know() -> None:
-    """A consumer that validates goes on when a later reservd sends more."""
+    """A consumer that validates must accept what a later reservd adds."""
     message = json.loads(example_event().to_json())
     assert published(EventType.LOW).is_valid(message | {"dataschema": "x", "data": message["data"] | {"new": 1}})
 
@@ -123,7 +123,7 @@ times = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1,
 
 @st.composite
 def reserve_events(draw: st.DrawFn) -> ReserveEvent:
-    """Any event that there may be."""
+    """Any possible event."""
     status = draw(st.sampled_from(ReserveStatus))
     return ReserveEvent(
         event_type=EventType.of(status),
@@ -151,7 +151,7 @@ def test_any_event_is_good_and_reads_back_as_it_was(event: ReserveEvent) -> None
 
 
 Look = tuple[str, object, tuple[Any, ...], int]
-"""An amount, the equity, what else is missing, and the seconds since the look before."""
+"""An amount, the equity, what else is missing, and the seconds since the last check."""
 
 looks: st.SearchStrategy[Look] = st.tuples(
     st.sampled_from(["110", "101.5", "74", "49", "0", "-5", f"1E{MAX_MAGNITUDE - 1}", "0.000000000000000001"]),
@@ -199,5 +199,5 @@ def test_message_is_structured_json_to_the_http_binding_of_the_reference_sdk() -
     read = from_http(sent, JSONFormat())
     assert read.get_extension("sequence") == "1"
     assert read.get_data() == json.loads(sent.body)["data"]
-    # And what the SDK writes of it is the same message.
+    # The SDK writes the same message.
     assert json.loads(JSONFormat().write(read)) == json.loads(sent.body)

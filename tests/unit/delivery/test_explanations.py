@@ -1,4 +1,4 @@
-"""What a check was made of is kept with the event that it led to."""
+"""The explanation of a check is stored with the event that it led to."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -83,7 +83,7 @@ async def test_it_is_kept_in_memory_while_the_store_is_gone_and_written_later(da
         made_of = office.manager.explain("m")
         async with database.write() as connection:
             await connection.execute(text("ALTER TABLE away RENAME TO events"))
-        await until(lambda: office.heard.store_up, "the store to be back")
+        await until(lambda: office.heard.store_up, "the store to be up again")
         assert await explanation(database, ops.taken[0].id) == made_of
 
 

@@ -1,4 +1,4 @@
-"""What operators ask for, checkpoints, and how old rows go."""
+"""Operators' requests, checkpoints, and the removal of old rows."""
 
 import asyncio
 from collections.abc import Sequence
@@ -52,8 +52,8 @@ async def test_silence_hushes_the_sinks_of_its_mode_until_it_ends(database: Data
         await until(lambda: ops.taken, "the event of the other mode")
         async with database.write() as connection:
             assert await end_silences(connection, "m", datetime.now(UTC)) == 1
-        await until(lambda: office.heard.silenced_modes == set(), "its end to be picked up")
-        await until(lambda: len(ops.taken) == 2, "how the mode stands now")
+        await until(lambda: office.heard.silenced_modes == set(), "the end of the silence to be picked up")
+        await until(lambda: len(ops.taken) == 2, "the current state of the mode")
         await office.look(m="critical")
         await until(lambda: len(ops.taken) == 3, "the next event")
     told = [(event.subject, event.data.status) for event in ops.taken]
@@ -64,7 +64,7 @@ async def test_silence_hushes_the_sinks_of_its_mode_until_it_ends(database: Data
 
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_recovery_is_said_after_all_when_it_fell_into_a_silence(database: Database, *, restarted: bool) -> None:
-    """Of all that was hushed the last change alone: who heard of the incident must hear of its end."""
+    """Only the last change during the silence is sent: whoever received the incident must receive its end."""
     ops = ScriptedSink("ops")
     async with Office(database, ops) as office:
         await office.look(m="low")
@@ -73,7 +73,7 @@ async def test_recovery_is_said_after_all_when_it_fell_into_a_silence(database: 
         await until(lambda: office.heard.silenced_modes == {"m"}, "the silence to be picked up")
         await office.look(m="critical")
         await office.look(m="adequate")
-        await until(lambda: office.heard.ends.count(("ops", DeliveryState.SILENCED)) == 2, "both to be hushed")
+        await until(lambda: office.heard.ends.count(("ops", DeliveryState.SILENCED)) == 2, "both to be silenced")
         if not restarted:
             await end(database)
             await until(lambda: len(ops.taken) == 2, "the recovery")
@@ -86,7 +86,7 @@ async def test_recovery_is_said_after_all_when_it_fell_into_a_silence(database: 
 
 
 class Holder(ScriptedSink):
-    """Holds a state on the other side."""
+    """A sink whose receiver keeps a state."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -97,17 +97,17 @@ class Holder(ScriptedSink):
 
 
 async def test_sink_is_not_told_at_a_start_what_it_was_not_to_hear_of(database: Database) -> None:
-    """Neither what is out of its scope nor what an operator hushed."""
+    """Neither events out of its scope nor silenced ones are handed to it at the start."""
     pager, settings = Holder("pager"), {"pager": {"minimum_severity": "critical"}}
     async with Office(database, pager, modes=("a", "b", "c"), **settings) as office:
         await office.look(a="low", b="low", c="low")
         await office.look(b="critical", c="critical")
-        await until(lambda: len(pager.taken) == 2, "what is critical")
+        await until(lambda: len(pager.taken) == 2, "the critical event")
         await silence(database, "c")
         await until(lambda: office.heard.silenced_modes == {"c"}, "the silence to be picked up")
     again = Holder("pager")
     async with Office(database, again, modes=("a", "b", "c"), begin="critical", **settings):
-        await until(lambda: again.resumed, "how things stand")
+        await until(lambda: again.resumed, "the current state")
     assert again.resumed[0] == ["b critical"]
 
 
@@ -132,7 +132,7 @@ async def test_event_that_waits_is_hushed_when_a_silence_begins(database: Databa
         await office.look(m="low")
         await until(lambda: office.heard.attempts, "an attempt")
         await silence(database)
-        await until(lambda: ("ops", DeliveryState.SILENCED) in office.heard.ends, "its end")
+        await until(lambda: ("ops", DeliveryState.SILENCED) in office.heard.ends, "the end of the delivery")
     assert ops.taken == []
 
 
@@ -144,7 +144,7 @@ async def test_event_comes_again_under_its_id_when_an_operator_asks(database: Da
         await until(lambda: len(ops.taken) == 2, "both events")
         async with database.write() as connection:
             await ask_redeliveries(connection, [Redelivery("r1", 1, "ops", datetime.now(UTC), "ann")])
-        await until(lambda: len(ops.taken) >= 3, "the first again")
+        await until(lambda: len(ops.taken) >= 3, "the first event again")
     assert ops.taken[2].id == ops.taken[0].id
     assert ops.taken[2].data.superseded
 
@@ -156,7 +156,7 @@ async def test_what_is_believed_of_a_mode_is_kept_without_an_event(database: Dat
         def written() -> Any:
             return office.pipeline.up
 
-        await until(written, "the store")
+        await until(written, "the store to be up")
         for _ in range(200):
             if await count(database, mode_states):
                 break

@@ -1,4 +1,4 @@
-"""However long the store or a sink is gone, memory is bounded; what it holds is written and said in the end."""
+"""However long the store or a sink is down, memory is bounded; what it holds is written and sent in the end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -46,7 +46,7 @@ class Counting(Heard):
 
 
 def pipeline_of(database: Database, ownership: Ownership, heard: Counting, *sinks: ScriptedSink) -> Pipeline:
-    """What runs in a daemon, of modes that all sinks hear of."""
+    """Return the pipeline of a daemon with modes that all sinks receive."""
     settings = {sink.name: {"plugin": "scripted", "retry": {"first": 0.01, "longest": 0.02}} for sink in sinks}
     return Pipeline(
         database,
@@ -61,7 +61,7 @@ def pipeline_of(database: Database, ownership: Ownership, heard: Counting, *sink
 
 @asynccontextmanager
 async def owner(database: Database, heard: Counting, *sinks: ScriptedSink) -> AsyncIterator[Pipeline]:
-    """The same, in a daemon that owns its store."""
+    """The same, for a daemon that owns its store."""
     ownership = Ownership(database)
     await ownership.acquire()
     pipeline = pipeline_of(database, ownership, heard, *sinks)
@@ -77,12 +77,12 @@ async def owner(database: Database, heard: Counting, *sinks: ScriptedSink) -> As
 
 @asynccontextmanager
 async def blind(folder: Path, heard: Counting, *sinks: ScriptedSink) -> AsyncIterator[tuple[Pipeline, Database]]:
-    """What runs in a daemon whose store is not there; it is once `in the way` is removed."""
+    """The pipeline of a daemon without its store, which becomes available once the file `in the way` is removed."""
     (folder / "in the way").touch()
     database = Database(parse_url("sqlite:///in the way/store.db", folder))
     pipeline = pipeline_of(database, Ownership(database), heard, *sinks)
     running = asyncio.create_task(pipeline.run())
-    await until(lambda: heard.store_up is False, "the store to be missed")
+    await until(lambda: heard.store_up is False, "the store to be down")
     try:
         yield pipeline, database
     finally:
@@ -106,27 +106,27 @@ async def test_memory_is_bounded_while_the_store_is_gone_and_a_sink_fails(
         for number, checked in enumerate(checks):
             pipeline.checked(checked)
             if number % 100 == 0:
-                await asyncio.sleep(0)  # the sinks' turn
+                await asyncio.sleep(0)  # let the sinks work
         held = pipeline.journal._intake.waiting
         waiting = pipeline._dispatchers["dead"]._lanes
 
         def letters() -> int:
             return sum(len(lane.letters) for lane in waiting._lanes.values())
 
-        await until(lambda: len(ops.taken) >= 100, "the sink that works to be told")
-        await until(lambda: len(heard.attempts) > len(ops.taken) + 500, "the sink that fails to be tried for long")
+        await until(lambda: len(ops.taken) >= 100, "the working sink to receive events")
+        await until(lambda: len(heard.attempts) > len(ops.taken) + 500, "many attempts at the failing sink")
         held = pipeline.journal._intake.waiting
         assert len(held.events) <= 100
         assert len(held.outcomes) <= 150
         assert len(held.snapshots) <= 50
-        assert letters() <= 100 + MODES, "one of each mode may be on its way"
+        assert letters() <= 100 + MODES, "at most one of each mode may be in progress"
         assert waiting.held == letters()
         assert heard.gone["events"] + len(held.events) == 2_000
         assert heard.gone["snapshots"] + len(held.snapshots) == 2_000
-        # The store comes back: what is held is written, and what every mode came to.
+        # The store comes back: pending events and the state of every mode are written.
         dead.misbehave = None
         (tmp_path / "in the way").unlink()
-        await until(lambda: heard.store_up, "the store")
+        await until(lambda: heard.store_up, "the store to be up")
         newest = {checked.mode: checked.step.state.sequence for checked in checks}
 
         async def counted() -> tuple[int, dict[str, int]]:
@@ -145,7 +145,7 @@ async def test_memory_is_bounded_while_the_store_is_gone_and_a_sink_fails(
 
 
 class Refusing(ScriptedSink):
-    """Takes nothing until it is told to; keeps the modes of which it was told."""
+    """Refuses everything until it is released; records the modes whose events it received."""
 
     def __init__(self) -> None:
         super().__init__("ops")
@@ -162,7 +162,7 @@ class Refusing(ScriptedSink):
 async def test_memory_holds_a_part_of_what_waits_in_the_store_of_many_modes(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A restart after a sink was down for long: each mode has its turn, and none brings all that waits of it."""
+    """A restart after a sink was down for long: each mode is served in turn, and only some of its events are loaded."""
     monkeypatch.setattr(lanes, "_WINDOW", 20)
     monkeypatch.setattr(lanes, "_PAGE", 10)
     monkeypatch.setattr(lanes, "TURN", 4)
@@ -171,15 +171,15 @@ async def test_memory_holds_a_part_of_what_waits_in_the_store_of_many_modes(
         for checked in checks:
             pipeline.checked(checked)
         await pipeline.journal.until_written(600)
-        await until(lambda: len(before.tried) == MODES, "each mode to be tried")
+        await until(lambda: len(before.tried) == MODES, "an attempt for each mode")
     ops = Refusing()
     async with owner(database, Counting(), ops) as pipeline:
         held = pipeline._dispatchers["ops"]._lanes
-        await until(lambda: len(ops.tried) == MODES, "each mode to be tried again")
-        await until(lambda: MODES <= held.held <= 20 + MODES, "memory to hold little")
+        await until(lambda: len(ops.tried) == MODES, "another attempt for each mode")
+        await until(lambda: MODES <= held.held <= 20 + MODES, "memory to hold few events")
         assert held.held == sum(len(lane.letters) for lane in held._lanes.values())
         ops.refuses = False
-        await until(lambda: len(ops.taken) == 600, "all to be taken")
+        await until(lambda: len(ops.taken) == 600, "all to be delivered")
         await until(lambda: held.held == 0, "memory to be empty")
     for number in range(MODES):
         mine = [int(event.sequence) for event in ops.taken if event.subject == f"mode_{number}"]
@@ -187,7 +187,7 @@ async def test_memory_holds_a_part_of_what_waits_in_the_store_of_many_modes(
 
 
 async def test_what_was_decided_without_the_store_is_written_though_its_first_write_fails(tmp_path: Path) -> None:
-    """The store is back, and full at once: what was said from memory is tried again until it is stored."""
+    """The store comes back but is full at first: what was sent from memory is written again until that succeeds."""
     (tmp_path / "disk").mkdir()
     made = Database(parse_url("sqlite:///disk/store.db", tmp_path))
     await upgrade(made)
@@ -208,11 +208,11 @@ async def test_what_was_decided_without_the_store_is_written_though_its_first_wr
         assert heard.store_up is False
         for checked in decided(2 * MODES, MODES)[MODES : MODES + 1]:
             pipeline.checked(checked)
-        await until(lambda: len(ops.taken) == 6, "an alarm meanwhile")
+        await until(lambda: len(ops.taken) == 6, "an alarm in the meantime")
         async with database.write() as connection:
             await connection.execute(text("DROP TRIGGER full"))
-        await until(lambda: heard.store_up, "the store")
+        await until(lambda: heard.store_up, "the store to be up")
         async with database.read() as connection:
             stored = list(await connection.scalars(select(events.c.id).order_by(events.c.position)))
     assert stored == [event.data.id for event in ops.taken]
-    assert len(ops.taken) == 6, "nothing is said twice"
+    assert len(ops.taken) == 6, "no event is sent twice"

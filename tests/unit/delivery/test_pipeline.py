@@ -26,7 +26,7 @@ def kinds(sink: ScriptedSink) -> list[str]:
 
 
 async def until_recorded(database: Database, number: int) -> None:
-    """Wait until the store knows of so many deliveries that they were made."""
+    """Wait until this many deliveries are recorded in the store."""
     made = select(func.count()).select_from(deliveries).where(deliveries.c.state == DeliveryState.DELIVERED)
     async with asyncio.timeout(60):
         while True:
@@ -103,7 +103,7 @@ async def test_order_of_a_mode_is_kept_and_others_go_on_when_one_event_is_refuse
     "refusal",
     [
         DeliveryError(FailureReason.REJECTED, "HTTP 410", retryable=False),
-        DeliveryError(FailureReason.REJECTED, False),  # as short as it may be said
+        DeliveryError(FailureReason.REJECTED, False),  # the shortest one that is allowed
     ],
     ids=str,
 )
@@ -114,7 +114,7 @@ async def test_event_is_dead_with_its_reason_when_a_sink_refuses_it_for_good(
     ops.misbehave = raises(refusal)
     async with Office(database, ops) as office:
         await office.look(m="low")
-        await until(lambda: office.heard.ends, "the end")
+        await until(lambda: office.heard.ends, "the end of the delivery")
         assert office.heard.ends == [("ops", DeliveryState.DEAD)]
         ops.misbehave = None
         await office.look(m="critical")
@@ -139,7 +139,7 @@ async def test_reminder_is_dropped_and_a_change_is_not_when_a_newer_status_is_kn
 
 
 async def test_only_the_newest_reminder_comes_when_a_sink_was_down_for_many(database: Database) -> None:
-    """A pager that was out of reach for a night does not ring for every five minutes of it."""
+    """After an outage of a pager, only one of the reminders of that time arrives."""
     ops, desk = ScriptedSink("ops"), ScriptedSink("desk")
     async with Office(database, ops, desk, repeat_seconds=1) as office:
         await office.look(m="low")
@@ -149,10 +149,10 @@ async def test_only_the_newest_reminder_comes_when_a_sink_was_down_for_many(data
             while office.manager.kept_states()["m"].sequence < 4:
                 await asyncio.sleep(0.01)
                 await office.look()
-        await until(lambda: len(desk.taken) == 4, "three reminders elsewhere")
+        await until(lambda: len(desk.taken) == 4, "three reminders at the other sink")
         ops.misbehave = None
         await until(lambda: len(ops.taken) == 2, "the newest reminder")
-        await until(lambda: len(office.heard.ends) == 8, "the end of all")
+        await until(lambda: len(office.heard.ends) == 8, "the end of all deliveries")
     assert [event.sequence for event in ops.taken] == ["1", "4"]
     assert ops.taken[1].data.reminder
     assert office.heard.ends.count(("ops", DeliveryState.SUPERSEDED)) == 2
@@ -164,7 +164,7 @@ async def test_slow_sink_delays_no_other(database: Database) -> None:
     async with Office(database, slow, quick) as office:
         for status in ("low", "critical", "adequate"):
             await office.look(m=status)
-        await until(lambda: len(quick.taken) == 3, "the events of the quick one")
+        await until(lambda: len(quick.taken) == 3, "the events at the fast sink")
         assert slow.taken == []
 
 
@@ -183,7 +183,7 @@ async def test_sink_hears_only_what_is_in_its_scope(database: Database) -> None:
 
 @pytest.mark.no_cover
 async def test_more_than_memory_holds_is_delivered_in_order_when_a_sink_was_down(database: Database) -> None:
-    """The window of a sink is 2,000 letters: the rest waits in the store."""
+    """The window of a sink is 2,000 deliveries: the rest waits in the store."""
     ops = ScriptedSink("ops")
     ops.misbehave = raises(DeliveryError(FailureReason.UNREACHABLE))
     modes = [f"m{number}" for number in range(60)]
@@ -210,12 +210,12 @@ async def test_new_event_waits_for_those_of_before_when_a_sink_was_down_over_a_r
 
 
 async def test_sink_costs_its_own_event_alone_when_its_words_cannot_be_stored(database: Database) -> None:
-    """A plugin may say anything, half a character too."""
+    """An error text of a plugin may contain anything, even half of a surrogate pair."""
     ops, other = ScriptedSink("ops"), ScriptedSink("other")
     ops.misbehave = raises(DeliveryError(FailureReason.REJECTED, "half of \ud83d", retryable=False))
     async with Office(database, ops, other) as office:
         await office.look(m="low")
-        await until(lambda: ("ops", DeliveryState.DEAD) in office.heard.ends, "the end")
+        await until(lambda: ("ops", DeliveryState.DEAD) in office.heard.ends, "the end of the delivery")
         ops.misbehave = None
         await office.look(m="critical")
         await until(lambda: len(other.taken) == 2 and ops.taken, "the next event")
@@ -224,7 +224,7 @@ async def test_sink_costs_its_own_event_alone_when_its_words_cannot_be_stored(da
 
 
 class Busy(ScriptedSink):
-    """A sink that asks to be left alone for so many seconds whenever it hears of mode `a`."""
+    """A sink that asks for a pause of this many seconds whenever it receives an event of mode `a`."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__("ops")
@@ -242,12 +242,12 @@ async def test_sink_is_left_alone_by_all_modes_for_as_long_as_it_asks(database: 
     ops = Busy(3600)
     async with Office(database, ops, modes=("a", "b")) as office:
         await office.look(a="low")
-        await until(lambda: ops.asked, "a first try")
+        await until(lambda: ops.asked, "a first attempt")
         lanes = office.pipeline._dispatchers["ops"]._lanes._lanes
-        await until(lambda: all(lane.timer for lane in lanes.values()), "it to be left alone")
+        await until(lambda: all(lane.timer for lane in lanes.values()), "the pause to begin")
         for status in ("low", "critical"):
             await office.look(b=status)
-        await until(lambda: len(lanes) == 2 and all(lane.timer for lane in lanes.values()), "both to wait")
+        await until(lambda: len(lanes) == 2 and all(lane.timer for lane in lanes.values()), "both modes to wait")
         for lane in lanes.values():
             assert lane.timer is not None
             assert lane.timer.when() - asyncio.get_running_loop().time() > 3000
@@ -258,16 +258,16 @@ async def test_all_is_said_when_the_time_is_over_that_a_sink_asked_for(database:
     ops = Busy(0.2)
     async with Office(database, ops, modes=("a", "b")) as office:
         await office.look(a="low")
-        await until(lambda: ops.asked, "a first try")
+        await until(lambda: ops.asked, "a first attempt")
         await office.look(b="low")
         ops.seconds = 0
-        await until(lambda: len(ops.taken) == 2, "both")
+        await until(lambda: len(ops.taken) == 2, "both events")
 
 
 async def test_sink_is_left_alone_for_as_long_as_it_asks_when_it_takes_something_that_was_sent_before(
     database: Database,
 ) -> None:
-    """What failed without such a wish is tried again at once when a sink is back; this one is not yet."""
+    """When a sink is back, failed deliveries are retried at once, but not those for which it asked for a pause."""
 
     class Limited(ScriptedSink):
         def __init__(self) -> None:
@@ -290,12 +290,15 @@ async def test_sink_is_left_alone_for_as_long_as_it_asks_when_it_takes_something
         await office.look(a="low")
         await until(lambda: ops.asked["a"] > 3, "many failures")
         await office.look(limited="low")
-        await until(lambda: ops.asked["limited"], "its wish")
+        await until(lambda: ops.asked["limited"], "the request for a pause")
         lanes = office.pipeline._dispatchers["ops"]._lanes
-        await until(lambda: lanes._lanes["limited"].timer is not None, "it to be left alone")
+        await until(lambda: lanes._lanes["limited"].timer is not None, "the pause to begin")
         ops.go_on.set()
-        await until(lambda: len(ops.taken) == 1, "what was sent before")
-        await until(lambda: len(lanes._lanes) == 1 and lanes._lanes["limited"].timer is not None, "the rest to wait")
+        await until(lambda: len(ops.taken) == 1, "the event that was sent before")
+        await until(
+            lambda: len(lanes._lanes) == 1 and lanes._lanes["limited"].timer is not None,
+            "only the limited mode to wait",
+        )
         timer = lanes._lanes["limited"].timer
         assert timer is not None
         assert timer.when() - asyncio.get_running_loop().time() > 500
@@ -329,7 +332,7 @@ async def test_tries_of_a_reminder_are_not_counted_for_the_change_that_supersede
 
 
 async def test_wish_is_met_when_it_comes_while_the_store_is_being_read(database: Database) -> None:
-    """What is asked for again lies before what is just being read."""
+    """The requested event precedes the rows that are just being loaded."""
     ops = ScriptedSink("ops")
     async with Office(database, ops) as office:
         for status in ("low", "critical"):
@@ -352,13 +355,13 @@ async def test_wish_is_met_when_it_comes_while_the_store_is_being_read(database:
             await ask_redeliveries(connection, [Redelivery("r", 1, "ops", datetime.now(UTC), "ann")])
         await office.pipeline._housekeeping.look()
         goes_on.set()
-        await until(lambda: len(ops.taken) == 3, "the first again")
+        await until(lambda: len(ops.taken) == 3, "the first event again")
     assert ops.taken[2].id == ops.taken[0].id
 
 
 @pytest.mark.no_cover
 async def test_checkpoint_of_many_modes_is_stored_in_parts_and_never_after_what_is_newer(database: Database) -> None:
-    """The mode that is kept last has an event at once: its memory must not go back behind that."""
+    """The mode that is written last has an event at once: the checkpoint must not overwrite its newer state."""
     modes = [f"m{number}" for number in range(1_200)]
     ops = ScriptedSink("ops")
     async with Office(database, ops, modes=modes) as office:

@@ -1,4 +1,4 @@
-"""What tells of requests for refills fits its published schema, and has a source and a sequence of its own."""
+"""Messages about requests for refills match their published schema, and have a source and a sequence of their own."""
 
 import json
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ def test_message_fits_its_published_schema() -> None:
     sent = json.loads(wrap_change(example_change()).to_json())
     schema.validate(sent)
     assert (sent["type"], sent["data"]["arrived"]) == (REPLENISHMENT_TYPE, "0.5")
-    assert "epoch" not in sent, "nobody owns a store"
+    assert "epoch" not in sent, "no owner, no epoch"
     sent = json.loads(wrap_change(example_change(), 3).to_json())
     schema.validate(sent)
     assert sent["epoch"] == 3
@@ -49,7 +49,7 @@ def test_message_has_another_source_than_the_modes_reserve_events() -> None:
 
 def test_sink_hears_of_changes_as_its_scope_says() -> None:
     fast, emergency = example_change(), example_change(Urgency.EMERGENCY)
-    assert not SinkScope().wants_change(fast), "it cannot tell of them"
+    assert not SinkScope().wants_change(fast), "it does not support them"
     assert SinkScope(replenishments=True).wants_change(fast)
     assert not SinkScope(modes=("other",), replenishments=True).wants_change(fast)
     assert not SinkScope(events=frozenset({EventType.LOW}), replenishments=True).wants_change(emergency)

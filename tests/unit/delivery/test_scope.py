@@ -1,4 +1,4 @@
-"""Which events a sink hears of."""
+"""Which events a sink receives."""
 
 import pytest
 

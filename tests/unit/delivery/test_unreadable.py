@@ -1,4 +1,4 @@
-"""Rows that this reservd cannot read, because another version wrote them or they were damaged: they cost themselves."""
+"""Rows that cannot be read, being damaged or from another version: they affect nothing else."""
 
 from collections.abc import Sequence
 
@@ -18,19 +18,19 @@ from support.sources import ScriptedSink, raises
 
 
 class HoldingSink(ScriptedSink):
-    """Holds a state, so it is told at a start how things stand."""
+    """A sink whose receiver keeps a state, so it gets the current state at a start."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.resumed: list[CloudEvent] | None = None
 
     async def resume(self, latest: Sequence[CloudEvent]) -> None:
-        """Take what the last events say."""
+        """Take the state of the last events."""
         self.resumed = [*(self.resumed or []), *latest]
 
 
 async def make_unreadable(database: Database, mode: str, sequence: int) -> None:
-    """Have an event be of a kind that is not known here."""
+    """Give an event an unknown kind."""
     async with database.write() as connection:
         other = update(events).where(events.c.mode == mode, events.c.sequence == sequence)
         changed = func.replace(events.c.event, "reserve_", "reserve_of_another_kind_")
@@ -38,7 +38,7 @@ async def make_unreadable(database: Database, mode: str, sequence: int) -> None:
 
 
 async def test_next_event_comes_when_one_that_waits_cannot_be_read(database: Database) -> None:
-    """It is a dead letter with its reason, and neither its mode nor its sink nor the daemon stops over it."""
+    """It becomes a dead letter with a reason; its mode, its sink and the daemon continue."""
     ops, board = ScriptedSink("ops"), HoldingSink("board")
     ops.misbehave = raises(DeliveryError(FailureReason.UNREACHABLE))
     async with Office(database, ops, board, modes=("m", "n")) as office:
@@ -47,10 +47,10 @@ async def test_next_event_comes_when_one_that_waits_cannot_be_read(database: Dat
     await make_unreadable(database, "m", 1)
     ops.misbehave = None
     async with Office(database, ops, board, modes=("m", "n"), begin="low") as office:
-        await until(lambda: ("ops", DeliveryState.DEAD) in office.heard.ends, "the end of what cannot be read")
-        await until(lambda: board.resumed is not None, "how things stand")
+        await until(lambda: ("ops", DeliveryState.DEAD) in office.heard.ends, "the dead letter")
+        await until(lambda: board.resumed is not None, "the current state")
         await office.look(m="critical")
-        await until(lambda: len(ops.taken) == 2, "what can be read")
+        await until(lambda: len(ops.taken) == 2, "the readable event")
         assert office.task is not None
         assert not office.task.done()
     assert {(event.subject, event.sequence) for event in ops.taken} == {("n", "1"), ("m", "2")}
@@ -81,7 +81,7 @@ async def test_lists_go_on_behind_an_event_that_cannot_be_read(database: Databas
 
 @pytest.mark.parametrize("before", ["low", "critical"])
 async def test_incident_goes_on_when_the_memory_of_its_mode_cannot_be_read(database: Database, before: str) -> None:
-    """The newest event tells how things stood: nothing is said twice, and the recovery is not forgotten."""
+    """The newest event shows the status: no event is repeated, and the recovery is sent."""
     ops = ScriptedSink("ops")
     async with Office(database, ops) as office:
         await office.look(m=before)
@@ -97,12 +97,12 @@ async def test_incident_goes_on_when_the_memory_of_its_mode_cannot_be_read(datab
 
 
 async def test_new_incident_is_counted_on_when_neither_memory_nor_newest_event_can_be_read(database: Database) -> None:
-    """Receivers drop what has a lower number than what they know."""
+    """Receivers drop events with a lower number than the last one."""
     ops = ScriptedSink("ops")
     async with Office(database, ops) as office:
         for status in ("low", "adequate"):
             await office.look(m=status)
-        await until(lambda: len(ops.taken) == 2, "an incident")
+        await until(lambda: len(ops.taken) == 2, "the incident")
     await damage_memory(database)
     await make_unreadable(database, "m", 2)
     async with Office(database, ops, begin="low"):
@@ -111,7 +111,7 @@ async def test_new_incident_is_counted_on_when_neither_memory_nor_newest_event_c
 
 
 async def damage_memory(database: Database) -> None:
-    """Have what is kept of the one mode be of another version."""
+    """Change the stored state of the mode to that of another version."""
     async with database.write() as connection:
         changed = update(mode_states).values(state='{"of": "another version"}')
         assert (await connection.execute(changed)).rowcount == 1

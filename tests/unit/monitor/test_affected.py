@@ -1,4 +1,4 @@
-"""Which modes a change at a source is news for."""
+"""Which modes a change at a source concerns."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""A source that keeps failing is asked less often, and never so rarely that its recovery is missed."""
+"""A source that keeps failing is read less often, but often enough to notice its recovery in time."""
 
 from itertools import pairwise
 
@@ -11,7 +11,7 @@ DOWN = CallError(FailureReason.UNREACHABLE, "down")
 
 
 def asks_for(seconds: float | None) -> CallError:
-    """Return the failure of a source that asks to be left alone for so long."""
+    """Return the failure of a source that asks for a pause of this length."""
     return CallError(FailureReason.RATE_LIMITED, "HTTP 429", retry_after_seconds=seconds)
 
 
@@ -23,7 +23,7 @@ def asked_at(
     well_at: float = 0.0,
     failure: CallError = DOWN,
 ) -> list[float]:
-    """Return when a source that is down is asked, by cycles that come at an interval."""
+    """Return when a failing source is read, with cycles at an interval."""
     circuit: Circuit | None = None
     asked = []
     now = well_at + every
@@ -63,7 +63,7 @@ def test_every_cycle_asks_when_they_are_minutes_apart() -> None:
 
 
 def test_every_cycle_asks_when_modes_would_be_unknown_before_a_pause_is_over() -> None:
-    """Three intervals, the default: there is no time to lose until then."""
+    """A staleness of three intervals, the default, leaves no room for pauses."""
     assert asked_at(until=120, every=30, stalenesses=(120,)) == [30, 60, 90, 120]
 
 
@@ -75,7 +75,7 @@ def test_source_that_is_well_two_cycles_before_modes_are_unknown_is_seen_to_be(s
 
 @pytest.mark.parametrize("staleness", [20, 120, 300, 3600])
 def test_source_is_never_left_alone_for_half_of_what_makes_modes_unknown(staleness: float) -> None:
-    """However long it was down: what is unknown does not stay so when its source is well again."""
+    """However long it was down: once the source recovers, its modes must not remain unknown for long."""
     asked = asked_at(until=50 * staleness, every=10, stalenesses=(staleness, 86_400))
     gaps = [late - early for early, late in pairwise(asked)]
     assert max(gaps) <= min(LONGEST_PAUSE_SECONDS, max(10, staleness / 2))
@@ -89,7 +89,7 @@ def test_nearest_limit_counts_when_modes_have_different_ones() -> None:
 
 
 def test_source_is_left_alone_from_its_first_failure_for_as_long_as_it_asks() -> None:
-    """A ban of an exchange grows with each request that comes too soon."""
+    """An exchange may extend a ban with each request that comes too soon."""
     circuit = after_failure(None, asks_for(60), 0, 10)
     assert circuit.open
     assert [is_due(circuit._replace(passed_over=passed), 10 + 20 * (passed + 1), ()) for passed in range(3)] == [
@@ -100,13 +100,15 @@ def test_source_is_left_alone_from_its_first_failure_for_as_long_as_it_asks() ->
 
 
 def test_source_that_asks_for_a_minute_is_asked_in_time_to_be_seen_well() -> None:
-    """Three intervals, the default: once more before modes are unknown, and no sooner than it wants after that."""
+    """With a staleness of three intervals, the default: one more attempt before modes become unknown, then none too
+    soon.
+    """
     assert asked_at(until=300, every=30, stalenesses=(120,), failure=asks_for(60)) == [30, 90, 150, 210, 270]
     assert asked_at(until=720, every=30, stalenesses=(120,), failure=asks_for(240))[:3] == [30, 90, 330]
 
 
 def test_source_under_maintenance_is_seen_well_in_time_whatever_it_asks_for() -> None:
-    """It says when it hopes to be back, which may be sooner: unlike a limit, asking does no harm."""
+    """It reports when it hopes to be back, which may be sooner. Unlike with a rate limit, trying does no harm."""
     back_in_an_hour = CallError(FailureReason.REJECTED, "HTTP 503", retry_after_seconds=3600)
     assert asked_at(until=120, every=30, stalenesses=(120,), failure=back_in_an_hour) == [30, 60, 90, 120]
     asked = asked_at(until=6000, every=30, stalenesses=(300,), failure=back_in_an_hour)
@@ -133,7 +135,7 @@ def test_every_mode_has_its_last_look_when_a_source_asks_to_be_left_alone() -> N
 
 
 def test_mode_has_its_last_look_when_modes_of_another_interval_ask_at_the_same_moments() -> None:
-    """What is passed over at one moment for both is no sign that the next is nearer."""
+    """Attempts skipped at the same moment by modes of two intervals must not shorten the estimate of the interval."""
     circuit = after_failure(None, asks_for(300), 0, 30)
     asked = []
     for now in (60, 60.1, 90, 120, 120.1):

@@ -1,4 +1,4 @@
-"""Callbacks: scoped by mode, each on its own queue, none holding up the others."""
+"""Callbacks: limited to modes, each with its own queue, none delaying the others."""
 
 import asyncio
 import threading
@@ -23,7 +23,7 @@ BASE = {"share_class": "USDT", "reserve_ratio": "0.1", "reserve_monitoring_inter
 
 
 class Dropped(Observer):
-    """Notes which callbacks lost an event."""
+    """Records which callbacks lost an event."""
 
     def __init__(self) -> None:
         self.callbacks: list[str] = []
@@ -79,7 +79,7 @@ async def test_checks_and_other_callbacks_go_on_when_one_blocks_and_one_raises()
 
 @pytest.mark.parametrize("kind", ["plain", "coroutine"])
 async def test_failures_of_a_callback_are_counted_by_reason(kind: str) -> None:
-    """One raises, and says why the second time; the other takes too long each time."""
+    """One raises, the second time with a reason; the other times out."""
     metrics = Metrics(Series({"m": "USDT"}))
     source = ScriptedBalances("treasury", main=10)
     manager = ReserveManager(ScriptedEquity(), {"treasury": source}, observers=[metrics])

@@ -1,4 +1,4 @@
-"""Sources that build on others, as the manager reads them."""
+"""Sources that use other sources, as the manager reads them."""
 
 import asyncio
 from decimal import Decimal
@@ -20,7 +20,7 @@ PRICES = {"ETH": {"source": "market", "max_age": 60}}
 
 
 class Seen(Observer):
-    """Notes which sources answer."""
+    """Records which sources answer."""
 
     def __init__(self) -> None:
         self.up: dict[str, bool] = {}
@@ -59,7 +59,7 @@ async def test_portfolio_is_the_equity_of_a_mode() -> None:
 
 
 async def test_equity_is_believed_when_a_price_is_older_than_any_amount_may_be() -> None:
-    """A feed that is renewed hourly is right for an hour; its age is no skew between amounts either."""
+    """A feed that is updated hourly is valid for an hour; its age does not count for the skew between amounts."""
     market = Market(ETH_USDT=3000)
     market.age = 3000
     hourly = nav(prices={"ETH": {"source": "market", "max_age": 3700}})
@@ -74,7 +74,7 @@ async def test_equity_is_believed_when_a_price_is_older_than_any_amount_may_be()
 
 
 async def test_price_that_jumps_is_not_confirmed_by_newer_amounts() -> None:
-    """The amounts are read anew each time, and the price is the same again."""
+    """The amounts are read again, but the price is still the same observation."""
     market = Market(ETH_USDT=3000)
     manager = manager_of(Ledger(main__USDT=200, cold__ETH="0.5"), market, nav(), m={})
     await manager.check_all_reserves()
@@ -90,7 +90,7 @@ async def test_price_that_jumps_is_not_confirmed_by_newer_amounts() -> None:
 
 
 async def test_each_source_is_read_once_a_cycle_however_many_build_on_it() -> None:
-    """Portfolios count portfolios, so some ask long after the sources that answer at once have answered."""
+    """Portfolios may contain portfolios, so some sources are requested long after the others have answered."""
     treasury, market, vaults = Ledger(main__USDT=200, cold__ETH=1), Market(ETH_USDT=3000), Position(amount=10)
     inner = nav("inner", equity=[{"source": "vaults"}])
     middle = nav("middle", balances=[{"source": "treasury/main"}], equity=[{"source": "inner"}])
@@ -106,7 +106,7 @@ async def test_each_source_is_read_once_a_cycle_however_many_build_on_it() -> No
 
 
 async def test_second_look_reads_prices_anew() -> None:
-    """A price that is wrong once is a jump: it must not agree with itself."""
+    """A price that is wrong once is a jump: it must not confirm itself."""
     treasury, market = Ledger(main__USDT=200, cold__ETH=1), Market(ETH_USDT=300)
     manager = manager_of(treasury, market, nav(), m={})
     await manager.check_all_reserves()
@@ -124,7 +124,7 @@ async def test_second_look_reads_prices_anew() -> None:
 
 
 async def test_reading_goes_on_for_the_mode_when_a_portfolio_gives_up_waiting() -> None:
-    """The balance would be lost with the equity, and could not even be a lower bound."""
+    """Otherwise the balance would be lost together with the equity, and give not even a lower bound."""
     treasury, other = Ledger(main__USDT=200), Ledger("other", main__USDT=1)
     answer = asyncio.Event()
 
@@ -197,7 +197,7 @@ async def test_failed_part_is_told_by_its_reason() -> None:
 
 
 async def test_what_belongs_to_a_cycle_reads_anew_once_it_has_ended() -> None:
-    """A connection or a stream that a reading left behind must not be told the old numbers for ever."""
+    """A task that outlives a cycle, such as a connection or a stream, must not get its old readings forever."""
     treasury = Ledger(main__USDT=1)
     reader = BalanceReader(treasury, [])
     ended = asyncio.Event()
@@ -246,7 +246,7 @@ def test_manager_is_refused_when_a_source_builds_on_what_is_not_there(options: d
 
 
 async def test_mode_with_a_limit_is_never_left_alone_because_its_amounts_are_as_they_were() -> None:
-    """Its equity and its balance may drift apart in time while both stay what they were."""
+    """The ages of its equity and its balance may drift apart although neither amount changes."""
 
     class Drifting(ScriptedEquity):
         age = 0.0
@@ -276,7 +276,7 @@ async def test_mode_with_a_limit_is_never_left_alone_because_its_amounts_are_as_
 
 
 async def test_portfolio_is_asked_every_cycle_however_often_its_parts_fail() -> None:
-    """Those are asked less often; were it too, both would have to be due in the same cycle to be seen well."""
+    """Only its parts are read less often. If the portfolio were too, its recovery would need both in the same cycle."""
     treasury, market = Ledger(main__USDT=200, cold__ETH=1), Market(ETH_USDT=3000)
     seen = Seen()
     manager = manager_of(treasury, market, nav(), observer=seen, m={})

@@ -1,4 +1,4 @@
-"""What a source says of its endpoints reaches those who watch, when it changes."""
+"""Changes in the health of a source's endpoints reach the observers."""
 
 from reservd.errors import FailureReason, SourceError
 from reservd.monitor.observer import Observer

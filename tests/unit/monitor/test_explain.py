@@ -1,4 +1,4 @@
-"""What a check that led to an event was made of: put together for every mode, and only then."""
+"""The explanation of a check that led to an event: created for every mode, and only then."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ BASE = {"share_class": "USDT", "reserve_ratio": "0.1", "reserve_monitoring_inter
 
 
 class Seen(Observer):
-    """Notes every check that is told of."""
+    """Records every check."""
 
     def __init__(self) -> None:
         self.checks: list[Checked] = []
@@ -29,7 +29,7 @@ class Seen(Observer):
 
     @property
     def newest(self) -> Explanation:
-        """What came with the last event."""
+        """Return the explanation of the last event."""
         (*_, found) = [each.explanation for each in self.checks if each.step.event is not None]
         assert found is not None
         return found
@@ -42,7 +42,7 @@ class Keyed(SourceConfig):
 
 
 class LateClock:
-    """The machine's, after so many more seconds to measure by."""
+    """The machine's clock, with a monotonic side that is ahead."""
 
     late = 0.0
 
@@ -62,7 +62,7 @@ class Office:
         self.manager.set_reserve_config("m", {**BASE, **changes})
 
     async def look(self, *found: Balance | AccountFailure, equity: Equity | None = None) -> None:
-        """Check once; what is given is what is read."""
+        """Check once; the balances given are what is read."""
         balances = [each for each in found if isinstance(each, Balance)]
         failures = [each for each in found if isinstance(each, AccountFailure)]
         self.bank.misbehave = returns(Reading(balances, failures)) if found else None
@@ -113,7 +113,7 @@ async def test_event_comes_with_the_equity_and_the_prices_that_it_was_made_with(
         "cash": Decimal(400),
         "eth": Component(Decimal(600), now, price),
         "nonsense": "1000",
-        "worse": Component(600.0, now),  # type: ignore[arg-type]  # what an outsider may do
+        "worse": Component(600.0, now),  # type: ignore[arg-type]  # third-party code may do this
     }
     await office.look(at("hot", 50), at("cold", 24), equity=Equity(Decimal(1000), "USDT", now, components=parts))
     equity = office.seen.newest.equity

@@ -1,4 +1,4 @@
-"""A manager that goes on where another has ended: after a reload nothing was missed."""
+"""A manager that takes over the state of its predecessor, as after a reload: nothing is lost."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,7 +16,7 @@ BASE = {"share_class": "USDT", "reserve_ratio": "0.1", "reserve_max_staleness": 
 
 
 class Reloads:
-    """One mode, whose managers follow each other as those of a daemon do."""
+    """One mode whose managers succeed each other, as in a daemon that is reloaded."""
 
     def __init__(self, **keys: Any) -> None:
         self.clock = HandClock()
@@ -34,7 +34,7 @@ class Reloads:
         return manager
 
     async def reload(self, **keys: Any) -> None:
-        """Begin anew, with keys that are others now."""
+        """Create a new manager, with other keys."""
         self.keys |= keys
         before = self.manager
         kept = before.kept_states()
@@ -45,7 +45,7 @@ class Reloads:
         self.manager.begin()
 
     def take_other_sources(self, timeout: float = 5.0) -> None:
-        """Have sources made anew for the next reload, as those of a configuration that is read again are."""
+        """Create new sources for the next reload, as a changed configuration does."""
         self.source = ScriptedBalances("treasury", timeout, main=110, other=110)
         self.equity = ScriptedEquity(timeout=timeout)
 
@@ -156,7 +156,7 @@ async def test_source_that_asked_to_be_left_alone_is_not_asked_however_often_the
 
 
 async def test_source_that_asked_to_be_left_alone_is_asked_at_once_when_its_options_are_others() -> None:
-    """A key that is limited may have been replaced."""
+    """A rate-limited key may have been replaced."""
     world = Reloads()
     await world.check()
     world.source.misbehave = LEAVE_ALONE

@@ -1,4 +1,4 @@
-"""ReserveManager as it is embedded."""
+"""The ReserveManager, as programs embed it."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ BASE = {"share_class": "USDT", "reserve_ratio": "0.1", "reserve_monitoring_inter
 
 
 class Seen(Observer):
-    """Notes what it hears."""
+    """Records what it is notified of."""
 
     def __init__(self) -> None:
         self.checks: list[Checked] = []
@@ -80,7 +80,7 @@ async def test_equity_is_asked_by_mode_when_the_source_does_not_answer_by_share_
 
 
 async def test_second_look_is_taken_at_once_when_a_reading_jumps() -> None:
-    """A wallet reads 0 once: it is read again in the same cycle, and nobody hears of it."""
+    """A wallet reads 0 once: it is read again in the same cycle, and no event is raised."""
     source = ScriptedBalances("treasury", main=120)
     manager = ReserveManager(ScriptedEquity(), {"treasury": source})
     manager.set_reserve_config("m", BASE)
@@ -137,7 +137,7 @@ async def test_all_second_looks_of_a_cycle_share_one_reading_when_everything_jum
 
 
 async def test_second_look_does_not_wait_for_a_source_that_hangs() -> None:
-    """What another mode waits for in vain delays nobody's alarm."""
+    """A source that hangs for another mode delays no alarm."""
     slow, fast = ScriptedBalances("slow", timeout=60, main=120), ScriptedBalances("fast", main=120)
     manager = ReserveManager(ScriptedEquity(), {"slow": slow, "fast": fast})
     for name in ("slow", "fast"):
@@ -338,7 +338,7 @@ async def test_venue_object_is_unknown_when_it_answers_no_mapping_or_no_equity()
 
 
 async def test_alias_counts_as_reserve_when_a_venue_does_not_tell_beforehand_what_it_holds() -> None:
-    """The platform's own venues are asked for all at once: an alias that one does not name is missing, too."""
+    """The venues are objects without declared assets: an alias that one of them does not report counts as missing."""
 
     class Venue:
         balances: dict[str, Any] = {"USDT": 30, "USDT.e": 30, "ETH": 1000}  # noqa: RUF012  # the test's own
@@ -408,7 +408,7 @@ async def test_strategy_acts_once_for_each_incident_and_severity() -> None:
     for amount in (110, 70, 70, 30, 70, 110, 70):
         source.amounts["main"] = amount
         await manager.check_all_reserves()
-        await manager.close()  # once the strategy has heard of it
+        await manager.close()  # once the strategy has received it
         await asyncio.sleep(0.002)  # a reminder is due
     assert await strategy.get_reserve_balance() == 70
     assert not await strategy.check_reserve_adequacy()
@@ -433,7 +433,7 @@ async def test_strategy_leaves_it_to_the_replenisher_when_its_mode_has_one() -> 
 
 
 async def test_strategy_acts_itself_when_nobody_takes_its_requests() -> None:
-    """A replenisher is named and the manager has no service: somebody must act."""
+    """A replenisher is configured but the manager has no service, so the strategy must act."""
     executions: list[str] = []
 
     class Strategy(BaseStrategyManager):

@@ -1,4 +1,4 @@
-"""The platform's own plain objects, which may block: nothing but their own reading waits for them."""
+"""Plain objects of the platform, which may block: only their own reading waits for them."""
 
 import asyncio
 import subprocess
@@ -23,7 +23,7 @@ BASE = {"share_class": "USDT", "reserve_ratio": "0.1"}
 
 
 class Gate:
-    """Holds threads up until it is opened."""
+    """Blocks threads until it is opened."""
 
     def __init__(self) -> None:
         self._open = threading.Event()
@@ -88,7 +88,7 @@ async def test_one_that_hangs_costs_its_own_reading_and_one_thread(gate: Gate) -
 
 
 async def test_plain_calculator_is_asked_on_one_thread_at_a_time() -> None:
-    """It was written for one thread."""
+    """It need not be thread-safe."""
     busy = threading.Lock()
 
     class Calculator:

@@ -1,4 +1,4 @@
-"""How long a reserve lasts is told while it falls, and warned of once."""
+"""The runway is reported while a reserve falls, and there is one warning."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -20,7 +20,7 @@ MODE = {
 
 
 class SetClock:
-    """Shows what a test sets."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -30,7 +30,7 @@ class SetClock:
 
 
 class Told(Observer):
-    """Keeps what is told of runways."""
+    """Records the reported runways."""
 
     def __init__(self) -> None:
         self.runways: list[Runway | None] = []
@@ -66,7 +66,7 @@ async def test_runway_is_told_and_warned_of_once_while_a_reserve_falls_and_ends_
     for _ in range(20):
         await manager.check_all_reserves()
         clock.seconds += 300
-        manager._runways.slide(manager._watches, clock.seconds)  # as a cycle that is due does
+        manager._runways.slide(manager._watches, clock.seconds)  # as a due cycle does
     assert told.runways[-1] is None
     assert manager.runway("m") is None
     await manager.close()
@@ -76,7 +76,7 @@ async def test_runway_is_told_and_warned_of_once_while_a_reserve_falls_and_ends_
 
 
 async def test_warning_is_given_once_when_the_daemon_begins_anew_while_the_reserve_falls() -> None:
-    """As with each reload: for the first quarter of its window it cannot tell how fast money leaves."""
+    """As after each reload: the outflow is unknown during the first quarter of its window."""
     clock = SetClock()
     source, nav = ScriptedBalances("a", main=200), ScriptedEquity()
     events: list[ReserveEvent] = []
@@ -113,4 +113,4 @@ async def test_warning_is_given_once_when_the_daemon_begins_anew_while_the_reser
     assert [event.event_type for event in events] == [EventType.RUNWAY_LOW]
     third = begin(second)
     await fall(third, *[126] * 5, 122, 118, 114, 110, 106)
-    assert [event.event_type for event in events] == [EventType.RUNWAY_LOW] * 2, "for a while nothing left it"
+    assert [event.event_type for event in events] == [EventType.RUNWAY_LOW] * 2, "no outflow for a while"

@@ -1,4 +1,4 @@
-"""ReserveManager with modes that count the same money."""
+"""The ReserveManager with modes that count the same money."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ BASE = {"share_class": "USDT", "reserve_ratio": "0.1"}
 
 
 class Seen(Observer):
-    """Notes which modes were checked and which were left alone."""
+    """Records which modes were checked and which were skipped."""
 
     def __init__(self) -> None:
         self.checked_modes: list[str] = []
@@ -36,7 +36,7 @@ class Seen(Observer):
 def make_manager(
     nav: ScriptedEquity, *sources: ScriptedBalances, observers: Sequence[Observer] = (), **modes: Any
 ) -> ReserveManager:
-    """Return a manager of modes, each given by what it names, or by its keys."""
+    """Return a manager of modes, each given by its balance sources or by its keys."""
     manager = ReserveManager(nav, {source.name: source for source in sources}, observers=observers)
     for mode, keys in modes.items():
         named = {"reserve_balance_sources": keys} if isinstance(keys, list) else keys
@@ -183,7 +183,7 @@ async def test_some_modes_are_checked_with_all_who_share_with_them() -> None:
 
 
 async def test_others_are_told_at_once_when_a_jump_is_confirmed() -> None:
-    """A deposit doubles the equity of one: bounds for the other, until the second reading in the same cycle."""
+    """A deposit doubles the equity of one mode: the other has only bounds until the second reading in the cycle."""
     nav = EquityByMode(a=1000, b=400)
     source = ScriptedBalances("t", pool=150)
     manager = make_manager(nav, source, a=["t"], b=["t"])
@@ -235,7 +235,7 @@ async def test_explanation_says_where_amounts_came_from() -> None:
 
 
 class Promises(Holds):
-    """30 are held of the group of a; a owes 500 of its equity."""
+    """30 are held of the accounts of the group; 500 of the equity of a are owed."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Decimal]] = []
@@ -264,7 +264,7 @@ async def test_what_is_held_of_the_group_is_taken_off_once() -> None:
         standing = manager.standing(mode)
         assert standing is not None
         assert standing.reading is not None
-        assert standing.reading.balance == 125, "what the group holds, by which arrivals are told"
+        assert standing.reading.balance == 125, "the balance of the group, by which arrivals are measured"
 
 
 async def test_reading_of_the_group_is_not_told_when_a_part_of_it_is_missing_or_in_doubt() -> None:

@@ -1,4 +1,4 @@
-"""Thousands of modes ask one source: so many calls at a time, each with its whole deadline."""
+"""Thousands of modes read one source: a limited number of calls at once, each with its full timeout."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ BASE = {"share_class": "USDT", "reserve_ratio": "0.1", "reserve_equity_source": 
 
 
 class CountedEquity(EquityByMode):
-    """Counts the calls that are under way; those that `hanging` names never end."""
+    """Counts concurrent calls; those for the modes in `hanging` never end."""
 
     calls_at_once = 4
 
@@ -66,7 +66,7 @@ async def test_source_is_asked_for_so_many_modes_at_a_time() -> None:
 
 
 async def test_deadline_begins_with_the_turn_when_many_wait() -> None:
-    """Thirteen turns of a tenth of the deadline each: nobody's reading is late for having waited."""
+    """Thirteen turns of a tenth of the timeout each: no reading times out by waiting for its turn."""
     nav = CountedEquity(timeout=2.5)
     nav.seconds = 0.25
     manager, modes = watched(nav, 50)
@@ -85,7 +85,7 @@ async def test_one_that_hangs_costs_its_own_reading_when_others_wait_behind_it()
 
 
 async def test_waiting_ends_when_a_source_answers_nobody_and_begins_anew_when_it_does() -> None:
-    """A hundred modes do not wait for twenty-five deadlines, and other sources for none."""
+    """A hundred modes do not wait for twenty-five timeouts, and other sources do not wait at all."""
     nav = CountedEquity(timeout=1)
     nav.hanging = None
     manager, modes = watched(nav, 100)

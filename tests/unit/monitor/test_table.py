@@ -1,4 +1,4 @@
-"""What one reading of a source says, however the one before it was laid out."""
+"""What changed in a reading of a source, whatever the layout of the one before."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,19 +14,19 @@ HOT_FAILED = AccountFailure("hot", FailureReason.TIMEOUT, "no answer", "USDT")
 
 
 def read(before: ReadTable | None = None, *failures: AccountFailure, **amounts: object) -> ReadTable:
-    """Return the reading that says so much of each account, in this order."""
+    """Return a reading with these amounts of accounts, in this order."""
     balances = [Balance(account, "USDT", Decimal(str(amount)), NOON) for account, amount in amounts.items()]
     return tabulate(Reading(balances, failures), str, before)
 
 
 def amount(table: ReadTable, account: str) -> object:
-    """Return what was read there; the failure where nothing was."""
+    """Return the amount of an account, or its failure."""
     found = table.get((account, "USDT"))
     return found.amount if isinstance(found, Balance) else found
 
 
 def news(table: ReadTable, before: ReadTable) -> set[str]:
-    """Return the accounts of which a reading says something new."""
+    """Return the accounts that changed."""
     places = table.news(before, NOON, NOON)
     assert places is not None
     return {account for account, _ in places}
@@ -42,7 +42,7 @@ def test_layout_is_the_same_one_when_a_reading_looks_where_the_one_before_did() 
 
 @pytest.mark.parametrize("accounts", [("cold", "hot"), ("hot",), ("hot", "cold", "new"), ()])
 def test_amounts_are_those_of_their_accounts_when_the_layout_is_another(accounts: tuple[str, ...]) -> None:
-    """An order that changes is no news; an account that comes or goes is."""
+    """Another order is no change; an added or removed account is one."""
     amounts = {"hot": 1, "cold": 2, "new": 3}
     first = read(hot=1, cold=2)
     second = read(first, **{account: amounts[account] for account in accounts})
@@ -64,7 +64,7 @@ def test_failure_and_recovery_of_an_account_are_news_when_it_stays_in_its_place(
 
 @pytest.mark.parametrize("minutes", [-3, 3])
 def test_balance_of_another_time_is_news_when_its_amount_is_the_same(minutes: int) -> None:
-    """It may not be believed any more, or is of a clock that is ahead."""
+    """It may be too old, or from the future."""
     patience = timedelta(minutes=2)
     window = NOON - patience, NOON + patience
     times = {"hot": NOON, "cold": NOON + timedelta(minutes=minutes)}
@@ -73,11 +73,11 @@ def test_balance_of_another_time_is_news_when_its_amount_is_the_same(minutes: in
     third = tabulate(second.reading(), str, second)
     assert (first.is_within(*window), second.is_within(*window)) == (True, False)
     assert third.news(second, *window) == {("cold", "USDT")}
-    assert read().is_within(*window), "there is none of another time"
+    assert read().is_within(*window), "no account has another time"
 
 
 def test_reading_is_refused_when_it_says_two_things_of_an_account_that_failed_before() -> None:
-    """Both readings name the same accounts in the same order; what was read of them differs."""
+    """Both readings name the same accounts in the same order, with different results."""
     hot = Balance("hot", "USDT", Decimal(1), NOON)
     before = tabulate(Reading([hot], [HOT_FAILED]), str)
     assert before.get(("hot", "USDT")) == HOT_FAILED

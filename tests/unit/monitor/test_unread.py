@@ -1,4 +1,4 @@
-"""Accounts that a source does not tell of are counted, and a reading without any is a failed one."""
+"""Accounts that a source does not report are counted; a reading without any account is a failed one."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,7 +18,7 @@ COLD = AccountFailure("cold", FailureReason.REJECTED, "HTTP 401")
 
 
 class Room:
-    """A mode on a source with two accounts, and the metrics that tell of it."""
+    """A mode on a source with two accounts, and its metrics."""
 
     def __init__(self, source: ScriptedBalances | None = None) -> None:
         self.bank = source or ScriptedBalances("bank", hot=80, cold=30)
@@ -28,7 +28,7 @@ class Room:
         self.manager.set_reserve_config("m", config)
 
     async def look(self, *found: Any, times: int = 1) -> None:
-        """Check so often; the source reads what is given."""
+        """Check this many times; the source returns the given balances."""
         balances = [Balance(name, "USDT", Decimal(50), datetime.now(UTC)) for name in found if isinstance(name, str)]
         failures = [each for each in found if not isinstance(each, str)]
         self.bank.misbehave = returns(Reading(balances, failures))
@@ -40,13 +40,13 @@ class Room:
 
     @property
     def unread(self) -> float | None:
-        """The gauge."""
+        """Return the value of the gauge."""
         return self.sample("source_accounts_unread")
 
     def failures(self, name: str = "account_failures_total") -> dict[str, float]:
-        """Return the counted failures by reason, those that there were."""
+        """Return the counted failures by reason, without zeros."""
         found = {str(reason): self.sample(name, reason=str(reason)) for reason in FailureReason}
-        assert None not in found.values(), "every series is there from the start"
+        assert None not in found.values(), "every series exists from the start"
         return {reason: count for reason, count in found.items() if count}
 
 
@@ -84,7 +84,7 @@ async def test_reading_of_failures_only_is_a_failed_one(room: Room) -> None:
     await room.look(HOT, COLD, times=10)
     assert (room.sample("source_up"), room.sample("source_circuit_open"), room.unread) == (0, 1, 2)
     reads = room.bank.reads
-    assert reads < 10, "it is asked less often"
+    assert reads < 10, "it is read less often"
     assert room.failures("fetch_failures_total") == {"rate_limited": reads}
     assert room.failures() == {"rate_limited": reads, "rejected": reads}
     assert room.sample("source_last_success_timestamp_seconds") == 0
@@ -95,7 +95,7 @@ async def test_reading_of_failures_only_keeps_why_each_account_failed(room: Room
     latest = room.manager.latest_snapshot("m")
     assert latest is not None
     assert latest.missing == ("bank/hot: rate_limited: HTTP 429", "bank/cold: rejected: HTTP 401")
-    await room.look(HOT, COLD, times=3)  # the last time it is not asked
+    await room.look(HOT, COLD, times=3)  # the last check does not read it
     latest = room.manager.latest_snapshot("m")
     assert latest is not None
     said = "no account could be read: hot: rate_limited: HTTP 429; cold: rejected: HTTP 401"
@@ -119,7 +119,7 @@ async def test_all_accounts_are_unread_when_all_of_their_source_fails(room: Room
     await room.look("hot", "cold")
     room.bank.misbehave = raises(ConnectionError())
     await room.manager.check_all_reserves()
-    assert (room.unread, room.failures()) == (2, {}), "why is told of the source"
+    assert (room.unread, room.failures()) == (2, {}), "the reason is that of the source"
     assert room.failures("fetch_failures_total") == {"internal": 1}
 
 
@@ -148,12 +148,12 @@ async def test_reason_out_of_no_set_and_broken_accounts_harm_no_reading() -> Non
 
     room = Room(bank := Broken("bank", hot=80, cold=30))
     bank.broken = True
-    await room.look("hot", AccountFailure("cold", "teapot"))  # type: ignore[arg-type]  # what an outsider may do
+    await room.look("hot", AccountFailure("cold", "teapot"))  # type: ignore[arg-type]  # third-party code may do this
     assert (room.unread, room.failures(), room.sample("source_up")) == (1, {"internal": 1}, 1)
 
 
 class Purse(ScriptedBalances):
-    """One account with two assets, and one of which nobody knows what it holds."""
+    """One account with two assets, and one with unknown assets."""
 
     @property
     def accounts(self) -> dict[str, Account]:

@@ -1,4 +1,4 @@
-"""Modes are checked as soon as a source tells of a change, and never only then."""
+"""Modes are checked as soon as a source reports a change, and at intervals all the same."""
 
 import asyncio
 import time
@@ -38,7 +38,7 @@ class Watcher(Observer):
 
 @asynccontextmanager
 async def monitoring(manager: ReserveManager) -> AsyncIterator[None]:
-    """Have it run, its first cycle done."""
+    """Run the manager, once its first cycle is done."""
     running = asyncio.create_task(manager.start_monitoring())
     try:
         await until(lambda: manager.ready)
@@ -49,7 +49,7 @@ async def monitoring(manager: ReserveManager) -> AsyncIterator[None]:
 
 
 def make(*sources: ScriptedBalances, nav: ScriptedEquity | None = None, **modes: Any) -> tuple[ReserveManager, Watcher]:
-    """Return a manager of modes, each on the sources it names."""
+    """Return a manager of modes with the named sources."""
     watcher = Watcher()
     manager = ReserveManager(nav or ScriptedEquity(), {source.name: source for source in sources}, observers=[watcher])
     for mode, names in modes.items():
@@ -112,7 +112,7 @@ async def test_source_is_read_a_few_times_when_it_tells_of_many_changes() -> Non
 
 
 class Slow(ScriptedBalances):
-    """Answers when it is told to."""
+    """Answers when the test says so."""
 
     def __init__(self, name: str, **amounts: Any) -> None:
         super().__init__(name, timeout=60, **amounts)
@@ -124,13 +124,13 @@ class Slow(ScriptedBalances):
 
 
 def balance(manager: ReserveManager) -> Decimal | None:
-    """Return what is known of the mode `m`."""
+    """Return the balance of mode `m`."""
     snapshot = manager.latest_snapshot("m")
     return snapshot.reserve_balance if snapshot is not None else None
 
 
 class Metered(TellingBalances):
-    """Counts what it is asked for, so that it asks for patience."""
+    """Counts its requests, and therefore sets a minimum time between wake-ups."""
 
     patience = 3600.0
 
@@ -142,7 +142,7 @@ class Metered(TellingBalances):
 
 
 async def test_source_is_read_once_within_the_time_that_it_asks_for_however_often_it_tells() -> None:
-    """Another one that asks for no time is read again and again meanwhile."""
+    """Another source without such a time is read for every change meanwhile."""
     metered, other = Metered("a", main=110), TellingBalances("b", main=110)
     manager, watcher = make(metered, other, m=["a"], n=["b"])
     async with monitoring(manager):
@@ -182,7 +182,7 @@ async def test_source_is_followed_as_any_other_when_it_breaks_on_how_long_to_wai
 
 
 async def test_change_is_not_lost_when_it_comes_while_a_cycle_has_yet_to_check_its_mode() -> None:
-    """The cycle read the source before the change, and waits for another one of the mode's."""
+    """The cycle read the source before the change, and is waiting for another source of the mode."""
     source, slow = TellingBalances("a", main=110), Slow("b", main=110)
     manager, watcher = make(source, slow, m=["a", "b"])
     running = asyncio.create_task(manager.start_monitoring())
@@ -199,7 +199,7 @@ async def test_change_is_not_lost_when_it_comes_while_a_cycle_has_yet_to_check_i
 
 
 async def test_change_is_seen_at_once_when_the_cycle_waits_for_sources_of_others() -> None:
-    """One that hangs delays its own modes only, and what the cycle read of the others before does not come back."""
+    """A source that hangs delays its own modes only, and older readings of the cycle do not replace newer ones."""
     source, slow = TellingBalances("a", main=110), Slow("b", main=110)
     manager, watcher = make(source, slow, m=["a"], n=["b"])
     running = asyncio.create_task(manager.start_monitoring())
@@ -217,7 +217,7 @@ async def test_change_is_seen_at_once_when_the_cycle_waits_for_sources_of_others
 
 
 async def test_next_cycle_sees_the_recovery_when_an_amount_fell_and_came_back_between_two_cycles() -> None:
-    """The cycles read the same twice; what a wake-up saw in between must not stay."""
+    """Both cycles read the same amount; the different one that a wake-up read in between must not remain."""
     source = TellingBalances("a", main=110)
     manager, _ = make(source)
     manager.set_reserve_config("m", {**HOUR, "reserve_monitoring_interval": "1.5"})
@@ -230,7 +230,7 @@ async def test_next_cycle_sees_the_recovery_when_an_amount_fell_and_came_back_be
 
 
 async def test_older_reading_does_not_come_after_a_newer_one_when_a_cycle_overtakes_a_wake_up() -> None:
-    """What the wake-up read waits for a slow equity, the cycle that began later has read anew."""
+    """The reading of the wake-up waits for a slow equity, while a cycle that began later has read a newer one."""
     source, nav = TellingBalances("a", main=110), ScriptedEquity()
     manager, watcher = make(source, nav=nav)
     manager.set_reserve_config("m", {**HOUR, "reserve_monitoring_interval": 2})
@@ -247,7 +247,7 @@ async def test_older_reading_does_not_come_after_a_newer_one_when_a_cycle_overta
 
         nav.misbehave = slowly
         source.amounts["main"] = 90
-        await until(lambda: time.monotonic() > begun + 1)  # else it would not wait until the next cycle
+        await until(lambda: time.monotonic() > begun + 1)  # otherwise it would not wait until the next cycle
         source.tell()
         await until(lambda: source.reads == 2)
         source.amounts["main"] = 111
@@ -261,7 +261,7 @@ async def test_older_reading_does_not_come_after_a_newer_one_when_a_cycle_overta
 
 
 async def test_jump_is_confirmed_by_the_next_observation_that_a_source_tells_of() -> None:
-    """As of the next block: the amount is what it was in the last one, and that is what is waited for."""
+    """As with the next block: the amount is the same as in the last one, which confirms it."""
     source, block = TellingBalances("a", main=110), 7
     manager, watcher = make(source)
     manager.set_reserve_config("m", {**HOUR, "reserve_max_jump": "0.5"})
@@ -276,7 +276,7 @@ async def test_jump_is_confirmed_by_the_next_observation_that_a_source_tells_of(
         source.amounts["main"] = 0
         source.tell()
         await until(lambda: watcher.checks["m"] == 3)
-        assert (source.reads, events) == (3, []), "read again at once, and it was the same block"
+        assert (source.reads, events) == (3, []), "read again at once, but at the same block"
         block = 8
         source.tell()
         await until(lambda: bool(events))
@@ -307,7 +307,7 @@ async def test_nothing_is_learned_when_the_source_fails_on_a_wake_up() -> None:
         await until(lambda: source.reads == 2)
         source.tell()
         await until(lambda: watcher.wakeups["a"] == 2)
-    assert source.reads == 2  # the rest is for the cycles
+    assert source.reads == 2  # the cycles read the rest
     assert watcher.checks == {"m": 1}
 
 
@@ -315,7 +315,7 @@ async def test_nothing_is_learned_when_the_source_fails_on_a_wake_up() -> None:
 async def test_another_stream_is_started_when_one_ends_or_breaks(
     error: BaseException | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is said once, and once that it goes on."""
+    """Both the end and the recovery are logged once."""
     monkeypatch.setattr("reservd.monitor.sources.changes._FIRST_PAUSE_SECONDS", 0.01)
     source = TellingBalances("a", main=110)
     source.break_with = error

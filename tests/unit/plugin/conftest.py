@@ -1,4 +1,4 @@
-"""Distributions with plugins, as pip leaves them on disk."""
+"""Distributions with plugins, as pip installs them."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ def reservd_register_balance_sources():
 
 
 class SitePackages:
-    """A folder that Python finds modules and distributions in."""
+    """A folder from which Python imports modules and distributions."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -50,12 +50,12 @@ class SitePackages:
         """Add a distribution with one module and its entry point.
 
         Args:
-            code: The module's; None leaves it away.
-            name: The entry point's.
+            code: The module's code; None for no module.
+            name: The entry point's name.
             module: The module's name.
             distribution: The distribution's name.
             metadata: More lines of its METADATA.
-            entry_points: All of them, when there are several.
+            entry_points: All entry points, if there are several.
         """
         module = module or f"reservd_{name}"
         if code is not None:
@@ -69,7 +69,7 @@ class SitePackages:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SitePackages]:
-    """A folder of packages before all others, forgotten after the test."""
+    """A folder of packages at the front of the import path, removed after the test."""
     before = set(sys.modules)
     monkeypatch.syspath_prepend(tmp_path)
     yield SitePackages(tmp_path)
@@ -79,5 +79,5 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SitePackag
 
 @pytest.fixture
 def source_code() -> str:
-    """A module that keeps the contract: the balance source `acme`."""
+    """A module that fulfils the contract: the balance source `acme`."""
     return SOURCE

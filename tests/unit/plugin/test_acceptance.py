@@ -1,4 +1,4 @@
-"""What a strategy answers in JSON, as every replenisher reads it."""
+"""The answer of a strategy in JSON, as every replenisher reads it."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""The border to plugins: what a plugin does costs its own call and nothing else."""
+"""Calls of plugins: a failure of a plugin costs its own call and nothing else."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -13,7 +13,7 @@ from reservd.plugin import BalanceSource, Plugin, Reading, Secret, SourceConfig
 from reservd.plugin.guard import DEFAULT_TIMEOUT_SECONDS, GuardedPlugin, retryable
 
 PROMPT_SECONDS = 0.05
-"""A deadline that a call which waits for ever always misses."""
+"""A timeout that a call which never ends always exceeds."""
 
 
 class Options(SourceConfig):
@@ -22,7 +22,7 @@ class Options(SourceConfig):
 
 
 class Actor(Plugin[Options]):
-    """Does what a test tells it to."""
+    """Does what a test says."""
 
     PLUGIN_NAME = "actor"
     Config = Options
@@ -47,7 +47,7 @@ class Actor(Plugin[Options]):
 
 
 class Stubborn:
-    """A call that swallows its cancellation and ends when it is let go."""
+    """A call that ignores its cancellation and ends when it is released."""
 
     def __init__(self) -> None:
         self.let_go = asyncio.Event()
@@ -117,7 +117,7 @@ async def test_plugin_is_opened_again_when_it_is_called_after_a_close() -> None:
 
 
 class Unheard(BaseException):
-    """What some libraries raise past `except Exception`."""
+    """As some libraries raise it, past `except Exception`."""
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ async def test_call_is_given_up_when_it_hangs() -> None:
 
 
 async def test_call_is_left_behind_when_it_swallows_its_cancellation() -> None:
-    """No second one is started beside it, calls with another key go on, and its end brings all back."""
+    """No second call is started beside it, calls with another key continue, and all is as before once it ends."""
     guarded = GuardedPlugin(Actor(PROMPT_SECONDS))
     stubborn = Stubborn()
     assert (await failure_of(guarded, stubborn)).reason is FailureReason.TIMEOUT
@@ -190,7 +190,7 @@ async def test_call_is_left_behind_when_its_caller_is_cancelled() -> None:
 
 
 async def test_nothing_is_reported_when_a_call_left_behind_fails_at_last() -> None:
-    """The event loop would print what a forgotten task raised."""
+    """The event loop would print the exception of a forgotten task."""
     guarded = GuardedPlugin(Actor(PROMPT_SECONDS))
     ended = asyncio.Event()
     complaints: list[dict[str, Any]] = []
@@ -286,7 +286,7 @@ async def test_traceback_of_each_kind_is_logged_once_when_they_alternate() -> No
 
 
 async def test_traceback_is_logged_once_when_one_mode_breaks_and_another_does_not() -> None:
-    """A call that is well says nothing of another one that breaks every cycle."""
+    """A successful call of another mode must not reset what is known of the failing one."""
     guarded = GuardedPlugin(Actor())
     with capture_logs() as logs:
         for _ in range(3):
@@ -305,7 +305,7 @@ async def test_no_secret_is_shown_when_an_exception_holds_it() -> None:
 
 
 async def test_no_secret_is_shown_when_a_failure_holds_it() -> None:
-    """The plugin says what went wrong in its own words; the secret in them is not among those."""
+    """The plugin's own text is shown without the secrets in it."""
     said = DeliveryError(FailureReason.REJECTED, "hidden-token is not known", retryable=False)
     failure = await failure_of(GuardedPlugin(Actor()), raising(said))
     assert str(failure) == "rejected: ********** is not known"
@@ -325,7 +325,7 @@ def test_failure_is_worth_another_try_unless_the_plugin_says_otherwise() -> None
 
 
 class Prism(Actor, BalanceSource[Options]):
-    """Has endpoints, and breaks when it is asked for them if a test says so."""
+    """Has endpoints, and raises when asked for them if the test says so."""
 
     broken = False
 

@@ -1,4 +1,4 @@
-"""Plugins that are found, imported when they are asked for, and held to the contract."""
+"""How plugins are found, imported on demand, and checked against the contract."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def test_plugin_is_found_by_its_entry_point(site: Any, source_code: str) -> None
 
 
 def test_only_plugins_that_are_asked_for_are_imported() -> None:
-    """No other plugin, and none of the libraries that only another one needs."""
+    """No other plugin is imported, nor libraries that only other plugins need."""
     code = (
         "import sys; from reservd.plugin.host import PluginHost;"
         " host = PluginHost(); assert not [m for m in sys.modules if m.startswith('reservd_')];"
@@ -123,7 +123,7 @@ def test_missing_package_is_named_with_the_extra_that_brings_it(site: Any, requi
 
 
 def test_extra_is_not_blamed_when_all_that_it_brings_is_installed(site: Any, source_code: str) -> None:
-    """Then a module is missing that no library of it has."""
+    """In this case the missing module belongs to none of its libraries."""
     site.add(source_code, name="acmelib", distribution="acmelib", module="acmelib")
     site.add("import acmelib.nothing", metadata="Requires-Dist: acmelib; extra == 'acme'\n")
     assert refusal() == "plugin 'acme' cannot be imported: no module named 'acmelib.nothing'"
@@ -224,11 +224,11 @@ def test_plugin_is_refused_when_it_breaks_the_contract(
     assert old in source_code
     site.add(source_code.replace(old, new))
     assert refusal().startswith(f"plugin 'acme'{line}")
-    assert refusal().startswith(f"plugin 'acme'{line}"), "asked again, it says the same"
+    assert refusal().startswith(f"plugin 'acme'{line}"), "the second time it says the same"
 
 
 def test_plugin_that_breaks_does_not_spoil_another(site: Any, source_code: str) -> None:
-    """Its hooks are taken back, so that what is checked later is not blamed for them."""
+    """Its hooks are unregistered, so that later checks do not blame them."""
     site.add(source_code.replace("balance_sources", "nonsense"))
     site.add(source_code.replace("acme", "bank"), name="bank", distribution="reservd-bank")
     host = PluginHost()

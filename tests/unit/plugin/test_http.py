@@ -23,7 +23,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Server:
-    """Answers as a test says."""
+    """Gives the answers that a test sets."""
 
     def __init__(self) -> None:
         self.handler: Handler = self.says(200, b"")
@@ -253,7 +253,7 @@ async def test_server_is_unreachable_when_it_speaks_no_tls(server: Server, clien
 async def test_server_is_unreachable_when_its_certificate_is_not_believed(
     server: Server, client: HttpClient, tmp_path: Path
 ) -> None:
-    """A certificate is renewed some day: what could not be sent until then is no dead letter."""
+    """The certificate may be renewed, so an undelivered event must not become a dead letter."""
     port = int(server.base.rpartition(":")[2])
     async with TlsListener(0, port, make_certificate(tmp_path)) as listener:
         error = await failure_of(client.get(f"https://127.0.0.1:{listener.port}/{SECRET}"))
@@ -262,7 +262,7 @@ async def test_server_is_unreachable_when_its_certificate_is_not_believed(
 
 
 def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
-    """Let every name have these addresses, as a name server might answer."""
+    """Resolve every name to these addresses."""
 
     def answer(host: str, port: int, *_: object, **__: object) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
@@ -274,7 +274,7 @@ def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
 async def test_nothing_is_sent_when_the_address_is_refused(
     server: Server, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
-    """Whether it stands in the URL or comes from a name server."""
+    """Whether it is in the URL or the result of name resolution."""
     resolve_to(monkeypatch, "127.0.0.1", "127.0.0.1")
     asked: list[str] = []
 
@@ -303,7 +303,7 @@ async def test_next_address_is_connected_to_when_one_is_refused(
 async def test_each_connection_is_asked_about_when_a_name_changes_its_address(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A name server that answers well once, and then with something else, gets nowhere."""
+    """A name that resolves to an allowed address at first and to another one later is still refused."""
     url = server.url.replace("127.0.0.1", "host.example")
     client = HttpClient(timeout_seconds=10, may_connect=lambda address: address == "127.0.0.1")
     resolve_to(monkeypatch, "127.0.0.1")

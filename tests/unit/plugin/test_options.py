@@ -1,4 +1,4 @@
-"""What the options of all plugins share."""
+"""Options that all plugins share."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -61,11 +61,11 @@ def test_environment_is_that_of_the_process_when_none_is_given(monkeypatch: pyte
 def test_several_variables_are_replaced_in_one_text() -> None:
     options = parse({"token": "${A}-$B-${B}-${not a name}-$${A}"}, A="1", B="${A}")
     assert options.token is not None
-    assert options.token.get_secret_value() == "1-$B-${A}-${not a name}-$1", "and what they hold is left alone"
+    assert options.token.get_secret_value() == "1-$B-${A}-${not a name}-$1", "their items are not changed"
 
 
 def test_secret_may_be_given_as_an_object() -> None:
-    """By those who build options in code."""
+    """For programs that build options in code."""
     assert Options(token=SecretStr("t0ken")).token == SecretStr("t0ken")
 
 

@@ -1,4 +1,4 @@
-"""Secrets taken out of texts."""
+"""Removal of secrets from texts."""
 
 import pytest
 from pydantic import Field
@@ -44,7 +44,7 @@ def test_secrets_of_the_options_are_hidden(text: str, shown: str) -> None:
 
 
 def test_parts_of_an_address_are_hidden_when_a_bracket_makes_it_no_url() -> None:
-    """As a password with one does, in an address that only its own library reads."""
+    """An unencoded bracket in a password, in an address that only a library parses."""
     redact = Redactor(Options.model_validate({"url": "https://host.example", "token": "mq://me:p4ss[word@mq/vhost-1"}))
     text = "refused: p4ss[word at vhost-1, of mq://me:p4ss[word@mq/vhost-1"
     assert redact(text) == "refused: ********** at **********, of **********"

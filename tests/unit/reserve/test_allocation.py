@@ -65,7 +65,9 @@ def test_debt_is_borne_equally_when_all_targets_are_0() -> None:
 
 
 def test_debt_of_uncertain_targets_is_all_of_one_or_of_another() -> None:
-    """Whether the first bears all of it or a half decides what is left for the third, who does not share it."""
+    """Whether the first bears all of the debt or half of it decides what is left for the third, who has no part in the
+    debt.
+    """
     balances = [SharedBalance(bounds(-1), (0, 1)), SharedBalance(bounds(1), (0, 2))]
     told = allocate(balances, [make_sharer((0, 1)), make_sharer(0), make_sharer(0)], PRO_RATA)
     truth = allocate(balances, [make_sharer(0)] * 3, PRO_RATA)
@@ -80,7 +82,7 @@ def test_dedicated_debt_is_borne_by_what_is_dedicated_whatever_was_given_before(
 
 
 def test_dedicated_parts_have_bounds_when_an_account_that_others_are_given_from_cannot_be_read() -> None:
-    """Given all that is theirs there, they leave this one to the third; given nothing, they need parts of it."""
+    """If they get their full amounts there, this one is left to the third; if nothing, they need parts of it."""
     balances = [SharedBalance(bounds((0, None)), (0, 1)), SharedBalance(bounds(60), (0, 1, 2))]
     *_, third = allocate(balances, [make_sharer(1, amount=40)] * 3, DEDICATED)
     assert third.total == bounds((20, 40))
@@ -130,7 +132,7 @@ def test_later_account_is_split_by_what_lacks_after_the_earlier_one() -> None:
 
 
 def test_others_get_bounds_when_a_sharer_is_unknown() -> None:
-    """Its target is 0 at best and 1.25 of the last good one at worst."""
+    """Its target is between 0 and 1.25 of its last good one."""
     unknown = make_sharer((0, 1250))
     known, other, itself = split(1000, [make_sharer(500), make_sharer(750, 500), unknown])
     assert known.parts == (None,)
@@ -175,7 +177,7 @@ def test_what_follows_an_unread_account_is_bounded_by_both_ends() -> None:
 
 
 def test_doubted_sharer_is_certain_of_itself_and_bounds_for_the_others() -> None:
-    """A reading that jumped is what it is for the mode itself, and what it was or is for the others."""
+    """The mode itself uses the doubted reading; the others use bounds that include the old and the new one."""
     doubted = make_sharer(1000, reckoned_target=(500, 1000))
     other, itself = split(900, [make_sharer(500), doubted])
     assert itself.total == bounds(600)

@@ -1,4 +1,4 @@
-"""What holds however money is split: all of it is somewhere, nothing is counted twice, and bounds hold the truth."""
+"""Properties of every split: all money is allotted, none is counted twice, and bounds contain the truth."""
 
 from decimal import Decimal, localcontext
 
@@ -22,7 +22,7 @@ BY_NEED = st.sampled_from([PRO_RATA, PRIORITY])
 
 
 def lack(sharer: Sharer) -> Decimal:
-    """What a sharer lacks to its target by what it has of its own."""
+    """Return the target of a sharer less its own balance; at least 0."""
     with localcontext(prec=500):
         return max(Decimal(0), sharer.seen.target.lower - sharer.seen.own.lower)  # type: ignore[operator]
 
@@ -58,7 +58,7 @@ def test_parts_are_in_proportion_to_what_lacks_to_the_last_unit(balance: Decimal
 
 @given(CREDITS, SHARERS)
 def test_order_is_kept_when_split_by_priority(balance: Decimal, sharers: list[Sharer]) -> None:
-    """Whoever gets something has all before it at their targets."""
+    """A sharer gets something only if all before it have reached their targets."""
     parts = parts_of(split(balance, sharers, PRIORITY))
     for sharer, part in zip(sharers, parts, strict=True):
         for earlier, its_part in zip(sharers, parts, strict=True):
@@ -112,9 +112,9 @@ ENDS = st.tuples(AMOUNTS, AMOUNTS).map(sorted)
 
 @st.composite
 def within(draw: st.DrawFn, ends: Bounds) -> Decimal:
-    """Draw a number between two ends; None is far away."""
+    """Draw a number between two ends; an end of None is far away."""
     if ends.lower is not None and ends.lower == ends.upper:
-        return ends.lower  # with as many decimals: they decide what is divided to the last unit
+        return ends.lower  # with as many decimals, which decide how the last unit is divided
     with localcontext(prec=500):
         lower = min(ends.upper or Decimal(0), Decimal(0)) - 10**6 if ends.lower is None else ends.lower
         upper = max(lower, Decimal(0)) + 10**6 if ends.upper is None else ends.upper
@@ -143,7 +143,7 @@ SERVED = {PRO_RATA: UNCERTAIN, PRIORITY: UNCERTAIN, DEDICATED: DEDICATED_AMOUNT 
 def cases(
     draw: st.DrawFn,
 ) -> tuple[AllocationMethod, list[SharedBalance], list[Sharer], list[SharedBalance], list[Sharer]]:
-    """Draw shared accounts and sharers of which not all is certain, and the same as they may be in truth."""
+    """Draw shared accounts and sharers that are partly uncertain, and one possible truth for them."""
     method = draw(st.sampled_from(AllocationMethod))
     sharers = draw(st.lists(SERVED[method], min_size=2, max_size=4))
     true_sharers = []
@@ -165,7 +165,7 @@ def cases(
 def test_bounds_hold_the_truth_whatever_is_not_certain(
     case: tuple[AllocationMethod, list[SharedBalance], list[Sharer], list[SharedBalance], list[Sharer]],
 ) -> None:
-    """Whatever an unknown sharer needs, and an unread account holds, each gets what its bounds say."""
+    """Whatever the unknown targets and unread accounts are, each part is within its bounds."""
     method, balances, sharers, true_balances, true_sharers = case
     told = allocate(balances, sharers, method)
     truth = allocate(true_balances, true_sharers, method)
@@ -176,7 +176,7 @@ def test_bounds_hold_the_truth_whatever_is_not_certain(
 def _assert_within(known: Allotment, actual: Allotment) -> None:
     assert actual.total.lower is not None
     with localcontext(prec=500):
-        # The truth may have more decimals, and is divided in finer units then: by less than one of each balance.
+        # The truth may have more decimals and smaller units, a difference of less than one unit per balance.
         most, least = actual.total.lower + 3 * UNIT, actual.total.lower - 3 * UNIT
     assert known.total.lower is None or known.total.lower <= most
     assert known.total.upper is None or known.total.upper >= least

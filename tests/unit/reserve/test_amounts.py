@@ -10,7 +10,7 @@ AMOUNTS = st.decimals(min_value="-1e59", max_value="1e59", places=60, allow_nan=
 
 
 class PlatformFloat(float):
-    """A float as numeric libraries have them: its repr is not a number."""
+    """A float as in numeric libraries: its repr is not a number."""
 
     def __repr__(self) -> str:
         return f"platform.float64({float(self)})"
@@ -92,7 +92,7 @@ def test_check_amount_refuses_when_it_is_not_a_plain_decimal(value: object) -> N
 @given(AMOUNTS, AMOUNTS)
 @settings(max_examples=50)
 def test_sums_and_products_are_exact_when_the_caller_rounds_to_three_digits(a: Decimal, b: Decimal) -> None:
-    """An embedding program's decimal context must not reach the reserve's arithmetic."""
+    """The decimal context of an embedding program must not affect the reserve's arithmetic."""
     with localcontext(prec=1000):
         total, difference, product = a + b, a - b, a * b
     with localcontext(prec=3):

@@ -1,4 +1,4 @@
-"""What is kept of the parts of an equity."""
+"""What an explanation keeps of the parts of an equity."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -15,7 +15,7 @@ PART = Component(Decimal(5), NOON, Price("ETH", "USDT", Decimal(2500), NOON))
 
 
 def forged(**fields: Any) -> Component:
-    """What a plugin may do to a part, whatever its types say."""
+    """Return a part with invalid values, as a plugin could create it despite the types."""
     return replace(PART, **fields)
 
 

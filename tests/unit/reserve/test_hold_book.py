@@ -1,4 +1,4 @@
-"""The book of holds, against the same rules added up anew."""
+"""The book of holds, compared with a simple calculation of the same rules."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -74,7 +74,7 @@ def test_money_that_arrives_is_held_for_the_first_who_waits_first() -> None:
         book.put(hold)
     book.rest_on("m", read(5))
     assert [hold.id for hold in book.totals.waiting("m")] == ["h-1", "h-3"]
-    assert book.totals.held("m", read(9, NOON + MINUTE)) == 5 + 4  # it is held before it is believed
+    assert book.totals.held("m", read(9, NOON + MINUTE)) == 5 + 4  # an arrival is held before its reading is believed
     assert arrivals(book) == {"h-1": 0, "h-2": 0, "h-3": 0}
     assert [hold.id for hold in book.believe("m", read(9, NOON + MINUTE))] == ["h-1"]
     book.believe("m", read(17, NOON + 2 * MINUTE))
@@ -97,7 +97,7 @@ def test_nothing_arrives_when_what_a_payment_or_a_new_hold_moved_is_all_that_mov
     book.rest_on("m", read(100))
     book.put(make_hold(3, 20))
     assert book.believe("m", read(100, NOON + MINUTE)) == []
-    # The payment is in the reading before anybody tells of it.
+    # The payment shows in the reading before it is reported.
     assert book.believe("m", read(70, NOON + 2 * MINUTE)) == []
     book.put(settle(first, NOON + 4 * MINUTE, paid_at=NOON + 2 * MINUTE))
     assert book.believe("m", read(70, NOON + 3 * MINUTE)) == []
@@ -109,7 +109,7 @@ def test_money_that_arrives_goes_first_to_what_was_promised_and_is_not_there() -
     book.put(make_hold(1, 90))
     book.put(make_hold(2, 0, 10))
     book.rest_on("m", read(100))
-    assert book.believe("m", read(80, NOON + MINUTE)) == []  # somebody took 20
+    assert book.believe("m", read(80, NOON + MINUTE)) == []  # 20 were taken for another purpose
     assert book.believe("m", read(90, NOON + 2 * MINUTE)) == []
     assert book.believe("m", read(94, NOON + 3 * MINUTE))[0].arrived == 4
 
@@ -128,14 +128,14 @@ def test_arrivals_are_counted_from_the_newest_reading_that_a_decision_rests_on()
     book.rest_on("m", read(100))
     book.put(make_hold(1, 10))
     book.rest_on("m", read(110, NOON + MINUTE))
-    # A node that lags: of what comes in after this reading, 10 are in the one before and promised.
+    # A lagging node: of what arrives after this reading, 10 were in the one before, and are held.
     book.put(make_hold(2, 0, 30))
     book.rest_on("m", read(100, NOON))
     assert book.take_changes().levels == {"m": read(110, NOON + MINUTE)}
     assert book.believe("m", read(100, NOON)) == []
     assert book.believe("m", read(110, NOON + MINUTE)) == []
     assert not book.changed
-    # Nobody who waits loses what comes in between two decisions.
+    # Nothing that arrives between two decisions is lost to those who wait.
     book.put(make_hold(3, 0, 5))
     book.rest_on("m", read(120, NOON + 2 * MINUTE))
     book.believe("m", read(120, NOON + 2 * MINUTE))
@@ -144,7 +144,7 @@ def test_arrivals_are_counted_from_the_newest_reading_that_a_decision_rests_on()
 
 
 def test_what_came_while_nobody_waited_has_arrived_for_nobody() -> None:
-    """Whoever comes to wait later has no part in it, were the accounts known then or not."""
+    """Later withdrawals have no part in it, whether or not the accounts were known then."""
     book = HoldBook()
     book.rest_on("m", read(5))
     book.put(make_hold(1, 0, 10))
@@ -215,7 +215,7 @@ def test_accepted_amounts_count_within_the_period_unless_they_are_cancelled() ->
     assert book.totals.accepted_since("m", NOON) == 20
     assert book.totals.accepted_since("m", NOON + 2 * MINUTE) == 0
     assert book.totals.accepted_since("other", NOON - MINUTE) == 0
-    # One of long ago that is looked up again is not counted anew.
+    # An old hold that is looked up again is not counted again.
     book.load([settle(make_hold(1, 7), NOON, block=1)])
     assert book.totals.accepted_since("m", NOON + 2 * MINUTE) == 0
 
@@ -273,7 +273,7 @@ def test_what_was_read_and_paid_by_a_clock_that_was_ahead_was_so_before_it_is_se
     assert book.totals.held("m", read(88, NOON)) == 10
     assert book.totals.paid_between("m", read(100, NOON - MINUTE), read(88, NOON)) == (12 if by else 13)
     arrived = book.believe("m", read(91, NOON + MINUTE))
-    assert [hold.arrived for hold in arrived] == ([3] if by else []), "nobody knows which was first"
+    assert [hold.arrived for hold in arrived] == ([3] if by else []), "it is unknown which was first"
     book.take_changes()
     book.set_back(by, NOON + MINUTE)
     assert not book.changed
@@ -312,7 +312,7 @@ def test_promises_go_along_when_modes_come_to_share_accounts() -> None:
     book.group_by(Payers({"a": "a", "b": "a"}))
     assert book.totals.held("a", read(100)) == 10 + 7 + 20
     assert book.totals.held("gone", read(100)) == 30
-    assert [hold.id for hold in book.totals.waiting("a")] == ["h-1", "h-3"], "the first is the first still"
+    assert [hold.id for hold in book.totals.waiting("a")] == ["h-1", "h-3"], "the first stays the first"
     assert book.believe("a", read(93, NOON + MINUTE)) == []  # the payment left
     assert book.believe("a", read(95, NOON + 2 * MINUTE))[0].arrived == 2
     book.regroup()
@@ -320,7 +320,7 @@ def test_promises_go_along_when_modes_come_to_share_accounts() -> None:
 
 
 def left_behind() -> HoldBook:
-    """Return a book of promises of a mode that was paid from accounts `xy`, and is not there any more."""
+    """Return a book with holds of a mode that was paid from accounts `xy` and no longer exists."""
     book = HoldBook(lambda _: True)
     book.group_by(Payers({"gone": "xy"}))
     book.put(make_hold(1, 10, 5, mode="gone", group="xy"))
@@ -386,7 +386,7 @@ def test_open_promise_that_goes_along_is_stored_where_it_is() -> None:
 
 
 class BookMachine(RuleBasedStateMachine):
-    """Arbitrary lives of holds in two groups; sums are those of a plain loop."""
+    """Arbitrary histories of holds in two groups, with sums compared to those of a plain loop."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""On which accounts a promise counts, and where more may be promised than can be read."""
+"""On which accounts a hold counts, and which accounts may have holds that cannot be read."""
 
 from reservd.reserve.holds.places import HoldPlaces, UnreadableHold
 from support.holds import Payers, accounts_of
@@ -14,7 +14,7 @@ def test_nothing_is_in_doubt_while_every_hold_can_be_read() -> None:
 
 
 def test_accounts_are_in_doubt_that_a_hold_which_cannot_be_read_may_be_off() -> None:
-    """Its mode's, those it was promised of, and whoever has any of these now; no others."""
+    """The accounts of its mode and of the hold itself, and all modes that have any of these now; no others."""
     places = HoldPlaces()
     places.load({"xy": accounts_of("xy")})
     places.leave_out(UNREADABLE)

@@ -1,4 +1,4 @@
-"""The queue for money that arrives: everybody's place, and what those before it wait for."""
+"""The queue for arriving money: the place of each withdrawal, and what those before it are waiting for."""
 
 from dataclasses import replace
 from decimal import Decimal

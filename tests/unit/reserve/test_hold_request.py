@@ -1,4 +1,4 @@
-"""What a hold makes of its request: who sees to what it lacks, and when the money is expected."""
+"""The effect of a hold on its request: what happens to the missing amount, and when the money is expected."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -104,6 +104,6 @@ CALLED_OFF = cancel(WAITING, NOON)
 def test_request_is_called_off_when_its_withdrawal_waits_for_nothing(
     hold: Hold | None, heard: bool, expected: bool
 ) -> None:
-    """One that is known to its strategy only when nothing will be paid; one that was taken never."""
+    """A request that its strategy has received ends only if nothing will be paid; an accepted one never."""
     assert is_called_off(request_in(State.REQUESTED, heard=heard), hold) is expected
     assert not is_called_off(request_in(State.ACCEPTED), hold)

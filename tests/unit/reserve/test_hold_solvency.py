@@ -1,4 +1,4 @@
-"""Arbitrary histories of a chain that is read late and told of late: nothing is promised that is not there."""
+"""Arbitrary histories of a chain with late readings and late reports: no more is held than exists."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -22,11 +22,11 @@ def time_of(block: int) -> datetime:
 
 
 class Chain(RuleBasedStateMachine):
-    """Money comes in and goes out only to those it was promised to; whoever reads may read an old block.
+    """Money arrives, and leaves only for holds; readings may be of old blocks.
 
     Attributes:
-        balances: By block; the last is what is there.
-        paid: In which block a hold was paid, whether or not anybody told.
+        balances: By block; the last one is current.
+        paid: The block in which a hold was paid, whether or not that was reported.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""How a hold goes from acceptance to its end, and which readings still show its money."""
+"""The life of a hold from acceptance to its end, and which readings still show its money."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -42,7 +42,7 @@ def test_hold_is_overdue_when_its_time_has_passed_and_it_has_not_ended() -> None
     fast, slow = make_hold(1, 10, policy=POLICY), make_hold(2, 0, 10, policy=POLICY)
     assert not fast.is_overdue(NOON + timedelta(hours=1))
     assert fast.is_overdue(NOON + timedelta(hours=1, seconds=1))
-    assert not slow.is_overdue(NOON + timedelta(hours=3))  # unwinding comes on top
+    assert not slow.is_overdue(NOON + timedelta(hours=3))  # without what is unwound
     assert slow.is_overdue(NOON + timedelta(hours=3, seconds=1))
     assert not cancel(fast, NOON).is_overdue(NOON + timedelta(days=1))
 
@@ -94,9 +94,9 @@ def test_settled_hold_is_in_readings_that_are_older_than_its_payment_and_in_none
     assert not is_shown(by_time, read(0, NOON + MINUTE))
     assert is_shown(by_time, read(0, NOON, block=10**9))
     by_block = settle(make_hold(2), NOON + 5 * MINUTE, block=100)
-    assert is_shown(by_block, read(0, NOON + timedelta(days=1), block=99))  # a node that lags
+    assert is_shown(by_block, read(0, NOON + timedelta(days=1), block=99))  # a lagging node
     assert not is_shown(by_block, read(0, NOON, block=100))
-    assert is_shown(by_block, read(0, NOON))  # no block to compare: until it was told
+    assert is_shown(by_block, read(0, NOON))  # without a block to compare: until it is reported
     assert not is_shown(by_block, read(0, NOON + 5 * MINUTE))
 
 

@@ -1,4 +1,4 @@
-"""Which money is the same, under whatever names."""
+"""Which names mean the same money."""
 
 import pytest
 from hypothesis import given
@@ -28,7 +28,7 @@ def test_assets_are_not_the_same_under_one_name_when_their_identities_are_not() 
 
 
 def test_name_means_what_another_source_of_the_address_calls_so() -> None:
-    """As where a wallet is read from a node, and from a database that knows of no tokens."""
+    """As with a wallet that is read from a node, and from a database that knows no tokens."""
     node, database = account(USDT=USDT, ETH="native"), account()
     identities = Identities([database, node])
     assert identities.key(database, "USDT") == identities.key(node, "USDT")
@@ -67,7 +67,7 @@ ACCOUNTS = st.builds(
 def test_different_identities_are_never_the_same_and_equal_ones_always(
     accounts: list[Account], one: str, other: str
 ) -> None:
-    """Whatever else there is, and in whatever order."""
+    """Whatever other identities there are, and in any order."""
     identities, (first, second) = Identities(accounts), accounts[:2]
     assert identities.key(first, one) == Identities(reversed(accounts)).key(first, one)
     if one in first.asset_ids and other in second.asset_ids:

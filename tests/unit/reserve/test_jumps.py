@@ -65,7 +65,7 @@ def test_equity_jumps_when_it_moves_by_more_than_half_of_the_last(before: object
 
 @pytest.mark.parametrize("after", [0, -1])
 def test_fall_to_zero_is_a_jump_when_any_other_move_is_allowed(after: object) -> None:
-    """Rubbish is most often a 0; a mode that allows tenfold moves does not mean that one."""
+    """A 0 is the most common wrong reading; a limit of tenfold moves is not meant to include it."""
     assert jumped(100, 1000, after, max_jump=10)
     assert not jumped(100, 1000, "0.01", max_jump=10)
 
@@ -104,7 +104,7 @@ def test_nothing_agrees_when_nothing_was_doubted() -> None:
     [((60, 60), (60, 0), True), ((100, 5), (100, 0), True), ((60, 0), (61, 0), False), ((60, 60), (119, 1), False)],
 )
 def test_one_account_of_several_jumps_when_it_falls_to_zero(before: tuple[int, ...], after: object, jump: bool) -> None:
-    """However little of the whole it is; money that moves between accounts is no jump."""
+    """However small its share of the total; a transfer between accounts is no jump."""
     parts = tuple(map(Decimal, before))
     snapshot = make_snapshot(POLICY, *after)  # type: ignore[misc]
     assert has_jumped(sum(parts, Decimal(0)), Decimal(1000), parts, snapshot, HALF) is jump
@@ -116,7 +116,7 @@ def test_accounts_are_not_compared_when_they_are_other_accounts() -> None:
 
 
 def seen(*amounts: object, equity: object = 1000, at: Sequence[float] = (), equity_at: float = 0) -> ReserveSnapshot:
-    """Return what a check finds in accounts that were observed so many seconds after noon."""
+    """Return the result of a check of accounts that were observed so many seconds after noon."""
     moments = [NOON + timedelta(seconds=seconds) for seconds in at]
     return find(
         POLICY,
@@ -127,7 +127,7 @@ def seen(*amounts: object, equity: object = 1000, at: Sequence[float] = (), equi
 
 
 def is_second(doubted: ReserveSnapshot, snapshot: ReserveSnapshot, *parts: int, equity: object = 1000) -> bool:
-    """Whether one snapshot is a second look at what jumped in another from these amounts."""
+    """Whether a snapshot confirms the jump of another one from these amounts."""
     return is_second_look(doubted, snapshot, Decimal(str(equity)), tuple(map(Decimal, parts)), HALF)
 
 
@@ -146,14 +146,14 @@ def test_what_did_not_jump_need_not_be_observed_anew() -> None:
 
 
 def test_all_that_changed_is_observed_anew_when_they_jumped_together_only() -> None:
-    """-60 and 100 are 40 together; -85 and 70, neither of which jumped, are a debt."""
+    """-60 and 100 are 40 together; -85 and 70, neither of which is a jump, are a debt together."""
     first = seen(-85, 70, 5, at=[0, 0, 0])
     assert not is_second(first, seen(-85, 70, 5, at=[1, 0, 1]), -60, 100, 5)
     assert is_second(first, seen(-85, 70, 5, at=[1, 1, 0]), -60, 100, 5)
 
 
 def test_nothing_need_be_observed_anew_when_no_account_changed() -> None:
-    """As when more was promised of it."""
+    """As when more is held of it."""
     assert is_second(seen(100, at=[0]), seen(100, at=[0]), 100)
 
 
@@ -162,11 +162,13 @@ def test_all_must_be_observed_anew_when_there_is_nothing_to_compare_them_with() 
     assert is_second(seen(0, 5, at=[0, 0]), seen(0, 5, at=[1, 1]), 100)
     part = make_snapshot(POLICY, 1000, missing=[NOT_READ])
     assert not is_second(part, part, 100)
-    assert not is_second(part, make_snapshot(POLICY, 1000, 5, missing=[NOT_READ]), 100), "which one is new is not known"
+    assert not is_second(part, make_snapshot(POLICY, 1000, 5, missing=[NOT_READ]), 100), (
+        "it is unknown which one is new"
+    )
 
 
 def test_block_tells_observations_apart_where_there_are_blocks() -> None:
-    """A node that says when it was asked has still looked at the same block."""
+    """A node that reports the time of the request may still have read the same block."""
     late = NOON + timedelta(seconds=1)
     assert not Observation(late, 7).follows(Observation(NOON, 7))
     assert Observation(NOON, 8).follows(Observation(NOON, 7))

@@ -1,4 +1,4 @@
-"""What a restart remembers, and what time spent down means for it."""
+"""What a restart remembers, and how downtime counts."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -45,7 +45,7 @@ def test_reminder_is_given_once_when_several_became_due_while_down() -> None:
 
 @pytest.mark.parametrize("down", [0, 3600, -3600])
 def test_source_has_half_of_the_staleness_to_answer_when_the_daemon_was_down(down: int) -> None:
-    """Down for an hour: one failed reading after the restart wakes nobody, two minutes of them do."""
+    """After an hour of downtime, one failed reading raises nothing, two minutes of failures do."""
     mode = reach(ADEQUATE, max_staleness=timedelta(seconds=120))
     mode.restart(down=down)
     assert mode.fail(after=30) is None

@@ -66,7 +66,7 @@ def test_event_writes_plain_decimal_strings_when_it_is_json() -> None:
 
 
 def test_event_takes_more_decimals_than_a_reading_may_have() -> None:
-    """Target and shortfall are products: an event must not fail for their length."""
+    """Target and shortfall are products, and may have more decimals than their factors."""
     target = Decimal("1e-60") * Decimal("0.05")
     assert make_event(target_reserve=target).target_reserve == target
 

@@ -1,4 +1,4 @@
-"""Which accounts the holds come off, however much of them could be read."""
+"""From which accounts holds are subtracted, however many of these could be read."""
 
 from decimal import Decimal
 

@@ -75,7 +75,7 @@ def test_status_is_adequate_when_the_target_is_zero(balance: int) -> None:
 
 
 def test_status_is_adequate_when_the_target_is_zero_and_nothing_was_read() -> None:
-    """Whatever the balance is, nothing is wanted of it."""
+    """With a target of 0 any balance is enough."""
     snapshot = make_snapshot(POLICY, equity=0, missing=[DEBT_NOT_READ])
     assert snapshot.status is ADEQUATE
     assert status_of(snapshot, POLICY, LOW) is ADEQUATE
@@ -128,7 +128,7 @@ def test_snapshot_is_unknown_and_keeps_the_balance_when_equity_cannot_be_believe
 
 
 def test_snapshot_is_unknown_when_no_balance_was_read_and_none_is_missing() -> None:
-    """A mode without a single reading is not an empty wallet."""
+    """A mode without any reading is not an empty wallet."""
     snapshot = make_snapshot(POLICY)
     assert (snapshot.status, snapshot.reserve_balance, snapshot.bounds) == (UNKNOWN, None, Bounds(None, None))
     assert snapshot.missing == ("no balance was read",)
@@ -177,7 +177,7 @@ def test_holds_are_taken_off_a_partial_balance_too() -> None:
 def test_bounds_tell_a_status_only_when_both_ends_have_it(
     lower: int | None, upper: int | None, previous: ReserveStatus | None, status: ReserveStatus
 ) -> None:
-    """Both ends are classified with the margin that the last confirmed status asks for."""
+    """Both ends are classified with the margin of the last confirmed status."""
     bounds = Bounds(*(Decimal(end) if end is not None else None for end in (lower, upper)))
     assert classify_bounds(bounds, Decimal(100), POLICY, previous) is status
     alone = classify_bounds(bounds, Decimal(100), POLICY)
@@ -207,7 +207,7 @@ def test_status_is_exact_when_amounts_are_tiny_or_huge(unit: str) -> None:
 
 @pytest.mark.parametrize(("apart", "believed"), [(-60, True), (0, True), (60, True), (60.001, False), (-60.001, False)])
 def test_check_is_inconclusive_when_equity_and_a_balance_are_too_far_apart(apart: float, believed: bool) -> None:
-    """Money that moved from one to the other would be in both, or in neither."""
+    """Money that moved between them would count twice, or not at all."""
     policy = make_policy(max_skew=timedelta(seconds=60))
     balances = [make_balance(100), make_balance(100, at=NOON - timedelta(seconds=apart), account="b")]
     snapshot = find(policy, make_equity(1000), balances, [])
@@ -226,7 +226,7 @@ def test_nothing_is_old_when_nothing_was_read() -> None:
 
 
 def test_neither_skew_nor_staleness_is_of_prices() -> None:
-    """They have a maximum age of their own; a second look at an equity is one at its prices too."""
+    """They have a maximum age of their own; a second reading of an equity includes its prices."""
     policy = make_policy(max_skew=timedelta(seconds=60))
     hour_ago = NOON - timedelta(hours=1)
     snapshot = find(policy, make_equity(1000, priced_at=hour_ago), [make_balance(100)])
@@ -247,7 +247,7 @@ def test_equity_tells_nothing_when_one_part_of_it_is_of_the_future(ahead: int, s
 
 @pytest.mark.parametrize("at", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
 def test_equity_tells_nothing_when_its_time_is_absurd(at: datetime) -> None:
-    """There is no time a minute before the first one, or after the last."""
+    """There is no time before the first one, or after the last."""
     policy = make_policy(max_skew=timedelta(seconds=60))
     snapshot = find(policy, make_equity(1000, at=at), [make_balance(100)])
     assert (snapshot.status, snapshot.total_equity, snapshot.reserve_balance) == (UNKNOWN, None, 100)

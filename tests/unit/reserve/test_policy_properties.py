@@ -28,7 +28,7 @@ def times(a: Decimal, b: Decimal) -> Decimal:
 def test_status_stays_when_all_amounts_are_scaled(
     balance: Decimal, target: Decimal, previous: ReserveStatus | None, factor: Decimal
 ) -> None:
-    """In wei or in trillions: the unit of an amount decides nothing."""
+    """In wei or in trillions: the unit of amounts must not matter."""
     scaled = classify(times(balance, factor), times(target, factor), POLICY, previous)
     assert scaled is classify(balance, target, POLICY, previous)
 
@@ -66,7 +66,7 @@ def test_bounds_tell_only_what_holds_anywhere_between_them(
 def test_bounds_never_worsen_when_both_ends_grow(
     a: Decimal, b: Decimal, target: Decimal, previous: ReserveStatus | None
 ) -> None:
-    """Where both the lesser and the greater partial sum tell something, the greater tells no worse."""
+    """If the lower and the higher end both give a status, that of the higher end is no worse."""
     less, more = (classify_bounds(Bounds(end, None), target, POLICY, previous) for end in sorted((a, b)))
     assert less is not ADEQUATE or more is ADEQUATE
     less, more = (classify_bounds(Bounds(None, end), target, POLICY, previous) for end in sorted((a, b)))

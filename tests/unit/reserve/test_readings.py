@@ -19,7 +19,7 @@ def test_balance_is_refused_when_its_amount_cannot_be_believed(amount: object) -
 
 @pytest.mark.parametrize("amount", [None, 1, 1.5, "1"])
 def test_balance_is_refused_when_its_amount_is_not_a_decimal(amount: object) -> None:
-    """An absent amount in particular: absent is not zero."""
+    """A missing amount in particular is not zero."""
     with pytest.raises(TypeError, match="amount must be a Decimal"):
         Balance("main", "USDT", amount, NOON)
 
@@ -37,13 +37,13 @@ def test_equity_is_refused_when_its_amount_cannot_be_believed(amount: object) ->
 @pytest.mark.parametrize("name", ["complete", "net_of_withdrawals"])
 @pytest.mark.parametrize("value", ["false", 0, None])
 def test_equity_is_refused_when_what_is_true_or_false_is_something_else(name: str, value: object) -> None:
-    """A text such as "false" would count as true, and a part of the equity for all of it."""
+    """A text such as "false" would count as true, so that a part of the equity would be taken for all of it."""
     with pytest.raises(TypeError, match=f"{name} must be True or False, got "):
         Equity(Decimal(1), "USDT", NOON, **{name: value})  # type: ignore[arg-type]
 
 
 def test_reading_is_refused_when_its_time_has_no_zone() -> None:
-    naive = datetime(2026, 1, 5)  # noqa: DTZ001  # that is the point
+    naive = datetime(2026, 1, 5)  # noqa: DTZ001  # the subject
     with pytest.raises(ValueError, match="observed_at must have a time zone"):
         Balance("main", "USDT", Decimal(1), naive)
     with pytest.raises(ValueError, match="observed_at must have a time zone"):
@@ -94,13 +94,13 @@ def test_price_is_refused_when_it_is_a_float_or_has_no_time() -> None:
     ],
 )
 def test_account_is_refused_when_a_part_is_of_another_type(given: dict[str, Any], said: str) -> None:
-    """A text is a set of its letters, and nothing would ever be found under those."""
+    """A text would count as the set of its letters, none of which would match anything."""
     with pytest.raises(TypeError, match=f"^{re.escape(said)}$"):
         Account(**{"name": "main", "venue": "bank", "address": "a", **given})
 
 
 class Odd(tzinfo):
-    """A zone that does not know how far it is from UTC."""
+    """A time zone that does not know its offset from UTC."""
 
     def utcoffset(self, at: datetime | None) -> None:
         """Return None."""
@@ -113,7 +113,7 @@ class Odd(tzinfo):
 
 
 def test_reading_keeps_its_times_in_utc_when_its_source_tells_local_ones() -> None:
-    """Python compares two times of one zone by what its clocks show."""
+    """Python compares two times of one zone by their local values."""
     local = timezone(timedelta(hours=2))
     told = NOON.astimezone(local)
     equity = Equity(Decimal(1), "USDT", told, priced_at=told, newest_at=told)
@@ -138,7 +138,7 @@ def test_reading_is_refused_when_its_time_cannot_be_told_in_utc() -> None:
 
 @pytest.mark.parametrize("block", ["19000000", "0x121eac0", 1.5, Decimal(7), True])
 def test_balance_is_refused_when_its_block_is_no_whole_number(block: object) -> None:
-    """Texts compare by their letters, and not at all with the number that another reading has."""
+    """Texts are compared letter by letter, and cannot be compared with numbers."""
     with pytest.raises(TypeError, match="block must be an int, got"):
         Balance("main", "USDT", Decimal(1), NOON, block=block)  # type: ignore[arg-type]
 

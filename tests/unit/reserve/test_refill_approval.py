@@ -1,4 +1,4 @@
-"""What becomes of a request that waits for approval: nobody was asked yet."""
+"""Requests that wait for approval, and have not been sent yet."""
 
 from datetime import timedelta
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Several requests for the same accounts: what comes in is counted once, for the one that was first."""
+"""Several requests for the same accounts: arrivals are credited once, to the first request."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -67,7 +67,7 @@ def test_what_had_arrived_for_another_before_is_in_the_baseline() -> None:
     second = counted(refill("b", seconds=1), 130, first)
     assert second.credited_before == {"a": 30}
     assert [see(180, first, second)[each].arrived for each in "ab"] == [50, 30]
-    # The same once the first one has ended with it.
+    # The same after the first one has ended by it.
     assert see(180, second, ended=50)["b"].arrived == 30
 
 

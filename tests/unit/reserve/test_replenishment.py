@@ -1,4 +1,4 @@
-"""The decision: every reason for doing nothing, and what is asked for otherwise."""
+"""The decision on refills: every reason for requesting nothing, and what is requested otherwise."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
@@ -47,7 +47,7 @@ def record_of(
     *,
     amount: object = 70,
     urgency: Urgency = FAST,
-    id: str = "r0",  # noqa: A002  # as the request calls it
+    id: str = "r0",  # noqa: A002  # the name in the request
     seconds: float = -60,
     ended: float = -30,
     withdrawal_id: str | None = None,
@@ -191,7 +191,7 @@ def test_queued_withdrawals_are_asked_for_as_well_but_not_twice() -> None:
 
 
 def test_reserve_that_is_well_asks_for_what_withdrawals_wait_for_in_vain_and_no_more() -> None:
-    """Up to its target, not to the level: what is above it pays for them."""
+    """The reserve is filled up to its target, not beyond it: what is above the target pays for them."""
     refused = record_of(State.REJECTED, withdrawal_id="w", amount=25)
     request = asked(decide(105, ADEQUATE, refused, queued=25))
     assert (request.amount, request.urgency) == (20, FAST)
@@ -267,7 +267,7 @@ def test_emergency_is_not_asked_for_again_while_one_is_open_or_was_refused() -> 
 def test_emergency_is_not_in_flight_besides_what_it_replaces(
     calm: Replenishment, hurry: Replenishment, coming: int
 ) -> None:
-    """It is for the whole that lacks: whichever of the two the strategy takes, the other does not come as well."""
+    """It asks for the whole missing amount: whichever of the two the strategy accepts, the other does not arrive."""
     assert still_to_come([calm, hurry, record_of(id="w", amount=5, withdrawal_id="w")]) == coming
 
 
@@ -432,7 +432,7 @@ def test_outcome_is_true_when_the_strategy_has_the_request() -> None:
 def test_wish_is_bound_by_the_limits_and_a_withdrawals_by_dry_runs_alone(
     amount: object, policy: dict[str, Any], own: Inaction | None, of_withdrawal: Inaction | None
 ) -> None:
-    """70 were asked for, 10 for a withdrawal, and 70 were rejected, which counts for nothing."""
+    """The budget has 70 of a refill and 10 for a withdrawal; the rejected 70 do not count."""
     history = [
         record_of(State.VERIFIED),
         record_of(State.VERIFIED, id="w", withdrawal_id="w", amount=10),

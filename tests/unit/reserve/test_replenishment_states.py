@@ -1,4 +1,4 @@
-"""The life of a request: which state may follow which, whatever is said in whatever order."""
+"""The life of a request: which state may follow which, in whatever order reports arrive."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -55,7 +55,7 @@ def test_request_goes_where_the_table_says_and_nowhere_else(
     if after in TABLE.get(before, ()):
         assert advance(record, after, NOON + SECOND, by="ann", detail="d").state is after
     elif before is after or (before in way and after in way[: way.index(before)]):
-        assert advance(record, after, NOON + SECOND) is record, "said again"
+        assert advance(record, after, NOON + SECOND) is record, "a repetition"
     else:
         with pytest.raises(ReplenishmentStateError, match=f"is {before}: it cannot become {after}"):
             advance(record, after, NOON + SECOND)
@@ -87,7 +87,7 @@ def test_request_is_not_said_to_be_without_effect_when_its_money_may_have_come_u
 
 
 def test_strategy_is_waited_for_as_long_as_it_says_within_reason() -> None:
-    """And for as long after that as the reserve may take to see the money."""
+    """Plus the time after which the reserve must have seen the money."""
     assert wait_until(None, NEW, 5 * SECOND) == NEW.deadline
     assert wait_until(NOON + 7 * SECOND, NEW, 5 * SECOND) == NOON + 12 * SECOND
     assert wait_until(NOON + 2 * LONGEST_WAIT, NEW, 5 * SECOND) == NOON + LONGEST_WAIT + 5 * SECOND
@@ -193,7 +193,7 @@ def test_event_tells_the_change_and_how_it_stands_with_approval() -> None:
 
 
 class Life(RuleBasedStateMachine):
-    """Anything is said at any time: a request that has ended stays as it ended."""
+    """Any report at any time: a request that has ended keeps its final state."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -236,6 +236,6 @@ def test_baseline_that_was_read_by_a_clock_that_was_ahead_is_of_before_it_was_se
     day, ahead = timedelta(days=1), NOON + timedelta(days=1, minutes=-5)
     made = NEW.model_copy(update={"baseline": Decimal(90), "baseline_at": ahead})
     assert set_back(made, day, NOON).baseline_at == ahead - day
-    assert set_back(made, timedelta(), NOON).baseline_at == NOON, "how far it was ahead is not known"
+    assert set_back(made, timedelta(), NOON).baseline_at == NOON, "how far it was ahead is unknown"
     for right in (made.model_copy(update={"baseline_at": NOON}), NEW):
         assert set_back(right, day, NOON) is right

@@ -1,4 +1,4 @@
-"""Sums that are looked up are those that would be added up."""
+"""Sums that are kept up to date equal those that are calculated anew."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -66,7 +66,7 @@ def test_payout_is_between_the_reading_that_shows_it_and_the_one_that_does_not()
     assert payouts.between(reading(5), reading(6)) == 7
     assert payouts.between(reading(6), reading(4)) == 0
     assert payouts.between(reading(4, 19), reading(6, 20)) == 17
-    # By its block where both readings have one, however late its time.
+    # By its block if both readings have one, however late its time.
     assert payouts.between(reading(0, 19), reading(4, 20)) == 7
     assert payouts.between(reading(0, 20), reading(9)) == 17
 

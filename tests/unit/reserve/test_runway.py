@@ -1,4 +1,4 @@
-"""How long a reserve lasts, and the one warning before it does not."""
+"""How long a reserve lasts, and the single warning before it runs out."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ HOURS = 3600.0
 
 
 def outflow_of(*readings: tuple[float, object], window: float = HOURS, gap: float = 3600.0) -> Outflow:
-    """Return the outflow of balances that were read at some seconds."""
+    """Return the outflow of balances that were read at these seconds."""
     outflow = Outflow(window, gap)
     for at, balance in readings:
         outflow.note(at, Decimal(str(balance)))
@@ -28,7 +28,7 @@ def outflow_of(*readings: tuple[float, object], window: float = HOURS, gap: floa
 
 
 def snapshot_of(balance: object, equity: object = 1000) -> ReserveSnapshot:
-    """Return what a check found."""
+    """Return the snapshot of a check."""
     told = Balance("main", "USDT", Decimal(str(balance)), NOON)
     return find(POLICY, Equity(Decimal(str(equity)), "USDT", NOON), [told], now=NOON)
 
@@ -122,7 +122,7 @@ def ids() -> Iterator[str]:
 
 
 def step_of(confirmed: ReserveStatus = ADEQUATE, good: ReserveSnapshot | None = None) -> Step:
-    """Return what a check led to."""
+    """Return the result of a check."""
     state = TrackerState(0.0, confirmed=confirmed, sequence=4, good=good)
     return Step(state, None, conclusive=True, recheck=False)
 

@@ -1,4 +1,4 @@
-"""What modes that share accounts are told, from what was read of all of them."""
+"""The snapshots of modes that share accounts, given the readings of all of them."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -19,7 +19,7 @@ GONE = Missing("nav: timeout")
 
 
 def make_reading(amount: object, account: str = "bank/own", *, age: int = 0, owes: bool = False) -> AccountReading:
-    """Return what was read at noon, less an age in seconds; None when it could not be."""
+    """Return a reading at noon, less an age in seconds; None is a failed one."""
     problem = "" if amount is not None else "timeout"
     found = None if amount is None else make_balance(amount, at=NOON - timedelta(seconds=age))
     return AccountReading(account, "USDT", found, problem, not owes)
@@ -36,7 +36,7 @@ def make_member(
     age: int = 0,
     **policy: object,
 ) -> Member:
-    """Return a mode whose target is a tenth of its equity; equity None could not be read."""
+    """Return a mode whose target is a tenth of its equity; an equity of None could not be read."""
     return Member(
         make_policy(mode=mode, **policy),
         terms or AllocationTerms(),
@@ -51,7 +51,7 @@ def make_member(
 def share(
     members: Sequence[Member], *amounts: object, held: object = 0, among: Sequence[tuple[int, ...]] = ()
 ) -> tuple[Finding, ...]:
-    """Share accounts that hold these amounts among all, or some, of the members."""
+    """Share accounts with these amounts among all, or some, of the members."""
     accounts = [
         SharedAccount(
             amount if isinstance(amount, AccountReading) else make_reading(amount, f"pool/{number}"),
@@ -63,12 +63,12 @@ def share(
 
 
 def look(member: Member, found: Finding) -> ReserveSnapshot:
-    """Return the snapshot that a finding leads to."""
+    """Return the snapshot that results from a finding."""
     return find(member.policy, member.equity, found.balances, found.missing, owed=member.owed, share=found.share)
 
 
 def remember(member: Member, found: Finding, *, doubted: bool = False) -> TrackerState:
-    """Return what is remembered after a check, as believed or as doubted."""
+    """Return the state after a check, with the reading believed or doubted."""
     snapshot = look(member, found)
     if doubted:
         return member.state._replace(doubted=snapshot)
@@ -89,7 +89,7 @@ def test_each_is_told_its_part_and_what_explains_it() -> None:
     assert (pool.observed_at, pool.problem, a.missing, a.jump) == (NOON, "", (), Jump.NONE)
     snapshot = look(members[0], a)
     assert (snapshot.reserve_balance, snapshot.bounds, snapshot.status) == (76, None, "low")
-    assert snapshot.parts == (40, 96), "what was read, by which an account that falls to 0 is looked at twice"
+    assert snapshot.parts == (40, 96), "the reading itself, so that a fall to 0 must be confirmed"
 
 
 def test_target_is_of_the_equity_less_what_is_owed() -> None:
@@ -98,7 +98,7 @@ def test_target_is_of_the_equity_less_what_is_owed() -> None:
 
 
 def test_others_get_bounds_when_the_equity_of_one_cannot_be_read() -> None:
-    """At best it needs nothing, at worst 1.25 of its last good target of 80."""
+    """Its target is between 0 and 1.25 of its last good one, which was 80."""
     state = TrackerState(0.0, believed_equity=Decimal(800))
     members = [make_member("a"), make_member("b", equity=None, state=state)]
     a, b = share(members, 100)
@@ -123,7 +123,7 @@ def test_others_get_bounds_when_an_own_account_of_one_cannot_be_read() -> None:
     first, second = share([make_member("a"), b], 70)
     assert first.share.balance == bounds((50, 70))
     assert lines(first) == ["what b needs from shared accounts: bank/other: timeout"]
-    assert second.share.balance == bounds((80, None)), "what it has at least, and its part then"
+    assert second.share.balance == bounds((80, None)), "its minimum, and its part in that case"
     assert lines(second) == ["bank/other: timeout"]
     assert second.share.accounts[1].problem == "timeout"
 
@@ -169,7 +169,7 @@ def test_others_reckon_with_both_when_the_equity_of_one_jumps(before: object, ex
     if before == 400:
         expected = bounds((50, Decimal("71.428571428571428572")))
     assert a.share.balance == expected
-    assert b.share.balance == bounds(50), "the mode itself goes by the new one, which its tracker doubts"
+    assert b.share.balance == bounds(50), "the mode itself uses the new one, which its tracker doubts"
     assert b.jump is (Jump.NEW if before == 400 else Jump.NONE)
     if b.jump:
         assert "equity went from 400 to 1,000, and no second reading agrees yet" in lines(a)[0]
@@ -197,11 +197,11 @@ def test_others_reckon_with_both_when_an_own_balance_of_one_jumps() -> None:
     a, found = share([make_member("a"), newer], 60)
     assert (a.share.balance.lower, found.jump) == (Decimal("31.578947368421052632"), Jump.NONE)
     flapping = make_member("b", make_reading(1), make_reading(0, "bank/other"), state=again.state)
-    assert share([make_member("a"), flapping], 60)[1].jump is Jump.NEW, "what was doubted is another number"
+    assert share([make_member("a"), flapping], 60)[1].jump is Jump.NEW, "another number was doubted"
 
 
 def test_jumps_of_two_at_once_are_remembered_though_neither_is_certain_of_its_part() -> None:
-    """Each wants 1,000 in place of 500, and gets 450 or 600 of 900 by what the other is believed to want."""
+    """The targets grow from 500 to 1,000 each; each gets 450 or 600 of 900, depending on the target of the other."""
     members = [make_member(mode, make_reading(0), equity=5000) for mode in "ab"]
     members = [
         member._replace(equity=make_equity(10_000), state=remember(member, found))
@@ -243,7 +243,7 @@ def test_held_money_is_taken_off_the_last_account_when_none_holds_enough() -> No
 
 
 def test_held_money_beyond_the_shared_accounts_is_taken_off_its_own_of_the_mode_that_promised_it() -> None:
-    """The other is short of its part, and not of all that the first can pay by itself."""
+    """The other one is short of its part only, not of what the first can pay itself."""
     a, b = share(
         [make_member("a", make_reading(30), make_reading(9000), promised=5000), make_member("b")], 90, held=5000
     )
@@ -278,7 +278,7 @@ def test_no_account_is_said_to_bear_held_money_when_one_before_it_cannot_be_read
 
 
 def test_mode_without_the_unread_account_is_told_what_it_has_if_that_covers_what_is_held_and_if_not() -> None:
-    """Read, it covers all that is held, and the mode has enough; unread, it must not be called short of it."""
+    """The account covers all that is held, and the mode is adequate; if it is unread, the mode is unknown, not low."""
     members = [make_member("a", equity=10), make_member("b", equity=10), make_member("c", equity=800)]
     among = [(0, 1), (0, 1, 2)]
     truth = share(members, 100, 100, held=80, among=among)[2]

@@ -1,4 +1,4 @@
-"""What holds for modes that share accounts, whichever of those cannot be read."""
+"""Properties of modes that share accounts, whichever of these cannot be read."""
 
 from decimal import Decimal
 from typing import NamedTuple
@@ -22,12 +22,12 @@ TERMS = {
         st.sampled_from(["0", "0.25", "0.4"]).map(lambda part: AllocationTerms(DEDICATED, ratio=Decimal(part))),
     ),
 }
-# Few of them below 0: what may owe anything tells nothing when it cannot be read.
+# Few below 0: an unread account that may be in debt gives no bound at all.
 AMOUNTS = st.integers(0, 200) | st.integers(-50, 200)
 
 
 class Place(NamedTuple):
-    """An account as it is in truth, and whether a check could read it."""
+    """The true state of an account, and whether a check could read it."""
 
     account: AccountReading
     read: bool
@@ -38,7 +38,7 @@ class Place(NamedTuple):
 
 
 class Case(NamedTuple):
-    """Modes, what they have of their own, what they share, and what is promised."""
+    """Modes, their own accounts, their shared accounts, and what is held."""
 
     members: list[Member]
     own: list[list[Place]]
@@ -46,7 +46,7 @@ class Case(NamedTuple):
     held: Decimal
 
     def told(self, *, everything: bool) -> tuple[Finding, ...]:
-        """Return what the modes are told when everything is read, or what could be."""
+        """Return the findings for the modes, with everything read or with what could be read."""
         members = [
             member._replace(own=tuple([place.account if everything else place.seen for place in own]))
             for member, own in zip(self.members, self.own, strict=True)
@@ -55,7 +55,7 @@ class Case(NamedTuple):
         return share_out(members, accounts, held=self.held, now=NOON)
 
     def statuses(self, findings: tuple[Finding, ...]) -> list[ReserveStatus]:
-        """Return the status that each finding speaks for."""
+        """Return the status of each finding."""
         return [
             find(member.policy, member.equity, found.balances, found.missing, share=found.share).status
             for member, found in zip(self.members, findings, strict=True)
@@ -86,7 +86,7 @@ def cases(draw: st.DrawFn) -> Case:
 @given(cases())
 @settings(max_examples=500)
 def test_account_that_cannot_be_read_only_ever_widens_what_is_told(case: Case) -> None:
-    """What a mode would be told if all were read lies within what it is told, and no status is another's."""
+    """The result with all accounts read lies within the bounds with some unread, and no status contradicts it."""
     truth, told = case.told(everything=True), case.told(everything=False)
     for actual, known in zip(truth, told, strict=True):
         exact, (lower, upper) = actual.share.balance.lower, known.share.balance
@@ -94,6 +94,6 @@ def test_account_that_cannot_be_read_only_ever_widens_what_is_told(case: Case) -
         assert exact == actual.share.balance.upper
         assert lower is None or lower <= exact
         assert upper is None or upper >= exact
-        assert lower == upper or known.missing, "what is not certain says why"
+        assert lower == upper or known.missing, "every uncertainty has a reason"
     for actual_status, known_status in zip(case.statuses(truth), case.statuses(told), strict=True):
         assert known_status in {actual_status, ReserveStatus.UNKNOWN}

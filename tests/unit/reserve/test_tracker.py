@@ -90,7 +90,7 @@ def test_return_from_unknown_goes_on_from_the_status_before_it(before: ReserveSt
     mode = reach(before)
     incident = mode.state.incident_id
     lose(mode)
-    for _ in range(2):  # a move as large as a jump takes a second look
+    for _ in range(2):  # a move as large as a jump needs a second reading
         mode.look(AMOUNT[after])
     said = [event for event in mode.events if event.status is not UNKNOWN][-1]
     assert mode.status is after
@@ -103,7 +103,7 @@ def test_return_from_unknown_goes_on_from_the_status_before_it(before: ReserveSt
 
 
 def test_return_from_unknown_is_said_when_the_first_reading_ever_is_adequate() -> None:
-    """Somebody was told that nothing is known: they are told when it is."""
+    """Whoever received the unknown event must receive its end."""
     mode = Watched()
     lose(mode)
     said = mode.look(110)
@@ -123,7 +123,7 @@ def test_return_from_unknown_is_said_when_the_first_reading_ever_is_adequate() -
 def test_worsening_counts_only_after_enough_checks_in_a_row_at_least_as_severe(
     looks: list[int | None], statuses: list[ReserveStatus]
 ) -> None:
-    """With three confirmations. None is a check that could not tell: it neither counts nor resets."""
+    """With three confirmations. Inconclusive checks neither count nor reset the count."""
     mode = Watched(confirmations=3, max_jump=Decimal(1))
     mode.look(110)
     seen = []
@@ -169,7 +169,7 @@ def test_known_low_returns_from_unknown_at_once_when_critical_is_not_confirmed_y
 
 
 def test_what_was_confirmed_stays_so_when_more_confirmations_are_asked_from_now_on() -> None:
-    """A reload counts against new worsening only: neither a recovery nor the known severity is held back."""
+    """A reload affects new worsening only: neither a recovery nor the known severity is delayed."""
     mode = reach(CRITICAL)
     mode.policy = make_policy(confirmations=9)
     assert mode.look(73).event_type == "reserve_low"
@@ -240,7 +240,7 @@ def test_staleness_counts_from_the_last_conclusive_check() -> None:
 
 
 def test_event_is_made_when_amounts_have_more_digits_than_a_reading_may_have() -> None:
-    """A target of 64 decimals is a product of what was accepted: it must be announced, not refused."""
+    """A target of 64 decimals is a product of accepted values: its event must not fail."""
     policy = make_policy(ratio=Decimal("0.0501"))
     snapshot = make_snapshot(policy, 0, equity="0." + "1" * 60)
     step = advance(TrackerState(0.0), snapshot, policy, Instant(NOON, 1.0), lambda: "id")

@@ -45,7 +45,7 @@ def test_jump_that_changes_nothing_keeps_the_status_fresh_and_is_not_believed() 
 
 
 def test_jump_that_changes_nothing_asks_again_when_a_refill_waits_for_it() -> None:
-    """A critical mode whose equity jumps tenfold must not ask for ten times the refill."""
+    """A critical mode whose equity jumps tenfold must not request ten times the refill."""
     mode = reach(CRITICAL)
     mode.look(49, equity=10000)
     assert (mode.status, mode.step.conclusive, mode.step.recheck, mode.step.actionable) == (CRITICAL, True, True, False)
@@ -94,7 +94,7 @@ def test_same_observation_is_no_second_reading() -> None:
 
 
 def test_older_observation_than_the_first_is_no_second_reading() -> None:
-    """As of a node that lags: the next one may be the first again."""
+    """As from a lagging node: the next reading may be the first one again."""
     mode = reach(ADEQUATE)
     mode.look(0)
     for age in (13, 2):

@@ -1,4 +1,4 @@
-"""Arbitrary histories of one mode, against the rules written a second time in whole numbers."""
+"""Arbitrary histories of one mode, compared with a second implementation of the rules in whole numbers."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -11,7 +11,7 @@ ADEQUATE, LOW, CRITICAL = 0, 1, 2
 NAMES = {ADEQUATE: "adequate", LOW: "low", CRITICAL: "critical"}
 MAX_STALENESS, REPEAT, PATIENCE = 120, 300, 120
 
-# What happens to the incident when one certain status follows another: the table of the design.
+# The effect of two consecutive certain statuses on the incident: the table of the design.
 INCIDENT = {
     (None, ADEQUATE): None,
     (None, LOW): "opens",
@@ -29,7 +29,7 @@ INCIDENT = {
 
 
 class Reference:
-    """The rules once more: a target of a tenth of the equity, thresholds 1.0 and 0.5, margin 0.02, jumps by half."""
+    """The rules again: a target of a tenth of the equity, thresholds 1.0 and 0.5, margin 0.02, jumps by half."""
 
     def __init__(self, confirmations: int) -> None:
         self.confirmations = confirmations
@@ -46,7 +46,7 @@ class Reference:
     def look(
         self, amount: int | None, equity: int | None, missing: str, now: int, age: int = 0
     ) -> tuple[str, bool, str | None] | None:
-        """Return what must be said (the name, whether it is a reminder, and what happens to the incident)."""
+        """Return the expected event: its name, whether it is a reminder, and the effect on the incident."""
         severity = self._severity(amount, equity, missing)
         if severity is None:
             return self._silence(now)
@@ -57,7 +57,7 @@ class Reference:
                 self.doubted = (None if missing == "debt" else amount, equity)
                 self.doubted_at, self.doubted_of = now, now - age
                 return self._doubt(severity, now, age)
-            # The equity is observed at each look; the account is to be, unless all was read and it is as it was.
+            # The equity is observed at each check; the account must be, unless all was read and it is unchanged.
             same = now - age <= self.doubted_of and not (missing == "" and amount == self.account)
             if same and now - self.doubted_at < PATIENCE:
                 return self._doubt(severity, now, age)
@@ -79,7 +79,7 @@ class Reference:
         return self.said, False, incident
 
     def restart(self, down: int, now: int) -> None:
-        """Forget what a restart forgets; the wall's clock moved by `down` meanwhile."""
+        """Forget what a restart forgets; the wall clock moved by `down` meanwhile."""
         self.good_at = now - min(max(0, now - self.good_at + down) + self.good_age, MAX_STALENESS // 2)
         self.good_age = 0
         self.said_at = now - max(0, now - self.said_at + down)
@@ -133,7 +133,7 @@ class Reference:
 
 
 class History(RuleBasedStateMachine):
-    """Readings, gaps, failures, restarts and clocks that are set, in any order."""
+    """Readings, gaps, failures, restarts and changes of the clock, in any order."""
 
     @initialize(confirmations=st.integers(1, 3))
     def start(self, confirmations: int) -> None:
@@ -160,7 +160,7 @@ class History(RuleBasedStateMachine):
     @rule(repeat=st.integers(2, 4))
     @precondition(lambda self: self.mode.state.good is not None)
     def last(self, repeat: int) -> None:
-        """The last good reading comes again: what is near it is believed, and counted."""
+        """Repeat the last good reading: similar readings are believed, and counted."""
         good = self.mode.state.good
         if good.reserve_balance is not None:
             for _ in range(repeat):
@@ -168,7 +168,7 @@ class History(RuleBasedStateMachine):
 
     @rule(steps=st.lists(st.sampled_from([110, 80, 49]), min_size=1, max_size=4))
     def drift(self, steps: list[int]) -> None:
-        """The balance goes up and down by less than a jump."""
+        """Change the balance by less than a jump."""
         for amount in steps:
             self.look(amount, 1000, "", 30)
 
@@ -179,7 +179,7 @@ class History(RuleBasedStateMachine):
 
     @rule(down=st.sampled_from([0, 1, 30, 301, 86400, -5, -86400]))
     def restart(self, down: int) -> None:
-        """The daemon is started again, after a while, or after its clock was set."""
+        """Restart the daemon after a while, or after its clock was set."""
         self.mode.restart(down=down)
         self.reference.restart(down, self.now)
 

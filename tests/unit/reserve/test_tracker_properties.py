@@ -1,4 +1,4 @@
-"""What holds for any history of one mode."""
+"""Properties of any history of one mode."""
 
 from datetime import timedelta
 from decimal import Decimal, localcontext
@@ -13,7 +13,7 @@ from support.reserve import DEBT_NOT_READ, NOT_READ, Watched
 ADEQUATE, LOW, CRITICAL, UNKNOWN = ReserveStatus
 
 Look = tuple[list[int], int | None, tuple[Missing, ...], int]
-"""Balances, equity, what is missing, and the seconds since the look before."""
+"""Balances, equity, what is missing, and the seconds since the last check."""
 LOOK = st.tuples(
     st.lists(st.integers(-50, 400), max_size=2),
     st.sampled_from([0, 400, 900, 1000, 1100, 3000, -1, None]),
@@ -44,7 +44,7 @@ def test_history_stays_when_all_amounts_are_scaled(looks: list[Look], digits: in
 @given(LOOKS, st.sampled_from([("1",), ("0.5", "0.5"), ("0.25", "0.75"), ("0.1", "0.2", "0.7")]))
 @settings(max_examples=60)
 def test_history_stays_when_balances_are_split_over_accounts(looks: list[Look], shares: tuple[str, ...]) -> None:
-    """As long as none of them falls to 0 alone: that is doubted."""
+    """Unless one of them falls to 0 alone, which must be confirmed."""
     whole, split = Watched(), Watched()
     for amounts, equity, missing, after in looks:
         whole.look(*amounts, equity=equity, missing=missing, after=after)
@@ -62,7 +62,7 @@ def test_history_stays_when_balances_are_split_over_accounts(looks: list[Look], 
 @given(LOOKS)
 @settings(max_examples=60)
 def test_unknown_comes_once_and_only_after_the_maximum_staleness_when_nothing_can_be_read(looks: list[Look]) -> None:
-    """Until then a check that cannot tell changes nothing, and afterwards nothing more."""
+    """Before, inconclusive checks change nothing; afterwards, nothing is added."""
     mode = Watched(repeat_interval=timedelta(days=1))
     for amounts, equity, missing, after in looks:
         mode.look(*amounts, equity=equity, missing=missing, after=after)

@@ -1,4 +1,4 @@
-"""How old what is certain may grow before nothing is."""
+"""How old the inputs of a status may become before it is unknown."""
 
 from datetime import timedelta
 
@@ -47,7 +47,7 @@ def test_status_holds_when_observations_are_always_so_old(age: int) -> None:
 
 
 def test_age_before_a_restart_counts_up_to_half_of_what_is_allowed() -> None:
-    """A source that is always 100 s behind is asked again first; one that was 10 s behind has the rest."""
+    """A source with a constant lag of 100 s is read again first; one with a lag of 10 s has the rest of the time."""
     for age, left in ((100, 60), (10, 105)):
         mode = Watched()
         mode.look(150, age=age)
@@ -69,7 +69,7 @@ AGES = st.integers(0, 120) | st.none()
 @given(st.lists(st.tuples(AGES, AGES, st.sampled_from([1, 30, 60])), min_size=1, max_size=20))
 @settings(max_examples=200)
 def test_no_status_rests_on_an_input_that_is_too_old(looks: list[tuple[int | None, int | None, int]]) -> None:
-    """After every look, either all that the status rests on was observed within 120 s, or it is UNKNOWN."""
+    """After every check, either all inputs of the status were observed within 120 s, or it is UNKNOWN."""
     mode, observed, now = Watched(), 0, 0
     for age, equity_age, after in looks:
         now += after

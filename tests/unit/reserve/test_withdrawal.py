@@ -1,4 +1,4 @@
-"""How fast, and how much from the reserve."""
+"""The speed of a withdrawal, and its part from the reserve."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -43,12 +43,12 @@ def test_withdrawal_is_slow_when_one_of_the_statuses_is_unknown() -> None:
 @pytest.mark.parametrize(
     ("status", "available", "amount", "speed", "from_reserve"),
     [
-        (ADEQUATE, 110, 60, FAST, 60),  # just the floor of 50 stays
+        (ADEQUATE, 110, 60, FAST, 60),  # exactly the floor of 50 remains
         (ADEQUATE, 110, 61, MEDIUM, 60),
         (ADEQUATE, 50, 1, SLOW, 0),
         (ADEQUATE, 40, 1, SLOW, 0),  # below the floor nothing is taken, and nothing is owed
         (ADEQUATE, -5, 1, SLOW, 0),
-        (LOW, 80, 10, MEDIUM, 10),  # all from the reserve, and yet not fast
+        (LOW, 80, 10, MEDIUM, 10),  # all from the reserve, but not fast
         (LOW, 80, 40, MEDIUM, 30),
         (LOW, 50, 40, SLOW, 0),
         (CRITICAL, 1000, 1, SLOW, 0),

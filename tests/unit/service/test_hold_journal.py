@@ -1,4 +1,4 @@
-"""Withdrawals whose holds are stored, on SQLite and on PostgreSQL."""
+"""Withdrawals with stored holds, on SQLite and on PostgreSQL."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ FREE = {"reserve_ratio": 0, "reserve_withdrawal_floor": 0}
 
 
 class UndoneError(Exception):
-    """Ends a transaction without its being committed."""
+    """Makes a transaction roll back."""
 
 
 async def stored(database: Database) -> list[Any]:
@@ -57,9 +57,9 @@ async def test_holds_queue_and_keys_are_the_same_after_a_restart(database: Datab
         await bank.see(115)
         assert (await bank.withdrawals.find(partly.hold.id)).arrived == 5
         await bank.withdrawals.settle(paid.hold.id, paid_at=bank.clock.wall)
-        await until(lambda: not bank.withdrawals._desk.book.changed, "all to be written")
+        await until(lambda: not bank.withdrawals._desk.book.changed, "all holds to be written")
         await bank.ask(1, "end")
-    # 10 came while nobody looked, and the payment left.
+    # 10 arrived between two readings, and the payment left.
     async with Bank(105, database) as bank:
         snapshot = await bank.see()
         assert snapshot.held == 40 + 15 + 1
@@ -145,14 +145,14 @@ async def test_nothing_is_promised_when_the_store_is_gone_and_holds_are_read_ane
                 await bank.withdrawals.mark_paying("any")
         finally:
             bank.database.write = working  # type: ignore[method-assign]  # as before
-        await until(lambda: bank.withdrawals._desk.up, "the store to be read")
+        await until(lambda: bank.withdrawals._desk.up, "the holds to be loaded again")
         decision = await bank.ask(20, "during")
         assert (decision.repeated, decision.speed) == (False, WithdrawalSpeed.FAST)
         assert [hold.key for hold in await stored(database)] == ["before", "during"]
 
 
 async def test_answer_is_the_stored_one_when_nobody_knew_whether_it_was_committed(database: Database) -> None:
-    """The connection broke after the commit and before its answer."""
+    """The connection broke after the commit, before its confirmation."""
     async with Bank(110, database) as bank:
         working = bank.database.write
 
@@ -165,14 +165,14 @@ async def test_answer_is_the_stored_one_when_nobody_knew_whether_it_was_committe
         bank.database.write = breaks_after_commit  # type: ignore[method-assign]  # a store that fails
         assert (await bank.ask(40, "k")).refusal is Refusal.STORE_GONE
         bank.database.write = working  # type: ignore[method-assign]  # as before
-        await until(lambda: bank.withdrawals._desk.up, "the store to be read")
+        await until(lambda: bank.withdrawals._desk.up, "the holds to be loaded again")
         again = await bank.ask(40, "k")
         assert (again.repeated, again.speed, len(await stored(database))) == (True, WithdrawalSpeed.FAST, 1)
         assert (await bank.see()).held == 40
 
 
 async def test_nobody_unwinds_for_a_withdrawal_while_it_is_not_certain_to_be_stored(database: Database) -> None:
-    """It was decided in memory, and its transaction takes its time and then fails: it was never accepted."""
+    """It was decided in memory, but its transaction is slow and fails in the end: it was never accepted."""
     unwinder = ScriptedReplenisher()
     async with Bank(70, database, replenisher=unwinder) as bank:
         working = bank.database.write
@@ -198,7 +198,7 @@ async def test_nobody_unwinds_for_a_withdrawal_while_it_is_not_certain_to_be_sto
         bank.withdrawals._watch.look()
         await bank.withdrawals._unwinder.idle()
         assert (refused.refusal, unwinder.asked, await stored(database)) == (Refusal.STORE_GONE, [], [])
-        await until(lambda: bank.withdrawals._desk.up, "the store to be read")
+        await until(lambda: bank.withdrawals._desk.up, "the holds to be loaded again")
         again = await bank.ask(100, "k")
         await until(lambda: unwinder.asked, "the request")
         assert [request.id for request in unwinder.asked] == [again.hold.id]
@@ -245,8 +245,10 @@ async def test_caller_is_told_that_nothing_is_certain_when_the_store_hangs(
         monkeypatch.setattr(hold_journal, "_PATIENCE_SECONDS", 60)
         go_on.set()
         again = await bank.ask(40, "k")
-        assert again.repeated, "it was decided, and is answered to whoever asks again"
-        assert [hold.key for hold in await stored(database)] == ["k"], "nobody decides for who waits no more"
+        assert again.repeated, "it was decided, and a repetition gets that answer"
+        assert [hold.key for hold in await stored(database)] == ["k"], (
+            "nothing is decided for a caller that no longer waits"
+        )
 
 
 async def test_more_than_memory_should_hold_is_refused(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +281,7 @@ async def test_hold_that_somebody_else_made_under_a_key_is_answered_and_not_made
 @pytest.mark.no_cover
 @pytest.mark.timeout(300)
 async def test_10_000_concurrent_withdrawals_promise_exactly_what_is_there(database: Database) -> None:
-    """From a reserve that covers half of them, each asked for twice by callers that know nothing of each other."""
+    """The reserve covers half of them, and each is requested twice, concurrently."""
     async with Bank(5_000, database, **FREE) as bank:
         keys = [str(number % 10_000) for number in range(12_000)]
         random.shuffle(keys)

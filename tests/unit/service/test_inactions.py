@@ -1,4 +1,4 @@
-"""Every reason for asking for nothing: a story that leads to each, told by the decision, and counted."""
+"""Every reason for requesting nothing: a scenario for each, its decision, and its counter."""
 
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
@@ -21,7 +21,7 @@ Story = Callable[[Treasury], Awaitable[Told]]
 
 
 def sees(*balances: object, after_seconds: float = 5) -> Story:
-    """Return a story of checks; it tells why the last of them asked for nothing."""
+    """Return a scenario of checks; it returns why the last one requested nothing."""
 
     async def story(shop: Treasury) -> Told:
         for balance in balances:
@@ -32,7 +32,7 @@ def sees(*balances: object, after_seconds: float = 5) -> Story:
 
 
 def is_rejected(*balances: object, after_seconds: float = 5) -> Story:
-    """Return a story of a strategy that will not."""
+    """Return a scenario of a strategy that rejects a request."""
 
     async def story(shop: Treasury) -> Told:
         shop.replenisher.answer = Acceptance(status=AcceptanceStatus.REJECTED)
@@ -43,7 +43,7 @@ def is_rejected(*balances: object, after_seconds: float = 5) -> Story:
 
 
 def wishes(amount: str) -> Story:
-    """Return a story of somebody who wishes for a refill."""
+    """Return a scenario of a refill that is requested by hand."""
 
     async def story(shop: Treasury) -> Told:
         outcome = await shop.refills.request("m", Decimal(amount))
@@ -54,7 +54,7 @@ def wishes(amount: str) -> Story:
 
 
 async def fails(shop: Treasury) -> Told:
-    """A strategy could not, and there is time for another request."""
+    """A strategy has failed, and another request is possible."""
     await shop.see(70)
     await shop.refills.desk.fail(shop.own()[0].id)
     return await sees(69, after_seconds=COOLDOWN_IS_OVER)(shop)
@@ -97,7 +97,7 @@ STORIES: dict[Inaction, tuple[Story, dict[str, Any]]] = {
 
 
 def counted(registry: CollectorRegistry) -> dict[str, float]:
-    """Return how often each reason is counted, as Prometheus reads it."""
+    """Return the counters of all reasons, as Prometheus reads them."""
     families = {each.name: each for each in text_string_to_metric_families(generate_latest(registry).decode())}
     return {
         sample.labels["reason"]: sample.value
@@ -108,7 +108,7 @@ def counted(registry: CollectorRegistry) -> dict[str, float]:
 
 @pytest.mark.parametrize("reason", Inaction)
 async def test_every_reason_is_told_and_counted(reason: Inaction) -> None:
-    """A reason without a story fails here, and so does a series that is not there from the start."""
+    """A reason without a scenario fails here, and so does a series that does not exist from the start."""
     story, config = STORIES[reason]
     registry = CollectorRegistry()
     metrics = ReplenishmentMetrics(registry)

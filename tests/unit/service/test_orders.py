@@ -1,4 +1,4 @@
-"""Operators' orders, on SQLite and on PostgreSQL: carried out in order, answered once, and never lost."""
+"""Operators' orders, on SQLite and on PostgreSQL: executed in order, answered once, never lost."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -37,7 +37,7 @@ def clerk_of(
 
 
 class Orders:
-    """What operators write down, in order, and what came of it."""
+    """Stores operators' orders, in order, and reads their results."""
 
     def __init__(self, database: Database, subject: OrderSubject) -> None:
         self._database = database
@@ -45,7 +45,7 @@ class Orders:
         self._number = 0
 
     async def give(self, action: OrderAction, target: str, order_id: str = "", **details: Any) -> str:
-        """Write one down and return its id."""
+        """Store an order and return its id."""
         self._number += 1
         name = order_id or f"o-{self._number}"
         at = NOW + timedelta(seconds=self._number)
@@ -54,14 +54,14 @@ class Orders:
         return name
 
     async def outcome(self, order_id: str) -> tuple[bool, str | None]:
-        """Return whether one was answered, and why it was refused, if it was."""
+        """Return whether an order was answered, and the reason if it was refused."""
         async with self._database.read() as connection:
             order = await find_order(connection, order_id)
         assert order is not None
         return order.answered_at is not None, order.refusal
 
     async def waiting(self) -> list[str]:
-        """Return the ids of those that wait."""
+        """Return the ids of the pending orders."""
         async with self._database.read() as connection:
             return [each.id for each in await load_waiting_orders(connection, self._subject, 100)]
 

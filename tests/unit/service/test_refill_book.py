@@ -1,4 +1,4 @@
-"""What stays in memory of requests that have ended, and whose turn it is among those that are open."""
+"""Which ended requests are kept in memory, and the order of the open ones."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -37,7 +37,7 @@ def test_nothing_that_budgets_and_cooldowns_go_by_is_lost_among_withdrawals() ->
     assert book.find("w-100") is not None
     clock.wrong = timedelta(days=400)
     book.forget("m", policy)
-    assert len(book.of_mode("m")) == 2100, "nothing for a clock that is set"
+    assert len(book.of_mode("m")) == 2100, "independent of a clock that is set"
     clock.wrong = timedelta()
     clock.ahead = policy.budget_period + timedelta(minutes=1)
     book.forget("m", policy)

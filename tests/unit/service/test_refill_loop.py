@@ -1,4 +1,4 @@
-"""Refills between deciding and verifying: what operators, strategies and time do to them."""
+"""Refills between decision and verification: effects of operators, strategies and time."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ LARGE = {"reserve_refill_approval_above": 50}
 
 
 class Polled(ScriptedReplenisher):
-    """A strategy that can be asked how far it is."""
+    """A strategy that can be asked for its progress."""
 
     progress: Progress | None = None
 
@@ -63,7 +63,7 @@ async def test_request_that_waits_for_approval_is_cancelled_when_the_reserve_rec
     async with Refinery(database, **LARGE) as shop:
         await shop.check(20)
         await shop.check(110)
-        await until(lambda: shop.ops.states == ["requested", "cancelled"], "its end")
+        await until(lambda: shop.ops.states == ["requested", "cancelled"], "the end of the request")
         assert shop.asked == []
 
 
@@ -102,7 +102,7 @@ async def test_withdrawals_own_request_is_made_beside_what_is_open_and_once(data
 
 @pytest.mark.parametrize("in_flight", [1, 2])
 async def test_same_id_at_the_same_time_is_one_request(database: Database, in_flight: int) -> None:
-    """Each caller is told what was asked: the one whose amount is another sees that it is not its own."""
+    """Each caller gets the request that was made; the one with another amount can see that it is not its own."""
     async with Refinery(database, reserve_refill_in_flight=in_flight) as shop:
         await shop.check(110)
         wanted = [shop.service.request("m", Decimal(amount), request_id="k") for amount in (5, 5, 7)]
@@ -148,7 +148,7 @@ async def test_function_of_the_embedder_is_asked(database: Database, function: A
 
 
 async def test_request_waits_for_its_deadline_when_its_mode_has_no_replenisher_any_more(database: Database) -> None:
-    """The configuration was taken up anew since, or names none: nobody is asked, and nothing breaks."""
+    """The configuration may have changed: nothing is sent, and nothing fails."""
     deaf = ScriptedReplenisher()
     deaf.misbehave = raises(DeliveryError(FailureReason.UNREACHABLE))
     async with Refinery(database, deaf) as shop:
@@ -196,7 +196,7 @@ async def test_metrics_tell_what_is_in_flight_and_why_nothing_is_asked(database:
 
 
 async def test_request_is_taken_once_when_it_is_taken_exclusively(database: Database) -> None:
-    """The taker may ask again under its reference, whatever it told since; nobody else gets it."""
+    """The strategy that took it may repeat that under its reference, also after a report; no other one gets it."""
     strategy = ScriptedReplenisher()
     strategy.answer = Acceptance(status=AcceptanceStatus.PENDING)
     async with Refinery(database, strategy) as shop:

@@ -1,4 +1,4 @@
-"""Pages of requests for refills: each request on one of them, also of those that were made at one instant."""
+"""Pages of requests for refills: each request is on exactly one, also if several were made at the same time."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ def make_record(number: int, second: int) -> Replenishment:
 
 
 async def read_pages(load: Callable[[int, RequestPlace | None], Awaitable[Sequence[Replenishment]]], limit: int) -> str:
-    """Return the ids on all pages, each place read from its cursor."""
+    """Return the ids on all pages, each cursor passed through its text."""
     found: list[str] = []
     page = await load(limit, None)
     while page:

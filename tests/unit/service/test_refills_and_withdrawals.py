@@ -1,4 +1,4 @@
-"""Refills, withdrawals and shared accounts together, on a real store: asked for once, counted once."""
+"""Refills, withdrawals and shared accounts together, on a real store: requested once, counted once."""
 
 import asyncio
 import sys
@@ -20,11 +20,11 @@ ACCEPTED = Acceptance(status=AcceptanceStatus.ACCEPTED)
 REJECTED = Acceptance(status=AcceptanceStatus.REJECTED)
 
 
-# What arrives, and for whom
+# Arrivals, and to whom they are credited
 
 
 async def test_money_of_a_withdrawal_is_not_asked_for_again_when_it_arrives(database: Database) -> None:
-    """At the check that sees it, its request ends and it waits for nothing more."""
+    """The check that reads it ends its request, and the withdrawal is no longer waiting."""
     async with Treasury(database, reserve_refill_in_flight=2) as shop:
         await shop.see()
         hold = await shop.withdraw(100)
@@ -38,7 +38,7 @@ async def test_money_of_a_withdrawal_is_not_asked_for_again_when_it_arrives(data
 async def test_refill_is_verified_when_its_money_comes_and_a_client_is_paid_between_two_readings(
     database: Database,
 ) -> None:
-    """What was paid counts whole, the part that no reading ever showed included."""
+    """The payment counts in full, including the part that no reading has shown."""
     async with Treasury(database) as shop:
         await shop.see()
         hold = await shop.withdraw(100)
@@ -51,7 +51,7 @@ async def test_refill_is_verified_when_its_money_comes_and_a_client_is_paid_betw
 
 
 async def test_others_are_credited_with_what_came_in_since_a_refill_was_asked_for(database: Database) -> None:
-    """What a withdrawal's request had got before is in the refill's baseline."""
+    """What was credited to a withdrawal's request before is part of the refill's baseline."""
     async with Treasury(database) as shop:
         await shop.see()
         hold = await shop.withdraw(160)
@@ -70,7 +70,7 @@ async def test_others_are_credited_with_what_came_in_since_a_refill_was_asked_fo
 
 
 async def test_emergency_is_verified_by_all_that_came_since_it_was_made(database: Database) -> None:
-    """It asks for the whole: what came for the calm one it stands in for is its own."""
+    """It is for the whole amount, including what arrives for the calm request that it replaces."""
     async with Treasury(database) as shop:
         await shop.see()
         await shop.see(70)
@@ -84,7 +84,7 @@ async def test_emergency_is_verified_by_all_that_came_since_it_was_made(database
 
 
 async def test_payouts_count_for_as_long_as_a_refill_is_waited_for(database: Database) -> None:
-    """Through the hour after which a hold is in no reading any more, and through a restart."""
+    """Also after the hour in which readings may still show a hold, and over a restart."""
     async with Treasury(database, 160, reserve_refill_patience=86400) as shop:
         await shop.see()
         await shop.see(90)
@@ -113,7 +113,7 @@ async def test_payouts_count_for_as_long_as_a_refill_is_waited_for(database: Dat
         assert len(shop.holds.book.totals._modes["m"].payouts) == 0
 
 
-# Requests for withdrawals that come to nothing
+# Requests for withdrawals that have no effect
 
 
 @pytest.mark.parametrize("end", ["rejected", "failed", "expired", "cancelled"])
@@ -149,7 +149,9 @@ async def test_nothing_is_expected_for_a_withdrawal_when_its_request_came_to_not
 
 
 async def test_what_withdrawals_wait_for_in_vain_is_asked_for_by_a_reserve_that_is_well(database: Database) -> None:
-    """Accepted while nothing was known, refused by the strategy: only what is above the target would cover it."""
+    """The withdrawal was accepted while nothing was known, and refused by the strategy: a refill asks for what the
+    amount above the target does not cover.
+    """
     async with Treasury(database) as shop:
         await shop.see()
         await shop.see_nothing()
@@ -185,7 +187,7 @@ async def test_time_of_a_withdrawal_follows_what_its_strategy_says_later(databas
 async def test_withdrawal_waits_for_a_month_at_most_whatever_its_strategy_says(
     told: str, days: int, later: bool, database: Database
 ) -> None:
-    """Some say by the last year that there is that they do not know; the others are looked after all the same."""
+    """Some use the last possible year for "unknown"; other withdrawals must not be affected."""
     never = datetime.fromisoformat(told)
     async with Treasury(database) as shop:
         await shop.see()
@@ -212,7 +214,7 @@ async def test_nothing_is_expected_for_a_withdrawal_in_a_dry_run(database: Datab
 
 
 async def test_refill_does_not_ask_for_what_a_withdrawal_is_about_to_ask_for_itself(database: Database) -> None:
-    """A check comes between its hold and its request."""
+    """A check takes place between its hold and its request."""
     async with Treasury(database) as shop:
         await shop.see()
         shop.withdrawals._unwinder._turns = asyncio.Semaphore(0)
@@ -228,7 +230,7 @@ async def test_refill_does_not_ask_for_what_a_withdrawal_is_about_to_ask_for_its
 
 
 async def test_withdrawal_asks_for_no_more_than_still_lacks_when_some_has_come_before(database: Database) -> None:
-    """A daemon that died between its hold and its request finds that others have brought a part of it."""
+    """The daemon died between its hold and its request, and part of the amount has arrived by other means."""
     async with Treasury(database) as shop:
         await shop.see()
         shop.withdrawals._unwinder._turns = asyncio.Semaphore(0)
@@ -245,7 +247,7 @@ async def test_withdrawal_asks_for_no_more_than_still_lacks_when_some_has_come_b
 
 
 async def test_withdrawals_own_request_stays_while_its_strategy_is_asked_or_has_it(database: Database) -> None:
-    """What a strategy was told may be on its way, though its withdrawal waits for nothing more."""
+    """The money may be in flight, although the withdrawal is no longer waiting."""
     async with Treasury(database) as shop:
         await shop.see()
         answered = asyncio.Event()
@@ -279,7 +281,7 @@ async def test_withdrawals_own_request_stays_while_its_strategy_is_asked_or_has_
 async def test_money_that_comes_unseen_is_counted_from_the_last_reading_before_it_was_asked_for(
     modes: tuple[str, ...], database: Database
 ) -> None:
-    """Its strategy has paid before anything is known of the reserve again; whoever shares the account."""
+    """The strategy pays before the accounts can be read again, with and without another mode on the account."""
     async with Treasury(database, 220, modes=modes) as shop:
         await shop.see()
         await shop.see_nothing()
@@ -292,7 +294,7 @@ async def test_money_that_comes_unseen_is_counted_from_the_last_reading_before_i
 
 
 async def test_money_that_comes_unseen_is_counted_when_the_daemon_began_without_sight(database: Database) -> None:
-    """From what was kept of the reserve."""
+    """It is counted from the stored reading."""
     async with Treasury(database) as shop:
         shop.replenisher.answer = REJECTED
         await shop.see(70)
@@ -324,7 +326,7 @@ async def test_money_that_never_comes_is_without_effect_though_nothing_was_known
 async def test_nobody_says_that_a_refill_had_no_effect_when_nothing_was_ever_known_of_the_accounts(
     database: Database,
 ) -> None:
-    """Whether 140 are there since before or because of it, nobody knows."""
+    """It is unknown whether the 140 were there before."""
     async with Treasury(database) as shop:
         await shop.see_nothing()
         hold = await shop.withdraw(30)
@@ -350,7 +352,7 @@ async def test_what_came_in_while_nobody_waited_is_not_held_for_who_comes_later(
 async def test_account_that_is_counted_from_now_on_or_no_longer_brings_and_takes_nothing(
     change: str, database: Database
 ) -> None:
-    """Half of a refill had come by then; the other half makes it whole, and nobody is told that it had no effect."""
+    """Half of a refill has arrived before the change; the other half completes it, and it is not called ineffective."""
     async with Treasury(database) as shop:
         if change == "removed":
             shop.count(other=20)
@@ -369,11 +371,11 @@ async def test_account_that_is_counted_from_now_on_or_no_longer_brings_and_takes
         assert shop.own()[0].state is State.VERIFIED
 
 
-# Accounts that several modes are paid from
+# Accounts of several modes
 
 
 async def test_one_arrival_is_counted_once_when_several_modes_share_an_account(database: Database) -> None:
-    """First come, first served: what is left over is the next one's, down to a part of it."""
+    """First come, first served: the rest is credited to the next, even if it is only part of its amount."""
     async with Treasury(database, 220, modes=("a", "b")) as shop:
         await shop.see()
         await shop.see(150)
@@ -389,7 +391,7 @@ async def test_one_arrival_is_counted_once_when_several_modes_share_an_account(d
 async def test_sharer_asks_for_nothing_that_is_in_flight_for_another_beyond_what_that_lacks(
     database: Database,
 ) -> None:
-    """What came for the first is split: the second, whose money is still to come, lacks as much less."""
+    """What arrived for the first is split, so the second, whose money is in flight, lacks less."""
     async with Treasury(database, 220, modes=("a", "b")) as shop:
         await shop.see()
         await shop.see(150)
@@ -412,7 +414,7 @@ async def test_sharers_ask_for_all_that_lacks_when_the_reserve_falls_while_one_o
 
 
 async def test_queue_of_another_mode_is_not_asked_for(database: Database) -> None:
-    """It has its own request."""
+    """It has a request of its own."""
     async with Treasury(database, 220, modes=("a", "b")) as shop:
         await shop.see()
         hold = await shop.withdraw(200, "a")
@@ -431,7 +433,7 @@ async def test_queue_of_another_mode_is_not_asked_for(database: Database) -> Non
 
 
 async def test_no_strategy_hears_of_anything_in_a_dry_run(database: Database) -> None:
-    """Neither what an operator or a strategy wishes for, nor what a withdrawal lacks."""
+    """Neither requests by hand, nor those for withdrawals."""
     async with Treasury(database, reserve_refill_dry_run=True) as shop:
         await shop.see()
         decision = await shop.ask(100)
@@ -443,11 +445,11 @@ async def test_no_strategy_hears_of_anything_in_a_dry_run(database: Database) ->
         assert shop.replenisher.asked == []
 
 
-# Work
+# Cost of a check
 
 
 def calls_of_a_check(counted: list[int]) -> Any:
-    """Return what counts calls of functions from when it is set."""
+    """Return a function that starts counting calls of functions."""
 
     def count(_frame: FrameType, event: str, _arg: object) -> None:
         if event == "call":
@@ -457,7 +459,7 @@ def calls_of_a_check(counted: list[int]) -> Any:
 
 
 async def calls_with(waiting: int) -> int:
-    """Return how many functions a check calls while so many withdrawals wait and as many were paid."""
+    """Return how many functions a check calls with this many waiting and this many settled withdrawals."""
     async with Treasury(None, waiting, reserve_withdrawal_floor=0, reserve_ratio=0) as shop:
         await shop.see()
         decisions = await asyncio.gather(*(shop.ask(1) for _ in range(2 * waiting)))
@@ -469,7 +471,7 @@ async def calls_with(waiting: int) -> int:
         assert len(shop.refills._book.open()) == waiting
         shop._balances.amounts["m"] = "0.5"
         for task in shop._tasks:
-            task.cancel()  # what is done on the side, whenever that is due, is not counted
+            task.cancel()  # work in the background, whenever it is due, is not counted
         counted = [0]
         sys.setprofile(calls_of_a_check(counted))
         try:
@@ -482,6 +484,6 @@ async def calls_with(waiting: int) -> int:
 
 @pytest.mark.no_cover
 async def test_check_does_work_in_proportion_to_the_withdrawals_that_wait() -> None:
-    """Whatever was paid: a check that takes seconds would lose the store."""
+    """Independently of settled ones: a check that takes seconds would lose the store."""
     few, many = await calls_with(200), await calls_with(2000)
     assert many < 14 * few

@@ -1,4 +1,4 @@
-"""Refills as the daemon asks for them."""
+"""Refills as the daemon requests them."""
 
 import asyncio
 from decimal import Decimal
@@ -23,7 +23,7 @@ BASE = {
 
 
 class Answers(ReplenishmentObserver):
-    """Notes what requests came to."""
+    """Records the results of requests."""
 
     def __init__(self) -> None:
         self.statuses: list[AcceptanceStatus | None] = []
@@ -35,7 +35,7 @@ class Answers(ReplenishmentObserver):
 
 
 class Refilled:
-    """A mode with a replenisher, checked by hand."""
+    """A mode with a replenisher, checked on demand."""
 
     def __init__(self, amount: Any = 110, source: type[ScriptedBalances] = ScriptedBalances, **config: Any) -> None:
         self.source = source("t", main=amount)
@@ -50,14 +50,14 @@ class Refilled:
         self.manager.replenishment = self.service
 
     async def check(self, amount: Any) -> None:
-        """Check once with this balance, and let what was asked be answered."""
+        """Check once with this balance, and wait for the answers to requests."""
         self.source.amounts["main"] = amount
         await self.manager.check_all_reserves()
         await self.service.idle()
 
 
 async def test_what_was_asked_for_in_a_currency_that_a_mode_had_before_is_given_up() -> None:
-    """It would be taken for money of the new one that is on its way, for its budgets, and for what is to be unwound."""
+    """It would count as money in the new currency that is in flight, for budgets, and as an amount to unwind."""
     budget = {"reserve_refill_budget_amount": 50}
     mode = Refilled(source=ScriptedWallets, **budget)
     await mode.check(70)

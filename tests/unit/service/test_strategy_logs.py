@@ -1,4 +1,4 @@
-"""What a strategy's own program logs when it breaks, as structlog is before anybody configures it."""
+"""What a strategy's own program logs on an error, if it does not configure structlog."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -32,7 +32,7 @@ class BreakingStrategy(BaseStrategyManager):
 
 @pytest.fixture
 def untouched_structlog() -> Iterator[None]:
-    """Logging as it is in a program that configures nothing."""
+    """Logging as in a program that configures nothing."""
     before = structlog.get_config()
     structlog.reset_defaults()
     yield

@@ -1,4 +1,4 @@
-"""What the reserve does not pay of a withdrawal is unwound, and arrives for those who wait in their order."""
+"""The part of a withdrawal that the reserve does not pay is unwound, and credited in order when it arrives."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -90,7 +90,7 @@ async def test_nobody_is_asked_when_a_withdrawal_is_cancelled_first() -> None:
     decision = await bank.ask(10)
     await until(lambda: unwinder.asked, "an attempt")
     await bank.withdrawals.cancel(decision.hold.id)
-    await until(lambda: not bank.withdrawals._unwinder._tasks, "the end")
+    await until(lambda: not bank.withdrawals._unwinder._tasks, "the end of the request")
     await bank.crash()
 
 
@@ -103,7 +103,7 @@ async def test_queue_tells_places_and_what_is_ahead_and_money_goes_to_the_first(
             (second.hold.id, 2, 10),
         ]
         snapshot = await bank.see(64)
-        assert (snapshot.reserve_balance, snapshot.held) == (50, 14), "what arrived is held from its first reading"
+        assert (snapshot.reserve_balance, snapshot.held) == (50, 14), "arrived money is held from its first reading"
         assert [(each.hold.arrived, each.place, each.ahead) for each in bank.withdrawals.queue("m")] == [(4, 1, 0)]
         assert (await bank.see(90)).reserve_balance == 60
         assert bank.withdrawals.queue("m") == ()

@@ -1,4 +1,4 @@
-"""Withdrawals from a mode that is watched, with holds in memory."""
+"""Withdrawals from a watched mode, with holds in memory."""
 
 import asyncio
 from collections.abc import Callable
@@ -52,7 +52,7 @@ async def test_snapshot_is_less_what_is_held_and_its_target_less_what_is_owed() 
 
 
 async def test_mode_that_promised_more_than_its_equity_needs_no_reserve_until_that_is_cancelled() -> None:
-    """What is left of it is nobody's any more: an incident ends. Nothing else is held than what is there."""
+    """All of the remaining equity is owed, so the target is 0 and the incident ends; no more is held than exists."""
     async with Bank(90) as bank:
         assert bank.manager.status("m") is ReserveStatus.LOW
         decision = await bank.ask(1200)
@@ -86,7 +86,7 @@ async def test_target_is_of_the_whole_equity_when_its_source_is_net_of_withdrawa
 
 @pytest.mark.parametrize("net", [True, False])
 async def test_mode_that_is_left_alone_is_checked_again_when_its_equity_begins_or_ceases_to_be_net(net: bool) -> None:
-    """The amount is the same, and the target is not."""
+    """The amount is the same, but the target is not."""
     is_net = not net
 
     async def tell() -> Equity:
@@ -104,7 +104,7 @@ async def test_mode_that_is_left_alone_is_checked_again_when_its_equity_begins_o
 
 
 async def test_mode_is_not_left_alone_while_readings_still_show_what_is_paid() -> None:
-    """What is paid out comes in again at once: the same amounts, read later, are no longer promised to anybody."""
+    """As much arrives as is paid out: the later reading has the same amounts, of which nothing is held any more."""
     observed_at = datetime.now(UTC) - timedelta(seconds=20)
 
     async def tell_balance() -> Reading:
@@ -127,7 +127,7 @@ async def test_mode_is_not_left_alone_while_readings_still_show_what_is_paid() -
 
 
 async def test_mode_that_is_left_alone_is_checked_again_when_a_hold_changes() -> None:
-    """A mode of which nothing new is read costs a cycle nothing; a hold is news."""
+    """An unchanged mode is not checked in every cycle; a change of its holds is a reason to check it."""
     bank = Bank(110, reserve_monitoring_interval="0.05")
     monitoring = asyncio.create_task(bank.manager.start_monitoring())
 
@@ -135,12 +135,12 @@ async def test_mode_that_is_left_alone_is_checked_again_when_a_hold_changes() ->
         latest = bank.manager.latest_snapshot("m")
         return latest.held if latest is not None else None
 
-    await until(lambda: bank.balances.reads > 5, "some quiet cycles")
+    await until(lambda: bank.balances.reads > 5, "some cycles without changes")
     decision = await bank.ask(20)
     assert bank.manager.status("m") is ReserveStatus.ADEQUATE
     await until(lambda: held() == 20, "the hold in the snapshot")
     reads = bank.balances.reads
-    await until(lambda: bank.balances.reads > reads + 5, "some quiet cycles")
+    await until(lambda: bank.balances.reads > reads + 5, "some cycles without changes")
     assert held() == 20
     await bank.withdrawals.cancel(decision.hold.id)
     await until(lambda: held() == 0, "the end of the hold in the snapshot")
@@ -153,7 +153,7 @@ async def test_hold_is_off_readings_older_than_its_payment_and_none_later() -> N
         decision = await bank.ask(40)
         await bank.withdrawals.mark_paying(decision.hold.id)
         assert (await bank.see(110)).reserve_balance == 70
-        # The payment leaves after that reading, and is told of before the next.
+        # The payment leaves after that reading, and is reported before the next.
         await bank.withdrawals.settle(decision.hold.id, paid_at=bank.clock.wall)
         assert await bank.withdrawals.get_withdrawal_speed("m", Decimal(21)) is MEDIUM
         snapshot = await bank.see(70)
@@ -161,7 +161,7 @@ async def test_hold_is_off_readings_older_than_its_payment_and_none_later() -> N
 
 
 def on_a_chain(balance: int, block: int) -> Bank:
-    """Return a bank whose account is read at a block, which `balances.block` sets."""
+    """Return a bank whose account is read at a block, set by `balances.block`."""
 
     class Chain(ScriptedBalances):
         async def fetch_balances(self) -> Reading:
@@ -190,7 +190,7 @@ async def test_block_tells_which_reading_shows_a_payment_when_a_node_lags() -> N
 
 @pytest.mark.parametrize("wrong", [190_000_000, 1_900_000, 0])
 async def test_block_is_refused_when_what_was_last_read_contradicts_it(wrong: int) -> None:
-    """One of another chain, or with a digit too many or too few: the hold would be freed too early, or never."""
+    """A block of another chain, or with a digit too many or too few, would free the hold too early or never."""
     bank = on_a_chain(110, block=19_000_000)
     await bank.see()
     decision = await bank.ask(60)
@@ -234,7 +234,7 @@ async def test_same_key_gives_the_same_answer_and_holds_once() -> None:
             await bank.ask(41, "k")
         assert (await bank.see()).held == 40
         await bank.withdrawals.cancel(first.hold.id)
-        assert terms(await bank.ask(40, "k")) == terms(first), "the answer is kept after its end"
+        assert terms(await bank.ask(40, "k")) == terms(first), "the answer is kept after the end of the hold"
 
 
 @pytest.mark.parametrize("amount", [0, -1, "NaN", "Infinity"])
@@ -258,7 +258,7 @@ async def test_unknown_mode_pays_slowly_and_accepts_nothing() -> None:
         with pytest.raises(ValueError, match="must have 1 to 200 characters, got 0"):
             await bank.ask(1, "")
         with pytest.raises(TypeError, match="must be a Decimal"):
-            await bank.withdrawals.process_withdrawal("m", 1.5)  # type: ignore[arg-type]  # that is the test
+            await bank.withdrawals.process_withdrawal("m", 1.5)  # type: ignore[arg-type]  # the subject
 
 
 @pytest.mark.parametrize("lose", ["never read", "failed", "old", "incomplete"])
@@ -392,7 +392,7 @@ async def test_shared_account_is_promised_once_by_all_its_modes_together() -> No
         assert promised <= 300
         snapshots = await manager.check_all_reserves()
         left = sum(snapshot.reserve_balance for snapshot in snapshots.values())
-        assert left == 300 - promised, "what one mode promised is off the shares of both"
+        assert left == 300 - promised, "what is held for one mode reduces the shares of both"
     assert promised > 200
 
 
@@ -413,7 +413,7 @@ async def test_promises_of_a_mode_are_kept_when_another_comes_to_share_its_accou
 
 
 async def test_money_of_an_account_that_is_counted_from_now_on_has_not_arrived_for_those_who_wait() -> None:
-    """It was there before, in an account that was not looked at."""
+    """The money was in a newly counted account before, and must not be credited as an arrival."""
     async with Bank(40) as bank:
         decision = await bank.ask(100)
         assert decision.hold.outstanding == 100
@@ -427,7 +427,7 @@ async def test_money_of_an_account_that_is_counted_from_now_on_has_not_arrived_f
 
 
 async def test_withdrawals_are_looked_after_when_one_look_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What breaks over one of them must not silence the alarm over all others."""
+    """A failure must not prevent alarms about the other withdrawals."""
     monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.01)
     bank, heard = Bank(), []
 
@@ -440,11 +440,11 @@ async def test_withdrawals_are_looked_after_when_one_look_has_failed(monkeypatch
     async with bank:
         await bank.ask(10)
         bank.clock.ahead += timedelta(hours=2)
-        await until(lambda: heard[-1:] == [{"m": 1}], "the overdue withdrawal to be told")
+        await until(lambda: heard[-1:] == [{"m": 1}], "the overdue withdrawal to be reported")
 
 
 async def test_promises_stay_in_their_currency_when_a_mode_gets_another() -> None:
-    """40 USDT are not 40 ETH: they are promised of the USDT that others are paid from, and are no debt in ETH."""
+    """40 USDT are not 40 ETH: they remain held in USDT, from which others are paid, and are no debt in ETH."""
     bank = Bank(400)
     bank.balances = ScriptedWallets("t", m=400)
     bank.manager = ReserveManager({"nav": bank.equity}, {"t": bank.balances}, clock=bank.clock)
@@ -486,7 +486,7 @@ async def test_holds_go_through_their_states_and_say_so() -> None:
         with pytest.raises(UnknownWithdrawalError, match="there is no withdrawal 'nope'"):
             await bank.withdrawals.find("nope")
         with pytest.raises(ValueError, match="must have a time zone"):
-            await bank.withdrawals.settle(hold_id, paid_at=datetime(2026, 1, 1))  # noqa: DTZ001  # that is the test
+            await bank.withdrawals.settle(hold_id, paid_at=datetime(2026, 1, 1))  # noqa: DTZ001  # the subject
 
 
 async def test_withdrawals_are_listed_newest_first_by_mode_and_state_in_pages() -> None:

@@ -1,4 +1,4 @@
-"""Which stores a command beside the daemon may use, and what it says of the others."""
+"""Which stores a command beside the daemon may use, and the errors for others."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is stored as JSON says what it is, and is read back as it was."""
+"""What is stored as JSON names its type, and is read back unchanged."""
 
 import json
 from collections.abc import Mapping

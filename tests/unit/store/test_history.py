@@ -1,4 +1,4 @@
-"""The history of snapshots, and how old ones go."""
+"""The history of snapshots, and the removal of old ones."""
 
 from datetime import timedelta
 
@@ -23,7 +23,7 @@ async def count(database: Database) -> int:
 
 
 async def test_old_snapshots_go_a_few_at_a_time_though_all_modes_share_a_moment(database: Database) -> None:
-    """A cycle looks at ten thousand modes at once: to remove a whole moment would hold everything up."""
+    """A cycle checks ten thousand modes at once: removing all of its snapshots together would block the store."""
     await upgrade(database)
     async with database.write() as connection:
         await add_snapshots(connection, [taken(f"m{mode}", minute) for minute in (0, 1, 2) for mode in range(10)])

@@ -1,4 +1,4 @@
-"""Holds in the store: exact, one under a key, found without reading all."""
+"""Holds in the store: exact, one per key, found by index."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What a standby concludes from what it sees of the owner's heart, on a clock that the test moves."""
+"""What a standby concludes from the owner's heartbeats, on a clock that the test moves."""
 
 from reservd.store.owner_watch import OwnerWatch
 
@@ -15,7 +15,7 @@ def test_take_over_is_due_after_twelve_seconds_without_a_beat() -> None:
 
 def test_each_beat_puts_the_take_over_off() -> None:
     watch = OwnerWatch(0)
-    assert not watch.saw(ALIVE, 1), "what is seen first may be years old"
+    assert not watch.saw(ALIVE, 1), "the first heartbeat that is seen may be years old"
     assert watch.saw(NEXT, 11)
     assert not watch.is_due(22)
     assert watch.is_due(23)
@@ -32,7 +32,7 @@ def test_another_daemon_counts_as_owner_only_while_its_heart_beats() -> None:
 
 
 def test_owner_gets_the_whole_time_again_when_the_store_could_not_be_read() -> None:
-    """Twenty seconds of an outage say nothing of its heart: neither could it write."""
+    """During an outage of twenty seconds the owner could not write a heartbeat either."""
     watch = OwnerWatch(0)
     watch.saw(ALIVE, 1)
     for second in range(2, 22):
@@ -66,13 +66,13 @@ def test_store_that_can_be_read_and_not_taken_is_waited_for_in_vain() -> None:
         assert not watch.is_vain(second, 15)
     watch.could_not_take(15)
     watch.saw(ALIVE, 16)
-    assert watch.is_vain(16, 15), "that it can be read helps nobody"
+    assert watch.is_vain(16, 15), "a store that can only be read is of no use"
     watch.saw(NEXT, 17)
-    assert not watch.is_vain(60, 15), "somebody can write"
+    assert not watch.is_vain(60, 15), "another daemon can write"
 
 
 def test_wait_is_not_in_vain_while_the_take_over_comes_nearer() -> None:
-    """The store came up a few seconds after the daemon: to alarm from memory would say again what was said."""
+    """The store came up a few seconds after the daemon: alarms from memory would repeat what was already sent."""
     watch = OwnerWatch(0)
     for second in range(1, 6):
         watch.could_not_look(second, ended=False)
@@ -83,7 +83,7 @@ def test_wait_is_not_in_vain_while_the_take_over_comes_nearer() -> None:
 
 
 def test_owner_that_was_seen_alive_is_supposed_to_go_on_when_the_store_is_gone() -> None:
-    """It alarms from memory: a second daemon would say everything twice."""
+    """The owner raises alarms from memory: a second daemon would repeat all of them."""
     watch = OwnerWatch(0)
     watch.saw(ALIVE, 1)
     watch.saw(NEXT, 2)
@@ -102,7 +102,7 @@ def test_owner_that_is_known_to_have_ended_is_not_supposed_to_go_on() -> None:
 
 
 def test_store_that_comes_and_goes_is_waited_for_in_vain_at_last() -> None:
-    """Its owner died, and no 12 s pass without a failure."""
+    """Its owner died, and there are never 12 s without a failure."""
     watch = OwnerWatch(0)
     watch.saw(ALIVE, 1)
     watch.saw(NEXT, 2)

@@ -1,4 +1,4 @@
-"""Who owns a store, on a clock that the test moves: minutes pass in no time, and to the tenth of a second."""
+"""Who owns a store, on a clock that the test moves: minutes take no time, and are exact to a tenth of a second."""
 
 import fcntl
 import os
@@ -19,7 +19,7 @@ from support.sleeping_clock import SleepingClock
 
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have SQLite's locks answer soon: the clock here is not theirs."""
+    """Make SQLite's locks time out quickly, since they use the real clock."""
     monkeypatch.setattr(reservd.store.database, "_BUSY_SECONDS", 0.01)
 
 
@@ -40,7 +40,7 @@ async def beat(owner: Ownership, database: Database) -> None:
 
 @asynccontextmanager
 async def read_only(database: Database, *, is_read_only: bool = True) -> AsyncIterator[None]:
-    """Have a store that can be read and not written, as a replica can."""
+    """Make a store read-only, as a replica is."""
     if database.path is not None:
         with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -50,7 +50,7 @@ async def read_only(database: Database, *, is_read_only: bool = True) -> AsyncIt
     name = database._writer.url.database
     async with database.write() as connection:
         await connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
-    await database.close()  # it holds for new connections
+    await database.close()  # this holds for new connections
     yield
     async with database.write() as connection:
         await connection.execute(text("SET TRANSACTION READ WRITE"))
@@ -59,7 +59,7 @@ async def read_only(database: Database, *, is_read_only: bool = True) -> AsyncIt
 
 
 def abandon(owner: Ownership) -> None:
-    """Let its process end as the kernel sees it: the lock goes, its file stays."""
+    """End the owner as the kernel does with its process: the lock is released, its file remains."""
     held = owner._lock._held
     if held is not None:
         os.close(held[0])
@@ -72,7 +72,7 @@ def locks(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("died_at", [0.1, 0.9, 1.0, 1.7, 2.0, 3.3])
 async def test_standby_takes_over_within_15_seconds_of_the_owners_death(died_at: float, database: Database) -> None:
-    """It dies otherwise than its process does: its machine is gone, and its lock tells nothing."""
+    """Its machine fails, so that its lock is not released and says nothing."""
     clock = SleepingClock()
     owner = Ownership(database, clock, clock.sleep)
     await owner.acquire()
@@ -87,7 +87,7 @@ async def test_standby_takes_over_within_15_seconds_of_the_owners_death(died_at:
         await standby.acquire()
         assert standby.epoch == 2
         assert clock.seconds - died_at <= 15
-        assert clock.seconds >= 12, "never sooner than it must have stopped acting"
+        assert clock.seconds >= 12, "never before the owner must have stopped"
         with pytest.raises(OwnershipLostError):
             await beat(owner, database)
 
@@ -109,7 +109,7 @@ async def test_standby_stands_by_as_long_as_the_owners_heart_beats(database: Dat
         await standby.acquire()
     assert clock.seconds >= 70
     first = stood_by.index(True)
-    assert first < 45, "it says so once it saw the heart beat, within some seconds"
+    assert first < 45, "within some seconds of a heartbeat"
     assert all(stood_by[first:600])
     assert not stood_by[-1]
 
@@ -117,7 +117,7 @@ async def test_standby_stands_by_as_long_as_the_owners_heart_beats(database: Dat
 async def test_standby_takes_nothing_from_a_living_owner_when_an_outage_ends(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twenty seconds without the store, for both: the owner gets 12 s to beat again."""
+    """The store is unavailable to both for twenty seconds: the owner then has 12 s for its next heartbeat."""
     clock = SleepingClock()
     owner = Ownership(database, clock, clock.sleep)
     await owner.acquire()
@@ -133,7 +133,7 @@ async def test_standby_takes_nothing_from_a_living_owner_when_an_outage_ends(
         async def goes_on(second: float) -> None:
             out = 5 <= second < 25
             monkeypatch.setattr(elsewhere, "read", gone if out else there)
-            # The first write after the outage comes late: the owner waited for a deadline of its connection.
+            # The first write after the outage is late: the owner waited for a timeout of its connection.
             if second < 60 and not out and not 25 <= second < 35 and not round(second % RENEW_EVERY_SECONDS, 1):
                 await beat(owner, database)
 
@@ -143,7 +143,7 @@ async def test_standby_takes_nothing_from_a_living_owner_when_an_outage_ends(
 
 
 async def test_lone_daemon_does_not_wait_for_ever_when_the_store_cannot_be_written(database: Database) -> None:
-    """Its predecessor was killed, then the store became read-only: somebody has to alarm."""
+    """The owner was killed, then the store became read-only: the remaining daemon must raise alarms."""
     clock = SleepingClock()
     before = Ownership(database, clock, clock.sleep)
     await before.acquire()
@@ -160,7 +160,7 @@ async def test_lone_daemon_does_not_wait_for_ever_when_the_store_cannot_be_writt
 
 
 async def test_daemon_that_watches_from_memory_stands_by_once_another_owns_the_store(database: Database) -> None:
-    """Two began without the store, and both alarm. It comes back: one of them takes it."""
+    """Two daemons started without the store, and both raise alarms. The store comes up, and the other one owns it."""
     clock = SleepingClock()
     async with another(database) as elsewhere:
         first, second = Ownership(database, clock, clock.sleep), Ownership(elsewhere, clock, clock.sleep)
@@ -191,7 +191,7 @@ async def test_daemon_that_watches_from_memory_takes_what_nobody_owns(database: 
         clock.meanwhile = look
         await blind.reacquire()
     assert 12 <= clock.seconds <= 14
-    assert all(seen), "its alarms go out meanwhile"
+    assert all(seen), "it raises alarms meanwhile"
 
 
 async def test_owner_that_was_stopped_learns_that_it_is_none_when_it_asks(database: Database) -> None:
@@ -201,9 +201,9 @@ async def test_owner_that_was_stopped_learns_that_it_is_none_when_it_asks(databa
     clock.seconds = 7.9
     assert owner.undisputed
     clock.seconds = 8.0
-    assert not owner.undisputed, "somebody may be about to take it"
+    assert not owner.undisputed, "another daemon may be about to take over"
     await owner.ask()
-    assert owner.undisputed, "nobody has"
+    assert owner.undisputed, "none has"
     clock.seconds = 11.9
     assert owner.undisputed
     async with another(database) as elsewhere:
@@ -216,7 +216,7 @@ async def test_owner_that_was_stopped_learns_that_it_is_none_when_it_asks(databa
 
 
 async def test_owner_may_speak_when_nobody_is_there_to_ask(tmp_path: Path) -> None:
-    """The store is gone for all that is known: alarms fail open."""
+    """As far as is known the store is down: alarms fail open."""
     database = Database(parse_url("sqlite:///store/store.db", tmp_path))
     clock = SleepingClock()
     owner = Ownership(database, clock, clock.sleep)
@@ -227,11 +227,11 @@ async def test_owner_may_speak_when_nobody_is_there_to_ask(tmp_path: Path) -> No
     assert not owner.undisputed
     await owner.ask()
     assert owner.undisputed
-    assert not owner.fresh, "and may ask for no refill"
+    assert not owner.fresh, "it may request no refill"
 
 
 async def test_restart_goes_on_at_once_when_the_process_before_was_killed(tmp_path: Path) -> None:
-    """On SQLite its lock tells. A try that fails leaves the proof for the next one."""
+    """On SQLite the lock shows it. A failed attempt leaves this evidence for the next one."""
     database = Database(parse_url("sqlite:///store.db", tmp_path))
     clock = SleepingClock()
     before = Ownership(database, clock, clock.sleep)
@@ -276,7 +276,7 @@ async def test_store_is_not_taken_while_another_standby_takes_it(tmp_path: Path)
 
 
 async def test_no_lock_can_be_made_is_a_failure_of_the_store(tmp_path: Path) -> None:
-    """The folder is read-only, or full: that is no other daemon."""
+    """The folder is read-only or full: this does not mean that another daemon owns the store."""
     database = Database(parse_url("sqlite:///store.db", tmp_path))
     clock = SleepingClock()
     before = Ownership(database, clock, clock.sleep)

@@ -1,4 +1,4 @@
-"""What the commands ask of a real store."""
+"""The queries of the commands, on a real store."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -33,7 +33,7 @@ def event(event_id: str, kind: EventType = EventType.LOW, **fields: object) -> R
 
 @pytest.fixture
 async def store(database: Database) -> Database:
-    """Two events of `a`, the second a reminder, one of `b`, and a recovery of `a` that two sinks heard of."""
+    """Two events of `a`, the second a reminder, one of `b`, and a recovery of `a` that two sinks received."""
     await prepare(database)
     both = {"ops": PENDING, "desk": PENDING}
     added = [

@@ -46,7 +46,7 @@ async def test_migrations_make_the_tables_that_the_code_knows(database: Database
 
 
 async def test_store_of_the_first_schema_is_upgraded_with_what_it_holds(database: Database) -> None:
-    """A daemon of the first schema was killed in LOW: the next one goes on with its incident and its event."""
+    """A daemon of the first schema was killed in LOW: the next one continues its incident and sends its event."""
     await upgrade(database, "0001")
     state = (
         '{"good_at":"2026-01-05T12:00:00+00:00","announced_at":"2026-01-05T12:00:00+00:00","confirmed":"low",'

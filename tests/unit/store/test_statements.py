@@ -1,4 +1,4 @@
-"""Rows go into the store many at a time, and come out as they were."""
+"""Rows are stored many at a time, and read back unchanged."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

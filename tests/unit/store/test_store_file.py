@@ -1,4 +1,4 @@
-"""The file of a store on SQLite, which somebody may take away or replace while it is open."""
+"""The file of an SQLite store, which may be removed or replaced while it is open."""
 
 import shutil
 from pathlib import Path
@@ -25,7 +25,7 @@ async def test_write_fails_until_the_file_is_back_when_it_was_moved_away(tmp_pat
     with pytest.raises(StoreError, match=r"store\.db: the file was removed"):
         async with database.write():
             pass
-    assert not file.exists(), "no empty store is made in its place"
+    assert not file.exists(), "no empty store is created in its place"
     (tmp_path / "elsewhere.db").rename(file)
     async with database.write() as connection:
         await ownership.fence(connection)
@@ -33,7 +33,7 @@ async def test_write_fails_until_the_file_is_back_when_it_was_moved_away(tmp_pat
 
 
 async def test_write_fails_when_another_file_has_taken_the_place(tmp_path: Path) -> None:
-    """A backup was put back under a running daemon: it is not mixed with what is open, nor taken for it."""
+    """A backup was restored under a running daemon, which must neither write to it nor mix it with the open file."""
     database, _ = await open_store(tmp_path)
     file = tmp_path / "store.db"
     shutil.copy(file, tmp_path / "backup.db")

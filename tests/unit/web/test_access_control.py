@@ -1,4 +1,4 @@
-"""Who is let in: also when much is said at the same time, and for how long."""
+"""Who is admitted, also with many concurrent attempts, and for how long."""
 
 import asyncio
 import base64
@@ -26,7 +26,7 @@ def control() -> AccessControl:
 
 
 async def test_guesses_that_come_at_once_are_counted_as_those_that_come_in_turn(control: AccessControl) -> None:
-    """The right one among them is not looked at when ten were wrong before it, and other addresses are."""
+    """After ten wrong attempts a correct one is refused as well, but attempts from other addresses are not."""
     guesses = [*(f"wrong {number}" for number in range(30)), "right"]
     verdicts = await asyncio.gather(*(control.look(basic(guess), "10.0.0.1") for guess in guesses))
     assert [verdict.wait_seconds > 0 for verdict in verdicts] == [False] * 10 + [True] * 21
@@ -41,7 +41,7 @@ async def test_callers_that_are_right_are_let_in_however_many_come_at_once(contr
 
 
 async def test_caller_is_admitted_no_longer_when_its_token_is_taken_away_or_has_expired(tmp_path: Path) -> None:
-    """Whoever said nothing is admitted as before: where that is not enough, it was not let in to begin with."""
+    """A caller without a token remains admitted: where one is required, it was never admitted."""
     token, path = make_token(), tmp_path / "tokens.yaml"
 
     def keep(owner: str, expires: datetime | None) -> str:

@@ -1,4 +1,4 @@
-"""The metrics that exist are those that the README of the daemon lists, with the labels that it says."""
+"""The existing metrics are those that the daemon's README lists, with the same labels."""
 
 import re
 from pathlib import Path
@@ -17,13 +17,13 @@ _OF_EVERY_MODE = {"mode", "share_class"}
 
 
 def documented() -> dict[str, set[str]]:
-    """Return the labels of each metric that the tables list."""
+    """Return the labels of each metric in the tables."""
     rows = [line.split("|")[1] for line in _README.read_text().splitlines() if line.startswith("| `reservd_")]
     return {name: set(filter(None, labels.split(","))) for row in rows for name, labels in _NAMED.findall(row)}
 
 
 def exported() -> dict[str, set[str] | None]:
-    """Return the labels of each metric; None of one without a series."""
+    """Return the labels of each metric; None for one without a series."""
     metrics = Metrics(Series({"lending": "USDT"}, [30.0], ["bank"], ["ops"], ["unwinder"], [("bank", "own-node")]))
     low = reach(ReserveStatus.LOW)
     assert low.step is not None
@@ -45,7 +45,7 @@ def test_readme_lists_the_metrics_that_exist() -> None:
 
 
 def test_readme_lists_the_labels_of_each_metric() -> None:
-    """Those of all metrics of a mode stand above their table."""
+    """The labels that all metrics of a mode share are listed above their table."""
     listed = documented()
     for name, labels in exported().items():
         if labels is not None:

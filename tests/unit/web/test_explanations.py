@@ -1,4 +1,4 @@
-"""What a check was made of is told whole, also where next to nothing could be told."""
+"""The explanation of a check is complete, also if next to nothing was known."""
 
 from decimal import Decimal
 

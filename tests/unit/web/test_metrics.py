@@ -1,4 +1,4 @@
-"""What Prometheus reads of the page, through the parser of its own client."""
+"""The metrics page, as the parser of the Prometheus client reads it."""
 
 import math
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ MONEY = (
 
 
 def make_metrics() -> Metrics:
-    """Return the metrics of the mode that `Watched` watches, and of one of everything else."""
+    """Return the metrics of the mode that `Watched` watches, with one of everything else."""
     return Metrics(Series({"lending": "USDT"}, [30.0], ["bank"], ["ops"], ["unwinder"]))
 
 
@@ -37,13 +37,13 @@ def families(metrics: Metrics) -> list[Metric]:
 
 
 def values(metrics: Metrics, name: str, **labels: str) -> list[float]:
-    """Return the samples of a name that have these labels, and maybe more."""
+    """Return the samples of a name with at least these labels."""
     samples = (sample for family in families(metrics) for sample in family.samples)
     return [sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items()]
 
 
 def tell(metrics: Metrics, mode: Watched) -> None:
-    """Let the metrics hear of the last look at a mode."""
+    """Pass the last check of a mode to the metrics."""
     assert mode.step is not None
     assert mode.state.good is not None
     metrics.checked(Checked(mode.policy.mode, mode.state.good, mode.step))
@@ -98,7 +98,7 @@ def test_page_is_a_valid_exposition() -> None:
 def test_counter_is_there_at_zero_for_every_closed_value_before_anything_happened(
     name: str, label: dict[str, str], closed: tuple[str, Iterable[str]]
 ) -> None:
-    """Else `rate()` and `increase()` would miss the first failure."""
+    """Otherwise `rate()` and `increase()` would miss the first failure."""
     metrics = make_metrics()
     key, members = closed
     for member in members:
@@ -124,7 +124,7 @@ def test_series_is_there_at_zero_before_anything_happened(name: str, label: dict
 
 
 def test_endpoint_is_up_until_it_is_known_to_be_down() -> None:
-    """An alert must not fire for one that nobody had to ask yet."""
+    """An alert must not fire for an endpoint that has not been needed yet."""
     metrics = Metrics(Series({"lending": "USDT"}, sources=["bank"], endpoints=[("bank", "one"), ("bank", "two")]))
     assert values(metrics, "reservd_source_endpoint_up") == [1, 1]
     metrics.endpoint_is("bank", "two", up=False)
@@ -133,7 +133,7 @@ def test_endpoint_is_up_until_it_is_known_to_be_down() -> None:
 
 
 def test_endpoint_is_left_out_when_the_configuration_names_it_no_longer() -> None:
-    """And one that stays begins anew, with the connection to it."""
+    """An endpoint that remains starts again, with its connection."""
     metrics = Metrics(Series({"lending": "USDT"}, sources=["bank"], endpoints=[("bank", "one"), ("bank", "two")]))
     metrics.endpoint_is("bank", "one", up=False)
     metrics.configure(Series({"lending": "USDT"}, sources=["bank"], endpoints=[("bank", "one")]))
@@ -184,7 +184,7 @@ def test_money_is_understood_however_python_writes_it(amount: str) -> None:
 
 @pytest.mark.parametrize("change", [{"ratio": Decimal(0)}, {"equity": 0}])
 def test_utilization_is_nan_when_the_target_is_zero(change: dict[str, object]) -> None:
-    """Nothing can be said of coverage, and 0 would say that it is CRITICAL."""
+    """Coverage is undefined, and 0 would mean CRITICAL."""
     equity = change.pop("equity", 1000)
     metrics, mode = make_metrics(), Watched(**change)
     mode.look(100, equity=equity)
@@ -221,7 +221,7 @@ def test_incident_stays_open_through_unknown_until_the_recovery(severity: Reserv
 
 
 def test_money_and_its_time_stay_when_nothing_can_be_read() -> None:
-    """The last value stays, its timestamp tells, the status is unknown."""
+    """The last value stays with its timestamp, and the status is unknown."""
     metrics, mode = make_metrics(), reach(ReserveStatus.LOW)
     tell(metrics, mode)
     names = (*MONEY, "reservd_last_snapshot_timestamp_seconds")
@@ -241,7 +241,7 @@ def test_timestamp_goes_on_when_checks_find_nothing_new() -> None:
 
 
 def test_standby_tells_of_no_mode_until_it_becomes_the_owner() -> None:
-    """Two daemons must not tell of one reserve."""
+    """Two daemons must not report the same reserve."""
     metrics = make_metrics()
     metrics.watch(owner=False)
     tell(metrics, reach(ReserveStatus.LOW))
@@ -255,7 +255,7 @@ def test_standby_tells_of_no_mode_until_it_becomes_the_owner() -> None:
 
 
 def test_circuit_is_told_to_be_closed_when_the_sources_are_others_under_their_names() -> None:
-    """A reload mends what was wrong with one: its first reading succeeds, so that nothing of its circuit changes."""
+    """The new source works from its first reading on, so its circuit never changes."""
     metrics = make_metrics()
     metrics.circuit_is("bank", is_open=True)
     assert values(metrics, "reservd_source_circuit_open", source="bank") == [1]

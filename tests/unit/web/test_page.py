@@ -11,7 +11,7 @@ from support.polling import until
 
 
 class Renderer:
-    """Renders a number that counts the pages; fails when told to."""
+    """Renders the number of pages so far; raises if the test says so."""
 
     def __init__(self) -> None:
         self.metrics = Metrics(Series({}))
@@ -19,7 +19,7 @@ class Renderer:
         self.broken = False
 
     def render(self, news: News) -> bytes:
-        broken = self.broken  # looked at before the count that a test waits for
+        broken = self.broken  # read before the counter for which a test waits
         self.count += 1
         if broken:
             raise RuntimeError("cannot render")
@@ -51,7 +51,7 @@ async def test_page_is_rendered_again_when_a_cycle_has_finished(page: MetricsPag
 
 
 async def test_many_changes_make_one_page(page: MetricsPage, renderer: Renderer) -> None:
-    """They wait for the second to pass, or for the cycle to end."""
+    """They wait for the end of the second or of the cycle."""
     for _ in range(100):
         page.delivered("ops", 0.1, None)
     page.cycle_finished(30.0, 0.1)

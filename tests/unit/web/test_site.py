@@ -1,4 +1,4 @@
-"""The pages as they are served: a real server on a free port."""
+"""The pages of a real server on a free port."""
 
 import gzip
 from collections.abc import AsyncIterator
@@ -20,12 +20,12 @@ from reservd.web.stream import EventStream
 
 
 async def reload_nothing() -> None:
-    """Take nothing up: there is no file."""
+    """Do nothing: there is no file."""
 
 
 @asynccontextmanager
 async def serve(*, healthy: bool = True, ready: bool = True, modes: int = 1) -> AsyncIterator[aiohttp.ClientSession]:
-    """Serve the pages of some modes, and yield a client that decompresses nothing."""
+    """Serve the pages of some modes, and yield a client that does not decompress."""
     metrics = Metrics(Series({f"mode_{number}": "USDT" for number in range(modes)}))
     page = MetricsPage(metrics.take, metrics.render)
     await page.start()
@@ -85,7 +85,7 @@ async def test_metrics_are_gzipped_only_when_the_scraper_takes_that(accepted: st
 
 @pytest.mark.parametrize("coding", ["gzip", "identity"])
 async def test_large_page_arrives_whole(coding: str) -> None:
-    """It is handed over in pieces."""
+    """It is sent in pieces."""
     async with serve(modes=3000) as client, client.get("/metrics", headers={"Accept-Encoding": coding}) as answer:
         body = await answer.read()
         page = gzip.decompress(body) if coding == "gzip" else body
@@ -128,7 +128,7 @@ async def test_configured_headers_are_on_every_page() -> None:
 
 
 async def test_daemon_that_stands_by_says_so() -> None:
-    """Reserves are the owner's to tell; a problem says when to ask again."""
+    """Only the owner reports reserves; the problem says when to retry."""
     async with serve() as client:
         for path in ("/api/v1/modes", "/api/v1/events/stream", "/api/v1/modes/m/withdrawals"):
             async with client.get(path) as answer:

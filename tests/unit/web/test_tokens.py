@@ -1,4 +1,4 @@
-"""Tokens: how they are made, kept and found again."""
+"""Tokens: how they are created, stored and found."""
 
 import re
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The web config file of the Prometheus exporters: real TLS, certificates of clients, passwords."""
+"""The web config file of the Prometheus exporters: real TLS, client certificates, passwords."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ _HASHED = bcrypt.hashpw(b"right", b"$2b$04$XRpwUuYPlYKQkMLhwuJl8.").decode()
 
 
 async def reload_nothing() -> None:
-    """Take nothing up: there is no file."""
+    """Do nothing: there is no file."""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 @asynccontextmanager
 async def serve(certificate: Certificate, text: str) -> AsyncIterator[str]:
-    """Serve the site by a web config file that lies beside a certificate."""
+    """Serve the site with a web config file beside a certificate."""
     path = certificate.certificate.with_name("web.yaml")
     path.write_text(text)
     shell = read_web_config(path)

@@ -1,4 +1,4 @@
-"""What is counted of withdrawals, read as Prometheus reads it."""
+"""The metrics of withdrawals, as Prometheus reads them."""
 
 from decimal import Decimal
 
