@@ -36,13 +36,13 @@ def command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
 
 @pytest.fixture
 def store_config(tmp_path: Path, store_url: str) -> Path:
-    """A configuration of two modes, whose store is not there or empty."""
+    """A configuration of two modes whose store does not exist or is empty."""
     return write_config(tmp_path, store_url)
 
 
 @pytest.fixture
 def store(store_config: Path, store_url: str) -> Store:
-    """The store of that configuration, with a few events in it."""
+    """The store of that configuration, with a few events."""
     filled = Store(store_url)
     filled.fill()
     return filled

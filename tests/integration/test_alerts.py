@@ -1,4 +1,4 @@
-"""The alerting rules: promtool's own cases, and a real Prometheus that watches a real daemon."""
+"""The alerting rules: promtool's own test cases, and a real Prometheus that watches a real daemon."""
 
 import re
 import subprocess
@@ -80,7 +80,7 @@ def test_rules_name_only_metrics_that_a_daemon_exports(prometheus_with_daemon: P
 
 @pytest.fixture
 def critical_daemon(tmp_path: Path) -> Iterator[ReservdProcess]:
-    """A daemon whose one mode holds a fifth of its target."""
+    """A daemon with one mode that holds a fifth of its target."""
     (tmp_path / "reservd.yaml").write_text(_CRITICAL)
     (tmp_path / "modes.yaml").write_text(_MODE)
     with ReservdProcess(tmp_path / "reservd.yaml") as daemon:

@@ -1,4 +1,4 @@
-"""The API of a running daemon, as its callers see it: reads, problems, pages of results, who may call."""
+"""The API of a running daemon, as its callers see it: reads, problems, pages of results, access."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -73,7 +73,7 @@ def test_events_are_filtered_by_type_and_found_by_id(daemon: ApiDaemon) -> None:
 
 def test_event_tells_what_its_check_was_made_of(daemon: ApiDaemon) -> None:
     [low] = daemon.get("/api/v1/events?type=reserve_low").json["items"]
-    assert "explanation" not in low, "lists do not carry it"
+    assert "explanation" not in low, "lists do not contain it"
     found = daemon.get(f"/api/v1/events/{low['event']['id']}").json["explanation"]
     data = low["event"]["data"]
     assert (found["status"], found["confirmed"], found["strategy_mode"]) == ("low", "low", "beta")
@@ -137,7 +137,7 @@ def test_method_that_is_not_there_is_a_problem(daemon: ApiDaemon) -> None:
 
 
 def test_withdrawal_speed_follows_the_amount(daemon: ApiDaemon) -> None:
-    """Of 110 with a floor of 50, 60 can leave; what is critical is slow."""
+    """With 110 and a floor of 50, 60 can be paid at once; a critical mode pays slowly."""
     assert daemon.get("/api/v1/modes/alpha/withdrawal-speed").json["speed"] == "fast"
     assert daemon.get("/api/v1/modes/alpha/withdrawal-speed?amount=60").json["speed"] == "fast"
     medium = daemon.get("/api/v1/modes/alpha/withdrawal-speed?amount=70.5").json
@@ -159,7 +159,7 @@ def test_openapi_document_is_there_without_pages_that_load_from_elsewhere(daemon
 
 
 def test_token_is_refused_when_it_is_nobodys(daemon: ApiDaemon) -> None:
-    """Even where nothing needs one."""
+    """Even where no token is needed."""
     for token in ("rsv_nobody", "x" * 5000, "\xe9\xe9", "reader"):
         reply = daemon.get("/api/v1/modes", token=token)
         if token == "reader":
@@ -176,7 +176,7 @@ def test_reads_need_a_token_when_they_are_not_open(tmp_path: Path) -> None:
             assert daemon.get(path).problem == "unauthorized"
         for name in TOKENS:
             assert daemon.get("/api/v1/modes", token=name).status == 200
-        # Prometheus and health checks have the web config file for that.
+        # Access for Prometheus and health checks is controlled by the web config file.
         assert daemon.get("/metrics").status == 200
         assert daemon.get("/-/healthy").status == 200
 
@@ -190,7 +190,7 @@ def test_token_that_is_taken_out_is_refused_at_once_and_failures_are_rate_limite
         assert daemon.get("/api/v1/modes", token="treasury").status == 200
         statuses = [daemon.get("/api/v1/modes", token=f"rsv_{number}").status for number in range(12)]
         assert statuses == [401] * 9 + [429] * 3
-        # Not even a right one is looked at; who says nothing may go on reading.
+        # Not even a correct one is checked; requests without one may go on reading.
         late = daemon.get("/api/v1/modes", token="treasury")
         assert (late.problem, int(late.headers["retry-after"]) > 0) == ("too-many-failures", True)
         assert daemon.get("/api/v1/modes").status == 200

@@ -1,4 +1,4 @@
-"""The running API keeps to its own OpenAPI document, whatever is sent to it."""
+"""The running API conforms to its own OpenAPI document, whatever is sent to it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -36,7 +36,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDaemon]:
 
 @pytest.fixture(scope="module")
 def operations(daemon: ApiDaemon) -> Sequence[APIOperation]:
-    """All but the stream, which has no end."""
+    """All operations except the stream, which does not end."""
     loaded = schemathesis.openapi.from_url(f"http://{daemon.address}/api/v1/openapi.json")
     found = [each.ok() for each in loaded.exclude(path_regex="/stream$").get_all_operations()]
     assert len(found) > 20
@@ -45,7 +45,7 @@ def operations(daemon: ApiDaemon) -> Sequence[APIOperation]:
 
 @pytest.fixture(scope="module")
 def known(daemon: ApiDaemon) -> Mapping[str, str]:
-    """What is there to be named in a path, by the names of the parameters."""
+    """Existing values of path parameters, by the names of the parameters."""
     daemon.bring("alpha", "low")
     wait_until(lambda: daemon.get("/api/v1/events?mode=alpha").json["items"], "an event")
     place = "/api/v1/modes/alpha"
@@ -60,7 +60,7 @@ def known(daemon: ApiDaemon) -> Mapping[str, str]:
 
 
 def send(operation: APIOperation, checks: Sequence[Any], *, negative: bool = False, **fixed: Any) -> set[int]:
-    """Send ten cases of an operation as treasury, which may do all that the operations do; return what was answered."""
+    """Send ten cases of an operation as treasury, which has every permission needed; return the answers."""
     mode = schemathesis.GenerationMode.NEGATIVE if negative else schemathesis.GenerationMode.POSITIVE
     answered: set[int] = set()
 
@@ -80,7 +80,7 @@ def parameters_of(operation: APIOperation) -> set[str]:
 
 @pytest.mark.timeout(300)
 def test_every_operation_keeps_to_the_document_when_nothing_is_found(operations: Sequence[APIOperation]) -> None:
-    """Names and ids are mostly of what is not there."""
+    """Names and ids are mostly unknown."""
     for operation in operations:
         answered = send(operation, _CHECKS)
         assert not parameters_of(operation) or 404 in answered or 422 in answered, operation.label
@@ -90,7 +90,7 @@ def test_every_operation_keeps_to_the_document_when_nothing_is_found(operations:
 def test_every_operation_keeps_to_the_document_when_it_is_found(
     operations: Sequence[APIOperation], known: Mapping[str, str]
 ) -> None:
-    """Whatever order the operations come in: what has ended cannot be changed, and that is a documented answer too."""
+    """In any order of operations: what has ended cannot be changed, which is a documented answer too."""
     reached: dict[str, set[int]] = {}
     for operation in operations:
         named = {name: known[name] for name in parameters_of(operation)}
@@ -105,7 +105,7 @@ def test_every_operation_keeps_to_the_document_when_it_is_found(
 
 @pytest.mark.timeout(300)
 def test_every_operation_refuses_what_the_document_does_not_allow(operations: Sequence[APIOperation]) -> None:
-    """But for parameters that it does not know, which are no error in HTTP."""
+    """Except unknown parameters, which are no error in HTTP."""
     for operation in operations:
         if parameters_of(operation) or operation.query or operation.headers or operation.body:
             answered = send(operation, [*_CHECKS, negative_data_rejection], negative=True)

@@ -1,4 +1,4 @@
-"""The stream of events: live, after a break, and with clients that do not read."""
+"""The stream of events: live, after an interruption, and with clients that do not read."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ _SECONDS = 60
 
 
 async def read(answer: aiohttp.ClientResponse, number: int) -> list[dict[str, Any]]:
-    """Return the next so many events."""
+    """Return the next events."""
     found: list[dict[str, Any]] = []
     fields: dict[str, str] = {}
     async with asyncio.timeout(_SECONDS):
@@ -54,7 +54,7 @@ def listen(client: aiohttp.ClientSession, query: str = "", last_id: str = "", to
 
 
 class _Duty:
-    """What the site asks of an owner, where a test needs nothing but events."""
+    """What the site needs of a duty, where a test needs nothing but events."""
 
     def __init__(self, office: Office) -> None:
         self.manager = office.manager
@@ -62,7 +62,7 @@ class _Duty:
 
 
 async def reload_nothing() -> None:
-    """Take nothing up: there is no file."""
+    """Do nothing: there is no file."""
 
 
 @asynccontextmanager
@@ -95,7 +95,7 @@ async def serve(
 
 
 async def test_client_hears_of_events_and_gets_what_it_missed_when_it_comes_back(tmp_path: Path) -> None:
-    """From a real daemon, which was killed and started again in between."""
+    """From a real daemon that was killed and started again in between."""
     store = f"sqlite:///{tmp_path}/store.db"
     with ApiDaemon(tmp_path, store) as daemon:
         async with aiohttp.ClientSession(f"http://{daemon.address}") as client, listen(client) as answer:
@@ -109,7 +109,7 @@ async def test_client_hears_of_events_and_gets_what_it_missed_when_it_comes_back
         await asyncio.to_thread(daemon.world.set, "alpha", "critical")
         async with aiohttp.ClientSession(f"http://{daemon.address}") as client:
             missed: list[Any] = []
-            for _ in range(50):  # it hangs up on clients until it owns its store
+            for _ in range(50):  # it closes connections until it owns its store
                 async with listen(client, last_id=low["id"]) as answer:
                     missed = await read(answer, 2)
                 if missed:
@@ -129,14 +129,14 @@ async def test_client_hears_of_events_and_gets_what_it_missed_when_it_comes_back
 async def test_client_is_told_of_a_gap_when_what_came_after_its_last_event_is_not_kept_any_more(
     database: Database,
 ) -> None:
-    """Its last event waits for a sink that is down, and is kept for longer than those that came after it."""
+    """Its last event waits for a sink that is down, and is therefore kept longer than later ones."""
     async with serve(database, "m") as (office, stream, url), aiohttp.ClientSession(url) as client:
         async with listen(client) as answer:
-            await until(lambda: len(stream._clients) == 1, "it to listen")
+            await until(lambda: len(stream._clients) == 1, "the client to listen")
             for status in ("low", "critical", "adequate"):
                 await office.look(m=status)
             heard = await read(answer, 3)
-        stream.close()  # as a daemon that begins, it remembers nothing
+        stream.close()  # like a restarted daemon, it remembers nothing
         async with database.write() as connection:
             await connection.execute(delete(events).where(events.c.id == heard[1]["id"]))
         async with listen(client, last_id=heard[0]["id"]) as answer:
@@ -156,7 +156,7 @@ async def test_every_one_of_500_clients_hears_of_every_event(database: Database)
         connector = aiohttp.TCPConnector(limit=0)
         client = await stack.enter_async_context(aiohttp.ClientSession(url, connector=connector))
         answers = [await stack.enter_async_context(listen(client)) for _ in range(500)]
-        await until(lambda: len(stream._clients) == 500, "all to listen")
+        await until(lambda: len(stream._clients) == 500, "all clients to listen")
         async with client.get("/-/healthy") as answer:
             assert answer.status == 200
         await office.look(**dict.fromkeys(modes, "low"))
@@ -165,10 +165,10 @@ async def test_every_one_of_500_clients_hears_of_every_event(database: Database)
 
 
 async def test_event_of_a_moment_ago_is_superseded_when_a_later_status_is_known(database: Database) -> None:
-    """Computed at each send, from memory too."""
+    """This is decided at each sending, also from memory."""
     async with serve(database, "m") as (office, stream, url), aiohttp.ClientSession(url) as client:
         async with listen(client) as answer:
-            await until(lambda: len(stream._clients) == 1, "it to listen")
+            await until(lambda: len(stream._clients) == 1, "the client to listen")
             for status in ("low", "critical", "adequate"):
                 await office.look(m=status)
             heard = await read(answer, 3)
@@ -180,7 +180,7 @@ async def test_event_of_a_moment_ago_is_superseded_when_a_later_status_is_known(
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)  # hundreds of events, whatever the store
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)  # hundreds of events, independent of the store
 async def test_client_that_does_not_read_is_dropped_and_others_are_not(database: Database) -> None:
     async with serve(database, "m") as (office, stream, url), aiohttp.ClientSession(url) as client:
         host, _, port = url.removeprefix("http://").partition(":")
@@ -188,9 +188,9 @@ async def test_client_that_does_not_read_is_dropped_and_others_are_not(database:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             await asyncio.to_thread(deaf.connect, (host, int(port)))
             deaf.sendall(b"GET /api/v1/events/stream HTTP/1.1\r\nHost: x\r\n\r\n")
-            await until(lambda: len(stream._clients) == 1, "it to listen")
+            await until(lambda: len(stream._clients) == 1, "the client to listen")
             async with listen(client) as answer:
-                await until(lambda: len(stream._clients) == 2, "both to listen")
+                await until(lambda: len(stream._clients) == 2, "both clients to listen")
                 statuses = ["low", "adequate"]
                 heard = 0
                 while len(stream._clients) == 2:
@@ -200,13 +200,13 @@ async def test_client_that_does_not_read_is_dropped_and_others_are_not(database:
                 assert heard >= 256
                 await office.look(m="low")
                 assert len(await read(answer, 1)) == 1
-        await until(lambda: not stream._clients, "both to be gone")
+        await until(lambda: not stream._clients, "both clients to be disconnected")
 
 
 async def test_all_are_hung_up_on_when_the_daemon_is_not_the_owner_any_more(database: Database) -> None:
     async with serve(database, "m") as (office, stream, url), aiohttp.ClientSession(url) as client:
         async with listen(client) as answer:
-            await until(lambda: len(stream._clients) == 1, "it to listen")
+            await until(lambda: len(stream._clients) == 1, "the client to listen")
             await office.look(m="low")
             await until(lambda: stream._recent, "the event")
             stream.close()
@@ -217,14 +217,14 @@ async def test_all_are_hung_up_on_when_the_daemon_is_not_the_owner_any_more(data
 async def test_client_is_hung_up_on_when_its_token_is_taken_away_and_others_are_not(
     database: Database, tmp_path: Path
 ) -> None:
-    """What is decided from a second after that on, it does not hear of."""
+    """It receives nothing that is decided later than a second after that."""
     path = write_tokens(tmp_path / "tokens.yaml", ["reader", "admin"])
     access = AccessControl(TokenBook(path), open_reads=False)
     async with serve(database, "m", access=access) as (office, stream, url), aiohttp.ClientSession(url) as client:
         async with listen(client) as answer:
             assert answer.status == 401
         async with listen(client, token="rsv_reader") as taken, listen(client, token="rsv_admin") as kept:
-            await until(lambda: len(stream._clients) == 2, "both to listen")
+            await until(lambda: len(stream._clients) == 2, "both clients to listen")
             await office.look(m="low")
             assert len(await read(taken, 1)) == len(await read(kept, 1)) == 1
             write_tokens(path, ["admin"])

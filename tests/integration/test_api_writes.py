@@ -1,4 +1,4 @@
-"""Withdrawals and replenishments over the API: keys, roles, races, and what is not done when it must not be."""
+"""Withdrawals and replenishments over the API: keys, roles, races, and what must not be done."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ ALPHA = "/api/v1/modes/alpha/withdrawals"
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDaemon]:
     with ApiDaemon(tmp_path_factory.mktemp("api"), refilled=["alpha"]) as running:
         wait_until(
-            lambda: running.get("/api/v1/modes/alpha/withdrawal-speed").json["speed"] == "fast", "a first snapshot"
+            lambda: running.get("/api/v1/modes/alpha/withdrawal-speed").json["speed"] == "fast", "the first snapshot"
         )
         yield running
 
@@ -33,7 +33,7 @@ def ask(daemon: ApiDaemon, amount: str, key: str) -> Reply:
 
 
 def ask_until_answered(daemon: ApiDaemon, amount: str, key: str) -> Reply:
-    """Ask as the API tells clients to: again under the same key, while a busy machine is late with what it writes."""
+    """Ask as the API tells clients to: repeat under the same key while the store is late on a busy machine."""
     replies: list[Reply] = []
 
     def answered() -> bool:
@@ -66,7 +66,7 @@ def test_withdrawal_is_decided_once_under_a_key_and_goes_its_way(daemon: ApiDaem
 
 def test_who_waits_for_money_is_told_its_place_and_when_the_money_is_expected(daemon: ApiDaemon) -> None:
     made = [ask_until_answered(daemon, amount, f"queue-{amount}").json for amount in ("200", "30", "20")]
-    # What is accepted lowers the floor, at the next check: some of the others may be paid from the reserve.
+    # Accepted withdrawals lower the floor at the next check, so later ones may be paid from the reserve.
     first, second = (Decimal(each["unwound"]) for each in made[:2])
     assert [each["place"] for each in made] == [1, 2, 3]
     assert [Decimal(each["ahead"]) for each in made] == [0, first, first + second]
@@ -92,14 +92,14 @@ def test_withdrawals_come_page_by_page(daemon: ApiDaemon) -> None:
 
 
 def test_many_callers_are_never_promised_more_than_there_is(daemon: ApiDaemon) -> None:
-    """Some send the same key at the same time: that is one withdrawal."""
+    """Some send the same key at the same time, which is one withdrawal."""
     with ThreadPoolExecutor(16) as threads:
         replies = list(threads.map(lambda number: ask_until_answered(daemon, "7", f"race-{number % 20}"), range(40)))
     assert {reply.status for reply in replies} <= {200, 201}
     by_id = {reply.json["id"]: reply.json for reply in replies}
     assert len(by_id) == 20
     promised = sum(Decimal(each["from_reserve"]) for each in by_id.values())
-    # The floor is half of the target, which falls with what is accepted: 20 of 7 leave an equity of 860.
+    # The floor is half of the target, which falls with accepted amounts: 20 times 7 leave an equity of 860.
     assert 60 <= promised <= 110 - Decimal("0.5") * 86
     assert sum(reply.status == 201 for reply in replies) == 20
     for each in by_id:
@@ -210,19 +210,19 @@ def _tell_a_refill(daemon: ApiDaemon) -> None:
     assert told[0] == ("requested", "alpha-bot", "")
     assert told[-2:] == [("in_progress", "alpha-bot", "unwinding"), ("cancelled", "treasury", "enough")]
     assert whole["changes"][-1]["at"] == whole["changed_at"]
-    wait_until(lambda: daemon.get("/api/v1/modes/alpha").json["inaction"] == "adequate", "the next check to tell")
+    wait_until(lambda: daemon.get("/api/v1/modes/alpha").json["inaction"] == "adequate", "the next check to report it")
     assert daemon.get("/api/v1/modes/alpha").json["in_flight"]["requests"] == 0
     assert request_id in [each["id"] for each in daemon.get(f"{place}?limit=5").json["items"]]
 
 
 def test_strategy_cannot_get_round_the_approval(tmp_path: Path) -> None:
-    """What nobody approved is not reported on; it is approved, rejected or cancelled."""
+    """A strategy cannot report on an unapproved request; it can only be approved, rejected or cancelled."""
     more = {"reserve_refill_approval_above": 1, "reserve_max_jump": 1000}
     with ApiDaemon(tmp_path, refilled=["alpha"], refill=more) as daemon:
         place = "/api/v1/modes/alpha/replenishments"
-        wait_until(lambda: daemon.get("/api/v1/modes/alpha").json["status"] == "adequate", "a first snapshot")
+        wait_until(lambda: daemon.get("/api/v1/modes/alpha").json["status"] == "adequate", "the first snapshot")
         daemon.world.amounts["alpha"] = "20"
-        wait_until(lambda: daemon.get(place).json["items"], "the request that awaits approval")
+        wait_until(lambda: daemon.get(place).json["items"], "the request that waits for approval")
         (held_back,) = daemon.get(place).json["items"]
         one = f"/api/v1/replenishments/{held_back['request']['id']}"
         for verb in ("accept", "progress", "settle", "fail"):
@@ -242,7 +242,7 @@ def test_writes_are_refused_when_the_daemon_stands_by(tmp_path: Path) -> None:
         wait_until(lambda: "owns the store" in page(owner, "/-/ready")[1], "the owner to be ready")
         nursery.start(config)
         standby = nursery.address(2)
-        wait_until(lambda: "stands by" in page(standby, "/-/ready")[1], "the other to stand by")
+        wait_until(lambda: "stands by" in page(standby, "/-/ready")[1], "the other daemon to stand by")
         for path in (ALPHA, "/api/v1/modes/alpha/replenishments"):
             reply = call(standby, "POST", path, {"amount": "1"}, token="treasury", key="k")
             assert (reply.status, reply.problem) == (503, "standby")
@@ -251,14 +251,14 @@ def test_writes_are_refused_when_the_daemon_stands_by(tmp_path: Path) -> None:
 
 
 def test_nothing_is_promised_when_the_store_is_gone(tmp_path: Path) -> None:
-    """Another program holds the store's lock: what is asked for meanwhile is refused, and accepted afterwards."""
+    """Another program locks the store: requests are refused meanwhile, and accepted afterwards."""
     store = tmp_path / "store.db"
     with ApiDaemon(tmp_path, f"sqlite:///{store}") as daemon:
         wait_until(lambda: ask(daemon, "1", "before").status in {200, 201}, "a first withdrawal")
         held = ask(daemon, "1", "before").json["id"]
         with closing(sqlite3.connect(store, isolation_level=None)) as other:
-            wait_until(lambda: is_locked_by(other), "the lock")
-            wait_until(lambda: ask(daemon, "1", "after").status == 503, "the store to be missed")
+            wait_until(lambda: is_locked_by(other), "the store to be locked")
+            wait_until(lambda: ask(daemon, "1", "after").status == 503, "the store to be down")
             reply = ask(daemon, "1", "after")
             assert reply.problem == "store-gone"
             assert reply.headers["retry-after"]
@@ -272,7 +272,7 @@ def test_nothing_is_promised_when_the_store_is_gone(tmp_path: Path) -> None:
 def test_refill_is_not_said_to_be_asked_for_when_the_store_is_gone_and_is_made_once_when_it_is_back(
     tmp_path: Path,
 ) -> None:
-    """The first who asks finds out that the store does not answer: what is in memory alone may be lost."""
+    """The first caller finds out that the store does not answer: what is only in memory may be lost."""
     store, path = tmp_path / "store.db", "/api/v1/modes/alpha/replenishments"
     with ApiDaemon(tmp_path, f"sqlite:///{store}", refilled=["alpha"]) as daemon:
 
@@ -281,7 +281,7 @@ def test_refill_is_not_said_to_be_asked_for_when_the_store_is_gone_and_is_made_o
 
         wait_until(lambda: ask(daemon, "1", "before").status in {200, 201}, "the daemon to own its store")
         with closing(sqlite3.connect(store, isolation_level=None)) as other:
-            wait_until(lambda: is_locked_by(other), "the lock")
+            wait_until(lambda: is_locked_by(other), "the store to be locked")
             for _ in range(2):
                 refused = request()
                 assert (refused.status, refused.problem) == (503, "store-gone")

@@ -1,4 +1,4 @@
-"""A source follows the blocks of a real node, as it does unless told otherwise, for a mode that is checked hourly."""
+"""A source follows the blocks of a real node by default, for a mode that is checked hourly."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -21,7 +21,7 @@ MODE = {"share_class": "ETH", "reserve_ratio": "0.1", "reserve_monitoring_interv
 
 @dataclass
 class Watched(Observer):
-    """A wallet that is read at one node when another one, or the same, tells of a block."""
+    """A wallet that is read at one node while another node, or the same, announces blocks."""
 
     read_at: Anvil
     told_by: Anvil
@@ -55,14 +55,14 @@ class Watched(Observer):
         return snapshot.reserve_balance
 
     def pay(self) -> None:
-        """Let an ether go out, in a block of its own."""
+        """Send one ether, in a block of its own."""
         payment = {"from": self.treasury, "to": self.other, "value": hex(WEI), "gasPrice": "0x0"}
         self.read_at.rpc("eth_sendTransaction", payment)
 
 
 @asynccontextmanager
 async def watching(read_at: Anvil, told_by: Anvil) -> AsyncIterator[Watched]:
-    """Have it watched, once the source hears of blocks."""
+    """Watch the wallet, once the source receives blocks."""
     watched = Watched(read_at, told_by)
     running = asyncio.create_task(watched.manager.start_monitoring())
     await until(lambda: watched.manager.ready and watched.heads > 0, meanwhile=told_by.mine)
@@ -72,7 +72,7 @@ async def watching(read_at: Anvil, told_by: Anvil) -> AsyncIterator[Watched]:
 
 
 async def until(is_true: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None) -> None:
-    """Wait by asking."""
+    """Wait by polling."""
     async with asyncio.timeout(60):
         while not is_true():
             meanwhile()
@@ -80,7 +80,7 @@ async def until(is_true: Callable[[], bool], meanwhile: Callable[[], None] = lam
 
 
 async def test_each_change_is_seen_by_the_block_that_made_it(chain: Anvil) -> None:
-    """No block comes after it that could help, and of two in a row the second finds the source just read."""
+    """No later block helps, and the second of two consecutive blocks comes when the source has just been read."""
     async with watching(chain, chain) as watched:
         there = watched.balance
         for _ in range(CHANGES):
@@ -93,7 +93,7 @@ async def test_each_change_is_seen_by_the_block_that_made_it(chain: Anvil) -> No
 async def test_change_is_seen_when_the_node_that_is_read_has_its_block_later_than_another_tells_of_it(
     chain: Anvil,
 ) -> None:
-    """As behind a provider's load balancer: the first reading is of the block before."""
+    """As behind a provider's load balancer: the first reading is still at the block before."""
     with nodes_like(chain, 1) as (late,):
         async with watching(late, chain) as watched:
             there, reads = watched.balance, watched.reads

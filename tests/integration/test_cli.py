@@ -1,4 +1,4 @@
-"""The real program as a process: what it prints, and how it ends."""
+"""The real program as a process: its output and its exit codes."""
 
 import json
 import os
@@ -89,7 +89,7 @@ def config(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def program(tmp_path: Path) -> Run:
-    """Run the program in an empty folder of its own, with a terminal as wide as a file."""
+    """Run the program in an empty folder, with its output not in a terminal."""
 
     def run(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RESERVD_")}
@@ -107,7 +107,7 @@ def program(tmp_path: Path) -> Run:
 
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run the command line in this process: most of what it prints and returns needs none of its own."""
+    """Run the command line in this process, where a separate one is not needed."""
     for name in os.environ:
         if name.startswith("RESERVD_"):
             monkeypatch.delenv(name)
@@ -161,7 +161,7 @@ def test_help_is_shown_when_no_command_is_named(program: Run) -> None:
 
 
 def test_help_imports_no_library_that_it_does_not_need(program: Run) -> None:
-    """Of what it imports, all but Python's own and Typer would only make it slow."""
+    """Only Python's own modules and Typer are needed; others would make it slow."""
     result = subprocess.run(
         [sys.executable, "-X", "importtime", PROGRAM, "--help"], check=True, capture_output=True, text=True
     )
@@ -187,7 +187,7 @@ def test_help_imports_no_library_that_it_does_not_need(program: Run) -> None:
     ],
 )
 def test_check_ends_with_the_code_of_the_worst_status(call: Call, config: Path, modes: list[str], code: int) -> None:
-    """Critical wins, then unknown, then low."""
+    """Critical comes first, then unknown, then low."""
     result = call("check", "-c", config, *modes)
     assert (result.code, result.err) == (code, "")
     shown = re.findall(r"^(\w+_mode) ", result.out, re.MULTILINE)
@@ -243,7 +243,7 @@ def test_check_prints_json_with_amounts_as_text(call: Call, config: Path) -> Non
     ],
 )
 def test_check_ends_with_3_when_it_cannot_tell(call: Call, config: Path, arguments: list[str], line: str) -> None:
-    """Never 1 or 2: a monitoring system would take them for low and critical."""
+    """Never 1 or 2, which monitoring systems would take for low and critical."""
     result = call("check", *arguments)
     assert (result.code, result.out) == (3, "")
     assert line in result.err
@@ -275,7 +275,7 @@ def test_program_ends_quietly_when_nobody_reads_what_it_prints(config: Path, com
 
 
 def test_check_ends_with_3_when_something_breaks(program: Run, config: Path) -> None:
-    """Even when reservd itself is what breaks."""
+    """Even on a defect of reservd itself."""
     (config.parent / "rich.py").write_text("raise RuntimeError('broken on purpose')")
     result = program("check", "-c", config, PYTHONPATH=str(config.parent))
     assert result.returncode == 3
@@ -283,7 +283,7 @@ def test_check_ends_with_3_when_something_breaks(program: Run, config: Path) -> 
 
 
 def test_check_ends_when_a_plugin_never_lets_go_of_a_call(program: Run, config: Path) -> None:
-    """What it found is printed, and the exit code says it: monitoring waits for no plugin."""
+    """The result is printed and gives the exit code: monitoring waits for no plugin."""
     plugins = config.parent / "plugins"
     (plugins / "deaf-1.dist-info").mkdir(parents=True)
     (plugins / "reservd_deaf.py").write_text(DEAF)
@@ -324,7 +324,7 @@ def test_check_config_counts_what_it_found(call: Call, config: Path) -> None:
 def test_check_config_looks_at_the_tokens_as_the_daemon_does(
     call: Call, config: Path, tokens: str | None, said: str
 ) -> None:
-    """A daemon does not start without its tokens: that must be known before it is restarted."""
+    """A daemon does not start without its tokens, which must be known before a restart."""
     main = config.read_text()
     config.write_text(
         main.replace("{listen_address: 127.0.0.1:0}", "{listen_address: 127.0.0.1:0, tokens_file: tokens.yaml}")
@@ -336,7 +336,7 @@ def test_check_config_looks_at_the_tokens_as_the_daemon_does(
 
 
 def test_check_config_looks_at_the_store_as_the_daemon_does(call: Call, config: Path) -> None:
-    """What stands after an @ of a password that was not encoded would be taken for a port."""
+    """The text after an unencoded @ in a password would be taken for a port."""
     with config.open("a") as file:
         file.write('store: {url: "postgresql://user:half@s3cret:half@host/db"}\n')
     result = call("check-config")
@@ -439,19 +439,19 @@ def test_plugins_lists_what_is_installed(program: Run) -> None:
 
 
 def listed_plugin(program: Run, folder: Path) -> tuple[int, Any]:
-    """Return how the list ends, and what it tells of the plugin `broken`; the table is to tell the same."""
+    """Return the exit code of the list, and its entry for the plugin `broken`; check that the table says the same."""
     table, listed = program("plugins", PYTHONPATH=str(folder)), program("plugins", "--json", PYTHONPATH=str(folder))
     assert (table.returncode, table.stderr) == (listed.returncode, listed.stderr)
     (told,) = [plugin for plugin in json.loads(listed.stdout) if plugin["state"] != "usable"]
     (row,) = [line for line in table.stdout.splitlines() if line.startswith("broken ")]
     assert row.split(maxsplit=1)[1].startswith(told["state"].replace("_", " "))
-    # Whole: what stands in the brackets of a hint is no markup of the table.
+    # In full: brackets in a hint must not be taken for markup of the table.
     assert row.endswith(told["error"].removeprefix("plugin 'broken'"))
     return listed.returncode, told
 
 
 def test_plugins_names_the_command_that_installs_what_an_extra_would_bring(program: Run, tmp_path: Path) -> None:
-    """A plugin whose extra nobody wanted is not broken."""
+    """A plugin whose extra was not requested is not broken."""
     add_plugin(tmp_path, "import brokenlib", "Requires-Dist: brokenlib; extra == 'broken'\n")
     assert listed_plugin(program, tmp_path) == (
         0,

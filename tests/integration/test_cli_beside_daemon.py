@@ -34,7 +34,7 @@ event_sinks:
 
 @pytest.fixture
 def daemon(tmp_path: Path, store_url: str) -> Iterator[ReservdProcess]:
-    """A daemon that says again and again that a reserve is low; one of its sinks cannot write."""
+    """A daemon that sends reminders of a low reserve all the time; one of its sinks cannot write."""
     (tmp_path / "reservd.yaml").write_text(RUNNING.format(url=store_url))
     mode = MODE.format(name="alpha", sinks="book, late")
     (tmp_path / "alpha.yaml").write_text(mode)
@@ -63,9 +63,9 @@ def test_silence_hushes_the_sinks_of_a_running_daemon_until_it_ends(
         return command("events", "--limit", 1, "--json").json[0]
 
     silenced_at = int(newest()["event"]["sequence"])
-    wait_until(lambda: int(newest()["event"]["sequence"]) > silenced_at + 2, "the mode to be watched all the same")
+    wait_until(lambda: int(newest()["event"]["sequence"]) > silenced_at + 2, "the silenced mode to be watched")
     assert {each["state"] for each in newest()["deliveries"]} == {"silenced"}
-    # What was on its way when the silence began may have arrived; nothing else.
+    # Only what was in progress when the silence began may still arrive.
     assert len(lines(book)) <= heard + 1
     assert 'reservd_reserve_status{mode="alpha",share_class="USDT",status="low"} 1' in daemon.get("/metrics")
 
@@ -74,7 +74,7 @@ def test_silence_hushes_the_sinks_of_a_running_daemon_until_it_ends(
     sequences = [int(line["sequence"]) for line in lines(book)]
     assert sequences == sorted(sequences)
     gaps = [after - before for before, after in itertools.pairwise(sequences)]
-    assert max(gaps) >= 3, "what was silenced is not told later"
+    assert max(gaps) >= 3, "silenced events are not sent later"
 
 
 def test_redelivered_event_arrives_again_under_its_id(command: Command, daemon: ReservdProcess, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_redelivered_event_arrives_again_under_its_id(command: Command, daemon: 
         deliveries = {each["sink"]: each for each in command("events", "show", first, "--json").json["deliveries"]}
         return deliveries["book"]["state"], deliveries["book"]["reason"]
 
-    wait_until(lambda: of_book() == ("delivered", None), "the delivery to be written down")
+    wait_until(lambda: of_book() == ("delivered", None), "the delivery to be recorded")
 
 
 def test_dead_letter_arrives_after_all_when_its_sink_is_mended_and_it_is_redelivered(

@@ -1,4 +1,4 @@
-"""`reservd check` beside a daemon's store: what is promised to accepted withdrawals is no reserve here either."""
+"""`reservd check` beside a daemon's store: what is held for withdrawals does not count as reserve here either."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,14 +31,14 @@ reserve_equity_source: nav
 
 @pytest.fixture
 def url(tmp_path: Path, store_url: str) -> str:
-    """A mode with 1,500 where 1,000 are wanted, whose store is not there yet."""
+    """A mode with 1,500 and a target of 1,000, whose store does not exist yet."""
     (tmp_path / "reservd.yaml").write_text(MAIN.format(url=store_url))
     (tmp_path / "mode.yaml").write_text(MODE)
     return store_url
 
 
 def promise(url: str, amount: int, *, paid: bool = False) -> None:
-    """Have the store say that a withdrawal was accepted, or paid by now."""
+    """Store an accepted withdrawal, or one that has been paid."""
     now = datetime.now(UTC)
     hold = make_hold(1, amount, mode="alpha", at=now)
 
@@ -51,7 +51,7 @@ def promise(url: str, amount: int, *, paid: bool = False) -> None:
 
 
 def test_what_is_promised_to_withdrawals_is_no_reserve_when_it_is_checked(command: Command, url: str) -> None:
-    """It would be called adequate, and the daemon calls it low."""
+    """Otherwise it would be adequate here, but low in the daemon."""
     promise(url, 700)
     result = command("check", "--explain")
     assert result.code == 1
@@ -77,7 +77,7 @@ def test_what_was_paid_is_not_taken_off_a_later_reading(command: Command, url: s
 def test_check_ends_with_3_when_the_store_does_not_tell_what_is_promised(
     command: Command, url: str, tmp_path: Path
 ) -> None:
-    """What was read is shown all the same."""
+    """The readings are shown nevertheless."""
     (tmp_path / "spoilt.db").write_text("no database")
     (tmp_path / "reservd.yaml").write_text(MAIN.format(url=f"sqlite:///{tmp_path}/spoilt.db"))
     result = command("check")

@@ -54,7 +54,7 @@ def test_events_lists_those_that_were_asked_for(
 
 
 def test_events_prints_json_with_messages_as_they_are_sent(command: Command, store: Store) -> None:
-    """Under the names that the API has for them."""
+    """With the names of the API."""
     listed = command("events", "--json").json
     assert [EventView.model_validate(each).event.id for each in listed] == [each["event"]["id"] for each in listed]
     assert [each["event"]["id"][:8] for each in listed] == [
@@ -139,7 +139,7 @@ def test_events_refuses_in_one_line_and_writes_nothing(
     result = command("events", *arguments)
     assert (result.code, result.out) == (code, "")
     assert line in result.err
-    assert len(result.err.splitlines()) == (1 if code == 1 else 4), "one line, below the usage where that is wrong"
+    assert len(result.err.splitlines()) == (1 if code == 1 else 4), "one line, preceded by the usage if that is wrong"
     assert (store.redelivery_requests(), store.silences()) == ([], [])
 
 
@@ -238,7 +238,7 @@ def test_dead_letters_are_listed_with_why(command: Command, store: Store) -> Non
 
 
 def test_event_that_cannot_be_read_hides_no_other(command: Command, store: Store) -> None:
-    """Another version wrote it, or it was damaged."""
+    """It is damaged, or from another version."""
 
     async def damage(database: Database) -> None:
         async with database.write() as connection:

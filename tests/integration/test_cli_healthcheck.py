@@ -1,4 +1,4 @@
-"""`reservd healthcheck` against real servers: good, bad, silent, gone."""
+"""`reservd healthcheck` against real servers: healthy, unhealthy, silent, absent."""
 
 import contextlib
 import socket
@@ -16,12 +16,12 @@ from support.tls import Certificate, make_certificate
 
 @contextlib.contextmanager
 def serving(status: int, token: str = "", certificate: Certificate | None = None) -> Iterator[int]:
-    """Answer `/-/healthy` with a status, and all else with 404; gives the port.
+    """Answer `/-/healthy` with a status, and everything else with 404; yields the port.
 
     Args:
         status: The status.
-        token: Without it the answer is 401.
-        certificate: What is shown, with TLS.
+        token: Without this token the answer is 401.
+        certificate: The certificate, for TLS.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -47,12 +47,12 @@ def serving(status: int, token: str = "", certificate: Certificate | None = None
 
 @pytest.fixture
 def configure(tmp_path: Path) -> Path:
-    """A configuration that says little more than where to listen."""
+    """A configuration that contains little more than the listen address."""
     return tmp_path / "reservd.yaml"
 
 
 def write(path: Path, address: str) -> None:
-    """Say where to listen. Neither modes nor secrets of plugins are looked at."""
+    """Write the listen address. Modes and secrets of plugins are not read."""
     sink = 'event_sinks: {ops: {plugin: webhook, options: {url: "${NOT_SET}"}}}\n'
     path.write_text(f'modes: nowhere/*.yaml\nweb: {{listen_address: ["{address}", "127.0.0.1:1"]}}\n{sink}')
 

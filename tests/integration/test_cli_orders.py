@@ -1,4 +1,4 @@
-"""What operators order on the command line is done by a running daemon, or refused where they see it."""
+"""Operators' orders on the command line are executed by a running daemon, or refused with a visible reason."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ OFFERED = {
     "/api/v1/replenishments/{replenishment_id}/reject": ("replenishments", "reject"),
     "/api/v1/replenishments/{replenishment_id}/cancel": ("replenishments", "cancel"),
 }
-"""The command for each operation that writes."""
+"""The command for each writing operation."""
 
 PROGRAMS_ALONE = {
     "/api/v1/modes/{mode}/withdrawals": "a withdrawal is asked for by who pays it, under the own key",
@@ -29,7 +29,7 @@ PROGRAMS_ALONE = {
     "/api/v1/replenishments/{replenishment_id}/settle": "a strategy's own word",
     "/api/v1/replenishments/{replenishment_id}/fail": "a strategy's own word",
 }
-"""Operations that have no command, and why."""
+"""Operations without a command, and the reasons."""
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def daemon(tmp_path: Path, store_url: str) -> Iterator[ApiDaemon]:
     """A daemon whose configuration and store the commands use."""
     with ApiDaemon(tmp_path, store_url, refilled=["alpha"]) as running:
         speed = "/api/v1/modes/alpha/withdrawal-speed"
-        wait_until(lambda: running.get(speed).json["speed"] == "fast", "a first snapshot")
+        wait_until(lambda: running.get(speed).json["speed"] == "fast", "the first snapshot")
         yield running
 
 

@@ -91,7 +91,7 @@ def test_request_is_shown_with_its_changes(command: Command, kept: None) -> None
 
 
 def test_request_is_told_in_json_as_the_api_tells_it(command: Command, kept: None) -> None:
-    """With what operators ordered besides."""
+    """With the pending orders of operators."""
     told = command("replenishments", "show", "bbbb", "--json").json
     view = ReplenishmentDetail.model_validate(told)
     assert view.changes is not None
@@ -142,7 +142,7 @@ def test_what_cannot_be_done_is_refused_in_one_line(
 def test_what_was_done_before_may_be_ordered_again_as_by_the_api(
     command: Command, store: Store, action: str, target: str
 ) -> None:
-    """An operator who was not told what came of it asks once more."""
+    """An operator who got no answer may repeat an order."""
     keep(
         store,
         record_of("cccc0004-four", needs_approval=True, approved_by="ann"),

@@ -34,7 +34,7 @@ def test_silence_refuses_in_one_line_and_writes_nothing(
     result = command("silence", *arguments)
     assert (result.code, result.out) == (code, "")
     assert line in result.err
-    assert len(result.err.splitlines()) == (1 if code == 1 else 4), "one line, below the usage where that is wrong"
+    assert len(result.err.splitlines()) == (1 if code == 1 else 4), "one line, preceded by the usage if that is wrong"
     assert (store.redelivery_requests(), store.silences()) == ([], [])
 
 

@@ -22,12 +22,12 @@ STANDS = re.compile(r"beta +critical +━+╸?─+ +49\.0% +49 +100 +USDT .* cri
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDaemon]:
-    """One that watches `alpha`, of which 5 are held, and `beta`, which is critical."""
+    """A daemon that watches `alpha`, of which 5 are held, and `beta`, which is critical."""
     with ApiDaemon(tmp_path_factory.mktemp("status"), refilled=["beta"]) as running:
         running.bring("beta", "low")
         running.bring("beta", "critical")
         speed = "/api/v1/modes/alpha/withdrawal-speed"
-        wait_until(lambda: running.get(speed).json["speed"] == "fast", "a first snapshot")
+        wait_until(lambda: running.get(speed).json["speed"] == "fast", "the first snapshot")
         running.post("/api/v1/modes/alpha/withdrawals", {"amount": "5"}, token="treasury", key="held")
         wait_until(lambda: running.get("/api/v1/modes/alpha").json["held"] == "5", "the hold to be shown")
         yield running
@@ -35,7 +35,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDaemon]:
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDaemon]:
-    """One that tells nobody anything without a token."""
+    """A daemon that answers nothing without a token."""
     with ApiDaemon(tmp_path_factory.mktemp("closed"), open_reads=False) as running:
         yield running
 
@@ -157,8 +157,8 @@ def test_watch_shows_news_and_silence_and_gives_the_screen_back(tmp_path: Path) 
             terminal.wait_for("alpha", seen)
             assert terminal.interrupt() == 0
             after = terminal.text.partition(LEAVES_SCREEN)[2]
-    assert "beta" in after, "what was shown last stays"
-    assert "\x1b[?25h" in terminal.text, "the cursor is back"
+    assert "beta" in after, "the last output stays"
+    assert "\x1b[?25h" in terminal.text, "the cursor is visible again"
     assert "Traceback" not in terminal.text
 
 
@@ -188,14 +188,14 @@ def test_watch_ends_when_the_daemon_will_not(closed: ApiDaemon) -> None:
 def test_quote_tells_how_a_withdrawal_would_be_paid(command: Command, daemon: ApiDaemon) -> None:
 
     def quote(*arguments: object) -> Result:
-        """Ask until the store takes what is written: while it is late, on a busy machine, nothing is promised."""
+        """Ask until the store is up: while it is late, on a busy machine, nothing is accepted."""
         found: list[Result] = []
 
         def told() -> bool:
             found[:] = [command("withdrawals", "quote", *arguments, "--url", url(daemon))]
             return "unknown" not in found[0].out
 
-        wait_until(told, "the store to be well")
+        wait_until(told, "the store to be up")
         return found[0]
 
     fast = quote("alpha", "7.50")

@@ -1,4 +1,4 @@
-"""Stores that operators' commands leave alone, and what is said of them."""
+"""Stores that operators' commands must not change, and the error messages about them."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def refused(result: Result, line: str) -> None:
 def test_store_is_neither_made_nor_migrated(
     command: Command, store_config: Path, store_url: str, arguments: list[str]
 ) -> None:
-    """First it is not there, then it is an older one."""
+    """At first there is no store, then an older one."""
     store = Store(store_url)
     refused(command(*arguments), "holds no tables of reservd" if "postgresql" in store_url else "there is no store")
     assert not (store_config.parent / "store.db").exists()

@@ -73,7 +73,7 @@ def test_withdrawals_are_listed_newest_first(command: Command, kept: None) -> No
 
 
 def test_who_waits_is_listed_with_its_place_and_when_its_money_is_expected(command: Command, store: Store) -> None:
-    """In the queue of the accounts, whatever modes are paid from them; nobody waits behind what is paid."""
+    """In the queue of the accounts, whichever modes are paid from them; paid withdrawals are not in the queue."""
     keep(
         store,
         settle(hold_of(1, "gone", 1, 5), NOW, block=9),
@@ -143,7 +143,7 @@ def test_withdrawal_is_shown(command: Command, kept: None, name: str, lines: lis
 
 
 def test_withdrawal_is_told_in_json_as_the_api_tells_it(command: Command, kept: None) -> None:
-    """With its key and what operators ordered besides."""
+    """With its key and the pending orders of operators."""
     told = command("withdrawals", "show", "aaaa0002", "--json").json
     view = WithdrawalView.model_validate(told)
     assert (view.id, view.unwound, view.place) == ("aaaa0002-two", 30, 1)

@@ -1,4 +1,4 @@
-"""The SDK against a real daemon: both clients, every answer typed, every refusal one of a few errors."""
+"""The SDK against a real daemon: both clients, typed answers, and a few typed errors."""
 
 import asyncio
 import threading
@@ -31,9 +31,9 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDaemon]:
 
 @pytest.fixture(scope="module")
 def client(daemon: ApiDaemon) -> Iterator[Client]:
-    """With the token of the treasury."""
+    """A client with the token of the treasury."""
     with Client(f"http://{daemon.address}", token="rsv_treasury") as opened:
-        wait_until(lambda: opened.get_withdrawal_speed("alpha").speed is WithdrawalSpeed.FAST, "a first snapshot")
+        wait_until(lambda: opened.get_withdrawal_speed("alpha").speed is WithdrawalSpeed.FAST, "the first snapshot")
         yield opened
 
 
@@ -52,8 +52,8 @@ def test_modes_are_told_with_exact_amounts_and_aware_times(client: Client) -> No
 
 def test_withdrawal_goes_its_way_when_it_is_asked_for_twice(client: Client) -> None:
     key, amount = str(uuid.uuid4()), Decimal("5.50")
-    # While a busy machine is late with what it writes nothing is promised.
-    wait_until(lambda: client.get_withdrawal_speed("alpha", amount).speed is WithdrawalSpeed.FAST, "the store")
+    # While the store is late on a busy machine nothing is accepted.
+    wait_until(lambda: client.get_withdrawal_speed("alpha", amount).speed is WithdrawalSpeed.FAST, "the store to be up")
     quote = client.get_withdrawal_speed("alpha", amount)
     assert (quote.speed, quote.from_reserve, quote.currency) == (WithdrawalSpeed.FAST, amount, "USDT")
     first = client.process_withdrawal("alpha", amount, key)
@@ -69,7 +69,7 @@ def test_withdrawal_goes_its_way_when_it_is_asked_for_twice(client: Client) -> N
 
 
 def test_refill_goes_its_way_when_its_strategy_reports(daemon: ApiDaemon, client: Client) -> None:
-    """Asked for, accepted, in progress, settled; and one that is given up, and one that is rejected."""
+    """Requested, accepted, in progress, settled; another one cancelled, and another rejected."""
     asked = client.request_replenishment("alpha", Decimal(7), "first", reason="a test")
     assert (asked.request.amount, asked.state, asked.request.reason) == (7, ReplenishmentState.REQUESTED, "a test")
     assert client.request_replenishment("alpha", Decimal(7), "first").id == asked.id
@@ -115,7 +115,7 @@ def test_refusals_tell_why_and_are_not_to_be_asked_again(daemon: ApiDaemon, clie
 
 
 def test_client_serves_many_threads_and_those_that_have_a_loop(client: Client) -> None:
-    """Each waits for its own answer."""
+    """Each thread gets its own answer."""
 
     async def in_a_loop() -> str:
         return client.get_mode("beta").mode
@@ -142,7 +142,7 @@ def test_client_refuses_to_be_used_when_it_is_not_open(daemon: ApiDaemon) -> Non
 
 
 async def until_low(client: AsyncClient) -> None:
-    """Wait until it is stored that a mode became low."""
+    """Wait until a low event of a mode is stored."""
     async with asyncio.timeout(60):
         while not (await client.list_events(event_type=EventType.LOW)).items:
             await asyncio.sleep(0.05)
@@ -163,7 +163,7 @@ async def test_async_client_answers_the_same(daemon: ApiDaemon) -> None:
 
 
 async def test_daemon_is_believed_by_the_given_authority_alone(daemon: ApiDaemon, tmp_path: Path) -> None:
-    """Over TLS: with its certificate as authority it is believed, with the system's it is not."""
+    """Its certificate is trusted if it is given as authority, and not trusted by the system's authorities."""
     certificate = make_certificate(tmp_path)
     port = int(daemon.address.rpartition(":")[2])
     async with TlsListener(0, port, certificate) as listener:
@@ -176,7 +176,7 @@ async def test_daemon_is_believed_by_the_given_authority_alone(daemon: ApiDaemon
 
 
 async def test_nobody_is_waited_for_without_end(tmp_path: Path) -> None:
-    """Nobody listens; somebody listens and says nothing; somebody says too much, or nonsense, or sends elsewhere."""
+    """Servers that refuse connections, never answer, answer too much or rubbish, or redirect."""
     says: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -214,7 +214,7 @@ async def test_nobody_is_waited_for_without_end(tmp_path: Path) -> None:
 
 
 async def test_next_daemon_is_asked_when_one_does_not_answer_or_stands_by(tmp_path: Path) -> None:
-    """Two on one store: whichever comes first, the owner answers. Both alone: the standby says what it is."""
+    """Two daemons on one store: in either order the owner answers. Without an owner, the error names the standby."""
     store = f"sqlite:///{tmp_path}/store.db"
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()

@@ -1,4 +1,4 @@
-"""Events through the SDK: nothing lost and nothing twice while daemons are killed, restarted and changed."""
+"""Events through the SDK: none lost and none repeated while daemons are killed, restarted and changed."""
 
 import asyncio
 import signal
@@ -28,7 +28,7 @@ def quick() -> Backoff:
 
 
 class Heard:
-    """What a feed has given."""
+    """What a feed has yielded."""
 
     def __init__(self, feed: EventFeed) -> None:
         self.feed = feed
@@ -36,19 +36,19 @@ class Heard:
 
     @property
     def kinds(self) -> list[str]:
-        """The events and gaps, reminders left out."""
+        """The events and gaps, without reminders."""
         told = [each for each in self.items if not getattr(each, "reminder", False)]
         return ["gap" if isinstance(each, EventGap) else f"{each.strategy_mode} {each.event_type}" for each in told]
 
     async def come(self, *kinds: str) -> None:
-        """Wait until so many came, and compare them."""
+        """Wait for as many events and compare them."""
         await until(lambda: len(self.kinds) >= len(kinds), f"{kinds}, got {self.kinds}")
         assert self.kinds == list(kinds)
 
 
 @asynccontextmanager
 async def follow(client: AsyncClient, **how: Any) -> AsyncIterator[Heard]:
-    """Follow events beside the test."""
+    """Follow events in the background."""
     heard = Heard(client.follow_events(backoff=quick(), **how))
 
     async def listen() -> None:
@@ -58,7 +58,7 @@ async def follow(client: AsyncClient, **how: Any) -> AsyncIterator[Heard]:
 
     task = asyncio.create_task(listen())
     try:
-        await until(lambda: heard.feed.connected or task.done(), "it to listen")
+        await until(lambda: heard.feed.connected or task.done(), "the feed to listen")
         yield heard
     finally:
         task.cancel()
@@ -67,7 +67,7 @@ async def follow(client: AsyncClient, **how: Any) -> AsyncIterator[Heard]:
 
 
 async def test_events_come_once_and_in_order_while_the_daemon_is_killed_and_restarted(daemon: ApiDaemon) -> None:
-    """What it decides on its return comes, and nothing that was heard before comes again."""
+    """Events decided after its return arrive, and none that was received before is repeated."""
     async with AsyncClient(f"http://{daemon.address}") as client, follow(client, modes=["alpha"]) as heard:
         await heard.come("gap")
         assert heard.items[0].beginning
@@ -76,7 +76,7 @@ async def test_events_come_once_and_in_order_while_the_daemon_is_killed_and_rest
         await heard.come("gap", "alpha reserve_low")
         for number, (status, end) in enumerate([("critical", signal.SIGKILL), ("adequate", signal.SIGTERM)]):
             await asyncio.to_thread(daemon.stop, end)
-            await until(lambda: not heard.feed.connected, "the break")
+            await until(lambda: not heard.feed.connected, "the connection to break")
             daemon.world.set("alpha", status)
             await asyncio.to_thread(daemon.start)
             told = 3 + number
@@ -87,7 +87,7 @@ async def test_events_come_once_and_in_order_while_the_daemon_is_killed_and_rest
 
 
 async def test_feed_begins_after_the_event_that_was_kept(daemon: ApiDaemon) -> None:
-    """By another process; an id that nobody knows is a gap, and what comes then comes."""
+    """In another process as well; an unknown id is reported as a gap, after which new events arrive."""
     async with AsyncClient(f"http://{daemon.address}") as client:
         async with follow(client) as heard:
             await asyncio.to_thread(daemon.bring, "alpha", "low")
@@ -101,7 +101,7 @@ async def test_feed_begins_after_the_event_that_was_kept(daemon: ApiDaemon) -> N
             assert isinstance(heard.items[0], EventGap)
             assert not heard.items[0].beginning
             await asyncio.to_thread(daemon.bring, "alpha", "adequate")
-            await until(lambda: "alpha reserve_adequate" in heard.kinds, "what comes then")
+            await until(lambda: "alpha reserve_adequate" in heard.kinds, "the next event")
 
 
 async def test_changes_of_requests_come_too(daemon: ApiDaemon) -> None:
@@ -113,7 +113,9 @@ async def test_changes_of_requests_come_too(daemon: ApiDaemon) -> None:
 
 
 async def test_change_of_a_request_is_found_by_the_id_it_was_told_under(daemon: ApiDaemon) -> None:
-    """As a reserve event is; lists have it where its type is asked for, for a reader of alarms did not ask."""
+    """As with a reserve event; lists contain it only if its type is requested, since readers of alarms do not expect
+    it.
+    """
     async with AsyncClient(f"http://{daemon.address}") as client, follow(client, modes=["beta"]) as heard:
         await asyncio.to_thread(daemon.bring, "beta", "low")
         await until(lambda: "beta replenishment_changed" in heard.kinds, "the request")
@@ -128,7 +130,7 @@ async def test_change_of_a_request_is_found_by_the_id_it_was_told_under(daemon: 
 
 
 async def test_feed_ends_when_the_daemon_will_not_tell(tmp_path: Path) -> None:
-    """Another try would end the same: an error, not a wait without end."""
+    """A retry would fail in the same way: an error is raised, without waiting."""
     with ApiDaemon(tmp_path, open_reads=False) as daemon:
         async with AsyncClient(f"http://{daemon.address}") as client:
             with pytest.raises(ApiDeniedError):
@@ -154,11 +156,11 @@ def test_events_come_to_those_who_do_not_await(daemon: ApiDaemon) -> None:
         assert client.get_mode("alpha").incident is not None
         left = client.follow_events(backoff=quick())
         next(left)
-    left.close()  # after its client: nothing is left to be closed
+    left.close()  # ended after its client, so that no connection remains to be closed
 
 
 async def test_stream_of_a_newer_daemon_is_read_as_far_as_it_is_understood() -> None:
-    """Kinds that are new are passed over, what cannot be read is a gap, and the id goes on with both."""
+    """Unknown kinds are skipped, unreadable events are reported as gaps, and both advance the id."""
     asked: list[bytes] = []
     frames = (
         b"retry: 2000\n\n",
@@ -172,12 +174,12 @@ async def test_stream_of_a_newer_daemon_is_read_as_far_as_it_is_understood() -> 
         writer.writelines(frames)
         await writer.drain()
         if len(asked) > 2:
-            await reader.read()  # until the client goes
+            await reader.read()  # until the client disconnects
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server, AsyncClient(url) as client, follow(client) as heard:
-        await until(lambda: len(asked) > 2, "it to come back")
+        await until(lambda: len(asked) > 2, "the client to come back")
     assert [each.detail for each in heard.items][:2] == ["earlier events are unknown", "event 2 cannot be read"]
     assert [b"Last-Event-ID: 2\r\n" in each for each in asked][:2] == [False, True]

@@ -1,4 +1,4 @@
-"""The daemon as a process: how it starts, tells that it lives, and stops."""
+"""The daemon as a process: start, health and stop."""
 
 import fcntl
 import os
@@ -53,7 +53,7 @@ def test_daemon_serves_and_stops_cleanly_when_told_to(config: Path, number: sign
         assert "reservd is ready" in daemon.get("/-/ready")
         assert "/metrics" in daemon.get("/")
         balance = 'reservd_reserve_balance{mode="m",share_class="USDT"} 110'
-        wait_until(lambda: balance in daemon.get("/metrics"), "what was read to be shown")
+        wait_until(lambda: balance in daemon.get("/metrics"), "the readings to be shown")
         with pytest.raises(urllib.error.HTTPError, match="404"):
             daemon.get("/nothing")
         assert daemon.stop(number) == 0
@@ -62,7 +62,7 @@ def test_daemon_serves_and_stops_cleanly_when_told_to(config: Path, number: sign
 
 
 def test_daemon_stops_when_a_venue_hangs_and_a_scraper_holds_on(config: Path) -> None:
-    """A venue that takes connections and never answers, and a scraper that never reads: SIGTERM ends both."""
+    """A venue accepts connections and never answers, and a scraper never reads: SIGTERM still ends the daemon."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -87,7 +87,9 @@ def test_daemon_stops_when_a_venue_hangs_and_a_scraper_holds_on(config: Path) ->
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output)
         try:
-            wait_until(lambda: "/metrics" in log.read_text() and "web.listening" in log.read_text(), "it to listen")
+            wait_until(
+                lambda: "/metrics" in log.read_text() and "web.listening" in log.read_text(), "the daemon to listen"
+            )
             address = log.read_text().split("http://")[1].split("/")[0]
             with pytest.raises(urllib.error.HTTPError, match="503"):
                 urllib.request.urlopen(f"http://{address}/-/ready", timeout=_PATIENCE_SECONDS)
@@ -103,7 +105,7 @@ def test_daemon_stops_when_a_venue_hangs_and_a_scraper_holds_on(config: Path) ->
 
 
 def test_daemon_stops_when_a_thread_of_it_hangs(config: Path, tmp_path: Path) -> None:
-    """Another program holds the lock of the sink's file for ever: the thread that waits ends with the process."""
+    """Another program locks the sink's file forever: the waiting thread ends with the process."""
     (tmp_path / "m.yaml").write_text(MODE.replace("reserve_ratio: 0.1", "reserve_ratio: 0.2"))
     with (tmp_path / "events.jsonl").open("w") as book:
         fcntl.flock(book, fcntl.LOCK_EX)
@@ -147,7 +149,7 @@ def test_daemon_says_so_in_one_line_when_its_address_is_taken(config: Path) -> N
 
 
 def test_events_are_on_disk_when_the_daemon_stops_right_after_them(config: Path) -> None:
-    """What was decided before SIGTERM is still handed on."""
+    """Events decided before SIGTERM are still delivered."""
     config.write_text(CONFIG.replace("amount: 110", "amount: 40"))
     with ReservdProcess(config) as daemon:
         daemon.stop()

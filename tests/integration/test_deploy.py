@@ -1,4 +1,4 @@
-"""What is deployed: the systemd unit and the container image."""
+"""Deployment: the systemd unit and the container image."""
 
 import os
 import re
@@ -25,17 +25,17 @@ def _systemd_analyze(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_unit_is_understood_by_systemd(tmp_path: Path) -> None:
-    """Unknown keys only warn, so nothing at all may be said."""
+    """Unknown keys are only warnings, so there must be no output at all."""
     program = re.search(r"^ExecStart=(\S+)", _UNIT.read_text(), re.MULTILINE)
     assert program is not None
     unit = tmp_path / _UNIT.name
-    unit.write_text(_UNIT.read_text().replace(program[1], sys.executable))  # systemd wants it to be there
+    unit.write_text(_UNIT.read_text().replace(program[1], sys.executable))  # systemd requires it to exist
     result = _systemd_analyze("verify", unit)
     assert (result.returncode, result.stdout + result.stderr) == (0, "")
 
 
 def test_unit_exposes_little_when_judged_by_systemd() -> None:
-    """An exposure above 2.0 of 10 fails."""
+    """Fails if the exposure is above 2.0 of 10."""
     result = _systemd_analyze("security", "--offline=true", "--threshold=20", _UNIT)
     assert result.returncode == 0, result.stdout + result.stderr
 
@@ -47,7 +47,7 @@ def test_dockerfile_is_clean_when_linted() -> None:
 
 
 def test_image_gets_all_that_its_dockerfile_copies() -> None:
-    """`.dockerignore` keeps everything out that is not named, so a copied path that it forgets is missing."""
+    """`.dockerignore` excludes everything that it does not name."""
     allowed = {line[1:] for line in (_ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = {
         source.split("/")[0]
@@ -65,7 +65,7 @@ def test_deployments_use_the_default_port() -> None:
 
 
 def test_deployments_keep_the_store_where_the_readme_backs_it_up() -> None:
-    """Both name a folder of the daemon's own in $STATE_DIRECTORY, systemd by StateDirectory."""
+    """Both name a folder of the daemon's own in $STATE_DIRECTORY; systemd does so by StateDirectory."""
     assert "StateDirectory=reservd\n" in _UNIT.read_text()
     assert f"STATE_DIRECTORY={_STATE}" in _DOCKERFILE.read_text()
     assert _found(_DOCKERFILE, r"VOLUME (.+)") == {_STATE}

@@ -1,4 +1,4 @@
-"""The whole story: a wallet on a real chain falls and is refilled, and everybody who should hear of it does."""
+"""A whole story: a wallet on a real chain falls and is refilled, and all receivers are notified."""
 
 import subprocess
 import textwrap
@@ -19,7 +19,7 @@ STALENESS_SECONDS = 10
 
 
 def configure(directory: Path, chain: Anvil, token: str, receiver: Receiver) -> Path:
-    """Write the configuration of one mode that reads the node and the receiver, and return it."""
+    """Write the configuration of one mode that reads the node and the receiver, and return its path."""
     (directory / "secret").write_text(SECRET)
     (directory / "pure_lending.yaml").write_text(
         textwrap.dedent(f"""\
@@ -68,19 +68,19 @@ def configure(directory: Path, chain: Anvil, token: str, receiver: Receiver) -> 
 
 
 def stop(chain: Anvil) -> float:
-    """Stop the node, and return when that was."""
+    """Stop the node, and return the time."""
     chain.stop()
     return time.time()
 
 
 def start_with_old_blocks(chain: Anvil, stopped_at: float) -> None:
-    """Start the node once its last block, which the daemon may never have seen, is too old to be believed."""
+    """Start the node once its last block, which the daemon may not have read, is too old to be believed."""
     wait_until(lambda: time.time() > stopped_at + STALENESS_SECONDS, "the last block to be too old")
     chain.start()
 
 
 def restart_while_all_is_well(chain: Anvil, receiver: Receiver, prometheus: Prometheus) -> None:
-    """Stop the node while the reserve is adequate, and start it again: unknown and as before, nothing in between."""
+    """Restart the node while the reserve is adequate: the mode becomes unknown, then adequate, and nothing else."""
     assert receiver.events == []
     stopped_at = stop(chain)
     blind = receiver.wait_for_event("reserve_unknown")
@@ -95,7 +95,7 @@ def restart_while_all_is_well(chain: Anvil, receiver: Receiver, prometheus: Prom
 def test_reserve_is_watched_from_fall_to_recovery_when_the_node_is_restarted_in_between(
     slow_chain: Anvil, tmp_path: Path
 ) -> None:
-    """Whatever the reserve was when its node went, it is unknown and then as before: one incident, no false alarm."""
+    """During the restart the mode is unknown, and afterwards as before: one incident, no false alarm."""
     require_prometheus()
     chain = slow_chain
     chain.install_multicall()
@@ -114,7 +114,7 @@ def test_reserve_is_watched_from_fall_to_recovery_when_the_node_is_restarted_in_
         low = receiver.wait_for_event("reserve_low")
         assert (low["status"], low["previous_status"]) == ("low", "adequate")
         assert (Decimal(low["reserve_balance"]), Decimal(low["utilization"])) == (40_000, Decimal("0.8"))
-        wait_until(lambda: len(receiver.refills) == 1, "a refill to be asked for")
+        wait_until(lambda: len(receiver.refills) == 1, "a refill to be requested")
         asked = receiver.refills[0]
         what = (Decimal(asked["amount"]), asked["urgency"], asked["currency"], asked["incident_id"])
         assert what == (15_000, "fast", "USDT", low["incident_id"])
@@ -135,7 +135,7 @@ def test_reserve_is_watched_from_fall_to_recovery_when_the_node_is_restarted_in_
         chain.transfer(token, chain.accounts[1], 25_000 * UNIT, sender=WALLET)
         critical = receiver.wait_for_event("reserve_critical")
         assert (Decimal(critical["reserve_balance"]), critical["incident_id"]) == (15_000, low["incident_id"])
-        wait_until(lambda: len(receiver.refills) == 2, "an emergency refill to be asked for")
+        wait_until(lambda: len(receiver.refills) == 2, "an emergency refill to be requested")
         urgent = receiver.refills[1]
         assert (Decimal(urgent["amount"]), urgent["urgency"], urgent["replaces"]) == (40_000, "emergency", asked["id"])
 
@@ -143,7 +143,7 @@ def test_reserve_is_watched_from_fall_to_recovery_when_the_node_is_restarted_in_
         adequate = receiver.wait_for_event("reserve_adequate", 2)
         assert (adequate["incident_id"], adequate["previous_status"]) == (low["incident_id"], "critical")
         prometheus.wait_for(f'reservd_reserve_status{{{LABELS},status="adequate"}} == 1')
-        wait_until(lambda: "verified" in receiver.refill_states(urgent["id"]), "the reserve to see the refill")
+        wait_until(lambda: "verified" in receiver.refill_states(urgent["id"]), "the refill to be verified")
         assert receiver.refill_states(urgent["id"]) == ["requested", "accepted", "verified"]
         assert receiver.refill_states(asked["id"]) == ["requested", "accepted", "cancelled"]
         prometheus.wait_for('reservd_deliveries_total{sink="ops"} == 13')
@@ -166,13 +166,13 @@ def test_reserve_is_watched_from_fall_to_recovery_when_the_node_is_restarted_in_
 
 
 def assert_page_is_well_formed(page: str) -> None:
-    """Have Prometheus' own linter look at the metrics."""
+    """Check the metrics with Prometheus' own linter."""
     check = subprocess.run([require_promtool(), "check", "metrics"], input=page, capture_output=True, text=True)
     assert (check.returncode, check.stdout, check.stderr) == (0, "", "")
 
 
 def assert_every_gauge_is_read_back(prometheus: Prometheus) -> None:
-    """Compare each gauge of the mode, as Prometheus has it, with what the wallet and the endpoint say."""
+    """Compare each gauge of the mode in Prometheus with what the wallet and the endpoint report."""
     expected = {
         "reservd_reserve_balance": 60_000,
         "reservd_total_equity": 1_000_000,
@@ -205,7 +205,7 @@ def assert_every_gauge_is_read_back(prometheus: Prometheus) -> None:
 
 
 def test_check_exits_as_a_monitoring_plugin_when_the_wallet_falls(slow_chain: Anvil, tmp_path: Path) -> None:
-    """`reservd check` against the same chain: 0 adequate, 1 low, 2 critical, 3 with the node gone."""
+    """`reservd check` on the same chain: 0 adequate, 1 low, 2 critical, 3 without the node."""
     token = slow_chain.deploy_token(decimals=6)
     slow_chain.transfer(token, WALLET, 60_000 * UNIT)
     with Receiver() as receiver:

@@ -1,4 +1,4 @@
-"""A plugin package from outside: built, installed, found, and used, with no privilege and no change of reservd."""
+"""A third-party plugin package: built, installed, found and used, without privileges or a change of reservd."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where pip built and installed it."""
+    """The folder in which pip installed it."""
     folder = tmp_path_factory.mktemp("site-packages")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
     alone = ["--no-deps", "--no-index", "--no-build-isolation", "--target", folder]
@@ -52,13 +52,13 @@ def installed(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def found(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every process that the test starts finds the package."""
+    """Make every process that the test starts find the package."""
     monkeypatch.setenv("PYTHONPATH", str(installed))
 
 
 @pytest.fixture
 def config(installed: Path, tmp_path: Path) -> Path:
-    """The package's own sample, and what else a configuration needs."""
+    """The package's own sample, completed to a whole configuration."""
     sample = (installed / "reservd_example" / "sample.yaml").read_text()
     (tmp_path / "reservd.yaml").write_text(MAIN + sample)
     (tmp_path / "mode.yaml").write_text(MODE)
@@ -155,7 +155,7 @@ def test_schema_has_the_options_of_the_package() -> None:
 
 @pytest.mark.usefixtures("found")
 def test_package_passes_its_own_tests(source: Path) -> None:
-    """With the contract tests that reservd gives to authors."""
+    """Including the contract tests that reservd offers to authors."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))}
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],

@@ -1,4 +1,4 @@
-"""The distribution: what the wheel holds, and that it works once it is installed."""
+"""The distribution: the content of the wheel, and that it works when installed."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ _PLUGINS = _PROJECT["entry-points"]["reservd"]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built as a release builds it."""
+    """The wheel, built as for a release."""
     directory = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", directory]
     subprocess.run(command, cwd=_ROOT, check=True)
@@ -32,13 +32,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a fresh environment that holds the wheel, with the dependencies of this one."""
+    """The interpreter of a fresh environment with the wheel and the dependencies of this one."""
     directory = tmp_path_factory.mktemp("environment")
     venv.create(directory)
     interpreter = directory / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", interpreter, "--disable-pip-version-check"]
     subprocess.run([*pip, "install", "--quiet", "--no-deps", "--no-index", wheel], check=True)
-    # Only now: pip must not find this environment's own reservd. A path added so brings no editable installs along.
+    # Added last: pip must not find this environment's own reservd. A path added so brings no editable installs along.
     site = Path(sysconfig.get_path("purelib", vars={"base": str(directory), "platbase": str(directory)}))
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     return interpreter

@@ -1,4 +1,4 @@
-"""Equity by composition as an operator configures it: through files, the command line and the daemon."""
+"""A portfolio as an operator configures it: with files, the command line and the daemon."""
 
 import json
 import subprocess
@@ -96,7 +96,7 @@ def test_schema_knows_portfolios_and_prices(config: Path) -> None:
 def test_daemon_shows_the_equity_and_each_source_behind_it(config: Path) -> None:
     with ReservdProcess(config) as daemon:
         labels = {"mode": "fund", "share_class": "USDT"}
-        # The page follows a cycle within a second.
+        # The page is updated within a second after a cycle.
         wait_until(
             lambda: sample(daemon.address, "reservd_total_equity", **labels) == 1099.955, "the equity to be shown"
         )

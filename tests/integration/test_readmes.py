@@ -1,4 +1,4 @@
-"""What the READMEs tell people to type is typed here."""
+"""The commands in the READMEs are executed."""
 
 import os
 import re
@@ -28,11 +28,11 @@ NOT_RUN = {
     "docker": "needs a container engine",
     "git": "needs the remote repository",
 }
-"""Programs whose commands are shown only, and why."""
+"""Programs whose commands are not executed, and the reasons."""
 
 
 def commands() -> list[tuple[str, str]]:
-    """Return every command of every README's shell blocks, with the README it stands in."""
+    """Return every command in the shell blocks of every README, with the path of the README."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""A daemon takes its configuration up anew while it runs, and nothing that it knows is lost over it."""
+"""A running daemon reloads its configuration and loses no state."""
 
 import re
 import signal
@@ -42,7 +42,7 @@ def write_mode(folder: Path, mode: str, **keys: object) -> None:
 
 @contextmanager
 def watched(daemon: ApiDaemon) -> Iterator[list[str]]:
-    """Scrape all the time, and yield what was seen that must not be: an incident that is closed meanwhile."""
+    """Scrape all the time, and yield violations: an incident that is shown as closed meanwhile."""
     stop, wrong = threading.Event(), []
 
     def scrape() -> None:
@@ -79,19 +79,19 @@ def test_incident_goes_on_and_modes_come_and_go_when_the_configuration_is_reload
         assert reload(daemon).status == 200
         wait_until(lambda: daemon.get("/api/v1/modes/gamma").json.get("status") == "adequate", "the new mode")
         assert daemon.get("/api/v1/modes/beta").status == 404
-        wait_until(lambda: "ready and owns" in page(daemon.address, "/-/ready")[1], "a first cycle")
+        wait_until(lambda: "ready and owns" in page(daemon.address, "/-/ready")[1], "the first cycle")
         assert daemon.get("/api/v1/modes/alpha").json["incident"]["id"] == low
     assert not wrong
 
     def shown() -> set[str]:
         return {dict(labels)["mode"] for labels in samples(daemon.address, "reservd_reserve_balance")}
 
-    # The page is rendered a moment after what it shows.
+    # The page is rendered a moment after the values change.
     wait_until(lambda: shown() == {"alpha", "gamma"}, "the metrics of the modes")
     assert {dict(labels)["source"] for labels in samples(daemon.address, "reservd_source_up")} == {"vault", "nav"}
     assert sample(daemon.address, "reservd_config_last_reload_successful") == 1
     daemon.bring("alpha", "adequate")
-    wait_until(lambda: daemon.world.kinds("alpha")[-1:] == ["adequate"], "the recovery to be said")
+    wait_until(lambda: daemon.world.kinds("alpha")[-1:] == ["adequate"], "the recovery")
     assert daemon.world.kinds("alpha") == ["low", "adequate"]
     told = [event["data"] for event in daemon.world.events if event["subject"] == "alpha"]
     assert {data["incident_id"] for data in told} == {low}
@@ -129,12 +129,12 @@ def test_only_an_admin_may_reload(daemon: ApiDaemon) -> None:
 
 
 def test_threshold_holds_from_the_next_check_when_a_signal_asks_for_it(daemon: ApiDaemon, tmp_path: Path) -> None:
-    """74 of a target of 100: low, and critical once that begins at 0.8."""
+    """74 of a target of 100 is low, and critical with a threshold of 0.8."""
     write_mode(tmp_path, "alpha", reserve_critical_threshold=0.8)
     daemon.process.send(signal.SIGHUP)
     wait_until(lambda: daemon.get("/api/v1/modes/alpha").json.get("status") == "critical", "the new threshold")
-    wait_until(lambda: "config.reloaded" in daemon.process.log(), "the log to tell")
-    wait_until(lambda: daemon.world.kinds("alpha") == ["low", "critical"], "what follows from it to be said")
+    wait_until(lambda: "config.reloaded" in daemon.process.log(), "the log to report it")
+    wait_until(lambda: daemon.world.kinds("alpha") == ["low", "critical"], "the resulting event")
 
 
 def test_what_is_most_likely_not_meant_is_logged_when_a_reload_brings_it(daemon: ApiDaemon, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ async def test_reload_that_ends_in_a_defect_counts_as_refused(tmp_path: Path) ->
 
 
 async def test_what_the_last_reload_came_to_is_told_by_a_standby_and_through_a_change_of_owner(tmp_path: Path) -> None:
-    """No duty is needed for it, and the next one to begin does not hide what was refused."""
+    """This needs no duty, and the next duty that begins must not hide a refused configuration."""
     with World("alpha") as world:
         config = load_config(world.write_config(tmp_path))
     files = [tmp_path / "nothing.yaml", tmp_path / "reservd.yaml"]
@@ -173,7 +173,7 @@ async def test_what_the_last_reload_came_to_is_told_by_a_standby_and_through_a_c
 
     with pytest.raises(ConfigError):
         await daemon.reload()
-    daemon._metrics.configure(series_of(config))  # as with each duty that begins
+    daemon._metrics.configure(series_of(config))  # as each duty does at its start
     assert successful() == 0
     await daemon.reload()
     assert successful() == 1

@@ -1,4 +1,4 @@
-"""The code that the requirements show, adapted in its imports and leading underscores only, on this package."""
+"""The code in the requirements runs on this package; only its imports and leading underscores are adapted."""
 
 import asyncio
 from abc import ABC
@@ -21,7 +21,7 @@ CONFIG: dict[str, Any] = {
 
 
 class EquityCalculator:
-    """What the platform has: equity by share class, as an object with `total_equity`."""
+    """The platform's class: equity by share class, as an object with `total_equity`."""
 
     def __init__(self, total_equity: Decimal) -> None:
         self.total_equity = total_equity
@@ -31,7 +31,7 @@ class EquityCalculator:
 
 
 class Alchemy:
-    """What the platform has: balances by asset."""
+    """The platform's class: balances by asset."""
 
     def __init__(self, **balances: Any) -> None:
         self.balances = balances
@@ -112,7 +112,7 @@ class WithdrawalManager:
 
 
 class Strategy(BaseStrategyManager):
-    """A strategy of the platform: notes what it was asked for."""
+    """A strategy of the platform that records the calls it gets."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -154,7 +154,7 @@ async def test_document_strategy_acts_when_its_reserve_falls() -> None:
 
 
 async def test_document_withdrawals_are_decided_and_held_by_ours() -> None:
-    """The calls that the requirements make, on this package's WithdrawalManager: what is promised is held."""
+    """The calls of the requirements on this package's WithdrawalManager: accepted amounts are held."""
     venue = Alchemy(USDT="60000")
     calculator = EquityCalculator(Decimal(1_000_000))
     manager = ReserveManager(calculator, {"alchemy": venue})
@@ -170,7 +170,7 @@ async def test_document_withdrawals_are_decided_and_held_by_ours() -> None:
     snapshots = await manager.check_all_reserves()
     assert snapshots["pure_lending"].reserve_balance == 10_000
     assert snapshots["pure_lending"].held == 50_000
-    # The target is of the equity less the 65,000 that are as good as paid: 46,750, of which a fifth stays.
+    # The target is of the equity less the 65,000 owed: 46,750, of which a fifth remains.
     medium = await withdrawals.process_withdrawal("pure_lending", Decimal(1_000))
     assert (medium.speed, medium.from_reserve, medium.unwound) == ("medium", 650, 350)
     slow = await withdrawals.process_withdrawal("pure_lending", Decimal(1))
@@ -178,7 +178,7 @@ async def test_document_withdrawals_are_decided_and_held_by_ours() -> None:
 
 
 async def test_document_manager_makes_our_models_when_it_computes_a_snapshot() -> None:
-    """The requirements' own ReserveManager builds ReserveSnapshot and ReserveEvent with its fields alone."""
+    """The requirements' own ReserveManager creates ReserveSnapshot and ReserveEvent with its own fields only."""
 
     class DocumentReserveManager:
         def __init__(self, equity_calculator: Any, venue_interfaces: dict[str, Any]) -> None:
@@ -216,7 +216,7 @@ async def test_document_manager_makes_our_models_when_it_computes_a_snapshot() -
         async def process_reserve_snapshot(self, snapshot: ReserveSnapshot) -> None:
             if snapshot.status == ReserveStatus.LOW:
                 event = ReserveEvent(
-                    event_type="reserve_low",  # type: ignore[arg-type]  # pydantic takes the text
+                    event_type="reserve_low",  # type: ignore[arg-type]  # pydantic accepts the text
                     strategy_mode=snapshot.strategy_mode,
                     timestamp=snapshot.timestamp,
                     reserve_balance=snapshot.reserve_balance,

@@ -1,4 +1,4 @@
-"""Three strategies on one wallet, with the real program: what its pages say, and what `check --explain` says."""
+"""Three strategies on one wallet, with the real program: the output of its pages and of `check --explain`."""
 
 import json
 from pathlib import Path
@@ -96,7 +96,7 @@ def test_explanation_says_what_is_missing(folder: Path, command: Command) -> Non
     assert "  reserve   not certain: from 0.00 to " in result.out
     assert "  missing   what c needs from shared accounts: lost: unreachable: " in result.out
     assert any(row[0] == "gone/main" and row[-1].startswith("unreachable") for row in result.rows)
-    assert "  missing   gone/main" not in result.out, "it stands beside the account"
+    assert "  missing   gone/main" not in result.out, "it is listed with the account"
 
 
 def test_explanation_in_json_has_the_same_in_full(folder: Path, command: Command) -> None:

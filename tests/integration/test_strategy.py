@@ -1,4 +1,4 @@
-"""One strategy, two worlds: beside its `ReserveManager`, and far from the daemon that watches its mode."""
+"""One strategy in two settings: in the process of its `ReserveManager`, and connected to a daemon."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -18,7 +18,7 @@ World = Callable[..., AbstractAsyncContextManager[Setting]]
 
 @pytest.fixture(params=["beside", "far"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
-    """Where the strategy lives."""
+    """Where the strategy runs."""
     if request.param == "beside":
         return beside
     return lambda strategies, **how: far(tmp_path, strategies, **how)
@@ -26,7 +26,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
 
 @pytest.fixture(params=[AwaitingStrategy, PlainStrategy])
 def kind(request: pytest.FixtureRequest) -> type[AwaitingStrategy]:
-    """How it is written."""
+    """How it is written: with coroutines or plain functions."""
     chosen: type[AwaitingStrategy] = request.param
     return chosen
 
@@ -36,7 +36,7 @@ def keep(kept: list[Any], kind: type[AwaitingStrategy]) -> Callable[..., None]:
 
 
 async def test_strategy_acts_once_for_each_incident_and_severity(world: World, kind: type[AwaitingStrategy]) -> None:
-    """Where nothing asks for refills: not on reminders, nor when the same severity comes again."""
+    """Without refills being requested: it does not act on reminders, or when the same severity returns."""
     made: list[AwaitingStrategy] = []
     async with world(keep(made, kind), refilled=False) as setting:
         (strategy,) = made
@@ -61,7 +61,7 @@ async def test_strategy_acts_once_for_each_incident_and_severity(world: World, k
 
 
 async def test_strategy_acts_on_requests_alone_where_they_are_made(world: World, kind: type[AwaitingStrategy]) -> None:
-    """It takes the request, reports how far it is, and the reserve verifies what it did."""
+    """It takes the request and reports its progress, and the reserve verifies the result."""
     made: list[AwaitingStrategy] = []
     async with world(keep(made, kind), refilled=True) as setting:
         (strategy,) = made
@@ -83,19 +83,19 @@ async def test_strategy_acts_on_requests_alone_where_they_are_made(world: World,
             await setting.bring("adequate")
         outcome = await strategy.request_reserve_replenishment(occasion.amount)
         assert outcome, outcome
-        await until(lambda: len(strategy.occasions) == 2, "what it asked for itself")
+        await until(lambda: len(strategy.occasions) == 2, "its own request")
         await strategy.idle()
 
 
 class Broken(AwaitingStrategy):
-    """Breaks over every request."""
+    """Raises on every request."""
 
     async def request_fast_execution(self) -> None:
         raise KeyError("the vault of https://secret.example")
 
 
 class Unwilling(AwaitingStrategy):
-    """Takes none."""
+    """Accepts no request."""
 
     def declines(self, request: ReplenishmentRequest) -> str | None:
         return f"{request.urgency} is too fast"
@@ -113,7 +113,7 @@ async def test_request_ends_when_its_strategy_breaks_or_declines(
 ) -> None:
     offered: list[str] = []
 
-    class Noted(kind):  # type: ignore[misc,valid-type]  # whichever it is
+    class Noted(kind):  # type: ignore[misc,valid-type]  # any of the classes
         async def handle_replenishment_request(self, request: ReplenishmentRequest) -> None:
             offered.append(request.id)
             await super().handle_replenishment_request(request)

@@ -1,4 +1,6 @@
-"""The example strategy for real: a reserve falls, money comes out of a real vault, the reserve verifies it."""
+"""The example strategy in a real setting: a reserve falls, the strategy withdraws from a real vault, and the reserve
+verifies the refill.
+"""
 
 import os
 import signal
@@ -54,7 +56,7 @@ class Stage:
 
     @property
     def wallet(self) -> Decimal:
-        """What is in the wallet, read around the code under test."""
+        """The content of the wallet, read without the code under test."""
         return Decimal(ask(self.chain, self.vault.token, "balanceOf(address)", self.holder)) / ONE
 
     def pay_out(self, amount: int) -> None:
@@ -62,13 +64,15 @@ class Stage:
         self.chain.transfer(self.vault.token, self.clients, amount * ONE, sender=self.holder)
 
     def withdraws(self, times: int) -> None:
-        """Wait until the program has said all that it did: the reserve may see the money before it does."""
-        wait_until(lambda: self.log.count("execution.ended") == self.log.count("execution.began"), "the strategy's end")
+        """Wait until the program has reported everything: the reserve may see the money earlier."""
+        wait_until(
+            lambda: self.log.count("execution.ended") == self.log.count("execution.began"), "the end of the withdrawals"
+        )
         assert self.log.count("vault.withdrawn") == times, self.log
 
     @contextmanager
     def strategy(self, address: str) -> Iterator["subprocess.Popen[bytes]"]:
-        """Run the program, as its README says."""
+        """Run the program as its README says."""
         command = [sys.executable, EXAMPLE / "strategy.py", "vault_lending.yaml", "--url", f"http://{address}"]
         command += ["--token-file", "token", "--memory", "memory.json"]
         with (self.folder / "strategy.log").open("ab") as log:
@@ -83,7 +87,7 @@ class Stage:
 
     @property
     def log(self) -> str:
-        """What the program has said."""
+        """The output of the program so far."""
         return (self.folder / "strategy.log").read_text()
 
 
@@ -93,13 +97,13 @@ def stage(slow_chain: Anvil, tmp_path: Path) -> Stage:
 
 
 def comes_to(client: Client, state: ReplenishmentState, number: int = 1) -> Replenishment:
-    """Wait until the newest of so many requests is in a state."""
+    """Wait until the newest of this many requests is in a state."""
 
     def reached() -> bool:
         try:
             items = client.list_replenishments(MODE).items
         except ApiUnavailableError:
-            return False  # it stands by until the one before it is certainly gone
+            return False  # it stands by until its predecessor is certainly gone
         return len(items) == number and items[0].state is state
 
     wait_until(reached, f"request {number} to be {state}", timeout_seconds=60)
@@ -107,19 +111,19 @@ def comes_to(client: Client, state: ReplenishmentState, number: int = 1) -> Repl
 
 
 def test_reserve_is_refilled_from_the_vault_when_it_falls(stage: Stage) -> None:
-    """Low: in steps. Critical: at once. Each verified by the reserve, each incident closed, nothing withdrawn twice."""
+    """Low: in steps. Critical: at once. Each refill is verified, each incident ends, and nothing is withdrawn twice."""
     with (
         ReservdProcess(stage.folder / "reservd.yaml") as daemon,
         stage.strategy(daemon.address),
         Client(f"http://{daemon.address}") as client,
     ):
-        wait_until(lambda: client.get_mode(MODE).status is ReserveStatus.ADEQUATE, "a first check")
+        wait_until(lambda: client.get_mode(MODE).status is ReserveStatus.ADEQUATE, "the first check")
         assert client.get_mode(MODE).total_equity == 1_000_000
-        wait_until(lambda: "strategy.started" in stage.log, "the strategy")
+        wait_until(lambda: "strategy.started" in stage.log, "the strategy to start")
 
         stage.pay_out(25_000)
         first = comes_to(client, ReplenishmentState.VERIFIED)
-        # To 1.1 of a twentieth of 975,000.
+        # 1.1 times a twentieth of 975,000.
         assert (first.request.urgency, first.request.amount) == (Urgency.FAST, 18_625)
         assert (first.arrived, stage.wallet) == (18_625, 53_625)
         stage.withdraws(2)
@@ -127,14 +131,14 @@ def test_reserve_is_refilled_from_the_vault_when_it_falls(stage: Stage) -> None:
         assert reference is not None
         receipt = stage.chain.rpc("eth_getTransactionReceipt", reference)
         assert (receipt["status"], receipt["to"]) == ("0x1", stage.vault.address.lower())
-        wait_until(lambda: client.get_mode(MODE).incident is None, "the incident to be closed")
+        wait_until(lambda: client.get_mode(MODE).incident is None, "the end of the incident")
 
         stage.pay_out(40_000)
         second = comes_to(client, ReplenishmentState.VERIFIED, 2)
         assert (second.request.urgency, second.request.amount) == (Urgency.EMERGENCY, 37_800)
         assert (second.arrived, stage.wallet) == (37_800, 51_425)
         stage.withdraws(3)
-        wait_until(lambda: client.get_mode(MODE).incident is None, "the second incident to be closed")
+        wait_until(lambda: client.get_mode(MODE).incident is None, "the end of the second incident")
 
         told = [each.event.data for each in client.walk(client.list_events, mode=MODE) if not each.event.data.reminder]
         assert [event.event_type for event in reversed(told)] == [
@@ -149,14 +153,14 @@ def test_reserve_is_refilled_from_the_vault_when_it_falls(stage: Stage) -> None:
 
 
 def test_what_the_vault_has_is_taken_and_the_rest_told_when_it_pays_out_less(stage: Stage) -> None:
-    """Half of it: the request has failed, and what came counts."""
+    """Half of the amount: the request has failed, and what arrived counts."""
     transact(stage.chain, stage.vault.address, "setLiquidity(uint256)", 12_000 * ONE)
     with (
         ReservdProcess(stage.folder / "reservd.yaml") as daemon,
         stage.strategy(daemon.address),
         Client(f"http://{daemon.address}") as client,
     ):
-        wait_until(lambda: client.get_mode(MODE).status is ReserveStatus.ADEQUATE, "a first check")
+        wait_until(lambda: client.get_mode(MODE).status is ReserveStatus.ADEQUATE, "the first check")
         stage.pay_out(40_000)
         wait_until(lambda: "vault.withdrawn" in stage.log, "a withdrawal")
         transact(stage.chain, stage.vault.address, "setLiquidity(uint256)", 0)
@@ -167,12 +171,12 @@ def test_what_the_vault_has_is_taken_and_the_rest_told_when_it_pays_out_less(sta
 
 
 def test_request_is_carried_out_when_the_daemon_is_restarted_and_the_strategy_was_killed(stage: Stage) -> None:
-    """The strategy is killed, the reserve falls, the daemon restarts: once all are back it is refilled, once."""
+    """The reserve falls without a strategy, and the daemon is killed: the request is carried out afterwards, once."""
     config = stage.folder / "reservd.yaml"
     config.write_text(config.read_text() + f"\nstore: {{url: 'sqlite:///{stage.folder}/store.db'}}\n")
     with ReservdProcess(config) as daemon:
         with Client(f"http://{daemon.address}") as client:
-            wait_until(lambda: client.get_mode(MODE).status is ReserveStatus.ADEQUATE, "a first check")
+            wait_until(lambda: client.get_mode(MODE).status is ReserveStatus.ADEQUATE, "the first check")
             stage.pay_out(25_000)
             comes_to(client, ReplenishmentState.REQUESTED)
         daemon.stop(signal.SIGKILL)
@@ -180,7 +184,7 @@ def test_request_is_carried_out_when_the_daemon_is_restarted_and_the_strategy_wa
         with stage.strategy(daemon.address):
             comes_to(client, ReplenishmentState.VERIFIED)
         with stage.strategy(daemon.address):
-            wait_until(lambda: client.get_mode(MODE).incident is None, "the incident to be closed")
-            wait_until(lambda: stage.log.count("strategy.started") == 2, "the strategy")
+            wait_until(lambda: client.get_mode(MODE).incident is None, "the end of the incident")
+            wait_until(lambda: stage.log.count("strategy.started") == 2, "the strategy to start again")
         assert stage.wallet == 53_625
         assert stage.log.count("execution.began") == 1
