@@ -1,4 +1,4 @@
-"""What the tests of plugins share: a real HTTP receiver, exchanges, and how an instance is built."""
+"""Fixtures of the tests of plugins: a real HTTP receiver, exchanges, and how an instance is built."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -17,7 +17,7 @@ from support.exchanges import FAMILIES, Binance, Kraken
 
 @dataclass
 class Received:
-    """One request as it came."""
+    """A received request."""
 
     method: str
     path: str
@@ -27,7 +27,7 @@ class Received:
 
 @dataclass
 class Receiver:
-    """An HTTP server that keeps what it is sent, and answers as a test says."""
+    """An HTTP server that records requests, and gives the answers that a test sets."""
 
     status: int = 200
     body: bytes = b""
@@ -109,7 +109,7 @@ async def kraken() -> AsyncIterator[Kraken]:
 
 @pytest.fixture
 def source(build: Callable[..., Any]) -> Callable[..., Any]:
-    """A `ccxt` source of one account with USDT, unless told otherwise."""
+    """Build a `ccxt` source, by default of one account with USDT."""
 
     def make(server: ExchangeServer, name: str = "example", **options: Any) -> Any:
         defaults = {"accounts": {"main": {"assets": ["USDT"]}}}

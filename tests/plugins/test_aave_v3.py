@@ -76,7 +76,7 @@ async def test_balance_is_zero_when_the_pool_is_fully_utilized(build: Build, mar
     assert outcome.amount == 0
     assert outcome.locked >= 40_000
     assert outcome.note == NO_LIQUIDITY
-    # What was supplied is worth no less for it.
+    # It still counts as equity.
     assert await equity_of(build, market.options()) >= 40_000
 
 
@@ -98,7 +98,7 @@ async def test_liquidity_is_counted_once_when_accounts_share_a_pool(build: Build
 async def test_nothing_is_promised_that_an_account_before_may_take(
     build: Build, market: Market, proxy: RpcProxy, free: int, known: set[str]
 ) -> None:
-    """Unless there is enough even when it takes all that it supplied."""
+    """Unless there is enough even if that account withdraws all that it supplied."""
     for holder in (HOLDER, OTHER):
         market.supply(holder, market.usdc, 40_000 * USDC)
     market.supply(NOBODY, market.usdc, 5_000 * USDC)
@@ -162,7 +162,7 @@ async def test_balance_is_zero_when_the_health_factor_is_below_its_minimum(build
 async def test_headroom_is_counted_once_when_an_account_has_several_collaterals(build: Build, market: Market) -> None:
     market.supply(HOLDER, market.usdc, 20_000 * USDC)
     market.supply(HOLDER, market.weth, 10 * WETH)
-    market.borrow(HOLDER, market.usdc, 8000 * USDC)  # needs 15,000 of 40,000 dollars to stay
+    market.borrow(HOLDER, market.usdc, 8000 * USDC)  # 15,000 of the 40,000 dollars must remain
     reserves = {"USDC": market.usdc, "WETH": market.weth}
     amounts = await payable(build, market.options(reserves=reserves))
     assert 20_000 <= amounts["main", "USDC"] < Decimal("20000.1")
@@ -186,7 +186,7 @@ async def test_debt_does_not_bind_what_is_no_collateral(build: Build, market: Ma
 
 
 def enter_emode(market: Market, debt: str, units: int, *, price_source: str = "0x" + 40 * "0") -> None:
-    """Let HOLDER supply ten ether, borrow, and be in an e-mode with a threshold of 95 %."""
+    """Let HOLDER supply ten ether, borrow, and use an e-mode with a threshold of 95 %."""
     risk = 9000, 9500, 10100
     market.configures("setEModeCategory(uint8,uint16,uint16,uint16,address,string)", 1, *risk, price_source, "ether")
     for token in {market.weth, debt}:
@@ -223,14 +223,14 @@ async def test_balance_is_zero_when_the_reserve_is_paused(build: Build, market: 
 
 
 async def test_balance_is_payable_when_the_reserve_is_frozen(build: Build, market: Market) -> None:
-    """Frozen is closed for new supplies and loans only."""
+    """A frozen reserve is closed to new supplies and loans only."""
     market.supply(HOLDER, market.usdc, 40_000 * USDC)
     market.configures("setReserveFreeze(address,bool)", market.usdc, True)
     assert (await payable(build, market.options()))["main", "USDC"] == 40_000
 
 
 async def test_virtual_balance_binds_when_the_pool_counts_one(build: Build, chain: Anvil, market: Market) -> None:
-    """Tokens that were sent to the aToken by mistake are not paid."""
+    """Tokens that were sent to the aToken by mistake cannot be withdrawn."""
     market.supply(HOLDER, market.usdc, 40_000 * USDC)
     market.becomes_newer()
     options = market.options(reserves={"USDC": market.usdc})
@@ -253,7 +253,7 @@ async def test_e_mode_names_its_collaterals_when_the_pool_is_newer(build: Build,
 
 
 async def test_balance_fails_when_the_pool_would_refuse_the_withdrawal(build: Build, market: Market) -> None:
-    """By a rule beyond the numbers: collateral without loan-to-value must leave first."""
+    """A rule beyond the amounts: collateral without loan-to-value must be withdrawn first."""
     market.supply(HOLDER, market.weth, 10 * WETH)
     market.supply(HOLDER, market.usdc, 20_000 * USDC)
     market.borrow(HOLDER, market.usdc, 1000 * USDC)
@@ -329,7 +329,7 @@ async def test_nothing_is_zero_when_no_pool_answers(
 async def test_balance_fails_when_the_node_does_not_answer_one_call(
     build: Build, market: Market, proxy: RpcProxy, hidden: str
 ) -> None:
-    """A node's error is not a pool's answer that it has no such function."""
+    """An error of the node does not mean that the pool lacks the function."""
     market.supply(HOLDER, market.weth, 10 * WETH)
     market.borrow(HOLDER, market.usdc, 1000 * USDC)
     digits = selector(hidden).hex()
@@ -364,8 +364,8 @@ async def test_requests_are_few_when_multicall_is_there(
     market.supply(HOLDER, market.usdc, USDC)
     options = market.options(accounts={"main": HOLDER, "nobody": NOBODY}) | {"rpc_url": proxy.url}
     await payable(build, options)
-    # The first request asks for Multicall3's code too. A pool before v3.1 is asked a second time for its
-    # virtual balances: only so it is sure that it has none.
+    # The first request includes Multicall3's code. A pool before v3.1 is asked for its virtual balances
+    # a second time, to be certain that it has none.
     assert [len(request) for request in proxy.requests] == [4, 1, 1, 2, 1]
     market.becomes_newer()
     transact(chain, market.pool, "setVirtualUnderlyingBalance(address,uint128)", market.usdc, USDC)

@@ -1,4 +1,4 @@
-"""What positions on Aave are worth, debts taken off and at prices that are young enough, by a real market."""
+"""Positions on a real Aave market: their value less debts, at prices that are recent enough."""
 
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -95,7 +95,7 @@ async def test_equity_fails_when_it_cannot_be_converted(build: Build, market: Ma
 
 
 class Feeds(NamedTuple):
-    """The feeds of a market's oracle, and the options of an equity source that knows them."""
+    """The feeds of a market's oracle, and the options of an equity source that reads them."""
 
     usdc: Feed
     weth: Feed
@@ -104,7 +104,9 @@ class Feeds(NamedTuple):
 
 @pytest.fixture
 def feeds(chain: Anvil, market: Market) -> Feeds:
-    """A market whose oracle asks feeds, an hour and a day fresh: HOLDER has 10 ether and owes 5,000 dollars."""
+    """A market whose oracle reads feeds with heartbeats of an hour and a day: HOLDER has 10 ether and owes 5,000
+    dollars.
+    """
     usdc, weth = Feed(chain, "USDC / USD"), Feed(chain)
     usdc.answers(1)
     weth.answers(2000)
@@ -117,7 +119,7 @@ def feeds(chain: Anvil, market: Market) -> Feeds:
 
 async def test_equity_is_converted_at_prices_of_feeds_that_keep_their_promise(build: Build, feeds: Feeds) -> None:
     assert await equity_of(build, feeds.options) == pytest.approx(15_000, abs=Decimal("0.1"))
-    feeds.usdc.answered(1, ago=86400 + 30)  # a transaction takes its time
+    feeds.usdc.answered(1, ago=86400 + 30)  # the transaction takes some time
     feeds.weth.answered(3000, ago=3600 + 30)
     assert await equity_of(build, feeds.options) == pytest.approx(25_000, abs=Decimal("0.1"))
 
@@ -128,7 +130,7 @@ async def test_equity_is_converted_at_prices_of_feeds_that_keep_their_promise(bu
 async def test_equity_fails_when_a_price_is_older_than_its_feed_promised(
     build: Build, chain: Anvil, feeds: Feeds, multicall: bool, currency: str, asset: str, late: int
 ) -> None:
-    """Though the oracle itself gives it out; and counts again once the feed has answered."""
+    """The oracle still returns it; it counts again once the feed has answered."""
     if multicall:
         chain.install_multicall()
     feed, price = (feeds.usdc, 1) if asset == "USDC" else (feeds.weth, 2000)
@@ -159,7 +161,7 @@ async def test_equity_fails_when_a_feed_cannot_be_believed(
 async def test_equity_fails_when_the_oracle_fell_back_to_another_price(
     build: Build, market: Market, feeds: Feeds
 ) -> None:
-    """Aave's oracle asks a second one where a feed says 0: of that price nobody tells the age."""
+    """If a feed answers 0, Aave's oracle asks another oracle, whose prices have no known age."""
     feeds.weth.answered(0)
     assert ask(market.chain, market.oracle, "getAssetPrice(address)", market.weth) > 0
     with pytest.raises(SourceError, match=r"the price of WETH: .*not above 0"):

@@ -1,4 +1,4 @@
-"""Alerts in a real Alertmanager, and in receivers that stand in for one that misbehaves."""
+"""Alerts in a real Alertmanager, and in receivers that imitate one that misbehaves."""
 
 import asyncio
 import json
@@ -35,21 +35,21 @@ STORY = {"low": "adequate", "critical": "low", "unknown": "low", "adequate": "lo
 
 @pytest.fixture(scope="module")
 def quiet_alertmanager() -> Iterator[Alertmanager]:
-    """One whose notifications nobody takes, for tests that look at its API alone."""
+    """An Alertmanager whose notifications are not received, for tests of its API alone."""
     with Alertmanager("http://127.0.0.1:1/") as running:
         yield running
 
 
 @pytest.fixture
 def alertmanager(receiver: Any) -> Iterator[Alertmanager]:
-    """One that notifies `receiver`."""
+    """An Alertmanager that notifies `receiver`."""
     with Alertmanager(receiver.url) as running:
         yield running
 
 
 @pytest.fixture
 def nobody() -> Iterator[str]:
-    """A URL at which nobody listens."""
+    """A URL without a server."""
     with kept_port() as port:
         yield f"http://127.0.0.1:{port}/?key=hidden-key"
 
@@ -63,7 +63,7 @@ class TestAlertmanagerSink(EventSinkContract):
 
 
 def event_of(kind: str, sequence: int = 1, mode: str = "demo", *, previous: str = "", **changes: Any) -> CloudEvent:
-    """Return the event that says `kind`, after the status that usually comes before it."""
+    """Return an event of this kind, after the status that usually precedes it."""
     event = example_event(EventType(f"reserve_{kind}"), f"evt-{mode}-{sequence}")
     usual: dict[str, Any] = {
         "strategy_mode": mode,
@@ -75,7 +75,7 @@ def event_of(kind: str, sequence: int = 1, mode: str = "demo", *, previous: str 
 
 
 def posted(receiver: Any) -> list[dict[str, Any]]:
-    """Return the alerts of all POSTs that a receiver got in place of an Alertmanager, in order."""
+    """Return the alerts of all POSTs to a receiver that imitates an Alertmanager, in order."""
     return [alert for request in receiver.requests for alert in json.loads(request.body)]
 
 
@@ -90,7 +90,7 @@ def resolved(alert: dict[str, Any]) -> bool:
 
 
 def documented(block: str, beginning: str) -> str:
-    """Return the block of the README that begins so."""
+    """Return the block of the README that begins with this text."""
     found = re.search(rf"```{block}\n({beginning}.*?)```", README.read_text(), flags=re.DOTALL)
     assert found is not None
     return found[1]
@@ -142,9 +142,9 @@ async def test_receivers_hear_of_a_low_reserve_and_of_its_recovery(
 ) -> None:
     async with build(AlertmanagerSink, {"urls": [alertmanager.url]}) as sink:
         await sink.deliver(event_of("low", 1))
-        await until(lambda: ("firing", "ReserveLow") in heard(receiver), "low to be heard")
+        await until(lambda: ("firing", "ReserveLow") in heard(receiver), "the notification of low")
         await sink.deliver(event_of("adequate", 2))
-        await until(lambda: ("resolved", "ReserveLow") in heard(receiver), "the recovery to be heard")
+        await until(lambda: ("resolved", "ReserveLow") in heard(receiver), "the notification of the recovery")
         assert alertmanager.firing() == []
     assert heard(receiver) == {("firing", "ReserveLow"), ("resolved", "ReserveLow")}
 
@@ -164,25 +164,25 @@ async def test_one_severity_fires_at_a_time_and_unknown_ends_none(
         await check(4, "critical", "unknown", "ReserveCritical")
         await check(5, "low", "critical", "ReserveLow")
         await check(6, "unknown", "low", "ReserveLow", "ReserveUnknown")
-        await until(lambda: ("firing", "ReserveUnknown") in heard(receiver), "unknown to be heard")
+        await until(lambda: ("firing", "ReserveUnknown") in heard(receiver), "the notification of unknown")
         await check(7, "adequate", "unknown")
         both = {("resolved", "ReserveLow"), ("resolved", "ReserveUnknown")}
-        await until(lambda: both <= heard(receiver), "the recovery to be heard")
+        await until(lambda: both <= heard(receiver), "the notification of the recovery")
 
 
 async def test_receivers_hear_that_low_is_over_when_critical_inhibited_it(build: Any, receiver: Any) -> None:
-    """Alertmanager swallows what is inhibited, resolves included: a page would stay open for ever."""
+    """Alertmanager notifies nothing that is inhibited, not even its end: a page would stay open forever."""
     rules = yaml.safe_load(documented("yaml", "route:"))["inhibit_rules"]
     with Alertmanager(receiver.url, inhibit_rules=rules) as alertmanager:
         options = {"urls": [alertmanager.url], **OFTEN, "resolved_for": 30}
         async with build(AlertmanagerSink, options) as sink:
             await sink.deliver(event_of("low", 1))
-            await until(lambda: ("firing", "ReserveLow") in heard(receiver), "low to be heard")
+            await until(lambda: ("firing", "ReserveLow") in heard(receiver), "the notification of low")
             await sink.deliver(event_of("critical", 2))
-            await until(lambda: ("firing", "ReserveCritical") in heard(receiver), "critical to be heard")
+            await until(lambda: ("firing", "ReserveCritical") in heard(receiver), "the notification of critical")
             await sink.deliver(event_of("adequate", 3))
             both = {("resolved", "ReserveLow"), ("resolved", "ReserveCritical")}
-            await until(lambda: both <= heard(receiver), "both to be heard of")
+            await until(lambda: both <= heard(receiver), "both notifications")
 
 
 async def test_alert_is_there_again_when_alertmanager_has_lost_it(
@@ -195,13 +195,13 @@ async def test_alert_is_there_again_when_alertmanager_has_lost_it(
         receiver.requests.clear()
         alertmanager.start()
         await until(lambda: alertmanager.firing() == ["ReserveCritical"], "the alert to fire again")
-        await until(lambda: ("firing", "ReserveCritical") in heard(receiver), "the alert to be heard again")
+        await until(lambda: ("firing", "ReserveCritical") in heard(receiver), "the notification to be repeated")
     (again,) = alertmanager.alerts()
     assert again["startsAt"] == before["startsAt"]
 
 
 async def test_alert_goes_on_when_the_daemon_is_gone(build: Any, quiet_alertmanager: Alertmanager) -> None:
-    """Missing data never resolves an alert: neither does a daemon that died."""
+    """Missing data never resolves an alert, nor does a daemon that died."""
     async with build(AlertmanagerSink, {"urls": [quiet_alertmanager.url]}) as sink:
         await sink.deliver(event_of("low", mode="orphan"))
     (alert,) = (alert for alert in quiet_alertmanager.alerts() if alert["labels"]["mode"] == "orphan")
@@ -219,7 +219,7 @@ async def test_event_is_taken_when_one_of_the_peers_takes_it(
 async def test_event_is_taken_at_once_when_a_peer_hangs(
     build: Any, quiet_alertmanager: Alertmanager, receiver: Any
 ) -> None:
-    """The host's deadline for a delivery is the one of each peer: nobody may wait for the slowest."""
+    """The timeout of a delivery applies to each peer, and the delivery need not wait for the slowest."""
     receiver.behaviour = "hang"
     async with build(AlertmanagerSink, {"urls": [receiver.url, quiet_alertmanager.url], "timeout": 3600}) as sink:
         await sink.deliver(event_of("low"))
@@ -232,14 +232,14 @@ async def test_lost_resolve_is_sent_again_when_the_peer_is_back(
     options = {"urls": [quiet_alertmanager.url, receiver.url], **OFTEN, "resolved_for": 0.001}
     async with build(AlertmanagerSink, options) as sink:
         await sink.deliver(event_of("low", 1))
-        await until(lambda: bool(receiver.requests), "the alert to come")
+        await until(lambda: bool(receiver.requests), "the alert to arrive")
         receiver.says("", 503)
         await sink.deliver(event_of("adequate", 2))
         missed = len(receiver.requests)
         await until(lambda: len(receiver.requests) >= missed + 3, "the resolve to be tried again")
         receiver.requests.clear()
         receiver.says("")
-        await until(lambda: bool(receiver.requests), "the resolve to be taken")
+        await until(lambda: bool(receiver.requests), "the resolve to be accepted")
         assert {(alert["labels"]["alertname"], resolved(alert)) for alert in posted(receiver)} == {("ReserveLow", True)}
 
 
@@ -247,12 +247,12 @@ async def test_resolve_is_sent_again_for_a_while_and_then_no_more(build: Any, re
     async with build(AlertmanagerSink, {"urls": [receiver.url], "resend": 0.02, "resolved_for": 3}) as sink:
         await sink.deliver(event_of("low", 1))
         await sink.deliver(event_of("adequate", 2))
-        await until(lambda: sum(map(resolved, posted(receiver))) > 3, "the resolve to come again")
+        await until(lambda: sum(map(resolved, posted(receiver))) > 3, "the resolve to be repeated")
         assert len({alert["endsAt"] for alert in posted(receiver) if resolved(alert)}) == 1
         await until(lambda: sink._board.kept() == [], "the resolve to be forgotten")
         receiver.requests.clear()
         await sink.deliver(event_of("low", 1, "other"))
-        await until(lambda: len(receiver.requests) >= 3, "the other alert to come again")
+        await until(lambda: len(receiver.requests) >= 3, "the other alert to be repeated")
     assert {alert["labels"]["mode"] for alert in posted(receiver)} == {"other"}
 
 
@@ -299,13 +299,13 @@ async def test_delivery_times_out_when_the_only_peer_hangs(build: Any, receiver:
 
 
 async def test_alert_comes_when_the_peer_is_back_though_its_delivery_failed(build: Any, receiver: Any) -> None:
-    """Even when the host has given the event up."""
+    """Also if the delivery has become a dead letter."""
     receiver.says("", 400)
     async with build(AlertmanagerSink, {"urls": [receiver.url], **OFTEN}) as sink:
         await failure_of(sink, event_of("critical"))
         receiver.requests.clear()
         receiver.says("")
-        await until(lambda: bool(receiver.requests), "the alert to come")
+        await until(lambda: bool(receiver.requests), "the alert to arrive")
     assert posted(receiver)[0]["labels"]["alertname"] == "ReserveCritical"
 
 
@@ -314,9 +314,9 @@ async def test_failing_peer_is_logged_once_and_its_recovery_too(build: Any, rece
     with structlog.testing.capture_logs() as lines:
         async with build(AlertmanagerSink, {"urls": [receiver.url], **OFTEN}, name="pager") as sink:
             await failure_of(sink, event_of("low"))
-            await until(lambda: len(receiver.requests) >= 4, "it to be tried again")
+            await until(lambda: len(receiver.requests) >= 4, "another attempt")
             receiver.says("")
-            await until(lambda: len(lines) > 1, "it to be well again")
+            await until(lambda: len(lines) > 1, "the peer to work again")
     assert lines == [
         {"event": "alertmanager.failed", "peer": "pager 1", "reason": "rejected", "detail": "HTTP 503"}
         | {"log_level": "warning"},
@@ -336,7 +336,7 @@ async def test_old_event_does_not_bring_back_an_old_state(build: Any, quiet_aler
 
 
 async def test_alerts_of_an_old_state_never_come_after_those_of_a_new_one(build: Any, receiver: Any) -> None:
-    """Deliveries and what is sent again share one line to each peer."""
+    """Deliveries and repetitions to a peer are sent one after the other."""
     async with build(AlertmanagerSink, {"urls": [receiver.url], "resend": 0.001}) as sink:
         for sequence in range(1, 101):
             await sink.deliver(event_of("low" if sequence % 2 else "adequate", sequence))
@@ -356,7 +356,7 @@ async def test_start_lets_open_incidents_fire_and_resolves_what_has_just_ended(
     latest.append(event_of("adequate", 9, "long_over", timestamp=datetime.now(UTC) - timedelta(days=1)))
     async with build(AlertmanagerSink, {"urls": [receiver.url, quiet_alertmanager.url], **OFTEN}) as sink:
         await sink.resume(latest)
-        await until(lambda: len(receiver.requests) >= 3, "the alerts to come again")
+        await until(lambda: len(receiver.requests) >= 3, "the alerts to be repeated")
         await until(
             lambda: {alert["labels"]["mode"] for alert in quiet_alertmanager.alerts()} & {"open", "over"} == {"open"},
             "one to fire, the other to be resolved",
@@ -377,7 +377,7 @@ async def test_start_fails_and_goes_on_in_the_background_when_no_peer_is_there(b
             await sink.resume([event_of("low")])
         receiver.requests.clear()
         receiver.says("")
-        await until(lambda: bool(receiver.requests), "the alert to come")
+        await until(lambda: bool(receiver.requests), "the alert to arrive")
 
 
 async def test_start_asks_nothing_when_there_is_nothing_to_tell(build: Any, receiver: Any) -> None:
@@ -388,7 +388,7 @@ async def test_start_asks_nothing_when_there_is_nothing_to_tell(build: Any, rece
 
 
 async def test_sending_goes_on_when_one_round_breaks(receiver: Any) -> None:
-    """A defect costs a round, not every alert from then on."""
+    """A defect costs one round of repetitions, not all later ones."""
     defects: list[Exception] = [KeyError("labels")]
 
     def body_of(key: AlertKey) -> dict[str, str]:
@@ -428,7 +428,7 @@ async def test_nothing_is_sent_any_more_when_the_sink_is_closed(build: Any, rece
     assert failure.value.reason is R.INTERNAL
     receiver.requests.clear()
     async with sink:
-        await until(lambda: bool(receiver.requests), "what was heard meanwhile to be sent")
+        await until(lambda: bool(receiver.requests), "what was received meanwhile to be sent")
     assert {alert["labels"]["alertname"]: resolved(alert) for alert in posted(receiver)} == {
         "ReserveLow": True,
         "ReserveCritical": False,

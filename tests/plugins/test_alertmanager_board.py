@@ -1,4 +1,4 @@
-"""Which alerts fire after which events: decided without a server."""
+"""Which alerts fire after which events, decided without a server."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ LOW, CRITICAL, UNKNOWN = AlertName
 
 
 def event_of(kind: str, previous: str | None, sequence: int, **changes: Any) -> ReserveEvent:
-    """Return the event that says `kind`, so many minutes after noon as its sequence says."""
+    """Return an event of this kind, as many minutes after noon as its sequence says."""
     usual: dict[str, Any] = {
         "sequence": sequence,
         "previous_status": ReserveStatus(previous) if previous else None,
@@ -28,7 +28,7 @@ def event_of(kind: str, previous: str | None, sequence: int, **changes: Any) -> 
 
 
 def told(*story: tuple[str, str | None], **changes: Any) -> AlertBoard:
-    """Return the board after a story of (status, previous status)."""
+    """Return the board after a sequence of (status, previous status)."""
     board = AlertBoard()
     for sequence, (kind, previous) in enumerate(story, start=1):
         board.take(event_of(kind, previous, sequence, **changes), T0 + sequence * MINUTE)
@@ -94,13 +94,13 @@ def test_unknown_alone_fires_when_no_incident_is_open(
 def test_first_event_resolves_what_may_have_fired_before(
     first: tuple[str, str | None], firing: set[AlertName], resolved: set[AlertName]
 ) -> None:
-    """After a start, the last event of a mode is all that is known of it."""
+    """After a start, only the last event of a mode is known."""
     board = told(first)
     assert (names(board, fires=True), names(board, fires=False)) == (firing, resolved)
 
 
 def test_incident_fires_as_low_when_all_that_is_known_is_that_it_is_unknown() -> None:
-    """Whether it was critical turns out later, and what fires by then is resolved with the rest."""
+    """Whether it was critical is known later, and what fires until then is resolved with the rest."""
     board = told(("unknown", "unknown"))
     assert names(board, fires=True) == {LOW, UNKNOWN}
     board.take(event_of("unknown", "unknown", 2), T0)
@@ -110,7 +110,7 @@ def test_incident_fires_as_low_when_all_that_is_known_is_that_it_is_unknown() ->
 
 
 def test_incident_fires_when_the_events_before_were_lost() -> None:
-    """That the status was low before it was unknown is said by the event itself."""
+    """The event itself says that the status before unknown was low."""
     board = AlertBoard()
     board.take(event_of("adequate", "low", 1), T0)
     board.take(event_of("unknown", "low", 5), T0)
@@ -121,7 +121,7 @@ def test_alert_keeps_its_start_and_tells_the_latest_when_it_is_said_again() -> N
     alert = told(("low", "adequate"), ("low", "low"), ("unknown", "low")).get(AlertKey("demo", LOW))
     assert alert is not None
     assert alert.starts_at == T0 + MINUTE
-    assert alert.annotations["description"] == "reason 2", "an unknown status has no news of a low one"
+    assert alert.annotations["description"] == "reason 2", "an unknown status says nothing about a low one"
 
 
 def test_alert_starts_anew_when_it_was_resolved_in_between() -> None:
@@ -186,7 +186,7 @@ def forgetting(board: AlertBoard, now: datetime, *unsent: AlertKey) -> set[Alert
 
 
 def test_resolved_alert_is_kept_while_another_of_its_mode_fires() -> None:
-    """Receivers may have to hear of it again: see `forget`."""
+    """Receivers may need to be notified of it again: see `forget`."""
     board = told(("low", "adequate"), ("critical", "low"))
     assert forgetting(board, T0 + 10_000 * MINUTE) == {LOW, CRITICAL}
 

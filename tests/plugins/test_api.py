@@ -1,4 +1,4 @@
-"""The `api` replenisher: it hands nothing on, and never answers for a strategy."""
+"""The `api` replenisher: it sends nothing, and never answers for a strategy."""
 
 from typing import Any
 

@@ -28,13 +28,13 @@ from support.ports import kept_port
 
 R = FailureReason
 
-# One of the library's many services imports a module of the standard library that 3.13 lacks.
+# One of the library's many services imports a module that was removed in Python 3.13.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
 
 @dataclass
 class Inboxes:
-    """An HTTP server with an inbox for each path, which answers as a test says."""
+    """An HTTP server with an inbox per path, which gives the answers that a test sets."""
 
     port: int = 0
     statuses: dict[str, int] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class TestAppriseSink(EventSinkContract):
 
 
 class Kept(logging.Handler):
-    """Keeps what reaches the root logger, as the daemon's own handler would write it."""
+    """Records what reaches the root logger, as the daemon's own handler would write it."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -92,7 +92,7 @@ class Kept(logging.Handler):
 
 @pytest.fixture
 def logged() -> Iterator[list[str]]:
-    """Log everything, and give the lines."""
+    """Log everything, and yield the lines."""
     root, kept = logging.getLogger(), Kept()
     before = root.level
     root.addHandler(kept)
@@ -173,7 +173,7 @@ async def test_service_that_took_the_event_is_not_told_twice_when_another_failed
 
 
 async def test_service_is_told_again_when_all_had_taken_the_event(build: Any, inboxes: Inboxes) -> None:
-    """Somebody asked for it: the daemon sends nothing again that was delivered."""
+    """The event was redelivered on request, as the daemon repeats no successful delivery."""
     async with build(AppriseSink, {"urls": [inboxes.url("a")]}) as sink:
         for _ in range(2):
             await sink.deliver(example_event())
@@ -181,7 +181,7 @@ async def test_service_is_told_again_when_all_had_taken_the_event(build: Any, in
 
 
 async def test_other_services_are_told_when_one_hangs(build: Any, inboxes: Inboxes) -> None:
-    """And the event loop goes on: the server that takes the messages runs in it."""
+    """The event loop is not blocked either: the receiving server runs in it."""
     inboxes.hanging.add("b")
     async with build(AppriseSink, {"urls": [inboxes.url("a"), inboxes.url("b")], "timeout": 0.5}) as sink:
         error = await refused(sink)
@@ -245,7 +245,7 @@ async def test_delivery_fails_when_the_sink_is_not_open(build: Any, inboxes: Inb
 
 
 async def test_nothing_is_logged_by_the_library(build: Any, inboxes: Inboxes, logged: list[str]) -> None:
-    """Its lines hold hosts, and at debug level URLs and tokens; those of its HTTP client hold paths."""
+    """Its log lines contain hosts, and at debug level URLs and tokens; those of its HTTP client contain paths."""
     inboxes.statuses["b"] = 500
     async with build(AppriseSink, {"urls": [inboxes.url("a"), inboxes.url("b")]}) as sink:
         await refused(sink)
@@ -264,7 +264,7 @@ async def test_memory_of_what_was_taken_is_bounded(inboxes: Inboxes, monkeypatch
 
 
 def test_threads_are_none_until_something_is_sent(build: Any, inboxes: Inboxes) -> None:
-    before = set(threading.enumerate())  # those of other tests may not have ended yet
+    before = set(threading.enumerate())  # some of other tests may not have ended yet
     build(AppriseSink, {"urls": [inboxes.url("a")]})
     begun = set(threading.enumerate()) - before
     assert not [thread for thread in begun if thread.name.startswith("reservd-apprise")]

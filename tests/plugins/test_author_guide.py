@@ -1,4 +1,4 @@
-"""What the guide for authors of plugins says is there, and its example works."""
+"""The guide for authors of plugins names what exists, and its example works."""
 
 import ast
 import re
@@ -23,7 +23,7 @@ GUIDE = (FOLDER / "README.md").read_text()
 
 @pytest.fixture
 def class_of_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    """Give a class by its name, from the guide's code block that has it."""
+    """Return a class by its name, from the guide's code block that defines it."""
 
     def load(name: str) -> Any:
         (code,) = re.findall(rf"```python\n((?:(?!```).)*?class {name}\(.*?)```", GUIDE, flags=re.DOTALL)
@@ -77,7 +77,7 @@ async def test_example_on_a_chain_reads_what_follows_from_what_it_read(
     build: Any, chain: Anvil, class_of_guide: Callable[[str], Any]
 ) -> None:
     token, contract, nobody = chain.deploy_token(decimals=6), f"0x{0xDEF1:040x}", f"0x{0xDEF2:040x}"
-    # Answers its own token to everything: as an amount, that is a great deal.
+    # Returns its own token for everything, which is a huge number as an amount.
     chain.rpc("anvil_setCode", contract, f"0x73{token[2:]}60005260206000f3")
     options = {"rpc_url": chain.url, "chain_id": 31337, "timeout": 30, "contract": contract, "holder": nobody}
     async with build(class_of_guide("StakingSource"), options) as source:
@@ -106,7 +106,7 @@ def test_every_reason_is_explained() -> None:
 
 
 def test_names_of_code_blocks_exist() -> None:
-    """An example that imports what is not there would stop a newcomer at the first line."""
+    """An import that fails would stop a newcomer at the first line of an example."""
     for code in re.findall(r"```python\n(.*?)```", GUIDE, flags=re.DOTALL):
         for node in ast.walk(ast.parse(code)):
             if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("reservd.plugin."):

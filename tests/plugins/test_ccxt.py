@@ -1,4 +1,4 @@
-"""The `ccxt` source against exchanges on loopback that speak as the real ones do."""
+"""The `ccxt` source against exchanges on loopback that behave like the real ones."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ async def test_balance_is_exact_on_every_exchange(exchange: ExchangeServer, sour
 
 
 async def test_balance_keeps_its_digits_when_the_exchange_sends_json_numbers(binance: Binance, source: Build) -> None:
-    """A JSON number would be a float in ccxt, which has 17 digits."""
+    """The library parses JSON numbers as floats, which have 17 digits."""
     number = "1234567890123456789.123456789012345678"
     binance.answer("/api/v3/account", f'{{"balances": [{{"asset": "USDT", "free": {number}, "locked": 0.1}}]}}')
     async with source(binance) as opened:
@@ -68,7 +68,7 @@ async def test_coin_is_zero_when_the_account_is_empty_and_the_exchange_lists_it(
 async def test_binance_leaves_out_what_is_not_there_unless_the_request_is_the_users_own(
     binance: Binance, source: Build
 ) -> None:
-    """Hundreds of coins that are 0 take ccxt milliseconds of the event loop's time."""
+    """Parsing hundreds of coins with a balance of 0 would block the event loop for milliseconds."""
     hold(binance, USDC=("0.00000000", "0.00000000"), USDT=("5", "0"))
     binance.wallets["funding"] = {"USDC": ("7", "0")}
     accounts = {"spot": {"assets": ["USDT", "USDC"]}, "funding": {"type": "funding", "assets": ["USDC"]}}
@@ -101,13 +101,13 @@ async def test_coin_that_is_gone_is_zero_when_the_exchange_lists_it_still(
             assert only_balance(await opened.fetch_balances()).amount == 0
             before = len(exchange.calls)
         await opened.fetch_balances()
-        assert len(exchange.calls) == before + 1, "the list is asked for when the coin goes, and not again"
+        assert len(exchange.calls) == before + 1, "the list is read when the coin disappears, and not again"
 
 
 async def test_coin_that_is_gone_is_unknown_when_the_exchange_lists_it_no_longer(
     exchange: ExchangeServer, source: Build
 ) -> None:
-    """However young the list is that was read before."""
+    """However recently the list was read."""
     hold(exchange, USDT=("5", "0"))
     async with source(exchange) as opened:
         await opened.fetch_balances()
@@ -128,13 +128,13 @@ async def test_coin_is_unknown_when_the_exchange_does_not_tell_what_is_free(
 
 
 async def test_coin_counts_nothing_when_its_withdrawals_are_suspended(exchange: ExchangeServer, source: Build) -> None:
-    """What is there is said to be locked, and the change of it is logged once."""
+    """Its balance is reported as locked, and the change is logged once."""
     hold(exchange, USDT=("5", "1"))
     exchange.coins["USDT"] = False
     with capture_logs() as logs:
         async with source(exchange) as opened:
             balances = [only_balance(await opened.fetch_balances()) for _ in range(3)]
-    # Kraken's balance holds what is in use, and Bybit's wallet here has nothing in use.
+    # Kraken's balance includes used amounts, and Bybit's wallet has none here.
     whole = Decimal(5 if isinstance(exchange, Kraken | Bybit) else 6)
     assert {(balance.amount, balance.locked) for balance in balances} == {(Decimal(0), whole)}
     assert {balance.note for balance in balances} == {"withdrawals are suspended"}
@@ -160,7 +160,7 @@ async def test_coin_counts_again_when_its_withdrawals_are_resumed(exchange: Exch
 async def test_coin_counts_when_the_exchange_does_not_tell_whether_it_can_be_withdrawn(
     exchange: ExchangeServer, source: Build
 ) -> None:
-    """On Kraken: when it tells that only withdrawals are possible, which ccxt takes for inactive."""
+    """On Kraken: when only withdrawals are possible, which ccxt takes for inactive."""
     hold(exchange, USDT=("5", "0"))
     exchange.coins["USDT"] = None
     async with source(exchange) as opened:
@@ -190,7 +190,7 @@ async def test_reading_fails_when_coins_are_too_old_and_cannot_be_refreshed(
 
 
 async def test_exchange_that_is_known_to_ccxt_only_is_read(source: Build) -> None:
-    """Nothing at all might be an answer that was not understood: there only a list with something in it is believed."""
+    """An empty answer may be one that ccxt does not understand, so only a list with entries is believed there."""
     accounts = {"main": {"assets": ["USDT", "USDC"]}}
     with capture_logs() as logs:
         async with Bitvavo() as server, source(server, accounts=accounts, watch=True) as opened:

@@ -1,4 +1,4 @@
-"""What the source takes for one wallet is what ccxt asks every exchange for in one way, and nothing else is."""
+"""The account types that the source takes for one wallet, and no others, lead to the same request of ccxt."""
 
 import importlib
 from collections.abc import AsyncIterator, Mapping
@@ -16,9 +16,9 @@ from reservd_ccxt.wallets import wallet_of
 
 TYPES = (None, "spot", "margin", "swap", "future", "option", "funding", "fund", "trading", "exchange")
 TOLD_APART = {"bitfinex", "krakenfutures", "kucoin", "kucoinfutures", "latoken"}
-"""Where one request tells of all wallets, of which ccxt picks one, or the exchange itself knows the type's word."""
+"""One request returns all wallets and ccxt selects one, or the exchange itself knows the type."""
 ONE_ACCOUNT = {"blofin", "bybit", "bybiteu", "bybitid"}
-"""Where several requests tell of the same money: of a unified account, or of one for futures."""
+"""Several requests return the same money: of a unified account, or of one for futures."""
 CREDENTIALS = {
     "apiKey": "key",
     "secret": "c2VjcmV0",
@@ -34,7 +34,7 @@ Request = tuple[str, str]
 
 @asynccontextmanager
 async def exchange_of(exchange_id: str) -> AsyncIterator[Any]:
-    """Give ccxt's object of an exchange, which knows all that it asks for before it asks for balances."""
+    """Yield ccxt's object of an exchange, with everything that it would load before balances."""
     polling = importlib.import_module("ccxt.async_support")
     settings = {"options": {"uta": False, "unifiedMarginStatus": 1}, "ssl_context": True}
     exchange = getattr(polling, exchange_id)({**CREDENTIALS, **settings})
@@ -52,7 +52,7 @@ async def exchange_of(exchange_id: str) -> AsyncIterator[Any]:
 
 
 async def asked(exchange: Any, kind: str | None) -> Request | None:
-    """Return the last request that ccxt makes for a type, the word that it passes on aside; None when it makes none."""
+    """Return the last request that ccxt makes for a type, without the type itself; None if it makes none."""
     requests: list[Request] = []
 
     async def note(path: str, api: Any, method: str, params: Mapping[str, Any], *_: Any) -> Any:
@@ -61,7 +61,7 @@ async def asked(exchange: Any, kind: str | None) -> Request | None:
         return {}
 
     exchange.fetch2 = note
-    with suppress(Exception):  # an answer of nothing, or a type that the exchange does not have
+    with suppress(Exception):  # an empty answer, or a type that the exchange does not have
         await exchange.fetch_balance({} if kind is None else {"type": kind})
     return requests[-1] if requests else None
 
@@ -70,7 +70,7 @@ async def asked(exchange: Any, kind: str | None) -> Request | None:
 async def test_types_are_one_wallet_exactly_when_ccxt_asks_for_them_in_one_way(exchange_id: str) -> None:
     async with exchange_of(exchange_id) as exchange:
         if not exchange.requiredCredentials["apiKey"]:
-            return  # not for the source, which has a key
+            return  # the source always has a key
         found = {kind: request for kind in TYPES if (request := await asked(exchange, kind))}
     assert found
     wallets = {kind: wallet_of(exchange_id, {} if kind is None else {"type": kind}, {}).name for kind in found}
@@ -95,7 +95,7 @@ def test_money_of_a_key_is_one_account_when_it_is_asked_for_with_and_without_its
 
 
 def options_of(exchange: str, **accounts: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a source whose accounts hold USDT unless they say otherwise."""
+    """Return the options of a source whose accounts hold USDT by default."""
     told = {name: {"assets": ["USDT"], **account} for name, account in accounts.items()}
     return {"exchange": exchange, "api_key": "k", "secret": "s", "accounts": told}
 
@@ -115,7 +115,7 @@ def options_of(exchange: str, **accounts: dict[str, Any]) -> dict[str, Any]:
 def test_money_that_only_parameters_tell_apart_is_not_counted_twice(
     build: Any, exchange: str, one: dict[str, Any], other: dict[str, Any]
 ) -> None:
-    """Nobody knows here what they do; `wallet` says that it is other money."""
+    """The effect of parameters is unknown; `wallet` declares that it is other money."""
     with pytest.raises(ValidationError, match="'one' and 'other' may be one unless wallet names what params choose"):
         build(CcxtSource, options_of(exchange, one=one, other=other))
     build(CcxtSource, options_of(exchange, one=one, other={**other, "assets": ["USDC"]}))
@@ -135,7 +135,7 @@ def test_accounts_are_told_apart_by_type_beside_the_same_parameters(build: Any, 
 def test_another_source_of_the_key_is_warned_of_when_parameters_may_choose_its_money(
     build: Any, exchange: str, warned: bool
 ) -> None:
-    """Where they can choose no other wallet, it is the same money, which counts once."""
+    """If they cannot select another wallet, it is the same money, which counts once."""
     sources = {
         "one": build(CcxtSource, options_of(exchange, main={"type": "margin"}), name="one"),
         "two": build(CcxtSource, options_of(exchange, main={"params": {"anything": 1}}), name="two"),

@@ -18,7 +18,7 @@ NO_LISTS = ["{}", "[]", '{"balances": null}', '{"result": []}', "<html>maintenan
 async def test_reading_fails_when_the_answer_is_no_list_of_balances(
     exchange: ExchangeServer, source: Build, body: str
 ) -> None:
-    """For ccxt each of these is an account that holds nothing."""
+    """The library takes each of these for an account without balances."""
     hold(exchange, USDT=("5", "0"))
     async with source(exchange) as opened:
         assert only_balance(await opened.fetch_balances()).amount == 5
@@ -67,7 +67,7 @@ async def test_exchange_is_left_alone_for_as_long_as_it_asks(exchange: ExchangeS
 async def test_host_is_told_when_an_exchange_under_maintenance_asks_to_be_left_alone(
     binance: Binance, source: Build
 ) -> None:
-    """It keeps the source back; what is asked of the exchange for other ends may be well."""
+    """The host pauses the source; other requests to the exchange may work."""
     async with source(binance) as opened:
         await opened.fetch_balances()
         binance.answer("/api/v3/account", "{}", status=503, Retry_After="120")
@@ -136,7 +136,7 @@ async def test_reading_is_unreachable_when_nobody_listens(source: Build) -> None
 
 
 async def test_redirect_is_not_followed(binance: Binance, source: Build) -> None:
-    """The key would go wherever it points."""
+    """It would send the key to another server."""
     async with source(binance) as opened:
         await opened.fetch_balances()
         binance.answer("/api/v3/account", "", status=302, Location=f"{binance.url}/elsewhere")
@@ -146,7 +146,7 @@ async def test_redirect_is_not_followed(binance: Binance, source: Build) -> None
 
 
 async def test_work_goes_on_when_the_first_reading_is_given_up(binance: Binance, source: Build) -> None:
-    """Importing ccxt and asking for coins may take longer than one deadline."""
+    """Importing ccxt and loading coins may take longer than one timeout."""
     hold(binance, USDT=("5", "0"))
     async with source(binance) as opened:
         first = asyncio.create_task(opened.fetch_balances())

@@ -1,4 +1,4 @@
-"""Exchanges that ccxt knows by several ids: one account is the same money under each of them."""
+"""Exchanges that ccxt knows under several ids: an account is the same money under each of them."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -27,7 +27,7 @@ async def binance() -> AsyncIterator[Binance]:
 
 @pytest.fixture
 def source(build: Callable[..., Any]) -> Build:
-    """A source of one account with USDT."""
+    """Build a source of one account with USDT."""
 
     def make(server: Binance, exchange: str, account: dict[str, Any] | None = None, **options: Any) -> CcxtSource:
         accounts = {"main": {"assets": ["USDT"], **(account or {})}}

@@ -1,4 +1,4 @@
-"""The key of a `ccxt` source: what it may do, who else uses it, and that nobody sees it."""
+"""The key of a `ccxt` source: its rights, other users of it, and that it is never shown."""
 
 import asyncio
 import logging
@@ -78,7 +78,7 @@ async def test_key_is_used_with_a_warning_when_it_may_not_ask_for_its_rights(kra
 async def test_key_is_in_no_log_when_everything_is_logged(
     exchange: ExchangeServer, source: Build, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By itself ccxt logs each request with its headers."""
+    """By default ccxt logs each request with its headers."""
     caplog.set_level(logging.DEBUG)
     async with source(exchange) as opened:
         await opened.fetch_balances()

@@ -1,4 +1,4 @@
-"""Two keys of one exchange account are the same money, and never count as more."""
+"""Two keys of one exchange account are the same money, which counts once."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -19,7 +19,7 @@ WALLET = {"binance": "spot", "bybit": "trading", "okx": "trading", "kraken": "sp
 
 @pytest.fixture(params=[Binance, Bybit, Okx], ids=lambda server: server.exchange)
 async def exchange(request: pytest.FixtureRequest) -> AsyncIterator[ExchangeServer]:
-    """Each of the exchanges that tell whose a key is, with two keys."""
+    """Each exchange that reports the owner of a key, with two keys."""
     async with request.param() as server:
         hold(server)
         yield server
@@ -27,7 +27,7 @@ async def exchange(request: pytest.FixtureRequest) -> AsyncIterator[ExchangeServ
 
 @pytest.fixture
 async def kraken() -> AsyncIterator[Kraken]:
-    """An exchange that does not tell."""
+    """An exchange that does not report the owner of a key."""
     async with Kraken() as server:
         hold(server)
         yield server
@@ -35,7 +35,7 @@ async def kraken() -> AsyncIterator[Kraken]:
 
 @pytest.fixture
 def source(build: Callable[..., Any]) -> Build:
-    """A source of one account with USDT."""
+    """Build a source of one account with USDT."""
 
     def make(server: ExchangeServer, **options: Any) -> CcxtSource:
         defaults = {"accounts": {"main": {"assets": ["USDT"]}}}

@@ -1,4 +1,4 @@
-"""Requests to an exchange are kept apart, and silence counts."""
+"""Requests to an exchange are spaced, and pauses count."""
 
 from collections.abc import Callable
 from typing import Any
@@ -34,7 +34,7 @@ def test_request_does_not_wait_after_silence_and_silence_is_not_saved_up() -> No
 async def test_every_request_keeps_the_pace(
     build: Callable[..., Any], family: type[ExchangeServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The library asks it before each, of whatever kind, and tells it what the request costs."""
+    """The library consults it before each request of any kind, with the cost of the request."""
     costs: list[float] = []
     take = Pace.take
 

@@ -1,4 +1,4 @@
-"""The pure parts of the `ccxt` source: options, and what answers are taken for."""
+"""The pure parts of the `ccxt` source: options, and the interpretation of answers."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ def options(**changes: Any) -> dict[str, Any]:
 
 
 def test_plugin_is_imported_without_ccxt() -> None:
-    """It takes seconds and 100 MB: nobody pays before a source is read."""
+    """Importing ccxt takes seconds and 100 MB, which must not happen before a source is read."""
     code = "import reservd_ccxt, sys; sys.exit('ccxt' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
@@ -155,7 +155,7 @@ def test_rights_of_a_key_are_known_only_when_the_answer_is_what_it_must_be(
 
 
 def test_error_tells_names_and_numbers_only() -> None:
-    # Classes of ccxt are known by their names.
+    # Classes of ccxt are recognized by their names.
     base = type("BaseError", (Exception,), {})
     unavailable = type("ExchangeNotAvailable", (base,), {})
     maintenance = type("OnMaintenance", (unavailable,), {})

@@ -1,4 +1,4 @@
-"""The `ccxt` price source against exchanges on loopback that speak as the real ones do."""
+"""The `ccxt` price source against exchanges on loopback that behave like the real ones."""
 
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -40,7 +40,7 @@ async def binance() -> AsyncIterator[Binance]:
 
 @pytest.fixture
 async def kraken() -> AsyncIterator[Kraken]:
-    """Its tickers tell no time."""
+    """Its tickers have no time."""
     async with Kraken() as server:
         server.tickers["ETH/USDT"] = ("2999.5", "3000.5", "3010")
         yield server

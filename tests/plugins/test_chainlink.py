@@ -1,4 +1,4 @@
-"""The `chainlink` price source on a real node with feeds that misbehave when told to."""
+"""The `chainlink` price source on a real node with feeds that misbehave on demand."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,7 +21,7 @@ NOTHING = f"0x{0xDEF1_0000:040x}"
 
 
 def options(chain: Anvil, **feeds: dict[str, object]) -> dict[str, Any]:
-    """Return options with feeds by their pair, `ETH_USD` standing for `ETH/USD`."""
+    """Return options with feeds by their pair; `ETH_USD` stands for `ETH/USD`."""
     named = {name.replace("_", "/"): feed for name, feed in feeds.items()}
     return {"rpc_url": chain.url, "chain_id": 31337, "timeout": 30, "feeds": named}
 
@@ -129,7 +129,7 @@ async def test_answer_may_come_a_little_after_its_heartbeat(
 
 
 async def test_price_is_refused_when_the_address_is_of_another_feed(build: Build, chain: Anvil) -> None:
-    """One wrong address, and all ether would be worth as much as bitcoin."""
+    """With a wrong address, all ether could be valued at the price of bitcoin."""
     feed = Feed(chain, "BTC / USD")
     feed.answers(100_000)
     error = await failure_of(build, options(chain, ETH_USD=feed.options()))
@@ -206,7 +206,7 @@ async def test_feeds_are_read_once_when_several_pairs_are_asked_for_at_once(
     settings = {**options(chain, **feeds), "rpc_url": proxy.url}
     async with build(ChainlinkPriceSource, settings) as source:
         prices = await asyncio.gather(*(source.fetch_price(name, "USD") for name in names))
-        assert len(proxy.requests) == 2  # the first one looks for Multicall3
+        assert len(proxy.requests) == 2  # the first one checks for Multicall3
         await source.fetch_price("A1", "USD")
         assert len(proxy.requests) == 3
     assert {price.value for price in prices} == {Decimal(5)}

@@ -42,7 +42,7 @@ async def refused(sink: Any) -> DeliveryError:
 
 @pytest.fixture(autouse=True)
 def _no_child_is_left() -> Any:
-    before = set(psutil.Process().children())  # what serves many tests, such as a database
+    before = set(psutil.Process().children())  # processes that serve many tests, such as a database
     yield
     wait_until(lambda: set(psutil.Process().children()) <= before, "the end of all programs, zombies included")
 
@@ -107,7 +107,7 @@ async def test_delivery_fails_as_the_program_ends(
 
 
 async def test_failure_hides_the_secrets_that_the_program_complains_with(build: Any, tmp_path: Path) -> None:
-    """Under the host, which is what writes failures anywhere."""
+    """With the host, which writes all failures."""
     script = programs.sh(tmp_path, 'echo "denied: $TOKEN" >&2; exit 1')
     sink = build(CommandSink, {"command": [script], "environment": {"TOKEN": "hidden-token"}})
     with pytest.raises(CallError) as failure:
@@ -117,7 +117,7 @@ async def test_failure_hides_the_secrets_that_the_program_complains_with(build: 
 
 
 async def end_as_it_hangs(build: Any, script: str, pid_file: Path) -> None:
-    """Have a program that hangs ended, once it had the time to write down whose end is to be seen."""
+    """Have a hanging program killed once it has written down the process whose end is to be observed."""
     seconds = 0.5
     while True:
         error = await refused(build(CommandSink, {"command": [script], "timeout": seconds}))
@@ -144,13 +144,13 @@ async def test_grandchild_is_ended_when_the_program_hangs(build: Any, tmp_path: 
 
 
 async def test_grandchild_is_ended_when_the_program_leaves_it_behind(build: Any, tmp_path: Path) -> None:
-    """It holds standard error open, which must not hold up the answer either."""
+    """It holds standard error open, which must not delay the answer either."""
     await deliver(build(CommandSink, {"command": [programs.sh(tmp_path, f"sleep 1000 & echo $! > {tmp_path}/pid")]}))
     programs.wait_until_gone(tmp_path / "pid")
 
 
 async def test_event_is_taken_when_a_grandchild_leaves_the_group(build: Any, tmp_path: Path) -> None:
-    """A program that wants something to outlive it says so, and its open pipes hold up nothing."""
+    """A program may start a process that outlives it, whose open pipes must not delay the answer."""
     body = f"setsid sh -c 'echo $$ > {tmp_path}/pid; exec sleep 1000' &\nwhile [ ! -s {tmp_path}/pid ]; do :; done"
     await deliver(build(CommandSink, {"command": [programs.sh(tmp_path, body)]}))
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
@@ -213,7 +213,7 @@ async def test_delivery_may_be_tried_again_when_the_directory_is_missing(build: 
 
 
 async def test_programs_run_beside_each_other(build: Any, tmp_path: Path) -> None:
-    """Each waits for the other to have begun."""
+    """Each waits until the other has begun."""
     body = f"touch {tmp_path}/$RESERVD_EVENT_ID\nwhile [ ! -e {tmp_path}/a ] || [ ! -e {tmp_path}/b ]; do :; done"
     async with build(CommandSink, {"command": [programs.sh(tmp_path, body)]}) as sink:
         await asyncio.gather(*(sink.deliver(example_event(event_id=name)) for name in ("a", "b")))

@@ -21,7 +21,7 @@ TOLD = {"account": "main", "asset": "USDT", "amount": "123.45"}
 
 
 def saying(folder: Path, answer: Any, name: str = "program") -> list[str]:
-    """Return the command of a program that answers so: text as it is, anything else as JSON."""
+    """Return the command of a program with this answer: a text unchanged, anything else as JSON."""
     text = answer if isinstance(answer, str) else json.dumps(answer)
     (folder / f"{name}.json").write_text(text)
     return [programs.sh(folder, f"cat {folder}/{name}.json", name)]
@@ -53,7 +53,7 @@ class TestCommandEquitySourceByShareClass(TestCommandEquitySource):
 
 @pytest.fixture
 def read(build: Any, tmp_path: Path) -> Any:
-    """Read the balances that a program answers."""
+    """Read the balances from a program with this answer."""
 
     async def fetch(answer: Any, accounts: Any = MAIN, **options: Any) -> Reading:
         command = saying(tmp_path, answer)
@@ -66,7 +66,7 @@ def read(build: Any, tmp_path: Path) -> Any:
 
 @pytest.fixture
 def equity(build: Any, tmp_path: Path) -> Any:
-    """Read the equity that a program answers."""
+    """Read the equity from a program with this answer."""
 
     async def fetch(answer: Any, **options: Any) -> Equity:
         async with build(CommandEquitySource, {"command": saying(tmp_path, answer), **options}) as source:
@@ -317,7 +317,7 @@ async def test_program_is_told_what_is_asked(
 
 
 async def test_programs_are_few_when_many_modes_are_asked_for(build: Any, tmp_path: Path) -> None:
-    """Each counts those that run beside it; the answer is that number."""
+    """Each program counts those that run at the same time, and returns that number."""
     body = f"""
 mkdir {tmp_path}/$RESERVD_MODE.run
 ls -d {tmp_path}/*.run | wc -l | sed 's/.*/{{"equity": &, "currency": "USDT"}}/'

@@ -1,4 +1,4 @@
-"""The kit for authors fails for plugins that break the contract, and says what is wrong."""
+"""The kit for authors fails for plugins that break the contract, and says why."""
 
 import pytest
 

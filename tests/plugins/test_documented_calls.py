@@ -1,4 +1,4 @@
-"""The README of a source names the calls that its numbers come from: whoever doubts one can make them by hand."""
+"""The README of a source names the calls behind its numbers, so that users can make them by hand."""
 
 import ast
 import importlib
@@ -23,11 +23,11 @@ from support.exchanges import Binance, Bybit, Kraken, Okx
 PLUGINS = Path(reservd.__file__).parents[2] / "plugins"
 ON_CHAINS = ("evm", "erc4626", "aave_v3", "chainlink")
 CALL = re.compile(r"eth_[a-zA-Z]+|/api/[\w/]+|fetch_[a-z]+|SELECT \* FROM \(")
-"""A method of JSON-RPC, a path of HTTP, a method of ccxt, a statement."""
+"""A method of JSON-RPC, a path of HTTP, a method of ccxt, or a statement."""
 
 
 def what_it_reads(plugin: str) -> str:
-    """Return what a README says before its options."""
+    """Return the part of a README before its options."""
     text = (PLUGINS / f"reservd_{plugin}" / "README.md").read_text()
     return text.partition("## What it reads")[2].partition("\n## Options")[0]
 
@@ -39,13 +39,13 @@ def modules_of(package: str) -> Iterator[ModuleType]:
 
 
 def functions_of(package: str) -> set[str]:
-    """Return the functions of contracts that a package calls."""
+    """Return the contract functions that a package calls."""
     values = (value for module in modules_of(package) for value in vars(module).values())
     return {value.name for value in values if isinstance(value, Function)}
 
 
 def calls_of(package: str) -> set[str]:
-    """Return what else a package asks for by name."""
+    """Return the other calls that a package makes by name."""
     sources = (Path(str(module.__file__)).read_text() for module in modules_of(package))
     nodes = (node for source in sources for node in ast.walk(ast.parse(source)))
     texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
@@ -60,7 +60,7 @@ def test_readme_names_every_function_of_a_contract(plugin: str) -> None:
 
 
 def test_readme_of_evm_names_every_call_that_all_sources_on_chains_make() -> None:
-    """Theirs say that it does."""
+    """The READMEs of those sources refer to it."""
     told = what_it_reads("evm")
     calls = calls_of("reservd.plugin.evm")
     assert {"eth_call", "eth_getBlockByNumber"} <= calls
@@ -113,7 +113,7 @@ async def test_documented_call_is_the_one_that_asks_an_exchange_for_balances(
     async with exchange() as server:
         accounts = {"main": {"assets": ["USDT"], **account}}
         async with build(CcxtSource, {**server.options, "accounts": accounts}) as source:
-            with suppress(SourceError):  # the server may know nothing of the wallet
+            with suppress(SourceError):  # the server may not know the wallet
                 await source.fetch_balances()
         assert server.requests[-1] == call
     assert call in documented_balances()

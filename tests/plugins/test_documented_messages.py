@@ -1,4 +1,4 @@
-"""The messages that the READMEs show have the fields that are sent: consumers are written after them."""
+"""The messages in the READMEs have the fields that are sent, since consumers are written from them."""
 
 import json
 import re

@@ -120,7 +120,7 @@ async def test_nothing_is_said_to_be_held_back_when_rounding_leaves_shares_that_
 async def test_balance_fails_when_the_vault_does_not_pay_what_it_tells(
     build: Build, chain: Anvil, multicall: bool
 ) -> None:
-    """Its shares have to cool down for days, and `maxWithdraw` tells what they are worth."""
+    """Its shares are locked for days, but `maxWithdraw` returns their value."""
     if multicall:
         chain.install_multicall()
     vault, sound = Vault(chain, "CoolingVault"), Vault(chain)
@@ -156,7 +156,7 @@ def shared(chain: Anvil, vault: Vault, way: str, **holders: str) -> dict[str, An
 async def test_liquidity_is_counted_once_when_accounts_share_a_vault(
     build: Build, chain: Anvil, way: str, second: int, note: str
 ) -> None:
-    """Each alone is told 30 of 100; the vault holds 40 tokens, the rest is lent on. In the order of `accounts`."""
+    """`maxWithdraw` is 30 of 100 for each alone; the vault holds 40 tokens and has lent out the rest."""
     chain.install_multicall()
     vault = Vault(chain, "LimitedVault")
     vault.deposit(HOLDER, 100 * ONE)
@@ -169,7 +169,7 @@ async def test_liquidity_is_counted_once_when_accounts_share_a_vault(
     assert {balance.account: (balance.amount, balance.locked) for balance in reading.balances} == {
         "other": (30, None),
         "main": (second, None),
-    }, "what is lent on of each one's shares, the vault does not tell"
+    }, "the vault does not report how much of each holder's shares is lent out"
     assert {balance.account: balance.note for balance in reading.balances} == {
         "other": "the vault does not pay for all of the shares now",
         "main": note,
@@ -254,7 +254,7 @@ async def test_equity_is_the_worth_of_the_shares(build: Build, chain: Anvil) -> 
     second.deposit(HOLDER, ONE)
     weth = account(second, OTHER, asset="WETH")
     equity = await equity_of(build, chain, main=account(vault, token=vault.token), second=account(second), weth=weth)
-    # A vault rounds against who asks, by one unit.
+    # A vault rounds against the caller, by one unit.
     assert equity == Decimal("109.999999") + 1
 
 
@@ -304,7 +304,7 @@ async def test_equity_fails_when_no_position_is_in_the_share_class(build: Build,
 
 
 async def test_equity_fails_when_a_synchronous_way_is_called_asynchronous(build: Build, chain: Anvil) -> None:
-    """`maxMint` of a plain vault has no limit, which is no amount of shares."""
+    """`maxMint` of a synchronous vault has no limit, and is no number of shares."""
     vault = Vault(chain)
     for way in ("deposit", "redeem"):
         with pytest.raises(SourceError, match=r"main: ") as failed:

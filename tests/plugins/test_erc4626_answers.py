@@ -1,4 +1,4 @@
-"""The `erc4626` sources while vaults, tokens and nodes answer otherwise than they must, and how they ask."""
+"""The `erc4626` sources with invalid answers of vaults, tokens and nodes, and the calls that they make."""
 
 from typing import Any
 
@@ -71,7 +71,7 @@ async def test_balance_fails_when_the_token_does_not_tell_its_decimals(
 ) -> None:
     vault = Vault(chain)
     chain.rpc("anvil_setCode", vault.token, code)
-    # maxWithdraw asks the token too: a vault that needs nothing of it.
+    # maxWithdraw reads the token too, so this vault does not need it.
     chain.rpc("anvil_setCode", vault.address, "0x73" + vault.token[2:] + "60005260206000f3")
     entry = account(vault)
     outcome = await read_one(build, chain, entry)
@@ -251,7 +251,7 @@ async def test_accounts_are_read_when_a_vault_burns_all_gas(build: Build, chain:
     chain.install_multicall()
     vault = Vault(chain)
     vault.deposit(HOLDER, ONE)
-    chain.rpc("anvil_setCode", CONTRACT, "0x5b600056")  # loops for ever
+    chain.rpc("anvil_setCode", CONTRACT, "0x5b600056")  # an endless loop
     accounts = {"burner": {"vault": CONTRACT, "holder": HOLDER, "asset": "USDC"}, "main": account(vault)}
     async with build(Erc4626BalanceSource, options(chain, accounts=accounts)) as source:
         reading = await source.fetch_balances()

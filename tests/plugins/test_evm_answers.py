@@ -1,4 +1,4 @@
-"""What a hostile answer may do: nothing but fail, and what an honest one means: exactly what it says."""
+"""A hostile answer causes nothing but a failure, and a valid one is read exactly."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -111,7 +111,7 @@ def test_results_are_read_as_a_general_decoder_reads_them(results: list[tuple[bo
 def test_results_hold_no_more_than_their_bytes_when_they_are_damaged(
     results: list[tuple[bool, bytes]], data: st.DataObject
 ) -> None:
-    """Offsets may lead anywhere, and many to the same place: memory must not follow them."""
+    """Offsets may point anywhere, and many to the same place: memory must stay bounded."""
     raw = bytearray(encode(["(bool,bytes)[]"], [results]))
     for _ in range(data.draw(st.integers(0, 4))):
         at = 32 * data.draw(st.integers(0, len(raw) // 32 - 1))
@@ -144,7 +144,7 @@ def test_amount_keeps_every_digit_of_the_chain() -> None:
 
 @pytest.mark.parametrize("data", [b"", word(1)[1:], word(1) + b"\0", word(256), word(2**256 - 1)])
 def test_function_returned_nothing_when_its_bytes_are_not_just_what_it_must_return(data: bytes) -> None:
-    """A wrong answer is the contract's, which no other endpoint mends."""
+    """The contract's answer is wrong, and would be at every other endpoint."""
     assert isinstance(DECIMALS.returned(data), ContractError)
 
 

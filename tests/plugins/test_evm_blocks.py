@@ -1,4 +1,4 @@
-"""Which block the `evm` source reads: drops and rises, reorganisations, and nodes that cannot do all."""
+"""Which block the `evm` source reads: drops and rises, reorganisations, and nodes with limited features."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,12 +15,12 @@ from support.proxy import RpcProxy
 
 ETHER = 10**18
 LAG = {"latest": 0, "safe": 32, "finalized": 64}
-"""How many blocks Anvil's tags are behind."""
+"""The number of blocks by which Anvil's tags lag."""
 
 
 @pytest.fixture(params=[True, False], ids=["multicall", "plain calls"])
 def options(request: pytest.FixtureRequest, chain: Anvil) -> dict[str, Any]:
-    """Two accounts with 10 ether each, for longer than it takes to be final."""
+    """Two accounts with 10 ether each since before the final block."""
     if request.param:
         chain.install_multicall()
     sender, keeper = addresses(2)
@@ -66,7 +66,7 @@ async def test_balance_is_that_of_the_configured_block(chain: Anvil, options: di
 async def test_drop_counts_at_once_and_rise_once_it_is_settled(
     chain: Anvil, proxy: RpcProxy, options: dict[str, Any], block: str
 ) -> None:
-    """Each balance names the block that it was read at; all are known to be there at the newer one."""
+    """Each balance names the block at which it was read; all of them exist at the newer one."""
     async with evm_source(proxy.url, block=block, believe_drops_from="latest", **options) as source:
         await source.fetch_balances()
         move(chain, options)
@@ -88,7 +88,7 @@ async def test_drop_counts_at_once_and_rise_once_it_is_settled(
 async def test_account_is_unknown_when_one_of_both_blocks_cannot_be_read(
     chain: Anvil, proxy: RpcProxy, options: dict[str, Any]
 ) -> None:
-    """The other one alone may be too high."""
+    """The remaining balance alone may be too high."""
     chain.rpc("anvil_setCode", MULTICALL3, "0x")
     proxy.alter(
         lambda answers: [
@@ -103,7 +103,7 @@ async def test_account_is_unknown_when_one_of_both_blocks_cannot_be_read(
 
 
 def reorganise(chain: Anvil, options: dict[str, Any], *, times: int = 1) -> Callable[[Any], Any]:
-    """Return what replaces the latest block by one with other transfers, after each of the first answers."""
+    """Return a function that replaces the latest block by one with other transfers, after each of the first answers."""
     done = 0
 
     def pass_on(answers: Any) -> Any:
@@ -125,7 +125,7 @@ def reorganise(chain: Anvil, options: dict[str, Any], *, times: int = 1) -> Call
 async def test_reading_is_of_the_block_that_stayed_when_the_chain_is_reorganised_in_between(
     chain: Anvil, proxy: RpcProxy, options: dict[str, Any], takes_hashes: bool
 ) -> None:
-    """The block that replaces the other has its number, its parent and its time."""
+    """The replacement has the same number, parent and time."""
     async with evm_source(proxy.url, **options, batch_size=20, multicall_size=1) as source:
         refuse = refuse_hashes(proxy)
         reorg = reorganise(chain, options, times=2)
@@ -150,7 +150,7 @@ async def test_source_fails_when_the_chain_never_stays(chain: Anvil, proxy: RpcP
 async def test_balances_are_read_again_when_the_header_changed_beside_them(
     chain: Anvil, proxy: RpcProxy, options: dict[str, Any]
 ) -> None:
-    """Number, time and parent may be those of another block: only its hash tells."""
+    """Number, time and parent may equal those of another block: only the hash tells them apart."""
     chain.install_multicall()
     async with evm_source(proxy.url, **options) as source:
         await source.fetch_balances()
@@ -169,7 +169,7 @@ async def test_balances_are_read_again_when_the_header_changed_beside_them(
 
 
 def refuse_hashes(proxy: RpcProxy) -> Callable[[Any], Any]:
-    """Return what makes a node that knows nothing of EIP-1898."""
+    """Return a function that makes a node refuse EIP-1898."""
     error = {"error": {"code": -32602, "message": "invalid argument"}}
 
     def pass_on(answers: list[Any]) -> list[Any]:
@@ -184,7 +184,7 @@ def refuse_hashes(proxy: RpcProxy) -> Callable[[Any], Any]:
 async def test_numbers_are_used_and_checked_when_the_node_takes_no_hashes(
     chain: Anvil, proxy: RpcProxy, options: dict[str, Any]
 ) -> None:
-    """It is asked by hash only once."""
+    """Hashes are tried only once."""
     chain.rpc("anvil_setCode", MULTICALL3, "0x")
     proxy.alter(refuse_hashes(proxy))
     async with evm_source(proxy.url, **options) as source:
@@ -199,7 +199,7 @@ async def test_numbers_are_used_and_checked_when_the_node_takes_no_hashes(
 async def test_multicall_is_not_trusted_when_its_code_is_another(
     chain: Anvil, proxy: RpcProxy, options: dict[str, Any]
 ) -> None:
-    """Whatever stands at its address is not asked, let alone believed."""
+    """Other code at its address is not called, since its answers could not be trusted."""
     chain.install_multicall()
     code = chain.rpc("eth_getCode", MULTICALL3, "latest")
     chain.rpc("anvil_setCode", MULTICALL3, code[:-2] + "00")
@@ -215,7 +215,7 @@ async def test_multicall_is_not_trusted_when_its_code_is_another(
 async def test_calls_are_made_one_by_one_when_batches_are_refused(
     chain: Anvil, proxy: RpcProxy, options: dict[str, Any], status: int
 ) -> None:
-    """With an HTTP status, or one error for all; from then on none is sent, and never too many at once."""
+    """By an HTTP status, or by one error for all; from then on calls are sent singly, a limited number at once."""
     if status == 200:
         error = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "no batches"}}
         proxy.alter(lambda answers: error if isinstance(answers, list) else answers)

@@ -1,4 +1,4 @@
-"""Sources that read contracts do so as wallets are read: failover, quorum, one block, reorganisations."""
+"""Sources that read contracts work as for wallets: failover, quorum, one block, reorganisations."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from decimal import Decimal
@@ -34,7 +34,7 @@ Build = Callable[..., Any]
 
 
 class Scene(NamedTuple):
-    """A source's class and options, and the amount that it tells."""
+    """A source's class and options, and the amount that it reports."""
 
     cls: Any
     options: dict[str, Any]
@@ -91,7 +91,7 @@ def source_on(build: Build, scene: Scene, *urls: str, **more: Any) -> Any:
 
 
 async def read(source: Any) -> Any:
-    """Return all that the source tells, in a shape that can be compared."""
+    """Return everything that the source reports, in a comparable form."""
     if isinstance(source, BalanceSource):
         reading = await source.fetch_balances()
         assert reading.failures == []
@@ -117,7 +117,7 @@ async def failure_of(reading: Awaitable[Any]) -> SourceError:
 async def test_nothing_changes_when_one_of_three_nodes_is_killed(
     build: Build, nodes: list[Anvil], scene: Scene
 ) -> None:
-    """Whichever it is, one after another."""
+    """Each of the nodes in turn."""
     async with source_on(build, scene, *(node.url for node in nodes), probe_interval=0.01) as source:
         before = await read(source)
         assert amount_of(before) == scene.amount
@@ -144,7 +144,7 @@ async def test_nothing_changes_when_one_node_of_a_quorum_is_killed(
 async def test_source_fails_when_nodes_of_a_quorum_have_different_blocks(
     build: Build, nodes: list[Anvil], scene: Scene
 ) -> None:
-    """Nothing is taken for the mean of both, nor is either believed."""
+    """Neither of them is believed, and no mean is formed."""
     for number, node in enumerate(nodes):
         node.transfer_ether(node.accounts[5], 1 + number)
     async with source_on(build, scene, *(node.url for node in nodes[:2]), quorum=2) as source:
@@ -156,7 +156,7 @@ async def test_source_fails_when_nodes_of_a_quorum_have_different_blocks(
 async def test_reading_is_of_one_branch_when_the_chain_is_reorganised_in_between(
     build: Build, chain: Anvil, proxy: RpcProxy, scene: Scene, multicall: bool
 ) -> None:
-    """After every answer of the first ones another block has the number: what was read of it is read again."""
+    """The block is replaced after every one of the first answers: what was read of it is read again."""
     replaced = 0
 
     def reorganise(answers: Any) -> Any:
@@ -211,7 +211,7 @@ async def test_batches_are_left_when_the_endpoint_refuses_them(
 
 
 async def test_source_fails_when_the_chain_stands_still(build: Build, proxy: RpcProxy, scene: Scene) -> None:
-    """With a second endpoint that goes on, nothing changes."""
+    """With a second endpoint that follows the chain, nothing changes."""
 
     def age(answers: list[Any]) -> list[Any]:
         for answer in answers:

@@ -1,4 +1,4 @@
-"""The `evm` source on several endpoints: which one serves, and what becomes of those that fail."""
+"""The `evm` source on several endpoints: which one is used, and what happens to those that fail."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -49,7 +49,7 @@ def amounts(reading: Reading) -> dict[str, Decimal]:
 
 
 async def in_time(source: EvmSource) -> Reading:
-    """Return the first reading for which the machine is fast enough."""
+    """Return the first reading that is not too slow, as readings may be on a busy machine."""
     while True:
         try:
             return await source.fetch_balances()
@@ -59,7 +59,7 @@ async def in_time(source: EvmSource) -> Reading:
 
 
 def readings(proxy: RpcProxy) -> int:
-    """Return how often an endpoint was asked for balances, not just for its blocks."""
+    """Return how often balances were read from an endpoint, not just its blocks."""
     return sum("eth_call" in str(request) for request in proxy.requests)
 
 
@@ -125,7 +125,7 @@ async def test_next_endpoint_serves_when_the_preferred_one_fails(
     reason: FailureReason,
     detail: str,
 ) -> None:
-    """It is told once, without the URL, and does not cost the next reading anything."""
+    """The failure is logged once, without the URL, and does not delay the next reading."""
     first, second, third = proxies
     with capture_logs() as logs:
         async with evm_source(urls(proxies), **options, endpoint_timeout=1) as source:
@@ -199,7 +199,7 @@ async def test_preferred_endpoint_serves_again_when_a_probe_succeeds(
 async def test_endpoint_stays_last_when_its_probes_fail(
     proxies: list[RpcProxy], options: dict[str, Any], fall_ill: Callable[[RpcProxy], None]
 ) -> None:
-    """That it failed is told once."""
+    """Its failure is logged once."""
     first, *_ = proxies
     with capture_logs() as logs:
         async with evm_source(urls(proxies), **options, probe_interval=0.001) as source:
@@ -216,7 +216,7 @@ async def test_endpoint_stays_last_when_its_probes_fail(
 async def test_endpoint_that_is_not_needed_is_found_dead_before_its_turn(
     proxies: list[RpcProxy], options: dict[str, Any]
 ) -> None:
-    """It is asked for its blocks only, costs the readings nothing, and is well again once it answers."""
+    """It is only asked for its blocks, does not delay readings, and is used again once it answers."""
     first, second, third = proxies
     async with evm_source(urls(proxies), **options, probe_interval=0.02) as source:
         third.answer(502)
@@ -237,7 +237,7 @@ async def test_endpoint_that_is_not_needed_is_found_dead_before_its_turn(
 
 
 async def test_probe_is_ended_when_the_source_is_closed(proxies: list[RpcProxy], options: dict[str, Any]) -> None:
-    """A task left behind would be a warning, and so an error."""
+    """A task left behind would cause a warning, and so an error."""
     first, *_ = proxies
     async with evm_source(urls(proxies), **options, endpoint_timeout=10, probe_interval=0.001) as source:
         first.answer(429)
@@ -282,7 +282,7 @@ async def test_host_is_told_to_wait_when_all_endpoints_ask_to_be_left_alone(
 async def test_endpoint_that_asks_to_be_left_alone_is_not_tried_meanwhile(
     proxies: list[RpcProxy], options: dict[str, Any]
 ) -> None:
-    """The third is tried as often as before."""
+    """The third endpoint is tried as often as before."""
     first, _, third = proxies
     async with evm_source(urls(proxies), **options, probe_interval=0.001) as source:
         first.answer(429, Retry_After="60")

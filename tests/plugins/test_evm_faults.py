@@ -1,4 +1,4 @@
-"""What the `evm` source says when its node, or what stands before it, misbehaves."""
+"""The reasons that the `evm` source gives when its node, or a proxy before it, misbehaves."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -85,12 +85,12 @@ async def test_reading_is_whole_when_answers_come_out_of_order(
 
 
 def _last(change: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
-    """Return what changes the last answer of a batch."""
+    """Return a function that changes the last answer of a batch."""
     return lambda answers: [*answers[:-1], answers[-1] | change]
 
 
 def _last_chunk(change: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
-    """Return what changes the last answer of Multicall3; the header comes after it once more."""
+    """Return a function that changes the last answer of Multicall3, which is followed by the repeated header."""
     return lambda answers: [*answers[:-2], answers[-2] | change, answers[-1]]
 
 
@@ -132,7 +132,7 @@ async def test_account_fails_alone_when_its_answer_is_spoilt(
 async def test_plain_calls_read_what_multicall_could_not(
     chain: Anvil, proxy: RpcProxy, options: dict[str, Any]
 ) -> None:
-    """Of two calls of Multicall3 the second is refused, as over a provider's gas limit."""
+    """The second of two calls of Multicall3 is refused, as above a provider's gas limit."""
     chain.install_multicall()
     error = {"error": {"code": -32000, "message": "out of gas"}}
     async with evm_source(proxy.url, **options, multicall_size=1) as source:
@@ -148,7 +148,7 @@ async def test_plain_calls_read_what_multicall_could_not(
 async def test_account_fails_alone_when_the_plain_calls_for_it_fail(
     chain: Anvil, proxy: RpcProxy, options: dict[str, Any]
 ) -> None:
-    """What Multicall3 read before stays read."""
+    """What Multicall3 read before is kept."""
     chain.install_multicall()
 
     def refuse_then_fail(answers: list[Any]) -> Any:
@@ -167,7 +167,7 @@ async def test_account_fails_alone_when_the_plain_calls_for_it_fail(
 async def test_accounts_fail_alone_when_multicall_is_rate_limited_for_them(
     chain: Anvil, proxy: RpcProxy, options: dict[str, Any]
 ) -> None:
-    """A provider that asks for fewer calls is not asked for more."""
+    """After a rate limit the source must not make more calls instead."""
     chain.install_multicall()
     error = {"error": {"code": -32005, "message": "slow"}}
     async with evm_source(proxy.url, **options, multicall_size=1) as source:
@@ -183,7 +183,7 @@ async def test_accounts_fail_alone_when_multicall_is_rate_limited_for_them(
 async def test_reading_is_refused_when_the_node_answers_from_another_block(
     chain: Anvil, proxy: RpcProxy, options: dict[str, Any]
 ) -> None:
-    """The header says one time, the calls by its number another."""
+    """The header has one time, the calls by its number another."""
     chain.install_multicall()
 
     def shift(answers: list[Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The `evm` source hears of new blocks over a websocket."""
+"""The `evm` source receives new blocks over a websocket."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -18,7 +18,7 @@ SECRET = "0123456789abcdef"
 
 
 class Listener:
-    """Counts what a source's changes yield."""
+    """Counts the changes that a source yields."""
 
     def __init__(self) -> None:
         self.heads = 0
@@ -64,7 +64,7 @@ async def test_blocks_are_told_as_the_node_makes_them(chain: Anvil) -> None:
 
 
 async def test_blocks_are_told_again_when_the_node_was_restarted(chain: Anvil) -> None:
-    """The loss is logged once, and so is the return; neither shows the URL."""
+    """The loss and the return are logged once each, without the URL."""
     with capture_logs() as logs:
         async with listening(f"ws://127.0.0.1:{chain.port}/?key={SECRET}") as listener:
             await listener.until(1, chain.mine)
@@ -78,7 +78,7 @@ async def test_blocks_are_told_again_when_the_node_was_restarted(chain: Anvil) -
 
 
 async def test_stream_ends_when_it_is_closed(chain: Anvil) -> None:
-    """The host closes it, between two heads or while it waits for one."""
+    """The host closes it between two heads, or while it waits for one."""
     async with evm_source(chain.url, ws_url=f"ws://127.0.0.1:{chain.port}", **OPTIONS) as source:
         changes = source.changes()
         assert changes is not None
@@ -95,7 +95,7 @@ HEAD = {"jsonrpc": "2.0", "method": "eth_subscription", "params": {"subscription
 
 
 async def test_each_head_is_told_once_and_nothing_else_is() -> None:
-    """Two heads and another message on a connection: the third head needs a second connection."""
+    """One connection sends two heads and another message, so the third head needs a second connection."""
     connections = 0
 
     async def serve(request: web.Request) -> web.WebSocketResponse:
@@ -137,7 +137,7 @@ async def test_each_head_is_told_once_and_nothing_else_is() -> None:
     ],
 )
 async def test_heads_go_on_when_the_server_says_strange_things(strange: bytes | None) -> None:
-    """What is no head is no change; what cannot be read ends the connection, and another is made."""
+    """A message that is no head is ignored; an unreadable one ends the connection, and another is made."""
     spoiled = False
 
     async def serve(request: web.Request) -> web.WebSocketResponse:

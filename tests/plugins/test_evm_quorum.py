@@ -1,4 +1,4 @@
-"""The `evm` source when several endpoints must say the same."""
+"""The `evm` source when several endpoints must agree."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -74,7 +74,7 @@ async def test_source_fails_when_too_few_nodes_are_left(nodes: list[Anvil], opti
 
 
 async def test_source_fails_when_nodes_disagree(nodes: list[Anvil], options: dict[str, Any]) -> None:
-    """At the same block; and nothing is taken for the mean of both."""
+    """At the same block; no mean is formed."""
     async with evm_source(urls(nodes), quorum=2, **options) as source:
         nodes[1].set_ether({options["accounts"]["hot"]: 9 * 10**18})
         with pytest.raises(SourceError, match=f"disagree: ether of {options['accounts']['hot']}") as failed:
@@ -111,7 +111,7 @@ async def test_reading_is_of_the_lowest_head_when_nodes_are_at_different_blocks(
 async def test_late_node_is_replaced_when_it_is_behind_more_than_allowed(
     nodes: list[Anvil], options: dict[str, Any]
 ) -> None:
-    """And with nobody to replace it there is no reading."""
+    """Without a replacement there is no reading."""
     height = nodes[0].block_number()
     async with evm_source(urls(nodes), quorum=2, quorum_max_lag=2, **options) as source:
         for node in (nodes[0], nodes[2]):
@@ -126,7 +126,7 @@ async def test_late_node_is_replaced_when_it_is_behind_more_than_allowed(
 
 
 async def test_source_fails_when_nodes_are_on_two_branches(nodes: list[Anvil], options: dict[str, Any]) -> None:
-    """Both have a block of that number, with the same balances in it, and yet not the same one."""
+    """Both have a block with that number and the same balances, but not the same block."""
     for number, node in enumerate(nodes):
         node.transfer_ether(node.accounts[5], 1 + number)
     async with evm_source(urls(nodes), quorum=3, **options) as source:
@@ -138,7 +138,7 @@ async def test_source_fails_when_nodes_are_on_two_branches(nodes: list[Anvil], o
 async def test_account_fails_alone_when_one_of_the_nodes_cannot_read_it(
     nodes: list[Anvil], options: dict[str, Any]
 ) -> None:
-    """What only one endpoint says has no quorum."""
+    """An answer of a single endpoint has no quorum."""
     hot = options["accounts"]["hot"]
     async with RpcProxy(nodes[1].url) as proxy:
 
@@ -160,7 +160,7 @@ async def test_account_fails_alone_when_one_of_the_nodes_cannot_read_it(
 
 
 async def test_endpoint_is_replaced_when_it_limits_some_calls(nodes: list[Anvil], options: dict[str, Any]) -> None:
-    """And what nobody can replace costs the accounts that it did not answer for."""
+    """Without a replacement, the accounts for which it did not answer fail."""
     error = {"error": {"code": -32005, "message": "slow"}}
     hot = options["accounts"]["hot"][2:]
     async with RpcProxy(nodes[1].url) as proxy:

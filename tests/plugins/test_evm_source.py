@@ -1,4 +1,4 @@
-"""The `evm` source on a real node, its HTTP requests counted by a proxy."""
+"""The `evm` source on a real node, with its HTTP requests counted by a proxy."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -22,7 +22,7 @@ ETHER = 10**18
 
 
 class Treasury:
-    """Twelve wallets with ether, a 6-decimals and an 18-decimals token, and what they hold."""
+    """Twelve wallets with ether, a token with 6 decimals and one with 18, and their balances."""
 
     def __init__(self, chain: Anvil) -> None:
         self.accounts = {f"wallet{number}": address for number, address in enumerate(addresses(12))}
@@ -51,7 +51,7 @@ def treasury(chain: Anvil) -> Treasury:
 
 
 async def test_token_counts_once_when_two_sources_call_it_by_two_names(chain: Anvil, treasury: Treasury) -> None:
-    """A mode that names both has what the wallet holds, and not twice as much."""
+    """A mode that names both has the wallet's balance, not twice as much."""
     (_, address), *_ = [item for item in treasury.accounts.items() if item[0] == "wallet3"]
     names = [(name, {"accounts": {"hot": address}, "assets": {name: {"token": treasury.usdt}}}) for name in ("A", "B")]
     sources = {name: evm_source(chain.url, **options) for name, options in names}
@@ -66,7 +66,7 @@ async def test_token_counts_once_when_two_sources_call_it_by_two_names(chain: An
 
 @pytest.mark.parametrize("multicall", [True, False], ids=["multicall", "plain calls"])
 async def test_contract_is_an_account_as_a_wallet_is(chain: Anvil, multicall: bool) -> None:
-    """As a Safe is: what is asked is never asked of the account itself."""
+    """Such as a Safe: no call is made to the account itself."""
     if multicall:
         chain.install_multicall()
     token, contract = chain.deploy_token(decimals=6), chain.deploy_token()
@@ -145,7 +145,7 @@ async def test_multicall_is_used_when_it_appears_and_left_when_it_goes(
 async def test_reading_is_of_one_block_when_blocks_come_in_between(
     chain: Anvil, proxy: RpcProxy, treasury: Treasury, multicall: bool
 ) -> None:
-    """Small batches make many requests; each finds another latest block, and money has moved."""
+    """Small batches cause many requests; before each, money moves in a new latest block."""
     if multicall:
         chain.install_multicall()
     first, *_, last = treasury.accounts.values()
@@ -170,7 +170,7 @@ async def test_reading_is_of_one_block_when_blocks_come_in_between(
 async def test_block_is_the_chains_own_when_contracts_see_another_number(
     chain: Anvil, proxy: RpcProxy, treasury: Treasury
 ) -> None:
-    """As on Arbitrum, where contracts see the number of the chain below."""
+    """As on Arbitrum, where contracts see the number of the underlying chain."""
     chain.install_multicall()
 
     def renumber(answers: list[Any]) -> list[Any]:
@@ -242,7 +242,7 @@ async def test_token_fails_alone_when_it_cannot_be_read(chain: Anvil, treasury: 
 async def test_other_balances_are_read_when_a_token_burns_all_gas(chain: Anvil, treasury: Treasury) -> None:
     chain.install_multicall()
     (burner,) = addresses(51)[50:]
-    chain.rpc("anvil_setCode", burner, "0x5b600056")  # loops for ever
+    chain.rpc("anvil_setCode", burner, "0x5b600056")  # an endless loop
     assets = {"BURNER": {"token": burner, "decimals": 6}} | treasury.assets
     async with evm_source(chain.url, accounts=treasury.accounts, assets=assets) as source:
         reading = await source.fetch_balances()

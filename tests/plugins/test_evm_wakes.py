@@ -14,7 +14,7 @@ from reservd_evm.wakes import Wakes
 
 
 class Node:
-    """Tells of blocks when a test says so; by a number that is no number where it is None."""
+    """Announces blocks when a test says so; None announces an invalid number."""
 
     def __init__(self) -> None:
         self.blocks: asyncio.Queue[int | None] = asyncio.Queue()
@@ -42,7 +42,7 @@ async def node() -> AsyncIterator[Node]:
 
 
 async def is_quiet(waiting: "asyncio.Future[None]") -> bool:
-    """Whether nothing is due, all that could make it so having happened."""
+    """Whether nothing is due, after the event loop has run all that is ready."""
     for _ in range(20):
         await asyncio.sleep(0)
     return not waiting.done()

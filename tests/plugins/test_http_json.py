@@ -355,7 +355,7 @@ async def test_request_carries_basic_authentication(build: Any, receiver: Any, t
     assert receiver.requests[0].headers["Authorization"] == f"Basic {b64encode(b'jo:p:w').decode()}"
 
 
-"""One balance that stands on one of the pages."""
+"""One balance on one of the pages."""
 
 
 json_values = st.recursive(
@@ -366,7 +366,7 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_number_is_finite_or_a_problem_whatever_the_answer(document: Any) -> None:
-    """Nothing in an answer gets past as another exception, or as a number that is none."""
+    """An answer can cause neither another exception nor an invalid number."""
     for path in ("$", "$.a", "$[0]", "$..a", "$[?@ > 1]"):
         with suppress(ValueProblem):
             assert number_at([document], path).is_finite()
@@ -384,7 +384,7 @@ async def test_host_is_told_how_long_the_endpoint_wants_to_be_left_alone(build: 
 
 
 def test_time_is_unix_time_when_its_digits_would_be_a_date_too() -> None:
-    """Python reads 1801-01-23 23:00 out of these, and such a date out of one moment in two hundred."""
+    """Python parses these digits as 1801-01-23 23:00, and one in two hundred Unix times as such a date."""
     said, meant = "1801012312300", datetime(2027, 1, 27, 1, 11, 52, 300_000, tzinfo=UTC)
     assert datetime.fromisoformat(said).year == 1801
     assert instant_at([{"at": said}], "$.at") == instant_at([{"at": int(said)}], "$.at") == meant
@@ -396,7 +396,7 @@ def test_time_is_unix_time_when_its_digits_would_be_a_date_too() -> None:
 async def test_answer_out_of_a_cache_is_as_old_as_the_cache_says(
     build: Any, receiver: Any, age: str, seconds: int
 ) -> None:
-    """It would look new, and be believed for as long as the cache lives."""
+    """Otherwise it would count as new for as long as it is cached."""
     receiver.says('{"free": 5}', Age=age)
     (balance,) = (await read(build(HttpJsonBalanceSource, {"url": receiver.url, "balances": [ONE]}))).balances
     told = await equity(build(HttpJsonEquitySource, {"url": receiver.url, "equity": "$.free"}))
@@ -420,7 +420,7 @@ async def test_what_is_locked_is_not_known_when_no_path_tells_it(build: Any, rec
 
 @pytest.mark.parametrize("document", ["[", "", "all is well", '{"free": 5}', "[5]", "5"])
 def test_text_is_no_document_that_is_yet_to_be_parsed(document: str) -> None:
-    """A number in it was written by somebody else than who wrote the answer."""
+    """A nested document has another author than the answer itself."""
     with pytest.raises(ValueProblem, match="matched nothing"):
         number_at([document], "$.free")
     with pytest.raises(ValueProblem, match="matched nothing"):

@@ -1,4 +1,4 @@
-"""The `http_json` balance source where an answer comes in pages."""
+"""The `http_json` balance source with answers in pages."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ async def read(source: Any) -> Any:
 
 
 class Book:
-    """Answers with pages, by the query parameter `page`."""
+    """Answers with pages, selected by the query parameter `page`."""
 
     def __init__(self, *pages: Any) -> None:
         self.pages = pages
@@ -103,7 +103,7 @@ async def test_balances_are_as_old_as_the_oldest_page(build: Any) -> None:
     ],
 )
 async def test_source_fails_when_the_pages_do_not_end_or_lead_away(build: Any, following: Any, detail: str) -> None:
-    """A part of the pages is never read as the whole."""
+    """A part of the pages must never be taken for the whole."""
     book = Book({"rows": [{"coin": "USDT", "free": 1}], "next": following})
     async with book.open() as url:
         with pytest.raises(SourceError) as failure:

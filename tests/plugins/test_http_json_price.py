@@ -62,7 +62,7 @@ async def test_pair_is_percent_encoded_in_the_url(build: Build, receiver: Any) -
 
 
 async def test_source_of_one_pair_answers_for_no_other(build: Build, receiver: Any) -> None:
-    """The price of ether would be that of bitcoin too."""
+    """Otherwise the price of ether could be used for bitcoin."""
     receiver.says('{"price": 3000}')
     settings = options(receiver, url=receiver.url, base="ETH", quote="USDT")
     assert (await price_of(build, settings)).value == 3000

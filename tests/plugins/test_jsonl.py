@@ -43,7 +43,7 @@ def names_in(folder: Path) -> list[str]:
 
 @contextmanager
 def file_size_limit(size: int) -> Iterator[None]:
-    """Let no file of this process grow beyond `size`, as a full disk would."""
+    """Limit the size of files of this process, like a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -112,7 +112,7 @@ async def test_delivery_may_be_tried_again_when_the_file_cannot_be_opened(
 
 
 async def test_next_line_is_whole_when_one_was_cut_short(build: Any, tmp_path: Path) -> None:
-    """The disk fills up within a line, and has space again later."""
+    """The disk becomes full within a line, and has space again later."""
     path = tmp_path / "e.jsonl"
     async with build(JsonLinesSink, {"path": "e.jsonl"}) as sink:
         await sink.deliver(example_event(event_id="evt-1"))
@@ -155,7 +155,7 @@ async def test_file_becomes_an_old_one_when_it_gets_too_long(build: Any, tmp_pat
 
 
 async def test_no_old_file_is_removed_when_a_number_is_free(build: Any, tmp_path: Path) -> None:
-    """As a rotation leaves it that was broken off, or somebody who moved one away."""
+    """As after an interrupted rotation, or after a file was moved away."""
     for number in (1, 3):
         (tmp_path / f"e.jsonl.{number}").write_text(f"{number}\n")
     (tmp_path / "e.jsonl").write_text("0\n")
@@ -214,7 +214,7 @@ for number in range(300):
 
 
 def test_no_line_is_lost_or_torn_when_several_processes_rotate_and_another_moves_files_away(tmp_path: Path) -> None:
-    """Four daemons on one file, and somebody's log rotation besides."""
+    """Four daemons use one file, beside an external log rotation."""
     path = tmp_path / "e.log"
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(n)]) for n in range(4)]
     moved = 0

@@ -42,7 +42,7 @@ class TestKafkaSink(EventSinkContract):
 
 
 async def consumed(broker: KafkaBroker, count: int, topic: str = "reservd-events") -> list[Any]:
-    """Return the first records that an independent consumer of the topic gets."""
+    """Return the first records that an independent consumer of the topic receives."""
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=broker.address, auto_offset_reset="earliest")
     await consumer.start()
     try:
@@ -126,7 +126,7 @@ async def test_events_arrive_again_when_the_broker_is_back(
     async with build(KafkaSink, {**options, "timeout": 3}) as sink:
         await sink.deliver(example_event(event_id="before"))
         broker.stop()
-        for _ in range(2):  # with the producer that it has, and with one that it cannot start
+        for _ in range(2):  # with its current producer, and with one that it cannot start
             with pytest.raises(DeliveryError) as failure:
                 await sink.deliver(example_event(event_id="meanwhile"))
             assert (failure.value.reason, failure.value.retryable) == (R.UNREACHABLE, True)
@@ -175,7 +175,7 @@ async def test_sink_goes_on_when_a_delivery_was_cancelled(build: Any, broker: Ka
 
 
 async def test_delivery_goes_on_when_another_mode_gave_up(build: Any, broker: KafkaBroker, options: Any) -> None:
-    """What replaces the producer must not cost what others have on their way."""
+    """Replacing the producer must not affect deliveries that are in progress for other modes."""
     async with build(KafkaSink, options) as sink:
         await sink.deliver(example_event())
         broker.pause()

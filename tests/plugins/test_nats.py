@@ -60,7 +60,7 @@ async def jetstream(url: str, **sign_in: Any) -> AsyncIterator[Any]:
 
 
 async def stored(url: str, **sign_in: Any) -> list[Any]:
-    """Return what an independent consumer reads of the stream, all of it."""
+    """Return the whole stream, as an independent consumer reads it."""
     async with jetstream(url, **sign_in) as js:
         count = (await js.stream_info("RESERVD")).state.messages
         subscription = await js.subscribe("reservd.events.>", ordered_consumer=True)
@@ -202,7 +202,7 @@ async def test_events_arrive_again_when_the_server_is_back(
 async def test_delivery_fails_at_once_when_the_connection_is_lost_while_it_waits(
     build: Any, server: NatsServer, stream: None, options: Any
 ) -> None:
-    """The library alone would let it wait for its time to pass."""
+    """Without help, the library would wait for its timeout."""
     async with build(NatsSink, {**options, "timeout": 3600}) as sink:
         await sink.deliver(example_event())
         server.pause()
@@ -220,7 +220,7 @@ async def test_delivery_times_out_when_the_server_hangs(
     async with build(NatsSink, {**options, "timeout": 2}) as sink:
         await sink.deliver(example_event())
         server.pause()
-        for _ in range(2):  # on the connection that it has, and on one that it cannot get
+        for _ in range(2):  # on its current connection, and on one that it cannot make
             with pytest.raises(DeliveryError) as failure:
                 await sink.deliver(example_event(event_id="evt-2"))
             assert (failure.value.reason, failure.value.retryable) == (R.TIMEOUT, True)
@@ -285,7 +285,7 @@ async def test_event_arrives_when_the_credentials_are_right(
 
 
 async def test_delivery_fails_at_once_when_the_user_may_not_publish(build: Any, options: Any) -> None:
-    """The server answers a publisher without permission nothing at all."""
+    """The server does not answer a publisher without permission."""
     settings = 'authorization { users: [{ user: u, password: "right-one", permissions: { publish: ["other"] } }] }'
     with NatsServer(settings) as server:
         sign_in = {"servers": [server.url], "user": "u", "password": "right-one", "timeout": 3600}

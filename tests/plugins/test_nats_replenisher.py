@@ -25,7 +25,7 @@ def server() -> Iterator[NatsServer]:
 
 @asynccontextmanager
 async def strategy(url: str, answer: bytes | None) -> AsyncIterator[list[Any]]:
-    """Serve all requests with one answer, or with none at all; give what was asked."""
+    """Serve all requests with one answer, or with none; yield the requests."""
     client = await nats.connect(url)
     asked: list[Any] = []
 

@@ -145,7 +145,7 @@ def test_refill_is_called_off_when_another_replaces_it() -> None:
 
 
 def see(refill: Replenishment, reading: GroupReading, now: datetime) -> Replenishment:
-    """Return a refill after a reading; the game pays nobody else from it meanwhile."""
+    """Return a refill after a reading; the game pays nothing else from it meanwhile."""
     baseline = baseline_of(refill)
     assert baseline is not None
     return see_arrival(
@@ -154,7 +154,7 @@ def see(refill: Replenishment, reading: GroupReading, now: datetime) -> Replenis
 
 
 def play(seconds: int) -> dict[str, list[EventType]]:
-    """Watch the treasury of sample.yaml every 2 s, refills included, and return each mode's events."""
+    """Watch the treasury of sample.yaml every 2 s, including refills, and return each mode's events."""
     sample = read_document(SAMPLE).values
     config = PaperBalanceConfig.model_validate(sample["balance_sources"]["vault"]["options"])
     game = Treasury(TreasuryPlan(config.books, config.seed, config.jitter))
@@ -233,7 +233,7 @@ def test_payments_vary_by_seed_and_within_the_jitter() -> None:
 
 @given(st.lists(st.floats(0, 40), max_size=20), st.integers(0, 3), st.sampled_from(["0", "0.3", "1"]))
 def test_game_is_the_same_however_often_one_looks(pauses: list[float], seed: int, jitter: str) -> None:
-    """Money is neither made nor lost, never below 0, and looking does not change it."""
+    """Money is neither created nor lost, is never below 0, and does not depend on readings."""
     book = {
         "redemptions": {"amount": 40, "every": 7, "times": 2},
         "deposits": {"amount": 55, "every": 11},
@@ -293,7 +293,7 @@ async def test_refill_reaches_the_balances(build: Any) -> None:
 
 
 async def test_treasury_goes_on_when_an_equal_one_is_described_again(build: Any) -> None:
-    """As a reload of the same configuration does."""
+    """As after a reload of the same configuration."""
     book = {**DEMO["books"]["demo"], "equity": 100_000, "refill_delay": 0}
     before = build(PaperBalanceSource, {"books": {"demo": book}})
     await build(PaperReplenisher, {}).request(example_request())

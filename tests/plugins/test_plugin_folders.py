@@ -1,4 +1,4 @@
-"""Every first-party plugin's folder: its documentation says what its code does, its sample loads."""
+"""Every first-party plugin's folder: its documentation matches its code, and its sample loads."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -66,7 +66,7 @@ def options_of(folder: Path) -> set[str]:
 
 
 def secrets_in_lists_and_maps(folder: Path) -> set[str]:
-    """Options of which several secrets are made, so that none of them has a `_file` twin."""
+    """Return the options with several secrets, which therefore have no `_file` variant."""
     return {
         name
         for cls in classes_of(folder).values()
@@ -91,7 +91,7 @@ def test_readme_has_the_fixed_sections(folder: Path) -> None:
 
 @pytest.mark.parametrize("folder", [each for each in FOLDERS if is_source(each)], ids=lambda folder: folder.name)
 def test_readme_of_a_source_tells_every_reason_by_which_its_own_code_fails(folder: Path) -> None:
-    """`internal` is left out: that is a fault of the plugin, not of what it reads."""
+    """Except `internal`, which is a defect of the plugin."""
     last = (folder / "README.md").read_text().rpartition("\n## ")[2]
     code = "".join(file.read_text() for file in folder.glob("*.py"))
     reasons = {each.lower() for each in re.findall(r"FailureReason\.([A-Z_]+)", code)} - {"internal"}
@@ -120,7 +120,7 @@ def test_every_option_has_a_description(folder: Path) -> None:
 
 
 def test_option_models_have_names_of_their_own() -> None:
-    """The schema of all plugins is one document: two models of one name would be mixed up in it."""
+    """The schema of all plugins is one document, in which two models of one name would be confused."""
     owners: dict[str, set[str]] = {}
     for folder in FOLDERS:
         for cls in classes_of(folder).values():
@@ -148,7 +148,7 @@ def test_folder_is_typed(folder: Path) -> None:
 
 
 def test_list_of_plugins_says_what_each_one_is_for(folder: Path) -> None:
-    """The table in the README of all of them."""
+    """The table in the README of all plugins."""
     lines = (PLUGINS / "README.md").read_text().splitlines()
     heading = next(line for line in lines if line.startswith("| plugin |"))
     name = folder.name.removeprefix("reservd_")

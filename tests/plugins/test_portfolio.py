@@ -1,4 +1,4 @@
-"""The `portfolio` equity source on sources that do what a test says."""
+"""The `portfolio` equity source on sources that a test controls."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ ETHER = {"source": "market", "max_age": 60}
 
 
 def readers(*sources: Any) -> Readers:
-    """Return what reads the sources, by name."""
+    """Return readers of the sources, by name."""
     return Readers(
         {source.name: source for source in sources if isinstance(source, Ledger)},
         {source.name: source for source in sources if isinstance(source, Position | PortfolioEquitySource)},
@@ -93,7 +93,7 @@ async def test_locked_money_is_left_out_when_the_option_says_so() -> None:
 
 
 async def test_debt_is_taken_off_when_an_account_holds_what_is_owed() -> None:
-    """A lending market's debt token reads as a balance above 0."""
+    """A lending market's debt token is reported as a balance above 0."""
     treasury, loans = Ledger(main__USDT=100), Ledger("loans", main__ETH="0.5")
     options = {
         "balances": [{"source": "treasury"}, {"source": "loans", "debt": True}],
@@ -156,7 +156,7 @@ async def test_prices_of_a_portfolio_within_a_portfolio_count() -> None:
 
 
 async def test_equity_tells_how_new_its_newest_amount_is_also_of_a_portfolio_within_it() -> None:
-    """A clock that is ahead hides behind no older part."""
+    """A clock that is ahead must not be hidden by older parts."""
     treasury, vaults = Ledger(main__USDT=1), Position(amount=1)
     options = {"balances": [{"source": "treasury"}], "equity": [{"source": "vaults"}]}
     treasury.ages["main/USDT"], vaults.age = 20, 30
@@ -182,7 +182,7 @@ async def test_equity_is_unknown_when_its_parts_are_too_far_apart(max_skew: int 
 
 
 async def test_skew_is_not_of_prices() -> None:
-    """No money moves between a balance and a price: that has an age of its own."""
+    """No money moves between a balance and a price, which has a maximum age of its own."""
     treasury, market = Ledger(main__ETH=1), Market(ETH_USDT=3000)
     market.age = 50
     options = {"balances": [{"source": "treasury"}], "prices": {"ETH": ETHER}, "max_skew": 10}

@@ -28,7 +28,7 @@ FREE = {"asset": "USDT", "query": "free"}
 
 
 class Ledger(Collector):
-    """What the exporter tells: one gauge, by account, some of them with a time of their own."""
+    """The exporter's metrics: one gauge per account, some with a time of their own."""
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         free = GaugeMetricFamily("ledger_free", "Free balance.", labels=["account", "coin"])
@@ -58,7 +58,7 @@ def url() -> Iterator[str]:
     registry.register(Ledger())
     server, thread = start_http_server(0, addr="127.0.0.1", registry=registry)
     try:
-        # A scrape may take as long as the time between two: one that took longer would make every number stale.
+        # The scrape timeout equals the interval: a slower scrape would make every number stale.
         with Prometheus([f"127.0.0.1:{server.server_port}"], scrape_interval_seconds=2) as prometheus:
             prometheus.wait_for("ledger_late")
             prometheus.wait_for("strategy_nav")
@@ -95,7 +95,7 @@ class TestPrometheusEquitySourceByShareClass(EquitySourceContract):
 
 
 async def read(build: Any, url: str, *queries: str, **options: Any) -> Any:
-    """Read accounts named a0, a1, … by their queries."""
+    """Read accounts named a0, a1, … with these queries."""
     accounts = {f"a{index}": {"asset": "USDT", "query": query} for index, query in enumerate(queries)}
     async with build(PrometheusBalanceSource, {"url": url, "accounts": accounts, **options}) as source:
         return await source.fetch_balances()
@@ -114,14 +114,14 @@ async def test_balance_is_the_sample_as_prometheus_writes_it(build: Any, url: st
 
 
 async def test_balance_is_as_old_as_its_sample_when_the_query_selects_one(build: Any, url: str) -> None:
-    """The time of the evaluation, which an instant query answers with, would hide that the sample is a minute old."""
+    """An instant query returns the time of the evaluation, which would hide that the sample is a minute old."""
     for query in ("ledger_late", "(ledger_late)", "ledger_late # its own time"):
         (balance,) = (await read(build, url, query)).balances
         assert timedelta(seconds=59) < datetime.now(UTC) - balance.observed_at < timedelta(seconds=180)
 
 
 async def test_balance_looks_new_when_it_is_computed(build: Any, url: str) -> None:
-    """What the README warns of: Prometheus gives a computed number the time of the evaluation."""
+    """A limitation in the README: Prometheus dates a computed number with the time of the evaluation."""
     (balance,) = (await read(build, url, "sum(ledger_late)")).balances
     assert datetime.now(UTC) - balance.observed_at < timedelta(seconds=30)
 
@@ -236,7 +236,7 @@ def answer(*samples: Any, kind: str = "vector", **more: Any) -> str:
 
 @dataclass
 class Asked:
-    """One request for an instant query."""
+    """A request for an instant query."""
 
     path: str
     parameters: dict[str, str] = field(default_factory=dict)
@@ -248,7 +248,7 @@ def asked(receiver: Any) -> list[Asked]:
 
 
 async def test_number_is_asked_for_at_the_moment_of_its_age(build: Any, receiver: Any) -> None:
-    """Else a sample that comes in between would lend its age to an older number."""
+    """Otherwise a sample that arrives in between would give its age to an older number."""
     receiver.says(answer({"metric": {}, "value": [1772366400.125, "1772366400"]}))
     await read(build, f"{receiver.base}/prom/?tenant=a", "free")
     first, second = asked(receiver)
@@ -286,7 +286,7 @@ async def test_source_fails_with_its_reason_when_refused(build: Any, receiver: A
 
 
 async def test_source_fails_in_time_when_the_server_hangs(build: Any, receiver: Any) -> None:
-    """Before the deadline of the whole reading, so that other accounts would still be told."""
+    """Before the timeout of the whole reading, so that other accounts are still reported."""
     receiver.behaviour = "hang"
     async with asyncio.timeout(20):
         with pytest.raises(SourceError) as failure:

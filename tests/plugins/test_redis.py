@@ -29,7 +29,7 @@ def server() -> Iterator[ValkeyServer]:
 
 @pytest.fixture
 def guarded() -> Iterator[ValkeyServer]:
-    """A server that wants a password, `right-one`, and knows the user `reader`, who may only read."""
+    """A server with the password `right-one`, and the user `reader`, who may only read."""
     with ValkeyServer("--requirepass", "right-one", "--user", "reader", "on", ">right-one", "~*", "+@read") as running:
         yield running
 
@@ -48,7 +48,7 @@ class TestRedisSink(EventSinkContract):
 
 
 def entries(server: ValkeyServer, stream: str = "reservd:events") -> list[dict[str, str]]:
-    """Return what an independent consumer reads of a stream."""
+    """Return what an independent consumer reads from a stream."""
     with redis.Redis.from_url(server.url, decode_responses=True) as client:
         return [fields for _, fields in client.xrange(stream)]
 
@@ -120,7 +120,7 @@ async def test_event_is_added_again_when_it_was_forgotten(build: Any, server: Va
 async def test_event_is_not_lost_when_the_server_refuses_to_add_it(
     build: Any, server: ValkeyServer, options: Any
 ) -> None:
-    """What was not added must not be marked as added."""
+    """An event that was not added must not be marked as added."""
     with redis.Redis.from_url(server.url) as client:
         client.set("reservd:events", "no stream")
         error = await failure_of(build(RedisSink, options))
@@ -178,7 +178,7 @@ async def test_delivery_times_out_when_the_server_hangs(build: Any, server: Valk
     async with build(RedisSink, {**options, "timeout": 2}) as sink:
         await sink.deliver(example_event())
         server.pause()
-        for _ in range(2):  # on the connection that it has, and on a new one
+        for _ in range(2):  # on its current connection, and on a new one
             with pytest.raises(DeliveryError) as failure:
                 await sink.deliver(example_event(event_id="evt-2"))
             assert (failure.value.reason, failure.value.retryable) == (R.TIMEOUT, True)

@@ -310,7 +310,7 @@ SLOW = {
     "sqlite": "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE :mode = 'slow') "
     "SELECT count(*) AS amount, 1772366400 AS observed_at FROM n",
 }
-"""Statements that take a minute, or for ever, of the mode `slow`."""
+"""Statements for the mode `slow` that take a minute, or never end."""
 
 
 async def test_source_fails_in_time_when_the_statement_is_slow(build: Any, ledger: str) -> None:
@@ -321,7 +321,7 @@ async def test_source_fails_in_time_when_the_statement_is_slow(build: Any, ledge
 
 
 async def test_source_works_on_when_calls_were_cancelled(build: Any, ledger: str) -> None:
-    """Each call that is given up gives its connection back, or the sixth would be the last."""
+    """Each abandoned call must return its connection, or the sixth would be the last."""
     options = {"url": ledger, "statement": SLOW[make_url(ledger).get_backend_name()], "timeout": 60}
     async with build(SqlEquitySource, options) as source:
         await source.fetch_equity("quick", "USDT")
@@ -356,7 +356,7 @@ async def test_next_reading_succeeds_when_the_server_ended_the_connections(
     connections = "FROM pg_stat_activity WHERE application_name = 'reservd'"
 
     def wait_until_gone() -> None:
-        """Wait until the server has done with connections that have ended: it takes a moment for that."""
+        """Wait until the server has closed the connections that have ended, which takes a moment."""
         wait_until(lambda: not postgres.query("ledger", f"SELECT pid {connections}"), "no connection to be left")
 
     wait_until_gone()

@@ -1,4 +1,4 @@
-"""The parts of the `sql` sources that need no database: what their options may be, and which values are believed."""
+"""The parts of the `sql` sources that need no database: valid options and valid values."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -112,7 +112,7 @@ def test_instant_is_read_in_its_usual_spellings(value: Any, meant: datetime) -> 
 
 
 EDGE = datetime.max.replace(tzinfo=timezone(timedelta(hours=-12)))
-"""A time that no clock of UTC will show."""
+"""A time that is out of range in UTC."""
 
 
 @pytest.mark.parametrize(

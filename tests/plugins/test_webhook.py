@@ -85,7 +85,7 @@ async def test_signature_fails_when_key_or_body_is_another(build: Any, receiver:
 
 
 async def test_receivers_of_every_secret_verify_when_it_is_changed(build: Any, receiver: Any, options: Any) -> None:
-    """Nobody is cut off between the day the sender has the new key and the day the last receiver has it."""
+    """The key can be rotated without an interruption, while some receivers still have the old one."""
     await deliver(build(WebhookSink, {**options, "previous_secrets": [OLD, "${OLDER}"]}, {"OLDER": OLDER}))
     (request,) = receiver.requests
     signatures = request.headers["webhook-signature"].split(" ")
@@ -150,7 +150,7 @@ async def test_failure_says_when_to_come_back_when_the_receiver_does(
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 async def test_redirect_is_refused(build: Any, receiver: Any, options: Any, status: int) -> None:
-    """A redirect could carry the event, and its signature, to anybody."""
+    """A redirect could pass the event and its signature on to anybody."""
     receiver.says("", status, Location=f"{receiver.base}/elsewhere")
     error = await failure_of(build(WebhookSink, options))
     assert (error.reason, error.retryable) == (R.REJECTED, False)
@@ -204,7 +204,7 @@ async def test_delivery_ends_when_cancelled_while_the_receiver_hangs(build: Any,
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Let every name lead to an address, as a name server might."""
+    """Resolve every name to an address."""
 
     def lead_to(address: str) -> None:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -218,7 +218,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def named(options: Any, **more: Any) -> dict[str, Any]:
-    """Return options with a name in the URL, where the address stood, and nothing allowed."""
+    """Return options with a name in the URL instead of the address, and nothing allowed."""
     url = options["url"].replace("127.0.0.1", "hook.example")
     return {**options, "url": url, "allow_private_hosts": [], **more}
 
@@ -226,7 +226,7 @@ def named(options: Any, **more: Any) -> dict[str, Any]:
 async def test_event_is_not_sent_when_a_name_leads_to_a_private_address(
     build: Any, receiver: Any, options: Any, names: Any
 ) -> None:
-    """The address that is connected to counts, whatever the name said at any other time."""
+    """The address of the connection counts, whatever the name resolved to before."""
     names("127.0.0.1")
     error = await failure_of(build(WebhookSink, named(options)))
     assert (error.reason, error.retryable) == (R.REJECTED, False)
