@@ -1,4 +1,4 @@
-"""One cycle over 10,000 modes that share 100 in-memory sources, beside the requirements' own algorithm."""
+"""One cycle over 10,000 modes that share 100 in-memory sources, compared with the requirements' own algorithm."""
 
 import asyncio
 import gc
@@ -26,14 +26,14 @@ class EquitySnapshot(NamedTuple):
 
 
 class Calculator:
-    """Answers what the fleet's equity sources do."""
+    """Returns what the fleet's equity sources return."""
 
     async def calculate_equity(self, share_class: str) -> EquitySnapshot:
         return EquitySnapshot(_EQUITY)
 
 
 class Wallet:
-    """Answers what the fleet's accounts hold, and counts how often it is asked."""
+    """Returns what the fleet's accounts hold, and counts how often it is read."""
 
     def __init__(self) -> None:
         self.reads = 0
@@ -44,7 +44,7 @@ class Wallet:
 
 
 def bench_cycle_over_ten_thousand_modes() -> None:
-    """CPU of a mode: all readings new, one in a hundred new, none new; and the document's loop."""
+    """CPU per mode with all readings new, one in a hundred new, and none new; and of the document's loop."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     fleet = Fleet()
     manager = ReserveManager(fleet.equity_sources, fleet.balance_sources)
@@ -66,7 +66,7 @@ def bench_cycle_over_ten_thousand_modes() -> None:
         cpu(cycle)
         asks, reads = wallet.reads // 2, fleet.reads // 2
         gc.collect()
-        gc.freeze()  # as the daemon does once it runs
+        gc.freeze()  # as the daemon does when it runs
         gc.set_threshold(50_000, 20, 50)
         cost = best_of(
             ROUNDS,
@@ -88,7 +88,7 @@ def bench_cycle_over_ten_thousand_modes() -> None:
 
 
 def bench_cycle_where_withdrawals_are_decided() -> None:
-    """The same where withdrawals are decided, as in every daemon, and none was accepted yet; beside it without."""
+    """The same with decisions on withdrawals, as in every daemon, none of which was accepted; compared with none."""
     fleet = Fleet()
     plain, paying = (ReserveManager(fleet.equity_sources, fleet.balance_sources) for _ in range(2))
     WithdrawalManager(paying)
@@ -115,7 +115,7 @@ def bench_cycle_where_withdrawals_are_decided() -> None:
 
 
 def _cpu(runner: asyncio.Runner, run: Callable[[], Coroutine[Any, Any, None]], prepare: Callable[[], None]) -> float:
-    """Return the microseconds of CPU that a run takes when each is like the one before."""
+    """Return the microseconds of CPU of a run in the steady state."""
     prepare()
     runner.run(run())
     prepare()

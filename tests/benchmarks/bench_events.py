@@ -1,4 +1,4 @@
-"""Durable events: how many a second, how late, and in how much memory."""
+"""Durable events: rate, latency and memory."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ GOALS = {"sqlite": 2_000, "postgresql": 3_000}
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty store that keeps what is committed, as in production."""
+    """An empty store with durable commits, as in production."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/store.db"
         return
@@ -49,7 +49,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 async def run_pipeline(database: Database, url: str, batches: list[list[Checked]]) -> tuple[float, list[float]]:
-    """Return the seconds until all was acknowledged and noted, and when each batch was decided."""
+    """Return the seconds until all events were acknowledged and recorded, and when each batch was decided."""
     ownership = Ownership(database)
     await ownership.acquire()
     options = {"url": url, "secret": SECRET, "allow_private_hosts": ["127.0.0.1"]}
@@ -71,7 +71,7 @@ async def run_pipeline(database: Database, url: str, batches: list[list[Checked]
         for checked in batch:
             pipeline.checked(checked)
         expected += len(batch)
-        await until(lambda wanted=expected: heard.taken >= wanted, "all to be taken", timeout_seconds=300)
+        await until(lambda wanted=expected: heard.taken >= wanted, "all events to be delivered", timeout_seconds=300)
         if len(batches) > 1:
             await asyncio.sleep(0.01)
     seconds = time.monotonic() - began
@@ -82,7 +82,7 @@ async def run_pipeline(database: Database, url: str, batches: list[list[Checked]
 
 
 async def one_transaction_an_event(database: Database, checks: list[Checked]) -> float:
-    """Return the seconds that only storing takes when each event has a transaction of its own."""
+    """Return the seconds to store the events, each in a transaction of its own."""
     ownership = Ownership(database)
     await ownership.acquire()
     began = time.monotonic()
@@ -102,7 +102,7 @@ async def one_transaction_an_event(database: Database, checks: list[Checked]) ->
 
 
 class Heard(DeliveryObserver):
-    """Counts what was taken."""
+    """Counts deliveries."""
 
     taken = 0
 
@@ -111,7 +111,7 @@ class Heard(DeliveryObserver):
 
 
 def bench_durable_events(url: str, tmp_path: Path) -> None:
-    """From decision to acknowledged webhook, of 16 modes at once."""
+    """From decision to acknowledged webhook, for 16 modes at once."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
 
     async def measure() -> tuple[float, float]:
@@ -162,11 +162,11 @@ def resident(url: str) -> float:
     program = Path(__file__).parents[1] / "support" / "resident.py"
     environ = {**os.environ, "PYTHONPATH": str(program.parents[1])}
     said = subprocess.check_output([sys.executable, program, url], env=environ)
-    return float(said.splitlines()[-1])  # its log comes before
+    return float(said.splitlines()[-1])  # preceded by its log
 
 
 def fill(path: Path, stored: int, pending: int) -> None:
-    """Put events into a store, decided a microsecond apart until now, the newest of which wait for the sink."""
+    """Store events that were decided a microsecond apart until now, the newest of which are pending for the sink."""
     (checked,) = decided(1)
     assert checked.step.event is not None
     text = checked.step.event.model_dump_json()
@@ -184,7 +184,7 @@ def fill(path: Path, stored: int, pending: int) -> None:
 
 
 def bench_memory_with_a_large_store(tmp_path: Path) -> None:
-    """Resident memory, with a million events in the store and a hundred thousand that wait for a dead sink."""
+    """Resident memory, with a million events in the store and a hundred thousand pending for a dead sink."""
     url = f"sqlite:///{tmp_path}/store.db"
     before = resident(url)
     fill(tmp_path / "store.db", 1_000_000, 100_000)

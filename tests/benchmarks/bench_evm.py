@@ -1,4 +1,4 @@
-"""Many wallets on a real node behind a slow line, beside one request for each balance, and one bare Multicall3 call."""
+"""Many wallets on a real node behind a slow line, compared with one request per balance and a bare Multicall3 call."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ DELAY_SECONDS = 0.02
 
 @pytest.mark.parametrize("count", [100, 1_000])
 def bench_wallets_behind_a_slow_line(count: int) -> None:
-    """HTTP requests, time and CPU of a cycle, native coin and one token of each wallet."""
+    """HTTP requests, time and CPU of a cycle, with the native coin and one token of each wallet."""
     require_anvil()
     with Anvil() as chain:
         chain.install_multicall()
@@ -72,7 +72,7 @@ async def _measure(chain: Anvil, token: str, wallets: dict[str, str]) -> None:
 
 
 def _bare_multicall(token: str, wallets: list[str]) -> dict[str, object]:
-    """Return the JSON-RPC call that asks for all balances at once: what any client has to send at least."""
+    """Return the JSON-RPC call that reads all balances at once: the minimum for any client."""
     calls = [(MULTICALL3, True, selector("getEthBalance(address)") + encode(["address"], [each])) for each in wallets]
     calls += [(token, True, selector("balanceOf(address)") + encode(["address"], [each])) for each in wallets]
     data = selector("aggregate3((address,bool,bytes)[])") + encode(["(address,bool,bytes)[]"], [calls])

@@ -1,4 +1,4 @@
-"""Many accounts on many exchanges that take their time: a cycle takes as long as the slowest of them."""
+"""Many accounts on many slow exchanges: a cycle takes as long as the slowest of them."""
 
 import asyncio
 import json
@@ -29,9 +29,9 @@ KEYS = [[f"key-{number}-{key}" for key in range(ACCOUNTS // EXCHANGES)] for numb
 
 
 class _Exchange(asyncio.Protocol):
-    """Binance, as far as it is asked here, in so few steps that it is no part of what is measured.
+    """The part of Binance that is used here, simple enough not to affect the measurement.
 
-    The real ones are twenty sites with machines of their own; here all share what this machine has left.
+    The real ones are twenty sites with machines of their own; here all share the rest of this machine.
     """
 
     def __init__(self, answers: Mapping[bytes, bytes]) -> None:
@@ -41,7 +41,7 @@ class _Exchange(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Answer a request, which is small enough to come at once."""
+        """Answer a request, which is small enough to arrive in one piece."""
         key = data.partition(b"X-MBX-APIKEY: ")[2].partition(b"\r\n")[0]
         path = data.split(b" ", 2)[1].partition(b"?")[0]
         said = self._answers.get(path + key) or _http({"serverTime": time.time_ns() // 1_000_000})
@@ -53,7 +53,7 @@ class _Exchange(asyncio.Protocol):
 
 
 def _answers(keys: Mapping[str, int]) -> dict[bytes, bytes]:
-    """Return what an exchange says, by path and key, but for its time. Each key is of an account of its own."""
+    """Return the answers of an exchange without its time, by path and key. Each key has an account of its own."""
     may = {"enableReading": True, "enableWithdrawals": False}
     coins = [{"coin": "USDT", "name": "USDT", "networkList": [{"network": "ETH", "withdrawEnable": True}]}]
     balances = [{"asset": "USDT", "free": "110", "locked": "0"}]
@@ -92,7 +92,7 @@ def _run(told: Connection) -> None:
 
 @contextmanager
 def _exchanges() -> Iterator[list[str]]:
-    """Serve them from a process of their own, whose work is not counted."""
+    """Serve the exchanges from a process of their own, whose CPU is not counted."""
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("fork").Process(target=_run, args=(there,))
     process.start()
@@ -105,7 +105,7 @@ def _exchanges() -> Iterator[list[str]]:
 
 
 def bench_two_hundred_accounts_on_twenty_exchanges() -> None:
-    """Time of a cycle over sub-accounts with a key each, beside those of the slowest exchange read alone."""
+    """Time of a cycle over sub-accounts with a key each, compared with those of the slowest exchange alone."""
     with _exchanges() as urls:
         asyncio.run(_measure(urls))
 
@@ -137,7 +137,7 @@ async def _measure(urls: list[str]) -> None:
 
 @asynccontextmanager
 async def _everything(urls: list[str]) -> AsyncIterator[tuple[list[CcxtSource], ReserveManager, list[Any]]]:
-    """Give a source of each key, a mode on all of them, and ccxt's object of each; all have been read."""
+    """Yield a source for each key, a mode on all of them, and ccxt's object for each, all of which have been read."""
     sources: dict[str, CcxtSource] = {}
     for url, keys in zip(urls, KEYS, strict=True):
         for key in keys:
@@ -171,7 +171,7 @@ async def _alone(sources: Sequence[CcxtSource]) -> float:
 
 
 async def _timed(work: Awaitable[T]) -> tuple[float, float, T]:
-    """Return how many seconds something took, how many of the CPU's those were, and what it gave."""
+    """Return the seconds and CPU seconds of a call, and its result."""
     began, used = time.monotonic(), time.process_time()
     found = await work
     return time.monotonic() - began, time.process_time() - used, found

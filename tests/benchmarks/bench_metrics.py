@@ -1,4 +1,4 @@
-"""The metrics page of 10,000 modes, beside `prometheus_client` rendering the same series; and the daemon serving it."""
+"""The metrics page of 10,000 modes, compared with `prometheus_client` for the same series; the daemon serving it."""
 
 import asyncio
 import gc
@@ -45,11 +45,11 @@ for number in range(scrapes):
 for coding in times:
     print(sorted(times[coding])[len(times[coding]) // 2])
 """
-"""Prints the median milliseconds of a plain and of a gzipped scrape. A process of its own, as Prometheus is."""
+"""Prints the median milliseconds of a plain and of a gzipped scrape, in a process of its own like Prometheus."""
 
 
 class Serving(NamedTuple):
-    """What scraping a daemon at work came to, in milliseconds."""
+    """The times of scraping a working daemon, in milliseconds."""
 
     plain: float
     gzipped: float
@@ -58,7 +58,7 @@ class Serving(NamedTuple):
 
 
 class _Parsed(Collector):
-    """The samples of a page, handed to `prometheus_client` to render."""
+    """The samples of a page, rendered by `prometheus_client`."""
 
     def __init__(self, page: bytes) -> None:
         self._families = list(text_string_to_metric_families(page.decode()))
@@ -69,7 +69,7 @@ class _Parsed(Collector):
 
 
 def bench_metrics_page_of_ten_thousand_modes() -> None:
-    """CPU to keep the page current, gzip included."""
+    """CPU to keep the page current, including gzip."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     fleet = Fleet()
     with asyncio.Runner() as runner:
@@ -117,7 +117,7 @@ def bench_metrics_page_of_ten_thousand_modes() -> None:
 
 
 def bench_serving_ten_thousand_modes(tmp_path: Path) -> None:
-    """Time of a scrape, and how long the daemon's event loop stands still, while every mode changes each second."""
+    """Time of a scrape, and the longest stall of the daemon's event loop, while every mode changes each second."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     fleet = Fleet(interval_seconds=1)
     found = asyncio.run(_serve(fleet, tmp_path))
@@ -138,10 +138,10 @@ async def _serve(fleet: Fleet, folder: Path) -> Serving:
     settings = Settings(modes=("*.yaml",))
     config = Config(settings, folder, fleet.modes, fleet.balance_sources, fleet.equity_sources, {}, {})
     daemon = Daemon(config, ["127.0.0.1:0"])
-    # As many as there may be cycles: making readings is the venues' work, and not measured.
+    # As many as there may be cycles: preparing readings is the venues' work, and not measured.
     fleet.renew(20)
     running = asyncio.create_task(daemon.run())
-    while daemon.manager is None or not daemon.manager.ready:  # nothing else tells
+    while daemon.manager is None or not daemon.manager.ready:  # there is no other signal
         await asyncio.sleep(0.01)
     reads = fleet.reads
     stalls: list[float] = []
@@ -159,7 +159,7 @@ async def _serve(fleet: Fleet, folder: Path) -> Serving:
 
 
 async def _tick(stalls: list[float]) -> None:
-    """Note by how much each millisecond of sleep was late, in milliseconds."""
+    """Record by how many milliseconds each millisecond of sleep was late."""
     while True:
         before = time.monotonic()
         await asyncio.sleep(0.001)

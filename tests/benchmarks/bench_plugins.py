@@ -1,4 +1,4 @@
-"""What each plugin alone costs to import, beside what all of them share."""
+"""The cost of importing each plugin alone, compared with what all plugins share."""
 
 import subprocess
 import sys

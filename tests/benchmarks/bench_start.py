@@ -1,4 +1,4 @@
-"""What starting costs: the daemon of `make run`, and the command line's help."""
+"""The cost of starting the daemon of `make run`, and of the command line's help."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Events as a stream to many listeners: how long after the first one the last one hears."""
+"""A stream of events to many listeners: how long after the first one the last one receives an event."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ CHANGES = ("low", "critical", "low", "critical", "low", "adequate")
 
 
 class _Ear(NamedTuple):
-    """One listener, and when it heard of what."""
+    """A listener, and when it received each event."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -22,7 +22,7 @@ class _Ear(NamedTuple):
 
 
 def bench_five_hundred_listeners(tmp_path: Path) -> None:
-    """Spread and deliveries a second, beside one listener."""
+    """Spread and deliveries per second, compared with one listener."""
     with ApiDaemon(tmp_path) as daemon:
         alone = asyncio.run(_listen(daemon, 1))
         many = asyncio.run(_listen(daemon, CLIENTS))
@@ -71,6 +71,6 @@ async def _connect(address: str, stack: AsyncExitStack) -> _Ear:
 async def _hear(ear: _Ear, count: int) -> None:
     while len(ear.heard) < count:
         line = await ear.reader.readline()
-        assert line, "hung up on"
+        assert line, "disconnected"
         if line.startswith(b"data: "):
             ear.heard.append(time.monotonic())

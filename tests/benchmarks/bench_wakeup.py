@@ -1,4 +1,4 @@
-"""A balance changes on a real node: how long until the event, when the mode's own interval is an hour."""
+"""A balance changes on a real node: the time until the event, with an interval of an hour."""
 
 import asyncio
 import random
@@ -20,7 +20,7 @@ CONFIG = {"share_class": "ETH", "reserve_ratio": "0.1", "reserve_monitoring_inte
 
 
 class _Heads(Observer):
-    """Notes when a source last told of a change."""
+    """Records when a source last reported a change."""
 
     at = 0.0
 
@@ -30,7 +30,7 @@ class _Heads(Observer):
 
 
 def bench_balance_change_to_event() -> None:
-    """Time from sending a transaction, which the node puts into a block at once, to the event in a callback."""
+    """Time from sending a transaction, which the node mines at once, to the event in a callback."""
     require_anvil()
     with Anvil() as chain, capture_logs():
         asyncio.run(_measure(chain))
@@ -46,7 +46,7 @@ async def _measure(chain: Anvil) -> None:
         assets={"ETH": {"native": True}},
     )
     heads = _Heads()
-    # The treasury's 10,000 are above the target and the margin of a recovery, 9,500 are below it.
+    # The treasury's 10,000 are above the target and the recovery margin, 9,500 are below it.
     manager = ReserveManager(ScriptedEquity(amount=98_000), {"evm": source}, observers=[heads])
     manager.set_reserve_config("m", CONFIG)
     decided: list[float] = []
@@ -56,7 +56,7 @@ async def _measure(chain: Anvil) -> None:
     to_event: list[float] = []
     to_head: list[float] = []
     for number in range(2 * ROUNDS):
-        # Wake-ups are answered at most so often, and latency must not depend on when in that time a change falls.
+        # Wake-ups have a minimum interval, and latency must not depend on when in it a change falls.
         await asyncio.sleep(random.uniform(0.3, 0.5))
         sender, receiver = (other, treasury) if number % 2 else (treasury, other)
         started = time.monotonic()

@@ -1,4 +1,4 @@
-"""Withdrawals with durable holds: how many decisions a second, and how late."""
+"""Withdrawals with durable holds: rate and latency of decisions."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ P99_GOAL_MS = 250.0
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty store that keeps what is committed, as in production."""
+    """An empty store with durable commits, as in production."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/store.db"
         return
@@ -36,7 +36,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 async def many_callers(database: Database) -> list[float]:
-    """Return how long each decision took while all callers ask for one after another."""
+    """Return the time of each decision while each caller makes one request after another."""
     taken: list[float] = []
     async with Bank(10**9, database, reserve_max_staleness=3600) as bank:
 
@@ -55,7 +55,7 @@ async def many_callers(database: Database) -> list[float]:
 
 
 async def one_transaction_a_hold(database: Database) -> float:
-    """Return the seconds a hold that is stored alone takes, without anything being decided."""
+    """Return the seconds to store a single hold, without a decision."""
     ownership = Ownership(database)
     await ownership.acquire()
     await upgrade(database)
