@@ -1,4 +1,4 @@
-"""The board keeps the contract of event sinks, and shows the latest status only."""
+"""The board fulfils the contract of event sinks, and shows the latest status only."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The ledger keeps the contract of balance sources, and says what it could not read."""
+"""The ledger fulfils the contract of balance sources, and reports what it could not read."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -24,7 +24,7 @@ class TestLedgerSource(BalanceSourceContract):
 
 @pytest.fixture
 def source(tmp_path: Path, content: str | bytes | None) -> LedgerSource:
-    """A source whose ledger holds that; None is no ledger."""
+    """A source with this ledger; None is no ledger."""
     ledger = tmp_path / "ledger.csv"
     if content is not None:
         ledger.write_bytes(content.encode() if isinstance(content, str) else content)

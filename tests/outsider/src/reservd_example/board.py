@@ -14,7 +14,7 @@ class BoardConfig(PluginConfig):
 
 
 class BoardSink(EventSink[BoardConfig]):
-    """Writes one line into the file of the event's mode, in place of what stood there."""
+    """Replaces the content of the file of the event's mode by one line."""
 
     PLUGIN_NAME = "example"
     Config = BoardConfig
@@ -23,7 +23,7 @@ class BoardSink(EventSink[BoardConfig]):
         """Show the event; the same one again changes nothing.
 
         Raises:
-            DeliveryError: If the file cannot be written; disks get space again, so it may be later.
+            DeliveryError: If the file cannot be written; a retry may succeed, for instance after a full disk.
         """
         status = event.data.status or "unknown"
         line = f"{event.data.timestamp:%Y-%m-%d %H:%M:%S} {status}: {event.data.reason}\n"
@@ -36,7 +36,7 @@ class BoardSink(EventSink[BoardConfig]):
 
 def _write(file: Path, line: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    # Replaced at once, so that nobody ever reads half a line.
+    # Replaced in one step, so that nobody reads half a line.
     draft = file.with_suffix(".draft")
     draft.write_text(line, encoding="utf-8")
     draft.replace(file)

@@ -25,7 +25,7 @@ from reservd.plugin import (
 
 COLUMNS = ("account", "asset", "amount")
 Amounts = Mapping[tuple[str, str], list[str]]
-"""What the ledger says of each account and asset, as it is written."""
+"""The text of the amount of each account and asset in the ledger."""
 
 
 class LedgerConfig(SourceConfig):
@@ -54,7 +54,7 @@ class LedgerSource(BalanceSource[LedgerConfig]):
         }
 
     async def fetch_balances(self) -> Reading:
-        """Return what the ledger says of each configured account and asset, as old as the file.
+        """Return the balance of each configured account and asset in the ledger, as old as the file.
 
         Raises:
             SourceError: If there is no ledger, or it has other columns.
@@ -89,7 +89,7 @@ def _read(path: Path) -> tuple[Amounts, datetime]:
 
 
 def _balance(account: str, asset: str, amounts: list[str], written_at: datetime) -> Balance | AccountFailure:
-    """Return the balance; a failure when it is not there just once, because absent is not zero."""
+    """Return the balance, or a failure unless it is there exactly once, because absent is not zero."""
     if len(amounts) != 1:
         detail = "is not in the ledger" if not amounts else "is in the ledger more than once"
         return AccountFailure(account, FailureReason.INVALID_DATA, detail, asset)
