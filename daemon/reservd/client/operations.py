@@ -166,7 +166,7 @@ class Operations:
             reason: A remark for people, in one line.
             reference: The strategy's own id of the work.
             expected_by: When the money should have arrived, aware.
-            exclusive: Refuse unless nobody has accepted it yet. The one that has may ask again under the same
+            exclusive: Refuse if it has been accepted already. Its acceptor may ask again under the same
                 `reference`.
         """
         told = {

@@ -16,7 +16,7 @@ AnyEventType = EventType | Literal["replenishment_changed"]
 
 
 class DeliveryState(StrEnum):
-    """What became of an event at a sink."""
+    """The state of an event at a sink."""
 
     PENDING = "pending"
     """It waits for its first attempt or a retry."""
@@ -30,7 +30,7 @@ class DeliveryState(StrEnum):
 
 
 class DeliveryView(View):
-    """What became of an event at one sink."""
+    """The delivery of an event to one sink."""
 
     sink: str
     state: DeliveryState
@@ -48,7 +48,7 @@ class EventView(View):
 
 
 class EventDetail(EventView):
-    """The same, with what the check was made of that led to it."""
+    """The same, with the inputs of the check that led to it."""
 
     explanation: ExplanationView | None = None
     """Null if it was not stored, as by an older reservd, and for changes of requests for refills."""

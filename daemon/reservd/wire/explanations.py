@@ -7,14 +7,14 @@ from reservd.wire.view import View
 
 
 class BoundsView(View):
-    """What is certain of an amount: it lies between the two. Null is no bound."""
+    """The bounds of an amount that is not known exactly. Null is no bound."""
 
     lower: PlainDecimal | None
     upper: PlainDecimal | None
 
 
 class AccountView(View):
-    """What one account held of one asset, and how much of it counted for the mode."""
+    """The balance of one asset in one account, and how much of it counted for the mode."""
 
     account: str
     """`source/account`."""
@@ -26,7 +26,7 @@ class AccountView(View):
     note: str
     """Why less could be paid out than exists, in the words of its source."""
     held: PlainDecimal | None
-    """Promised to accepted withdrawals, subtracted from the account before it was split; null when unknown."""
+    """Held for accepted withdrawals, subtracted from the account before it was split; null when unknown."""
     part: PlainDecimal | None
     """The amount that counted for the mode; null when unknown."""
     method: AllocationMethod | None
@@ -60,7 +60,7 @@ class ComponentView(View):
 
 
 class EquityView(View):
-    """The equity, as its source told it."""
+    """The equity, as its source reported it."""
 
     source: str
     amount: PlainDecimal | None
@@ -73,7 +73,7 @@ class EquityView(View):
 
 
 class ExplanationView(View):
-    """What a check was made of, and why it said what it did. Ages are of its moment."""
+    """The inputs of a check, and the reasons for its result. Ages are those at the time of the check."""
 
     timestamp: AwareDatetime
     """When the check was made."""
@@ -91,7 +91,7 @@ class ExplanationView(View):
     bounds: BoundsView | None
     """The certain bounds of the balance, if it was not known."""
     held: PlainDecimal
-    """Promised to accepted withdrawals, subtracted from the balance."""
+    """Held for accepted withdrawals, subtracted from the balance."""
     target_reserve: PlainDecimal | None
     reserve_ratio: PlainDecimal
     owed: PlainDecimal

@@ -38,7 +38,7 @@ class InFlightView(View):
 
 
 class ModeView(View):
-    """How one mode's reserve stands. Amounts are of the last conclusive check, and null before one."""
+    """The state of one mode's reserve. Amounts are of the last conclusive check, and null before one."""
 
     mode: str
     share_class: str
@@ -55,7 +55,7 @@ class ModeView(View):
     """How much is missing to reach the target, never below 0."""
     total_equity: PlainDecimal | None
     held: PlainDecimal
-    """Promised to accepted withdrawals."""
+    """Held for accepted withdrawals."""
     runway: RunwayView | None
     """Null while the reserve does not fall, or if it is unknown."""
     in_flight: InFlightView
@@ -72,7 +72,7 @@ class ModeView(View):
 
 
 class PolicyView(View):
-    """What a mode's owner decided."""
+    """The policy of a mode, from its configuration."""
 
     reserve_ratio: PlainDecimal
     low_threshold: PlainDecimal

@@ -50,7 +50,7 @@ class Problem(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     type: str
-    """`urn:problem-type:reservd:` and one of the documented kinds; `about:blank` when the status says it all."""
+    """`urn:problem-type:reservd:` and one of the documented kinds; `about:blank` when the status is sufficient."""
     title: str
     status: int
     detail: str

@@ -30,7 +30,7 @@ class ReplenishmentChangeView(View):
 
 
 class ReplenishmentDetail(Replenishment):
-    """A request for a refill, and what became of it."""
+    """A request for a refill, and its changes."""
 
     changes: list[ReplenishmentChangeView] | None = None
     """In order; null while the store does not answer."""

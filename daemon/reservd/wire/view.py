@@ -4,6 +4,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class View(BaseModel):
-    """A part of an answer. A reader takes no offence at keys that it does not know yet."""
+    """A part of an answer. Readers ignore keys that they do not know."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, frozen=True)

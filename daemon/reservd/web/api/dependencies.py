@@ -53,7 +53,7 @@ Caller = Annotated[Principal, Depends(let_write)]
 
 
 async def refuse_repeated_keys(request: Request) -> None:
-    """Refuse a body in which a key stands twice: nobody can tell which of the two is meant."""
+    """Refuse a body with a repeated key: it is ambiguous which value is meant."""
     if request.method == "POST":
         with contextlib.suppress(ValueError, RecursionError):  # of what is no JSON FastAPI says so
             json.loads(await request.body(), object_pairs_hook=_require_once)

@@ -77,7 +77,7 @@ class Taking(Report):
     """A strategy's acceptance."""
 
     exclusive: Annotated[bool, Field(strict=True)] = False
-    """Refuse unless nobody has accepted it yet. The one that has may ask again under the same `reference`."""
+    """Refuse if it has been accepted already. Its acceptor may ask again under the same `reference`."""
 
 
 _Remark = Annotated[Remark, Body()]
