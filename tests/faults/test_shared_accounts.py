@@ -408,7 +408,7 @@ async def test_nobody_is_called_adequate_by_a_token_that_is_counted_under_two_na
     clock.advance(30)
     found = await manager.check_all_reserves()
     assert [snapshot.status for snapshot in found.values()] == [UNKNOWN, UNKNOWN], (
-        "the token counts under the source that cannot be read"
+        "it counts under its first name, which cannot be read"
     )
     await manager.close()
 

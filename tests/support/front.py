@@ -70,7 +70,7 @@ class Front:
         self._once = asked, (status, body.encode(), {})
 
     def delays(self, seconds: float) -> None:
-        """Delay every answer by so much."""
+        """Delay every answer by this many seconds."""
         self._delay_seconds = seconds
 
     def hangs(self) -> None:

@@ -135,7 +135,7 @@ def test_every_mode_has_its_last_look_when_a_source_asks_to_be_left_alone() -> N
 
 
 def test_mode_has_its_last_look_when_modes_of_another_interval_ask_at_the_same_moments() -> None:
-    """Attempts skipped at the same moment by modes of two intervals must not shorten the estimate of the interval."""
+    """Two cycles at almost the same moment do not mean that the next cycle is as near."""
     circuit = after_failure(None, asks_for(300), 0, 30)
     asked = []
     for now in (60, 60.1, 90, 120, 120.1):

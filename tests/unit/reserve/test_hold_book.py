@@ -1,4 +1,4 @@
-"""The book of holds, compared with a simple calculation of the same rules."""
+"""The book of holds, compared with a full calculation by the same rules."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Sums that are kept up to date equal those that are calculated anew."""
+"""Sums that are kept up to date equal those of a full calculation."""
 
 from datetime import timedelta
 from decimal import Decimal
