@@ -1,5 +1,6 @@
 """The `evm` source when several endpoints must agree."""
 
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -112,10 +113,10 @@ async def test_late_node_is_replaced_when_it_is_behind_more_than_allowed(
     nodes: list[Anvil], options: dict[str, Any]
 ) -> None:
     """Without a replacement there is no reading."""
-    height = nodes[0].block_number()
+    height, now = nodes[0].block_number(), int(time.time())
     async with evm_source(urls(nodes), quorum=2, quorum_max_lag=2, **options) as source:
         for node in (nodes[0], nodes[2]):
-            node.mine(3)
+            node.mine_at([now + 1, now + 2, now + 3])
         reading = await source.fetch_balances()
         assert {balance.block for balance in reading.balances} == {height + 3}
         assert amounts(reading) == KNOWN

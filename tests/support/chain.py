@@ -182,6 +182,12 @@ class Anvil:
         """Mine empty blocks."""
         self.rpc("anvil_mine", hex(blocks))
 
+    def mine_at(self, times: Iterable[int]) -> None:
+        """Mine an empty block at each Unix time: nodes of one chain then make the same blocks."""
+        for at in times:
+            self.rpc("evm_setNextBlockTimestamp", at)
+            self.mine()
+
     def block_number(self) -> int:
         """Return the number of the latest block."""
         return int(self.rpc("eth_blockNumber"), 16)
