@@ -32,25 +32,17 @@ def ask(daemon: ApiDaemon, amount: str, key: str) -> Reply:
     return daemon.post(ALPHA, {"amount": amount}, token="treasury", key=key)
 
 
-def ask_until_answered(daemon: ApiDaemon, amount: str, key: str) -> Reply:
-    """Ask as the API tells clients to: repeat under the same key while the store is late on a busy machine."""
-    replies: list[Reply] = []
-
-    def answered() -> bool:
-        replies.append(ask(daemon, amount, key))
-        return replies[-1].status != 503
-
-    wait_until(answered, "an answer")
-    return replies[-1]
+def ask_once(daemon: ApiDaemon, amount: str, key: str) -> Reply:
+    return daemon.post_once(ALPHA, {"amount": amount}, token="treasury", key=key)
 
 
 def test_withdrawal_is_decided_once_under_a_key_and_goes_its_way(daemon: ApiDaemon) -> None:
-    first = ask_until_answered(daemon, "5.50", "story")
+    first = ask(daemon, "5.50", "story")
     assert (first.status, first.json["speed"], first.json["state"]) == (201, "fast", "held")
     assert first.json["from_reserve"] == "5.50"
-    again = ask_until_answered(daemon, "5.5", "story")
+    again = ask(daemon, "5.5", "story")
     assert (again.status, again.json["id"]) == (200, first.json["id"])
-    other = ask_until_answered(daemon, "6", "story")
+    other = ask(daemon, "6", "story")
     assert (other.status, other.problem) == (422, "idempotency-key-reused")
     place = f"/api/v1/withdrawals/{first.json['id']}"
     wait_until(lambda: daemon.get("/api/v1/modes/alpha").json["held"] == "5.50", "the hold to be shown")
@@ -65,7 +57,7 @@ def test_withdrawal_is_decided_once_under_a_key_and_goes_its_way(daemon: ApiDaem
 
 
 def test_who_waits_for_money_is_told_its_place_and_when_the_money_is_expected(daemon: ApiDaemon) -> None:
-    made = [ask_until_answered(daemon, amount, f"queue-{amount}").json for amount in ("200", "30", "20")]
+    made = [ask(daemon, amount, f"queue-{amount}").json for amount in ("200", "30", "20")]
     # Accepted withdrawals lower the floor at the next check, so later ones may be paid from the reserve.
     first, second = (Decimal(each["unwound"]) for each in made[:2])
     assert [each["place"] for each in made] == [1, 2, 3]
@@ -82,7 +74,7 @@ def test_who_waits_for_money_is_told_its_place_and_when_the_money_is_expected(da
 
 
 def test_withdrawals_come_page_by_page(daemon: ApiDaemon) -> None:
-    made = [ask_until_answered(daemon, "0.01", f"page-{number}").json["id"] for number in range(3)]
+    made = [ask(daemon, "0.01", f"page-{number}").json["id"] for number in range(3)]
     first = daemon.get(f"{ALPHA}?limit=2").json
     assert [each["id"] for each in first["items"]] == [made[2], made[1]]
     second = daemon.get(f"{ALPHA}?limit=1&cursor={first['next_cursor']}").json
@@ -94,7 +86,7 @@ def test_withdrawals_come_page_by_page(daemon: ApiDaemon) -> None:
 def test_many_callers_are_never_promised_more_than_there_is(daemon: ApiDaemon) -> None:
     """Some send the same key at the same time, which is one withdrawal."""
     with ThreadPoolExecutor(16) as threads:
-        replies = list(threads.map(lambda number: ask_until_answered(daemon, "7", f"race-{number % 20}"), range(40)))
+        replies = list(threads.map(lambda number: ask(daemon, "7", f"race-{number % 20}"), range(40)))
     assert {reply.status for reply in replies} <= {200, 201}
     by_id = {reply.json["id"]: reply.json for reply in replies}
     assert len(by_id) == 20
@@ -255,19 +247,19 @@ def test_nothing_is_promised_when_the_store_is_gone(tmp_path: Path) -> None:
     """Another program locks the store: requests are refused meanwhile, and accepted afterwards."""
     store = tmp_path / "store.db"
     with ApiDaemon(tmp_path, f"sqlite:///{store}") as daemon:
-        wait_until(lambda: ask(daemon, "1", "before").status in {200, 201}, "a first withdrawal")
         held = ask(daemon, "1", "before").json["id"]
         with closing(sqlite3.connect(store, isolation_level=None)) as other:
             wait_until(lambda: is_locked_by(other), "the store to be locked")
-            wait_until(lambda: ask(daemon, "1", "after").status == 503, "the store to be down")
-            reply = ask(daemon, "1", "after")
+            wait_until(lambda: ask_once(daemon, "1", "after").status == 503, "the store to be down")
+            reply = ask_once(daemon, "1", "after")
             assert reply.problem == "store-gone"
             assert reply.headers["retry-after"]
             assert str(store) not in reply.text
-            assert daemon.post(f"/api/v1/withdrawals/{held}/cancel", token="treasury").problem == "store-gone"
+            refused = daemon.post_once(f"/api/v1/withdrawals/{held}/cancel", token="treasury")
+            assert refused.problem == "store-gone"
             assert daemon.get("/api/v1/modes/alpha").status == 200
             other.execute("ROLLBACK")
-        wait_until(lambda: ask(daemon, "1", "after").status in {200, 201}, "the same key to be accepted")
+        assert ask(daemon, "1", "after").status in {200, 201}
 
 
 def test_refill_is_not_said_to_be_asked_for_when_the_store_is_gone_and_is_made_once_when_it_is_back(
@@ -278,9 +270,9 @@ def test_refill_is_not_said_to_be_asked_for_when_the_store_is_gone_and_is_made_o
     with ApiDaemon(tmp_path, f"sqlite:///{store}", refilled=["alpha"]) as daemon:
 
         def request() -> Reply:
-            return daemon.post(path, {"amount": "5"}, token="treasury", key="once")
+            return daemon.post_once(path, {"amount": "5"}, token="treasury", key="once")
 
-        wait_until(lambda: ask(daemon, "1", "before").status in {200, 201}, "the daemon to own its store")
+        assert ask(daemon, "1", "before").status in {200, 201}
         with closing(sqlite3.connect(store, isolation_level=None)) as other:
             wait_until(lambda: is_locked_by(other), "the store to be locked")
             for _ in range(2):

@@ -200,6 +200,17 @@ class ApiDaemon:
         return call(self.address, "GET", path, **how)
 
     def post(self, path: str, body: object = None, **how: Any) -> Reply:
+        """Send a POST request as clients should: repeat it while the store is late, as it may be on a busy machine."""
+        replies: list[Reply] = []
+
+        def is_answered() -> bool:
+            replies.append(self.post_once(path, body, **how))
+            return replies[-1].status != 503
+
+        wait_until(is_answered, "an answer")
+        return replies[-1]
+
+    def post_once(self, path: str, body: object = None, **how: Any) -> Reply:
         """Send a POST request; see `call`."""
         return call(self.address, "POST", path, body, **how)
 
