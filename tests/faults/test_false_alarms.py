@@ -66,6 +66,20 @@ def test_nothing_is_said_when_one_of_two_equal_accounts_reads_zero_once() -> Non
     assert (mode.said, mode.status) == ([], ADEQUATE)
 
 
+def test_an_incident_stays_open_when_the_account_in_debt_reads_zero_once() -> None:
+    """Without the debt of 30 there would be enough, and the sum moves by little."""
+    mode = Watched()
+    mode.look(110, -30)
+    mode.look(110, 0)
+    assert mode.step is not None
+    assert mode.step.recheck
+    mode.look(110, -30, after=1)
+    assert (mode.said, mode.status) == (["low"], LOW)
+    mode.look(110, 0)
+    mode.look(110, 0, after=1)
+    assert mode.said == ["low", "adequate"]
+
+
 def test_nothing_is_said_when_one_of_two_accounts_cannot_be_read_while_the_other_alone_is_enough() -> None:
     mode = Watched()
     mode.look(120, 30)

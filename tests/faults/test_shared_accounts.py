@@ -276,6 +276,40 @@ async def test_no_one_is_called_low_when_an_account_of_another_reads_0_once() ->
     assert world.statuses == [LOW] * 3
 
 
+@pytest.mark.parametrize(
+    ("pool", "own", "wrong", "begin", "truth"),
+    [
+        (210, {"large": 60, "small": 40}, {"small": 0}, ADEQUATE, LOW),
+        (210, {"large": 60, "small": 40}, {"small": -1}, ADEQUATE, LOW),
+        (235, {"large": 90, "small": -30}, {"small": 0}, LOW, ADEQUATE),
+    ],
+    ids=["empty", "in debt", "without its debt"],
+)
+async def test_nothing_is_said_when_one_of_several_accounts_of_another_is_wrong_once(
+    pool: int, own: dict[str, int], wrong: dict[str, int], begin: ReserveStatus, truth: ReserveStatus
+) -> None:
+    """All that the other has moves by less than a jump, so it must be noticed which account is gone."""
+    wallet = WalletBalances("t", pool=pool, **own)
+    clock = HandClock()
+    manager = ReserveManager(EquityByMode(a=1000, b=1000, c=1000), {"t": wallet}, clock=clock)
+    for mode, besides in (("a", []), ("b", []), ("c", ["t/large", "t/small"])):
+        manager.set_reserve_config(mode, {**BASE, "reserve_balance_sources": ["t/pool", *besides]})
+    await manager.check_all_reserves()
+    said: list[ReserveEvent] = []
+    manager.add_reserve_callback(said.append)
+    wallet.script = [wrong, own]
+    clock.advance(30)
+    await manager.check_all_reserves()
+    await manager.close()
+    assert not wallet.script, "a second look is taken at once"
+    assert (said, manager.status("a"), manager.status("b")) == ([], begin, begin)
+    wallet.script = [wrong, wrong]
+    clock.advance(30)
+    await manager.check_all_reserves()
+    await manager.close()
+    assert (manager.status("a"), manager.status("b")) == (truth, truth)
+
+
 async def test_no_one_is_called_low_when_an_account_of_another_cannot_be_read() -> None:
     world = Platform(210, own=100)
     await world.look()

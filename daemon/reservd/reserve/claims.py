@@ -189,13 +189,14 @@ def _jump_of_own(member: Member, amount: Decimal) -> tuple[Decimal, Jump]:
     """Return the believed sum of a mode's own accounts, and whether the new one is a jump from it."""
     max_jump = member.policy.max_jump
     good, doubted = found_own(member.state.good), found_own(member.state.doubted)
-    before = good.total if good is not None else amount
-    if good is None or not moved(before, amount, max_jump):
-        return before, Jump.NONE
-    if doubted is None or moved(doubted.total, amount, max_jump):
-        return before, Jump.NEW
     found = [reading.found for reading in member.own if reading.found is not None]
-    places = find_moved(good.amounts, [each.amount for each in found], max_jump)
+    amounts = [each.amount for each in found]
+    if good is None or not good.moved_to(amounts, max_jump):
+        return amount, Jump.NONE
+    before = good.total
+    if doubted is None or doubted.moved_to(amounts, max_jump):
+        return before, Jump.NEW
+    places = find_moved(good.amounts, amounts, max_jump)
     is_newer = follow(doubted.seen, [Observation(each.observed_at, each.block) for each in found], places)
     return before, Jump.NONE if is_newer or member.waited else Jump.AWAITED
 

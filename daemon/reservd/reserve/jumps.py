@@ -38,6 +38,10 @@ class OwnFound(NamedTuple):
         """The sum of the amounts."""
         return reduce(add, self.amounts, ZERO)
 
+    def moved_to(self, amounts: Sequence[Decimal], max_jump: Decimal) -> bool:
+        """Return whether the sum has moved too far since, or one of the amounts was emptied."""
+        return moved(self.total, reduce(add, amounts, ZERO), max_jump) or has_emptied(self.amounts, amounts)
+
 
 def found_own(snapshot: ReserveSnapshot | None) -> OwnFound | None:
     """Return what a snapshot found in a sharing mode's own accounts; None if it does not have them all."""
@@ -72,9 +76,14 @@ def is_new_to_others(
         doubted: The snapshot with the earlier jump; None when there is none.
         max_jump: As a part of the believed amount.
     """
+    if _is_new(equity, doubted and doubted.total_equity, snapshot.total_equity, max_jump):
+        return True
     own, before, then = found_own(snapshot), found_own(good), found_own(doubted)
-    return _is_new(equity, doubted and doubted.total_equity, snapshot.total_equity, max_jump) or _is_new(
-        before and before.total, then and then.total, own and own.total, max_jump
+    return (
+        own is not None
+        and before is not None
+        and before.moved_to(own.amounts, max_jump)
+        and (then is None or then.moved_to(own.amounts, max_jump))
     )
 
 
@@ -101,14 +110,14 @@ def has_jumped(
     Args:
         balance: The last believed balance; None when there was none: a first reading is no jump.
         equity: The last believed equity; None likewise.
-        parts: The last believed balance of each account: one that falls to 0 is doubted, however small.
+        parts: The last believed balance of each account: one that is emptied is doubted, however small.
         snapshot: The new snapshot.
         max_jump: As a part of the believed amount.
     """
     total, now = snapshot.total_equity, snapshot.parts
     if equity is not None and total is not None and _shared_moved(equity, total, max_jump):
         return True
-    if now and len(parts) == len(now) and min(now) <= ZERO and any(map(_emptied, parts, now)):
+    if now and min(now) <= ZERO and has_emptied(parts, now):
         return True
     if balance is None:
         return False
@@ -178,8 +187,13 @@ def follow(before: Sequence[Observation], after: Sequence[Observation], places: 
     return all(after[place].follows(before[place]) for place in places)
 
 
+def has_emptied(before: Sequence[Decimal], after: Sequence[Decimal]) -> bool:
+    """Return whether one of several accounts fell to 0 or below, or has lost its debt; False if the accounts differ."""
+    return len(before) == len(after) and any(map(_emptied, before, after))
+
+
 def _emptied(before: Decimal, after: Decimal) -> bool:
-    return after <= ZERO < before
+    return after <= ZERO < before or before < ZERO == after
 
 
 def moved(before: Decimal, after: Decimal, max_jump: Decimal) -> bool:
