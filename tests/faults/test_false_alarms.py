@@ -55,6 +55,65 @@ def test_an_incident_stays_open_when_the_equity_endpoint_answers_zero_once(amoun
     assert mode.state.incident_id == mode.events[0].incident_id
 
 
+def _parts(**parts: int) -> dict[str, object]:
+    """Return an equity with its parts."""
+    amounts = {name: Decimal(amount) for name, amount in parts.items()}
+    return {"equity": sum(amounts.values()), "components": amounts}
+
+
+def test_an_incident_stays_open_when_a_part_of_the_equity_reads_zero_once() -> None:
+    """A target of 70 would be met."""
+    mode = Watched()
+    mode.look(75, **_parts(vault=300, perpetual=700))
+    mode.look(75, **_parts(vault=0, perpetual=700))
+    assert mode.step is not None
+    assert mode.step.recheck
+    mode.look(75, after=1, **_parts(vault=300, perpetual=700))
+    assert (mode.said, mode.status) == (["low"], LOW)
+    mode.look(75, **_parts(vault=0, perpetual=700))
+    mode.look(75, after=1, **_parts(vault=0, perpetual=700))
+    assert mode.said == ["low", "adequate"]
+
+
+def test_no_low_is_said_when_a_debt_in_the_equity_reads_zero_once() -> None:
+    mode = Watched()
+    mode.look(105, **_parts(vault=1200, loan=-200))
+    mode.look(105, **_parts(vault=1200, loan=0))
+    mode.look(105, after=1, **_parts(vault=1200, loan=-200))
+    assert (mode.said, mode.status) == ([], ADEQUATE)
+
+
+def test_nothing_is_awaited_when_a_part_of_the_equity_is_not_listed_any_more() -> None:
+    """Positions of which each has a name of its own come and go."""
+    mode = Watched()
+    mode.look(105, **_parts(bond_1=100, cash=900))
+    for number in range(2, 10):
+        mode.look(105, **_parts(**{f"bond_{number}": 100}, cash=900))
+        assert mode.state.doubted is None
+    mode.look(105, equity=1040, components={"bond_1": "much", 5: Decimal(0), "cash": Decimal(0)})
+    assert mode.state.doubted is not None
+    mode.look(105, equity=1040, components="none")
+    assert (mode.said, mode.state.doubted) == ([], None)
+
+
+def test_a_part_of_the_equity_that_reads_zero_is_doubted_after_a_restart() -> None:
+    mode = Watched()
+    mode.look(75, **_parts(vault=300, perpetual=700))
+    mode.restart()
+    mode.look(75, **_parts(vault=0, perpetual=700))
+    mode.look(75, **_parts(vault=300, perpetual=700))
+    assert mode.said == ["low"]
+
+
+def test_a_part_of_the_equity_that_reads_zero_is_awaited_by_the_same_observation() -> None:
+    """Read again at once, the source tells of the same moment: that is no second look."""
+    mode = Watched()
+    mode.look(75, **_parts(vault=300, perpetual=700))
+    mode.look(75, **_parts(vault=0, perpetual=700))
+    mode.look(75, after=1, equity_age=1, **_parts(vault=0, perpetual=700))
+    assert mode.said == ["low"]
+
+
 def test_nothing_is_said_when_one_of_two_equal_accounts_reads_zero_once() -> None:
     """The sum falls by half only, which may be real; a reading of 0 for an account must still be confirmed."""
     mode = Watched()

@@ -189,6 +189,22 @@ async def test_nothing_is_said_when_a_position_is_ten_times_too_large_once(fund:
     assert (fund.status, fund.said) == (fund.begin, before)
 
 
+async def test_nothing_is_said_when_a_position_reads_zero_once(fund: Fund) -> None:
+    """The equity falls by less than a jump, but to a target that the low reserve would meet."""
+    before = list(fund.said)
+    amounts = iter(["0", "290"])
+
+    async def wrong_once() -> Equity:
+        return Equity(Decimal(next(amounts)), "USDT", datetime.now(UTC))
+
+    fund.vault.misbehave = wrong_once
+    await fund.look()
+    assert (fund.status, fund.said) == (fund.begin, before)
+    fund.vault.misbehave, fund.vault.amount = None, 0
+    await fund.look(2)
+    assert fund.status is ADEQUATE, "twice the same is true"
+
+
 async def test_fall_of_the_price_is_believed_when_both_sources_tell_it(fund: Fund) -> None:
     """A real fall: the equity is less, and so is the target."""
     fund.ether.answers(2000)

@@ -191,6 +191,24 @@ async def test_no_incident_ends_when_two_equities_disagree_for_ever() -> None:
     assert sorted(world.said) == ["a low", "b low", "c low"]
 
 
+async def test_no_incident_ends_when_a_part_of_the_equity_of_another_reads_zero_once() -> None:
+    """With a target of 60 in place of 100, the other would leave enough for both."""
+    world = Platform(270)
+    parts = [{"vault": 400, "cash": 600}, {"vault": 0, "cash": 600}]
+    world.nav.amounts["c"] = _made_of(parts[0])
+    await world.look()
+    assert world.statuses == [LOW] * 3
+    told = list(world.said)
+    world.nav.amounts["c"] = _made_of(parts[1], parts[0])
+    await world.look()
+    await world.look()
+    assert (world.statuses, world.said) == ([LOW] * 3, told)
+    world.nav.amounts["c"] = _made_of(parts[1])
+    await world.look()
+    await world.look()
+    assert world.statuses == [ADEQUATE] * 3
+
+
 async def test_incident_ends_when_another_needs_less_for_certain() -> None:
     world = Platform(240)
     await world.look()
@@ -486,6 +504,18 @@ async def test_withdrawal_is_decided_on_the_part_of_the_mode_alone() -> None:
     world.wallet.script = [{"pool": 10_000}, {"pool": 360}]
     await world.look()
     assert find_ground(world.manager, config, book, world.clock.now()).available == 120
+
+
+def _made_of(*several: Mapping[str, int]) -> Any:
+    """Answer one equity after the other, each given by its parts, and the last one from then on."""
+    left = list(several)
+
+    async def answer() -> Equity:
+        parts = left.pop(0) if len(left) > 1 else left[0]
+        amounts = {name: Decimal(amount) for name, amount in parts.items()}
+        return Equity(sum(amounts.values(), Decimal(0)), "USDT", datetime.now(UTC), components=amounts)
+
+    return answer
 
 
 def _alternating(nav: EquityByMode, mode: str, *amounts: object) -> Any:

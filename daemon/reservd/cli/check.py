@@ -157,7 +157,7 @@ def _plain(snapshot: "ReserveSnapshot") -> dict[str, Any]:
         "bounds": bounds._asdict() if bounds is not None else None,
         "shortfall": snapshot.shortfall,
     }
-    del plain["accounts"], plain["seen"], plain["equity_seen"]  # part of the explanation
+    del plain["accounts"], plain["seen"], plain["equity_seen"], plain["equity_parts"]  # part of the explanation
     return plain
 
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from reservd.reserve.allocation import AllocationTerms, Claim, Sharer
 from reservd.reserve.amounts import ZERO, add, describe, multiply, subtract
-from reservd.reserve.equity import believe_equity, believed_beside, observe_equity
-from reservd.reserve.jumps import find_moved, follow, found_own, moved
+from reservd.reserve.equity import believe_equity, believed_beside, observe_equity, parts_of
+from reservd.reserve.jumps import Worth, find_moved, follow, found_own, worth_of
 from reservd.reserve.models import Bounds, Observation
 from reservd.reserve.policy import Missing, ReservePolicy, is_current
 from reservd.reserve.readings import Balance, Equity
@@ -152,13 +152,14 @@ def _assess_target(member: Member, balances: Sequence[Balance], now: datetime) -
 
 
 def _jump_of_equity(member: Member, equity: Decimal) -> Jump:
-    state, policy = member.state, member.policy
-    if state.believed_equity is None or not moved(state.believed_equity, equity, policy.max_jump):
+    state, found, max_jump = member.state, member.equity, member.policy.max_jump
+    now = Worth(equity, parts_of(found) if isinstance(found, Equity) else None)
+    if not Worth(state.believed_equity, state.believed_equity_parts).moved_to(now, max_jump):
         return Jump.NONE
     doubted = state.doubted
-    if doubted is None or doubted.total_equity is None or moved(doubted.total_equity, equity, policy.max_jump):
+    if doubted is None or doubted.total_equity is None or worth_of(doubted).moved_to(now, max_jump):
         return Jump.NEW
-    first, found = doubted.equity_seen, member.equity
+    first = doubted.equity_seen
     is_newer = first is None or (isinstance(found, Equity) and observe_equity(found).follows(first))
     return Jump.NONE if is_newer or member.waited else Jump.AWAITED
 

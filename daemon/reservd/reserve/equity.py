@@ -1,14 +1,14 @@
 """Judges a reading of equity: what it says, and with which balances it can be combined."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
 from reservd.reserve.amounts import ZERO
-from reservd.reserve.models import Observation
+from reservd.reserve.models import EquityParts, Observation
 from reservd.reserve.policy import Missing, ReservePolicy, is_current
-from reservd.reserve.readings import Balance, Equity
+from reservd.reserve.readings import Balance, Component, Equity
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class BelievedEquity:
         observed_at: Its observation time; None when it could not be read.
         seen: Its observation time, prices included.
         within: The earliest and the latest observation time of balances that can be combined with it; None: any.
+        parts: Its parts; None when its source reports none.
     """
 
     amount: Decimal | None
@@ -28,10 +29,11 @@ class BelievedEquity:
     observed_at: datetime | None = None
     seen: Observation | None = None
     within: tuple[datetime, datetime] | None = None
+    parts: EquityParts | None = None
 
     def beside_any(self) -> "BelievedEquity":
         """Return the same for modes whose balances are all known to be within that time."""
-        return BelievedEquity(self.amount, self.problem, self.observed_at, self.seen) if self.within else self
+        return replace(self, within=None) if self.within else self
 
 
 def believe_equity(equity: Equity | Missing | None, policy: ReservePolicy, now: datetime) -> BelievedEquity:
@@ -48,10 +50,8 @@ def believe_equity(equity: Equity | Missing | None, policy: ReservePolicy, now: 
     problem = _why_not(equity, policy, now)
     if problem is not None:
         return BelievedEquity(None, problem, at, seen)
-    skew = policy.max_skew
-    if skew is None:
-        return BelievedEquity(equity.amount, None, at, seen)
-    return BelievedEquity(equity.amount, None, at, seen, (at - skew, at + skew))
+    skew, parts = policy.max_skew, parts_of(equity)
+    return BelievedEquity(equity.amount, None, at, seen, (at - skew, at + skew) if skew is not None else None, parts)
 
 
 def _why_not(equity: Equity, policy: ReservePolicy, now: datetime) -> str | None:
@@ -88,6 +88,20 @@ def _how_skewed(balances: Sequence[Balance], equity: BelievedEquity, policy: Res
     seconds = max(abs(equity.observed_at - balance.observed_at) for balance in balances).total_seconds()
     limit = policy.max_skew.total_seconds()
     return f"equity and balance are {seconds:.0f} s apart, more than reserve_max_skew ({limit:g})"
+
+
+def parts_of(equity: Equity) -> EquityParts | None:
+    """Return which parts of an equity are 0; None if it reports none. Malformed ones do not count."""
+    components: object = equity.components
+    if not components or not isinstance(components, Mapping):
+        return None
+    there: list[str] = []
+    gone: list[str] = []
+    for name, part in components.items():
+        amount = part.amount if isinstance(part, Component) else part
+        if isinstance(name, str) and isinstance(amount, Decimal):
+            (there if amount else gone).append(name)
+    return EquityParts(tuple(there), tuple(gone))
 
 
 def observe_equity(equity: Equity) -> Observation:

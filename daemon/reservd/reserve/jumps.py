@@ -12,7 +12,7 @@ from functools import lru_cache, reduce
 from typing import NamedTuple
 
 from reservd.reserve.amounts import ZERO, add, multiply, subtract
-from reservd.reserve.models import Observation, ReserveSnapshot
+from reservd.reserve.models import EquityParts, Observation, ReserveSnapshot
 
 PATIENCE = timedelta(seconds=120)
 """How long a jump waits for a newer observation while the same one is repeated.
@@ -20,6 +20,29 @@ PATIENCE = timedelta(seconds=120)
 Longer than blocks and the usual scrape intervals, so that a single wrong value is replaced before. Limited, because a
 source that updates once a day must not hide a real shortfall until then.
 """
+
+
+class Worth(NamedTuple):
+    """An equity that is believed, or doubted.
+
+    Attributes:
+        amount: None when it is unknown.
+        parts: Its parts; None when its source reports none.
+    """
+
+    amount: Decimal | None
+    parts: EquityParts | None = None
+
+    def moved_to(self, other: "Worth", max_jump: Decimal) -> bool:
+        """Return whether it has moved too far since, or one of its parts is gone; False if one is unknown."""
+        if self.amount is None or other.amount is None:
+            return False
+        return _shared_moved(self.amount, other.amount, max_jump) or _has_lost(self.parts, other.parts)
+
+
+def worth_of(snapshot: ReserveSnapshot | None) -> Worth:
+    """Return the equity of a snapshot."""
+    return Worth(snapshot.total_equity, snapshot.equity_parts) if snapshot is not None else Worth(None)
 
 
 class OwnFound(NamedTuple):
@@ -59,7 +82,7 @@ def found_own(snapshot: ReserveSnapshot | None) -> OwnFound | None:
 
 def is_new_to_others(
     snapshot: ReserveSnapshot,
-    equity: Decimal | None,
+    equity: Worth,
     good: ReserveSnapshot | None,
     doubted: ReserveSnapshot | None,
     max_jump: Decimal,
@@ -76,7 +99,8 @@ def is_new_to_others(
         doubted: The snapshot with the earlier jump; None when there is none.
         max_jump: As a part of the believed amount.
     """
-    if _is_new(equity, doubted and doubted.total_equity, snapshot.total_equity, max_jump):
+    now, doubtful = worth_of(snapshot), worth_of(doubted)
+    if equity.moved_to(now, max_jump) and (doubtful.amount is None or doubtful.moved_to(now, max_jump)):
         return True
     own, before, then = found_own(snapshot), found_own(good), found_own(doubted)
     return (
@@ -85,12 +109,6 @@ def is_new_to_others(
         and before.moved_to(own.amounts, max_jump)
         and (then is None or then.moved_to(own.amounts, max_jump))
     )
-
-
-def _is_new(before: Decimal | None, doubted: Decimal | None, now: Decimal | None, max_jump: Decimal) -> bool:
-    if before is None or now is None or not moved(before, now, max_jump):
-        return False
-    return doubted is None or moved(doubted, now, max_jump)
 
 
 def at_least(snapshot: ReserveSnapshot) -> Decimal | None:
@@ -104,6 +122,7 @@ def has_jumped(
     parts: tuple[Decimal, ...],
     snapshot: ReserveSnapshot,
     max_jump: Decimal,
+    equity_parts: EquityParts | None = None,
 ) -> bool:
     """Return whether the balance or the equity of a snapshot moved by more than can be believed at first sight.
 
@@ -113,9 +132,12 @@ def has_jumped(
         parts: The last believed balance of each account: one that is emptied is doubted, however small.
         snapshot: The new snapshot.
         max_jump: As a part of the believed amount.
+        equity_parts: The parts of the last believed equity: one that is 0 now is doubted, however small.
     """
     total, now = snapshot.total_equity, snapshot.parts
     if equity is not None and total is not None and _shared_moved(equity, total, max_jump):
+        return True
+    if equity is not None and equity_parts is not None and _has_lost(equity_parts, snapshot.equity_parts):
         return True
     if now and min(now) <= ZERO and has_emptied(parts, now):
         return True
@@ -134,7 +156,9 @@ def agrees(doubted: ReserveSnapshot | None, snapshot: ReserveSnapshot, max_jump:
     """Return whether a snapshot confirms the doubted one, within a jump."""
     if doubted is None:
         return False
-    return not has_jumped(at_least(doubted), doubted.total_equity, doubted.parts, snapshot, max_jump)
+    return not has_jumped(
+        at_least(doubted), doubted.total_equity, doubted.parts, snapshot, max_jump, doubted.equity_parts
+    )
 
 
 def is_second_look(
@@ -143,6 +167,7 @@ def is_second_look(
     equity: Decimal | None,
     parts: tuple[Decimal, ...],
     max_jump: Decimal,
+    equity_parts: EquityParts | None = None,
 ) -> bool:
     """Return whether a snapshot has newer observations of what jumped, so that it says more than the doubted one.
 
@@ -155,14 +180,13 @@ def is_second_look(
         equity: The last believed equity.
         parts: The last believed balance of each account.
         max_jump: As a part of the believed amount.
+        equity_parts: The parts of the last believed equity.
     """
     before, now = doubted.equity_seen, snapshot.equity_seen
     if (
         before is not None
         and now is not None
-        and equity is not None
-        and snapshot.total_equity is not None
-        and moved(equity, snapshot.total_equity, max_jump)
+        and Worth(equity, equity_parts).moved_to(worth_of(snapshot), max_jump)
         and not now.follows(before)
     ):
         return False
@@ -190,6 +214,13 @@ def follow(before: Sequence[Observation], after: Sequence[Observation], places: 
 def has_emptied(before: Sequence[Decimal], after: Sequence[Decimal]) -> bool:
     """Return whether one of several accounts fell to 0 or below, or has lost its debt; False if the accounts differ."""
     return len(before) == len(after) and any(map(_emptied, before, after))
+
+
+def _has_lost(before: EquityParts | None, after: EquityParts | None) -> bool:
+    """Return whether a part of an equity, such as a position or a debt, is 0 now. One without a name now is not."""
+    if before is None or after is None or not after.gone or after.gone == before.gone:
+        return False
+    return not set(after.gone).isdisjoint(before.there)
 
 
 def _emptied(before: Decimal, after: Decimal) -> bool:

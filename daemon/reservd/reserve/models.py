@@ -137,6 +137,13 @@ class Share(NamedTuple):
     held: Decimal = ZERO
 
 
+class EquityParts(NamedTuple):
+    """Which parts of an equity are 0, and which are not, by name. A debt is one that is not 0."""
+
+    there: tuple[str, ...]
+    gone: tuple[str, ...]
+
+
 class ReserveSnapshot(NamedTuple):
     """The result of one check of one mode.
 
@@ -158,6 +165,7 @@ class ReserveSnapshot(NamedTuple):
         accounts: For shared accounts: the balance of each, and how much of it counts.
         equity_seen: When the equity was observed; None when it could not be read.
         seen: The observation of each account that was read, in order.
+        equity_parts: The parts of the equity; None when its source reports none, or it is unknown.
     """
 
     timestamp: datetime
@@ -177,6 +185,7 @@ class ReserveSnapshot(NamedTuple):
     accounts: tuple[AccountPart, ...] = ()
     equity_seen: Observation | None = None
     seen: tuple[Observation, ...] = ()
+    equity_parts: EquityParts | None = None
 
     @property
     def input_age(self) -> float:

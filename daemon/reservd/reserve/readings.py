@@ -228,7 +228,8 @@ class Equity:
             their own, which whoever converts with them must keep.
         complete: False when parts are missing. Incomplete equity is unknown, never a lower bound.
         net_of_withdrawals: True when accepted unpaid withdrawals are already subtracted.
-        components: Its parts, for people: name to amount, or to a `Component` if more is known.
+        components: Its parts: name to amount, or to a `Component` if more is known. They explain it to people, and one
+            that is suddenly 0 needs a second reading.
         priced_at: When the oldest price in it was true, aware; None without prices.
         newest_at: When the newest of its amounts was true, aware; None when all are of `observed_at`. An amount from
             the future must not become believable by being added to older ones.

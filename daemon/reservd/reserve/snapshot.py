@@ -82,6 +82,7 @@ def take_snapshot(
             accounts,
             equity.seen,
             seen,
+            equity.parts,
         ),
     )
 

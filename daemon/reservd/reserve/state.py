@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus
+from reservd.reserve.models import EquityParts, ReserveEvent, ReserveSnapshot, ReserveStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,12 @@ class TrackerState(NamedTuple):
     """Monotonic seconds of `doubted`."""
     told: ReserveSnapshot | None = None
     """The snapshot of the last conclusive check, doubted or not; None before the first."""
+
+    @property
+    def believed_equity_parts(self) -> EquityParts | None:
+        """The parts of the believed equity; None when there is none, or its source reports none."""
+        good = self.good
+        return good.equity_parts if good is not None and self.believed_equity is not None else None
 
     @property
     def input_age(self) -> float:

@@ -6,7 +6,7 @@ it.
 
 from collections.abc import Callable
 
-from reservd.reserve.jumps import PATIENCE, agrees, at_least, has_jumped, is_new_to_others, is_second_look
+from reservd.reserve.jumps import PATIENCE, Worth, agrees, at_least, has_jumped, is_new_to_others, is_second_look
 from reservd.reserve.models import (
     ADEQUATE,
     CRITICAL,
@@ -44,7 +44,12 @@ def advance(
     if status is UNKNOWN:
         return _inconclusive(_note_jump(state, snapshot, policy, now), snapshot, policy, now, new_id)
     if has_jumped(
-        state.believed_balance, state.believed_equity, state.believed_parts, snapshot, policy.max_jump
+        state.believed_balance,
+        state.believed_equity,
+        state.believed_parts,
+        snapshot,
+        policy.max_jump,
+        state.believed_equity_parts,
     ) and not _is_agreed(state, snapshot, policy, now):
         return _doubt(state, snapshot, status, policy, now, new_id)
     state = _believe(state, snapshot, status, now)
@@ -63,7 +68,12 @@ def _is_agreed(state: TrackerState, snapshot: ReserveSnapshot, policy: ReservePo
     if doubted is None or not agrees(doubted, snapshot, policy.max_jump):
         return False
     return has_waited(state, policy, now) or is_second_look(
-        doubted, snapshot, state.believed_equity, state.believed_parts, policy.max_jump
+        doubted,
+        snapshot,
+        state.believed_equity,
+        state.believed_parts,
+        policy.max_jump,
+        state.believed_equity_parts,
     )
 
 
@@ -79,7 +89,11 @@ def _note_jump(state: TrackerState, snapshot: ReserveSnapshot, policy: ReservePo
     If two such modes jump at once, each waits for the second reading of the other, and neither would become certain.
     """
     if snapshot.accounts and is_new_to_others(
-        snapshot, state.believed_equity, state.good, state.doubted, policy.max_jump
+        snapshot,
+        Worth(state.believed_equity, state.believed_equity_parts),
+        state.good,
+        state.doubted,
+        policy.max_jump,
     ):
         return state._replace(doubted=snapshot, doubted_at=now.monotonic)
     return state

@@ -110,6 +110,32 @@ def test_one_account_of_several_jumps_when_it_falls_to_zero(before: tuple[int, .
     assert has_jumped(sum(parts, Decimal(0)), Decimal(1000), parts, snapshot, HALF) is jump
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "jump"),
+    [
+        ({"vault": 1, "cash": 999}, {"vault": 0, "cash": 999}, True),
+        ({"loan": -1, "cash": 1001}, {"loan": 0, "cash": 1001}, True),
+        ({"vault": 0, "cash": 1000}, {"vault": 0, "cash": 999}, False),
+        ({"vault": 0, "cash": 1000}, {"vault": 1, "cash": 999}, False),
+        ({"vault": 1, "cash": 999}, {"cash": 999}, False),
+        ({"cash": 1000}, {"cash": 1000, "vault": 0}, False),
+        ({"vault": 1, "cash": 999}, {}, False),
+    ],
+)
+def test_one_part_of_the_equity_jumps_when_it_is_zero(
+    before: dict[str, int], after: dict[str, int], jump: bool
+) -> None:
+    """However little of the whole it is; one that is not listed any more may have ended."""
+    then, now = (_made_of(parts) for parts in (before, after))
+    assert has_jumped(Decimal(100), then.total_equity, (), now, HALF, then.equity_parts) is jump
+    assert agrees(then, now, HALF) is not jump
+
+
+def _made_of(parts: dict[str, int]) -> ReserveSnapshot:
+    amounts = {name: Decimal(amount) for name, amount in parts.items()}
+    return find(POLICY, make_equity(sum(amounts.values()) or 1000, components=amounts), [make_balance(100)])
+
+
 def test_accounts_are_not_compared_when_they_are_other_accounts() -> None:
     snapshot = make_snapshot(POLICY, 60, 0, 60)
     assert not has_jumped(Decimal(120), Decimal(1000), (Decimal(60), Decimal(60)), snapshot, HALF)
