@@ -328,6 +328,89 @@ async def test_nothing_is_said_when_one_of_several_accounts_of_another_is_wrong_
     assert (manager.status("a"), manager.status("b")) == (truth, truth)
 
 
+class TwoWallets:
+    """Modes a and b count both wallets, and c only the second: what the first covers decides what is left for c."""
+
+    def __init__(self, first: int, second: int) -> None:
+        self.wallet = WalletBalances("t", first=first, second=second)
+        self.nav = EquityByMode(a=1000, b=1000, c=1000)
+        self.clock = HandClock()
+        self.manager = ReserveManager(self.nav, {"t": self.wallet}, clock=self.clock)
+        for mode, sources in (("a", ["t/first", "t/second"]), ("b", ["t/first", "t/second"]), ("c", ["t/second"])):
+            keys = {"reserve_balance_sources": sources, "reserve_max_staleness": 300}
+            self.manager.set_reserve_config(mode, {**BASE, **keys})
+        self.events: list[ReserveEvent] = []
+        self.manager.add_reserve_callback(self.events.append)
+
+    async def look(self, *script: dict[str, Any]) -> list[ReserveStatus]:
+        self.wallet.script = [*script]
+        self.clock.advance(30)
+        await self.manager.check_all_reserves()
+        await self.manager.close()
+        assert not self.wallet.script
+        return [self.manager.status(mode) for mode in "abc"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "wrong", "begin", "truth"),
+    [
+        (100, 200, 0, [ADEQUATE] * 3, LOW),
+        (100, 200, -20, [ADEQUATE] * 3, LOW),
+        (100, 170, 180, [LOW] * 3, ADEQUATE),
+    ],
+    ids=["empty", "in debt", "with more"],
+)
+async def test_nothing_is_said_when_an_account_that_only_others_share_is_wrong_once(
+    first: int, second: int, wrong: int, begin: list[ReserveStatus], truth: ReserveStatus
+) -> None:
+    """Its own part moves by less than a jump."""
+    world = TwoWallets(first, second)
+    assert await world.look() == begin
+    told = list(world.events)
+    assert (await world.look({"first": wrong}, {"first": first}))[2] is begin[2]
+    assert [event for event in world.events if event.strategy_mode == "c"] == [
+        event for event in told if event.strategy_mode == "c"
+    ]
+    assert (await world.look({"first": wrong}, {}))[2] is truth, "twice the same is true"
+
+
+async def test_what_others_share_is_known_though_all_of_them_are_unknown_for_hours() -> None:
+    """Nothing is certain of their own needs, but the one that shares less has enough whatever they need."""
+    world = TwoWallets(100, 400)
+    assert await world.look() == [ADEQUATE] * 3
+    world.nav.amounts |= {"a": TIMED_OUT, "b": TIMED_OUT}
+    for amount in (90, 70, 50, 30, 10, 300, 1, 900):
+        await world.look({"first": amount})
+    for _ in range(20):
+        found = await world.look()
+    assert found == [UNKNOWN, UNKNOWN, ADEQUATE]
+    assert {event.strategy_mode for event in world.events} == {"a", "b"}
+    snapshot = world.manager.latest_snapshot("c")
+    assert snapshot is not None
+    assert [line.partition(":")[0] for line in snapshot.missing] == [
+        f"what {mode} needs from shared accounts" for mode in "ab"
+    ]
+
+
+async def test_what_is_left_is_uncertain_until_a_newer_observation_of_what_others_share() -> None:
+    """The same block again is no second look; after two minutes there will be none."""
+    world = TwoWallets(100, 200)
+    await world.look()
+    at = datetime.now(UTC)
+
+    async def same() -> Reading:
+        amounts = {"first": 0, "second": 200}
+        return Reading([Balance(name, "USDT", Decimal(amount), at, block=7) for name, amount in amounts.items()])
+
+    world.wallet.misbehave = same
+    for _ in range(4):
+        assert (await world.look())[2] is ADEQUATE
+    snapshot = world.manager.latest_snapshot("c")
+    assert snapshot is not None
+    assert snapshot.missing == ("what others have in t/first: went from 100 to 0, and no second reading agrees yet",)
+    assert (await world.look())[2] is LOW
+
+
 async def test_no_one_is_called_low_when_an_account_of_another_cannot_be_read() -> None:
     world = Platform(210, own=100)
     await world.look()

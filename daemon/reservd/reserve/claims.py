@@ -10,7 +10,7 @@ from typing import NamedTuple
 from reservd.reserve.allocation import AllocationTerms, Claim, Sharer
 from reservd.reserve.amounts import ZERO, add, describe, multiply, subtract
 from reservd.reserve.equity import believe_equity, believed_beside, observe_equity, parts_of
-from reservd.reserve.jumps import Worth, find_moved, follow, found_own, worth_of
+from reservd.reserve.jumps import Worth, find_moved, follow, found_own, found_shared, moved, worth_of
 from reservd.reserve.models import Bounds, Observation
 from reservd.reserve.policy import Missing, ReservePolicy, is_current
 from reservd.reserve.readings import Balance, Equity
@@ -202,6 +202,43 @@ def _jump_of_own(member: Member, amount: Decimal) -> tuple[Decimal, Jump]:
     return before, Jump.NONE if is_newer or member.waited else Jump.AWAITED
 
 
+class Step(NamedTuple):
+    """How far the balance of a shared account moved.
+
+    Attributes:
+        before: The last believed balance.
+        jump: Whether it jumped.
+    """
+
+    before: Decimal
+    jump: Jump
+
+
+def assess_shared(reading: AccountReading, sharers: Iterable[Member]) -> Step | None:
+    """Return how far a shared account moved from what its sharers believe; None if none of them believes anything.
+
+    A second reading that one of them believes is enough: another may have been unknown for long.
+    """
+    steps = [step for step in (_step(reading, member) for member in sharers) if step is not None]
+    return min(steps, key=lambda step: step.jump, default=None)
+
+
+def _step(reading: AccountReading, member: Member) -> Step | None:
+    found, state, max_jump = reading.found, member.state, member.policy.max_jump
+    good, doubted = found_shared(state.good, reading.account, reading.asset), state.doubted
+    if found is None or good is None or good.amount is None:
+        return None
+    if not moved(good.amount, found.amount, max_jump):
+        return Step(good.amount, Jump.NONE)
+    first = found_shared(doubted, reading.account, reading.asset)
+    if first is None or first.amount is None or moved(first.amount, found.amount, max_jump):
+        return Step(good.amount, Jump.NEW)
+    is_newer = first.observed_at is None or Observation(found.observed_at, found.block).follows(
+        Observation(first.observed_at, first.block)
+    )
+    return Step(good.amount, Jump.NONE if is_newer or member.waited else Jump.AWAITED)
+
+
 def _sum(amounts: Iterable[Decimal]) -> Decimal:
     return reduce(add, amounts, ZERO)
 
@@ -222,4 +259,9 @@ def _between(a: Decimal, b: Decimal) -> Bounds:
 
 
 def _moved(what: str, before: Decimal, after: Decimal) -> str:
-    return f"its {what} went from {describe(before)} to {describe(after)}, and no second reading agrees yet"
+    return f"its {what} {why_moved(before, after)}"
+
+
+def why_moved(before: Decimal, after: Decimal) -> str:
+    """Return why an amount that jumped is uncertain."""
+    return f"went from {describe(before)} to {describe(after)}, and no second reading agrees yet"

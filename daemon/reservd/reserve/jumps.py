@@ -12,7 +12,7 @@ from functools import lru_cache, reduce
 from typing import NamedTuple
 
 from reservd.reserve.amounts import ZERO, add, multiply, subtract
-from reservd.reserve.models import EquityParts, Observation, ReserveSnapshot
+from reservd.reserve.models import AccountPart, EquityParts, Observation, ReserveSnapshot
 
 PATIENCE = timedelta(seconds=120)
 """How long a jump waits for a newer observation while the same one is repeated.
@@ -80,6 +80,13 @@ def found_own(snapshot: ReserveSnapshot | None) -> OwnFound | None:
     return OwnFound(amounts, seen)
 
 
+def found_shared(snapshot: ReserveSnapshot | None, account: str, asset: str) -> AccountPart | None:
+    """Return what a snapshot found in a shared account; None if the mode did not count it."""
+    parts = snapshot.accounts if snapshot is not None else ()
+    named = (part for part in parts if part.method is not None and (part.account, part.asset) == (account, asset))
+    return next(named, None)
+
+
 def is_new_to_others(
     snapshot: ReserveSnapshot,
     equity: Worth,
@@ -89,8 +96,8 @@ def is_new_to_others(
 ) -> bool:
     """Return whether a snapshot is the first to show a jump that all who share accounts with its mode wait for.
 
-    Until a second reading agrees, they assume both the old and the new value of its equity, and of the sum of its own
-    accounts.
+    Until a second reading agrees, they assume both the old and the new value of its equity, of the sum of its own
+    accounts, and of accounts that it shares with others than them.
 
     Args:
         snapshot: The new snapshot.
@@ -108,7 +115,18 @@ def is_new_to_others(
         and before is not None
         and before.moved_to(own.amounts, max_jump)
         and (then is None or then.moved_to(own.amounts, max_jump))
-    )
+    ) or any(_shared_is_new(part, good, doubted, max_jump) for part in snapshot.accounts if part.method is not None)
+
+
+def _shared_is_new(
+    part: AccountPart, good: ReserveSnapshot | None, doubted: ReserveSnapshot | None, max_jump: Decimal
+) -> bool:
+    before, then = (found_shared(snapshot, part.account, part.asset) for snapshot in (good, doubted))
+    if part.amount is None or before is None or before.amount is None:
+        return False
+    if not moved(before.amount, part.amount, max_jump):
+        return False
+    return then is None or then.amount is None or moved(then.amount, part.amount, max_jump)
 
 
 def at_least(snapshot: ReserveSnapshot) -> Decimal | None:

@@ -1,15 +1,15 @@
 """Turns readings of shared accounts into what counts for each of the modes that share them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
 from reservd.reserve.allocation import Allotment, SharedBalance, allocate, is_exact
 from reservd.reserve.amounts import ZERO, subtract
-from reservd.reserve.claims import AccountReading, Assessment, Jump, Member, assess
+from reservd.reserve.claims import AccountReading, Assessment, Jump, Member, Step, assess, assess_shared, why_moved
 from reservd.reserve.models import AccountPart, Bounds, Share
-from reservd.reserve.placement import Placement, place_holds, reach_of
+from reservd.reserve.placement import Placement, Placements, place_holds, reach_of
 from reservd.reserve.policy import Missing
 from reservd.reserve.readings import Balance
 
@@ -40,7 +40,8 @@ class Finding(NamedTuple):
         balances: The balances of all its accounts, as far as they may be believed.
         missing: What is unknown.
         share: What counts for it.
-        jump: Whether a reading of its own jumped, so that its needs are uncertain to the others.
+        jump: Whether a reading of its own jumped, or one of an account that it shares with some of the others, so that
+            what it needs or has is uncertain to the others.
     """
 
     balances: tuple[Balance, ...]
@@ -54,7 +55,9 @@ def share_out(
 ) -> tuple[Finding, ...]:
     """Split the accounts that modes share, and return the result for each mode.
 
-    A shared account is believed if all modes that share it may believe its reading.
+    A shared account is believed if all modes that share it may believe its reading. After a jump of it, those who do
+    not share it assume the old and the new balance as bounds until a second reading agrees: how much it covers decides
+    what its sharers need of other accounts. Its sharers use the new one, which their trackers doubt.
 
     Args:
         members: All modes that share any of the accounts, in the order of the configuration, with one method.
@@ -69,26 +72,26 @@ def share_out(
     """
     members = [member.believed(now) for member in members]
     accounts = [account.believed(members, now) for account in accounts]
-    placements = place_holds(
-        held,
-        [account.reading.bounds for account in accounts],
-        [reach_of(member.promised, [reading.bounds for reading in member.own]) for member in members],
-    )
     counted = [_counted(number, member, accounts) for number, member in enumerate(members)]
     balances = [tuple(each.found for each in readings if each.found is not None) for readings in counted]
-    claims = [
-        assess(member, found, now).less(taken)
-        for member, found, taken in zip(members, balances, placements.own, strict=True)
-    ]
-    left = zip(accounts, placements.shared, strict=True)
-    allotments = allocate(
-        [SharedBalance(placement.left, account.members) for account, placement in left],
-        [claim.sharer for claim in claims],
-        members[0].terms.method,
-    )
+    claims = [assess(member, found, now) for member, found in zip(members, balances, strict=True)]
+    steps = _steps(members, accounts)
+    views: dict[frozenset[int], _View] = {}
     findings = []
-    for number, (member, allotment) in enumerate(zip(members, allotments, strict=True)):
-        doubts = (*_doubts(number, members, claims), *_unread(number, accounts))
+    for number, member in enumerate(members):
+        outside = frozenset(index for index in steps if number not in accounts[index].members)
+        view = views.get(outside)
+        if view is None:
+            bounds = [
+                _seen(account, steps.get(index) if index in outside else None) for index, account in enumerate(accounts)
+            ]
+            view = views[outside] = _split(members, accounts, bounds, claims, held)
+        placements, allotment = view.placements, view.allotments[number]
+        doubts = (
+            *_doubts(number, members, claims),
+            *_unread(number, accounts),
+            *[_why_doubted(accounts[index], steps[index]) for index in sorted(outside)],
+        )
         why = "; ".join(filter(None, (*doubts, claims[number].doubt)))
         own = _own_parts(member.own, placements.own[number], why)
         shared = _shared_parts(number, member, accounts, placements.shared, allotment, why)
@@ -101,8 +104,55 @@ def share_out(
         if not is_exact(balance):
             missing += map(Missing, doubts)
         share = Share(balance, (*own, *shared), held)
-        findings.append(Finding(balances[number], tuple(missing), share, claims[number].jump))
+        jumps = [step.jump for index, step in steps.items() if number in accounts[index].members]
+        findings.append(Finding(balances[number], tuple(missing), share, max([claims[number].jump, *jumps])))
     return tuple(findings)
+
+
+class _View(NamedTuple):
+    """A split as some of the members see it."""
+
+    placements: Placements
+    allotments: Sequence[Allotment]
+
+
+def _split(
+    members: Sequence[Member],
+    accounts: Sequence[SharedAccount],
+    bounds: Sequence[Bounds],
+    claims: Sequence[Assessment],
+    held: Decimal,
+) -> _View:
+    """Take the holds off the accounts, whose balances are within bounds, and split the rest."""
+    reaches = [reach_of(member.promised, [reading.bounds for reading in member.own]) for member in members]
+    placements = place_holds(held, bounds, reaches)
+    sharers = [claim.less(taken).sharer for claim, taken in zip(claims, placements.own, strict=True)]
+    left = zip(accounts, placements.shared, strict=True)
+    balances = [SharedBalance(placement.left, account.members) for account, placement in left]
+    return _View(placements, allocate(balances, sharers, members[0].terms.method))
+
+
+def _steps(members: Sequence[Member], accounts: Sequence[SharedAccount]) -> Mapping[int, Step]:
+    """Return the jumps of shared accounts that not all members count, by the index of the account."""
+    found = {
+        index: assess_shared(account.reading, [members[number] for number in account.members])
+        for index, account in enumerate(accounts)
+        if len(account.members) < len(members)
+    }
+    return {index: step for index, step in found.items() if step is not None and step.jump}
+
+
+def _seen(account: SharedAccount, step: Step | None) -> Bounds:
+    """Return the bounds of a shared account, for those to whom its jump is uncertain if there is one."""
+    found = account.reading.found
+    if step is None or found is None:
+        return account.reading.bounds
+    return Bounds(min(step.before, found.amount), max(step.before, found.amount))
+
+
+def _why_doubted(account: SharedAccount, step: Step) -> str:
+    found = account.reading.found
+    return f"what others have in {account.reading.account}: {why_moved(step.before, found.amount if found else ZERO)}"
 
 
 def _counted(number: int, member: Member, accounts: Sequence[SharedAccount]) -> tuple[AccountReading, ...]:

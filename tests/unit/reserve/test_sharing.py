@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from reservd.reserve.allocation import AllocationTerms
+from reservd.reserve.allocation import AllocationTerms, is_exact
 from reservd.reserve.claims import AccountReading, Jump, Member
 from reservd.reserve.models import Bounds, ReserveSnapshot
 from reservd.reserve.policy import Missing
@@ -198,6 +198,46 @@ def test_others_reckon_with_both_when_an_own_balance_of_one_jumps() -> None:
     assert (a.share.balance.lower, found.jump) == (Decimal("31.578947368421052632"), Jump.NONE)
     flapping = make_member("b", make_reading(1), make_reading(0, "bank/other"), state=again.state)
     assert share([make_member("a"), flapping], 60)[1].jump is Jump.NEW, "another number was doubted"
+
+
+TWO_OF_THREE: Sequence[tuple[int, ...]] = ((0, 1), (0, 1, 2))
+
+
+def test_those_who_do_not_share_an_account_reckon_with_both_when_it_jumps() -> None:
+    def shown(amount: object, *, age: int = 0) -> AccountReading:
+        return make_reading(amount, "pool/0", age=age)
+
+    members = [make_member(mode) for mode in "abc"]
+    before = share(members, 100, 200, among=TWO_OF_THREE)
+    members = [each._replace(state=remember(each, found)) for each, found in zip(members, before, strict=True)]
+    a, b, c = share(members, shown(0), 200, among=TWO_OF_THREE)
+    assert (c.share.balance.upper, c.jump) == (Decimal(100), Jump.NONE)
+    assert c.share.balance.lower == Decimal("66.666666666666666666")
+    assert lines(c) == ["what others have in pool/0: went from 100 to 0, and no second reading agrees yet"]
+    assert (a.jump, b.jump) == (Jump.NEW, Jump.NEW)
+    assert a.share.balance == bounds(Decimal("66.666666666666666667")), "its sharers go by the new one"
+    doubtful = [each._replace(state=remember(each, a, doubted=True)) for each in members]
+    _, b, c = share(doubtful, shown(0), 200, among=TWO_OF_THREE)
+    assert (b.jump, is_exact(c.share.balance)) == (Jump.AWAITED, False), "the same observation is no second reading"
+    _, b, c = share(doubtful, shown(0, age=-1), 200, among=TWO_OF_THREE)
+    assert (b.jump, c.share.balance) == (Jump.NONE, bounds(Decimal("66.666666666666666666")))
+    _, b, c = share(doubtful, shown(300), 200, among=TWO_OF_THREE)
+    assert (b.jump, is_exact(c.share.balance)) == (Jump.NEW, False), "what was doubted is another number"
+    waited = [doubtful[0], members[1], members[2]]
+    assert share(waited, shown(0, age=-1), 200, among=TWO_OF_THREE)[2].share.balance == c.share.balance._replace(
+        lower=Decimal("66.666666666666666666"), upper=Decimal("66.666666666666666666")
+    ), "what one of its sharers believes is enough"
+
+
+def test_jump_of_a_shared_account_is_remembered_though_its_sharers_are_certain_of_nothing() -> None:
+    members = [make_member("a"), make_member("b"), make_member("c")]
+    before = share(members, 100, 200, among=TWO_OF_THREE)
+    unsure = members[0]._replace(equity=GONE, state=remember(members[0], before[0]))
+    for amount, noted in ((90, False), (300, True), (310, False), (20, True)):
+        found = share([unsure, *members[1:]], amount, 200, among=TWO_OF_THREE)[0]
+        state = advance(unsure.state, look(unsure, found), unsure.policy, Instant(NOON, 1.0), str).state
+        assert (state.doubted is not unsure.state.doubted) is noted
+        unsure = unsure._replace(state=state)
 
 
 def test_jumps_of_two_at_once_are_remembered_though_neither_is_certain_of_its_part() -> None:
