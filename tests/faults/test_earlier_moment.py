@@ -15,6 +15,8 @@ from reservd.errors import FailureReason
 from reservd.plugin import AccountFailure, Balance, Equity, Reading
 from reservd.reserve.models import ReserveEvent
 from reservd.reserve.state import Instant
+from reservd.store.encoding import encode
+from reservd.store.states import decode_state
 from support.portfolio import Ledger, Market, portfolio
 from support.sources import ScriptedBalances, ScriptedEquity, raises, returns
 
@@ -44,14 +46,27 @@ class Chain:
         events: All events so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *modes: str) -> None:
         self.clock = SetClock()
         self.node = ScriptedBalances("node", main=110, other=0)
         self.nav = ScriptedEquity()
         self.events: list[ReserveEvent] = []
+        self._modes = modes or ("m",)
+        self._start()
+
+    def _start(self, **keys: object) -> None:
         self.manager = ReserveManager(self.nav, {"node": self.node}, clock=self.clock)
-        self.manager.set_reserve_config("m", {"share_class": "USDT", "reserve_ratio": "0.1"})
+        for mode in self._modes:
+            self.manager.set_reserve_config(mode, {"share_class": "USDT", "reserve_ratio": "0.1", **keys})
         self.manager.add_reserve_callback(self.events.append)
+
+    async def restart(self, **keys: object) -> None:
+        """Begin with what was stored, and other keys of the configuration."""
+        await self.manager.close()
+        kept = {mode: decode_state(encode(state)) for mode, state in self.manager.kept_states().items()}
+        self._start(**{f"reserve_{key}": value for key, value in keys.items()})
+        self.manager.restore(kept)
+        self.manager.begin()
 
     def at(self, block: int, amount: object, account: str = "main") -> Balance:
         """Return what a node reports at a block."""
@@ -145,6 +160,38 @@ async def test_what_was_told_is_remembered_while_nothing_can_be_read(chain: Chai
     await chain.manager.check_all_reserves()
     await chain.look(chain.at(100, 110), seconds=1)
     assert await chain.said() == ["low"]
+
+
+async def test_incident_is_not_over_when_a_node_that_lags_is_read_after_a_restart(chain: Chain) -> None:
+    """As when the standby that takes over asks another node."""
+    await chain.restart()
+    for _ in range(2):
+        await chain.look(chain.at(100, 110), seconds=1)
+        assert "contradicts" in chain.missing
+    await chain.look(chain.at(101, 90), seconds=1)
+    assert chain.missing == ""
+    await chain.look(chain.at(102, 90))
+    await chain.look(chain.at(103, 110))
+    assert await chain.said() == ["low", "adequate"]
+
+
+async def test_incident_of_sharers_is_not_over_when_a_node_that_lags_is_read_after_a_restart() -> None:
+    chain = Chain("m", "n")
+    await chain.look(chain.at(100, 210), seconds=0)
+    await chain.look(chain.at(101, 190))
+    await chain.restart()
+    await chain.look(chain.at(100, 210), seconds=1)
+    assert "contradicts" in chain.missing
+    assert await chain.said() == ["low", "low"]
+
+
+async def test_what_was_told_before_a_restart_is_forgotten_after_two_minutes(chain: Chain) -> None:
+    """Its account may be another one now, whose source tells of this morning."""
+    await chain.restart(max_staleness=3600)
+    await chain.look(chain.at(100, 110), seconds=120)
+    assert "contradicts" in chain.missing
+    await chain.look(chain.at(100, 110), seconds=1)
+    assert (await chain.said(), chain.missing) == (["low", "adequate"], "")
 
 
 async def test_balance_that_accrues_is_known_when_every_second_node_lags() -> None:

@@ -116,9 +116,18 @@ class WatchedModes:
                 recalled = fresh if kept is None else recall(kept, watch.config.policy, now)
                 state = self._gone_on(watch, recalled)
                 watch.begin(state)
+                if kept is not None:
+                    self._recall_balances(watch)
                 for observer in self._observers if kept is not None or state is not recalled else ():
                     observer.began(mode, state)
         self._memories.clear()
+
+    def _recall_balances(self, watch: ModeWatch) -> None:
+        """Remember what a mode's accounts held before the process started, in case a node that lags is read now."""
+        readers = self._wiring.readers.balances
+        for source, balance in watch.last_balances():
+            if source in readers:
+                readers[source].recall(balance)
 
     def status(self, strategy_mode: str) -> ReserveStatus:
         """Return the confirmed status; UNKNOWN before one was confirmed, and when nothing was certain for too long."""

@@ -21,6 +21,9 @@ from reservd.reserve.readings import AccountFailure, Balance, Equity, Price
 _LAG = timedelta(seconds=60)
 """The largest lag of a healthy node. Shorter than the wait after a jump, since the newest reading is returned again."""
 
+_RECALLED_FOR = timedelta(seconds=120)
+"""The age up to which a balance that was read before the process started counts."""
+
 _ACCRUAL = Decimal("0.0001")
 """The largest part of a balance that it may earn in that time, or in one daily payout to all holders of a token."""
 
@@ -74,28 +77,46 @@ class NewestBalances:
         self._clock = clock
         self._table: ReadTable | None = None
         self._others: dict[Place, Balance] = {}
+        self._recalled: dict[Place, Balance] = {}
         self._newest = EARLIEST
+
+    def recall(self, balance: Balance) -> None:
+        """Remember a balance that was read before the process started.
+
+        Only while it is young, because its account may have been configured otherwise since.
+        """
+        place = balance.account, balance.asset
+        seen = self._recalled.get(place)
+        if seen is None or _precedes(seen, balance):
+            self._recalled[place] = balance
+            self._newest = max(self._newest, balance.observed_at)
 
     def take(self, table: ReadTable) -> ReadTable:
         """Return a reading in which each balance that a later one contradicts is replaced by a failure."""
         # Nearly every reading is newer than the last in all its places, so that none need be compared.
         if table.oldest > self._newest and not table.failures:
-            self._others = {}
+            self._others, self._recalled = {}, {}
         else:
             table = self._compared(table)
-        self._newest = max([table.newest, *(balance.observed_at for balance in self._others.values())])
+        others = (*self._others.values(), *self._recalled.values())
+        self._newest = max([table.newest, *(balance.observed_at for balance in others)])
         self._table = table
         return table
 
     def _compared(self, table: ReadTable) -> ReadTable:
         now = self._clock.now().wall
+        self._recalled = {
+            place: each for place, each in self._recalled.items() if now - each.observed_at <= _RECALLED_FOR
+        }
         told, seen = dict(table.read()), {place: each for place, each in self._seen() if each.observed_at <= now}
         later = {
             place: seen[place] for place, balance in told.items() if place in seen and _precedes(balance, seen[place])
         }
         failed = {failure.account for failure in table.failures}
         unread = {place: each for place, each in seen.items() if place[0] in failed and place not in told}
-        self._others = unread | later
+        self._others = {
+            place: each for place, each in (unread | later).items() if each is not self._recalled.get(place)
+        }
         others = {place: each for place, each in later.items() if each.amount != told[place].amount}
         if not others:
             return table
@@ -111,6 +132,10 @@ class NewestBalances:
         if self._table is not None:
             yield from self._table.read()
         yield from self._others.items()
+        before = dict(self._table.read()) | self._others if self._table is not None else self._others
+        for place, each in self._recalled.items():
+            if place not in before or _precedes(before[place], each):
+                yield place, each
 
 
 def _told(answer: Equity | Price) -> object:

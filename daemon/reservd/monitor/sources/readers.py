@@ -12,7 +12,7 @@ from reservd.monitor.sources.reader import Reader, S
 from reservd.monitor.sources.table import FailedTable, ReadTable, Table, tabulate
 from reservd.monitor.sources.unread import UnreadAccounts, why_nothing
 from reservd.plugin.interfaces import BalanceSource, EquitySource, PriceSource
-from reservd.reserve.readings import Equity, Price
+from reservd.reserve.readings import Balance, Equity, Price
 
 R = TypeVar("R", bound=Reader[Any])
 
@@ -39,6 +39,10 @@ class BalanceReader(Reader[BalanceSource[Any]]):
     def _remember(self, before: Self) -> None:
         super()._remember(before)
         self._newest = before._newest
+
+    def recall(self, balance: Balance) -> None:
+        """Remember a balance that was read before the process started: an older one that contradicts it has failed."""
+        self._newest.recall(balance)
 
     def read(self, fresh: asyncio.Task[Table] | None = None) -> asyncio.Task[Table]:
         """Start a reading, or join one that is under way. The task never fails.

@@ -1,6 +1,6 @@
 """Watches one mode: turns its readings into snapshots and keeps its state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from reservd.config.accounts import Holding
@@ -12,6 +12,7 @@ from reservd.reserve.amounts import ZERO
 from reservd.reserve.holds import GroupReading, read_group
 from reservd.reserve.identity import name_accounts
 from reservd.reserve.models import ADEQUATE, ReserveSnapshot
+from reservd.reserve.readings import Balance
 from reservd.reserve.snapshot import take_snapshot
 from reservd.reserve.tracker import Instant, Step, TrackerState, advance
 
@@ -107,6 +108,19 @@ class ModeWatch:
 
     def _same_currency(self, before: "ModeWatch") -> bool:
         return before.config.share_class == self.config.share_class
+
+    def last_balances(self) -> Iterator[tuple[str, Balance]]:
+        """Yield the balances of its last good check, each with its source, as far as they were read."""
+        good = self._state.good
+        if good is None:
+            return
+        for part in good.accounts:
+            source, _, account = part.account.partition("/")
+            if part.amount is not None and part.observed_at is not None:
+                yield source, Balance(account, part.asset, part.amount, part.observed_at, part.locked, part.block)
+        if not good.accounts and len(good.parts) == len(good.seen) == len(self.places):
+            for (source, (account, asset)), amount, seen in zip(self.places, good.parts, good.seen, strict=True):
+                yield source, Balance(account, asset, amount, seen.observed_at, None, seen.block)
 
     def join(self, group: GroupRecord, number: int) -> None:
         """Use the record of a group from now on."""
