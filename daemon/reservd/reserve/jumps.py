@@ -155,7 +155,7 @@ def has_jumped(
     total, now = snapshot.total_equity, snapshot.parts
     if equity is not None and total is not None and _shared_moved(equity, total, max_jump):
         return True
-    if equity is not None and equity_parts is not None and _has_lost(equity_parts, snapshot.equity_parts):
+    if equity_parts is not None and equity is not None and _has_lost(equity_parts, snapshot.equity_parts):
         return True
     if now and min(now) <= ZERO and has_emptied(parts, now):
         return True

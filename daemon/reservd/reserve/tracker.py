@@ -49,7 +49,8 @@ def advance(
         state.believed_parts,
         snapshot,
         policy.max_jump,
-        state.believed_equity_parts,
+        # A plain test: most sources report no parts.
+        state.believed_equity_parts if snapshot.equity_parts is not None else None,
     ) and not _is_agreed(state, snapshot, policy, now):
         return _doubt(state, snapshot, status, policy, now, new_id)
     state = _believe(state, snapshot, status, now)
