@@ -19,6 +19,7 @@ from reservd.reserve.models import ReserveEvent
 from reservd.reserve.replenishment import ReplenishmentRequest
 from reservd.reserve.replenishment.event import Approval, ReplenishmentEvent
 from reservd.reserve.replenishment.states import Replenishment, ReplenishmentState
+from reservd.reserve.scope import scope_of
 from reservd.threads import run_on_thread
 from reservd.wire.modes import ModeDetail
 from reservd.wire.problems import ProblemKind
@@ -65,11 +66,13 @@ class Listener:
         self, callback: ReserveCallback, modes: Iterable[str] | None, timeout_seconds: float | None
     ) -> None:
         """Pass events on to a callback."""
-        self._callbacks.append(_Registered(callback, None if modes is None else frozenset(modes), timeout_seconds))
+        if not callable(callback):
+            raise TypeError(f"a callback must be callable, got {type(callback).__name__}")
+        self._callbacks.append(_Registered(callback, scope_of(modes), timeout_seconds))
 
     def add_request_callback(self, callback: RequestCallback, modes: Iterable[str]) -> None:
         """Offer requests to a callback."""
-        self._takers.update(dict.fromkeys(modes, callback))
+        self._takers.update(dict.fromkeys(scope_of(modes) or (), callback))
 
     @property
     def connected(self) -> bool:

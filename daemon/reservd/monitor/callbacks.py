@@ -14,6 +14,7 @@ from reservd.errors import CallError, FailureReason
 from reservd.log import plain_traceback
 from reservd.monitor.observer import Observer
 from reservd.reserve.models import ReserveEvent
+from reservd.reserve.scope import scope_of
 
 log = structlog.get_logger(__name__)
 
@@ -42,11 +43,13 @@ class CallbackQueue:
         modes_watched: Callable[[], int],
         timeout_seconds: float | None = TIMEOUT_SECONDS,
     ) -> None:
+        if not callable(callback):
+            raise TypeError(f"a callback must be callable, got {type(callback).__name__}")
         self.callback = callback
         self.name = str(
             getattr(callback, "name", None) or getattr(callback, "__qualname__", type(callback).__qualname__)
         )
-        self.modes = frozenset(modes) if modes is not None else None
+        self.modes = scope_of(modes)
         self._observers = observers
         self._superseded = superseded
         self._modes_watched = modes_watched

@@ -22,6 +22,7 @@ from reservd.monitor.wiring import Wiring, parse_mode
 from reservd.plugin.interfaces import PriceSource
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot
 from reservd.reserve.replenishment import Inaction, ReplenishmentOutcome, ReplenishmentRequest
+from reservd.reserve.scope import scope_of
 from reservd.reserve.tracker import Instant
 
 RequestCallback = Callable[[ReplenishmentRequest], Awaitable[None]]
@@ -111,7 +112,7 @@ class ReserveManager(WatchedModes):
 
     def add_request_callback(self, callback: RequestCallback, modes: Iterable[str]) -> None:
         """Set the callback that takes requests for refills of some modes, for use by `StrategyReplenisher`."""
-        self.request_callbacks.update(dict.fromkeys(modes, callback))
+        self.request_callbacks.update(dict.fromkeys(scope_of(modes) or (), callback))
 
     def has_replenisher(self, strategy_mode: str) -> bool:
         """Return whether a mode's refills are requested. If so, its strategy acts on requests instead of events."""

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from reservd import ReserveManager
+from reservd.client import AsyncClient, RemoteReserveManager
 from reservd.errors import DeliveryError, FailureReason
 from reservd.monitor.callbacks import QUEUE_SIZE
 from reservd.monitor.observer import Observer
@@ -51,6 +52,35 @@ async def test_callbacks_hear_only_of_their_modes_when_scoped() -> None:
     await manager.close()
     assert only_a == ["a"]
     assert sorted(both) == ["a", "b"]
+
+
+async def _never(what: object) -> None:
+    """Is called with nothing."""
+
+
+@pytest.fixture(params=["embedded", "remote"])
+def any_manager(request: pytest.FixtureRequest) -> ReserveManager | RemoteReserveManager:
+    """A manager of this process, and one that stands in for a daemon's."""
+    if request.param == "embedded":
+        return ReserveManager(ScriptedEquity(), {"a": ScriptedBalances("a", main=10)})
+    return RemoteReserveManager(AsyncClient("http://127.0.0.1:1"))
+
+
+def test_a_mode_is_not_taken_for_its_letters_when_it_is_given_without_a_list(
+    any_manager: ReserveManager | RemoteReserveManager,
+) -> None:
+    """A callback for the modes `m`, `a`, `i`, `n` would never be called for `main`."""
+    with pytest.raises(TypeError, match=r"'modes' must be a list of modes, got text: \['main'\]"):
+        any_manager.add_reserve_callback(_never, modes="main")
+    with pytest.raises(TypeError, match="'modes' must be a list of modes"):
+        any_manager.add_request_callback(_never, modes="main")
+
+
+def test_a_callback_is_refused_when_it_cannot_be_called(any_manager: ReserveManager | RemoteReserveManager) -> None:
+    """`add_reserve_callback(self.handle())` hands over what `handle` returned: no event would ever be heard."""
+    for given in (None, "handle"):
+        with pytest.raises(TypeError, match="a callback must be callable, got"):
+            any_manager.add_reserve_callback(given)  # type: ignore[arg-type]  # the mistake
 
 
 async def test_checks_and_other_callbacks_go_on_when_one_blocks_and_one_raises() -> None:
