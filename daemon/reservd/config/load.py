@@ -11,9 +11,8 @@ from pydantic import ValidationError
 from reservd.config.document import Document, read_document
 from reservd.config.double_counting import find_double_counting, find_unidentified
 from reservd.config.instances import Instances, build_instances
-from reservd.config.misspelt_keys import find_misspelt_keys
 from reservd.config.mode import PREFIX, ModeConfig
-from reservd.config.modes import ModeFile, ModeLoader
+from reservd.config.modes import ModeFile, ModeLoader, find_ignored_keys
 from reservd.config.problems import Problems, explain
 from reservd.config.references import connect_configured, referred
 from reservd.config.settings import Settings
@@ -74,7 +73,7 @@ def load_config(path: Path, host: PluginHost | None = None, environ: Mapping[str
     built: Any = instances
     configs = {name: file.config for name, file in files.items()}
     warnings = (
-        *_unread(files.values()),
+        *(line for file in files.values() for line in find_ignored_keys(file.document)),
         *_silences(files.values()),
         *_moot(files.values()),
         *_ill_timed(files.values()),
@@ -169,17 +168,6 @@ def _known_defaults(settings: Settings, main: Document, problems: Problems) -> d
             why = nearest(key, known) if key.startswith(PREFIX) else f"; only {PREFIX}* keys have defaults"
             problems.at(main, ("defaults", key), f"unknown key{why}", key=True)
     return {key: value for key, value in settings.defaults.items() if key in known}
-
-
-def _unread(files: Iterable[ModeFile]) -> list[str]:
-    """Return a warning for each key that is ignored but probably misspelt."""
-    lines = Problems()
-    for file in files:
-        for key, meant in find_misspelt_keys(file.document.passed_over):
-            lines.at(
-                file.document, (key,), f"is ignored, as it is not a {PREFIX}* key; did you mean {meant}?", key=True
-            )
-    return lines
 
 
 def _silences(files: Iterable[ModeFile]) -> list[str]:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from reservd.config.accounts import Holding, find_disagreements, identify, resolve_holdings
 from reservd.config.document import Document, Loc, read_document
 from reservd.config.instances import Instances, configured_names
+from reservd.config.misspelt_keys import find_misspelt_keys
 from reservd.config.mode import OWN_KEYS, PREFIX, ModeConfig, ModeDefaults
 from reservd.config.mode_document import ModeDocument
 from reservd.config.problems import Problems, explain
@@ -34,6 +35,14 @@ class ModeFile:
 
     document: ModeDocument
     config: ModeConfig
+
+
+def find_ignored_keys(document: ModeDocument) -> list[str]:
+    """Return a line for each key of a mode file that is ignored but probably misspelt."""
+    lines = Problems()
+    for key, meant in find_misspelt_keys(document.passed_over):
+        lines.at(document, (key,), f"is ignored, as it is not a {PREFIX}* key; did you mean {meant}?", key=True)
+    return lines
 
 
 class ModeLoader:
@@ -93,6 +102,12 @@ class ModeLoader:
             return
         self._problems += document.problems
         layered = ModeDocument(document, self._main, self._defaults)
+        before = len(self._problems)
+        self._add(layered)
+        if len(self._problems) > before:
+            self._problems += find_ignored_keys(layered)  # such a key may be what is missing
+
+    def _add(self, layered: ModeDocument) -> None:
         self._check_references(layered)
         try:
             config = ModeConfig.model_validate(layered.values)

@@ -235,6 +235,19 @@ def test_key_is_warned_of_when_it_is_not_read_and_was_meant_to_be(folder: Any, k
     assert warning.endswith(f"modes/a.yaml:7:1: {key}: is ignored, as it is not a reserve_* key; did you mean {meant}?")
 
 
+def test_misspelt_key_is_told_when_the_one_that_was_meant_is_missing(folder: Any) -> None:
+    """`is required` alone puzzles whoever sees the key in the file."""
+    text = (folder.path / "modes/a.yaml").read_text()
+    folder.write("modes/a.yaml", text.replace("reserve_ratio", "reserve-ratio").replace("reserve_bal", "reserv_bal"))
+    ignored = "is ignored, as it is not a reserve_* key; did you mean"
+    assert folder.problems() == [
+        "modes/a.yaml:1:1: reserve_balance_sources: must name a balance source",
+        "modes/a.yaml:1:1: reserve_ratio: is required",
+        f"modes/a.yaml:3:1: reserve-ratio: {ignored} reserve_ratio?",
+        f"modes/a.yaml:4:1: reserv_balance_sources: {ignored} reserve_balance_sources?",
+    ]
+
+
 @pytest.mark.parametrize("key", ["leverage", "max_jump", "target_ratio", "reserved", "low_threshold", "server_ratio"])
 def test_key_of_the_strategy_is_not_warned_of_when_it_only_sounds_alike(folder: Any, key: str) -> None:
     folder.mode(more=f"{key}: 2\n")
