@@ -173,6 +173,25 @@ async def test_partial_reading_is_adequate_only_when_what_was_read_is_enough_alo
     assert manager.status("m") is ReserveStatus.ADEQUATE
 
 
+async def test_balance_is_not_believed_when_its_account_failed_as_well() -> None:
+    """A plugin that begins with 0 and then notes why it could not read the account raises no alarm."""
+    source = ScriptedBalances("t", main=110)
+    manager = ReserveManager(ScriptedEquity(), {"t": source})
+    manager.set_reserve_config("m", BASE)
+    await manager.check_all_reserves()
+    source.misbehave = returns(
+        Reading(
+            [Balance("main", "USDT", Decimal(0), datetime.now(UTC))],
+            [AccountFailure("main", FailureReason.TIMEOUT, "too slow")],
+        )
+    )
+    for _ in range(3):
+        found = await manager.check_all_reserves()
+        assert (found["m"].status, found["m"].missing) == (ReserveStatus.UNKNOWN, ("t/main: timeout: too slow",))
+    assert manager.status("m") is ReserveStatus.ADEQUATE
+    await manager.close()
+
+
 @pytest.mark.parametrize("age_seconds", [-3600, 3600])
 async def test_reading_is_not_believed_when_it_is_too_old_or_from_the_future(age_seconds: int) -> None:
     """An exchange that keeps returning yesterday's balance, or whose clock is an hour ahead."""

@@ -169,7 +169,7 @@ class AccountFailure:
 class Reading:
     """One reading of a balance source: balances, and a failure for each account without one.
 
-    An account and asset that is in neither counts as failed: absent is not zero.
+    An account and asset that is in neither counts as failed: absent is not zero. One that is in both has failed.
     """
 
     balances: Sequence[Balance]

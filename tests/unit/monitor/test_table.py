@@ -76,6 +76,16 @@ def test_balance_of_another_time_is_news_when_its_amount_is_the_same(minutes: in
     assert read().is_within(*window), "no account has another time"
 
 
+@pytest.mark.parametrize("asset", ["USDT", None])
+def test_account_has_failed_when_a_reading_has_a_balance_of_it_as_well(asset: str | None) -> None:
+    """A plugin that begins with 0 and notes what went wrong has read nothing."""
+    failure = AccountFailure("hot", FailureReason.TIMEOUT, "no answer", asset)
+    table = read(None, failure, hot=0, cold=2)
+    assert (table.get(("hot", "USDT")), table.get(("hot", asset or ""))) == (failure if asset else None, failure)
+    assert [(place, found.amount) for place, found in table.read()] == [(("cold", "USDT"), 2)]
+    assert read(None, AccountFailure("hot", FailureReason.TIMEOUT, "no answer", "ETH"), hot=0).empty is False
+
+
 def test_reading_is_refused_when_it_says_two_things_of_an_account_that_failed_before() -> None:
     """Both readings name the same accounts in the same order, with different results."""
     hot = Balance("hot", "USDT", Decimal(1), NOON)

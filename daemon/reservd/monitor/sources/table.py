@@ -228,10 +228,18 @@ def tabulate(reading: object, redact: Callable[[str], str], before: ReadTable | 
     if not all(isinstance(failure, AccountFailure) for failure in failures):
         raise SourceError(FailureReason.INVALID_DATA, "a failure is not an AccountFailure")
     tidied = [replace(each, reason=_known(each.reason), detail=redact(str(each.detail))) for each in failures]
+    if tidied:
+        balances = _without_failed(balances, tidied)
     notes = [balance.note for balance in balances]
     if any(notes):
         balances = [replace(each, note=redact(each.note)[:MAX_NOTE]) if each.note else each for each in balances]
     return ReadTable(balances, tidied, before)
+
+
+def _without_failed(balances: list[Balance], failures: Sequence[AccountFailure]) -> list[Balance]:
+    """Return the balances without those that failed as well: what is read beside a failure is often a 0."""
+    failed = {(failure.account, failure.asset) for failure in failures}
+    return [each for each in balances if failed.isdisjoint({(each.account, each.asset), (each.account, None)})]
 
 
 def _known(reason: object) -> FailureReason:
