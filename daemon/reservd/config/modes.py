@@ -1,9 +1,10 @@
 """Reads the mode files and checks that what they name exists."""
 
 import glob
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from pydantic import ValidationError
@@ -35,6 +36,22 @@ class ModeFile:
 
     document: ModeDocument
     config: ModeConfig
+
+
+def _find_closed_folders(pattern: str, root: Path) -> Iterator[tuple[str, str]]:
+    """Yield each folder in which a pattern looks for names and which cannot be listed, with the reason.
+
+    `glob` passes over such a folder in silence, and the modes in it would not be watched.
+    """
+    for part in (PurePath(pattern), *PurePath(pattern).parents):
+        if not glob.has_magic(part.name):
+            continue
+        where = part if part.name == "**" else part.parent
+        for name in glob.glob(f"{where}/", root_dir=root, recursive=True):  # noqa: PTH207  # absolute patterns too
+            try:
+                os.scandir(root / name).close()
+            except OSError as error:
+                yield name.rstrip("/"), str(error.strerror)
 
 
 def find_ignored_keys(document: ModeDocument) -> list[str]:
@@ -84,7 +101,10 @@ class ModeLoader:
             names = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207  # absolute patterns too
             matches = [path for path in map(folder.joinpath, sorted(names)) if path != self._main.path]
             loc: Loc = ("modes", index) if self._main.has(("modes", index)) else ("modes",)
-            if not matches:
+            closed = list(_find_closed_folders(pattern, folder))
+            for name, why in closed:
+                self._problems.at(self._main, loc, f"the folder '{name}' cannot be read: {why}")
+            if not matches and not closed:
                 self._problems.at(self._main, loc, f"must match a mode file, got {show(pattern)}")
             for path in filter(Path.is_dir, matches):
                 inside = str(path.relative_to(folder) if path.is_relative_to(folder) else path)

@@ -1,5 +1,9 @@
 """Mode files: how they are found, and completed by defaults."""
 
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -265,6 +269,46 @@ def test_pattern_is_refused_when_it_matches_a_folder(folder: Any, pattern: str, 
         f"reservd.yaml:1:8: modes: must match files only, got the folder '{each}': try {each}/*.yaml"
         for each in folders
     ]
+
+
+@contextmanager
+def closed(path: Path, mode: int) -> Iterator[None]:
+    """A folder without some of its permissions, for somebody who is not root."""
+    load_config(path.parent / "reservd.yaml", environ={})  # what it imports may be closed to that user, too
+    before = path.stat().st_mode
+    path.chmod(mode)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        path.chmod(before)
+
+
+@pytest.fixture
+def open_folder(folder: Any) -> Iterator[Any]:
+    """A configuration that everybody may read."""
+    with tempfile.TemporaryDirectory() as path:
+        Path(path).chmod(0o755)
+        yield type(folder)(Path(path))
+
+
+@pytest.mark.parametrize("pattern", ["modes/*.yaml", "'*/*.yaml'", "'**/[ab].yaml'", "ROOT/mode[s]/*.yaml"])
+def test_pattern_is_refused_when_a_folder_that_it_looks_into_cannot_be_read(open_folder: Any, pattern: str) -> None:
+    """Its modes would not be watched; after a reload no longer."""
+    open_folder.write("others/b.yaml", SECOND.replace("[other]", "[vault]"))
+    open_folder.main("modes/*.yaml", pattern.replace("ROOT", str(open_folder.path)))
+    with closed(open_folder.path / "modes", 0o000):
+        problems = open_folder.problems()
+    assert problems == ["reservd.yaml:1:8: modes: the folder 'modes' cannot be read: Permission denied"]
+
+
+def test_folder_need_not_be_listed_when_the_pattern_names_what_is_in_it(open_folder: Any) -> None:
+    open_folder.main("modes/*.yaml", "modes/a.yaml")
+    with closed(open_folder.path / "modes", 0o711):
+        assert list(open_folder.load().modes) == ["pure_lending"]
 
 
 def test_keys_of_the_strategy_are_ignored(folder: Any) -> None:
