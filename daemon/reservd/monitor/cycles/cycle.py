@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from types import MappingProxyType
+from typing import Any
 
 from reservd.monitor.clock import Clock
 from reservd.monitor.cycles.pace import Pace
-from reservd.monitor.cycles.turns import Turns
+from reservd.monitor.cycles.turns import Need, Turns
 from reservd.monitor.sources.reader import one_cycle
 from reservd.monitor.sources.readers import Sources
 from reservd.monitor.sources.table import Table
@@ -22,6 +24,8 @@ _BATCH = 50
 """How many modes are checked in one step."""
 PATIENCE = 0.8
 """How long modes wait for their sources, as a fraction of their interval."""
+_LATE_INTERVALS = 2.5
+"""For how many intervals a reading that modes gave up on is kept: until one that it is needed with has come, too."""
 
 Check = Callable[[Sequence[ModeWatch], Readings], Awaitable[Sequence[ModeWatch]]]
 Refreshed = Callable[[Sequence[str], Instant], None]
@@ -71,6 +75,7 @@ class CyclePlan:
         if refreshed is not None:
             self._quiet = {group: QuietModes(group.watches) for group in self._groups if isinstance(group, _Group)}
         self._turn = asyncio.Lock()
+        self._given_up: dict[Need, tuple[Instant, asyncio.Task[Any]]] = {}
 
     @property
     def waits(self) -> Iterator[frozenset[str]]:
@@ -94,13 +99,15 @@ class CyclePlan:
             check: Checks some modes and returns those that need a second look. They get it at once, together, and only
                 one, so that a source is read at most twice a cycle however it flaps.
             patience_seconds: How long a mode waits for its sources; until their own deadlines when None. A reading that
-                takes longer goes on, and the next cycle joins it.
+                takes longer goes on, and the next cycle joins it, also if it has ended by then.
             fresh: Readings of balance sources that have just been made. These sources are read again only for a second
                 look.
             done: Called with the sources of a group once its modes were checked and none needs a second look.
         """
+        began = clock.now()
+        late = self._take_given_up(began, patience_seconds)
         async with one_cycle():
-            first: _Turns = Turns(sources, fresh)
+            first: _Turns = Turns(sources, fresh, {need: reading for need, (_, reading) in late.items()})
             async with one_cycle():
                 second: _Turns = Turns(sources)
                 async with asyncio.TaskGroup() as looking:
@@ -113,6 +120,23 @@ class CyclePlan:
                         if done is not None and not doubtful:
                             done(group.sources)
                     second.close(patience_seconds)
+        for need, reading in (first.given_up | second.given_up).items():
+            before = late.get(need)
+            self._given_up[need] = before if before is not None and before[1] is reading else (began, reading)
+
+    def _take_given_up(
+        self, now: Instant, patience_seconds: float | None
+    ) -> Mapping[Need, tuple[Instant, asyncio.Task[Any]]]:
+        """Return the readings that cycles gave up on, and when they began; none from before a standstill."""
+        given_up, self._given_up = self._given_up, {}
+        if not given_up or patience_seconds is None:
+            return {}
+        longest = _LATE_INTERVALS * patience_seconds / PATIENCE
+        return {
+            need: (began, reading)
+            for need, (began, reading) in given_up.items()
+            if now.monotonic - began.monotonic <= longest and now.wall - began.wall <= timedelta(seconds=longest)
+        }
 
     async def _check(self, group: _Any, reads: _Turns, clock: Clock, check: Check) -> Sequence[ModeWatch]:
         """Check the modes of a group about which something is new; return those that need a second look."""

@@ -40,16 +40,26 @@ class Turns(Generic[G]):
     Args:
         sources: The readers.
         fresh: Readings of balance sources that have just been made. These sources are not read again.
+        late: Readings that the cycle before gave up on. One that was answered meanwhile is not read again.
 
     Attributes:
+        given_up: The readings of groups that waited too long: those that took too long, and the late ones that a group
+            has used in vain.
         pace: Keeps those who add groups and work on them from blocking the event loop.
     """
 
-    def __init__(self, sources: Sources, fresh: Mapping[str, asyncio.Task[Table]] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        sources: Sources,
+        fresh: Mapping[str, asyncio.Task[Table]] = MappingProxyType({}),
+        late: Mapping[Need, asyncio.Task[Any]] = MappingProxyType({}),
+    ) -> None:
+        self.given_up: dict[Need, asyncio.Task[Any]] = {}
         self._sources = sources
         self._fresh = fresh
+        self._late = late
         self._cycle = copy_context()
-        self._reads: dict[Need, asyncio.Future[Any]] = {}
+        self._reads: dict[Need, asyncio.Task[Any]] = {}
         self._waiting: dict[Need, list[G]] = {}
         self._lacking: dict[G, int] = {}
         self._complete: asyncio.Queue[G | None] = asyncio.Queue()
@@ -59,9 +69,8 @@ class Turns(Generic[G]):
 
     def add(self, group: G) -> None:
         """Add a group and start the readings that it needs."""
-        needs: list[Need] = [*group.sources, *group.equities]
         lacking = 0
-        for need in needs:
+        for need in _needs(group):
             if need not in self._reads:
                 self._cycle.run(self._begin, need, group)
             if need in self._waiting:
@@ -106,10 +115,11 @@ class Turns(Generic[G]):
 
     def _begin(self, need: Need, group: G) -> None:
         reading: asyncio.Task[Any]
+        late = self._late.get(need)
         if isinstance(need, str):
-            reading = self._sources.balances[need].read(self._fresh.get(need))
+            reading = self._sources.balances[need].read(self._fresh.get(need), late)
         else:
-            reading = self._sources.equities[need[0]].read(need[1], group.equities[need])
+            reading = self._sources.equities[need[0]].read(need[1], group.equities[need], late)
         self._reads[need] = reading
         self._waiting[need] = []
         reading.add_done_callback(lambda _: self._arrived(need))
@@ -124,8 +134,16 @@ class Turns(Generic[G]):
 
     def _give_up(self) -> None:
         for group in self._lacking:
+            for need in _needs(group):
+                if need in self._waiting or self._reads[need] is self._late.get(need):
+                    self.given_up[need] = self._reads[need]
+        for group in self._lacking:
             self._complete.put_nowait(group)
         self._lacking.clear()
+
+
+def _needs(group: Waiting) -> list[Need]:
+    return [*group.sources, *group.equities]
 
 
 def _late() -> CallError:

@@ -14,6 +14,7 @@ from reservd.monitor.clock import Clock, SystemClock
 from reservd.monitor.observer import Observer
 from reservd.monitor.sources.breaker import Circuit, after_failure, is_due, pass_over
 from reservd.monitor.sources.slots import Slots
+from reservd.monitor.sources.table import FailedTable
 from reservd.plugin.composition import Composite
 from reservd.plugin.guard import GuardedPlugin
 from reservd.plugin.interfaces import CALLS_AT_ONCE, Source
@@ -78,6 +79,7 @@ class Reader(Generic[S]):
         self._observers = observers
         self._stalenesses = stalenesses
         self._on_the_way: dict[str, asyncio.Task[Any]] = {}
+        self._answered: dict[str, asyncio.Task[Any]] = {}
         self._failing: dict[str, Circuit] = {}
         self._failed_before: dict[str, Circuit] = {}
         self._well_at: dict[str, float] = {}
@@ -103,25 +105,40 @@ class Reader(Generic[S]):
     async def close(self) -> None:
         """Close the source and ignore pending answers, since a new source may have taken its name by then."""
         self._closings += 1
+        self._answered.clear()
         await self.guarded.close()
 
     def _shared(
-        self, key: str, read: Callable[[], Coroutine[Any, Any, T]], fresh: asyncio.Task[T] | None = None
+        self,
+        key: str,
+        read: Callable[[], Coroutine[Any, Any, T]],
+        fresh: asyncio.Task[T] | None = None,
+        late: asyncio.Task[T] | None = None,
     ) -> asyncio.Task[T]:
         cycle = _cycle.get()
         reads = cycle.reads if cycle is not None else None
         task = fresh
         if task is None and reads is not None:
             task = reads.get((self, key))
+        if task is None and late is not None and late is self._answered.get(key):
+            task = late
         if task is None:
             task = self._on_the_way.get(key)
         if task is None:
             task = asyncio.create_task(read())
             self._on_the_way[key] = task
-            task.add_done_callback(lambda _: self._on_the_way.pop(key, None))
+            closings = self._closings
+            task.add_done_callback(lambda done: self._arrived(key, done, closings))
         if reads is not None:
             reads[self, key] = task
         return task
+
+    def _arrived(self, key: str, task: asyncio.Task[Any], closings: int) -> None:
+        self._on_the_way.pop(key, None)
+        if closings != self._closings or task.cancelled() or task.exception() is not None:
+            return
+        if not isinstance(task.result(), CallError | FailedTable):
+            self._answered[key] = task
 
     async def _counted(self, key: str, fetch: Callable[[], Coroutine[Any, Any, T]]) -> T | CallError:
         circuit = self._failing.get(key) or self._recall(key)

@@ -44,13 +44,16 @@ class BalanceReader(Reader[BalanceSource[Any]]):
         """Remember a balance that was read before the process started: an older one that contradicts it has failed."""
         self._newest.recall(balance)
 
-    def read(self, fresh: asyncio.Task[Table] | None = None) -> asyncio.Task[Table]:
+    def read(
+        self, fresh: asyncio.Task[Table] | None = None, late: asyncio.Task[Table] | None = None
+    ) -> asyncio.Task[Table]:
         """Start a reading, or join one that is under way. The task never fails.
 
         Args:
             fresh: A reading of the source that this cycle uses as its own.
+            late: A reading that the cycle before gave up on: used if it was answered since then, and no other was.
         """
-        return self._shared("", self._read, fresh)
+        return self._shared("", self._read, fresh, late)
 
     @property
     def tells_changes(self) -> bool:
@@ -124,8 +127,16 @@ class EquityReader(_AnswerReader[EquitySource[Any], Equity]):
         by_share_class = self.guarded.look(lambda: bool(self.source.by_share_class), False, "by_share_class")
         return share_class if by_share_class else mode
 
-    def read(self, key: str, share_class: str) -> asyncio.Task[Equity | CallError]:
-        """Start a reading, or join one that is under way. The task never fails."""
+    def read(
+        self, key: str, share_class: str, late: asyncio.Task[Equity | CallError] | None = None
+    ) -> asyncio.Task[Equity | CallError]:
+        """Start a reading, or join one that is under way. The task never fails.
+
+        Args:
+            key: The mode, or the share class for a source that is asked by share class.
+            share_class: The currency.
+            late: A reading that the cycle before gave up on: used if it was answered since then, and no other was.
+        """
 
         async def fetch() -> Equity:
             answer = await self.source.fetch_equity(key, share_class)
@@ -136,7 +147,7 @@ class EquityReader(_AnswerReader[EquitySource[Any], Equity]):
 
         # Sources that build on a source by mode may ask it in several currencies.
         what = key if key == share_class else f"{key} in {share_class}"
-        return self._shared(what, lambda: self._counted(what, fetch))
+        return self._shared(what, lambda: self._counted(what, fetch), late=late)
 
 
 class PriceReader(_AnswerReader[PriceSource[Any], Price]):
