@@ -196,7 +196,8 @@ async def test_low_mode_is_checked_in_full_so_that_reminders_come_when_nothing_c
 async def test_status_becomes_unknown_when_a_source_stays_silent_too_long() -> None:
     source = ScriptedBalances("treasury", main=120)
     manager = ReserveManager(ScriptedEquity(), {"treasury": source})
-    manager.set_reserve_config("m", {**BASE, "reserve_max_staleness": "0.2"})
+    # Longer than a busy machine keeps the loop from running, or it would be unknown once more.
+    manager.set_reserve_config("m", {**BASE, "reserve_max_staleness": "2"})
     heard: list[ReserveEvent] = []
     manager.add_reserve_callback(heard.append)
     running = asyncio.create_task(manager.start_monitoring())
