@@ -106,12 +106,12 @@ class Turns(Generic[G]):
     def table(self, source: str) -> Table:
         """Return the reading of a balance source that a group waited for."""
         reading = self._reads[source]
-        return reading.result() if reading.done() else FailedTable(_late())
+        return reading.result() if reading.done() else FailedTable(_not_yet())
 
     def equity(self, place: EquityPlace) -> Equity | CallError:
         """Return the reading of an equity that a group waited for."""
         reading = self._reads[place]
-        return reading.result() if reading.done() else _late()
+        return reading.result() if reading.done() else _not_yet()
 
     def _begin(self, need: Need, group: G) -> None:
         reading: asyncio.Task[Any]
@@ -146,6 +146,6 @@ def _needs(group: Waiting) -> list[Need]:
     return [*group.sources, *group.equities]
 
 
-def _late() -> CallError:
+def _not_yet() -> CallError:
     """Return the failure of a pending reading. A new object each time, since a check skips one that it has seen."""
     return CallError(FailureReason.TIMEOUT, "no answer yet")
