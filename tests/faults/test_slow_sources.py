@@ -38,7 +38,14 @@ def slowly(seconds: float, answer: Callable[[], Any]) -> Callable[[], Awaitable[
 
 @pytest.mark.parametrize(
     ("balance_takes", "equity_takes"),
-    [(TOO_LONG, 0), (0, TOO_LONG), (TOO_LONG, TOO_LONG), (1.25 * INTERVAL, TOO_LONG), (2.6 * INTERVAL, 0)],
+    [
+        (TOO_LONG, 0),
+        (0, TOO_LONG),
+        (TOO_LONG, TOO_LONG),
+        (1.25 * INTERVAL, TOO_LONG),
+        (2.6 * INTERVAL, 0),
+        (2 * INTERVAL + TOO_LONG, 0),
+    ],
 )
 async def test_mode_is_known_and_its_fall_is_said_when_sources_are_slow(
     balance_takes: float, equity_takes: float
@@ -61,6 +68,24 @@ async def test_mode_is_known_and_its_fall_is_said_when_sources_are_slow(
     manager.stop_monitoring()
     await running
     assert [event.event_type for event in events] == [EventType.CRITICAL]
+
+
+async def test_mode_is_known_when_slow_sources_were_not_asked_at_the_same_time() -> None:
+    """If each reading were given up before the other came, none would ever count."""
+    source, equity, slow = ScriptedBalances("t", main=110), ScriptedEquity(), INTERVAL + TOO_LONG
+
+    async def balances() -> Any:
+        source.misbehave = slowly(slow, lambda: Reading([Balance("main", "USDT", Decimal(110), datetime.now(UTC))]))
+        raise SourceError(FailureReason.REJECTED, "not yet")
+
+    source.misbehave = balances
+    equity.misbehave = slowly(slow, lambda: Equity(Decimal(1000), "USDT", datetime.now(UTC)))
+    manager = ReserveManager(equity, {"t": source})
+    manager.set_reserve_config("m", BASE)
+    running = asyncio.create_task(manager.start_monitoring())
+    await until(lambda: manager.status("m") is ReserveStatus.ADEQUATE)
+    manager.stop_monitoring()
+    await running
 
 
 async def test_mode_is_known_when_each_answer_comes_just_after_its_cycle() -> None:

@@ -25,7 +25,7 @@ _BATCH = 50
 PATIENCE = 0.8
 """How long modes wait for their sources, as a fraction of their interval."""
 _LATE_INTERVALS = 2.5
-"""For how many intervals a reading that modes gave up on is kept: until one that it is needed with has come, too."""
+"""For how many intervals a reading that modes gave up on is kept after it was last pending, at least."""
 
 Check = Callable[[Sequence[ModeWatch], Readings], Awaitable[Sequence[ModeWatch]]]
 Refreshed = Callable[[Sequence[str], Instant], None]
@@ -105,7 +105,7 @@ class CyclePlan:
             done: Called with the sources of a group once its modes were checked and none needs a second look.
         """
         began = clock.now()
-        late = self._take_given_up(began, patience_seconds)
+        late = self._take_given_up(sources, began, patience_seconds)
         async with one_cycle():
             first: _Turns = Turns(sources, fresh, {need: reading for need, (_, reading) in late.items()})
             async with one_cycle():
@@ -125,18 +125,28 @@ class CyclePlan:
             self._given_up[need] = before if before is not None and before[1] is reading else (began, reading)
 
     def _take_given_up(
-        self, now: Instant, patience_seconds: float | None
+        self, sources: Sources, now: Instant, patience_seconds: float | None
     ) -> Mapping[Need, tuple[Instant, asyncio.Task[Any]]]:
-        """Return the readings that cycles gave up on, and when they began; none from before a standstill."""
+        """Return the readings that cycles gave up on, and when each was last pending; none from before a standstill."""
         given_up, self._given_up = self._given_up, {}
         if not given_up or patience_seconds is None:
             return {}
-        longest = _LATE_INTERVALS * patience_seconds / PATIENCE
+        longest = self._keeps_for(sources, given_up, _LATE_INTERVALS * patience_seconds / PATIENCE)
         return {
-            need: (began, reading)
-            for need, (began, reading) in given_up.items()
-            if now.monotonic - began.monotonic <= longest and now.wall - began.wall <= timedelta(seconds=longest)
+            need: (pending_at if reading.done() else now, reading)
+            for need, (pending_at, reading) in given_up.items()
+            if now.monotonic - pending_at.monotonic <= longest
+            and now.wall - pending_at.wall <= timedelta(seconds=longest)
         }
+
+    def _keeps_for(self, sources: Sources, given_up: Iterable[Need], least_seconds: float) -> float:
+        """Return for how many seconds readings are kept, so that those needed with them can come by their deadlines.
+
+        Not for longer than half of the age that modes accept: by then they should have been read again.
+        """
+        deadline = max(sources.deadline_of(need) for need in given_up)
+        accepted = min(watch.config.policy.max_staleness for group in self._groups for watch in group.watches)
+        return max(least_seconds, min(least_seconds + deadline, accepted.total_seconds() / 2))
 
     async def _check(self, group: _Any, reads: _Turns, clock: Clock, check: Check) -> Sequence[ModeWatch]:
         """Check the modes of a group about which something is new; return those that need a second look."""

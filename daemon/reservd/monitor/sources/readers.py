@@ -178,6 +178,11 @@ class Sources(NamedTuple):
     equities: Mapping[str, EquityReader]
     prices: Mapping[str, PriceReader]
 
+    def deadline_of(self, need: str | tuple[str, str]) -> float:
+        """Return how many seconds a balance source may take, or the source of an equity, given with its key."""
+        reader: Reader[Any] = self.balances[need] if isinstance(need, str) else self.equities[need[0]]
+        return reader.guarded.timeout_seconds
+
     def go_on(self, before: "Sources") -> None:
         """Take over what earlier readers of the same names remember, wherever the source is the same."""
         _go_on(self.balances, before.balances)
