@@ -3,12 +3,13 @@
 Each mode needs 100 USDT, a tenth of its equity of 1,000, and is checked every 30 seconds.
 """
 
+import itertools
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
-from reservd.reserve.models import ReserveStatus
+from reservd.reserve.models import ReserveEvent, ReserveStatus
 from support.reserve import DEBT_NOT_READ, NOT_READ, Watched
 
 ADEQUATE, LOW, CRITICAL, UNKNOWN = ReserveStatus
@@ -79,6 +80,37 @@ def test_low_is_said_when_a_rubbish_reading_comes_between_two_true_ones() -> Non
     mode.look(90)
     mode.look(90_000)
     assert mode.look(90).event_type == "reserve_low"
+
+
+def test_low_is_said_within_two_minutes_when_parts_of_the_equity_take_turns_at_zero() -> None:
+    """Each zero is new, so no second reading ever agrees; the sums do."""
+    mode = Watched(repeat_interval=timedelta(days=1))
+    turns = itertools.cycle(range(20))
+
+    def look(balance: int) -> ReserveEvent | None:
+        zero = next(turns)
+        parts = {f"coin_{number}": Decimal(number != zero) for number in range(20)}
+        return mode.look(balance, equity=Decimal(1000), components={**parts, "cash": Decimal(981)})
+
+    for _ in range(10):
+        assert look(150) is None
+    said = [look(80) for _ in range(5)]
+    assert [event.event_type for event in said if event is not None] == ["reserve_low"]
+
+
+def test_low_is_said_within_two_minutes_when_accounts_take_turns_at_zero() -> None:
+    mode = Watched(repeat_interval=timedelta(days=1))
+    turns = itertools.cycle(range(3))
+
+    def look(main: int) -> ReserveEvent | None:
+        zero = next(turns)
+        return mode.look(main, *(Decimal(number != zero) for number in range(3)))
+
+    mode.look(150, 1, 1, 1)
+    for _ in range(10):
+        assert look(150) is None
+    said = [look(80) for _ in range(5)]
+    assert [event.event_type for event in said if event is not None] == ["reserve_low"]
 
 
 def test_critical_is_said_when_the_missing_account_comes_back_empty() -> None:

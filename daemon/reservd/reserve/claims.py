@@ -157,11 +157,15 @@ def _jump_of_equity(member: Member, equity: Decimal) -> Jump:
     if not Worth(state.believed_equity, state.believed_equity_parts).moved_to(now, max_jump):
         return Jump.NONE
     doubted = state.doubted
-    if doubted is None or doubted.total_equity is None or worth_of(doubted).moved_to(now, max_jump):
+    if doubted is None or doubted.total_equity is None or moved(doubted.total_equity, equity, max_jump):
+        return Jump.NEW
+    if member.waited:
+        return Jump.NONE
+    if worth_of(doubted).moved_to(now, max_jump):
         return Jump.NEW
     first = doubted.equity_seen
     is_newer = first is None or (isinstance(found, Equity) and observe_equity(found).follows(first))
-    return Jump.NONE if is_newer or member.waited else Jump.AWAITED
+    return Jump.NONE if is_newer else Jump.AWAITED
 
 
 def _target(equity: Decimal, member: Member) -> Decimal:
@@ -195,11 +199,15 @@ def _jump_of_own(member: Member, amount: Decimal) -> tuple[Decimal, Jump]:
     if good is None or not good.moved_to(amounts, max_jump):
         return amount, Jump.NONE
     before = good.total
-    if doubted is None or doubted.moved_to(amounts, max_jump):
+    if doubted is None or moved(doubted.total, amount, max_jump):
+        return before, Jump.NEW
+    if member.waited:
+        return before, Jump.NONE
+    if doubted.moved_to(amounts, max_jump):
         return before, Jump.NEW
     places = find_moved(good.amounts, amounts, max_jump)
     is_newer = follow(doubted.seen, [Observation(each.observed_at, each.block) for each in found], places)
-    return before, Jump.NONE if is_newer or member.waited else Jump.AWAITED
+    return before, Jump.NONE if is_newer else Jump.AWAITED
 
 
 class Step(NamedTuple):

@@ -179,6 +179,21 @@ def agrees(doubted: ReserveSnapshot | None, snapshot: ReserveSnapshot, max_jump:
     )
 
 
+def agrees_in_sum(doubted: ReserveSnapshot | None, snapshot: ReserveSnapshot, max_jump: Decimal) -> bool:
+    """Return whether a snapshot has the sums of the doubted one, within a jump, whichever parts of them are 0.
+
+    Parts that take turns at 0 would otherwise be doubted for ever, and hide a fall.
+    """
+    if doubted is None or has_jumped(at_least(doubted), doubted.total_equity, (), snapshot, max_jump):
+        return False
+    before, now = found_own(doubted), found_own(snapshot)
+    if before is not None and now is not None and moved(before.total, now.total, max_jump):
+        return False
+    return not any(
+        _shared_is_new(part, doubted, None, max_jump) for part in snapshot.accounts if part.method is not None
+    )
+
+
 def is_second_look(
     doubted: ReserveSnapshot,
     snapshot: ReserveSnapshot,

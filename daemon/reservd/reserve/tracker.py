@@ -6,7 +6,16 @@ it.
 
 from collections.abc import Callable
 
-from reservd.reserve.jumps import PATIENCE, Worth, agrees, at_least, has_jumped, is_new_to_others, is_second_look
+from reservd.reserve.jumps import (
+    PATIENCE,
+    Worth,
+    agrees,
+    agrees_in_sum,
+    at_least,
+    has_jumped,
+    is_new_to_others,
+    is_second_look,
+)
 from reservd.reserve.models import (
     ADEQUATE,
     CRITICAL,
@@ -66,9 +75,11 @@ def advance(
 def _is_agreed(state: TrackerState, snapshot: ReserveSnapshot, policy: ReservePolicy, now: Instant) -> bool:
     """Return whether a newer observation confirms a jump, or the jump has lasted so long that none can be expected."""
     doubted = state.doubted
-    if doubted is None or not agrees(doubted, snapshot, policy.max_jump):
+    if doubted is None:
         return False
-    return has_waited(state, policy, now) or is_second_look(
+    if has_waited(state, policy, now):
+        return agrees_in_sum(doubted, snapshot, policy.max_jump)
+    return agrees(doubted, snapshot, policy.max_jump) and is_second_look(
         doubted,
         snapshot,
         state.believed_equity,
@@ -96,8 +107,14 @@ def _note_jump(state: TrackerState, snapshot: ReserveSnapshot, policy: ReservePo
         state.doubted,
         policy.max_jump,
     ):
-        return state._replace(doubted=snapshot, doubted_at=now.monotonic)
+        return _doubting(state, snapshot, policy, now)
     return state
+
+
+def _doubting(state: TrackerState, snapshot: ReserveSnapshot, policy: ReservePolicy, now: Instant) -> TrackerState:
+    """Doubt a snapshot from the time on at which the first one with its sums was doubted."""
+    is_same = agrees_in_sum(state.doubted, snapshot, policy.max_jump)
+    return state._replace(doubted=snapshot, doubted_at=state.doubted_at if is_same else now.monotonic)
 
 
 def _inconclusive(
@@ -133,7 +150,10 @@ def _doubt(
     # A reading that agrees but is no newer waits with the first: a recheck would return the same again.
     is_new = not agrees(state.doubted, snapshot, policy.max_jump)
     if is_new:
-        state = state._replace(doubted=snapshot, doubted_at=now.monotonic)
+        state = _doubting(state, snapshot, policy, now)
+        if status is state.confirmed:
+            # Nothing waits for its amounts, so that no time has passed when the status differs.
+            state = state._replace(doubted_at=now.monotonic)
     if status is not state.confirmed:
         return _inconclusive(state, snapshot, policy, now, new_id, doubted=True)._replace(recheck=is_new)
     state = state._replace(good_at=now.monotonic, told=snapshot)

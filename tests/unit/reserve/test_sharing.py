@@ -8,6 +8,7 @@ import pytest
 
 from reservd.reserve.allocation import AllocationTerms, is_exact
 from reservd.reserve.claims import AccountReading, Jump, Member
+from reservd.reserve.jumps import agrees_in_sum
 from reservd.reserve.models import Bounds, ReserveSnapshot
 from reservd.reserve.policy import Missing
 from reservd.reserve.sharing import Finding, SharedAccount, share_out
@@ -357,3 +358,42 @@ def test_dedicated_parts_are_certain_when_the_equity_of_another_cannot_be_read()
     a, b = share(members, 100)
     assert (a.share.balance, a.missing) == (bounds(30), ())
     assert b.share.balance == bounds(30)
+
+
+@pytest.mark.parametrize("waited", [False, True])
+def test_own_accounts_that_take_turns_at_zero_are_doubted_only_until_they_have_waited(waited: bool) -> None:
+    def with_own(*amounts: int, state: TrackerState | None = None) -> Member:
+        own = [make_reading(amount, f"bank/{number}") for number, amount in enumerate(amounts)]
+        return make_member("b", *own, state=state)
+
+    believed = with_own(100, 1, 1)
+    state = remember(believed, share([make_member("a"), believed], 60)[1])
+    first = with_own(100, 0, 1, state=state)
+    state = remember(first, share([make_member("a"), first], 60)[1], doubted=True)
+    second = with_own(100, 1, 0, state=state)._replace(waited=waited)
+    assert share([make_member("a"), second], 60)[1].jump is (Jump.NONE if waited else Jump.NEW)
+
+
+@pytest.mark.parametrize("waited", [False, True])
+def test_parts_of_an_equity_that_take_turns_at_zero_are_doubted_only_until_they_have_waited(waited: bool) -> None:
+    def with_parts(*amounts: int, state: TrackerState | None = None) -> Member:
+        components = {f"coin_{number}": Decimal(amount) for number, amount in enumerate(amounts)}
+        equity = make_equity(1000, at=NOON, components=components)
+        return make_member("b", state=state)._replace(equity=equity)
+
+    believed = with_parts(998, 1, 1)
+    state = remember(believed, share([make_member("a"), believed], 60)[1])
+    first = with_parts(998, 0, 1, state=state)
+    state = remember(first, share([make_member("a"), first], 60)[1], doubted=True)
+    second = with_parts(998, 1, 0, state=state)._replace(waited=waited)
+    assert share([make_member("a"), second], 60)[1].jump is (Jump.NONE if waited else Jump.NEW)
+
+
+@pytest.mark.parametrize(("now", "same"), [(10, True), (8, True), (1, False)])
+def test_sums_agree_when_own_accounts_have_not_moved_by_more_than_a_jump(now: int, same: bool) -> None:
+    """The whole, of which most is a part of a shared account, has not."""
+    first, second = (
+        look(member, share([make_member("a"), member], 150)[1])
+        for member in (make_member("b", make_reading(own)) for own in (10, now))
+    )
+    assert agrees_in_sum(first, second, Decimal("0.5")) is same
