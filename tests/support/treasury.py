@@ -37,6 +37,7 @@ class Treasury:
         refills: Requests refills.
         withdrawals: Decides on withdrawals.
         blind: Whether the account cannot be read.
+        block: The block of its readings; None without blocks.
         has_store: Whether refills may be requested and withdrawals accepted.
         holds: Keeps the holds.
     """
@@ -53,6 +54,7 @@ class Treasury:
         self.replenisher = ScriptedReplenisher()
         self.modes = modes
         self.blind = False
+        self.block: int | None = None
         self.has_store = True
         self._balances = ScriptedBalances("t", m=balance)
         self._balances.misbehave = self._read
@@ -93,8 +95,13 @@ class Treasury:
     async def _read(self) -> Reading:
         if self.blind:
             raise SourceError(FailureReason.UNREACHABLE)
-        now, amounts = self.clock.wall, self._balances.amounts
-        return Reading([Balance(name, "USDT", Decimal(str(amount)), now) for name, amount in amounts.items()])
+        now, block = self.clock.wall, self.block
+        return Reading(
+            [
+                Balance(name, "USDT", Decimal(str(amount)), now, block=block)
+                for name, amount in self._balances.amounts.items()
+            ]
+        )
 
     async def _value(self) -> Equity:
         return Equity(Decimal(str(self.equity)), "USDT", self.clock.wall)

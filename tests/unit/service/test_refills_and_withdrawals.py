@@ -50,6 +50,28 @@ async def test_refill_is_verified_when_its_money_comes_and_a_client_is_paid_betw
         assert shop.own()[0].state is State.VERIFIED
 
 
+async def test_payment_of_an_earlier_block_is_no_arrival_when_money_is_requested_while_nothing_can_be_read(
+    database: Database,
+) -> None:
+    """Arrivals are counted from the last good reading, whose block shows that the payment is in it."""
+    async with Treasury(database, 300) as shop:
+        shop.block = 100
+        await shop.see()
+        paid = await shop.withdraw(100)
+        shop.block = 102
+        shop.equity = 900
+        await shop.see(200)
+        shop.clock.ahead += timedelta(seconds=1)
+        await shop.withdrawals.settle(paid.id, block=101)
+        await shop.see_nothing()
+        hold = await shop.withdraw(190)
+        assert hold.unwound
+        shop.block = 103
+        await shop.see(200)
+        assert shop.request_for(hold).arrived == 0
+        assert shop.request_for(hold).state is State.ACCEPTED
+
+
 async def test_others_are_credited_with_what_came_in_since_a_refill_was_asked_for(database: Database) -> None:
     """What was credited to a withdrawal's request before is part of the refill's baseline."""
     async with Treasury(database) as shop:

@@ -22,7 +22,10 @@ class Standing(NamedTuple):
 
 
 def told_by(snapshot: ReserveSnapshot) -> GroupReading | None:
-    """Return the reading behind a snapshot, as far as it still shows it."""
+    """Return the reading behind a snapshot, with the time and the block of its oldest account, if it has them."""
     if snapshot.reserve_balance is None or snapshot.observed_at is None:
         return None
-    return GroupReading(add(snapshot.reserve_balance, snapshot.held), snapshot.observed_at)
+    # Payments are compared by block where both have one: a payment may be reported long after its block.
+    observed_at = min([each.observed_at for each in snapshot.seen], default=snapshot.observed_at)
+    block = min([each.block for each in snapshot.seen if each.block is not None], default=None)
+    return GroupReading(add(snapshot.reserve_balance, snapshot.held), observed_at, block)
