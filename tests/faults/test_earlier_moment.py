@@ -135,6 +135,15 @@ async def test_nothing_is_missing_when_a_node_that_lags_tells_the_same_amount(ch
     assert "contradicts" in chain.missing, "the observation of block 102 is still remembered"
 
 
+async def test_observation_stays_the_newest_when_a_node_that_lags_tells_the_same_amount(chain: Chain) -> None:
+    """Which payments an amount includes depends on when it was observed."""
+    await chain.look(chain.at(102, 90))
+    await chain.look(chain.at(101, 90), seconds=1)
+    snapshot = chain.manager.latest_snapshot("m")
+    assert snapshot is not None
+    assert snapshot.seen[0].block == 102
+
+
 async def test_jump_is_not_taken_back_by_a_node_that_lags(chain: Chain) -> None:
     """The confirming reading comes from another node, which has not seen the fall yet: it fails, and the next block
     confirms.

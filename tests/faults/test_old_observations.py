@@ -4,7 +4,7 @@ A mode needs 100 USDT, a tenth of its equity of 1,000, is checked every 30 secon
 120 seconds. A mode that is adequate and unchanged is not evaluated in every cycle, but its age must still count.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +16,7 @@ from reservd.plugin import Balance, Equity, Reading
 from reservd.reserve.models import ReserveEvent
 from reservd.store.encoding import encode
 from reservd.store.states import decode_state
-from support.hand_clock import HandClock
+from support.bank import Clock
 from support.sources import ScriptedBalances, ScriptedEquity, raises
 
 ADEQUATE, LOW, CRITICAL, UNKNOWN = ReserveStatus
@@ -32,7 +32,7 @@ class Behind:
 
     def __init__(self) -> None:
         self.behind = {"balance": 0.0, "equity": 0.0}
-        self.clock = HandClock()
+        self.clock = Clock()
         self.bank = ScriptedBalances("bank", main=150)
         self.nav = ScriptedEquity()
         self.bank.misbehave, self.nav.misbehave = self._balances, self._equity
@@ -56,7 +56,7 @@ class Behind:
     async def look(self, times: int = 1, *, standing: str = "") -> None:
         """Check this many times, 30 seconds apart, while the source `standing` repeats the same observation."""
         for _ in range(times):
-            self.clock.advance(30)
+            self.clock.ahead += timedelta(seconds=30)
             if standing:
                 self.behind[standing] += 30
             await self.manager.check_all_reserves()
@@ -77,7 +77,7 @@ class Behind:
         return Equity(Decimal(1000), "USDT", self._at("equity"))
 
     def _at(self, what: str) -> datetime:
-        return datetime.now(UTC) - timedelta(seconds=self.behind[what])
+        return self.clock.wall - timedelta(seconds=self.behind[what])
 
 
 @pytest.mark.parametrize("behind", [{"balance": 60}, {"equity": 60}, {"balance": 60, "equity": 85}])
@@ -87,9 +87,9 @@ async def test_nothing_is_said_when_sources_are_always_behind(behind: dict[str, 
     for _ in range(20):
         await world.look()
         assert world.status is ADEQUATE
-        world.clock.advance(29)
+        world.clock.ahead += timedelta(seconds=29)
         assert world.status is ADEQUATE, "it must stay adequate until the next check"
-        world.clock.advance(-29)
+        world.clock.ahead -= timedelta(seconds=29)
     assert world.said == []
 
 

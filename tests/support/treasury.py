@@ -38,6 +38,7 @@ class Treasury:
         withdrawals: Decides on withdrawals.
         blind: Whether the account cannot be read.
         block: The block of its readings; None without blocks.
+        lag: How far its readings are behind.
         has_store: Whether refills may be requested and withdrawals accepted.
         holds: Keeps the holds.
     """
@@ -55,6 +56,7 @@ class Treasury:
         self.modes = modes
         self.blind = False
         self.block: int | None = None
+        self.lag = timedelta()
         self.has_store = True
         self._balances = ScriptedBalances("t", m=balance)
         self._balances.misbehave = self._read
@@ -95,7 +97,7 @@ class Treasury:
     async def _read(self) -> Reading:
         if self.blind:
             raise SourceError(FailureReason.UNREACHABLE)
-        now, block = self.clock.wall, self.block
+        now, block = self.clock.wall - self.lag, self.block
         return Reading(
             [
                 Balance(name, "USDT", Decimal(str(amount)), now, block=block)

@@ -72,6 +72,23 @@ async def test_payment_of_an_earlier_block_is_no_arrival_when_money_is_requested
         assert shop.request_for(hold).state is State.ACCEPTED
 
 
+async def test_payment_is_subtracted_once_when_a_node_that_lags_shows_the_amount_of_the_later_reading(
+    database: Database,
+) -> None:
+    """A client was paid and as much came in since its observation: the amount is the same, and the later has both."""
+    async with Treasury(database, 160) as shop:
+        await shop.see()
+        paid = await shop.withdraw(60)
+        await shop.see()
+        await shop.pay(paid, 100)
+        await shop.see(160)
+        await shop.withdraw(60)
+        shop.lag = timedelta(seconds=25)
+        snapshot = await shop.see()
+        assert snapshot.reserve_balance == 100
+        assert shop.own() == []
+
+
 async def test_others_are_credited_with_what_came_in_since_a_refill_was_asked_for(database: Database) -> None:
     """What was credited to a withdrawal's request before is part of the refill's baseline."""
     async with Treasury(database) as shop:

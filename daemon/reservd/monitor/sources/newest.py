@@ -117,15 +117,19 @@ class NewestBalances:
         self._others = {
             place: each for place, each in (unread | later).items() if each is not self._recalled.get(place)
         }
-        others = {place: each for place, each in later.items() if each.amount != told[place].amount}
-        if not others:
+        if not later:
             return table
-        contrary = {place: each for place, each in others.items() if not _has_accrued(told[place], each)}
+        # The same amount is what the later one says, too: by its time and block, payments in between are in it.
+        contrary = {
+            place: each
+            for place, each in later.items()
+            if each.amount != told[place].amount and not _has_accrued(told[place], each)
+        }
         failures = [
             AccountFailure(account, FailureReason.INVALID_DATA, _why_older(told[account, asset], each), asset)
             for (account, asset), each in contrary.items()
         ]
-        balances = [others.get(place, balance) for place, balance in told.items() if place not in contrary]
+        balances = [later.get(place, balance) for place, balance in told.items() if place not in contrary]
         return ReadTable(balances, [*table.failures, *failures], table)
 
     def _seen(self) -> Iterator[tuple[Place, Balance]]:
