@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -105,7 +105,6 @@ async def test_mode_that_is_left_alone_is_checked_again_when_its_equity_begins_o
 
 async def test_mode_is_not_left_alone_while_readings_still_show_what_is_paid() -> None:
     """As much arrives as is paid out: the later reading has the same amounts, of which nothing is held any more."""
-    observed_at = datetime.now(UTC) - timedelta(seconds=20)
 
     async def tell_balance() -> Reading:
         return Reading([Balance("m", "USDT", Decimal(150), observed_at)])
@@ -114,6 +113,8 @@ async def test_mode_is_not_left_alone_while_readings_still_show_what_is_paid() -
         return Equity(Decimal(1000), "USDT", observed_at)
 
     async with Bank(150) as bank:
+        bank.clock.ahead += timedelta(seconds=30)
+        observed_at = bank.clock.wall - timedelta(seconds=20)
         bank.balances.misbehave, bank.equity.misbehave = tell_balance, tell_equity
         await bank.see()
         decision = await bank.ask(45)
