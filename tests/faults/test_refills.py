@@ -384,3 +384,25 @@ def test_one_request_is_made_when_another_daemon_takes_over(tmp_path: Path, nurs
         assert [each["epoch"] for each in world.events] == sorted(each["epoch"] for each in world.events)
         assert (world.events[0]["epoch"], world.events[-1]["epoch"]) == (1, 2)
         assert (tmp_path / "request").read_text().count('"epoch":1') == 1
+
+
+async def test_report_is_refused_while_a_restarted_daemon_loads_what_it_is_about(database: Database) -> None:
+    """It would be answered as recorded, and then replaced by the state that was being loaded."""
+    async with Treasury(database) as shop:
+        await shop.see(70)
+        (own,) = shop.own()
+    again = Treasury(database)
+    reports: list[asyncio.Future[object]] = []
+    load = again.refills.open
+
+    async def open_late() -> None:
+        reports.append(asyncio.ensure_future(again.refills.desk.settle(own.id, reason="at last")))
+        await asyncio.sleep(0.2)
+        await load()
+
+    again.refills.open = open_late  # type: ignore[method-assign]  # a store that is read slowly
+    async with again:
+        with pytest.raises(StoreError, match="cannot be stored now"):
+            await reports[0]
+        await again.refills.desk.settle(own.id, reason="at last")
+        assert [(each.state, each.detail) for each in again.own()] == [("settled", "at last")]

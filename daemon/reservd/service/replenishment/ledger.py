@@ -32,7 +32,13 @@ class Remembered(NamedTuple):
 
 
 class RefillLedger:
-    """Keeps nothing, for a reserve manager that is embedded without a store."""
+    """Keeps nothing, for a reserve manager that is embedded without a store.
+
+    Attributes:
+        loaded: Whether what was kept is in memory. Until then a change of it would be lost when it is loaded.
+    """
+
+    loaded = True
 
     async def load(self, since: datetime) -> Remembered:
         """Return the requests that are open or ended after a time."""
@@ -83,6 +89,7 @@ class StoredLedger(RefillLedger):
     def __init__(self, database: Database, journal: Journal) -> None:
         self._database = database
         self._journal = journal
+        self.loaded = False
 
     async def load(self, since: datetime) -> Remembered:
         """Return the requests that are open or ended after a time.
@@ -91,7 +98,9 @@ class StoredLedger(RefillLedger):
             StoreError: If the store cannot be read. So do the other methods that read.
         """
         async with self._database.read() as connection:
-            return Remembered(await load_remembered(connection, since), await load_sequences(connection))
+            remembered = Remembered(await load_remembered(connection, since), await load_sequences(connection))
+        self.loaded = True
+        return remembered
 
     def change(self, change: ReplenishmentChange) -> int:
         """Write a change with the journal's next write, and publish it."""

@@ -70,17 +70,22 @@ class ReplenishmentService(Observer):
             clock: The clock; the machine's own unless given.
             epoch: Returns the epoch of this owner of the store; None while it is not the owner.
         """
+        ledger = ledger or RefillLedger()
+
+        def acts() -> bool:
+            return ledger.loaded and may_act()
+
         self._configs = configs
         self._observers = tuple(observers)
-        self._may_act = may_act
-        self._ledger = ledger or RefillLedger()
+        self._may_act = acts
+        self._ledger = ledger
         self._clock = clock or SystemClock()
         self._caller = RefillCaller(replenishers, self._observers, epoch)
         self._book = RefillBook(self._ledger, self._observers, self._clock)
         self._latest: dict[str, Checked] = {}
         self._grounds = RefillGrounds(configs, self._book, self._latest)
         transitions = RefillTransitions(configs, self._book, self._grounds)
-        self._asker = RefillAsker(configs, self._book, transitions, self._caller, may_act)
+        self._asker = RefillAsker(configs, self._book, transitions, self._caller, acts)
         self._requests = RefillRequests(
             configs,
             self._book,
@@ -89,12 +94,12 @@ class ReplenishmentService(Observer):
             self._grounds,
             self._latest,
             self._observers,
-            may_act,
+            acts,
             self._clock,
         )
         self._defects = DefectLog("replenishments.not_looked_at")
         self.inactions: dict[str, Inaction] = {}
-        self.desk = RefillDesk(self._book, self._ledger, transitions, self._asker, may_act)
+        self.desk = RefillDesk(self._book, self._ledger, transitions, self._asker, acts)
 
     def heed(self, commitments: Commitments) -> None:
         """Take withdrawals into account from now on."""
