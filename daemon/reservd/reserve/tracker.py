@@ -77,9 +77,12 @@ def _is_agreed(state: TrackerState, snapshot: ReserveSnapshot, policy: ReservePo
     doubted = state.doubted
     if doubted is None:
         return False
-    if has_waited(state, policy, now):
-        return agrees_in_sum(doubted, snapshot, policy.max_jump)
-    return agrees(doubted, snapshot, policy.max_jump) and is_second_look(
+    waited = has_waited(state, policy, now)
+    if waited and agrees_in_sum(doubted, snapshot, policy.max_jump):
+        return True
+    if not agrees(doubted, snapshot, policy.max_jump):
+        return False
+    return waited or is_second_look(
         doubted,
         snapshot,
         state.believed_equity,
