@@ -7,9 +7,9 @@ An observation ahead of the clock never counts as the newest: the venue's clock 
 read since the correction is older.
 """
 
-from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import chain
 from typing import Generic, TypeVar
 
 from reservd.errors import FailureReason, SourceError
@@ -108,7 +108,7 @@ class NewestBalances:
         self._recalled = {
             place: each for place, each in self._recalled.items() if now - each.observed_at <= _RECALLED_FOR
         }
-        told, seen = dict(table.read()), {place: each for place, each in self._seen() if each.observed_at <= now}
+        told, seen = dict(table.read()), self._seen(now)
         later = {
             place: seen[place] for place, balance in told.items() if place in seen and _precedes(balance, seen[place])
         }
@@ -132,14 +132,14 @@ class NewestBalances:
         balances = [later.get(place, balance) for place, balance in told.items() if place not in contrary]
         return ReadTable(balances, [*table.failures, *failures], table)
 
-    def _seen(self) -> Iterator[tuple[Place, Balance]]:
-        if self._table is not None:
-            yield from self._table.read()
-        yield from self._others.items()
-        before = dict(self._table.read()) | self._others if self._table is not None else self._others
+    def _seen(self, now: datetime) -> dict[Place, Balance]:
+        """Return the newest balance of each place, without those that are ahead of the clock."""
+        read = self._table.read() if self._table is not None else ()
+        seen = {place: each for place, each in chain(read, self._others.items()) if each.observed_at <= now}
         for place, each in self._recalled.items():
-            if place not in before or _precedes(before[place], each):
-                yield place, each
+            if each.observed_at <= now and (place not in seen or _precedes(seen[place], each)):
+                seen[place] = each
+        return seen
 
 
 def _told(answer: Equity | Price) -> object:
