@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -12,6 +14,11 @@ from reservd_ccxt import registry
 from support.exchange_server import KEY, ExchangeServer
 from support.exchanges import Binance, Kraken, Okx
 from support.holdings import BALANCE_PATH, Build, failed, hold, only_balance
+
+
+def but_clocks(logs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the lines not about clocks: if the machine stands still for a second, the exchange's looks wrong."""
+    return [line for line in logs if line["event"] != "clock.skewed"]
 
 
 async def test_reading_is_rejected_when_the_secret_is_wrong(exchange: ExchangeServer, source: Build) -> None:
@@ -53,7 +60,7 @@ async def test_key_is_used_and_named_in_the_log_when_an_option_allows_it(
         async with source(exchange, allow_trading_key=True, allow_withdrawing_key=True) as opened:
             for _ in range(2):
                 assert only_balance(await opened.fetch_balances()).amount == 5
-    assert [(line["event"], line["log_level"]) for line in logs] == [("key.allowed", "warning")]
+    assert [(line["event"], line["log_level"]) for line in but_clocks(logs)] == [("key.allowed", "warning")]
 
 
 async def test_key_is_used_with_a_warning_when_the_exchange_does_not_tell_its_rights(
@@ -64,7 +71,7 @@ async def test_key_is_used_with_a_warning_when_the_exchange_does_not_tell_its_ri
         async with source(binance) as opened:
             for _ in range(2):
                 await opened.fetch_balances()
-    assert [line["event"] for line in logs] == ["key.not_checked"]
+    assert [line["event"] for line in but_clocks(logs)] == ["key.not_checked"]
 
 
 async def test_key_is_used_with_a_warning_when_it_may_not_ask_for_its_rights(kraken: Kraken, source: Build) -> None:
@@ -72,7 +79,7 @@ async def test_key_is_used_with_a_warning_when_it_may_not_ask_for_its_rights(kra
     with capture_logs() as logs:
         async with source(kraken) as opened:
             await opened.fetch_balances()
-    assert [line["event"] for line in logs] == ["key.not_checked"]
+    assert [line["event"] for line in but_clocks(logs)] == ["key.not_checked"]
 
 
 async def test_key_is_in_no_log_when_everything_is_logged(
