@@ -29,10 +29,13 @@ class Tally:
         self._newest_at: list[datetime] = []
         self._priced_at: list[datetime] = []
 
-    def add(self, label: str, asset: str, amount: Decimal, observed_at: datetime) -> None:
-        """Add an amount of an asset. An amount of 0 needs no price."""
+    def add(
+        self, label: str, asset: str, amount: Decimal, observed_at: datetime, priced_at: datetime | None = None
+    ) -> None:
+        """Add an amount of an asset, and the time of the oldest price in it. An amount of 0 needs no price."""
+        self._priced_at += [priced_at] if priced_at is not None else []
         if asset == self._currency or not amount:
-            self._components[label] = Component(amount, observed_at)
+            self._components[label] = Component(amount, observed_at, priced_at=priced_at)
             return
         price = self._prices[asset]
         if isinstance(price, CallError):
@@ -40,7 +43,7 @@ class Tally:
             return
         self._priced_at.append(price.observed_at)
         value = _EXACT.multiply(amount, price.value)
-        self._components[label] = Component(_rounded(value), observed_at, price)
+        self._components[label] = Component(_rounded(value), observed_at, price, priced_at)
 
     def add_equity(self, label: str, equity: Equity, currency: str) -> None:
         """Add the equity of another source, which was requested in a currency."""
@@ -49,10 +52,9 @@ class Tally:
         elif not equity.complete:
             self.lack(label, SourceError(FailureReason.INVALID_DATA, "is incomplete"))
         else:
-            self.add(label, currency, equity.amount, equity.observed_at)
+            self.add(label, currency, equity.amount, equity.observed_at, equity.priced_at)
             self._net = self._net or equity.net_of_withdrawals
             self._newest_at += [equity.newest_at] if equity.newest_at is not None else []
-            self._priced_at += [equity.priced_at] if equity.priced_at is not None else []
 
     def lack(self, label: str, error: CallError) -> None:
         """Note a part that could not be read."""

@@ -114,6 +114,18 @@ def test_a_part_of_the_equity_that_reads_zero_is_awaited_by_the_same_observation
     assert mode.said == ["low"]
 
 
+def test_an_incident_stays_open_when_a_wrong_part_is_repeated_while_an_older_one_moves_on() -> None:
+    """The equity is as old as its oldest part, so that as a whole it seems to be newer each time."""
+    mode = Watched()
+    mode.look_at_parts(75, vault=(300, 5), perpetual=(700, 30))
+    mode.look_at_parts(75, vault=(0, 5), perpetual=(700, 30))
+    mode.look_at_parts(75, vault=(0, 6), perpetual=(700, 20), after=1)
+    mode.look_at_parts(75, vault=(0, 36), perpetual=(700, 40))
+    assert (mode.said, mode.status) == (["low"], LOW)
+    mode.look_at_parts(75, vault=(0, 5), perpetual=(700, 70))
+    assert mode.said == ["low", "adequate"]
+
+
 def test_nothing_is_said_when_one_of_two_equal_accounts_reads_zero_once() -> None:
     """The sum falls by half only, which may be real; a reading of 0 for an account must still be confirmed."""
     mode = Watched()

@@ -98,6 +98,17 @@ def test_low_is_said_within_two_minutes_when_parts_of_the_equity_take_turns_at_z
     assert [event.event_type for event in said if event is not None] == ["reserve_low"]
 
 
+def test_critical_is_said_at_the_second_look_although_another_part_of_the_equity_is_valued_once_a_day() -> None:
+    mode = Watched(max_staleness=timedelta(days=2))
+    for _ in range(3):
+        mode.look_at_parts(105, bond=(300, 3600 + mode.seconds), perpetual=(700, 1))
+    mode.look_at_parts(105, bond=(300, 3600 + mode.seconds), perpetual=(2700, 1))
+    assert mode.step is not None
+    assert mode.step.recheck
+    mode.look_at_parts(105, bond=(300, 3600 + mode.seconds - 29), perpetual=(2700, 1), after=1)
+    assert mode.said == ["critical"]
+
+
 def test_low_is_said_within_two_minutes_when_accounts_take_turns_at_zero() -> None:
     mode = Watched(repeat_interval=timedelta(days=1))
     turns = itertools.cycle(range(3))

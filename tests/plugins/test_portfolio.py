@@ -152,7 +152,8 @@ async def test_prices_of_a_portfolio_within_a_portfolio_count() -> None:
     vaults.fields["priced_at"] = at
     treasury, market = Ledger(main__ETH=1), Market(ETH_USDT=3000)
     options = {"balances": [{"source": "treasury"}], "equity": [{"source": "vaults"}], "prices": {"ETH": ETHER}}
-    assert (await equity_of(options, treasury, vaults, market)).priced_at == at
+    equity = await equity_of(options, treasury, vaults, market)
+    assert (equity.priced_at, equity.components["vaults"].priced_at) == (at, at)  # type: ignore[union-attr]
 
 
 async def test_equity_tells_how_new_its_newest_amount_is_also_of_a_portfolio_within_it() -> None:

@@ -10,7 +10,7 @@ from reservd.reserve.equity import believe_equity
 from reservd.reserve.kept import keep, recall
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot, ReserveStatus, Share
 from reservd.reserve.policy import Missing, ReservePolicy, is_current
-from reservd.reserve.readings import Balance, Equity
+from reservd.reserve.readings import Balance, Component, Equity
 from reservd.reserve.snapshot import take_snapshot
 from reservd.reserve.tracker import Instant, Step, TrackerState, advance
 from reservd.store.encoding import encode
@@ -120,6 +120,15 @@ class Watched:
         if self.step.event is not None:
             self.events.append(self.step.event)
         return self.step.event
+
+    def look_at_parts(self, amount: object, *, after: float = 30, **parts: tuple[int, float]) -> ReserveEvent | None:
+        """Check once with an equity of these parts; each is its amount and its age in seconds."""
+        now = NOON + timedelta(seconds=self.seconds + after)
+        made_of = {
+            name: Component(Decimal(worth), now - timedelta(seconds=age)) for name, (worth, age) in parts.items()
+        }
+        total, age = sum(part.amount for part in made_of.values()), max(age for _, age in parts.values())
+        return self.look(amount, after=after, equity=total, equity_age=age, components=made_of)
 
     def fail(self, *, after: float = 30) -> ReserveEvent | None:
         """Check once while neither a balance nor the equity can be read."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from reservd.reserve.allocation import AllocationTerms, Claim, Sharer
 from reservd.reserve.amounts import ZERO, add, describe, multiply, subtract
-from reservd.reserve.equity import believe_equity, believed_beside, observe_equity, parts_of
+from reservd.reserve.equity import believe_equity, believed_beside
 from reservd.reserve.jumps import Worth, find_moved, follow, found_own, found_shared, moved, worth_of
 from reservd.reserve.models import Bounds, Observation
 from reservd.reserve.policy import Missing, ReservePolicy, is_current
@@ -138,34 +138,32 @@ class _Range(NamedTuple):
 def _assess_target(member: Member, balances: Sequence[Balance], now: datetime) -> tuple[_Range, str, Jump]:
     """Return bounds on the target, why they are not exact, and whether that is due to a jump."""
     policy, state = member.policy, member.state
-    equity, problem = believed_beside(balances, believe_equity(member.equity, policy, now), policy)
+    believed = believe_equity(member.equity, policy, now)
+    equity, problem = believed_beside(balances, believed, policy)
     before = state.believed_equity
     if equity is None:
         most = multiply(_target(before, member), _GROWTH) if before is not None else None
         bounds = Bounds(ZERO, most)
         return _Range(bounds, bounds), problem or "", Jump.NONE
     target = _target(equity, member)
-    jump = _jump_of_equity(member, equity)
+    jump = _jump_of_equity(member, Worth(equity, believed.parts, believed.seen))
     if before is None or not jump:
         return _Range(_exactly(target), _exactly(target)), "", Jump.NONE
     return _Range(_exactly(target), _between(_target(before, member), target)), _moved("equity", before, equity), jump
 
 
-def _jump_of_equity(member: Member, equity: Decimal) -> Jump:
-    state, found, max_jump = member.state, member.equity, member.policy.max_jump
-    now = Worth(equity, parts_of(found) if isinstance(found, Equity) else None)
-    if not Worth(state.believed_equity, state.believed_equity_parts).moved_to(now, max_jump):
+def _jump_of_equity(member: Member, now: Worth) -> Jump:
+    state, max_jump = member.state, member.policy.max_jump
+    believed, first = Worth(state.believed_equity, state.believed_equity_parts), worth_of(state.doubted)
+    if not believed.moved_to(now, max_jump):
         return Jump.NONE
-    doubted = state.doubted
-    if doubted is None or doubted.total_equity is None or moved(doubted.total_equity, equity, max_jump):
+    if first.amount is None or first._replace(parts=None).moved_to(now, max_jump):
         return Jump.NEW
     if member.waited:
         return Jump.NONE
-    if worth_of(doubted).moved_to(now, max_jump):
+    if first.moved_to(now, max_jump):
         return Jump.NEW
-    first = doubted.equity_seen
-    is_newer = first is None or (isinstance(found, Equity) and observe_equity(found).follows(first))
-    return Jump.NONE if is_newer else Jump.AWAITED
+    return Jump.NONE if now.follows(first, believed, max_jump) else Jump.AWAITED
 
 
 def _target(equity: Decimal, member: Member) -> Decimal:

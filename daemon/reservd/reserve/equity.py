@@ -1,11 +1,12 @@
 """Judges a reading of equity: what it says, and with which balances it can be combined."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
 from reservd.reserve.amounts import ZERO
+from reservd.reserve.explanation import believable_components
 from reservd.reserve.models import EquityParts, Observation
 from reservd.reserve.policy import Missing, ReservePolicy, is_current
 from reservd.reserve.readings import Balance, Component, Equity
@@ -50,7 +51,7 @@ def believe_equity(equity: Equity | Missing | None, policy: ReservePolicy, now: 
     problem = _why_not(equity, policy, now)
     if problem is not None:
         return BelievedEquity(None, problem, at, seen)
-    skew, parts = policy.max_skew, parts_of(equity)
+    skew, parts = policy.max_skew, _parts_of(equity, seen)
     return BelievedEquity(equity.amount, None, at, seen, (at - skew, at + skew) if skew is not None else None, parts)
 
 
@@ -90,18 +91,22 @@ def _how_skewed(balances: Sequence[Balance], equity: BelievedEquity, policy: Res
     return f"equity and balance are {seconds:.0f} s apart, more than reserve_max_skew ({limit:g})"
 
 
-def parts_of(equity: Equity) -> EquityParts | None:
-    """Return which parts of an equity are 0; None if it reports none. Malformed ones do not count."""
-    components: object = equity.components
-    if not components or not isinstance(components, Mapping):
+def _parts_of(equity: Equity, seen: Observation) -> EquityParts | None:
+    """Return the parts of an equity; None if it reports none. Malformed ones do not count."""
+    parts = believable_components(equity.components) if equity.components else {}
+    if not parts:
         return None
-    there: list[str] = []
-    gone: list[str] = []
-    for name, part in components.items():
-        amount = part.amount if isinstance(part, Component) else part
-        if isinstance(name, str) and isinstance(amount, Decimal):
-            (there if amount else gone).append(name)
-    return EquityParts(tuple(there), tuple(gone))
+    return EquityParts(
+        tuple(parts),
+        tuple([part.amount if isinstance(part, Component) else part for part in parts.values()]),
+        tuple([_observe(part) if isinstance(part, Component) else seen for part in parts.values()]),
+    )
+
+
+def _observe(part: Component) -> Observation:
+    priced_at = [part.price.observed_at] if part.price is not None else []
+    priced_at += [part.priced_at] if part.priced_at is not None else []
+    return Observation(min([part.observed_at, *priced_at]))
 
 
 def observe_equity(equity: Equity) -> Observation:

@@ -76,6 +76,8 @@ def _is_believable(part: object) -> bool:
         if isinstance(part, Component):
             check_amount(part.amount)
             check_instant(part.observed_at, "observed_at")
+            if part.priced_at is not None:
+                check_instant(part.priced_at, "priced_at")
             return part.price is None or isinstance(part.price, Price)
         check_amount(part)
     except (TypeError, ValueError):

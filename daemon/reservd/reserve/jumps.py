@@ -28,10 +28,12 @@ class Worth(NamedTuple):
     Attributes:
         amount: None when it is unknown.
         parts: Its parts; None when its source reports none.
+        seen: Its observation; None when nobody dates it.
     """
 
     amount: Decimal | None
     parts: EquityParts | None = None
+    seen: Observation | None = None
 
     def moved_to(self, other: "Worth", max_jump: Decimal) -> bool:
         """Return whether it has moved too far since, or one of its parts is gone; False if one is unknown."""
@@ -39,10 +41,39 @@ class Worth(NamedTuple):
             return False
         return _shared_moved(self.amount, other.amount, max_jump) or _has_lost(self.parts, other.parts)
 
+    def follows(self, before: "Worth", believed: "Worth", max_jump: Decimal) -> bool:
+        """Return whether it is a newer observation than another one of what moved since it was believed.
+
+        An old part that moves on must not confirm another one that is repeated, nor one that is repeated keep a real
+        fall of another one in doubt. Where the parts do not explain the amount, its own observation counts.
+        """
+        if self.seen is None or before.seen is None:
+            return True
+        now, then, old = self.parts, before.parts, believed.parts
+        if (
+            now
+            and then
+            and old
+            and now.names == then.names == old.names
+            and self.is_explained
+            and believed.is_explained
+        ):
+            places = find_moved(old.amounts, now.amounts, max_jump)
+            if places:
+                return follow(then.seen, now.seen, places)
+        return self.seen.follows(before.seen)
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether its parts add up to it."""
+        return self.parts is not None and reduce(add, self.parts.amounts, ZERO) == self.amount
+
 
 def worth_of(snapshot: ReserveSnapshot | None) -> Worth:
     """Return the equity of a snapshot."""
-    return Worth(snapshot.total_equity, snapshot.equity_parts) if snapshot is not None else Worth(None)
+    if snapshot is None:
+        return Worth(None)
+    return Worth(snapshot.total_equity, snapshot.equity_parts, snapshot.equity_seen)
 
 
 class OwnFound(NamedTuple):
@@ -215,13 +246,8 @@ def is_second_look(
         max_jump: As a part of the believed amount.
         equity_parts: The parts of the last believed equity.
     """
-    before, now = doubted.equity_seen, snapshot.equity_seen
-    if (
-        before is not None
-        and now is not None
-        and Worth(equity, equity_parts).moved_to(worth_of(snapshot), max_jump)
-        and not now.follows(before)
-    ):
+    believed, now = Worth(equity, equity_parts), worth_of(snapshot)
+    if believed.moved_to(now, max_jump) and not now.follows(worth_of(doubted), believed, max_jump):
         return False
     places = find_moved(parts, snapshot.parts, max_jump) if snapshot.parts else range(len(snapshot.seen))
     return follow(doubted.seen, snapshot.seen, places)
@@ -251,9 +277,10 @@ def has_emptied(before: Sequence[Decimal], after: Sequence[Decimal]) -> bool:
 
 def _has_lost(before: EquityParts | None, after: EquityParts | None) -> bool:
     """Return whether a part of an equity, such as a position or a debt, is 0 now. One without a name now is not."""
-    if before is None or after is None or not after.gone or after.gone == before.gone:
+    if before is None or after is None or all(after.amounts) or after.amounts == before.amounts:
         return False
-    return not set(after.gone).isdisjoint(before.there)
+    there = {name for name, amount in zip(before.names, before.amounts, strict=True) if amount}
+    return any(not amount and name in there for name, amount in zip(after.names, after.amounts, strict=True))
 
 
 def _emptied(before: Decimal, after: Decimal) -> bool:

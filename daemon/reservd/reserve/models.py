@@ -138,10 +138,17 @@ class Share(NamedTuple):
 
 
 class EquityParts(NamedTuple):
-    """Which parts of an equity are 0, and which are not, by name. A debt is one that is not 0."""
+    """The parts of an equity, such as accounts, positions and debts.
 
-    there: tuple[str, ...]
-    gone: tuple[str, ...]
+    Attributes:
+        names: Their names, in order.
+        amounts: The amount of each; a debt is negative.
+        seen: The observation of each, prices included.
+    """
+
+    names: tuple[str, ...]
+    amounts: tuple[Decimal, ...]
+    seen: tuple[Observation, ...]
 
 
 class ReserveSnapshot(NamedTuple):

@@ -210,11 +210,13 @@ class Component:
         amount: In whole units of the equity's currency; negative is debt.
         observed_at: When the part itself was true, aware.
         price: The price of its conversion; None when it is in the equity's currency.
+        priced_at: When the oldest price was true that its amount contained before, aware; None without one.
     """
 
     amount: Decimal
     observed_at: datetime
     price: Price | None = None
+    priced_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,16 @@
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reservd.reserve.jumps import agrees, at_least, has_jumped, is_second_look
+from reservd.reserve.jumps import Worth, agrees, at_least, has_jumped, is_second_look, worth_of
 from reservd.reserve.models import Observation, ReserveSnapshot
 from reservd.reserve.policy import Missing
+from reservd.reserve.readings import Component, Price
 from support.reserve import (
     DEBT_NOT_READ,
     NOON,
@@ -136,6 +138,54 @@ def _made_of(parts: dict[str, int]) -> ReserveSnapshot:
     return find(POLICY, make_equity(sum(amounts.values()) or 1000, components=amounts), [make_balance(100)])
 
 
+def make_worth(*, unlisted: int = 0, whole_at: float = 0, **parts: tuple[int, float]) -> Worth:
+    """Return an equity of parts, each its amount and the seconds after noon when it was observed."""
+    components = {name: Component(Decimal(worth), NOON + timedelta(seconds=at)) for name, (worth, at) in parts.items()}
+    total = sum(worth for worth, _ in parts.values()) + unlisted
+    at = NOON + timedelta(seconds=whole_at)
+    return worth_of(find(POLICY, make_equity(total, at=at, components=components), [make_balance(100)]))
+
+
+@pytest.mark.parametrize(
+    ("vault_at", "cash_at", "follows"), [(1, 0, True), (1, -1, True), (0, 1, False), (-1, 1, False)]
+)
+def test_parts_of_the_equity_that_jumped_must_be_observed_anew(vault_at: float, cash_at: float, follows: bool) -> None:
+    believed, doubted = make_worth(vault=(100, -9), cash=(900, -9)), make_worth(vault=(0, 0), cash=(901, 0))
+    now = make_worth(vault=(0, vault_at), cash=(901, cash_at), whole_at=min(vault_at, cash_at))
+    assert now.follows(doubted, believed, HALF) is follows
+
+
+@pytest.mark.parametrize("whole_at", [0, 1])
+@pytest.mark.parametrize(
+    "now",
+    [
+        {"vault": (0, 1), "cash": (900, 1), "unlisted": 5},
+        {"vault": (0, 1), "bond": (900, 1)},
+        {"vault": (100, 1), "cash": (900, 1)},
+        {},
+    ],
+    ids=["they do not add up", "they are others", "none has changed", "there are none"],
+)
+def test_equity_must_be_observed_anew_as_a_whole_when_its_parts_do_not_explain_it(now: Any, whole_at: float) -> None:
+    believed, doubted = make_worth(vault=(100, -9), cash=(900, -9)), make_worth(vault=(0, 0), cash=(900, 0))
+    assert make_worth(**now, whole_at=whole_at).follows(doubted, believed, HALF) is (whole_at > 0)
+
+
+def test_part_of_the_equity_is_as_old_as_its_oldest_price() -> None:
+    then, later = NOON - timedelta(seconds=9), NOON - timedelta(seconds=5)
+    parts = {
+        "ether": Component(Decimal(1), NOON, Price("ETH", "USDT", Decimal(3000), then), later),
+        "fund": Component(Decimal(1), NOON, priced_at=later),
+        "cash": Component(Decimal(1), NOON),
+        "rest": Decimal(1),
+        "malformed": Component(Decimal(1), NOON, priced_at=datetime(2026, 1, 5)),  # noqa: DTZ001
+    }
+    found = find(POLICY, make_equity(4, at=later, priced_at=then, components=parts), [make_balance(1)]).equity_parts
+    assert found is not None
+    assert found.names == ("ether", "fund", "cash", "rest")
+    assert [each.observed_at for each in found.seen] == [then, later, NOON, then]
+
+
 def test_accounts_are_not_compared_when_they_are_other_accounts() -> None:
     snapshot = make_snapshot(POLICY, 60, 0, 60)
     assert not has_jumped(Decimal(120), Decimal(1000), (Decimal(60), Decimal(60)), snapshot, HALF)
@@ -204,6 +254,7 @@ def test_block_tells_observations_apart_where_there_are_blocks() -> None:
 def test_any_reading_is_a_second_look_when_nobody_dates_it() -> None:
     undated = seen(0, at=[0])._replace(seen=(), equity_seen=None)
     assert is_second(undated, undated, 100)
+    assert is_second(undated, undated, 0, equity=5000)
 
 
 @given(
