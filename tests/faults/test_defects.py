@@ -62,7 +62,7 @@ class BrokenHolds(Holds):
     def owed(self, mode: str, equity: Equity) -> Decimal:
         return Decimal(0)
 
-    def shows_paid(self, mode: str, balances: Sequence[Balance], equity: Equity | CallError) -> bool:
+    def means_more_later(self, mode: str, balances: Sequence[Balance], equity: Equity | CallError) -> bool:
         return False
 
     def regroup(self) -> None:

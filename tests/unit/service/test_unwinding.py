@@ -8,7 +8,7 @@ from reservd.errors import (
     DeliveryError,
     FailureReason,
 )
-from reservd.plugin import Acceptance, AcceptanceStatus, Urgency
+from reservd.plugin import Acceptance, AcceptanceStatus, Balance, Equity, Reading, Urgency
 from reservd.reserve.holds import Unwinding
 from reservd.reserve.withdrawal import WithdrawalSpeed
 from support.bank import Bank, terms
@@ -108,6 +108,30 @@ async def test_queue_tells_places_and_what_is_ahead_and_money_goes_to_the_first(
         assert (await bank.see(90)).reserve_balance == 60
         assert bank.withdrawals.queue("m") == ()
         assert hold_of(bank, second).held == 20
+
+
+async def test_money_that_came_while_another_payment_left_is_held_once_that_is_reported() -> None:
+    """The balance is the same before and after, and the payment is reported only then."""
+
+    async def tell_balance() -> Reading:
+        return Reading([Balance("m", "USDT", Decimal(70), bank.clock.wall)])
+
+    async def tell_equity() -> Equity:
+        return Equity(Decimal(1000), "USDT", bank.clock.wall)
+
+    async with Bank(70) as bank:
+        bank.balances.misbehave, bank.equity.misbehave = tell_balance, tell_equity
+        paying, waiting = await bank.ask(20), await bank.ask(30)
+        assert (terms(paying)[1], terms(waiting)[1]) == (20, 0)
+        for _ in range(5):
+            bank.clock.ahead += timedelta(seconds=30)
+            await bank.see(70)
+        paid_at = bank.clock.wall - timedelta(seconds=15)
+        await bank.withdrawals.settle(paying.hold.id, paid_at=paid_at)
+        for _ in range(3):
+            bank.clock.ahead += timedelta(seconds=30)
+            snapshot = await bank.see(70)
+        assert (hold_of(bank, waiting).arrived, snapshot.held, snapshot.reserve_balance) == (20, 20, 50)
 
 
 async def test_rubbish_that_reads_as_a_fortune_is_not_held_for_the_queue() -> None:

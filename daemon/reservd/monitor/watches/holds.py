@@ -21,8 +21,8 @@ class Holds(Protocol):
     def owed(self, mode: str, equity: Equity) -> Decimal:
         """Return the amount of a mode's accepted withdrawals that an equity, unless net of them, still includes."""
 
-    def shows_paid(self, mode: str, balances: Sequence[Balance], equity: Equity | CallError) -> bool:
-        """Return whether these readings still include paid withdrawals, so that the same amounts mean more later."""
+    def means_more_later(self, mode: str, balances: Sequence[Balance], equity: Equity | CallError) -> bool:
+        """Return whether the same amounts tell more in a later reading, as while these still include what was paid."""
 
     def regroup(self) -> None:
         """Regroup the holds, because modes may share other accounts than before."""

@@ -236,7 +236,7 @@ class ModeWatch:
             equity = readings.equity
             owed = owed_of(self.mode, equity, holds)
             held = holds.held(self.mode, balances)
-            self._restless |= bool(held or owed) and holds.shows_paid(self.mode, balances, equity)
+            self._restless |= bool(held or owed) and holds.means_more_later(self.mode, balances, equity)
         return take_snapshot(self._policy, readings.believed, balances, missing, now, held, owed)
 
     def share_of(self, readings: Readings, joint: "JointReadings", holds: Holds | None) -> ReserveSnapshot:

@@ -96,8 +96,12 @@ class HoldBook:
         """
         if hold.position > self.last_position and self._is_limited(hold.mode):
             self.totals.of_mode(hold.mode).accept(hold.position, hold.amount, accepted_at or hold.decided_at)
+        before = self._holds.get(hold.id)
         self.load([hold])
         self._changed[hold.id] = None
+        if before is not None and before.open and hold.left_at is not None:
+            for group in self.places.groups(hold):
+                self.totals.of_group(group).report(hold)
 
     def rest_on(self, group: str, reading: GroupReading | None) -> None:
         """Set the reading that a decision rests on, before its hold is added: only later inflows count as arrived.
@@ -108,10 +112,9 @@ class HoldBook:
         sums = self.totals.of_group(group)
         if sums.waiting and sums.level is not None:
             return
+        sums.count_from(sums.level if reading is not None else None)
         if reading is not None:
             self._advance(group, reading)
-        else:
-            sums.level = None
 
     def believe(self, group: str, reading: GroupReading) -> list[Hold]:
         """Hold what a believed reading shows to have arrived for waiting holds; return those that got some.
@@ -125,7 +128,7 @@ class HoldBook:
         if sums.level is not None and is_older(reading, sums.level):
             return []
         got: list[Hold] = []
-        rest = sums.arrived(reading)
+        rest = sums.take_arrived(reading)
         for hold in self.totals.waiting(group) if rest else ():
             if not rest:
                 break
@@ -149,6 +152,7 @@ class HoldBook:
         latest = now + CLOCKS_DIFFER_BY
         for group, level in self.totals.levels().items():
             if level is not None and level.observed_at > latest:
+                self.totals.of_group(group).count_from(None)
                 self._move(group, level._replace(observed_at=min(level.observed_at - by, now)))
         for hold in list(self._holds.values()):
             if hold.left_at is not None and hold.left_at > latest:

@@ -9,8 +9,9 @@ from operator import itemgetter
 from typing import Any
 
 from reservd.reserve.amounts import ZERO, add, subtract
-from reservd.reserve.holds.hold import GroupReading, Hold, Unwinding
+from reservd.reserve.holds.hold import GroupReading, Hold, Unwinding, is_shown
 from reservd.reserve.holds.queue import QueuePlace, line_up
+from reservd.reserve.holds.trail import Trail
 from reservd.reserve.running_sums import Payouts
 
 _AT = itemgetter(0)
@@ -94,11 +95,12 @@ class GroupSums:
             counted from it. It never goes back, because what an older reading does not show yet may be promised.
     """
 
-    __slots__ = ("_all", "_by_mode", "_outstanding", "level", "waiting")
+    __slots__ = ("_all", "_by_mode", "_outstanding", "_trail", "level", "waiting")
 
     def __init__(self) -> None:
         self.waiting: dict[int, Hold] = {}
         self.level: GroupReading | None = None
+        self._trail: Trail | None = None
         self._outstanding = ZERO
         self._all = Promises()
         self._by_mode: defaultdict[str, Promises] = defaultdict(Promises)
@@ -143,13 +145,43 @@ class GroupSums:
         return self._all.paid(reading)
 
     def arrived(self, reading: GroupReading) -> Decimal:
-        """Return what has arrived since the level, as far as holds wait for it and it is not promised already."""
-        if self.level is None:
-            return ZERO
+        """Return what has arrived by a reading, as far as holds wait for it and it is not promised already."""
+        return self._arrived(reading)[0]
+
+    def take_arrived(self, reading: GroupReading) -> Decimal:
+        """Return the same of a reading that is believed, and do not return it again."""
+        arrived, self._trail = self._arrived(reading)
+        return arrived
+
+    def report(self, paid: Hold) -> None:
+        """Note that a hold has just been reported as paid."""
+        if self._trail is not None and self.level is not None and not is_shown(paid, self.level):
+            self._trail = self._trail._replace(late=(*self._trail.late, paid))
+
+    def count_from(self, level: GroupReading | None) -> None:
+        """Count arrivals from another level, as if nobody had waited before."""
+        self.level, self._trail = level, None
+
+    @property
+    def has_late(self) -> bool:
+        """Whether a later reading is needed to tell what had arrived beside a payment."""
+        return self._trail is not None and bool(self._trail.late)
+
+    def _arrived(self, reading: GroupReading) -> tuple[Decimal, Trail | None]:
+        level = self.level
+        if level is None:
+            return ZERO, None
         # Both use the current holds: what was promised, paid or cancelled in between is no arrival.
-        now = subtract(reading.balance, self.promised(reading))
-        before = subtract(self.level.balance, self.promised(self.level))
-        return max(ZERO, min(self._outstanding, subtract(now, before), now))
+        free = self._free(reading)
+        change = subtract(free, self._free(level))
+        trail = self._trail if self._trail is not None else Trail(level)
+        late, trail = trail.note(level, reading, change).place(reading)
+        came = min(self._outstanding, add(max(ZERO, change), add(late, trail.unfunded)))
+        arrived = max(ZERO, min(came, free))
+        return arrived, trail._replace(unfunded=subtract(came, arrived))
+
+    def _free(self, reading: GroupReading) -> Decimal:
+        return subtract(reading.balance, self.promised(reading))
 
 
 class ModeSums:

@@ -99,6 +99,11 @@ class HoldTotals:
         sums = self._groups.get(group)
         return ZERO if sums is None else sums.paid(reading)
 
+    def has_late(self, group: str) -> bool:
+        """Return whether a later reading is needed to tell what had arrived beside a payment."""
+        sums = self._groups.get(group)
+        return sums is not None and sums.has_late
+
     def owed(self, mode: str, observed_at: datetime) -> Decimal:
         """Return the amount of accepted withdrawals that an equity of that time still includes."""
         sums = self._modes.get(mode)

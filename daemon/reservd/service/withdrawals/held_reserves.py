@@ -75,12 +75,13 @@ class HeldReserves(Observer):
         """Return what an equity that is not net of them still shows of accepted withdrawals."""
         return self._desk.book.totals.owed(mode, equity.observed_at)
 
-    def shows_paid(self, mode: str, balances: Sequence[Balance], equity: Equity | CallError) -> bool:
-        """Return whether these readings still include money that has been paid out."""
+    def means_more_later(self, mode: str, balances: Sequence[Balance], equity: Equity | CallError) -> bool:
+        """Return whether these readings include money that has been paid out, or may miss what arrived beside it."""
         group, reading = self._reserve_manager.account_group(mode), read_group(balances)
-        if reading is not None and self._desk.book.totals.paid_of(group, reading):
+        totals = self._desk.book.totals
+        if reading is not None and (totals.paid_of(group, reading) or totals.has_late(group)):
             return True
-        return isinstance(equity, Equity) and bool(self._desk.book.totals.paid_by(mode, equity.observed_at))
+        return isinstance(equity, Equity) and bool(totals.paid_by(mode, equity.observed_at))
 
     def checked(self, checked: Checked) -> None:
         """Hold arrived money for waiting withdrawals, once a reading is believed. Idempotent for the same check."""

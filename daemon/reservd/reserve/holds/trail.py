@@ -1,0 +1,93 @@
+"""Finds money that arrived unnoticed, because a payment that nobody had reported yet left at the same time.
+
+Between two readings 50 leave for one withdrawal, and 50 arrive for another: the balance stays as it was. Only when the
+payment is reported, after the second reading, is it known that something has arrived.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from reservd.reserve.amounts import ZERO, add, subtract
+from reservd.reserve.holds.hold import CLOCKS_DIFFER_BY, GroupReading, Hold
+
+_MAX_LENGTH = 256
+"""The most falls, and the most payments. Then a trail begins anew, and payments before that are not looked for."""
+
+
+class Fall(NamedTuple):
+    """By how much the free balance fell between two readings, as far as no payment was known to explain it."""
+
+    before: GroupReading
+    after: GroupReading
+    amount: Decimal
+
+
+class Trail(NamedTuple):
+    """How the free balance of a group of accounts fell while a withdrawal waits.
+
+    Attributes:
+        start: The reading that it begins with.
+        falls: All falls since, in order of time.
+        late: Payments that were reported after a reading that no longer shows them, and may still be in later ones.
+        placed: Those that are in none.
+        found: What arrived unnoticed beside them.
+        unfunded: What arrived for those who wait, but seems to be promised to others: part of that may have been paid.
+    """
+
+    start: GroupReading
+    falls: tuple[Fall, ...] = ()
+    late: tuple[Hold, ...] = ()
+    placed: tuple[Hold, ...] = ()
+    found: Decimal = ZERO
+    unfunded: Decimal = ZERO
+
+    def note(self, before: GroupReading, after: GroupReading, change: Decimal) -> "Trail":
+        """Return it with a change of the free balance, as it is with all that is known at the second reading."""
+        if len(self.falls) + len(self.placed) > _MAX_LENGTH:
+            return Trail(after, late=self.late, unfunded=self.unfunded)
+        return self._replace(falls=(*self.falls, Fall(before, after, change.copy_negate()))) if change < ZERO else self
+
+    def place(self, latest: GroupReading) -> tuple[Decimal, "Trail"]:
+        """Place the late payments that have left for certain; return what is now known to have arrived beside them."""
+        if not self.late:
+            return ZERO, self
+        gone = [hold for hold in self.late if _has_left(hold, latest)]
+        placed = (*self.placed, *(hold for hold in gone if not _may_have_left(hold, self.start)))
+        late = tuple(hold for hold in self.late if hold not in gone)
+        # All once more: which falls they explain depends on each other, and they are reported in any order.
+        found = _unexplained(placed, self.falls)
+        return subtract(found, self.found), self._replace(late=late, placed=placed, found=found)
+
+
+def _unexplained(placed: Sequence[Hold], falls: Sequence[Fall]) -> Decimal:
+    """Return the part of payments that no fall can be due to: as much as they paid has arrived at the same time."""
+    left, total = [fall.amount for fall in falls], ZERO
+    for hold in sorted(placed, key=_precision_and_time):
+        rest = hold.held
+        for number, fall in enumerate(falls):
+            if left[number] and _may_have_left(hold, fall.after) and not _has_left(hold, fall.before):
+                part = min(rest, left[number])
+                rest, left[number] = subtract(rest, part), subtract(left[number], part)
+        total = add(total, rest)
+    return total
+
+
+def _precision_and_time(hold: Hold) -> tuple[bool, datetime | None]:
+    """Return the order in which payments explain falls so that they explain the most: those of a known block first."""
+    return hold.block is None, hold.left_at
+
+
+def _has_left(hold: Hold, reading: GroupReading) -> bool:
+    """Return whether a reading is certainly later than a payment."""
+    if hold.block is not None and reading.block is not None:
+        return reading.block >= hold.block
+    return hold.left_at is not None and reading.observed_at >= hold.left_at + CLOCKS_DIFFER_BY
+
+
+def _may_have_left(hold: Hold, reading: GroupReading) -> bool:
+    """Return whether a reading may be later than a payment."""
+    if hold.block is not None and reading.block is not None:
+        return reading.block >= hold.block
+    return hold.left_at is not None and reading.observed_at >= hold.left_at - CLOCKS_DIFFER_BY

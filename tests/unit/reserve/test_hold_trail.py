@@ -1,0 +1,180 @@
+"""Money that arrives for a withdrawal in queue while the payment of another one, not reported yet, leaves."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reservd.reserve.holds import GroupReading, Hold, cancel, settle
+from reservd.reserve.holds.book import HoldBook
+from support.holds import make_hold, read
+from support.reserve import NOON
+
+SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
+Pay = Callable[[Hold, int], Hold]
+
+
+def paid_in_block(hold: Hold, step: int) -> Hold:
+    return settle(hold, NOON + HOUR, block=step)
+
+
+def paid_at_time(hold: Hold, step: int) -> Hold:
+    return settle(hold, NOON + HOUR, paid_at=at(step) - 15 * SECOND)
+
+
+def at(step: int) -> datetime:
+    """Return the time of a check; the first is early enough to be sure that payments come after it."""
+    return NOON + 30 * SECOND * step + (timedelta(minutes=2) if step else timedelta())
+
+
+def look(book: HoldBook, step: int, balance: object) -> GroupReading:
+    reading = read(balance, at(step), step)
+    book.believe("m", reading)
+    return reading
+
+
+def make_book(*waiting: int, paying: Sequence[int] = (50,)) -> tuple[HoldBook, list[Hold]]:
+    """Return a book with holds to be paid from 200, and those that wait for money."""
+    book = HoldBook()
+    holds = [make_hold(position, amount) for position, amount in enumerate(paying, 1)]
+    for hold in holds:
+        book.put(hold)
+    book.rest_on("m", read(200, NOON, 0))
+    for position, amount in enumerate(waiting, len(holds) + 1):
+        book.put(make_hold(position, 0, amount))
+    return book, holds
+
+
+def arrived(book: HoldBook) -> list[Decimal]:
+    return [hold.arrived for hold in book.holds() if hold.unwound]
+
+
+@pytest.fixture(params=[paid_in_block, paid_at_time], ids=["by block", "by time"])
+def pay(request: pytest.FixtureRequest) -> Pay:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("came", "then"), [(50, 0), (30, 0), (80, 30)])
+def test_money_that_came_beside_a_payment_is_held_once_that_is_reported(pay: Pay, came: int, then: int) -> None:
+    book, (paying,) = make_book(80)
+    look(book, 1, 200)
+    look(book, 2, 200 - 50 + came)
+    assert arrived(book) == [then]
+    book.put(pay(paying, 2))
+    for step in range(3, 9):
+        look(book, step, 200 - 50 + came)
+    assert arrived(book) == [came]
+    assert not book.totals.has_late("m")
+
+
+def test_money_that_came_when_all_seemed_promised_is_held_once_a_payment_is_reported(pay: Pay) -> None:
+    """The payment has left already, so that what came seems to be needed for it."""
+    book, (paying,) = make_book(80, paying=[200])
+    for step, balance in enumerate([200, 0, 30, 30, 30, 30], 1):
+        look(book, step, balance)
+    assert arrived(book) == [0]
+    book.put(pay(paying, 2))
+    assert book.totals.held("m", read(30, at(7), 7)) == 30
+    look(book, 7, 30)
+    assert arrived(book) == [30]
+
+
+def test_nothing_has_come_when_only_the_payment_left(pay: Pay) -> None:
+    book, (paying,) = make_book(80)
+    look(book, 1, 200)
+    look(book, 2, 150)
+    book.put(pay(paying, 2))
+    for step in range(3, 9):
+        look(book, step, 150)
+    assert arrived(book) == [0]
+
+
+def test_money_that_came_after_the_payment_had_left_is_held_once(pay: Pay) -> None:
+    book, (paying,) = make_book(80)
+    for step, balance in enumerate([200, 150, 200], 1):
+        look(book, step, balance)
+    assert arrived(book) == [50]
+    book.put(pay(paying, 2))
+    for step in range(4, 9):
+        look(book, step, 200)
+    assert arrived(book) == [50]
+
+
+def test_payment_that_left_before_anybody_waited_brings_nothing(pay: Pay) -> None:
+    book, (paying,) = make_book(80)
+    for step in (2, 3, 4):
+        look(book, step, 200)
+    book.put(pay(paying, 0))
+    for step in range(5, 12):
+        look(book, step, 200)
+    assert arrived(book) == [0]
+
+
+def test_time_of_a_payment_need_not_be_exact() -> None:
+    """It left before the check, and by the clock of who paid it after it."""
+    book, (paying,) = make_book(80)
+    for step, balance in enumerate([200, 150], 1):
+        look(book, step, balance)
+    book.put(settle(paying, NOON + HOUR, paid_at=at(2) - 29 * SECOND))
+    look(book, 3, 150)
+    assert book.totals.has_late("m")
+    assert not book.totals.has_late("elsewhere")
+    for step in range(4, 9):
+        look(book, step, 150)
+    assert (arrived(book), book.totals.has_late("m")) == ([0], False)
+
+
+def test_search_ends_when_nobody_waits_any_more_and_when_clocks_are_set(pay: Pay) -> None:
+    book, (paying,) = make_book(80)
+    look(book, 1, 200)
+    look(book, 2, 200)
+    book.set_back(timedelta(minutes=1), NOON - HOUR)
+    book.put(pay(paying, 2))
+    assert not book.totals.has_late("m")
+
+
+def test_oldest_falls_are_forgotten_so_that_memory_is_bounded() -> None:
+    found = []
+    for steps in (200, 600):
+        book, (paying,) = make_book(10_000)
+        look(book, 1, 5000)
+        before = arrived(book)[0]
+        book.put(cancel(book.holds()[-1], NOON))
+        book.put(make_hold(9, 0, 10_000))
+        for step in range(2, steps):
+            look(book, step, 5000 - step)
+        book.put(paid_in_block(paying, 100))
+        look(book, steps, 5000 - steps)
+        found.append(arrived(book)[-1])
+    assert before == 4800
+    assert found == [49, 0]
+
+
+@given(
+    leaves=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 8)), min_size=1, max_size=4),
+    comes=st.lists(st.integers(0, 30), min_size=8, max_size=8),
+    waits=st.lists(st.integers(1, 60), min_size=1, max_size=3),
+    order=st.randoms(use_true_random=False),
+    by_block=st.booleans(),
+)
+@settings(max_examples=300)
+def test_all_that_comes_is_held_for_those_who_wait_and_nothing_else(
+    leaves: list[tuple[int, int]], comes: list[int], waits: list[int], order: object, by_block: bool
+) -> None:
+    """Payments are reported after all checks that they fall among, in any order."""
+    book, paying = make_book(*waits, paying=[amount for amount, _ in leaves])
+    balance = 200
+    for step in range(1, 9):
+        balance += comes[step - 1] - sum(amount for amount, when in leaves if when == step)
+        look(book, step, balance)
+    reports = list(zip(paying, leaves, strict=True))
+    order.shuffle(reports)  # type: ignore[attr-defined]
+    for hold, (_, when) in reports:
+        book.put((paid_in_block if by_block else paid_at_time)(hold, when))
+    for step in range(9, 14):
+        look(book, step, balance)
+    total = sum(arrived(book))
+    assert total == min(sum(waits), sum(comes))
