@@ -49,24 +49,18 @@ class Worth(NamedTuple):
         """
         if self.seen is None or before.seen is None:
             return True
-        now, then, old = self.parts, before.parts, believed.parts
-        if (
-            now
-            and then
-            and old
-            and now.names == then.names == old.names
-            and self.is_explained
-            and believed.is_explained
-        ):
+        old, then, now = believed.whole_parts, before.parts, self.whole_parts
+        if old and then and now and old.names == then.names == now.names:
             places = find_moved(old.amounts, now.amounts, max_jump)
             if places:
                 return follow(then.seen, now.seen, places)
         return self.seen.follows(before.seen)
 
     @property
-    def is_explained(self) -> bool:
-        """Whether its parts add up to it."""
-        return self.parts is not None and reduce(add, self.parts.amounts, ZERO) == self.amount
+    def whole_parts(self) -> EquityParts | None:
+        """Its parts if they add up to it, else None."""
+        parts = self.parts
+        return parts if parts is not None and reduce(add, parts.amounts, ZERO) == self.amount else None
 
 
 def worth_of(snapshot: ReserveSnapshot | None) -> Worth:
