@@ -73,6 +73,7 @@ def load_config(path: Path, host: PluginHost | None = None, environ: Mapping[str
     built: Any = instances
     configs = {name: file.config for name, file in files.items()}
     warnings = (
+        *modes.overlooked,
         *(line for file in files.values() for line in find_ignored_keys(file.document)),
         *_silences(files.values()),
         *_moot(files.values()),

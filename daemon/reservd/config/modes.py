@@ -2,7 +2,8 @@
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import stat
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -29,6 +30,8 @@ _REFERENCES = {
 }
 """The kind of instance that each key names, its description, and whether a mode must name one."""
 
+_ENDINGS = {".yaml": ".yml", ".yml": ".yaml"}
+
 
 @dataclass(frozen=True)
 class ModeFile:
@@ -52,6 +55,21 @@ def _find_closed_folders(pattern: str, root: Path) -> Iterator[tuple[str, str]]:
                 os.scandir(root / name).close()
             except OSError as error:
                 yield name.rstrip("/"), str(error.strerror)
+
+
+def _end_otherwise(pattern: str) -> str | None:
+    """Return the pattern of files that differ in how YAML is spelt at the end; None for the name of one file."""
+    ending = PurePath(pattern).suffix
+    other = _ENDINGS.get(ending) if glob.has_magic(pattern) else None
+    return None if other is None else pattern.removesuffix(ending) + other
+
+
+def _file_type(path: Path) -> int:
+    """Return the type bits of a file's mode; 0 if it cannot be looked at, so that reading it says why."""
+    try:
+        return stat.S_IFMT(path.stat().st_mode)
+    except OSError:
+        return 0
 
 
 def find_ignored_keys(document: ModeDocument) -> list[str]:
@@ -81,6 +99,8 @@ class ModeLoader:
         }
         self._configured = configured_names(main)
         self._modes: dict[str, ModeFile] = {}
+        self.overlooked = Problems()
+        """A line for each file that is probably a mode's, but that no pattern matches."""
 
     def load(self, patterns: Iterable[str]) -> dict[str, ModeFile]:
         """Return the valid modes, by name.
@@ -97,22 +117,53 @@ class ModeLoader:
     def _find(self, patterns: Iterable[str]) -> Iterable[Path]:
         folder = self._main.path.parent
         found: dict[Path, None] = {}
+        others: list[tuple[Loc, str]] = []
+        patterns = tuple(patterns)
         for index, pattern in enumerate(patterns):
-            names = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207  # absolute patterns too
-            matches = [path for path in map(folder.joinpath, sorted(names)) if path != self._main.path]
+            matches = self._match(pattern)
             loc: Loc = ("modes", index) if self._main.has(("modes", index)) else ("modes",)
             closed = list(_find_closed_folders(pattern, folder))
             for name, why in closed:
                 self._problems.at(self._main, loc, f"the folder '{name}' cannot be read: {why}")
+            other = _end_otherwise(pattern)
+            if other is not None:
+                others.append((loc, other))
             if not matches and not closed:
-                self._problems.at(self._main, loc, f"must match a mode file, got {show(pattern)}")
-            for path in filter(Path.is_dir, matches):
-                inside = str(path.relative_to(folder) if path.is_relative_to(folder) else path)
-                self._problems.at(
-                    self._main, loc, f"must match files only, got the folder '{inside}': try {inside}/*.yaml"
-                )
-            found.update(dict.fromkeys(path for path in matches if not path.is_dir()))
+                hint = f"; did you mean {other}?" if other and other not in patterns and self._match(other) else ""
+                self._problems.at(self._main, loc, f"must match a mode file, got {show(pattern)}{hint}")
+            found.update(dict.fromkeys(path for path in matches if self._is_file(path, loc)))
+        self._tell_overlooked(found, others)
         return found
+
+    def _is_file(self, path: Path, loc: Loc) -> bool:
+        """Return whether a match can be read, as far as one can see; report what is no file."""
+        kind, inside = _file_type(path), self._relative(path)
+        if stat.S_ISDIR(kind):
+            message = f"must match files only, got the folder '{inside}': try {inside}/*.yaml"
+            self._problems.at(self._main, loc, message)
+        elif kind and not stat.S_ISREG(kind):  # reading a pipe would wait for ever
+            message = f"must match files only, got '{inside}', which is a pipe, socket or device"
+            self._problems.at(self._main, loc, message)
+        return kind in (0, stat.S_IFREG)
+
+    def _tell_overlooked(self, found: Collection[Path], others: Iterable[tuple[Loc, str]]) -> None:
+        """Note each file once that a pattern would match but for the spelling of its ending."""
+        overlooked: dict[Path, Loc] = {}
+        for loc, other in others:
+            for path in self._match(other):
+                if path not in found and _file_type(path) == stat.S_IFREG:
+                    overlooked.setdefault(path, loc)
+        for path, loc in overlooked.items():
+            self.overlooked.at(self._main, loc, f"'{self._relative(path)}' is not read: no pattern matches it")
+
+    def _match(self, pattern: str) -> list[Path]:
+        folder = self._main.path.parent
+        names = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207  # absolute patterns too
+        return [path for path in map(folder.joinpath, sorted(names)) if path != self._main.path]
+
+    def _relative(self, path: Path) -> Path:
+        folder = self._main.path.parent
+        return path.relative_to(folder) if path.is_relative_to(folder) else path
 
     def _read(self, path: Path) -> None:
         try:

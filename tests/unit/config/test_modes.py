@@ -311,6 +311,49 @@ def test_folder_need_not_be_listed_when_the_pattern_names_what_is_in_it(open_fol
         assert list(open_folder.load().modes) == ["pure_lending"]
 
 
+def test_mode_file_is_named_when_its_folder_may_be_listed_and_not_entered(open_folder: Any) -> None:
+    with closed(open_folder.path / "modes", 0o744):
+        assert open_folder.problems() == ["modes/a.yaml: cannot be read: Permission denied"]
+
+
+@pytest.mark.timeout(30)
+def test_pattern_is_refused_when_it_matches_a_pipe(folder: Any) -> None:
+    """Whoever opens it would wait for a writer, for ever."""
+    os.mkfifo(folder.path / "modes" / "pipe.yaml")
+    assert folder.problems() == [
+        "reservd.yaml:1:8: modes: must match files only, got 'modes/pipe.yaml', which is a pipe, socket or device"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "ending", "overlooked"),
+    [
+        ("modes/*.yaml", "yml", ["modes/b.yml"]),
+        ("'**/[a-z].yaml'", "yml", ["modes/b.yml"]),
+        ("[modes/*.yaml, modes/*.yaml]", "yml", ["modes/b.yml"]),
+        ("[modes/*.yaml, modes/b.*]", "yml", []),
+        ("modes/a.yaml", "yml", []),
+        ("modes/*.yaml", "yaml.bak", []),
+        ("modes/*", "yml", []),
+    ],
+)
+def test_file_is_warned_of_when_it_ends_in_the_other_spelling_of_yaml(
+    folder: Any, pattern: str, ending: str, overlooked: list[str]
+) -> None:
+    """Nobody would notice that its mode is not watched."""
+    folder.write(f"modes/b.{ending}", SECOND.replace("[other]", "[vault]"))
+    folder.main("modes/*.yaml", pattern)
+    lines = [line.replace("modes[0]", "modes").split(": ", 2)[1:] for line in folder.load().warnings]
+    assert lines == [["modes", f"'{each}' is not read: no pattern matches it"] for each in overlooked]
+
+
+def test_pattern_that_matches_nothing_is_told_beside_the_one_that_does(folder: Any) -> None:
+    folder.main("modes/*.yaml", "modes/*.yml")
+    assert folder.problems() == [
+        "reservd.yaml:1:8: modes: must match a mode file, got 'modes/*.yml'; did you mean modes/*.yaml?"
+    ]
+
+
 def test_keys_of_the_strategy_are_ignored(folder: Any) -> None:
     folder.mode(more="leverage: 3\nmax_drawdown: .nan\nhedge: !engine.Hedge {}\n<<: {venue: x}\n")
     assert list(folder.load().modes) == ["pure_lending"]
