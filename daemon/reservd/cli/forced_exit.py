@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
@@ -32,8 +33,9 @@ def end_process(code: int = 0) -> NoReturn:
     The interpreter would wait for such threads, for longer than a service manager waits for a process to stop.
     """
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # the disk is full, or nobody reads it
+            stream.flush()
     os._exit(code)
 
 

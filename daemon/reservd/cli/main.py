@@ -1,7 +1,10 @@
 """The `reservd` command: one file a subcommand, each importing what it needs only when it runs."""
 
+import errno
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -24,6 +27,8 @@ from reservd.cli.withdrawals import withdrawals
 # Typer brings its own copy of click, or used to need the real one: its errors are known by this one.
 _ClickException = next(each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException")
 _MISUSED = 2
+_NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
+"""What writing to standard output fails with, besides a closed pipe."""
 
 app = typer.Typer(
     name="reservd",
@@ -70,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     from reservd.errors import ConfigError, ReservdError
 
+    _stand_in_for_closed_output()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     checking = next((word for word in arguments if not word.startswith("-")), None) == "check"
     failed, misused = (3, 3) if checking else (1, 2)
@@ -77,21 +83,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = app(arguments, prog_name="reservd", standalone_mode=False)
     except ConfigError as error:
         for line in error.problems:
-            typer.echo(line, err=True)
+            _say(line)
         if error.problems[0].startswith(f"{DEFAULT_CONFIG}: cannot be read"):  # whoever named a file knows how
-            typer.echo("name another configuration by --config FILE or $RESERVD_CONFIG", err=True)
+            _say("name another configuration by --config FILE or $RESERVD_CONFIG")
         sys.exit(failed)
     except ReservdError as error:
-        typer.echo(f"reservd: {error}", err=True)
+        _say(f"reservd: {error}")
         sys.exit(failed)
-    except typer.Abort:
-        sys.exit(failed)
-    except SystemExit:  # so Typer ends what wrote to a closed pipe, and would end a check as if it had found "low"
+    except (typer.Abort, SystemExit):
+        # The latter is how Typer ends what wrote to a closed pipe; it would end a check as if it had found "low".
         sys.exit(failed)
     except Exception as error:
         if isinstance(error, _ClickException):
-            error.show()  # type: ignore[attr-defined]  # every click error has it
+            with suppress(OSError):
+                error.show()  # type: ignore[attr-defined]  # every click error has it
             sys.exit(misused if getattr(error, "exit_code", None) == _MISUSED else failed)
+        if isinstance(error, OSError) and error.errno in _NOT_WRITTEN and error.filename is None:
+            _say(f"reservd: the output cannot be written: {error.strerror}")
+            sys.exit(failed)
         if not checking:
             raise
         import traceback
@@ -99,3 +108,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         traceback.print_exc()
         sys.exit(failed)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _stand_in_for_closed_output() -> None:
+    """Open what was closed before the program started, so that no other file or socket gets its number."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115  # open until the process ends
+
+
+def _say(line: str) -> None:
+    """Print a line on standard error; the exit code tells enough if that cannot be written either."""
+    with suppress(OSError):
+        typer.echo(line, err=True)

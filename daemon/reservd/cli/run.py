@@ -25,6 +25,7 @@ def run(
     Logs go to standard error. Metrics are at /metrics, health at /-/healthy and /-/ready.
     """
     import asyncio
+    from contextlib import suppress
     from functools import partial
 
     from reservd.config.load import load_config
@@ -47,9 +48,10 @@ def run(
 
     async def serve() -> None:
         daemon = Daemon(loaded, addresses, web_config_file, partial(load_config, config))
-        typer.echo(f"reservd watches {plural(len(loaded.modes), 'mode')}; stop it with Ctrl-C.", err=True)
-        for url in daemon.urls:
-            typer.echo(f"  {url}/\n  {url}/metrics", err=True)
+        with suppress(OSError):  # a log that cannot be written must not keep alarms from being sent
+            typer.echo(f"reservd watches {plural(len(loaded.modes), 'mode')}; stop it with Ctrl-C.", err=True)
+            for url in daemon.urls:
+                typer.echo(f"  {url}/\n  {url}/metrics", err=True)
         try:
             await daemon.run()
         except SchemaError:
