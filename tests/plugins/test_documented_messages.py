@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 import reservd
-from reservd.plugin import Acceptance, CloudEvent, ReplenishmentRequest, ReserveEvent
+from reservd.plugin import Acceptance, CloudEvent, EventSink, ReplenishmentRequest, ReserveEvent
 from reservd.plugin.examples import example_event, example_request
+from reservd.plugin.host import PluginHost
 
 PLUGINS = Path(reservd.__file__).parents[2] / "plugins"
 
@@ -57,3 +58,12 @@ def test_documented_log_line_has_all_of_the_event() -> None:
     renamed = {"event_type", "strategy_mode", "timestamp", "id"}
     added = {"event", "level", "timestamp", "sink", "mode", "event_id", "decided_at"}
     assert set(shown) == (set(ReserveEvent.model_fields) - renamed) | added
+
+
+def test_sinks_that_report_requests_for_refills_say_so() -> None:
+    """A receiver written from the README alone must know that such a message has other data."""
+    for name in ("webhook", "jsonl", "log", "nats", "kafka", "redis"):
+        sink: Any = PluginHost().plugin_class("event_sinks", name)
+        reports = sink.deliver_replenishment is not EventSink.deliver_replenishment
+        text = (PLUGINS / f"reservd_{name}" / "README.md").read_text()
+        assert ("replenishment_changed" in text) == reports

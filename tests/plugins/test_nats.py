@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ import pytest
 from nats.js.api import StreamConfig
 from pydantic import ValidationError
 
-from reservd.plugin import DeliveryError, FailureReason
-from reservd.plugin.examples import example_event
+from reservd.delivery.envelope import wrap_change
+from reservd.plugin import DeliveryError, FailureReason, ReplenishmentMessage
+from reservd.plugin.examples import example_event, example_request
 from reservd.plugin.testing import EventSinkContract
+from reservd.reserve.replenishment.event import tell_change
+from reservd.reserve.replenishment.states import Replenishment
 from reservd_nats.sink import NatsSink
 from reservd_nats.subject import subject_of
 from support.nats import NatsServer, operator_mode
@@ -72,6 +76,13 @@ async def deliver(sink: Any, event_id: str = "evt-1") -> None:
         await sink.deliver(example_event(event_id=event_id))
 
 
+def example_change() -> ReplenishmentMessage:
+    """A change of a request for a refill."""
+    now = datetime.now(UTC)
+    record = Replenishment(request=example_request(), changed_at=now, deadline=now)
+    return wrap_change(tell_change(record, None, "evt-0", 1))
+
+
 async def failure_of(sink: Any, *secrets: str) -> DeliveryError:
     with pytest.raises(DeliveryError) as failure:
         await deliver(sink)
@@ -92,7 +103,9 @@ async def test_event_arrives_as_documented(build: Any, server: NatsServer, strea
 
 
 async def test_documented_consumer_gets_the_event(build: Any, server: NatsServer, stream: None, options: Any) -> None:
-    await deliver(build(NatsSink, options))
+    async with build(NatsSink, options) as sink:
+        await sink.deliver_replenishment(example_change())
+        await sink.deliver(example_event())
     program = documented_program("nats").replace("nats://nats-1.example.com:4222", server.url)
     reader = await asyncio.create_subprocess_exec(sys.executable, "-uc", program, stdout=asyncio.subprocess.PIPE)
     assert reader.stdout is not None
