@@ -53,7 +53,9 @@ def kept(store: Store) -> None:
     keep(
         store,
         record_of("aaaa0001-one", needs_approval=True),
-        record_of("aaaa0002-two", 1, state=ReplenishmentState.ACCEPTED, heard=True, arrived=Decimal("7.5")),
+        record_of(
+            "aaaa0002-two", 1, state=ReplenishmentState.ACCEPTED, heard=True, arrived=Decimal("7.500000000000000000")
+        ),
         record_of("bbbb0003-three", 2, state=ReplenishmentState.EXPIRED, detail=ESCAPE),
     )
 
@@ -82,6 +84,12 @@ def test_options_of_the_list_are_refused_before_a_command(command: Command, stor
     result = command("replenishments", "--mode", "alpha", "approve", "aaaa0001")
     assert (result.code, result.out) == (2, "")
     assert "must stand after 'approve'" in result.err
+
+
+def test_amounts_are_shown_without_the_zeros_of_their_token(command: Command, kept: None) -> None:
+    """A node reports 18 decimals; nobody can read `35000.000000000000000000` at a glance."""
+    shown = command("replenishments", "show", "aaaa0002").out
+    assert "arrived:     7.5 USDT\n" in shown
 
 
 def test_request_is_shown_with_its_changes(command: Command, kept: None) -> None:

@@ -16,6 +16,11 @@ def show_needed(value: Decimal | None) -> str:
     return _show(value, ROUND_CEILING)
 
 
+def show_exact(value: Decimal | None) -> str:
+    """Return an amount to the last digit, without zeros that only tell the decimals of its token."""
+    return "?" if value is None else f"{value.normalize(_EXACT):f}"
+
+
 def show_ratio(value: Decimal) -> str:
     """Return a ratio as a percentage, rounded down."""
     return _rounded(value, ".1%", ROUND_FLOOR)

@@ -52,14 +52,15 @@ def _ask(access: "Access", mode: str, amount: "Decimal") -> "SpeedView":
 
 
 def _print(answer: "SpeedView") -> None:
+    from reservd.cli.amounts import show_exact
     from reservd.cli.event_view import show_time
     from reservd.cli.table import make_console, visible
 
     lines = {
         "speed": answer.speed,
-        "amount": f"{answer.amount:f} {answer.currency}",
-        "from reserve": f"{answer.from_reserve:f} {answer.currency}",
-        "to unwind": f"{answer.unwound:f} {answer.currency}" if answer.unwound else None,
+        "amount": f"{show_exact(answer.amount)} {answer.currency}",
+        "from reserve": f"{show_exact(answer.from_reserve)} {answer.currency}",
+        "to unwind": f"{show_exact(answer.unwound)} {answer.currency}" if answer.unwound else None,
         "expected": show_time(answer.expected_at) if answer.expected_at is not None else "not known",
         "status": answer.status,
         "good until": show_time(answer.expires_at) if answer.expires_at is not None else None,

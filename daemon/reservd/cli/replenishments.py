@@ -138,6 +138,7 @@ async def _load_one(config: "Path", replenishment_id: str) -> _Found:
 
 
 def _print_table(found: "Sequence[Replenishment]") -> None:
+    from reservd.cli.amounts import show_exact
     from reservd.cli.event_view import LEAST_WIDTH, show_time
     from reservd.cli.table import make_console, make_table, visible
 
@@ -151,13 +152,14 @@ def _print_table(found: "Sequence[Replenishment]") -> None:
     table.add_column("Why", overflow="fold")
     for each in found:
         request, state = each.request, f"{each.state}, unapproved" if each.held_back else each.state
-        amounts = (f"{request.amount:f} {request.currency}", f"{each.arrived:f}")
+        amounts = (f"{show_exact(request.amount)} {request.currency}", show_exact(each.arrived))
         cells = (show_time(request.requested_at), request.strategy_mode, state, request.urgency)
         table.add_row(*map(visible, (*cells, *amounts, each.id[:8], each.detail or request.reason)))
     make_console(LEAST_WIDTH).print(table)
 
 
 def _print_one(found: _Found) -> None:
+    from reservd.cli.amounts import show_exact
     from reservd.cli.event_view import show_time
     from reservd.cli.orders import orders_table
     from reservd.cli.table import make_console, make_table, visible
@@ -167,8 +169,8 @@ def _print_one(found: _Found) -> None:
         "id": record.id,
         "mode": request.strategy_mode,
         "state": f"{record.state}, waits for approval" if record.held_back else record.state,
-        "amount": f"{request.amount:f} {request.currency}",
-        "arrived": f"{record.arrived:f} {request.currency}",
+        "amount": f"{show_exact(request.amount)} {request.currency}",
+        "arrived": f"{show_exact(record.arrived)} {request.currency}",
         "urgency": request.urgency,
         "deadline": show_time(record.deadline),
         "incident": request.incident_id,

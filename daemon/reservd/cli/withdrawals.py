@@ -171,6 +171,7 @@ def _print_table(found: "Sequence[Hold]", places: "Mapping[str, QueuePlace]") ->
 
 
 def _print_one(hold: "Hold", place: "QueuePlace | None", orders: "Sequence[Order]") -> None:
+    from reservd.cli.amounts import show_exact
     from reservd.cli.event_view import show_time
     from reservd.cli.orders import orders_table
     from reservd.cli.table import make_console, visible
@@ -185,12 +186,14 @@ def _print_one(hold: "Hold", place: "QueuePlace | None", orders: "Sequence[Order
         "id": hold.id,
         "mode": hold.mode,
         "state": _state(hold),
-        "amount": f"{hold.amount:f} {hold.currency}",
+        "amount": f"{show_exact(hold.amount)} {hold.currency}",
         "speed": hold.speed,
-        "from reserve": f"{hold.from_reserve:f} {hold.currency}",
-        "unwound": f"{hold.unwound:f} {hold.currency}, of which {hold.arrived:f} has arrived" if hold.unwound else None,
+        "from reserve": f"{show_exact(hold.from_reserve)} {hold.currency}",
+        "unwound": f"{show_exact(hold.unwound)} {hold.currency}, of which {show_exact(hold.arrived)} has arrived"
+        if hold.unwound
+        else None,
         "unwinding": hold.unwinding if hold.unwound else None,
-        "queue": f"{place.place}, {place.ahead:f} {hold.currency} ahead" if place is not None else None,
+        "queue": f"{place.place}, {show_exact(place.ahead)} {hold.currency} ahead" if place is not None else None,
         "expected": _expected(hold) or None,
         **{name: show_time(moment) if moment is not None else None for name, moment in moments.items()},
         "block": hold.block,
