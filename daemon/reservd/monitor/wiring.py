@@ -1,6 +1,6 @@
 """Builds sources and modes from the objects that an embedder passes in."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,6 +12,7 @@ from reservd.config.fingerprint import Fingerprints
 from reservd.config.mode import ModeConfig, own_keys
 from reservd.config.problems import describe
 from reservd.config.references import Instances, connect_all
+from reservd.config.wording import show
 from reservd.errors import ConfigError
 from reservd.monitor.clock import Clock
 from reservd.monitor.observer import Observer
@@ -100,16 +101,22 @@ class Wiring:
         if not config.reserve_balance_sources and len(self._sources) == 1:
             config = config.model_copy(update={"reserve_balance_sources": tuple(self._sources)})
         holdings, problems = resolve_holdings(config, self._sources, self._identities)
-        lines = [f"{config.mode}: reserve_balance_sources.{index}: {message}" for index, message in problems]
+        lines = [f"{config.mode}: reserve_balance_sources[{index}]: {message}" for index, message in problems]
         if not config.reserve_balance_sources:
-            lines.append(f"{config.mode}: reserve_balance_sources: must name one of {sorted(self._sources)}")
+            lines.append(f"{config.mode}: reserve_balance_sources: {_choice(self._sources)}")
         equity = config.reserve_equity_source
         if equity is None and len(equities) == 1:
             equity = next(iter(equities))
         if equity is None or equity not in equities:
-            lines.append(f"{config.mode}: reserve_equity_source: must name one of {sorted(equities)}")
+            got = "" if equity is None else f", got {show(equity)}"
+            lines.append(f"{config.mode}: reserve_equity_source: {_choice(equities)}{got}")
         if lines or equity is None:
             raise ConfigError(lines)
         self._stalenesses.add(config.policy.max_staleness.total_seconds())
         place = (equity, equities[equity].key(config.mode, config.share_class))
         return ModeWatch(config, holdings, place, TrackerState(since))
+
+
+def _choice(names: Collection[str]) -> str:
+    """Return what a key must name."""
+    return f"must name one of {', '.join(sorted(names))}" if names else "must name a source, but the manager has none"

@@ -1,6 +1,7 @@
 """The ReserveManager, as programs embed it."""
 
 import asyncio
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -287,15 +288,27 @@ async def test_incident_and_sequence_go_on_when_a_mode_is_configured_with_anothe
     [
         ({"share_class": "USDT"}, "m: reserve_ratio: is required"),
         ({**BASE, "reserve_ration": 1}, "m: reserve_ration: unknown key; did you mean reserve_ratio?"),
-        ({**BASE, "reserve_balance_sources": ["x"]}, "must name a balance source"),
-        ({**BASE, "reserve_equity_source": "x"}, "reserve_equity_source: must name one of"),
-        (BASE, "reserve_balance_sources: must name one of"),
+        (
+            {**BASE, "reserve_balance_sources": ["t", "x"]},
+            "m: reserve_balance_sources[1]: must name a balance source, got 'x'",
+        ),
+        (
+            {**BASE, "reserve_balance_sources": ["t"], "reserve_equity_source": "x"},
+            "m: reserve_equity_source: must name one of equity_calculator, got 'x'",
+        ),
+        (BASE, "m: reserve_balance_sources: must name one of t, u"),
     ],
 )
 def test_configuration_is_refused_when_it_cannot_be_used(config: dict[str, Any], message: str) -> None:
     manager = ReserveManager(ScriptedEquity(), {"t": ScriptedBalances("t", a=1), "u": ScriptedBalances("u", a=1)})
-    with pytest.raises(ConfigError, match=message.replace("?", r"\?")):
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
         manager.set_reserve_config("m", config)
+
+
+def test_configuration_is_refused_when_the_manager_has_no_source() -> None:
+    message = "m: reserve_balance_sources: must name a source, but the manager has none"
+    with pytest.raises(ConfigError, match=f"^{message}$"):
+        ReserveManager(ScriptedEquity(), {}).set_reserve_config("m", BASE)
 
 
 def test_objects_are_refused_when_they_are_no_sources() -> None:
