@@ -28,6 +28,7 @@ _LEAST_WATCHED = 0.25
 _REARM = 1.5
 """A warning is rearmed once the runway is this many times the warning's again."""
 _HOUR = Decimal(3600)
+_TWO_MINUTES = 120
 
 
 class Runway(NamedTuple):
@@ -188,10 +189,14 @@ def _why(runway: Runway, policy: ReservePolicy) -> str:
     an_hour = ratio(multiply(runway.outflow, _HOUR), Decimal(runway.watched_seconds))
     return (
         f"the reserve falls by {describe(an_hour, 4, round_up=True)} {policy.share_class} an hour, measured over "
-        f"{runway.watched_seconds / 60:.0f} minutes: low in {_span(runway.low_seconds)}, "
+        f"{_minutes(runway.watched_seconds)}: low in {_span(runway.low_seconds)}, "
         f"critical in {_span(runway.critical_seconds)}"
     )
 
 
 def _span(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.0f} minutes"  # noqa: PLR2004  # an hour
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else _minutes(seconds)  # noqa: PLR2004  # an hour
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= _TWO_MINUTES else f"{seconds:.0f} s"

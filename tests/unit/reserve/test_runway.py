@@ -156,6 +156,20 @@ def test_warning_is_given_once_and_again_after_the_runway_was_long() -> None:
         assert "low in 30 minutes" in step.event.reason
 
 
+@pytest.mark.parametrize(
+    ("runway", "told"),
+    [
+        (Runway(29.0, 89.0, Decimal(2), 45.0), "measured over 45 s: low in 29 s, critical in 89 s"),
+        (Runway(119.0, 120.0, Decimal(2), 900.0), "measured over 15 minutes: low in 119 s, critical in 2 minutes"),
+    ],
+)
+def test_warning_tells_short_times_in_seconds(runway: Runway, told: str) -> None:
+    """Half a minute would be told as "0 minutes", as if it had passed."""
+    step = warn(step_of(), runway, POLICY, Instant(NOON, 9.0), ids().__next__)
+    assert step.event is not None
+    assert step.event.reason.endswith(told)
+
+
 def test_no_warning_is_given_when_none_is_wanted_or_something_else_is_said() -> None:
     now, new_id = Instant(NOON, 9.0), ids().__next__
     said = warn(step_of(), lasting(1), POLICY, now, new_id)
