@@ -110,8 +110,8 @@ async def test_incident_is_not_over_when_a_node_that_lags_tells_of_a_block_befor
         await chain.look(chain.at(100, 110), seconds=1)
         assert chain.manager.status("m") is LOW
         assert (
-            "is dated 2026-03-01T12:00:00+00:00 and contradicts an earlier answer dated 2026-03-01T12:00:12+00:00"
-            in chain.missing
+            "invalid_data: the answer is dated 2026-03-01T12:00:00+00:00 and contradicts one read before, "
+            "dated 2026-03-01T12:00:12+00:00" in chain.missing
         )
         await chain.look(chain.at(101, 90), seconds=1)
         assert (chain.manager.status("m"), chain.missing) == (LOW, "")
@@ -321,7 +321,7 @@ async def test_equity_is_unknown_in_time_when_nothing_but_an_earlier_moment_is_t
     assert "equity is dated 2026-03-01T12:00:12+00:00, too far from the present" in chain.missing
     much_older = Equity(Decimal(800), "USDT", BEGIN - timedelta(seconds=60))
     await chain.look(chain.at(114, 90), equity=much_older)
-    assert "invalid_data: is dated 2026-03-01T11:59:00+00:00 and contradicts" in chain.missing
+    assert "invalid_data: the answer is dated 2026-03-01T11:59:00+00:00 and contradicts" in chain.missing
     assert await chain.said() == ["low", "unknown"]
 
 

@@ -202,7 +202,7 @@ async def test_reading_is_not_believed_when_it_is_too_old_or_from_the_future(age
     source.misbehave = returns(Reading([Balance("main", "USDT", Decimal(110), at)]))
     found = await manager.check_all_reserves()
     assert found["m"].status is ReserveStatus.UNKNOWN
-    assert "too far from the present" in found["m"].missing[0]
+    assert "too far from the present to be trusted: reserve_max_staleness is 120 s" in found["m"].missing[0]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from reservd.reserve.amounts import ZERO, add, describe, multiply, subtract
 from reservd.reserve.equity import believe_equity, believed_beside
 from reservd.reserve.jumps import Worth, find_moved, follow, found_own, found_shared, moved, worth_of
 from reservd.reserve.models import Bounds, Observation
-from reservd.reserve.policy import Missing, ReservePolicy, is_current
+from reservd.reserve.policy import Missing, ReservePolicy, is_current, why_not_current
 from reservd.reserve.readings import Balance, Equity
 from reservd.reserve.tracker import TrackerState
 
@@ -41,7 +41,7 @@ class AccountReading(NamedTuple):
         """Return the reading as a mode may believe it now."""
         if self.found is None or is_current(self.found.observed_at, now, policy):
             return self
-        problem = f"{self.asset} is dated {self.found.observed_at.isoformat()}, too far from the present to be trusted"
+        problem = why_not_current(f"{self.asset} is dated", self.found.observed_at, policy.max_staleness)
         return self._replace(found=None, problem=problem)
 
     @property

@@ -8,7 +8,7 @@ from decimal import Decimal
 from reservd.reserve.amounts import ZERO
 from reservd.reserve.explanation import believable_components
 from reservd.reserve.models import EquityParts, Observation
-from reservd.reserve.policy import Missing, ReservePolicy, is_current
+from reservd.reserve.policy import Missing, ReservePolicy, is_current, why_not_current
 from reservd.reserve.readings import Balance, Component, Equity
 
 
@@ -63,9 +63,9 @@ def _why_not(equity: Equity, policy: ReservePolicy, now: datetime) -> str | None
     if equity.amount < ZERO:
         return f"equity is negative ({equity.amount})"
     if not is_current(equity.observed_at, now, policy):
-        return f"equity is dated {equity.observed_at.isoformat()}, too far from the present to be trusted"
+        return why_not_current("equity is dated", equity.observed_at, policy.max_staleness)
     if equity.newest_at is not None and not is_current(equity.newest_at, now, policy):
-        return f"equity has a part dated {equity.newest_at.isoformat()}, too far from the present to be trusted"
+        return why_not_current("equity has a part dated", equity.newest_at, policy.max_staleness)
     return None
 
 

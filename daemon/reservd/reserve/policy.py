@@ -120,3 +120,10 @@ def status_of(snapshot: ReserveSnapshot, policy: ReservePolicy, previous: Reserv
 def is_current(observed_at: datetime, now: datetime, policy: ReservePolicy) -> bool:
     """Return whether an observation may be believed now: neither too old nor from the future."""
     return abs(now - observed_at) <= policy.max_staleness
+
+
+def why_not_current(dated: str, observed_at: datetime, max_staleness: timedelta) -> str:
+    """Return why an observation is not believed, from words such as `USDT is dated`."""
+    limit = max_staleness.total_seconds()
+    when = observed_at.isoformat()
+    return f"{dated} {when}, too far from the present to be trusted: reserve_max_staleness is {limit:g} s"

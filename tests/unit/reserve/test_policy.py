@@ -241,8 +241,9 @@ def test_equity_tells_nothing_when_one_part_of_it_is_of_the_future(ahead: int, s
     newest = NOON + timedelta(seconds=ahead)
     snapshot = find(make_policy(), make_equity(1000, newest_at=newest), [make_balance(100)])
     assert snapshot.status is status
-    told = (f"equity has a part dated {newest.isoformat()}, too far from the present to be trusted",)
-    assert snapshot.missing == (told if status is UNKNOWN else ())
+    told = f"equity has a part dated {newest.isoformat()}, too far from the present to be trusted"
+    limit = "reserve_max_staleness is 120 s"
+    assert snapshot.missing == ((f"{told}: {limit}",) if status is UNKNOWN else ())
 
 
 @pytest.mark.parametrize("at", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])

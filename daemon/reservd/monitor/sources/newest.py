@@ -162,4 +162,4 @@ def _has_accrued(balance: Balance, seen: Balance) -> bool:
 
 def _why_older(answer: Balance | Equity | Price, seen: Balance | Equity | Price) -> str:
     told, before = answer.observed_at.isoformat(), seen.observed_at.isoformat()
-    return f"is dated {told} and contradicts an earlier answer dated {before}"
+    return f"the answer is dated {told} and contradicts one read before, dated {before}"

@@ -10,7 +10,7 @@ from reservd.errors import CallError
 from reservd.monitor.sources.table import Found, Place, Table
 from reservd.reserve.equity import BelievedEquity, believe_equity, observe_equity
 from reservd.reserve.models import Observation, ReserveSnapshot
-from reservd.reserve.policy import Missing, ReservePolicy
+from reservd.reserve.policy import Missing, ReservePolicy, why_not_current
 from reservd.reserve.readings import AccountFailure, Balance, Equity
 from reservd.reserve.state import Instant
 
@@ -63,11 +63,16 @@ class Readings:
         missing: list[Missing] = []
         for (source, place), holding in zip(places, holdings, strict=True):
             value = self.balances[source].get(place)
-            if isinstance(value, Balance) and self._is_current(value):
+            if not isinstance(value, Balance):
+                # A failure without an asset is one of the whole account.
+                why = value if value is not None else self.balances[source].get((place[0], ""))
+                problem = why_missing(holding.asset, why)
+            elif self._is_current(value):
                 continue
-            # A failure without an asset is one of the whole account.
-            why = value if value is not None else self.balances[source].get((place[0], ""))
-            missing.append(Missing(f"{holding.label}: {why_missing(holding.asset, why)}", holding.non_negative))
+            else:
+                limit = self.latest - self.now.wall
+                problem = why_not_current(f"{holding.asset} is dated", value.observed_at, limit)
+            missing.append(Missing(f"{holding.label}: {problem}", holding.non_negative))
         return missing
 
     def _is_current(self, balance: Balance) -> bool:
@@ -143,12 +148,10 @@ def equity_or_missing(place: EquityPlace, equity: Equity | CallError) -> Equity 
 
 
 def why_missing(asset: str, value: Found | None) -> str:
-    """Return why a reading of an asset cannot be counted."""
+    """Return why there is no balance of an asset, from what was found instead."""
     match value:
         case None:
             return f"{asset} is missing"
-        case Balance():
-            return f"{asset} is dated {value.observed_at.isoformat()}, too far from the present to be trusted"
         case AccountFailure():
             return f"{value.reason}: {value.detail}" if value.detail else str(value.reason)
         case _:
