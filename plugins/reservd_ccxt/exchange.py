@@ -204,9 +204,9 @@ class SharedExchange:
         """Measure the offset of the exchange's clock, for later requests; false if ccxt cannot."""
         if not (self._ccxt.has.get("fetchTime") and "timeDifference" in self._ccxt.options):
             return False
-        difference = await self._ccxt.load_time_difference()
-        if abs(difference) >= _SKEW_WORTH_TELLING_MS:
-            log.warning("clock.skewed", exchange=self.id, ahead_ms=difference)
+        ahead_ms = -await self._ccxt.load_time_difference()
+        if abs(ahead_ms) >= _SKEW_WORTH_TELLING_MS:
+            log.warning("clock.skewed", exchange=self.id, ahead_ms=ahead_ms)
         return True
 
     async def _read_permissions(self) -> Permissions | None:
