@@ -78,7 +78,9 @@ async def test_source_fails_when_nodes_disagree(nodes: list[Anvil], options: dic
     """At the same block; no mean is formed."""
     async with evm_source(urls(nodes), quorum=2, **options) as source:
         nodes[1].set_ether({options["accounts"]["hot"]: 9 * 10**18})
-        with pytest.raises(SourceError, match=f"disagree: ether of {options['accounts']['hot']}") as failed:
+        with pytest.raises(
+            SourceError, match=f"the endpoints 1, 2 disagree: ether of {options['accounts']['hot']}"
+        ) as failed:
             await source.fetch_balances()
         assert failed.value.reason is FailureReason.INVALID_DATA
         nodes[1].set_ether({options["accounts"]["hot"]: 7 * 10**18})
@@ -130,8 +132,9 @@ async def test_source_fails_when_nodes_are_on_two_branches(nodes: list[Anvil], o
     """Both have a block with that number and the same balances, but not the same block."""
     for number, node in enumerate(nodes):
         node.transfer_ether(node.accounts[5], 1 + number)
+    height = nodes[0].block_number()
     async with evm_source(urls(nodes), quorum=3, **options) as source:
-        with pytest.raises(SourceError, match="do not have the same block") as failed:
+        with pytest.raises(SourceError, match=f"the endpoints 1, 2, 3 do not have the same block {height}$") as failed:
             await source.fetch_balances()
     assert failed.value.reason is FailureReason.INVALID_DATA
 

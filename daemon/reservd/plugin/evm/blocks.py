@@ -14,9 +14,14 @@ _HASH_BYTES = 32
 
 
 class ReorgError(SourceError):
-    """The block that was read is no longer in the chain."""
+    """The block that was read is no longer in the chain.
+
+    Attributes:
+        number: Its height.
+    """
 
     def __init__(self, block: "Block") -> None:
+        self.number = block.number
         super().__init__(FailureReason.INVALID_DATA, f"block {block.number} was replaced while it was read")
 
 

@@ -53,7 +53,7 @@ async def read_agreed(pool: EndpointPool, work: Work, quorum: int, max_lag: int)
         except _VotersFailedError as failed:
             excluded |= failed.failures
             continue
-        reading = await asyncio.to_thread(_agreed, readings)
+        reading = await asyncio.to_thread(_agreed, readings, _names(voters))
         lacking = {voter: found.failure for voter, found in zip(voters, readings, strict=True) if found.failure}
         if not lacking:
             pool.serve_from(voters)
@@ -79,7 +79,7 @@ async def _vote(pool: EndpointPool, work: Work, voters: Sequence[Endpoint], max_
             return await _read_all(pool, work, voters, blocks, deadline)
         except ReorgError as error:
             replaced = error
-    raise invalid(f"the endpoints do not have the same block: {replaced.detail}")
+    raise invalid(f"the endpoints {_names(voters)} do not have the same block {replaced.number}")
 
 
 async def _read_all(
@@ -129,25 +129,29 @@ def _common_blocks(pool: EndpointPool, heads: Mapping[Endpoint, Heads], max_lag:
     }
 
 
-def _agreed(readings: Sequence[NodeReading]) -> NodeReading:
+def _names(voters: Sequence[Endpoint]) -> str:
+    return ", ".join(voter.label for voter in voters)
+
+
+def _agreed(readings: Sequence[NodeReading], names: str) -> NodeReading:
     """Return what all readings agree on. A refusal by a step is in all of them, because they found the same values."""
     first = readings[0]
-    results = {tag: _common([reading.results[tag] for reading in readings]) for tag in first.results}
+    results = {tag: _common([reading.results[tag] for reading in readings], names) for tag in first.results}
     return NodeReading(results, next((reading.refusal for reading in readings if reading.refusal), None))
 
 
-def _common(several: Sequence[Results]) -> Results:
+def _common(several: Sequence[Results], names: str) -> Results:
     """Return the queries that all made. A query of only one depends on a value that is missing in another."""
     first, *others = several
     outcomes = {
-        query: _same([outcome, *(other.outcome(query) for other in others)], query)
+        query: _same([outcome, *(other.outcome(query) for other in others)], query, names)
         for query, outcome in first.items()
         if not any(other.lacking([query]) for other in others)
     }
     return Results(first.block, outcomes)
 
 
-def _same(outcomes: Sequence[Outcome], query: Query) -> Outcome:
+def _same(outcomes: Sequence[Outcome], query: Query, names: str) -> Outcome:
     """Return the outcome that all agree on; a failure if one has none.
 
     Raises:
@@ -155,7 +159,7 @@ def _same(outcomes: Sequence[Outcome], query: Query) -> Outcome:
     """
     failures = [outcome for outcome in outcomes if isinstance(outcome, SourceError)]
     if len({outcome for outcome in outcomes if not isinstance(outcome, SourceError)}) > 1:
-        raise invalid(f"the endpoints disagree: {query}")
+        raise invalid(f"the endpoints {names} disagree: {query}")
     if not failures:
         return outcomes[0]
     if all(isinstance(outcome, ContractError) for outcome in outcomes):
