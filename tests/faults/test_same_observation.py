@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from reservd import ReserveManager, ReserveStatus
 from reservd.plugin import Balance, Equity, Reading
@@ -84,6 +85,16 @@ async def test_nothing_is_said_when_one_scrape_was_wrong(world: Scrape, block: i
     world.scrape(150)
     await world.look()
     assert (world.said, world.manager.status("m")) == ([], ADEQUATE)
+
+
+async def test_log_tells_once_what_is_doubted_when_a_reading_waits_for_a_newer_one(world: Scrape) -> None:
+    """The status and its gauge do not show it, so that an operator sees why a shortfall is not yet announced."""
+    world.scrape(0)
+    with capture_logs() as lines:
+        await world.look(2)
+    told = [line for line in lines if line["event"] == "reading.doubted"]
+    assert [(line["mode"], line["status"], line["seen"]) for line in told] == [("m", "adequate", "critical")]
+    assert told[0]["why"] == "balance went from 150 to 0 USDT"
 
 
 async def test_nothing_is_said_when_one_equity_was_wrong(world: Scrape) -> None:

@@ -69,6 +69,19 @@ def why_doubted(seconds: float, balance: Decimal | None, equity: Decimal | None,
         equity: The last believed equity.
         snapshot: The snapshot that jumped.
     """
+    return (
+        f"no conclusive check for {seconds:.0f} s: {tell_jump(balance, equity, snapshot)}, and no second reading agrees"
+    )
+
+
+def tell_jump(balance: Decimal | None, equity: Decimal | None, snapshot: ReserveSnapshot) -> str:
+    """Return what jumped.
+
+    Args:
+        balance: The last believed balance.
+        equity: The last believed equity.
+        snapshot: The snapshot that jumped.
+    """
     moves = [
         f"{name} went from {describe(before)} to {describe(after)} {snapshot.share_class}"
         for name, before, after in (
@@ -77,7 +90,7 @@ def why_doubted(seconds: float, balance: Decimal | None, equity: Decimal | None,
         )
         if before is not None and after is not None and before != after
     ]
-    return f"no conclusive check for {seconds:.0f} s: {', '.join(moves)}, and no second reading agrees"
+    return ", ".join(moves) or "an account, or a part of the equity, is no longer what it was"
 
 
 def _range(bounds: Bounds | None) -> str:

@@ -91,3 +91,9 @@ def test_reason_of_doubt_names_what_moved() -> None:
     assert text == "no conclusive check for 130 s: balance went from 120 to 0 USDT, and no second reading agrees"
     text = why_doubted(130, None, Decimal(1000), make_snapshot(POLICY, 120, equity=10))
     assert text == "no conclusive check for 130 s: equity went from 1,000 to 10 USDT, and no second reading agrees"
+
+
+def test_reason_of_doubt_stays_a_sentence_when_only_one_of_several_accounts_moved() -> None:
+    text = why_doubted(70, Decimal(120), Decimal(1000), make_snapshot(POLICY, 120, equity=1000))
+    moved = "an account, or a part of the equity, is no longer what it was"
+    assert text == f"no conclusive check for 70 s: {moved}, and no second reading agrees"

@@ -3,6 +3,8 @@
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 
+import structlog
+
 from reservd.monitor.observer import Checked, Observer
 from reservd.monitor.watches.defects import NO_DEFECTS, Defects, nothing_read
 from reservd.monitor.watches.holds import Holds
@@ -11,7 +13,10 @@ from reservd.monitor.watches.runways import Runways
 from reservd.monitor.watches.watch import ModeWatch
 from reservd.reserve.explanation import Explanation
 from reservd.reserve.models import ReserveEvent, ReserveSnapshot
+from reservd.reserve.reasons import tell_jump
 from reservd.reserve.tracker import Instant, Step
+
+log = structlog.get_logger(__name__)
 
 
 class Checks:
@@ -55,6 +60,8 @@ class Checks:
                 continue
             try:
                 step = self.advance(watch, watch.observe(readings, holds), readings.now)
+                if step.recheck and not step.conclusive:
+                    _tell_doubt(watch.mode, step)
                 # All modes of a group wait for a mode in doubt, even if that changes nothing for them.
                 if step.recheck or (readings.joint is not None and readings.joint.wants_second_look(watch.mode)):
                     doubtful.append(watch)
@@ -106,6 +113,14 @@ class Checks:
     async def _say(self, event: ReserveEvent, now: Instant) -> None:
         with self.defects.costing(event.strategy_mode, "announcement", now):
             await self._announce(event)
+
+
+def _tell_doubt(mode: str, step: Step) -> None:
+    """Log once why a mode keeps its status although a reading shows another."""
+    state, doubted = step.state, step.state.doubted
+    if doubted is not None:
+        why = tell_jump(state.believed_balance, state.believed_equity, doubted)
+        log.info("reading.doubted", mode=mode, status=state.confirmed, seen=doubted.status, why=why)
 
 
 def new_id() -> str:
