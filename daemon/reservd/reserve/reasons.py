@@ -55,22 +55,29 @@ def why_found(snapshot: ReserveSnapshot, policy: ReservePolicy) -> str:
     return f"{known} of {target}, so more than one status is possible; not certain: {_some(snapshot.missing)}"
 
 
-def why_unknown(seconds: float, snapshot: ReserveSnapshot) -> str:
-    """Return why nothing has been certain for so many seconds, when a snapshot is inconclusive."""
-    return f"no conclusive check for {seconds:.0f} s: {_some(snapshot.missing) or 'more than one status is possible'}"
+def why_unknown(seconds: float | None, snapshot: ReserveSnapshot) -> str:
+    """Return why nothing has been certain for so many seconds, when a snapshot is inconclusive.
+
+    Args:
+        seconds: For how long; None: since this daemon began to watch.
+        snapshot: The snapshot.
+    """
+    return f"no conclusive check {_since(seconds)}: {_some(snapshot.missing) or 'more than one status is possible'}"
 
 
-def why_doubted(seconds: float, balance: Decimal | None, equity: Decimal | None, snapshot: ReserveSnapshot) -> str:
+def why_doubted(
+    seconds: float | None, balance: Decimal | None, equity: Decimal | None, snapshot: ReserveSnapshot
+) -> str:
     """Return why nothing is certain when readings jump and no second one agrees.
 
     Args:
-        seconds: For how long.
+        seconds: For how long; None: since this daemon began to watch.
         balance: The last believed balance.
         equity: The last believed equity.
         snapshot: The snapshot that jumped.
     """
     return (
-        f"no conclusive check for {seconds:.0f} s: {tell_jump(balance, equity, snapshot)}, and no second reading agrees"
+        f"no conclusive check {_since(seconds)}: {tell_jump(balance, equity, snapshot)}, and no second reading agrees"
     )
 
 
@@ -91,6 +98,10 @@ def tell_jump(balance: Decimal | None, equity: Decimal | None, snapshot: Reserve
         if before is not None and after is not None and before != after
     ]
     return ", ".join(moves) or "an account, or a part of the equity, is no longer what it was"
+
+
+def _since(seconds: float | None) -> str:
+    return f"for {seconds:.0f} s" if seconds is not None else "since this daemon began to watch"
 
 
 def _range(bounds: Bounds | None) -> str:

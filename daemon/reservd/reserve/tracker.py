@@ -256,7 +256,9 @@ def _remind(
 def _why_unknown(state: TrackerState, snapshot: ReserveSnapshot, now: Instant, *, doubted: bool) -> str:
     if state.good is snapshot:
         return "readings show a worse status than before, but not yet in enough checks in a row"
-    seconds = state.age_at(now.monotonic)
+    # Of the time before a restart only a part counts, so that the age is not that of anything.
+    restored = state.told is None and state.good is not None
+    seconds = None if restored else state.age_at(now.monotonic)
     if doubted:
         return why_doubted(seconds, state.believed_balance, state.believed_equity, snapshot)
     return why_unknown(seconds, snapshot)

@@ -54,6 +54,17 @@ def test_source_has_half_of_the_staleness_to_answer_when_the_daemon_was_down(dow
     assert mode.said == ["unknown"]
 
 
+def test_reason_of_unknown_counts_no_time_of_a_daemon_before() -> None:
+    """It is not known how long nothing was certain while nobody watched."""
+    mode = reach(ADEQUATE, max_staleness=timedelta(seconds=120))
+    mode.restart(down=3600)
+    lose(mode)
+    assert mode.events[-1].reason.startswith("no conclusive check since this daemon began to watch: bank/spot: timeout")
+    mode.look(110)
+    lose(mode)
+    assert mode.events[-1].reason.startswith("no conclusive check for 1")
+
+
 def test_checks_in_a_row_begin_anew_when_the_daemon_is_restarted() -> None:
     mode = reach(ADEQUATE, confirmations=2)
     assert mode.look(74) is None
