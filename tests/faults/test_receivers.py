@@ -8,11 +8,12 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
+import yaml
 
 from support.nursery import Nursery
 from support.polling import wait_until
 from support.scrape import sample
-from support.world import Answer, World
+from support.world import REFILL_CHANGED, Answer, World
 
 DOWN_SECONDS = float(os.environ.get("RESERVD_DOWN_SECONDS", "4"))
 STORY = ["low", "critical", "low", "adequate"]
@@ -65,6 +66,33 @@ def test_nothing_is_missed_when_a_receiver_fails_for_a_while(
     if answer.hang_up or answer.delay_seconds:
         # It had received the event already: the repetition has the same id.
         assert len({event["id"] for event in world.events}) == 4
+
+
+def test_alarms_come_when_a_receiver_fails_at_messages_about_refills(
+    world: World, nursery: Nursery, tmp_path: Path
+) -> None:
+    """It was written for alarms, and breaks at other fields; what it does not take must not hold up what it needs."""
+    config = world.write_config(tmp_path, defaults={"reserve_replenisher": "unwinder"})
+    document = yaml.safe_load(config.read_text())
+    command = ["echo", '{"status": "accepted"}']
+    document["replenishers"] = {"unwinder": {"plugin": "command", "options": {"command": command}}}
+    config.write_text(yaml.safe_dump(document))
+    world.not_understood = REFILL_CHANGED
+    daemon = nursery.start(config)
+    address = nursery.address()
+    tell(world, address, "low")
+    wait_until(lambda: world.tries > 3, "attempts to send the message about the refill")
+    nursery.signal(daemon, signal.SIGKILL)
+    nursery.start(config)
+    address = nursery.address(2)
+    tell(world, address, "critical", "adequate")
+    wait_until(lambda: len(world.kinds("m")) == 3, f"all alarms, got {world.kinds('m')}")
+    assert world.kinds("m") == ["low", "critical", "adequate"]
+    assert sample(address, "reservd_deliveries_pending", sink="ops") > 0
+    world.not_understood = ""
+    wait_until(lambda: sample(address, "reservd_deliveries_pending", sink="ops") == 0, "the messages about refills")
+    told = [int(event["sequence"]) for event in world.events if event["type"] == REFILL_CHANGED]
+    assert told == list(range(1, len(told) + 1))
 
 
 def test_event_is_dead_and_the_next_one_comes_when_a_receiver_is_gone_for_good(

@@ -19,6 +19,7 @@ import yaml
 from standardwebhooks import Webhook
 
 SECRET = "whsec_dGhpcyBpcyBvbmx5IGEgdGVzdCBzZWNyZXQ="
+REFILL_CHANGED = "reservd.replenishment_changed.v1"
 AMOUNTS = {"adequate": "110", "low": "74", "critical": "49"}
 
 
@@ -40,6 +41,7 @@ class World:
         amounts: The balance of each mode; each has an equity of 1,000 and a target of 100.
         events: The received events, in order, without those that were refused.
         answer: The answer to the next events.
+        not_understood: A type of messages at which the receiver fails.
         refusal: The answer to requests for balances and equity; None to report them.
         asked: The number of such requests.
         tries: The number of received events, including those that were refused.
@@ -51,6 +53,7 @@ class World:
         self.amounts = dict.fromkeys(modes, AMOUNTS["adequate"])
         self.events: list[dict[str, Any]] = []
         self.answer = Answer()
+        self.not_understood = ""
         self.refusal: Answer | None = None
         self.asked = 0
         self.tries = 0
@@ -83,8 +86,10 @@ class World:
                     self.wfile.write(b"half of")
                     self.close_connection = True
                     return
+                event = json.loads(body)
+                answer = Answer(500) if event["type"] == world.not_understood else answer
                 if answer.status == 200:
-                    world.events.append(json.loads(body))
+                    world.events.append(event)
                 self._reply(answer.status, b"", answer.headers)
 
             def _reply(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
@@ -132,7 +137,7 @@ class World:
         """Return the kinds of a mode's events as they came, without repetitions and reminders."""
         seen: dict[str, str] = {}
         for event in self.events:
-            if event["subject"] == mode and not event["data"]["reminder"]:
+            if event["subject"] == mode and not event["data"].get("reminder", event["type"] == REFILL_CHANGED):
                 seen.setdefault(event["id"], event["data"]["event_type"].removeprefix("reserve_"))
         return list(seen.values())
 

@@ -78,7 +78,7 @@ class Courier:
         if isinstance(event, UnreadableEvent):
             self._bury(letter, letter.attempts, now, _UNREADABLE)
             return None
-        if self._outbox.is_silenced(lane.mode, now):
+        if self._outbox.is_silenced(lane.stream.mode, now):
             self._settle(letter, DeliveryState.SILENCED, letter.attempts, now)
             return None
         superseded = self._outbox.is_superseded(event)
@@ -92,7 +92,7 @@ class Courier:
         deliver = self._delivery(event, superseded=superseded)
         started = time.monotonic()
         try:
-            await self._guarded.call(deliver, lane.mode)
+            await self._guarded.call(deliver, str(lane.stream))
         except CallError as error:
             self._tell(started, error.reason)
             return self._failed(letter, event, lane, attempts, error)

@@ -1,4 +1,4 @@
-"""Delivers letters to one sink: in order per mode, several modes at once, with retries."""
+"""Delivers letters to one sink: in order per stream, several streams at once, with retries."""
 
 import asyncio
 import time
@@ -35,7 +35,7 @@ class Dispatcher:
     Args:
         sink: The sink.
         outbox: Where letters come from and outcomes go.
-        concurrency: How many modes are served at the same time.
+        concurrency: How many streams are served at the same time.
         schedule: When a failed delivery is retried.
         observers: Notified of every attempt.
     """
@@ -131,13 +131,13 @@ class Dispatcher:
             lane = await self._lanes.next()
             try:
                 delay = await self._serve(lane)
-            except Exception:  # a defect delays this mode's letters only
-                log.exception("delivery.broke", sink=self.name, mode=lane.mode)
+            except Exception:  # a defect delays the letters of this stream only
+                log.exception("delivery.broke", sink=self.name, mode=lane.stream.mode)
                 delay = _DEFECT_SECONDS
             self._lanes.served(lane, delay)
 
     async def _serve(self, lane: Lane) -> float | None:
-        """Deliver some letters of a mode. Return the seconds to wait before the next attempt after one failed."""
+        """Deliver some letters of a lane. Return the seconds to wait before the next attempt after one failed."""
         for _ in range(TURN):
             try:
                 letter = await self._lanes.first(lane)

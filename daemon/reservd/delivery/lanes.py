@@ -1,4 +1,7 @@
-"""Letters that wait for one sink, in a lane for each mode, and whose turn it is."""
+"""Letters that wait for one sink, and whose turn it is.
+
+A mode has two lanes: messages about its refills that a receiver does not understand must not hold up its alarms.
+"""
 
 import asyncio
 from collections import deque
@@ -7,24 +10,25 @@ from itertools import islice
 
 from reservd.delivery.outbox import Outbox
 from reservd.reserve.models import ReserveEvent
-from reservd.store.letters import Letter
+from reservd.reserve.replenishment.event import ReplenishmentEvent
+from reservd.store.letters import Letter, Stream
 
 TURN = 20
-"""Letters of one mode in a row while others wait."""
+"""Letters of one lane in a row while others wait."""
 _WINDOW = 2_000
-"""Letters that a sink keeps in memory, besides one of each mode; the rest stays in the store."""
+"""Letters that a sink keeps in memory, besides one of each lane; the rest stays in the store."""
 _PAGE = 100
 _UNWRITTEN_SECONDS = 1.0
 """How long to wait before checking again whether everything in a lane is stored."""
 
 
 class Lane:
-    """The letters of one mode, in order."""
+    """The letters of one stream, in order."""
 
-    __slots__ = ("behind", "cursor", "failures", "letters", "mode", "more", "queued", "reloads", "timer")
+    __slots__ = ("behind", "cursor", "failures", "letters", "more", "queued", "reloads", "stream", "timer")
 
-    def __init__(self, mode: str) -> None:
-        self.mode = mode
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
         self.letters: deque[Letter] = deque()
         self.cursor = 0
         """The position of the last letter that was loaded into memory."""
@@ -47,7 +51,7 @@ class Lane:
 
 
 class Lanes:
-    """Holds letters by mode, as many as memory should hold, and returns the lanes that are due.
+    """Holds letters by stream, as many as memory should hold, and returns the lanes that are due.
 
     Args:
         sink: The name of the sink.
@@ -60,14 +64,14 @@ class Lanes:
     def __init__(self, sink: str, outbox: Outbox) -> None:
         self._sink = sink
         self._outbox = outbox
-        self._lanes: dict[str, Lane] = {}
+        self._lanes: dict[Stream, Lane] = {}
         self._ready: asyncio.Queue[Lane] = asyncio.Queue()
         self._stopped = False
         self.held = 0
 
     def take(self, letter: Letter) -> None:
         """Queue a letter for an event that was decided now."""
-        lane = self._lane(letter.event.strategy_mode)
+        lane = self._lane(Stream(letter.event.strategy_mode, isinstance(letter.event, ReplenishmentEvent)))
         if letter.position <= lane.cursor:
             return  # it was read from the store already
         if lane.behind:
@@ -84,10 +88,13 @@ class Lanes:
 
     def reload(self, mode: str, position: int) -> None:
         """Read a mode's pending letters from a position on from the store again: some were made pending once more."""
-        lane = self._lane(mode)
+        for of_refills in (False, True):
+            self._reload(self._lane(Stream(mode, of_refills)), position)
+
+    def _reload(self, lane: Lane, position: int) -> None:
         if any(not self._outbox.is_written(letter.position) for letter in lane.letters):
             # Letters that only memory holds must not be dropped.
-            asyncio.get_running_loop().call_later(_UNWRITTEN_SECONDS, self.reload, mode, position)
+            asyncio.get_running_loop().call_later(_UNWRITTEN_SECONDS, self._reload, lane, position)
             return
         self.held -= len(lane.letters)
         lane.letters.clear()
@@ -99,9 +106,9 @@ class Lanes:
 
     def forget(self, positions: Mapping[str, Container[int]]) -> None:
         """Drop letters that memory should not hold, by mode; never the letter whose turn it is."""
-        for mode, gone in positions.items():
-            lane = self._lanes.get(mode)
-            if lane is not None and lane.letters:
+        for lane in self._lanes.values():
+            gone = positions.get(lane.stream.mode)
+            if gone is not None and lane.letters:
                 first, *others = lane.letters
                 kept = [first, *(letter for letter in others if letter.position not in gone)]
                 self.held -= len(lane.letters) - len(kept)
@@ -129,7 +136,7 @@ class Lanes:
         lane.more = False
         reloads = lane.reloads
         limit = _PAGE if self.held < _WINDOW else TURN
-        letters = await self._outbox.load(self._sink, lane.mode, lane.cursor, limit)
+        letters = await self._outbox.load(self._sink, lane.stream, lane.cursor, limit)
         if lane.reloads != reloads:
             return  # the lane was reloaded from an earlier position in the meantime
         # Letters that were queued in the meantime may not be among them.
@@ -168,7 +175,7 @@ class Lanes:
         elif lane.letters or lane.behind:
             self._queue(lane)
         else:
-            self._lanes.pop(lane.mode, None)
+            self._lanes.pop(lane.stream, None)
 
     def wake_all(self) -> None:
         """Make all lanes due that wait for a retry."""
@@ -183,10 +190,10 @@ class Lanes:
             if lane.timer is not None:
                 lane.timer.cancel()
 
-    def _lane(self, mode: str) -> Lane:
-        lane = self._lanes.get(mode)
+    def _lane(self, stream: Stream) -> Lane:
+        lane = self._lanes.get(stream)
         if lane is None:
-            lane = self._lanes[mode] = Lane(mode)
+            lane = self._lanes[stream] = Lane(stream)
         return lane
 
     def _queue(self, lane: Lane) -> None:

@@ -7,7 +7,14 @@ from reservd.delivery.journal import Journal
 from reservd.reserve.models import ReserveEvent
 from reservd.reserve.replenishment.event import AnyEvent
 from reservd.store.database import Database
-from reservd.store.letters import Letter, load_last_change, load_latest_events, load_letters, load_pending_modes
+from reservd.store.letters import (
+    Letter,
+    Stream,
+    load_last_change,
+    load_latest_events,
+    load_letters,
+    load_pending_modes,
+)
 from reservd.store.outbox import Outcome
 
 
@@ -34,10 +41,11 @@ class Outbox:
         async with self._database.read() as connection:
             return await load_pending_modes(connection, sink)
 
-    async def load(self, sink: str, mode: str, after: int, limit: int) -> list[Letter]:
-        """Return the pending letters for a sink and mode after a position, in order."""
+    async def load(self, sink: str, stream: Stream, after: int, limit: int) -> list[Letter]:
+        """Return the pending letters of a stream for a sink after a position, in order."""
+        mode = stream.mode
         async with self._database.read() as connection:
-            letters = await load_letters(connection, sink, mode, after, limit)
+            letters = await load_letters(connection, sink, stream, after, limit)
             if letters and mode not in self._journal.changes:
                 self._journal.changes[mode] = await load_last_change(connection, mode)
         return letters

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, func, literal_column, select
+from sqlalchemy import ColumnElement, func, literal_column, not_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reservd.reserve.models import EventType, ReserveEvent
@@ -18,6 +18,14 @@ class UnreadableEvent(NamedTuple):
 
     id: str
     strategy_mode: str
+
+
+class Stream(NamedTuple):
+    """The messages that a sink gets one after the other, as their `sequence` counts them."""
+
+    mode: str
+    of_refills: bool = False
+    """Whether they are the changes of the mode's requests for refills, and not its events."""
 
 
 class Letter(NamedTuple):
@@ -48,12 +56,14 @@ async def load_pending_modes(connection: AsyncConnection, sink: str) -> list[str
     return list(await connection.scalars(rows))
 
 
-async def load_letters(connection: AsyncConnection, sink: str, mode: str, after: int, limit: int) -> list[Letter]:
-    """Return the pending letters for a sink and mode after a position, in order."""
+async def load_letters(connection: AsyncConnection, sink: str, stream: Stream, after: int, limit: int) -> list[Letter]:
+    """Return the pending letters of a stream for a sink after a position, in order."""
+    mode, of_refills = stream
     rows = await connection.execute(
         select(events.c.position, events.c.id, events.c.type, events.c.event, deliveries.c.attempts)
         .join(deliveries, deliveries.c.position == events.c.position)
         .where(deliveries.c.sink == sink, deliveries.c.mode == mode, is_pending(), deliveries.c.position > after)
+        .where(not_(is_of_status()) if of_refills else is_of_status())
         .order_by(deliveries.c.position)
         .limit(limit)
     )

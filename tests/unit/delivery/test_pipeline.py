@@ -11,7 +11,7 @@ from reservd.errors import DeliveryError, FailureReason
 from reservd.plugin import CloudEvent
 from reservd.store.database import Database
 from reservd.store.history import KeptSnapshot
-from reservd.store.letters import Letter
+from reservd.store.letters import Letter, Stream
 from reservd.store.operators import Redelivery, ask_redeliveries
 from reservd.store.states import load_states
 from reservd.store.tables import deliveries, snapshots
@@ -292,14 +292,14 @@ async def test_sink_is_left_alone_for_as_long_as_it_asks_when_it_takes_something
         await office.look(limited="low")
         await until(lambda: ops.asked["limited"], "the request for a pause")
         lanes = office.pipeline._dispatchers["ops"]._lanes
-        await until(lambda: lanes._lanes["limited"].timer is not None, "the pause to begin")
+        await until(lambda: lanes._lanes[Stream("limited")].timer is not None, "the pause to begin")
         ops.go_on.set()
         await until(lambda: len(ops.taken) == 1, "the event that was sent before")
         await until(
-            lambda: len(lanes._lanes) == 1 and lanes._lanes["limited"].timer is not None,
+            lambda: len(lanes._lanes) == 1 and lanes._lanes[Stream("limited")].timer is not None,
             "only the limited mode to wait",
         )
-        timer = lanes._lanes["limited"].timer
+        timer = lanes._lanes[Stream("limited")].timer
         assert timer is not None
         assert timer.when() - asyncio.get_running_loop().time() > 500
     assert ops.asked["limited"] == 1
