@@ -88,8 +88,8 @@ class Lanes:
 
     def reload(self, mode: str, position: int) -> None:
         """Read a mode's pending letters from a position on from the store again: some were made pending once more."""
-        for of_refills in (False, True):
-            self._reload(self._lane(Stream(mode, of_refills)), position)
+        for stream in _streams(mode):
+            self._reload(self._lane(stream), position)
 
     def _reload(self, lane: Lane, position: int) -> None:
         if any(not self._outbox.is_written(letter.position) for letter in lane.letters):
@@ -106,9 +106,9 @@ class Lanes:
 
     def forget(self, positions: Mapping[str, Container[int]]) -> None:
         """Drop letters that memory should not hold, by mode; never the letter whose turn it is."""
-        for lane in self._lanes.values():
-            gone = positions.get(lane.stream.mode)
-            if gone is not None and lane.letters:
+        for stream, gone in ((stream, gone) for mode, gone in positions.items() for stream in _streams(mode)):
+            lane = self._lanes.get(stream)
+            if lane is not None and lane.letters:
                 first, *others = lane.letters
                 kept = [first, *(letter for letter in others if letter.position not in gone)]
                 self.held -= len(lane.letters) - len(kept)
@@ -206,3 +206,7 @@ class Lanes:
             lane.timer.cancel()
             lane.timer = None
         self._queue(lane)
+
+
+def _streams(mode: str) -> tuple[Stream, Stream]:
+    return Stream(mode), Stream(mode, of_refills=True)
