@@ -57,7 +57,7 @@ async def test_reading_is_the_same_when_one_of_three_nodes_is_killed(
 
 
 async def test_reading_is_the_same_when_one_of_three_nodes_hangs(nodes: list[Anvil], options: dict[str, Any]) -> None:
-    async with evm_source(urls(nodes), quorum=2, endpoint_timeout=1, **options) as source:
+    async with evm_source(urls(nodes), quorum=2, endpoint_timeout=3, **options) as source:
         before = await source.fetch_balances()
         nodes[0].pause()
         assert await source.fetch_balances() == before
