@@ -72,14 +72,14 @@ async def test_refill_that_is_there_when_it_was_promised_is_verified_though_it_i
 
 
 async def test_half_of_a_refill_is_told_as_half_and_not_as_done(database: Database) -> None:
-    async with Refinery(database, reserve_refill_settling="1.5") as shop:
+    async with Refinery(database, reserve_refill_settling=30) as shop:
         await shop.check(70)
         (asked,) = shop.asked
         await shop.check(90)
         await shop.service.desk.settle(asked)
         await shop.check(90.5)
         assert (await shop.service.desk.find(asked)).state == "settled"
-        await asyncio.sleep(1.5)
+        shop.clock.ahead += timedelta(seconds=30)
         await shop.check(90)
         await tells(shop, "requested", "accepted", "settled", "ineffective")
         assert shop.ops.changes[-1].data.arrived == 20

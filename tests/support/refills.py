@@ -5,7 +5,6 @@ from typing import Any, Self
 
 from reservd.config.settings import Settings
 from reservd.delivery.pipeline import Pipeline
-from reservd.monitor.clock import SystemClock
 from reservd.monitor.manager import ReserveManager
 from reservd.plugin import ReplenishmentMessage
 from reservd.reserve.models import ReserveStatus
@@ -15,6 +14,7 @@ from reservd.service.replenishment import ReplenishmentObserver, ReplenishmentSe
 from reservd.service.replenishment.ledger import StoredLedger
 from reservd.store.database import Database
 from reservd.store.ownership import Ownership
+from support.bank import Clock
 from support.polling import until
 from support.sources import ScriptedBalances, ScriptedEquity, ScriptedReplenisher, ScriptedSink
 
@@ -52,6 +52,7 @@ class Refinery:
     """A mode `m` with a target of 100 and a replenisher; an async context manager that owns the store.
 
     Attributes:
+        clock: The clock of all parts, which a test may advance; readings are dated by the machine's.
         replenisher: Receives the requests.
         ops: A sink that receives all events.
         reasons: Why nothing was requested.
@@ -61,6 +62,7 @@ class Refinery:
     def __init__(
         self, database: Database, replenisher: ScriptedReplenisher | None = None, balance: object = 110, **mode: Any
     ) -> None:
+        self.clock = Clock()
         self.replenisher = replenisher or ScriptedReplenisher(timeout=1)
         self.ops = Listener()
         self.reasons = Reasons()
@@ -72,16 +74,19 @@ class Refinery:
             {"ops": self.ops},
             Settings.model_validate({"modes": "*", "event_sinks": {"ops": settings}}),
             {"m": ["ops"]},
-            SystemClock(),
+            self.clock,
         )
         self._balances = ScriptedBalances("t", main=balance)
-        self.manager = ReserveManager(ScriptedEquity(), {"t": self._balances}, observers=[self.pipeline])
+        self.manager = ReserveManager(
+            ScriptedEquity(), {"t": self._balances}, observers=[self.pipeline], clock=self.clock
+        )
         self.service = ReplenishmentService(
             self.manager.reserve_configs,
             {"unwinder": self.replenisher},
             [self.reasons],
             lambda: self.pipeline.may_act,
             ledger=StoredLedger(database, self.pipeline.journal),
+            clock=self.clock,
             epoch=lambda: self.pipeline.journal.epoch,
         )
         self.manager.add_observer(self.service)
