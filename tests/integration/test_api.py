@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from reservd import __version__
-from support.api import TOKENS, ApiDaemon, call, write_tokens
+from support.api import CALM, TOKENS, ApiDaemon, call, write_tokens
 from support.polling import wait_until
 
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDaemon]:
-    with ApiDaemon(tmp_path_factory.mktemp("api")) as running:
+    with ApiDaemon(tmp_path_factory.mktemp("api"), interval=CALM) as running:
         running.bring("beta", "low")
         running.bring("beta", "critical")
         wait_until(lambda: len(running.get("/api/v1/events?mode=beta").json["items"]) == 2, "both events to be stored")
@@ -138,7 +138,7 @@ def test_method_that_is_not_there_is_a_problem(daemon: ApiDaemon) -> None:
 
 def test_withdrawal_speed_follows_the_amount(daemon: ApiDaemon) -> None:
     """With 110 and a floor of 50, 60 can be paid at once; a critical mode pays slowly."""
-    assert daemon.get("/api/v1/modes/alpha/withdrawal-speed").json["speed"] == "fast"
+    wait_until(lambda: daemon.get("/api/v1/modes/alpha/withdrawal-speed").json["speed"] == "fast", "the store to be up")
     assert daemon.get("/api/v1/modes/alpha/withdrawal-speed?amount=60").json["speed"] == "fast"
     medium = daemon.get("/api/v1/modes/alpha/withdrawal-speed?amount=70.5").json
     assert (medium["speed"], medium["from_reserve"], medium["unwound"]) == ("medium", "60.00", "10.50")

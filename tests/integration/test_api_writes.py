@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.api import ApiDaemon, Reply, call, write_api_config
+from support.api import CALM, ApiDaemon, Reply, call, write_api_config
 from support.nursery import Nursery
 from support.polling import wait_until
 from support.scrape import page
@@ -22,7 +22,7 @@ ALPHA = "/api/v1/modes/alpha/withdrawals"
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDaemon]:
-    with ApiDaemon(tmp_path_factory.mktemp("api"), refilled=["alpha"]) as running:
+    with ApiDaemon(tmp_path_factory.mktemp("api"), refilled=["alpha"], interval=CALM) as running:
         wait_until(
             lambda: running.get("/api/v1/modes/alpha/withdrawal-speed").json["speed"] == "fast", "the first snapshot"
         )

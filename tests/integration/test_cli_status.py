@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.api import ApiDaemon, write_api_config
+from support.api import CALM, ApiDaemon, write_api_config
 from support.commands import Command, Result
 from support.daemon import ReservdProcess
 from support.polling import wait_until
@@ -23,7 +23,7 @@ STANDS = re.compile(r"beta +critical +━+╸?─+ +49\.0% +49 +100 +USDT .* cri
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDaemon]:
     """A daemon that watches `alpha`, of which 5 are held, and `beta`, which is critical."""
-    with ApiDaemon(tmp_path_factory.mktemp("status"), refilled=["beta"]) as running:
+    with ApiDaemon(tmp_path_factory.mktemp("status"), refilled=["beta"], interval=CALM) as running:
         running.bring("beta", "low")
         running.bring("beta", "critical")
         speed = "/api/v1/modes/alpha/withdrawal-speed"

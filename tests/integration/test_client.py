@@ -18,14 +18,14 @@ from reservd.reserve.models import EventType, ReserveStatus
 from reservd.reserve.replenishment import Inaction
 from reservd.reserve.replenishment.states import ReplenishmentState
 from reservd.reserve.withdrawal import WithdrawalSpeed
-from support.api import ApiDaemon
+from support.api import CALM, ApiDaemon
 from support.polling import wait_until
 from support.tls import TlsListener, make_certificate
 
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDaemon]:
-    with ApiDaemon(tmp_path_factory.mktemp("client"), refilled=["alpha"]) as running:
+    with ApiDaemon(tmp_path_factory.mktemp("client"), refilled=["alpha"], interval=CALM) as running:
         yield running
 
 
@@ -218,7 +218,12 @@ async def test_next_daemon_is_asked_when_one_does_not_answer_or_stands_by(tmp_pa
     store = f"sqlite:///{tmp_path}/store.db"
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
-    with ApiDaemon(tmp_path / "one", store) as owner, ApiDaemon(tmp_path / "two", store) as standby:
+    with (
+        ApiDaemon(tmp_path / "one", store, interval=CALM) as owner,
+        ApiDaemon(tmp_path / "two", store, interval=CALM) as standby,
+    ):
+        speed = "/api/v1/modes/alpha/withdrawal-speed"
+        wait_until(lambda: owner.get(speed).json["speed"] == "fast", "the first snapshot")
         urls = [f"http://{standby.address}", "http://127.0.0.1:1", f"http://{owner.address}"]
         async with AsyncClient(urls, token="rsv_treasury") as client:
             assert (await client.get_mode("alpha")).mode == "alpha"

@@ -29,6 +29,8 @@ TOKENS = {
 }
 """The names that have a token; the token is `rsv_` and the name."""
 
+CALM = 1.0
+"""Seconds between checks. Long, so that a late reading on a busy machine does not make withdrawals slow."""
 _TIMEOUT_SECONDS = 60.0
 
 
@@ -103,6 +105,7 @@ def write_api_config(
     refilled: Iterable[str] = (),
     over_api: Iterable[str] = (),
     refill: Mapping[str, object] | None = None,
+    interval: float = 0.1,
     **web: object,
 ) -> Path:
     """Write a configuration of a world with tokens, and return its path.
@@ -114,9 +117,10 @@ def write_api_config(
         refilled: Modes with a replenisher that sends requests to the world.
         over_api: Modes whose strategies take requests from the API.
         refill: More options of both kinds of modes.
+        interval: The seconds between two checks.
         web: More keys of the section `web`.
     """
-    config = world.write_config(folder, store_url)
+    config = world.write_config(folder, store_url, interval=interval)
     document = yaml.safe_load(config.read_text())
     document["web"] = {"tokens_file": str(write_tokens(folder / "tokens.yaml")), **web}
     options = {"url": f"{world.url}/refill", "secret": SECRET, "allow_private_hosts": ["127.0.0.1"]}
@@ -145,6 +149,7 @@ class ApiDaemon:
         refilled: Iterable[str] = (),
         over_api: Iterable[str] = (),
         refill: Mapping[str, object] | None = None,
+        interval: float = 0.1,
         **web: object,
     ) -> None:
         """Prepare it.
@@ -155,12 +160,13 @@ class ApiDaemon:
             refilled: Modes with a replenisher that sends requests to the world.
             over_api: Modes whose strategies take requests from the API.
             refill: More options of both kinds of modes.
+            interval: The seconds between two checks.
             web: More keys of the section `web` of its configuration.
         """
         self._resources = ExitStack()
         self._running = ExitStack()
         self.world = World("alpha", "beta")
-        modes = {"refilled": refilled, "over_api": over_api, "refill": refill}
+        modes = {"refilled": refilled, "over_api": over_api, "refill": refill, "interval": interval}
         self._config: dict[str, Any] = {"folder": folder, "store_url": store_url, **modes, **web}
         self._file: Path
         self.process: ReservdProcess
