@@ -40,7 +40,7 @@ BASE = {
     "share_class": "USDT",
     "reserve_ratio": "0.1",
     "reserve_monitoring_interval": "0.05",
-    "reserve_max_staleness": "0.3",
+    "reserve_max_staleness": "2",
     "reserve_max_jump": "1000",
 }
 

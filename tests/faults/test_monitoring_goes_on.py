@@ -300,7 +300,7 @@ async def test_unknown_is_said_while_all_that_a_mode_waits_for_hangs_for_longer_
     """Neither source answers or fails, so no reading arrives at all: unknown is raised, and repeated as a reminder."""
     wallet, nav = ScriptedBalances("wallet", timeout=600, main=110), ScriptedEquity(timeout=600)
     manager = ReserveManager(nav, {"wallet": wallet})
-    keys = {"reserve_max_staleness": "0.3", "reserve_event_repeat_interval": "0.3"}
+    keys = {"reserve_max_staleness": "2", "reserve_event_repeat_interval": "0.3"}
     manager.set_reserve_config("m", {**BASE, **keys})
     heard: list[ReserveEvent] = []
     manager.add_reserve_callback(heard.append)

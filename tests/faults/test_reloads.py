@@ -43,7 +43,7 @@ def test_outage_is_said_though_the_configuration_is_read_again_all_the_time(tmp_
         config = world.write_config(tmp_path, defaults={"reserve_max_staleness": 4})
         with ReservdProcess(config) as daemon, reloaded(daemon, 1.0):
             world.amounts["alpha"] = "not a number"
-            wait_until(lambda: world.kinds("alpha") == ["unknown"], "the outage to be reported", timeout_seconds=30)
+            wait_until(lambda: world.kinds("alpha") == ["unknown"], "the outage to be reported")
             assert world.kinds("beta") == []
             assert daemon.log().count("config.reloaded") > 1
 

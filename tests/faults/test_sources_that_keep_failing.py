@@ -58,7 +58,7 @@ async def room(staleness: float = 0.02) -> AsyncIterator[Room]:
 
 
 async def test_source_is_asked_ever_less_often_when_it_fails_for_many_cycles() -> None:
-    async with room(staleness=5) as here:
+    async with room(staleness=60) as here:  # the last seconds before unknown would be worth more readings
         here.failing.misbehave = raises(RATE_LIMITED)
         reads, others = here.failing.reads, here.well.reads
         await until(lambda: here.well.reads >= others + 60)
@@ -147,7 +147,7 @@ async def test_nothing_is_asked_less_often_when_only_every_second_reading_fails(
 
 
 async def test_equity_that_fails_again_and_again_is_asked_less_often_too() -> None:
-    async with room(staleness=5) as here:
+    async with room(staleness=60) as here:  # the last seconds before unknown would be worth more readings
         here.nav.misbehave = raises(OSError())
         asked, others = len(here.nav.asked), here.well.reads
         await until(lambda: here.well.reads >= others + 60)

@@ -74,7 +74,7 @@ async def test_one_that_hangs_costs_its_own_reading_and_one_thread(gate: Gate) -
             return SimpleNamespace(total_equity=1000)
 
     reader = EquityReader(EquityCalculator("nav", Calculator()), [])
-    reader.guarded.timeout_seconds = 0.2
+    reader.guarded.timeout_seconds = 1.0
     for _ in range(2):
         usdt, eth = await asyncio.gather(reader.read("USDT", "USDT"), reader.read("ETH", "ETH"))
         assert isinstance(usdt, CallError)
