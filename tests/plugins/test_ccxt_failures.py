@@ -131,9 +131,7 @@ async def test_answer_is_refused_when_it_does_not_end(
 
 
 async def test_reading_is_unreachable_when_nobody_listens(source: Build) -> None:
-    async with Binance() as server:
-        pass
-    async with source(server) as opened:
+    async with source(Binance()) as opened:  # a server that was never started
         assert (await failed(opened)).reason is FailureReason.UNREACHABLE
 
 

@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -13,12 +11,7 @@ from reservd.plugin import FailureReason, SourceError
 from reservd_ccxt import registry
 from support.exchange_server import KEY, ExchangeServer
 from support.exchanges import Binance, Kraken, Okx
-from support.holdings import BALANCE_PATH, Build, failed, hold, only_balance
-
-
-def but_clocks(logs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the lines not about clocks: if the machine stands still for a second, the exchange's looks wrong."""
-    return [line for line in logs if line["event"] != "clock.skewed"]
+from support.holdings import BALANCE_PATH, Build, but_clocks, failed, hold, only_balance
 
 
 async def test_reading_is_rejected_when_the_secret_is_wrong(exchange: ExchangeServer, source: Build) -> None:
