@@ -35,6 +35,14 @@ contract LimitedVault is PlainVault {
         broken = isBroken;
     }
 
+    function _withdraw(address caller, address receiver, address owner, uint256 assets, uint256 shares)
+        internal
+        override
+    {
+        if (liquidity != type(uint256).max) liquidity -= assets;
+        super._withdraw(caller, receiver, owner, assets, shares);
+    }
+
     function maxWithdraw(address owner) public view override returns (uint256) {
         require(!broken, "broken");
         uint256 owned = super.maxWithdraw(owner);
