@@ -233,7 +233,7 @@ async def test_older_reading_does_not_come_after_a_newer_one_when_a_cycle_overta
     """The reading of the wake-up waits for a slow equity, while a cycle that began later has read a newer one."""
     source, nav = TellingBalances("a", main=110), ScriptedEquity()
     manager, watcher = make(source, nav=nav)
-    manager.set_reserve_config("m", {**HOUR, "reserve_monitoring_interval": 2})
+    manager.set_reserve_config("m", {**HOUR, "reserve_monitoring_interval": 5})
     events: list[ReserveEvent] = []
     manager.add_reserve_callback(events.append)
     async with monitoring(manager):
@@ -247,7 +247,7 @@ async def test_older_reading_does_not_come_after_a_newer_one_when_a_cycle_overta
 
         nav.misbehave = slowly
         source.amounts["main"] = 90
-        await until(lambda: time.monotonic() > begun + 1)  # otherwise it would not wait until the next cycle
+        await until(lambda: time.monotonic() > begun + 3)  # otherwise it would not wait until the next cycle
         source.tell()
         await until(lambda: source.reads == 2)
         source.amounts["main"] = 111
