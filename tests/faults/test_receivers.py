@@ -53,7 +53,7 @@ def test_nothing_is_missed_when_a_receiver_fails_for_a_while(
     answer: Answer, world: World, nursery: Nursery, tmp_path: Path
 ) -> None:
     config = world.write_config(tmp_path)
-    text = config.read_text().replace("timeout: 2", "timeout: 1")
+    text = config.read_text().replace("timeout: 10", "timeout: 1")
     config.write_text(text)
     nursery.start(config)
     address = nursery.address()

@@ -186,7 +186,7 @@ class World:
                         "url": f"{self.url}/events",
                         "secret": SECRET,
                         "allow_private_hosts": ["127.0.0.1"],
-                        "timeout": 2,
+                        "timeout": 10,
                     },
                     "retry": {"first": 0.05, "longest": 0.5},
                     **(sink or {}),
