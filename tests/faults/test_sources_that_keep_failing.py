@@ -103,7 +103,7 @@ async def test_recovery_is_seen_without_help_when_the_source_answers_again(stale
 
 async def test_source_is_left_alone_from_the_first_time_that_it_asks_for_that() -> None:
     """The mode becomes unknown in time; before that, the source is read once more."""
-    async with room(staleness=0.6) as here:
+    async with room(staleness=3) as here:  # much longer than the machine stands still between two cycles
         here.failing.misbehave = raises(SourceError(FailureReason.RATE_LIMITED, "HTTP 429", retry_after_seconds=3600))
         reads = here.failing.reads
         await until(lambda: here.open)
