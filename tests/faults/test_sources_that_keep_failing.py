@@ -6,6 +6,7 @@ Each mode needs 100 USDT, a tenth of its equity of 1,000, and is checked 50 time
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
@@ -13,6 +14,7 @@ from structlog.testing import capture_logs
 from reservd import ReserveManager
 from reservd.errors import FailureReason, SourceError
 from reservd.web.metrics import Metrics, Series
+from support.hand_clock import HandClock
 from support.polling import until
 from support.sources import ScriptedBalances, ScriptedEquity, hangs, raises
 
@@ -23,13 +25,13 @@ RATE_LIMITED = SourceError(FailureReason.RATE_LIMITED, "come back later")
 class Room:
     """Two modes with a source each, of which one will fail, and their metrics."""
 
-    def __init__(self, staleness: float) -> None:
+    def __init__(self, staleness: float, clock: HandClock | None = None) -> None:
         self.nav = ScriptedEquity()
         self.failing = ScriptedBalances("failing", timeout=1.0, main=110)
         self.well = ScriptedBalances("well", main=110)
         self.metrics = Metrics(Series({"m": "USDT", "other": "USDT"}, [0.02], ["failing", "well", "nav"]))
         sources = {"failing": self.failing, "well": self.well}
-        self.manager = ReserveManager(self.nav, sources, observers=[self.metrics])
+        self.manager = ReserveManager(self.nav, sources, observers=[self.metrics], clock=clock)
         for mode, source in (("m", "failing"), ("other", "well")):
             config = {**MODE, "reserve_balance_sources": [source], "reserve_max_staleness": staleness}
             self.manager.set_reserve_config(mode, config)
@@ -45,9 +47,9 @@ class Room:
 
 
 @asynccontextmanager
-async def room(staleness: float = 0.02) -> AsyncIterator[Room]:
+async def room(staleness: float = 0.02, clock: HandClock | None = None) -> AsyncIterator[Room]:
     """Start monitoring and wait until both modes are adequate."""
-    found = Room(staleness)
+    found = Room(staleness, clock)
     running = asyncio.create_task(found.manager.start_monitoring())
     try:
         await until(lambda: {found.manager.status(mode) for mode in ("m", "other")} == {"adequate"})
@@ -101,16 +103,21 @@ async def test_recovery_is_seen_without_help_when_the_source_answers_again(stale
         assert here.failing.reads - reads >= 9
 
 
-async def test_source_is_left_alone_from_the_first_time_that_it_asks_for_that() -> None:
+async def test_source_is_left_alone_from_the_first_time_that_it_asks_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
     """The mode becomes unknown in time; before that, the source is read once more."""
-    async with room(staleness=3) as here:  # much longer than the machine stands still between two cycles
+    clock = HandClock()
+    by_hand = SimpleNamespace(monotonic=lambda: clock.now().monotonic)
+    monkeypatch.setattr("reservd.monitor.sources.reader.time", by_hand)
+    async with room(60, clock) as here:
         here.failing.misbehave = raises(SourceError(FailureReason.RATE_LIMITED, "HTTP 429", retry_after_seconds=3600))
         reads = here.failing.reads
         await until(lambda: here.open)
-        await until(lambda: here.manager.status("m") == "unknown")
-        others = here.well.reads
-        await until(lambda: here.well.reads >= others + 20)
-        assert here.failing.reads - reads <= 3
+        for seconds, asked in ((0, 1), (45, 2), (16, 2)):  # the cycle after the 45 s could be the last before unknown
+            clock.advance(seconds)
+            others = here.well.reads
+            await until(lambda others=others: here.well.reads >= others + 20)
+            assert here.failing.reads - reads == asked
+            assert (here.manager.status("m") == "unknown") is (seconds == 16)
         assert here.manager.status("other") == "adequate"
 
 
