@@ -200,7 +200,7 @@ def test_quote_tells_how_a_withdrawal_would_be_paid(command: Command, daemon: Ap
 
     fast = quote("alpha", "7.50")
     assert (fast.code, fast.err) == (0, "")
-    assert "speed:        fast\namount:       7.50 USDT\nfrom reserve: 7.50 USDT\nexpected:" in fast.out
+    assert "speed:        fast\namount:       7.5 USDT\nfrom reserve: 7.5 USDT\nexpected:" in fast.out
     part = quote("alpha", "100").out
     assert "speed:        medium" in part
     assert re.search(r"^to unwind: +[\d.]+ USDT$", part, re.MULTILINE)

@@ -87,7 +87,7 @@ class World:
                     self.close_connection = True
                     return
                 event = json.loads(body)
-                answer = Answer(500) if event["type"] == world.not_understood else answer
+                answer = Answer(500) if event.get("type") == world.not_understood else answer
                 if answer.status == 200:
                     world.events.append(event)
                 self._reply(answer.status, b"", answer.headers)
