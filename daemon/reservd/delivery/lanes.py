@@ -88,13 +88,15 @@ class Lanes:
 
     def reload(self, mode: str, position: int) -> None:
         """Read a mode's pending letters from a position on from the store again: some were made pending once more."""
-        for stream in _streams(mode):
-            self._reload(self._lane(stream), position)
+        for of_refills in (False, True):
+            self._reload(Stream(mode, of_refills), position)
 
-    def _reload(self, lane: Lane, position: int) -> None:
+    def _reload(self, stream: Stream, position: int) -> None:
+        # Looked up at each try: a lane that is emptied meanwhile is dropped, and another one may be in its place.
+        lane = self._lane(stream)
         if any(not self._outbox.is_written(letter.position) for letter in lane.letters):
             # Letters that only memory holds must not be dropped.
-            asyncio.get_running_loop().call_later(_UNWRITTEN_SECONDS, self._reload, lane, position)
+            asyncio.get_running_loop().call_later(_UNWRITTEN_SECONDS, self._reload, stream, position)
             return
         self.held -= len(lane.letters)
         lane.letters.clear()
@@ -106,13 +108,14 @@ class Lanes:
 
     def forget(self, positions: Mapping[str, Container[int]]) -> None:
         """Drop letters that memory should not hold, by mode; never the letter whose turn it is."""
-        for stream, gone in ((stream, gone) for mode, gone in positions.items() for stream in _streams(mode)):
-            lane = self._lanes.get(stream)
-            if lane is not None and lane.letters:
-                first, *others = lane.letters
-                kept = [first, *(letter for letter in others if letter.position not in gone)]
-                self.held -= len(lane.letters) - len(kept)
-                lane.letters = deque(kept)
+        for mode, gone in positions.items():
+            for of_refills in (False, True):
+                lane = self._lanes.get(Stream(mode, of_refills))
+                if lane is not None and lane.letters:
+                    first, *others = lane.letters
+                    kept = [first, *(letter for letter in others if letter.position not in gone)]
+                    self.held -= len(lane.letters) - len(kept)
+                    lane.letters = deque(kept)
 
     async def first(self, lane: Lane) -> Letter | None:
         """Return the first letter of a lane; None when there is none.
@@ -206,7 +209,3 @@ class Lanes:
             lane.timer.cancel()
             lane.timer = None
         self._queue(lane)
-
-
-def _streams(mode: str) -> tuple[Stream, Stream]:
-    return Stream(mode), Stream(mode, of_refills=True)

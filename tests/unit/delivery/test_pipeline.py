@@ -5,7 +5,7 @@ from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from reservd.errors import DeliveryError, FailureReason
 from reservd.plugin import CloudEvent
@@ -357,6 +357,47 @@ async def test_wish_is_met_when_it_comes_while_the_store_is_being_read(database:
         goes_on.set()
         await until(lambda: len(ops.taken) == 3, "the first event again")
     assert ops.taken[2].id == ops.taken[0].id
+
+
+async def test_a_mode_is_served_in_one_order_when_a_wish_had_to_wait_for_the_store(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then, all letters of the mode are delivered, and a new one comes."""
+    monkeypatch.setattr("reservd.delivery.lanes._UNWRITTEN_SECONDS", 0.3)
+    ops = ScriptedSink("ops")
+    at_once, most_at_once, goes_on = 0, 0, asyncio.Event()
+
+    async def slow() -> None:
+        nonlocal at_once, most_at_once
+        at_once += 1
+        most_at_once = max(most_at_once, at_once)
+        await goes_on.wait()
+        await asyncio.sleep(0.05)
+        at_once -= 1
+
+    async with Office(database, ops) as office:
+        await office.look(m="low")
+        await until(lambda: ops.taken, "the first event")
+        await until_recorded(database, 1)
+        dispatcher = office.pipeline._dispatchers["ops"]
+        ops.misbehave = slow
+        with monkeypatch.context() as unwritten:
+            unwritten.setattr(dispatcher._outbox, "is_written", lambda position: False)
+            await office.look(m="critical")
+            await until(lambda: at_once, "the second event is being sent")
+            dispatcher.reload("m", 1)
+        goes_on.set()
+        await until(lambda: len(ops.taken) == 2 and not dispatcher._lanes._lanes, "the second event")
+        await until_recorded(database, 2)
+        async with database.write() as connection:
+            await connection.execute(update(deliveries).where(deliveries.c.attempts == 1).values(state="pending"))
+        goes_on.clear()
+        await office.look(m="low")
+        await until(lambda: at_once, "the third event is being sent")
+        await asyncio.sleep(0.5)
+        goes_on.set()
+        await until(lambda: len(ops.taken) == 5, "the first two again")
+    assert most_at_once == 1
 
 
 @pytest.mark.no_cover
