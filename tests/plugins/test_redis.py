@@ -2,7 +2,8 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from reservd.plugin import DeliveryError, FailureReason
 from reservd.plugin.examples import example_event
 from reservd.plugin.testing import EventSinkContract
 from reservd_redis.sink import RedisSink
+from support.polling import until
 from support.readme import documented_program
 from support.tls import TlsListener, make_certificate
 from support.valkey import ValkeyServer
@@ -82,16 +84,51 @@ async def test_event_arrives_as_documented(build: Any, server: ValkeyServer, opt
     assert json.loads(fields["event"])["data"]["reserve_balance"] == "40000.25"
 
 
-async def test_documented_consumer_gets_the_event(build: Any, server: ValkeyServer, options: Any) -> None:
-    await deliver(build(RedisSink, options))
+@asynccontextmanager
+async def documented_consumer(server: ValkeyServer) -> AsyncIterator[asyncio.StreamReader]:
+    """Run the consumer of the README; yield what it prints."""
     program = documented_program("redis").replace("redis://redis.example.com:6379/0", server.url)
     reader = await asyncio.create_subprocess_exec(sys.executable, "-uc", program, stdout=asyncio.subprocess.PIPE)
     assert reader.stdout is not None
     try:
-        assert await asyncio.wait_for(reader.stdout.readline(), 30) == b"reserve_low demo 40000.25\n"
+        yield reader.stdout
     finally:
-        reader.kill()
+        with suppress(ProcessLookupError):
+            reader.kill()
         await reader.communicate()
+
+
+async def test_documented_consumer_gets_the_event(build: Any, server: ValkeyServer, options: Any) -> None:
+    await deliver(build(RedisSink, options))
+    async with documented_consumer(server) as printed:
+        assert await asyncio.wait_for(printed.readline(), 30) == b"reserve_low demo 40000.25\n"
+
+
+async def test_documented_consumer_gets_what_it_had_read_when_it_died(
+    build: Any, server: ValkeyServer, options: Any
+) -> None:
+    """An event that was read and not acknowledged is not lost, and one that was trimmed since stops nothing."""
+    await deliver(build(RedisSink, options), "evt-trimmed")
+    await deliver(build(RedisSink, options))
+    with redis.Redis.from_url(server.url, decode_responses=True, protocol=2) as client:
+        client.xgroup_create("reservd:events", "unwinder", id="0")
+        ((_, read),) = client.xreadgroup("unwinder", "worker-1", {"reservd:events": ">"})
+        client.xdel("reservd:events", read[0][0])
+        async with documented_consumer(server) as printed:
+            assert await asyncio.wait_for(printed.readline(), 30) == b"reserve_low demo 40000.25\n"
+            await until(lambda: client.xpending("reservd:events", "unwinder")["pending"] == 0)
+
+
+async def test_documented_consumer_gets_the_event_when_nothing_happened_for_long(
+    build: Any, server: ValkeyServer, options: Any
+) -> None:
+    """The library's own deadline for an answer is not longer than the consumer waits for events."""
+    async with documented_consumer(server) as printed:
+        with redis.Redis.from_url(server.url) as client:
+            asked = "cmdstat_xreadgroup"
+            await until(lambda: client.info("commandstats").get(asked, {}).get("calls", 0) > 1)
+        await deliver(build(RedisSink, options))
+        assert await asyncio.wait_for(printed.readline(), 30) == b"reserve_low demo 40000.25\n"
 
 
 async def test_event_is_added_once_when_delivered_again(build: Any, server: ValkeyServer, options: Any) -> None:
