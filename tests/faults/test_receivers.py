@@ -37,6 +37,13 @@ def tell(world: World, address: str, *statuses: str) -> None:
         )
 
 
+def told_of_refills(world: World, mode: str) -> set[str]:
+    """Return the states of requests for refills that the receiver was told of."""
+    return {
+        event["data"]["state"] for event in world.events if event["type"] == REFILL_CHANGED and event["subject"] == mode
+    }
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -93,6 +100,36 @@ def test_alarms_come_when_a_receiver_fails_at_messages_about_refills(
     wait_until(lambda: sample(address, "reservd_deliveries_pending", sink="ops") == 0, "the messages about refills")
     told = [int(event["sequence"]) for event in world.events if event["type"] == REFILL_CHANGED]
     assert told == list(range(1, len(told) + 1))
+
+
+def test_alarms_come_when_a_receiver_does_not_answer_messages_about_refills(nursery: Nursery, tmp_path: Path) -> None:
+    """More modes have such a message than messages are sent at the same time, and each of these waits for a minute."""
+    modes = ["m", "n", "o", "p"]
+    with World(*modes) as world:
+        defaults = {"reserve_replenisher": "unwinder"}
+        config = world.write_config(tmp_path, defaults=defaults, sink={"concurrency": 2})
+        document = yaml.safe_load(config.read_text())
+        document["event_sinks"]["ops"]["options"]["timeout"] = 60
+        command = ["echo", '{"status": "accepted"}']
+        document["replenishers"] = {"unwinder": {"plugin": "command", "options": {"command": command}}}
+        config.write_text(yaml.safe_dump(document))
+        world.unanswered = REFILL_CHANGED
+        nursery.start(config)
+        for status in ("low", "critical"):
+            for mode in modes:
+                world.set(mode, status)
+            for mode in modes:
+                wait_until(
+                    lambda mode=mode, status=status: status in world.kinds(mode),
+                    f"{status} of {mode}",
+                    timeout_seconds=20,
+                )
+        world.unanswered = ""
+        for mode in modes:
+            wait_until(
+                lambda mode=mode: {"requested", "accepted"} <= told_of_refills(world, mode),
+                f"the messages about refills of {mode}",
+            )
 
 
 def test_event_is_dead_and_the_next_one_comes_when_a_receiver_is_gone_for_good(

@@ -42,6 +42,7 @@ class World:
         events: The received events, in order, without those that were refused.
         answer: The answer to the next events.
         not_understood: A type of messages at which the receiver fails.
+        unanswered: A type of messages that the receiver does not answer while this is set.
         refusal: The answer to requests for balances and equity; None to report them.
         asked: The number of such requests.
         tries: The number of received events, including those that were refused.
@@ -54,6 +55,7 @@ class World:
         self.events: list[dict[str, Any]] = []
         self.answer = Answer()
         self.not_understood = ""
+        self.unanswered = ""
         self.refusal: Answer | None = None
         self.asked = 0
         self.tries = 0
@@ -87,6 +89,7 @@ class World:
                     self.close_connection = True
                     return
                 event = json.loads(body)
+                world.wait_before_answering(event.get("type"))
                 answer = Answer(500) if event.get("type") == world.not_understood else answer
                 if answer.status == 200:
                     world.events.append(event)
@@ -119,6 +122,11 @@ class World:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    def wait_before_answering(self, kind: str | None) -> None:
+        """Wait while messages of this type are not answered."""
+        while kind == self.unanswered:
+            time.sleep(0.05)
 
     def check(self, body: bytes, headers: Message) -> None:
         """Check the signature and the age of an event."""

@@ -55,7 +55,7 @@ class Dispatcher:
         self._outbox = outbox
         self._concurrency = concurrency
         self._schedule = schedule or RetrySchedule()
-        self._lanes = Lanes(sink.name, outbox)
+        self._lanes = Lanes(sink.name, outbox, refills_at_once=max(1, concurrency // 2))
         self._courier = Courier(
             sink, self._guarded, outbox, self._schedule, tuple(observers), recovered=self._lanes.wake_all
         )
@@ -149,4 +149,6 @@ class Dispatcher:
             if delay is not None:
                 return delay
             self._lanes.ended(lane, letter)
+            if lane.stream.of_refills and self._lanes.others_wait:
+                return None
         return None

@@ -1,6 +1,7 @@
 """Letters that wait for one sink, and whose turn it is.
 
-A mode has two lanes: messages about its refills that a receiver does not understand must not hold up its alarms.
+A mode has two lanes: messages about its refills that a receiver does not understand must not hold up its alarms. Nor
+may those of many modes that a receiver does not answer, so only some lanes of refills are served at the same time.
 """
 
 import asyncio
@@ -56,16 +57,20 @@ class Lanes:
     Args:
         sink: The name of the sink.
         outbox: Loads the letters that memory does not hold.
+        refills_at_once: How many lanes of refills are served at the same time, at most.
 
     Attributes:
         held: How many letters are in memory.
     """
 
-    def __init__(self, sink: str, outbox: Outbox) -> None:
+    def __init__(self, sink: str, outbox: Outbox, refills_at_once: int) -> None:
         self._sink = sink
         self._outbox = outbox
         self._lanes: dict[Stream, Lane] = {}
         self._ready: asyncio.Queue[Lane] = asyncio.Queue()
+        self._refills: deque[Lane] = deque()
+        """Lanes of refills that are due, but for which there is no room among those that are served."""
+        self._room_for_refills = refills_at_once
         self._stopped = False
         self.held = 0
 
@@ -163,6 +168,11 @@ class Lanes:
         """Whether any lane is being served or is due."""
         return any(lane.queued for lane in self._lanes.values())
 
+    @property
+    def others_wait(self) -> bool:
+        """Whether a lane is due that nobody serves yet."""
+        return not self._ready.empty()
+
     async def next(self) -> Lane:
         """Wait for a lane that is due. The caller calls `served` when it is done with the lane."""
         return await self._ready.get()
@@ -170,6 +180,8 @@ class Lanes:
     def served(self, lane: Lane, delay_seconds: float | None) -> None:
         """Queue a lane's next turn: after the delay, or behind all other lanes; not at all if nothing waits in it."""
         lane.queued = False
+        if lane.stream.of_refills:
+            self._room_for_refills += 1
         if self.held > _WINDOW:
             self._leave_in_store(lane)
         if delay_seconds is not None:
@@ -179,6 +191,7 @@ class Lanes:
             self._queue(lane)
         else:
             self._lanes.pop(lane.stream, None)
+        self._admit_refills()
 
     def wake_all(self) -> None:
         """Make all lanes due that wait for a retry."""
@@ -202,7 +215,16 @@ class Lanes:
     def _queue(self, lane: Lane) -> None:
         if not lane.queued and lane.timer is None:
             lane.queued = True
-            self._ready.put_nowait(lane)
+            if lane.stream.of_refills:
+                self._refills.append(lane)
+                self._admit_refills()
+            else:
+                self._ready.put_nowait(lane)
+
+    def _admit_refills(self) -> None:
+        while self._refills and self._room_for_refills > 0:
+            self._room_for_refills -= 1
+            self._ready.put_nowait(self._refills.popleft())
 
     def _wake(self, lane: Lane) -> None:
         if lane.timer is not None:
