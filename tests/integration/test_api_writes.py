@@ -165,6 +165,25 @@ def test_withdrawal_is_refused_when_it_does_not_hold(
     assert reply.problem
 
 
+@pytest.mark.parametrize(
+    ("body", "headers", "told"),
+    [
+        (
+            {"amount": "1"},
+            {"Content-Type": "text/plain"},
+            "body: must be a JSON object, sent with Content-Type: application/json",
+        ),
+        ([], {}, "body: must be a JSON object, sent with Content-Type: application/json"),
+        ({"amount": "0"}, {}, "body.amount: must be above 0"),
+    ],
+)
+def test_caller_learns_what_to_change_when_a_body_cannot_be_used(
+    daemon: ApiDaemon, body: object, headers: dict[str, str], told: str
+) -> None:
+    reply = daemon.post(ALPHA, body, token="treasury", key="k", headers=headers)
+    assert (reply.status, reply.json["detail"]) == (422, told)
+
+
 def test_every_write_is_in_the_audit_log_without_tokens(daemon: ApiDaemon) -> None:
     ask(daemon, "0.01", "audited")
     daemon.post(ALPHA, {"amount": "1"}, key="nobodys")

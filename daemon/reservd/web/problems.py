@@ -132,11 +132,17 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for nothing else
     # The input is left out: it may be a misplaced secret.
     errors = [
-        FieldProblem(where=".".join(map(str, each["loc"])), detail=str(each["msg"]))
-        for each in error.errors()[:_MAX_ERRORS]
+        FieldProblem(where=".".join(map(str, each["loc"])), detail=_tell(each)) for each in error.errors()[:_MAX_ERRORS]
     ]
     told = "; ".join(f"{each.where}: {each.detail}" for each in errors)
     return problem_response(ProblemKind.INVALID, told, errors=errors)
+
+
+def _tell(error: Mapping[str, Any]) -> str:
+    """Return what pydantic found, in words for callers who do not know it."""
+    if error.get("type") == "model_attributes_type":  # a body of another type is not read as JSON
+        return "must be a JSON object, sent with Content-Type: application/json"
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 async def _on_status(request: Request, error: Exception) -> Response:
