@@ -58,6 +58,22 @@ class TestBrokenSource(BalanceSourceContract):
         return {}
 
 
+class HangingSource(BalanceSource):
+    PLUGIN_NAME = "hanging"
+    Config = SourceConfig
+
+    async def fetch_balances(self):
+        await asyncio.Event().wait()
+
+
+class TestHangingSource(BalanceSourceContract):
+    plugin_class = HangingSource
+
+    @pytest.fixture
+    def options(self):
+        return {"timeout": 0.1}
+
+
 class WrongEquity(EquitySource):
     PLUGIN_NAME = "wrong"
     Config = Options
@@ -165,6 +181,8 @@ FAILING = [
     "TestBrokenSource::test_reading_names_declared_accounts_once",
     "TestBrokenSource::test_balances_are_exact_and_of_now",
     "TestBrokenSource::test_fetch_ends_when_cancelled",
+    "TestHangingSource::test_reading_covers_every_account",
+    "TestHangingSource::test_fetch_never_blocks_the_loop",
     "TestWrongEquity::test_fetch_never_blocks_the_loop",
     "TestWrongPrice::test_fetch_never_blocks_the_loop",
     "TestWrongEquity::test_equity_is_exact_and_in_the_currency_asked_for",
@@ -187,6 +205,7 @@ def test_contract_fails_when_a_plugin_breaks_it(pytester: pytest.Pytester) -> No
     result.stdout.fnmatch_lines(
         ["*must not block the event loop*: a connection that is waited for*", "*, in fetch_price"]
     )
+    result.stdout.fnmatch_lines(["*a call must end within its timeout, 0.1 s"])
     assert (
         "FAILED test_contract_fails_when_a_plugin_breaks_it.py::TestForgetfulReplenisher::test_request_never_blocks"
         not in result.stdout.str()

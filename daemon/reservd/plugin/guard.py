@@ -37,7 +37,7 @@ class GuardedPlugin:
     def __init__(self, plugin: Plugin[Any]) -> None:
         self.plugin = plugin
         self.name = plugin.name
-        self.timeout_seconds = _deadline_of(plugin.config)
+        self.timeout_seconds = deadline_of(plugin.config)
         self._opened = False
         self._opening = asyncio.Lock()
         self._redact = Redactor(plugin.config)
@@ -209,7 +209,12 @@ class GuardedPlugin:
             log.error("plugin.broke", plugin=self.name, error=type(error).__name__, exception=text)
 
 
-def _deadline_of(config: object) -> float:
+def deadline_of(config: object) -> float:
+    """Return how many seconds a call may take: the option `timeout`, or 10.
+
+    Raises:
+        ValueError: If the option is not a valid deadline.
+    """
     timeout = getattr(config, "timeout", None)
     if timeout is None:
         return DEFAULT_TIMEOUT_SECONDS

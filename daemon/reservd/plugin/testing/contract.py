@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 from pydantic import ValidationError
@@ -12,10 +12,13 @@ from pydantic import ValidationError
 from reservd.errors import CallError
 from reservd.plugin.blocking import noting_what_blocks
 from reservd.plugin.composition import Composite, Readers
+from reservd.plugin.guard import deadline_of
 from reservd.plugin.host import KINDS, PluginHost
 from reservd.plugin.interfaces import Plugin
 
 _PROMPT_SECONDS = 5
+
+T = TypeVar("T")
 
 
 class PluginContract:
@@ -79,6 +82,17 @@ class PluginContract:
     def _build(self, options: dict[str, Any], directory: Path) -> Plugin[Any]:
         config = self.plugin_class.Config.model_validate(options, context={"directory": directory, "environ": {}})
         return self.plugin_class("example", config)
+
+
+async def in_time(plugin: Plugin[Any], call: Coroutine[Any, Any, T]) -> T:
+    """Return what a call of the plugin returns; fail when the daemon would not have waited for it."""
+    seconds = deadline_of(plugin.config)
+    task = asyncio.create_task(call)
+    done, _ = await asyncio.wait({task}, timeout=seconds)
+    if not done:
+        task.cancel()
+    assert done, f"a call must end within its timeout, {seconds:g} s"
+    return task.result()
 
 
 async def check_cancellable(call: Coroutine[Any, Any, Any]) -> None:

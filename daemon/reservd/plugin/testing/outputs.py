@@ -6,7 +6,7 @@ import pytest
 
 from reservd.plugin.examples import example_event, example_request
 from reservd.plugin.interfaces import EventSink, Replenisher
-from reservd.plugin.testing.contract import PluginContract, check_cancellable, check_never_blocks
+from reservd.plugin.testing.contract import PluginContract, check_cancellable, check_never_blocks, in_time
 from reservd.reserve.models import EventType
 from reservd.reserve.replenishment import Acceptance, AcceptanceStatus
 
@@ -19,15 +19,15 @@ class EventSinkContract(PluginContract):
     async def test_every_type_of_event_is_taken(self, plugin: EventSink[Any], event_type: EventType) -> None:
         """This includes events without amounts."""
         async with plugin:
-            await plugin.deliver(example_event(event_type))
+            await in_time(plugin, plugin.deliver(example_event(event_type)))
 
     @pytest.mark.asyncio
     async def test_same_event_is_taken_again(self, plugin: EventSink[Any]) -> None:
         """Delivery is at least once, even after the sink was opened again."""
         for _ in range(2):
             async with plugin:
-                await plugin.deliver(example_event())
-                await plugin.deliver(example_event())
+                await in_time(plugin, plugin.deliver(example_event()))
+                await in_time(plugin, plugin.deliver(example_event()))
 
     @pytest.mark.asyncio
     async def test_delivery_ends_when_cancelled(self, plugin: EventSink[Any]) -> None:
@@ -39,7 +39,7 @@ class EventSinkContract(PluginContract):
     async def test_delivery_never_blocks_the_loop(self, plugin: EventSink[Any]) -> None:
         """A blocking call stops every other plugin, and no deadline can end it."""
         async with plugin:
-            await check_never_blocks(plugin.deliver(example_event()))
+            await check_never_blocks(in_time(plugin, plugin.deliver(example_event())))
 
 
 class ReplenisherContract(PluginContract):
@@ -55,7 +55,9 @@ class ReplenisherContract(PluginContract):
         """Each time the replenisher is opened."""
         for number in range(2):
             async with plugin:
-                answer = await plugin.request(example_request(self.mode, self.currency, f"req-{number}"))
+                answer = await in_time(
+                    plugin, plugin.request(example_request(self.mode, self.currency, f"req-{number}"))
+                )
             assert isinstance(answer, Acceptance), f"request must return an Acceptance, got {type(answer).__name__}"
 
     @pytest.mark.asyncio
@@ -63,7 +65,10 @@ class ReplenisherContract(PluginContract):
         """A request that is repeated under its id is acted on once."""
         request = example_request(self.mode, self.currency)
         async with plugin:
-            first, second = await plugin.request(request), await plugin.request(request)
+            first, second = (
+                await in_time(plugin, plugin.request(request)),
+                await in_time(plugin, plugin.request(request)),
+            )
         decided = {AcceptanceStatus.ACCEPTED, AcceptanceStatus.REJECTED}
         if first.status in decided:
             assert (second.status, second.reference) == (first.status, first.reference), "the same id, another answer"
@@ -78,4 +83,4 @@ class ReplenisherContract(PluginContract):
     async def test_request_never_blocks_the_loop(self, plugin: Replenisher[Any]) -> None:
         """A blocking call stops every other plugin, and no deadline can end it."""
         async with plugin:
-            await check_never_blocks(plugin.request(example_request(self.mode, self.currency)))
+            await check_never_blocks(in_time(plugin, plugin.request(example_request(self.mode, self.currency))))

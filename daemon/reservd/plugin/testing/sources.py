@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from reservd.plugin.interfaces import BalanceSource, EquitySource, PriceSource, Source
-from reservd.plugin.testing.contract import PluginContract, check_cancellable, check_never_blocks
+from reservd.plugin.testing.contract import PluginContract, check_cancellable, check_never_blocks, in_time
 from reservd.reserve.readings import Account, AccountFailure, Balance, Equity, Price, Reading
 
 _CLOCK_SKEW = timedelta(minutes=1)
@@ -55,7 +55,7 @@ class BalanceSourceContract(SourceContract):
         """Each account and asset is a balance or a failure, each time the source is opened."""
         for _ in range(2):
             async with plugin:
-                reading = await plugin.fetch_balances()
+                reading = await in_time(plugin, plugin.fetch_balances())
             assert isinstance(reading, Reading), f"fetch_balances must return a Reading, got {type(reading).__name__}"
             said = set(_places(reading))
             for account in plugin.accounts.values():
@@ -67,7 +67,7 @@ class BalanceSourceContract(SourceContract):
     async def test_reading_names_declared_accounts_once(self, plugin: BalanceSource[Any]) -> None:
         """An entry that belongs to no declared account, or is repeated, cannot be counted."""
         async with plugin:
-            places = list(_places(await plugin.fetch_balances()))
+            places = list(_places(await in_time(plugin, plugin.fetch_balances())))
         assert len(set(places)) == len(places), f"an account and asset must be there once, got {places}"
         assert {account for account, _ in places} <= set(plugin.accounts), "a reading must name declared accounts only"
 
@@ -75,7 +75,7 @@ class BalanceSourceContract(SourceContract):
     async def test_balances_are_exact_and_of_now(self, plugin: BalanceSource[Any]) -> None:
         """Amounts are Decimal, times are not in the future, and accounts declared non-negative are."""
         async with plugin:
-            reading = await plugin.fetch_balances()
+            reading = await in_time(plugin, plugin.fetch_balances())
         for balance in reading.balances:
             assert isinstance(balance, Balance), f"a balance must be a Balance, got {type(balance).__name__}"
             assert type(balance.amount) is Decimal, f"an amount must be a Decimal, got {balance.amount!r}"
@@ -95,7 +95,7 @@ class BalanceSourceContract(SourceContract):
     async def test_fetch_never_blocks_the_loop(self, plugin: BalanceSource[Any]) -> None:
         """A blocking call stops every other plugin, and no deadline can end it."""
         async with plugin:
-            await check_never_blocks(plugin.fetch_balances())
+            await check_never_blocks(in_time(plugin, plugin.fetch_balances()))
 
 
 class EquitySourceContract(SourceContract):
@@ -115,7 +115,7 @@ class EquitySourceContract(SourceContract):
         """Each time the source is opened."""
         for _ in range(2):
             async with plugin:
-                equity = await plugin.fetch_equity(self._key(plugin), self.currency)
+                equity = await in_time(plugin, plugin.fetch_equity(self._key(plugin), self.currency))
             assert isinstance(equity, Equity), f"fetch_equity must return an Equity, got {type(equity).__name__}"
             assert type(equity.amount) is Decimal, f"an amount must be a Decimal, got {equity.amount!r}"
             assert equity.currency == self.currency, f"equity must be in {self.currency}, got {equity.currency}"
@@ -125,7 +125,7 @@ class EquitySourceContract(SourceContract):
     async def test_fetches_run_beside_each_other(self, plugin: EquitySource[Any]) -> None:
         """The daemon asks for all modes at the same time."""
         async with plugin:
-            calls = [plugin.fetch_equity(self._key(plugin), self.currency) for _ in range(5)]
+            calls = [in_time(plugin, plugin.fetch_equity(self._key(plugin), self.currency)) for _ in range(5)]
             answers = await asyncio.gather(*calls)
         assert all(isinstance(answer, Equity) for answer in answers)
 
@@ -139,7 +139,7 @@ class EquitySourceContract(SourceContract):
     async def test_fetch_never_blocks_the_loop(self, plugin: EquitySource[Any]) -> None:
         """A blocking call stops every other plugin, and no deadline can end it."""
         async with plugin:
-            await check_never_blocks(plugin.fetch_equity(self._key(plugin), self.currency))
+            await check_never_blocks(in_time(plugin, plugin.fetch_equity(self._key(plugin), self.currency)))
 
     def _key(self, plugin: EquitySource[Any]) -> str:
         return self.currency if plugin.by_share_class else self.mode
@@ -158,7 +158,7 @@ class PriceSourceContract(SourceContract):
         """Each time the source is opened."""
         for _ in range(2):
             async with plugin:
-                price = await plugin.fetch_price(self.base, self.quote)
+                price = await in_time(plugin, plugin.fetch_price(self.base, self.quote))
             assert isinstance(price, Price), f"fetch_price must return a Price, got {type(price).__name__}"
             assert (price.base, price.quote) == (self.base, self.quote), f"must be the pair asked for, got {price}"
             assert price.observed_at <= datetime.now(UTC) + _CLOCK_SKEW, "observed_at must not be in the future"
@@ -167,7 +167,9 @@ class PriceSourceContract(SourceContract):
     async def test_fetches_run_beside_each_other(self, plugin: PriceSource[Any]) -> None:
         """The daemon asks for several pairs at the same time."""
         async with plugin:
-            answers = await asyncio.gather(*(plugin.fetch_price(self.base, self.quote) for _ in range(5)))
+            answers = await asyncio.gather(
+                *(in_time(plugin, plugin.fetch_price(self.base, self.quote)) for _ in range(5))
+            )
         assert all(isinstance(answer, Price) for answer in answers)
 
     @pytest.mark.asyncio
@@ -180,7 +182,7 @@ class PriceSourceContract(SourceContract):
     async def test_fetch_never_blocks_the_loop(self, plugin: PriceSource[Any]) -> None:
         """A blocking call stops every other plugin, and no deadline can end it."""
         async with plugin:
-            await check_never_blocks(plugin.fetch_price(self.base, self.quote))
+            await check_never_blocks(in_time(plugin, plugin.fetch_price(self.base, self.quote)))
 
 
 def _places(reading: Reading) -> Iterator[tuple[str, str | None]]:
