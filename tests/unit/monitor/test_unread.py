@@ -184,6 +184,21 @@ async def test_log_says_why_an_account_is_unread_as_its_source_does(room: Room) 
     assert told == ["cold: the key may not see it", "hot: it is not in the reading"]
 
 
+async def test_log_names_both_spellings_when_a_source_misspells_its_account(room: Room) -> None:
+    with capture_logs() as logs:
+        await room.look("hto", "cold")
+    (told,) = [each["why"] for each in logs if each["event"] == "accounts.unread"]
+    assert told == "hot: it is not in the reading, but hto, which the source has not declared, is"
+
+
+async def test_reasons_are_words_when_accounts_are_unread(room: Room) -> None:
+    """A log for people shows them as they are."""
+    with capture_logs() as logs:
+        await room.look("cold")
+    (told,) = [each["reasons"] for each in logs if each["event"] == "accounts.unread"]
+    assert repr(told) == "['invalid_data']"
+
+
 async def test_account_is_read_when_the_reading_has_all_of_its_assets(purse: Room) -> None:
     usdc = Balance("hot", "USDC", Decimal(1), datetime.now(UTC))
     purse.bank.misbehave = returns(

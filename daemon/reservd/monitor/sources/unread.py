@@ -86,7 +86,12 @@ class UnreadAccounts:
         for account, asset in sorted(self._lacking, key=str):
             if account in absent:
                 return f"{account}: {asset} is not in the reading"
-        return f"{min(self._silent, key=str)}: it is not in the reading" if self._silent else ""
+        if not self._silent:
+            return ""
+        # A name that is spelt in two ways is found by seeing both.
+        strange = self._guarded.redact(min({str(name) for name in table.layout.accounts} - self._accounts, default=""))
+        instead = f", but {strange}, which the source has not declared, is" if strange else ""
+        return f"{min(self._silent, key=str)}: it is not in the reading{instead}"
 
     def _log(self, names: list[str], reasons: set[FailureReason], why: str) -> None:
         before, self._logged = self._logged, names
@@ -95,7 +100,11 @@ class UnreadAccounts:
         bound = log.bind(source=self._source.name)
         if names:
             bound.warning(
-                "accounts.unread", accounts=names[:_LOGGED], unread=len(names), reasons=sorted(reasons), why=why
+                "accounts.unread",
+                accounts=names[:_LOGGED],
+                unread=len(names),
+                reasons=sorted(map(str, reasons)),
+                why=why,
             )
         else:
             bound.info("accounts.recovered")
