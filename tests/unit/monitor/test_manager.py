@@ -349,6 +349,7 @@ async def test_venue_object_is_unknown_when_it_answers_no_mapping_or_no_equity()
     snapshot = await manager.calculate_reserve_snapshot("m", BASE)
     assert snapshot.status is ReserveStatus.UNKNOWN
     assert len(snapshot.missing) == 2
+    assert "calculate_equity() must return an object with total_equity, returned NoneType" in " ".join(snapshot.missing)
 
 
 async def test_alias_counts_as_reserve_when_a_venue_does_not_tell_beforehand_what_it_holds() -> None:

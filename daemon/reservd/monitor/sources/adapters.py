@@ -70,8 +70,14 @@ class EquityCalculator(EquitySource[SourceConfig]):
         del mode
         answer = await self._calls.call(currency)
         try:
-            return Equity(parse_amount(answer.total_equity, "total_equity"), currency, datetime.now(UTC))
-        except (AttributeError, TypeError, ValueError) as error:
+            total = answer.total_equity
+        except AttributeError:
+            got = type(answer).__name__
+            detail = f"calculate_equity() must return an object with total_equity, returned {got}"
+            raise SourceError(FailureReason.INVALID_DATA, detail) from None
+        try:
+            return Equity(parse_amount(total, "total_equity"), currency, datetime.now(UTC))
+        except (TypeError, ValueError) as error:
             raise SourceError(FailureReason.INVALID_DATA, str(error)) from None
 
 
