@@ -96,10 +96,12 @@ def _parts_of(equity: Equity, seen: Observation) -> EquityParts | None:
     parts = believable_components(equity.components) if equity.components else {}
     if not parts:
         return None
+    amounts = tuple([part.amount if isinstance(part, Component) else part for part in parts.values()])
     return EquityParts(
         tuple(parts),
-        tuple([part.amount if isinstance(part, Component) else part for part in parts.values()]),
+        amounts,
         tuple([_observe(part) if isinstance(part, Component) else seen for part in parts.values()]),
+        tuple([name for name, amount in zip(parts, amounts, strict=True) if not amount]),
     )
 
 

@@ -144,11 +144,13 @@ class EquityParts(NamedTuple):
         names: Their names, in order.
         amounts: The amount of each; a debt is negative.
         seen: The observation of each, prices included.
+        gone: The names of those that are 0, in order.
     """
 
     names: tuple[str, ...]
     amounts: tuple[Decimal, ...]
     seen: tuple[Observation, ...]
+    gone: tuple[str, ...]
 
 
 class ReserveSnapshot(NamedTuple):

@@ -13,7 +13,7 @@ from reservd.reserve.holds.book import HoldBook
 from support.holds import make_hold, read
 from support.reserve import NOON
 
-SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 Pay = Callable[[Hold, int], Hold]
 
 
@@ -36,7 +36,7 @@ def look(book: HoldBook, step: int, balance: object) -> GroupReading:
     return reading
 
 
-def make_book(*waiting: int, paying: Sequence[int] = (50,)) -> tuple[HoldBook, list[Hold]]:
+def make_book(*waiting: int, paying: Sequence[object] = (50,)) -> tuple[HoldBook, list[Hold]]:
     """Return a book with holds to be paid from 200, and those that wait for money."""
     book = HoldBook()
     holds = [make_hold(position, amount) for position, amount in enumerate(paying, 1)]
@@ -151,6 +151,52 @@ def test_oldest_falls_are_forgotten_so_that_memory_is_bounded() -> None:
         found.append(arrived(book)[-1])
     assert before == 4800
     assert found == [49, 0]
+
+
+@pytest.mark.parametrize("by_block", [True, False])
+def test_payment_brings_nothing_when_some_accounts_were_read_later_than_others(by_block: bool) -> None:
+    """It is in the reading already, of one of the accounts, though the oldest account is of before it."""
+    book, (paying,) = make_book(80)
+    look(book, 1, 200)
+    newest = at(2) + 2 * MINUTE
+    book.believe("m", read(150, at(2), 2)._replace(newest_at=newest, newest_block=4))
+    for step in range(7, 13):
+        look(book, step, 150)
+    book.put(settle(paying, NOON + HOUR, block=4) if by_block else settle(paying, NOON + HOUR, paid_at=newest))
+    for step in range(13, 19):
+        look(book, step, 150)
+    assert arrived(book) == [0]
+
+
+def test_nobody_asks_for_later_readings_when_nobody_waits_any_more() -> None:
+    book, (paying,) = make_book(80)
+    look(book, 1, 200)
+    look(book, 2, 150)
+    book.put(paid_at_time(paying, 2))
+    assert book.totals.has_late("m")
+    book.put(cancel(book.holds()[-1], NOON))
+    assert not book.totals.has_late("m")
+
+
+def test_falls_are_not_compared_with_payments_when_time_went_back() -> None:
+    book, (paying,) = make_book(80)
+    look(book, 1, 200)
+    look(book, 2, 150)
+    book.believe("m", read(150, at(1), 3))
+    book.put(paid_in_block(paying, 2))
+    look(book, 4, 150)
+    assert arrived(book) == [0]
+
+
+def test_last_payments_are_kept_when_many_are_reported_at_once_so_that_memory_is_bounded() -> None:
+    book, paying = make_book(10_000, paying=["0.5"] * 400)
+    for step in (1, 2, 3):
+        look(book, step, 200)
+    for hold in paying:
+        book.put(settle(hold, NOON + HOUR, paid_at=at(2)))
+    for step in range(4, 9):
+        look(book, step, 200)
+    assert arrived(book) == [128]
 
 
 @given(

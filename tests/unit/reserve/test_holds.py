@@ -107,7 +107,7 @@ def test_group_reads_as_its_oldest_account() -> None:
         Balance("b", "USDT", Decimal(4), NOON - MINUTE, block=8),
         Balance("c", "USDT", Decimal(5), NOON),
     ]
-    assert read_group(balances) == GroupReading(Decimal(12), NOON - MINUTE, 8)
+    assert read_group(balances) == GroupReading(Decimal(12), NOON - MINUTE, 8, NOON, 9)
     assert read_group(balances[2:]) == GroupReading(Decimal(5), NOON, None)
 
 

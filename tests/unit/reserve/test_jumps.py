@@ -155,6 +155,27 @@ def test_parts_of_the_equity_that_jumped_must_be_observed_anew(vault_at: float, 
     assert now.follows(doubted, believed, HALF) is follows
 
 
+@pytest.mark.parametrize(
+    ("loan_at", "cash_at", "follows"), [(1, 1, True), (0, 1, False), (1, 0, False), (1, -1, False)]
+)
+def test_large_part_of_the_equity_that_moved_little_must_be_observed_anew_if_that_is_a_jump_of_the_whole(
+    loan_at: float, cash_at: float, follows: bool
+) -> None:
+    """A debt makes the equity small beside its parts, and a small part jumped as well."""
+    believed = make_worth(loan=(1000, -9), debt=(-900, -9), cash=(1, -9))
+    doubted = make_worth(loan=(940, 0), debt=(-900, 0), cash=(2, 0))
+    now = make_worth(loan=(940, loan_at), debt=(-900, 1), cash=(2, cash_at))
+    assert now.follows(doubted, believed, HALF) is follows
+
+
+@pytest.mark.parametrize(("loan_at", "follows"), [(1, True), (0, False)])
+def test_part_of_the_equity_that_is_repeated_keeps_none_in_doubt_if_it_moved_little(
+    loan_at: float, follows: bool
+) -> None:
+    believed, doubted = make_worth(loan=(1000, -9), debt=(-900, -9)), make_worth(loan=(940, 0), debt=(-901, 0))
+    assert make_worth(loan=(940, loan_at), debt=(-901, 0)).follows(doubted, believed, HALF) is follows
+
+
 @pytest.mark.parametrize("whole_at", [0, 1])
 @pytest.mark.parametrize(
     "now",

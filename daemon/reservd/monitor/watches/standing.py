@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from reservd.reserve.amounts import add
-from reservd.reserve.holds import GroupReading
-from reservd.reserve.models import ReserveSnapshot, ReserveStatus
+from reservd.reserve.holds import GroupReading, observed_together
+from reservd.reserve.models import Observation, ReserveSnapshot, ReserveStatus
 
 
 class Standing(NamedTuple):
@@ -22,10 +22,9 @@ class Standing(NamedTuple):
 
 
 def told_by(snapshot: ReserveSnapshot) -> GroupReading | None:
-    """Return the reading behind a snapshot, with the time and the block of its oldest account, if it has them."""
+    """Return the reading behind a snapshot, with the times and the blocks of its accounts, if it has them."""
     if snapshot.reserve_balance is None or snapshot.observed_at is None:
         return None
     # Payments are compared by block where both have one: a payment may be reported long after its block.
-    observed_at = min([each.observed_at for each in snapshot.seen], default=snapshot.observed_at)
-    block = min([each.block for each in snapshot.seen if each.block is not None], default=None)
-    return GroupReading(add(snapshot.reserve_balance, snapshot.held), observed_at, block)
+    seen = snapshot.seen or [Observation(snapshot.observed_at)]
+    return observed_together(add(snapshot.reserve_balance, snapshot.held), seen)

@@ -13,6 +13,7 @@ from reservd.reserve.holds.hold import (
     is_older,
     is_shown,
     mark_paying,
+    observed_together,
     read_group,
     settle,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "is_older",
     "is_shown",
     "mark_paying",
+    "observed_together",
     "read_group",
     "settle",
 ]

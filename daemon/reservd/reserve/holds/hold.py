@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from reservd.errors import WithdrawalStateError
 from reservd.reserve.amounts import ZERO, add, subtract
+from reservd.reserve.models import Observation
 from reservd.reserve.readings import Balance
 from reservd.reserve.withdrawal import Terms, WithdrawalPolicy, WithdrawalSpeed
 
@@ -54,6 +55,10 @@ class GroupReading(NamedTuple):
     """The observation time of the oldest account."""
     block: int | None = None
     """The oldest block; None without blocks."""
+    newest_at: datetime | None = None
+    """The observation time of the newest account; None when all are of `observed_at`."""
+    newest_block: int | None = None
+    """The newest block; None when all are of `block`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +143,22 @@ def read_group(balances: Sequence[Balance]) -> GroupReading | None:
     total = ZERO
     for balance in balances:
         total = add(total, balance.amount)
-    blocks = [balance.block for balance in balances if balance.block is not None]
-    return GroupReading(total, min(balance.observed_at for balance in balances), min(blocks, default=None))
+    return observed_together(total, [Observation(balance.observed_at, balance.block) for balance in balances])
+
+
+def observed_together(balance: Decimal, seen: Sequence[Observation]) -> GroupReading:
+    """Return the reading of accounts that hold an amount together, from the observation of each, of at least one."""
+    times = [each.observed_at for each in seen]
+    blocks = [each.block for each in seen if each.block is not None]
+    oldest_at, newest_at = min(times), max(times)
+    oldest, newest = min(blocks, default=None), max(blocks, default=None)
+    return GroupReading(
+        balance,
+        oldest_at,
+        oldest,
+        newest_at if newest_at != oldest_at else None,
+        newest if newest != oldest else None,
+    )
 
 
 def is_older(reading: GroupReading, than: GroupReading) -> bool:

@@ -155,8 +155,8 @@ class GroupSums:
 
     def report(self, paid: Hold) -> None:
         """Note that a hold has just been reported as paid."""
-        if self._trail is not None and self.level is not None and not is_shown(paid, self.level):
-            self._trail = self._trail._replace(late=(*self._trail.late, paid))
+        if self.waiting and self._trail is not None and self.level is not None and not is_shown(paid, self.level):
+            self._trail = self._trail.report(paid)
 
     def count_from(self, level: GroupReading | None) -> None:
         """Count arrivals from another level, as if nobody had waited before."""
@@ -165,7 +165,7 @@ class GroupSums:
     @property
     def has_late(self) -> bool:
         """Whether a later reading is needed to tell what had arrived beside a payment."""
-        return self._trail is not None and bool(self._trail.late)
+        return bool(self.waiting) and self._trail is not None and bool(self._trail.late)
 
     def _arrived(self, reading: GroupReading) -> tuple[Decimal, Trail | None]:
         level = self.level

@@ -4,6 +4,7 @@ Between two readings 50 leave for one withdrawal, and 50 arrive for another: the
 payment is reported, after the second reading, is it known that something has arrived.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -13,7 +14,8 @@ from reservd.reserve.amounts import ZERO, add, subtract
 from reservd.reserve.holds.hold import CLOCKS_DIFFER_BY, GroupReading, Hold
 
 _MAX_LENGTH = 256
-"""The most falls, and the most payments. Then a trail begins anew, and payments before that are not looked for."""
+"""The most falls and placed payments. Then a trail begins anew, and payments before that are not looked for. Also the
+most late payments."""
 
 
 class Fall(NamedTuple):
@@ -45,49 +47,61 @@ class Trail(NamedTuple):
 
     def note(self, before: GroupReading, after: GroupReading, change: Decimal) -> "Trail":
         """Return it with a change of the free balance, as it is with all that is known at the second reading."""
-        if len(self.falls) + len(self.placed) > _MAX_LENGTH:
+        if len(self.falls) + len(self.placed) > _MAX_LENGTH or after.observed_at < before.observed_at:
             return Trail(after, late=self.late, unfunded=self.unfunded)
         return self._replace(falls=(*self.falls, Fall(before, after, change.copy_negate()))) if change < ZERO else self
 
+    def report(self, paid: Hold) -> "Trail":
+        """Return it with a payment that has just been reported; of too many, the last ones."""
+        return self._replace(late=(*self.late[1 - _MAX_LENGTH :], paid))
+
     def place(self, latest: GroupReading) -> tuple[Decimal, "Trail"]:
         """Place the late payments that have left for certain; return what is now known to have arrived beside them."""
-        if not self.late:
+        gone: list[Hold] = []
+        late: list[Hold] = []
+        for hold in self.late:
+            (gone if _has_left(hold, latest) else late).append(hold)
+        if not gone:
             return ZERO, self
-        gone = [hold for hold in self.late if _has_left(hold, latest)]
         placed = (*self.placed, *(hold for hold in gone if not _may_have_left(hold, self.start)))
-        late = tuple(hold for hold in self.late if hold not in gone)
         # All once more: which falls they explain depends on each other, and they are reported in any order.
         found = _unexplained(placed, self.falls)
-        return subtract(found, self.found), self._replace(late=late, placed=placed, found=found)
+        return subtract(found, self.found), self._replace(late=tuple(late), placed=placed, found=found)
 
 
 def _unexplained(placed: Sequence[Hold], falls: Sequence[Fall]) -> Decimal:
     """Return the part of payments that no fall can be due to: as much as they paid has arrived at the same time."""
     left, total = [fall.amount for fall in falls], ZERO
     for hold in sorted(placed, key=_precision_and_time):
-        rest = hold.held
-        for number, fall in enumerate(falls):
-            if left[number] and _may_have_left(hold, fall.after) and not _has_left(hold, fall.before):
-                part = min(rest, left[number])
-                rest, left[number] = subtract(rest, part), subtract(left[number], part)
-        total = add(total, rest)
+        total = add(total, _explain(hold, falls, left))
     return total
 
 
-def _precision_and_time(hold: Hold) -> tuple[bool, datetime | None]:
+def _explain(hold: Hold, falls: Sequence[Fall], left: list[Decimal]) -> Decimal:
+    """Take a payment off what is left of the falls that may be due to it, which are few; return the rest of it."""
+    rest = hold.held
+    number = bisect_left(falls, True, key=lambda fall: _may_have_left(hold, fall.after))
+    while rest and number < len(falls) and not _has_left(hold, falls[number].before):
+        part = min(rest, left[number])
+        rest, left[number] = subtract(rest, part), subtract(left[number], part)
+        number += 1
+    return rest
+
+
+def _precision_and_time(hold: Hold) -> tuple[bool, int, datetime | None]:
     """Return the order in which payments explain falls so that they explain the most: those of a known block first."""
-    return hold.block is None, hold.left_at
+    return hold.block is None, hold.block or 0, hold.left_at
 
 
 def _has_left(hold: Hold, reading: GroupReading) -> bool:
-    """Return whether a reading is certainly later than a payment."""
+    """Return whether a reading is certainly later than a payment: all its accounts are."""
     if hold.block is not None and reading.block is not None:
         return reading.block >= hold.block
     return hold.left_at is not None and reading.observed_at >= hold.left_at + CLOCKS_DIFFER_BY
 
 
 def _may_have_left(hold: Hold, reading: GroupReading) -> bool:
-    """Return whether a reading may be later than a payment."""
+    """Return whether a reading may be later than a payment: one of its accounts may be."""
     if hold.block is not None and reading.block is not None:
-        return reading.block >= hold.block
-    return hold.left_at is not None and reading.observed_at >= hold.left_at - CLOCKS_DIFFER_BY
+        return (reading.newest_block or reading.block) >= hold.block
+    return hold.left_at is not None and (reading.newest_at or reading.observed_at) >= hold.left_at - CLOCKS_DIFFER_BY
