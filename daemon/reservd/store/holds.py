@@ -173,7 +173,12 @@ def _row(hold: Hold) -> dict[str, Any]:
 
 def _level_row(level: tuple[str, GroupReading]) -> dict[str, Any]:
     group, reading = level
-    return {"account_group": group, **reading._asdict()}
+    return {
+        "account_group": group,
+        "balance": reading.balance,
+        "observed_at": reading.observed_at,
+        "block": reading.block,
+    }
 
 
 async def _read(connection: AsyncConnection, wanted: Select[Any]) -> list[AnyHold]:
