@@ -119,6 +119,7 @@ class World:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.unanswered = ""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -169,8 +169,8 @@ class GroupSums:
 
     def _arrived(self, reading: GroupReading) -> tuple[Decimal, Trail | None]:
         level = self.level
-        if level is None:
-            return ZERO, None
+        if level is None or not self.waiting:
+            return ZERO, self._trail
         # Both use the current holds: what was promised, paid or cancelled in between is no arrival.
         free = self._free(reading)
         change = subtract(free, self._free(level))
