@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, is_hypothesis_test, settings
 from sqlalchemy.engine import make_url
 
 from reservd.delivery import writer
+from reservd.monitor import announcer
 from reservd.service.withdrawals import journal as hold_journal
 from reservd.store.database import Database, parse_url
 from support.chain import Anvil, require_anvil
@@ -62,6 +63,12 @@ def unchanged_logging() -> Iterator[None]:
     structlog.reset_defaults()
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def patient_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a manager that is closed wait longer for its callbacks: a busy machine may hold up their threads."""
+    monkeypatch.setattr(announcer, "_DRAIN_SECONDS", 5.0)
 
 
 @pytest.fixture
