@@ -14,12 +14,24 @@ from reservd import ReserveManager, ReserveStatus
 from reservd.errors import FailureReason, SourceError
 from reservd.plugin import Balance, Equity, Reading
 from reservd.reserve.models import ReserveEvent
+from reservd.reserve.state import Instant
 from reservd.store.encoding import encode
 from reservd.store.states import decode_state
 from support.bank import Clock
 from support.sources import ScriptedBalances, ScriptedEquity, raises
 
 ADEQUATE, LOW, CRITICAL, UNKNOWN = ReserveStatus
+
+
+class HeldClock(Clock):
+    """A clock that the test alone advances, so that ages are exact however long the machine takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._begin = super().now()
+
+    def now(self) -> Instant:
+        return Instant(self._begin.wall + self.ahead, self._begin.monotonic + self.ahead.total_seconds())
 
 
 class Behind:
@@ -32,7 +44,7 @@ class Behind:
 
     def __init__(self) -> None:
         self.behind = {"balance": 0.0, "equity": 0.0}
-        self.clock = Clock()
+        self.clock = HeldClock()
         self.bank = ScriptedBalances("bank", main=150)
         self.nav = ScriptedEquity()
         self.bank.misbehave, self.nav.misbehave = self._balances, self._equity
@@ -127,5 +139,6 @@ async def test_sources_are_asked_again_first_when_the_daemon_is_restarted_on_old
     world.bank.misbehave = raises(SourceError(FailureReason.TIMEOUT, "no answer"))
     await world.look()
     assert world.said == [], "half of the allowed age remains"
+    world.clock.ahead += timedelta(seconds=1)
     await world.look()
     assert world.said == ["unknown"]
