@@ -46,7 +46,7 @@ def write_config(world: World, folder: Path, server: Postgres, **defaults: Any) 
     """Return a configuration whose strategy records each request, and answers once the file `busy` is gone."""
     program = folder / "unwind"
     program.write_text(
-        f"#!/bin/sh\ncat >> {folder}/requests\necho >> {folder}/requests\n"
+        f"#!/bin/sh\nprintf '%s\\n' \"$(cat)\" >> {folder}/requests\n"  # in one write, as two may run at once
         f"for _ in $(seq 100); do [ -e {folder}/busy ] || break; sleep 0.1; done\n"
         'echo \'{"status": "accepted"}\'\n'
     )
@@ -94,7 +94,7 @@ def test_nothing_is_asked_anew_or_forgotten_when_the_owner_is_killed_in_the_midd
         (promised,) = teller.ask(orders("big", amount=150))
         assert (promised["speed"], Decimal(promised["from_reserve"])) == ("medium", 60)
         wait_until(lambda: list(refills_in(server).values()) == ["accepted"] * 2, "two requests to be accepted")
-        second = nursery.start(config, take_over_after=2)
+        second = nursery.start(config, take_over_after=6)  # three heartbeats: a busy owner must not lose the store
         wait_until(lambda: "ownership.waiting" in nursery.log(), "the second to stand by")
         (tmp_path / "busy").touch()
         world.amounts["m"] = "100"
