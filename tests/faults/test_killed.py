@@ -26,7 +26,7 @@ def come_to_rest(world: World, nursery: Nursery, config: Path, store_url: str) -
     nursery.signal(daemon, signal.SIGTERM)
 
 
-@pytest.mark.timeout(60 + 2 * KILLS)
+@pytest.mark.timeout(300 + 2 * KILLS)
 def test_nothing_is_lost_when_the_daemon_is_killed_at_random(tmp_path: Path, nursery: Nursery, store_url: str) -> None:
     """Killed RESERVD_KILLS times, each time some tenths of a second after its start, or after its first event."""
     seed = random.randrange(10**6)
