@@ -86,13 +86,14 @@ class RpcProxy:
             self._here -= 1
 
     async def _answer(self, body: bytes) -> web.Response:
-        self.requests.append(json.loads(body))
+        asked = json.loads(body)
+        self.requests.append(asked)
         await asyncio.sleep(self.delay_seconds)
         await self._open.wait()
         if self._fixed is not None:
             status, content, headers = self._fixed
             return web.Response(status=status, body=content, headers=headers)
-        if self._batch_status is not None and isinstance(self.requests[-1], list):
+        if self._batch_status is not None and isinstance(asked, list):
             return web.Response(status=self._batch_status)
         headers = {"Content-Type": "application/json"}
         async with self._session.post(self._node_url, data=body, headers=headers) as answer:

@@ -73,5 +73,8 @@ def _compile(source: str, code: str, folder: Path) -> None:
         for name, each in output["contracts"][source].items():
             content = {"abi": each["abi"], "bytecode": each["evm"]["bytecode"]["object"]}
             (complete / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
-        if not folder.exists():
+        try:
             complete.rename(folder)
+        except OSError:
+            if not folder.exists():  # otherwise another process was faster
+                raise
