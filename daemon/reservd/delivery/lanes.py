@@ -6,7 +6,7 @@ may those of many modes that a receiver does not answer, so only some lanes of r
 
 import asyncio
 from collections import deque
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping
 from itertools import islice
 
 from reservd.delivery.outbox import Outbox
@@ -26,7 +26,7 @@ _UNWRITTEN_SECONDS = 1.0
 class Lane:
     """The letters of one stream, in order."""
 
-    __slots__ = ("behind", "cursor", "failures", "letters", "more", "queued", "reloads", "stream", "timer")
+    __slots__ = ("behind", "cursor", "failures", "letters", "more", "queued", "reloads", "stream", "timer", "unwritten")
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
@@ -37,6 +37,8 @@ class Lane:
         """Whether the store has more letters after those, which come before new ones."""
         self.more = False
         """Whether a letter was decided since the last look into the store."""
+        self.unwritten: deque[Letter] = deque()
+        """Letters that come after those in the store, and that the store has not accepted yet."""
         self.failures = 0
         """Consecutive failures of the first letter."""
         self.reloads = 0
@@ -81,14 +83,16 @@ class Lanes:
             return  # it was read from the store already
         if lane.behind:
             lane.more = True
+            if self._outbox.is_written(letter.position):
+                lane.unwritten.clear()  # so are those before it
+            else:
+                lane.unwritten.append(letter)
         elif self.held >= _WINDOW and self._outbox.is_written(letter.position):
             lane.behind = lane.more = True
             if not lane.letters:
                 lane.cursor = letter.position - 1
         else:
-            lane.letters.append(letter)
-            lane.cursor = letter.position
-            self.held += 1
+            self._append(lane, [letter])
         self._queue(lane)
 
     def reload(self, mode: str, position: int) -> None:
@@ -121,6 +125,8 @@ class Lanes:
                     kept = [first, *(letter for letter in others if letter.position not in gone)]
                     self.held -= len(lane.letters) - len(kept)
                     lane.letters = deque(kept)
+                if lane is not None and lane.unwritten:
+                    lane.unwritten = deque(letter for letter in lane.unwritten if letter.position not in gone)
 
     async def first(self, lane: Lane) -> Letter | None:
         """Return the first letter of a lane; None when there is none.
@@ -149,10 +155,18 @@ class Lanes:
             return  # the lane was reloaded from an earlier position in the meantime
         # Letters that were queued in the meantime may not be among them.
         lane.behind = lane.more or len(letters) == limit
+        self._append(lane, letters)
+        while lane.unwritten and lane.unwritten[0].position <= lane.cursor:
+            lane.unwritten.popleft()  # it was written in the meantime
+        if not lane.behind:
+            self._append(lane, lane.unwritten)
+            lane.unwritten.clear()
+
+    def _append(self, lane: Lane, letters: Collection[Letter]) -> None:
         lane.letters.extend(letters)
         self.held += len(letters)
         if letters:
-            lane.cursor = letters[-1].position
+            lane.cursor = lane.letters[-1].position
 
     def _leave_in_store(self, lane: Lane) -> None:
         """Drop all letters of a lane except the first. They are read from the store again when it is their turn."""

@@ -216,3 +216,35 @@ async def test_what_was_decided_without_the_store_is_written_though_its_first_wr
             stored = list(await connection.scalars(select(events.c.id).order_by(events.c.position)))
     assert stored == [event.data.id for event in ops.taken]
     assert len(ops.taken) == 6, "no event is sent twice"
+
+
+async def test_alarm_is_sent_from_memory_when_the_disk_is_full_and_older_events_of_its_mode_are_only_in_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sink was down for long, so that memory does not hold all that waits for it; then the disk is full."""
+    monkeypatch.setattr(lanes, "_WINDOW", 1)
+    database = Database(parse_url("sqlite:///store.db", tmp_path))
+    await upgrade(database)
+    heard = Counting()
+    async with owner(database, heard, ops := Refusing()) as pipeline:
+        low, adequate, low_again, adequate_again = decided(4, modes=1)
+        pipeline.checked(low)
+        pipeline.checked(adequate)
+        await pipeline.journal.until_written(2)
+        [lane] = pipeline._dispatchers["ops"]._lanes._lanes.values()
+        await until(lambda: lane.behind, "an event to be only in the store")
+        async with database.write() as connection:
+            await connection.execute(
+                text("CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'full'); END")
+            )
+        pipeline.checked(low_again)
+        await until(lambda: heard.store_up is False, "the store to be down")
+        ops.refuses = False
+        await until(lambda: len(ops.taken) == 3, "the alarm, from memory")
+        async with database.write() as connection:
+            await connection.execute(text("DROP TRIGGER full"))
+        await until(lambda: heard.store_up, "the store to be up")
+        pipeline.checked(adequate_again)
+        await until(lambda: len(ops.taken) == 4, "the end of the incident")
+    assert [int(event.sequence) for event in ops.taken] == [1, 2, 3, 4]
+    await database.close()
