@@ -253,6 +253,18 @@ def test_emergency_is_not_asked_for_again_while_one_is_open_or_was_refused() -> 
     assert decide(20, CRITICAL, record_of(), refused).inaction is Inaction.IN_FLIGHT
 
 
+@pytest.mark.parametrize("waited_for", [{}, {"needs_approval": True}])
+def test_emergency_is_asked_for_again_after_a_while_when_nobody_has_heard_of_the_last(
+    waited_for: dict[str, bool],
+) -> None:
+    unheard = record_of(State.EXPIRED, id="h", urgency=EMERGENCY, replaces="r0", heard=False, **waited_for)
+    assert decide(20, CRITICAL, record_of(), unheard).inaction is Inaction.COOLDOWN
+    request = asked(decide(20, CRITICAL, record_of(), unheard, seconds=271))
+    assert (request.urgency, request.replaces, request.amount) == (EMERGENCY, "r0", 90)
+    heard = record_of(State.EXPIRED, id="h", urgency=EMERGENCY, replaces="r0")
+    assert decide(20, CRITICAL, record_of(), heard, seconds=271).inaction is Inaction.IN_FLIGHT
+
+
 @pytest.mark.parametrize(
     ("calm", "hurry", "coming"),
     [

@@ -65,10 +65,10 @@ def decide_refill(
     failed = _failed_in_a_row(own, incident_id)
     urgency = Urgency.FAST if adequate else _urgency(confirmed, failed)
     replaced = _replaceable(own) if urgency is Urgency.EMERGENCY else None
-    if replaced is None:
-        waiting = _wait(own, failed, urgency, confirmed, policy, snapshot.timestamp)
-        if waiting is not None:
-            return waiting
+    waiting = _wait_for_open(own, urgency, policy) if replaced is None else None
+    waiting = waiting or _cool_down(failed, confirmed, policy, snapshot.timestamp)
+    if waiting is not None:
+        return waiting
     in_flight = add(spare, still_to_come(each for each in history if each is not replaced))
     short = min(ZERO, subtract(target, balance)) if adequate else subtract(multiply(policy.level, target), balance)
     lacking = add(short, subtract(queued, in_flight))
@@ -147,19 +147,18 @@ def _replaceable(own: Sequence[Replenishment]) -> Replenishment | None:
     if newest.state is ReplenishmentState.SETTLED:
         return None  # its money has left: requesting the whole amount would bring it twice
     # A strategy that refused an emergency will not hurry; what it took before is still on its way.
-    refused = any(each.request.replaces == newest.id and not _is_given_up(each) for each in own)
+    answered = (each for each in own if not _is_given_up(each) and not _is_unheard(each))
+    refused = any(each.request.replaces == newest.id for each in answered)
     return None if refused else newest
 
 
-def _wait(
-    own: Sequence[Replenishment],
-    failed: Sequence[Replenishment],
-    urgency: Urgency,
-    confirmed: ReserveStatus,
-    policy: RefillPolicy,
-    now: datetime,
-) -> RefillDecision | None:
-    """Return the decision that takes the place of a new request; None when a new one may be made."""
+def _is_unheard(record: Replenishment) -> bool:
+    """Return whether a request has expired before anybody approved it, or before its strategy heard of it."""
+    return record.state is ReplenishmentState.EXPIRED and not record.heard
+
+
+def _wait_for_open(own: Sequence[Replenishment], urgency: Urgency, policy: RefillPolicy) -> RefillDecision | None:
+    """Return the decision that takes the place of a new request because of open ones; None when one may be made."""
     is_open = [each for each in own if each.open]
     unasked = find_unasked(is_open)
     if unasked:
@@ -171,6 +170,13 @@ def _wait(
     awaited = [each for each in is_open if not (emergency and _is_calm_and_settled(each))]
     if len(awaited) >= policy.in_flight:
         return RefillDecision(None, Inaction.IN_FLIGHT)
+    return None
+
+
+def _cool_down(
+    failed: Sequence[Replenishment], confirmed: ReserveStatus, policy: RefillPolicy, now: datetime
+) -> RefillDecision | None:
+    """Return the decision that takes the place of a new request after failures; None when one may be made."""
     # Requests that failed without urgency say little about the outcome of an emergency.
     calm = all(each.request.urgency is Urgency.FAST for each in failed)
     if not failed or (calm and confirmed is ReserveStatus.CRITICAL):
