@@ -103,14 +103,17 @@ class Lanes:
     def _reload(self, stream: Stream, position: int) -> None:
         # Looked up at each try: a lane that is emptied meanwhile is dropped, and another one may be in its place.
         lane = self._lane(stream)
-        if any(not self._outbox.is_written(letter.position) for letter in lane.letters):
+        # Those before the position stay: they are not read again.
+        kept = deque(letter for letter in lane.letters if letter.position < position)
+        if any(not self._outbox.is_written(letter.position) for letter in islice(lane.letters, len(kept), None)):
             # Letters that only memory holds must not be dropped.
             asyncio.get_running_loop().call_later(_UNWRITTEN_SECONDS, self._reload, stream, position)
             return
-        self.held -= len(lane.letters)
-        lane.letters.clear()
+        self.held -= len(lane.letters) - len(kept)
+        lane.letters = kept
         lane.cursor = min(lane.cursor, position - 1)
-        lane.failures = 0
+        if not kept:
+            lane.failures = 0
         lane.reloads += 1
         lane.behind = lane.more = True
         self._wake(lane)

@@ -359,6 +359,22 @@ async def test_wish_is_met_when_it_comes_while_the_store_is_being_read(database:
     assert ops.taken[2].id == ops.taken[0].id
 
 
+async def test_event_that_waits_is_not_lost_when_a_later_one_of_its_mode_is_asked_for_again(database: Database) -> None:
+    ops = ScriptedSink("ops")
+    ops.misbehave = raises(DeliveryError(FailureReason.UNREACHABLE))
+    async with Office(database, ops) as office:
+        for status in ("low", "critical"):
+            await office.look(m=status)
+        await until(lambda: office.heard.attempts, "a first attempt")
+        await office.pipeline.journal.until_written(2)
+        async with database.write() as connection:
+            await ask_redeliveries(connection, [Redelivery("r", 2, "ops", datetime.now(UTC), "ann")])
+        await office.pipeline._housekeeping.look()
+        ops.misbehave = None
+        await until(lambda: "critical" in kinds(ops), "the later event")
+    assert kinds(ops) == ["low", "critical"]
+
+
 async def test_a_mode_is_served_in_one_order_when_a_wish_had_to_wait_for_the_store(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
