@@ -168,6 +168,38 @@ def test_payment_brings_nothing_when_some_accounts_were_read_later_than_others(b
     assert arrived(book) == [0]
 
 
+@pytest.mark.parametrize("came", [0, 50])
+@pytest.mark.parametrize("reported_first", [True, False])
+@pytest.mark.parametrize("by_block", [True, False])
+def test_only_what_came_is_held_when_a_reading_shows_a_payment_in_one_account_and_not_in_another(
+    by_block: bool, reported_first: bool, came: int
+) -> None:
+    """The balance is without it already, but the oldest account is of before it."""
+    book, (paying,) = make_book(80)
+    look(book, 1, 200)
+    newest = at(2) + 20 * SECOND
+    paid = settle(paying, NOON + HOUR, block=4) if by_block else settle(paying, NOON + HOUR, paid_at=newest)
+    if reported_first:
+        book.put(paid)
+    for _ in range(2):
+        book.believe("m", read(150 + came, at(2), 2)._replace(newest_at=newest, newest_block=4))
+    book.put(paid)
+    for step in range(7, 13):
+        look(book, step, 150 + came)
+    assert arrived(book) == [came]
+    assert not book.totals.has_late("m")
+
+
+def test_last_payments_are_kept_when_many_are_reported_before_a_reading_so_that_memory_is_bounded() -> None:
+    book, paying = make_book(10_000, paying=["0.5"] * 400)
+    look(book, 1, 200)
+    for hold in paying:
+        book.put(paid_in_block(hold, 3))
+    book.believe("m", read(200, at(2), 2)._replace(newest_block=3))
+    look(book, 4, 200)
+    assert arrived(book) == [128]
+
+
 def test_nobody_asks_for_later_readings_when_nobody_waits_any_more() -> None:
     book, (paying,) = make_book(80)
     look(book, 1, 200)
@@ -224,3 +256,35 @@ def test_all_that_comes_is_held_for_those_who_wait_and_nothing_else(
         look(book, step, balance)
     total = sum(arrived(book))
     assert total == min(sum(waits), sum(comes))
+
+
+@given(
+    leaves=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 8), st.integers(1, 9)), min_size=1, max_size=4),
+    comes=st.lists(st.tuples(st.integers(0, 30), st.sampled_from((0, 1))), min_size=8, max_size=8),
+    lags=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=8, max_size=8),
+    waits=st.lists(st.integers(1, 60), min_size=1, max_size=3),
+)
+@settings(max_examples=300)
+def test_all_that_comes_is_held_when_two_accounts_are_read_at_different_blocks(
+    leaves: list[tuple[int, int, int]],
+    comes: list[tuple[int, int]],
+    lags: list[tuple[int, int]],
+    waits: list[int],
+) -> None:
+    """All is paid from the first of them. Payments are reported at once, or after later readings."""
+    book, paying = make_book(*waits, paying=[amount for amount, _, _ in leaves])
+    balances, seen = [(200, 0)], [0, 0]
+    for step in range(1, 13):
+        first, second = balances[-1]
+        amount, place = comes[step - 1] if step <= 8 else (0, 0)
+        first -= sum(each for each, when, _ in leaves if when == step)
+        balances.append((first + amount, second) if place == 0 else (first, second + amount))
+        lag = lags[step - 1] if step <= 8 else (0, 0)
+        seen = [max(before, step - each) for before, each in zip(seen, lag, strict=True)]
+        balance = Decimal(balances[seen[0]][0] + balances[seen[1]][1])
+        oldest, newest = min(seen), max(seen)
+        book.believe("m", GroupReading(balance, at(oldest), oldest, at(newest), newest))
+        for hold, (_, when, reported) in zip(paying, leaves, strict=True):
+            if step == max(when, reported):
+                book.put(paid_in_block(hold, when))
+    assert sum(arrived(book)) == min(sum(waits), sum(amount for amount, _ in comes))

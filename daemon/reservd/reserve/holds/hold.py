@@ -168,6 +168,12 @@ def is_older(reading: GroupReading, than: GroupReading) -> bool:
     return reading.observed_at < than.observed_at
 
 
+def as_of_newest(reading: GroupReading) -> GroupReading:
+    """Return a reading as if all of its accounts had been observed when the newest one was."""
+    block = reading.block if reading.newest_block is None else reading.newest_block
+    return reading._replace(observed_at=reading.newest_at or reading.observed_at, block=block)
+
+
 def hash_request(mode: str, amount: Decimal) -> str:
     """Return the hash that tells two requests under one key apart; `1.50` equals `1.5`."""
     return sha256(repr((mode, amount.as_integer_ratio())).encode()).hexdigest()

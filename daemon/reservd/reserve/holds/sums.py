@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import Any
 
 from reservd.reserve.amounts import ZERO, add, subtract
-from reservd.reserve.holds.hold import GroupReading, Hold, Unwinding, is_shown
+from reservd.reserve.holds.hold import GroupReading, Hold, Unwinding, as_of_newest, is_shown
 from reservd.reserve.holds.queue import QueuePlace, line_up
 from reservd.reserve.holds.trail import Trail
 from reservd.reserve.running_sums import Payouts
@@ -155,8 +155,11 @@ class GroupSums:
 
     def report(self, paid: Hold) -> None:
         """Note that a hold has just been reported as paid."""
-        if self.waiting and self._trail is not None and self.level is not None and not is_shown(paid, self.level):
-            self._trail = self._trail.report(paid)
+        if not self.waiting or self.level is None:
+            return
+        if self._trail is not None or is_shown(paid, self.level):
+            trail = self._trail if self._trail is not None else Trail(self.level)
+            self._trail = trail.report(paid, self.level)
 
     def count_from(self, level: GroupReading | None) -> None:
         """Count arrivals from another level, as if nobody had waited before."""
@@ -172,16 +175,24 @@ class GroupSums:
         if level is None or not self.waiting:
             return ZERO, self._trail
         # Both use the current holds: what was promised, paid or cancelled in between is no arrival.
-        free = self._free(reading)
-        change = subtract(free, self._free(level))
+        # A payment that not all accounts showed when the level was read counts as gone in both.
+        start = as_of_newest(level)
+        change = subtract(self._free(reading, _not_before(reading, start)), self._free(level, start))
         trail = self._trail if self._trail is not None else Trail(level)
         late, trail = trail.note(level, reading, change).place(reading)
         came = min(self._outstanding, add(max(ZERO, change), add(late, trail.unfunded)))
-        arrived = max(ZERO, min(came, free))
+        arrived = max(ZERO, min(came, self._free(reading, reading)))
         return arrived, trail._replace(unfunded=subtract(came, arrived))
 
-    def _free(self, reading: GroupReading) -> Decimal:
-        return subtract(reading.balance, self.promised(reading))
+    def _free(self, reading: GroupReading, seen: GroupReading) -> Decimal:
+        """Return what is not promised of a reading, which shows the payments that one like `seen` shows."""
+        return subtract(reading.balance, self.promised(seen))
+
+
+def _not_before(reading: GroupReading, other: GroupReading) -> GroupReading:
+    """Return a reading as if it had not been observed before another."""
+    block = reading.block if reading.block is None or other.block is None else max(reading.block, other.block)
+    return reading._replace(observed_at=max(reading.observed_at, other.observed_at), block=block)
 
 
 class ModeSums:

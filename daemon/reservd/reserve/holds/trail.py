@@ -11,11 +11,11 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from reservd.reserve.amounts import ZERO, add, subtract
-from reservd.reserve.holds.hold import CLOCKS_DIFFER_BY, GroupReading, Hold
+from reservd.reserve.holds.hold import CLOCKS_DIFFER_BY, GroupReading, Hold, as_of_newest, is_shown
 
 _MAX_LENGTH = 256
 """The most falls and placed payments. Then a trail begins anew, and payments before that are not looked for. Also the
-most late payments."""
+most due and late payments."""
 
 
 class Fall(NamedTuple):
@@ -32,7 +32,8 @@ class Trail(NamedTuple):
     Attributes:
         start: The reading that it begins with.
         falls: All falls since, in order of time.
-        late: Payments that were reported after a reading that no longer shows them, and may still be in later ones.
+        due: Payments that were reported before any account was read after them.
+        late: Other reported payments that may still be in later readings, of some accounts at least.
         placed: Those that are in none.
         found: What arrived unnoticed beside them.
         unfunded: What arrived for those who wait, but seems to be promised to others: part of that may have been paid.
@@ -40,6 +41,7 @@ class Trail(NamedTuple):
 
     start: GroupReading
     falls: tuple[Fall, ...] = ()
+    due: tuple[Hold, ...] = ()
     late: tuple[Hold, ...] = ()
     placed: tuple[Hold, ...] = ()
     found: Decimal = ZERO
@@ -47,12 +49,21 @@ class Trail(NamedTuple):
 
     def note(self, before: GroupReading, after: GroupReading, change: Decimal) -> "Trail":
         """Return it with a change of the free balance, as it is with all that is known at the second reading."""
+        newest = as_of_newest(after)
+        due = tuple(hold for hold in self.due if is_shown(hold, newest))
+        # Those that some accounts show and others do not; none if all accounts were observed together.
+        straddled = (hold for hold in self.due if is_shown(hold, after) and not is_shown(hold, newest))
+        late = (*self.late, *straddled) if newest != after else self.late
+        trail = self._replace(due=due, late=late[-_MAX_LENGTH:])
         if len(self.falls) + len(self.placed) > _MAX_LENGTH or after.observed_at < before.observed_at:
-            return Trail(after, late=self.late, unfunded=self.unfunded)
-        return self._replace(falls=(*self.falls, Fall(before, after, change.copy_negate()))) if change < ZERO else self
+            return Trail(after, due=trail.due, late=trail.late, unfunded=self.unfunded)
+        fall = (Fall(before, after, change.copy_negate()),) if change < ZERO else ()
+        return trail._replace(falls=self.falls + fall)
 
-    def report(self, paid: Hold) -> "Trail":
-        """Return it with a payment that has just been reported; of too many, the last ones."""
+    def report(self, paid: Hold, latest: GroupReading) -> "Trail":
+        """Return it with a payment that was reported after the latest reading; of too many, the last ones."""
+        if is_shown(paid, as_of_newest(latest)):
+            return self._replace(due=(*self.due[1 - _MAX_LENGTH :], paid))
         return self._replace(late=(*self.late[1 - _MAX_LENGTH :], paid))
 
     def place(self, latest: GroupReading) -> tuple[Decimal, "Trail"]:
