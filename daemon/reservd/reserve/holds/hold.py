@@ -170,6 +170,8 @@ def is_older(reading: GroupReading, than: GroupReading) -> bool:
 
 def as_of_newest(reading: GroupReading) -> GroupReading:
     """Return a reading as if all of its accounts had been observed when the newest one was."""
+    if reading.newest_at is None and reading.newest_block is None:
+        return reading
     block = reading.block if reading.newest_block is None else reading.newest_block
     return reading._replace(observed_at=reading.newest_at or reading.observed_at, block=block)
 

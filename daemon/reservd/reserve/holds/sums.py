@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import Any
 
 from reservd.reserve.amounts import ZERO, add, subtract
-from reservd.reserve.holds.hold import GroupReading, Hold, Unwinding, as_of_newest, is_shown
+from reservd.reserve.holds.hold import GroupReading, Hold, Unwinding, as_of_newest, is_older, is_shown
 from reservd.reserve.holds.queue import QueuePlace, line_up
 from reservd.reserve.holds.trail import Trail
 from reservd.reserve.running_sums import Payouts
@@ -191,6 +191,8 @@ class GroupSums:
 
 def _not_before(reading: GroupReading, other: GroupReading) -> GroupReading:
     """Return a reading as if it had not been observed before another."""
+    if reading.observed_at >= other.observed_at and not is_older(reading, other):
+        return reading
     block = reading.block if reading.block is None or other.block is None else max(reading.block, other.block)
     return reading._replace(observed_at=max(reading.observed_at, other.observed_at), block=block)
 

@@ -49,16 +49,21 @@ class Trail(NamedTuple):
 
     def note(self, before: GroupReading, after: GroupReading, change: Decimal) -> "Trail":
         """Return it with a change of the free balance, as it is with all that is known at the second reading."""
-        newest = as_of_newest(after)
-        due = tuple(hold for hold in self.due if is_shown(hold, newest))
-        # Those that some accounts show and others do not; none if all accounts were observed together.
-        straddled = (hold for hold in self.due if is_shown(hold, after) and not is_shown(hold, newest))
-        late = (*self.late, *straddled) if newest != after else self.late
-        trail = self._replace(due=due, late=late[-_MAX_LENGTH:])
+        trail = self._read_after_due(after) if self.due else self
         if len(self.falls) + len(self.placed) > _MAX_LENGTH or after.observed_at < before.observed_at:
             return Trail(after, due=trail.due, late=trail.late, unfunded=self.unfunded)
-        fall = (Fall(before, after, change.copy_negate()),) if change < ZERO else ()
-        return trail._replace(falls=self.falls + fall)
+        if change >= ZERO:
+            return trail
+        return trail._replace(falls=(*self.falls, Fall(before, after, change.copy_negate())))
+
+    def _read_after_due(self, reading: GroupReading) -> "Trail":
+        """Return it with those payments still due that a reading shows, and those late that only a part of it shows."""
+        newest = as_of_newest(reading)
+        due = tuple(hold for hold in self.due if is_shown(hold, newest))
+        if newest is reading or len(due) == len(self.due):
+            return self._replace(due=due)
+        partly = (hold for hold in self.due if is_shown(hold, reading) and not is_shown(hold, newest))
+        return self._replace(due=due, late=(*self.late, *partly)[-_MAX_LENGTH:])
 
     def report(self, paid: Hold, latest: GroupReading) -> "Trail":
         """Return it with a payment that was reported after the latest reading; of too many, the last ones."""
