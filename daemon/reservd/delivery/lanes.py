@@ -201,6 +201,8 @@ class Lanes:
             self._room_for_refills += 1
         if self.held > _WINDOW:
             self._leave_in_store(lane)
+        if lane.unwritten and self._outbox.is_written(lane.unwritten[-1].position):
+            lane.unwritten.clear()
         if delay_seconds is not None:
             if not self._stopped:
                 lane.timer = asyncio.get_running_loop().call_later(delay_seconds, self._wake, lane)

@@ -218,8 +218,9 @@ async def test_what_was_decided_without_the_store_is_written_though_its_first_wr
     assert len(ops.taken) == 6, "no event is sent twice"
 
 
+@pytest.mark.parametrize("store_first", [False, True], ids=["sink is back first", "store is back first"])
 async def test_alarm_is_sent_from_memory_when_the_disk_is_full_and_older_events_of_its_mode_are_only_in_the_store(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store_first: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sink was down for long, so that memory does not hold all that waits for it; then the disk is full."""
     monkeypatch.setattr(lanes, "_WINDOW", 1)
@@ -239,11 +240,15 @@ async def test_alarm_is_sent_from_memory_when_the_disk_is_full_and_older_events_
             )
         pipeline.checked(low_again)
         await until(lambda: heard.store_up is False, "the store to be down")
-        ops.refuses = False
-        await until(lambda: len(ops.taken) == 3, "the alarm, from memory")
+        ops.refuses = store_first
+        if not store_first:
+            await until(lambda: len(ops.taken) == 3, "the alarm, from memory")
         async with database.write() as connection:
             await connection.execute(text("DROP TRIGGER full"))
         await until(lambda: heard.store_up, "the store to be up")
+        await until(lambda: not lane.unwritten, "memory to hold nothing that the store has")
+        ops.refuses = False
+        await until(lambda: len(ops.taken) == 3, "the alarm")
         pipeline.checked(adequate_again)
         await until(lambda: len(ops.taken) == 4, "the end of the incident")
     assert [int(event.sequence) for event in ops.taken] == [1, 2, 3, 4]
