@@ -8,8 +8,10 @@ with Nursery(tmp_path / "log") as nursery:
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -121,6 +123,25 @@ class Nursery:
         if number in {signal.SIGKILL, signal.SIGTERM}:
             self.wait(child)
 
+    def suspend(self, child: int, store: Path | None = None) -> None:
+        """Stop it with SIGSTOP.
+
+        Args:
+            child: The daemon.
+            store: Its SQLite store, if it has one: it is not stopped in the middle of a transaction, whose lock would
+                keep the store from every other daemon until it goes on.
+        """
+
+        def is_apart() -> bool:
+            self.signal(child, signal.SIGSTOP)
+            wait_until(lambda: self.is_stopped(child), f"process {child} to stop")
+            if store is None or _is_free(store):
+                return True
+            self.signal(child, signal.SIGCONT)
+            return False
+
+        wait_until(is_apart, f"process {child} to stop outside of a transaction")
+
     def wait(self, child: int) -> None:
         """Wait until it has ended."""
         wait_until(lambda: not self.lives(child), f"process {child} to end")
@@ -138,3 +159,14 @@ class Nursery:
         except ProcessLookupError:
             return False
         return True
+
+
+def _is_free(store: Path) -> bool:
+    """Whether no process holds a lock on a SQLite store."""
+    with closing(sqlite3.connect(store, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            return False
+        connection.execute("ROLLBACK")
+    return True
