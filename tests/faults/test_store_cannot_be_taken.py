@@ -112,9 +112,14 @@ def test_restart_alarms_when_postgresql_is_read_only(world: World, nursery: Nurs
     with Postgres() as server:
 
         def be_read_only(value: str) -> Callable[[], None]:
-            return lambda: server.execute(
-                "postgres", f"ALTER SYSTEM SET default_transaction_read_only = {value}", "SELECT pg_reload_conf()"
-            )
+            def act() -> None:
+                server.execute(
+                    "postgres", f"ALTER SYSTEM SET default_transaction_read_only = {value}", "SELECT pg_reload_conf()"
+                )
+                shown = "SHOW default_transaction_read_only"
+                wait_until(lambda: server.query("postgres", shown) == [(value,)], "the server to take up its settings")
+
+            return act
 
         url = make_url(server.url("store")).set(drivername="postgresql").render_as_string(hide_password=False)
         config = world.write_config(tmp_path, url)

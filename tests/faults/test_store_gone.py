@@ -72,7 +72,7 @@ def check_that_alarms_go_on(world: World, address: str, fail: Callable[[], objec
     hears(world, "low", "critical", "adequate")
     assert len({event["data"]["incident_id"] for event in world.events}) == 1
     assert len(world.events) == 3, "no event is sent twice"
-    assert page(address, "/-/ready")[0] == 200
+    wait_until(lambda: page(address, "/-/ready")[0] == 200, "the daemon to be ready")
 
 
 def stored(path: Path) -> list[str]:
@@ -126,6 +126,7 @@ def test_alarms_go_on_when_the_disk_is_full(world: World, nursery: Nursery, tmp_
                     return
 
         check_that_alarms_go_on(world, address, fill, filler.unlink)
+        wait_until(lambda: len(stored(disk / "store.db")) == 3, "all events to be written")
         nursery.__exit__(None, None, None)
         assert stored(disk / "store.db") == [event["id"] for event in world.events]
     finally:
