@@ -12,6 +12,7 @@ from sqlalchemy.engine import make_url
 
 from reservd.delivery import writer
 from reservd.monitor import announcer
+from reservd.service.replenishment import ledger
 from reservd.service.withdrawals import journal as hold_journal
 from reservd.store.database import Database, parse_url
 from support.chain import Anvil, require_anvil
@@ -114,6 +115,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 async def database(store_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
     """An empty store, on SQLite and on PostgreSQL, that is not taken for gone while the machine is merely busy."""
     monkeypatch.setattr(writer, "_FAIL_OPEN_AFTER_SECONDS", 20.0)
+    monkeypatch.setattr(ledger, "_PATIENCE_SECONDS", 20.0)
     monkeypatch.setattr(hold_journal, "_PATIENCE_SECONDS", 240.0)
     opened = Database(parse_url(store_url, Path()))
     yield opened

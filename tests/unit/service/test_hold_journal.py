@@ -258,7 +258,10 @@ async def test_more_than_memory_should_hold_is_refused(database: Database, monke
     assert Counter(decision.refusal for decision in decisions) == {None: 3, Refusal.BUSY: 2}
 
 
-async def test_what_is_being_stored_is_answered_when_the_daemon_stops(database: Database) -> None:
+async def test_what_is_being_stored_is_answered_when_the_daemon_stops(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hold_journal, "_END_SECONDS", 60.0)  # however late the disk is
     async with Bank(110, database) as bank:
         asking = [asyncio.ensure_future(bank.ask(1, str(number))) for number in range(3)]
         await asyncio.sleep(0)
