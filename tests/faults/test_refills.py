@@ -373,6 +373,7 @@ def test_one_request_is_made_when_another_daemon_takes_over(tmp_path: Path, nurs
         wait_until(lambda: "ownership.waiting" in nursery.log(), "the second to stand by")
         world.set("m", "low")
         wait_until(lambda: "accepted" in (stored_in(tmp_path).values()), "the request to be accepted")
+        wait_until(lambda: bool(world.events), "the first to send an event")
         nursery.signal(first, signal.SIGKILL)
         wait_until(lambda: nursery.log().count("ownership.taken") == 2, "the second to own the store")
         world.set("m", "adequate")

@@ -90,7 +90,8 @@ async def test_mode_is_known_when_slow_sources_were_not_asked_at_the_same_time()
 
 async def test_mode_is_known_when_each_answer_comes_just_after_its_cycle() -> None:
     """If each cycle read anew, none would ever have an answer."""
-    source, equity, released = ScriptedBalances("t", main=110), ScriptedEquity(), asyncio.Event()
+    source, equity = ScriptedBalances("t", timeout=60, main=110), ScriptedEquity(timeout=60)
+    released = asyncio.Event()
     manager = ReserveManager(equity, {"t": source})
     manager.set_reserve_config("m", {**BASE, "reserve_monitoring_interval": "1"})
 
@@ -151,7 +152,7 @@ async def test_late_equity_is_that_of_the_same_question() -> None:
 @pytest.mark.parametrize(("seconds", "reads"), [(0, 1), (3600, 2)])
 async def test_late_reading_is_not_used_after_a_standstill(seconds: float, reads: int) -> None:
     """It would be as old as the standstill was long, and make the mode unknown."""
-    source, clock, asked = ScriptedBalances("t", main=110), HandClock(), asyncio.Event()
+    source, clock, asked = ScriptedBalances("t", timeout=60, main=110), HandClock(), asyncio.Event()
     manager = ReserveManager(ScriptedEquity(), {"t": source}, clock=clock)
     manager.set_reserve_config("m", {**BASE, "reserve_monitoring_interval": "3"})
 

@@ -99,8 +99,9 @@ async def test_recovery_is_seen_without_help_when_the_source_answers_again(stale
         await until(lambda: here.manager.status("m") == "low")
         assert not here.open
         reads, others = here.failing.reads, here.well.reads
-        await until(lambda: here.well.reads >= others + 10)
-        assert here.failing.reads - reads >= 9
+        await until(lambda: here.well.reads >= others + 30)
+        # On a busy machine a cycle may use the late reading of the cycle before. Half as many would be one pause.
+        assert here.failing.reads - reads >= 25
 
 
 async def test_source_is_left_alone_from_the_first_time_that_it_asks_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
