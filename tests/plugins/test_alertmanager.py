@@ -159,6 +159,7 @@ async def test_one_severity_fires_at_a_time_and_unknown_ends_none(
             await until(lambda: alertmanager.firing() == list(firing), f"{firing}, got {alertmanager.firing()}")
 
         await check(1, "low", "adequate", "ReserveLow")
+        await until(lambda: ("firing", "ReserveLow") in heard(receiver), "the notification of low")
         await check(2, "critical", "low", "ReserveCritical")
         await check(3, "unknown", "critical", "ReserveCritical", "ReserveUnknown")
         await check(4, "critical", "unknown", "ReserveCritical")
@@ -244,11 +245,12 @@ async def test_lost_resolve_is_sent_again_when_the_peer_is_back(
 
 
 async def test_resolve_is_sent_again_for_a_while_and_then_no_more(build: Any, receiver: Any) -> None:
-    async with build(AlertmanagerSink, {"urls": [receiver.url], "resend": 0.02, "resolved_for": 3}) as sink:
+    async with build(AlertmanagerSink, {"urls": [receiver.url], "resend": 0.02}) as sink:
         await sink.deliver(event_of("low", 1))
         await sink.deliver(event_of("adequate", 2))
         await until(lambda: sum(map(resolved, posted(receiver))) > 3, "the resolve to be repeated")
         assert len({alert["endsAt"] for alert in posted(receiver) if resolved(alert)}) == 1
+        sink.config = sink.config.model_copy(update={"resolved_for": 0.001})  # from here on the while is over
         await until(lambda: sink._board.kept() == [], "the resolve to be forgotten")
         receiver.requests.clear()
         await sink.deliver(event_of("low", 1, "other"))
@@ -428,7 +430,10 @@ async def test_nothing_is_sent_any_more_when_the_sink_is_closed(build: Any, rece
     assert failure.value.reason is R.INTERNAL
     receiver.requests.clear()
     async with sink:
-        await until(lambda: bool(receiver.requests), "what was received meanwhile to be sent")
+        await until(
+            lambda: {alert["labels"]["alertname"] for alert in posted(receiver)} == {"ReserveLow", "ReserveCritical"},
+            "what was received meanwhile to be sent",
+        )
     assert {alert["labels"]["alertname"]: resolved(alert) for alert in posted(receiver)} == {
         "ReserveLow": True,
         "ReserveCritical": False,

@@ -76,6 +76,16 @@ async def deliver(sink: Any, event_id: str = "evt-1") -> None:
         await sink.deliver(example_event(event_id=event_id))
 
 
+async def in_time(sink: NatsSink, event_id: str) -> None:
+    """Deliver, again when that was too slow for a short timeout, as it may be on a busy machine."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await sink.deliver(example_event(event_id=event_id))
+            except DeliveryError as error:
+                assert error.reason is R.TIMEOUT
+
+
 def example_change() -> ReplenishmentMessage:
     """A change of a request for a refill."""
     now = datetime.now(UTC)
@@ -231,14 +241,14 @@ async def test_delivery_times_out_when_the_server_hangs(
     build: Any, server: NatsServer, stream: None, options: Any
 ) -> None:
     async with build(NatsSink, {**options, "timeout": 2}) as sink:
-        await sink.deliver(example_event())
+        await in_time(sink, "evt-1")
         server.pause()
         for _ in range(2):  # on its current connection, and on one that it cannot make
             with pytest.raises(DeliveryError) as failure:
                 await sink.deliver(example_event(event_id="evt-2"))
             assert (failure.value.reason, failure.value.retryable) == (R.TIMEOUT, True)
         server.resume()
-        await sink.deliver(example_event(event_id="evt-2"))
+        await in_time(sink, "evt-2")
 
 
 async def test_sink_goes_on_when_a_delivery_was_cancelled(

@@ -59,7 +59,7 @@ def url() -> Iterator[str]:
     server, thread = start_http_server(0, addr="127.0.0.1", registry=registry)
     try:
         # The scrape timeout equals the interval: a slower scrape would make every number stale.
-        with Prometheus([f"127.0.0.1:{server.server_port}"], scrape_interval_seconds=2) as prometheus:
+        with Prometheus([f"127.0.0.1:{server.server_port}"], scrape_interval_seconds=5) as prometheus:
             prometheus.wait_for("ledger_late")
             prometheus.wait_for("strategy_nav")
             yield prometheus.url

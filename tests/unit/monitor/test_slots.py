@@ -66,9 +66,9 @@ async def test_source_is_asked_for_so_many_modes_at_a_time() -> None:
 
 
 async def test_deadline_begins_with_the_turn_when_many_wait() -> None:
-    """Thirteen turns of a tenth of the timeout each: no reading times out by waiting for its turn."""
-    nav = CountedEquity(timeout=2.5)
-    nav.seconds = 0.25
+    """Thirteen turns of a twelfth of the timeout each: no reading times out by waiting for its turn."""
+    nav = CountedEquity(timeout=5)  # longer than a busy machine keeps the loop from running
+    nav.seconds = 5 / 12
     manager, modes = watched(nav, 50)
     await manager.check_all_reserves()
     assert {manager.status(mode) for mode in modes} == {ReserveStatus.ADEQUATE}

@@ -1,7 +1,6 @@
 """Modes are checked as soon as a source reports a change, and at intervals all the same."""
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -231,13 +230,11 @@ async def test_next_cycle_sees_the_recovery_when_an_amount_fell_and_came_back_be
 
 async def test_older_reading_does_not_come_after_a_newer_one_when_a_cycle_overtakes_a_wake_up() -> None:
     """The reading of the wake-up waits for a slow equity, while a cycle that began later has read a newer one."""
-    source, nav = TellingBalances("a", main=110), ScriptedEquity()
-    manager, watcher = make(source, nav=nav)
-    manager.set_reserve_config("m", {**HOUR, "reserve_monitoring_interval": 5})
+    source, nav = TellingBalances("a", main=110), ScriptedEquity(timeout=60)
+    manager, watcher = make(source, nav=nav, m=["a"])
     events: list[ReserveEvent] = []
     manager.add_reserve_callback(events.append)
     async with monitoring(manager):
-        begun = time.monotonic()
         answered = asyncio.Event()
         equity = await ScriptedEquity().fetch_equity("USDT", "USDT")
 
@@ -247,12 +244,13 @@ async def test_older_reading_does_not_come_after_a_newer_one_when_a_cycle_overta
 
         nav.misbehave = slowly
         source.amounts["main"] = 90
-        await until(lambda: time.monotonic() > begun + 3)  # otherwise it would not wait until the next cycle
         source.tell()
         await until(lambda: source.reads == 2)
         source.amounts["main"] = 111
-        await until(lambda: source.reads == 3)  # by the cycle
+        cycle = asyncio.create_task(manager._cycles.run(3600.0))
+        await until(lambda: source.reads == 3)
         answered.set()
+        await cycle
         await until(lambda: watcher.checks["m"] == 2)
         latest = manager.latest_snapshot("m")
         assert latest is not None

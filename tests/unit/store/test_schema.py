@@ -106,6 +106,13 @@ async def test_store_of_a_newer_schema_is_refused_and_left_as_it_is(database: Da
             await use(database)
 
 
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a store wait for SQLite's locks for longer than a busy machine holds one."""
+    monkeypatch.setattr("reservd.store.database._BUSY_SECONDS", 60)
+
+
+@pytest.mark.usefixtures("patience")
 async def test_two_daemons_may_make_the_tables_at_once(store_url: str) -> None:
     databases = [Database(parse_url(store_url, Path())) for _ in range(3)]
     await asyncio.gather(*(prepare(each) for each in databases))
@@ -114,6 +121,7 @@ async def test_two_daemons_may_make_the_tables_at_once(store_url: str) -> None:
         await each.close()
 
 
+@pytest.mark.usefixtures("patience")
 async def test_new_file_that_another_writes_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     database = Database(parse_url(f"sqlite:///{path}", tmp_path))
