@@ -143,9 +143,11 @@ class Housekeeping(Observer):
         heard_again = self._journal.silences.update(silences) | (ended - {each.mode for each in silences})
         self._looked = True
         # Wait for one more look: by then the last silenced events are in the store.
-        due, self._heard_again = self._heard_again, heard_again
+        due, self._heard_again = self._heard_again, self._heard_again | heard_again
         if due:
             await self._catch_up(due)
+            # Only now: if the store could not be written, the next look tries again.
+            self._heard_again = heard_again
         if requests:
             await self._redeliver(requests)
 

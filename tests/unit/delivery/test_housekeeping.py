@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, func, select
 
-from reservd.errors import DeliveryError, FailureReason
+from reservd.delivery import housekeeping
+from reservd.errors import DeliveryError, FailureReason, StoreError
 from reservd.plugin import CloudEvent
 from reservd.reserve.models import ReserveStatus
 from reservd.store.database import Database
@@ -83,6 +84,31 @@ async def test_recovery_is_said_after_all_when_it_fell_into_a_silence(database: 
             await until(lambda: len(ops.taken) == 2, "the recovery")
     assert kinds(ops) == ["low", "adequate"]
     assert not ops.taken[1].data.superseded
+
+
+async def test_recovery_is_said_after_all_when_the_store_could_not_be_written_as_the_silence_ended(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can be read, as when its disk is full."""
+    ops, refused = ScriptedSink("ops"), 0
+
+    async def full(connection: object, mode: str) -> None:
+        nonlocal refused
+        refused += 1
+        raise StoreError("full")
+
+    async with Office(database, ops) as office:
+        await office.look(m="low")
+        await until(lambda: ops.taken, "the incident")
+        await silence(database)
+        await until(lambda: office.heard.silenced_modes == {"m"}, "the silence to be picked up")
+        await office.look(m="adequate")
+        with monkeypatch.context() as patched:
+            patched.setattr(housekeeping, "make_unsaid_wait", full)
+            await end(database)
+            await until(lambda: refused, "a write to be refused")
+        await until(lambda: len(ops.taken) == 2, "the recovery", timeout_seconds=20)
+    assert kinds(ops) == ["low", "adequate"]
 
 
 class Holder(ScriptedSink):
