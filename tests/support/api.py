@@ -220,6 +220,33 @@ class ApiDaemon:
         """Send a POST request; see `call`."""
         return call(self.address, "POST", path, body, **how)
 
+    def hold(self, mode: str, amount: str, name: str) -> tuple[str, Reply]:
+        """Have a withdrawal accepted that the reserve pays in full, and return its key and the answer.
+
+        While a check has found nothing in time, as on a busy machine, withdrawals are to be unwound: such a one is
+        cancelled, and another is asked for.
+
+        Args:
+            mode: The mode.
+            amount: The amount.
+            name: What its key begins with.
+        """
+        made: list[tuple[str, Reply]] = []
+
+        def is_held() -> bool:
+            if self.get(f"/api/v1/modes/{mode}/withdrawal-speed?amount={amount}").json["speed"] != "fast":
+                return False
+            key = f"{name}-{len(made)}"
+            reply = self.post(f"/api/v1/modes/{mode}/withdrawals", {"amount": amount}, token="treasury", key=key)
+            made.append((key, reply))
+            if reply.json["speed"] == "fast":
+                return True
+            self.post(f"/api/v1/withdrawals/{reply.json['id']}/cancel", token="treasury")
+            return False
+
+        wait_until(is_held, f"{amount} to be paid from the reserve of {mode}")
+        return made[-1]
+
     def bring(self, mode: str, status: str) -> None:
         """Set the balance of a mode to that of a status word, and wait until the mode has this status."""
         self.world.set(mode, status)

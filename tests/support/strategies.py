@@ -139,6 +139,7 @@ async def far(folder: Path, strategies: Strategies, *, refilled: bool) -> AsyncI
             async def find(replenishment_id: str) -> Replenishment:
                 return await client.get_replenishment(replenishment_id)
 
+            await bring("adequate")  # on a busy machine, the first cycle may end without a reading
             yield Setting(manager, bring, find)
     finally:
         await asyncio.to_thread(daemon.__exit__)
