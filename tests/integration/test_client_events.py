@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,16 @@ async def follow(client: AsyncClient, **how: Any) -> AsyncIterator[Heard]:
     assert not heard.feed.connected
 
 
+async def until_stored(client: AsyncClient, event_id: str) -> None:
+    """Wait until an event is stored: while the disk is slow, events are sent before."""
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(ApiNotFoundError):
+                await client.get_event(event_id)
+                return
+            await asyncio.sleep(0.05)
+
+
 async def test_events_come_once_and_in_order_while_the_daemon_is_killed_and_restarted(daemon: ApiDaemon) -> None:
     """Events decided after its return arrive, and none that was received before is repeated."""
     async with AsyncClient(f"http://{daemon.address}") as client, follow(client, modes=["alpha"]) as heard:
@@ -120,6 +130,7 @@ async def test_change_of_a_request_is_found_by_the_id_it_was_told_under(daemon: 
         await asyncio.to_thread(daemon.bring, "beta", "low")
         await until(lambda: "beta replenishment_changed" in heard.kinds, "the request")
         (told,) = (each for each in heard.items if isinstance(each, ReplenishmentEvent))
+        await until_stored(client, told.id)
         found = await client.get_event(told.id)
         assert (found.event.data, found.explanation) == (told, None)
         page = await client.list_events(mode="beta", event_type="replenishment_changed")

@@ -18,7 +18,7 @@ LABELS = 'mode="pure_lending",share_class="USDT"'
 STALENESS_SECONDS = 10
 
 
-def configure(directory: Path, chain: Anvil, token: str, receiver: Receiver) -> Path:
+def configure(directory: Path, chain: Anvil, token: str, receiver: Receiver, *, timeout_seconds: int = 2) -> Path:
     """Write the configuration of one mode that reads the node and the receiver, and return its path."""
     (directory / "secret").write_text(SECRET)
     (directory / "pure_lending.yaml").write_text(
@@ -47,13 +47,17 @@ def configure(directory: Path, chain: Anvil, token: str, receiver: Receiver) -> 
                 options:
                   rpc_url: {chain.url}
                   chain_id: 31337
-                  timeout: 2
+                  timeout: {timeout_seconds}
                   accounts: {{hot: {WALLET}}}
                   assets: {{USDT: {{token: {token}}}}}
             equity_sources:
               nav:
                 plugin: http_json
-                options: {{url: "{receiver.url}/equity", equity: $.nav.total, currency: $.nav.currency, timeout: 2}}
+                options:
+                  url: "{receiver.url}/equity"
+                  equity: $.nav.total
+                  currency: $.nav.currency
+                  timeout: {timeout_seconds}
             event_sinks:
               ops:
                 plugin: webhook
@@ -209,7 +213,8 @@ def test_check_exits_as_a_monitoring_plugin_when_the_wallet_falls(slow_chain: An
     token = slow_chain.deploy_token(decimals=6)
     slow_chain.transfer(token, WALLET, 60_000 * UNIT)
     with Receiver() as receiver:
-        config = configure(tmp_path, slow_chain, token, receiver)
+        # There is one cycle: nothing is read again if the machine stops for some seconds.
+        config = configure(tmp_path, slow_chain, token, receiver, timeout_seconds=30)
 
         def check() -> int:
             return subprocess.run([PROGRAM, "check", "-c", config], capture_output=True, timeout=60).returncode
