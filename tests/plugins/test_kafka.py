@@ -14,12 +14,15 @@ from reservd.plugin import DeliveryError, FailureReason
 from reservd.plugin.examples import example_event
 from reservd.plugin.testing import EventSinkContract
 from reservd_kafka.sink import KafkaSink
+from support.broker import deliver_in_time
 from support.kafka import KafkaBroker
 from support.ports import kept_port
 from support.readme import documented_program
 from support.tls import TlsListener, make_certificate
 
 R = FailureReason
+LATE = {R.TIMEOUT, R.UNREACHABLE}
+"""What a delivery may fail with on a busy machine; the latter while it connects."""
 
 
 @pytest.fixture
@@ -65,17 +68,6 @@ async def until_consumed(broker: KafkaBroker, event_id: str) -> None:
 
 def ids(records: list[Any]) -> list[str]:
     return [dict(record.headers)["ce_id"].decode() for record in records]
-
-
-async def in_time(sink: KafkaSink, event_id: str) -> None:
-    """Deliver, again when that was too slow for a short timeout, as it may be on a busy machine."""
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                return await sink.deliver(example_event(event_id=event_id))
-            except DeliveryError as error:
-                if error.reason not in {R.TIMEOUT, R.UNREACHABLE}:  # the latter while it connects
-                    raise
 
 
 async def deliver(sink: Any, event_id: str = "evt-1") -> None:
@@ -147,14 +139,14 @@ async def test_events_arrive_again_when_the_broker_is_back(
     build: Any, broker: KafkaBroker, options: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with build(KafkaSink, {**options, "timeout": 3}) as sink:
-        await in_time(sink, "before")
+        await deliver_in_time(sink, "before", repeat_on=LATE)
         broker.stop()
         for _ in range(2):  # with its current producer, and with one that it cannot start
             with pytest.raises(DeliveryError) as failure:
                 await sink.deliver(example_event(event_id="meanwhile"))
             assert (failure.value.reason, failure.value.retryable) == (R.UNREACHABLE, True)
         broker.start()
-        await in_time(sink, "meanwhile")
+        await deliver_in_time(sink, "meanwhile", repeat_on=LATE)
         assert ids(await consumed(broker, 1)) == ["meanwhile"]
     assert [record for record in caplog.records if record.levelno >= logging.INFO] == []
 
@@ -173,7 +165,7 @@ async def test_delivery_succeeds_when_the_broker_was_restarted_meanwhile(
 
 async def test_delivery_times_out_when_the_broker_hangs(build: Any, broker: KafkaBroker, options: Any) -> None:
     async with build(KafkaSink, {**options, "timeout": 3}) as sink:
-        await in_time(sink, "evt-1")
+        await deliver_in_time(sink, "evt-1", repeat_on=LATE)
         broker.pause()
         with pytest.raises(DeliveryError) as failure:
             await sink.deliver(example_event(event_id="evt-2"))
@@ -182,7 +174,7 @@ async def test_delivery_times_out_when_the_broker_hangs(build: Any, broker: Kafk
             await sink.deliver(example_event(event_id="evt-2"))
         assert (failure.value.reason, failure.value.retryable) == (R.UNREACHABLE, True)
         broker.resume()
-        await in_time(sink, "evt-3")
+        await deliver_in_time(sink, "evt-3", repeat_on=LATE)
 
 
 async def test_sink_goes_on_when_a_delivery_was_cancelled(build: Any, broker: KafkaBroker, options: Any) -> None:
@@ -214,14 +206,14 @@ async def test_delivery_goes_on_when_another_mode_gave_up(build: Any, broker: Ka
 async def test_sink_closes_and_opens_again_when_the_broker_hangs(build: Any, broker: KafkaBroker, options: Any) -> None:
     sink = build(KafkaSink, {**options, "timeout": 3})
     async with sink:
-        await in_time(sink, "evt-1")
+        await deliver_in_time(sink, "evt-1", repeat_on=LATE)
         broker.pause()
         delivery = asyncio.create_task(sink.deliver(example_event(event_id="evt-2")))
         await asyncio.wait({delivery}, timeout=0.1)
         delivery.cancel()
     broker.resume()
     async with sink:
-        await in_time(sink, "evt-3")
+        await deliver_in_time(sink, "evt-3", repeat_on=LATE)
 
 
 async def test_delivery_may_be_tried_again_when_nobody_listens(build: Any) -> None:

@@ -21,6 +21,7 @@ from reservd.reserve.replenishment.event import tell_change
 from reservd.reserve.replenishment.states import Replenishment
 from reservd_nats.sink import NatsSink
 from reservd_nats.subject import subject_of
+from support.broker import deliver_in_time
 from support.nats import NatsServer, operator_mode
 from support.readme import documented_program
 from support.tls import make_certificate
@@ -74,17 +75,6 @@ async def stored(url: str, **sign_in: Any) -> list[Any]:
 async def deliver(sink: Any, event_id: str = "evt-1") -> None:
     async with sink:
         await sink.deliver(example_event(event_id=event_id))
-
-
-async def in_time(sink: NatsSink, event_id: str) -> None:
-    """Deliver, again when that was too slow for a short timeout, as it may be on a busy machine."""
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                return await sink.deliver(example_event(event_id=event_id))
-            except DeliveryError as error:
-                if error.reason is not R.TIMEOUT:
-                    raise
 
 
 def example_change() -> ReplenishmentMessage:
@@ -242,14 +232,14 @@ async def test_delivery_times_out_when_the_server_hangs(
     build: Any, server: NatsServer, stream: None, options: Any
 ) -> None:
     async with build(NatsSink, {**options, "timeout": 2}) as sink:
-        await in_time(sink, "evt-1")
+        await deliver_in_time(sink, "evt-1")
         server.pause()
         for _ in range(2):  # on its current connection, and on one that it cannot make
             with pytest.raises(DeliveryError) as failure:
                 await sink.deliver(example_event(event_id="evt-2"))
             assert (failure.value.reason, failure.value.retryable) == (R.TIMEOUT, True)
         server.resume()
-        await in_time(sink, "evt-2")
+        await deliver_in_time(sink, "evt-2")
 
 
 async def test_sink_goes_on_when_a_delivery_was_cancelled(

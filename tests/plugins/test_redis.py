@@ -15,6 +15,7 @@ from reservd.plugin import DeliveryError, FailureReason
 from reservd.plugin.examples import example_event
 from reservd.plugin.testing import EventSinkContract
 from reservd_redis.sink import RedisSink
+from support.broker import deliver_in_time
 from support.polling import until
 from support.readme import documented_program
 from support.tls import TlsListener, make_certificate
@@ -62,17 +63,6 @@ def ids(server: ValkeyServer, stream: str = "reservd:events") -> list[str]:
 async def deliver(sink: Any, event_id: str = "evt-1") -> None:
     async with sink:
         await sink.deliver(example_event(event_id=event_id))
-
-
-async def in_time(sink: RedisSink, event_id: str) -> None:
-    """Deliver, again when that was too slow for a short timeout, as it may be on a busy machine."""
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                return await sink.deliver(example_event(event_id=event_id))
-            except DeliveryError as error:
-                if error.reason is not R.TIMEOUT:
-                    raise
 
 
 async def failure_of(sink: Any) -> DeliveryError:
@@ -228,14 +218,14 @@ async def test_delivery_succeeds_when_the_server_was_restarted_meanwhile(
 
 async def test_delivery_times_out_when_the_server_hangs(build: Any, server: ValkeyServer, options: Any) -> None:
     async with build(RedisSink, {**options, "timeout": 2}) as sink:
-        await in_time(sink, "evt-1")
+        await deliver_in_time(sink, "evt-1")
         server.pause()
         for _ in range(2):  # on its current connection, and on a new one
             with pytest.raises(DeliveryError) as failure:
                 await sink.deliver(example_event(event_id="evt-2"))
             assert (failure.value.reason, failure.value.retryable) == (R.TIMEOUT, True)
         server.resume()
-        await in_time(sink, "evt-2")
+        await deliver_in_time(sink, "evt-2")
     assert ids(server) == ["evt-1", "evt-2"]
 
 

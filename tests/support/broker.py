@@ -1,15 +1,18 @@
 """What the brokers that tests start have in common: a process on 127.0.0.1 that can be stopped and started again."""
 
+import asyncio
 import os
 import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
+from reservd.plugin import DeliveryError, EventSink, FailureReason
+from reservd.plugin.examples import example_event
 from support.polling import wait_until
 from support.ports import KeptPort
 
@@ -111,3 +114,22 @@ class Broker:
         if self._process is None:
             raise RuntimeError(f"{type(self).__name__} is not running")
         return self._process
+
+
+async def deliver_in_time(
+    sink: EventSink[Any], event_id: str, *, repeat_on: Container[FailureReason] = (FailureReason.TIMEOUT,)
+) -> None:
+    """Deliver an event, again when that was too slow for a short timeout, as it may be on a busy machine.
+
+    Args:
+        sink: The sink.
+        event_id: The id of the event.
+        repeat_on: The failures after which it is delivered again.
+    """
+    async with asyncio.timeout(_TIMEOUT_SECONDS):
+        while True:
+            try:
+                return await sink.deliver(example_event(event_id=event_id))
+            except DeliveryError as error:
+                if error.reason not in repeat_on:
+                    raise
